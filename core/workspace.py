@@ -1,0 +1,59 @@
+"""Where this running app may read and where it writes; made once at start from the command line."""
+
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from core.errors import PathNotAllowedError
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Folders that the app knows."""
+
+    cache: Path = PROJECT / "cache"
+    """Results; may be deleted at any time."""
+    roots: tuple[Path, ...] = (PROJECT,)
+    """A path that a person types must lie below one of these."""
+    pinned: tuple[Path, ...] = ()
+    """Dictionary folders named on the command line, offered first."""
+    models: tuple[Path, ...] = field(default=(PROJECT / "demo" / "model",))
+    """Model folders that can be found by the name in their config."""
+
+    def allowed_folder(self, text: str) -> Path:
+        """Resolve a typed path and return it if it is a folder below a root (or pinned).
+
+        Links are followed before comparing. Raises PathNotAllowedError, with the same message for
+        a folder outside and one that does not exist, so that nothing outside can be probed.
+        """
+        for root in (*self.roots, *self.pinned) if len(text) <= 1024 and text.strip() else ():
+            # Unknown users, loops of links, names too long, bytes that no name has: none is a folder.
+            with suppress(OSError, RuntimeError, ValueError):
+                typed, root = Path(text.strip()).expanduser(), root.resolve()
+                path = (typed if typed.is_absolute() else root / typed).resolve()
+                if path.is_relative_to(root) and path.is_dir():
+                    return path
+        raise self._refusal(text, "a folder")
+
+    def check_files(self, folder: Path, names: Iterable[str]) -> None:
+        """Raise PathNotAllowedError if a file of an allowed folder is a link to somewhere outside.
+
+        Folders named on the command line may link where they like: the download cache of
+        huggingface_hub does.
+        """
+        if any(folder.is_relative_to(root.resolve()) for root in self.pinned):
+            return
+        for name in names:
+            path = (folder / name).resolve()
+            if not any(path.is_relative_to(root.resolve()) for root in self.roots):
+                raise self._refusal(str(folder / name), "a file")
+
+    def _refusal(self, text: str, what: str) -> PathNotAllowedError:
+        roots = ", ".join(str(root) for root in self.roots)
+        return PathNotAllowedError(
+            f"{text[:200]!r} is not {what} that this app may read. Expected {what} below {roots}. "
+            "To allow another place, start the app with: streamlit run app.py -- --root FOLDER"
+        )
