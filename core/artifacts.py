@@ -1,0 +1,219 @@
+"""Results on disk, each under a name that follows from its inputs.
+
+A result is a frozen dataclass of arrays and plain values; it becomes one safetensors file. Nothing
+here is precious: whatever is missing, damaged or from another version is computed again.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import re
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+_KEY = r"[A-Za-z0-9_-]+-v\d+-[0-9a-f]{16}"
+_SUFFIX, _SET_ASIDE, _TEMPORARY = ".safetensors", ".safetensors.damaged", ".tmp"
+_OWN = re.compile(rf"{_KEY}\.safetensors(\.damaged)?|\.{_KEY}\..*\.tmp")
+_DAY_S = 24 * 3600.0
+
+
+def artifact_key(kind: str, version: int, **inputs: str | int | float | bool | None) -> str:
+    """A file stem such as 'neighbors-v1-9c0f27b1a4de8831'; argument order is irrelevant."""
+    blob = json.dumps(inputs, sort_keys=True, allow_nan=False)
+    key = f"{kind}-v{version}-{hashlib.sha256(blob.encode()).hexdigest()[:16]}"
+    assert re.fullmatch(_KEY, key), f"{kind!r} does not make a file name"
+    return key
+
+
+class DamagedError(Exception):
+    """A file is not what its name says. It never leaves this module."""
+
+
+class ArtifactStore:
+    """One folder of results. Safe to share between threads and between processes.
+
+    A reader sees a whole file or none, as writers rename a finished one into place. The root may be
+    read-only, full or missing: then everything is computed and nothing kept.
+    """
+
+    def __init__(self, root: Path):
+        self.root = root
+
+    def load(self, cls: type[T], key: str) -> T | None:
+        """Return the result stored under a key, its arrays read-only; None when there is none.
+
+        Every read checks the content hash. A file that fails, or that holds another class or version,
+        is set aside as `<name>.damaged`.
+        """
+        path = self._path(key)
+        try:
+            return _read(path, cls, key) if path.is_file() else None
+        except DamagedError as error:
+            log.warning("Set aside %s: %s. It is computed again.", path.name, error)
+            self._set_aside(path)
+        except OSError as error:
+            log.warning("%s cannot be read (%s). It is computed again.", path, error)
+        return None
+
+    def save(self, result: Any, key: str, provenance: Mapping[str, Any] | None = None) -> Path:
+        """Write a result (a dataclass of arrays, str, int, float, bool, None and tuples of those).
+
+        `provenance` is kept in the file for a person to read, as JSON. Raises OSError where the folder
+        cannot be written, TypeError for a field of another type.
+        """
+        arrays, header = _pack(result, key, provenance)
+        self.root.mkdir(parents=True, exist_ok=True)
+        self._remove_old_temporaries()
+        path = self._path(key)
+        handle, name = tempfile.mkstemp(dir=self.root, prefix=f".{key}.", suffix=_TEMPORARY)
+        os.close(handle)
+        try:
+            _write(Path(name), arrays, header)
+            os.replace(name, path)
+        finally:
+            Path(name).unlink(missing_ok=True)
+        return path
+
+    def cached(self, cls: type[T], key: str, compute: Callable[[], T]) -> T:
+        """Return the stored result, or compute and store it. A folder that cannot be written costs only time."""
+        found = self.load(cls, key)
+        if found is not None:
+            return found
+        result = compute()
+        try:
+            self.save(result, key)
+        except OSError as error:
+            log.warning("%s is not kept: %s", key, error)
+        # As on the next read, so that code that writes into a result fails at once.
+        for value in vars(result).values():
+            if isinstance(value, np.ndarray):
+                value.flags.writeable = False
+        return result
+
+    def usage(self) -> int:
+        """Return the bytes that results, files set aside and unfinished files take."""
+        return sum(found.st_size for _, found in self._own_files())
+
+    def clear(self) -> None:
+        """Delete all results and what was set aside; other files in the folder stay."""
+        for path, _ in self._own_files():
+            path.unlink(missing_ok=True)
+
+    def _path(self, key: str) -> Path:
+        # All addresses are made here and in _own_files, for other kinds of root to come.
+        assert re.fullmatch(_KEY, key), f"{key!r} is no artifact key"
+        return self.root / f"{key}{_SUFFIX}"
+
+    def _own_files(self) -> Iterator[tuple[Path, os.stat_result]]:
+        """Find our files by name, as a cache folder may be one that holds other things too."""
+        for path in self.root.glob("*"):
+            if _OWN.fullmatch(path.name):
+                try:
+                    yield path, path.stat()
+                except FileNotFoundError:
+                    continue  # another process was faster
+
+    def _set_aside(self, path: Path) -> None:
+        try:
+            os.replace(path, path.with_suffix(_SET_ASIDE))
+        except OSError as error:
+            log.warning("%s could not be renamed: %s", path, error)
+
+    def _remove_old_temporaries(self) -> None:
+        """Remove what killed writers left; a day is longer than any write takes."""
+        for path, found in self._own_files():
+            if path.suffix == _TEMPORARY and time.time() - found.st_mtime > _DAY_S:
+                path.unlink(missing_ok=True)
+
+
+def _pack(result: Any, key: str, provenance: Mapping[str, Any] | None) -> tuple[dict[str, np.ndarray], str]:
+    """Part a result into arrays and a JSON header that holds all else."""
+    arrays, values = {}, {}
+    for field in fields(result):
+        value = getattr(result, field.name)
+        if isinstance(value, np.ndarray):
+            if value.dtype.kind not in "fiub" or value.dtype.itemsize > 8:
+                raise TypeError(f"{field.name} has dtype {value.dtype}, which safetensors does not hold")
+            # asarray, as ascontiguousarray would give a 0-d array an axis.
+            arrays[field.name] = np.asarray(value, dtype=value.dtype.newbyteorder("="), order="C")
+        else:
+            values[field.name] = _to_json(value, field.name)
+    header = {
+        "class": type(result).__qualname__,
+        "version": type(result).version,
+        "key": key,
+        "values": values,
+        "provenance": dict(provenance or {}),
+    }
+    return arrays, json.dumps(header)
+
+
+def _write(path: Path, arrays: dict[str, np.ndarray], header: str) -> None:
+    from safetensors import SafetensorError
+    from safetensors.numpy import save_file
+
+    try:
+        save_file(arrays, path, metadata={"header": header, "sha256": _sha256(arrays, header)})
+    except SafetensorError as error:  # a full disk, for one
+        raise OSError(str(error)) from error
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _read(path: Path, cls: type[T], key: str) -> T:
+    """Read and check a file; raise DamagedError if anything is not as it was written."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            names = file.keys()
+            arrays = {name: file.get_tensor(name) for name in names}
+        header, sha256 = metadata["header"], metadata["sha256"]
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DamagedError(f"{type(error).__name__}: {error}") from error
+    if _sha256(arrays, header) != sha256:
+        raise DamagedError("its content hash is wrong")
+    stored = json.loads(header)
+    for name, expected in (("class", cls.__qualname__), ("version", cls.version), ("key", key)):
+        if stored.get(name) != expected:
+            raise DamagedError(f"its {name} is {stored.get(name)!r}, expected {expected!r}")
+    for array in arrays.values():
+        array.flags.writeable = False
+    content = arrays | {name: _from_json(value) for name, value in stored["values"].items()}
+    if set(content) != {field.name for field in fields(cls)}:
+        raise DamagedError(f"it has the fields {', '.join(sorted(content))}")
+    return cls(**content)
+
+
+def _to_json(value: Any, name: str) -> Any:
+    if isinstance(value, tuple):
+        return [_to_json(item, name) for item in value]
+    value = value.item() if isinstance(value, np.generic) else value
+    if value is None or isinstance(value, str | int | float):
+        return value
+    raise TypeError(f"{name} is a {type(value).__name__}; a result holds arrays, plain values and tuples of those")
+
+
+def _from_json(value: Any) -> Any:
+    return tuple(_from_json(item) for item in value) if isinstance(value, list) else value
+
+
+def _sha256(arrays: Mapping[str, np.ndarray], header: str) -> str:
+    """Hash names, dtypes, shapes and bytes of all arrays, and the header."""
+    digest = hashlib.sha256(header.encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(f"\0{name}\0{array.dtype.str}{array.shape}".encode())
+        digest.update(array.tobytes() if array.ndim == 0 else array.data)
+    return digest.hexdigest()
