@@ -1,0 +1,234 @@
+"""Long work in the background: one queue, progress that can be watched, cancelling.
+
+Core functions take `progress: Progress | None` and call `progress.update(done, total)` as they go;
+that is also where a cancelled computation stops.
+"""
+
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from core.errors import CancelledError
+
+State = Literal["waiting", "running", "done", "failed", "cancelled"]
+_SAMPLE_S = 0.25
+_SAMPLES = 40
+"""The rate is taken over the last 40 samples of at least 0.25 s: ten seconds or a little more."""
+
+
+@runtime_checkable
+class Progress(Protocol):
+    """What a long computation reports to. Both methods raise CancelledError once it is not wanted any more."""
+
+    def update(self, done: int, total: int) -> None:
+        """Say how many of how many units are done."""
+
+    def note(self, text: str) -> None:
+        """Say in a few words what is going on."""
+
+
+class SilentProgress:
+    """A Progress that nobody watches and nobody cancels."""
+
+    def update(self, done: int, total: int) -> None:
+        pass
+
+    def note(self, text: str) -> None:
+        pass
+
+
+class Job:
+    """One piece of work, made by `Jobs.submit`. All properties may be read from any thread."""
+
+    def __init__(
+        self, key: str, label: str, fn: Callable[[Progress], Any], total: int | None, clock: Callable[[], float]
+    ):
+        self.key = key
+        self.label = label
+        self.text = ""
+        """The last note."""
+        self.done = 0
+        self.total = total
+        self.error: BaseException | None = None
+        """What the work raised, once the state is 'failed' or 'cancelled'."""
+        self._state: State = "waiting"
+        self._fn: Callable[[Progress], Any] | None = fn
+        self._result: Any = None
+        self._traceback: TracebackType | None = None
+        self._clock = clock
+        self._samples: deque[tuple[float, int]] = deque(maxlen=_SAMPLES)
+        self._lock = threading.Lock()
+        self._cancel = threading.Event()
+        self._finished = threading.Event()
+
+    @property
+    def state(self) -> State:
+        return self._state
+
+    @property
+    def cancel_requested(self) -> bool:
+        return self._cancel.is_set()
+
+    @property
+    def fraction(self) -> float | None:
+        """Share done, 0 to 1; None while the total is unknown."""
+        return min(1.0, self.done / self.total) if self.total else None
+
+    @property
+    def rate(self) -> float | None:
+        """Units per second over about the last ten seconds; None until two updates are apart in time."""
+        with self._lock:
+            if len(self._samples) < 2:
+                return None
+            (start, before), (end, after) = self._samples[0], self._samples[-1]
+        return (after - before) / (end - start) if end > start else None
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Units left over the recent rate; None while either is unknown."""
+        rate = self.rate
+        return max(0.0, (self.total - self.done) / rate) if rate and self.total else None
+
+    def cancel(self) -> None:
+        """Stop waiting work now, running work at its next report; finished work stays as it is."""
+        self._cancel.set()
+        with self._lock:
+            if self._state == "waiting":
+                self._finish("cancelled", error=CancelledError(f"{self.label} was cancelled before it began."))
+
+    def result(self, timeout: float | int | None = None) -> Any:
+        """Wait and return the result, or raise what the work raised.
+
+        Raises TimeoutError when it is not finished after `timeout` seconds (None waits for ever).
+        """
+        if not self._finished.wait(timeout):
+            raise TimeoutError(f"{self.label} is {self._state} after {timeout} s.")
+        if self.error is not None:
+            # The traceback of the work itself: raising one object again and again would add to it.
+            raise self.error.with_traceback(self._traceback)
+        return self._result
+
+    def _run(self) -> None:
+        """Do the work on the calling thread, unless it was cancelled while waiting."""
+        with self._lock:
+            if self._state != "waiting":
+                return
+            self._state, fn = "running", self._fn
+        try:
+            result = fn(_JobProgress(self))
+        except CancelledError as error:
+            outcome: dict[str, Any] = {"state": "cancelled", "error": error}
+        except BaseException as error:  # even an exit must reach those who wait
+            outcome = {"state": "failed", "error": error}
+        else:
+            outcome = {"state": "done", "result": result}
+        with self._lock:
+            self._finish(**outcome)
+
+    def _finish(self, state: State, *, result: Any = None, error: BaseException | None = None) -> None:
+        self._state, self._result, self.error = state, result, error
+        self._traceback = error.__traceback__ if error is not None else None
+        _free_locals(error)
+        self._fn = None
+        self._finished.set()
+
+    def _report(self, done: int, total: int) -> None:
+        with self._lock:
+            if done < self.done:  # another stage has begun
+                self._samples.clear()
+            self.done, self.total = done, total
+            now = self._clock()
+            if len(self._samples) > 1 and now - self._samples[-2][0] < _SAMPLE_S:
+                self._samples.pop()
+            self._samples.append((now, done))
+
+
+class _JobProgress:
+    """The side of a job that its work sees."""
+
+    def __init__(self, job: Job):
+        self._job = job
+
+    def update(self, done: int, total: int) -> None:
+        self._stop_if_cancelled()
+        self._job._report(done, total)
+
+    def note(self, text: str) -> None:
+        self._stop_if_cancelled()
+        self._job.text = text
+
+    def _stop_if_cancelled(self) -> None:
+        if self._job.cancel_requested:
+            raise CancelledError(f"{self._job.label} was cancelled.")
+
+
+class Jobs:
+    """A queue of work, done by at most `workers` threads at a time, first come first served.
+
+    Requests with equal keys share one job as long as it waits, runs or has finished well; a failed or
+    cancelled one is replaced. The last `keep` finished jobs stay for sharing; results are large. Work
+    must not wait for another job of the same queue. Threads are daemons, so a server can stop.
+    """
+
+    def __init__(self, workers: int = 1, *, keep: int = 8, clock: Callable[[], float] = time.monotonic):
+        self._workers = workers
+        self._keep = keep
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._jobs: dict[str, Job] = {}
+        self._waiting: deque[Job] = deque()
+        self._busy = 0
+
+    def submit(self, key: str, label: str, fn: Callable[[Progress], Any], *, total: int | None = None) -> Job:
+        """Return the job under this key, or queue `fn(progress)` as one and return that."""
+        with self._lock:
+            job = self._jobs.pop(key, None)
+            if job is None or not _shareable(job):
+                job = Job(key, label, fn, total, self._clock)
+                self._waiting.append(job)
+                self._start_worker()
+            self._jobs[key] = job  # now the most recent
+            self._forget_old()
+            return job
+
+    def _start_worker(self) -> None:
+        # Threads end when nothing waits, so an unused queue holds none.
+        if self._busy < self._workers:
+            self._busy += 1
+            threading.Thread(target=self._work, name="loupe-job", daemon=True).start()
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                if not self._waiting:
+                    self._busy -= 1
+                    return
+                job = self._waiting.popleft()
+            job._run()
+            with self._lock:
+                if self._jobs.get(job.key) is job:
+                    self._jobs[job.key] = self._jobs.pop(job.key)
+                self._forget_old()
+
+    def _forget_old(self) -> None:
+        finished = [key for key, job in self._jobs.items() if job._finished.is_set()]
+        for key in finished[: max(0, len(finished) - self._keep)]:
+            del self._jobs[key]
+
+
+def _shareable(job: Job) -> bool:
+    return job.state == "done" or (job.state in ("waiting", "running") and not job.cancel_requested)
+
+
+def _free_locals(error: BaseException | None) -> None:
+    """Drop the variables of the frames an error came through: they may hold gigabytes."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if error.__traceback__ is not None:
+            traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
