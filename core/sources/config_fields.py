@@ -1,0 +1,77 @@
+"""Reading a config from outside field by field, with an error that names the field that is odd."""
+
+import re
+from collections.abc import Mapping, Set
+from pathlib import Path
+from typing import Any
+
+from core.errors import BadDictionaryError
+
+_NAME = r"[A-Za-z0-9_.-]{1,200}"
+
+
+class ConfigFields:
+    """One JSON object of a config file; every method raises BadDictionaryError for a value of a wrong kind.
+
+    null counts as absent. An absent value is None or the default, unless it is needed.
+    """
+
+    def __init__(self, values: Mapping[str, Any], file: Path):
+        self._values = values
+        self._file = file
+
+    def whole(self, name: str, *, most: int | None = None, needed: bool = False) -> int | None:
+        """Return a whole number from 1 to `most`."""
+        value = self._get(name, needed)
+        if value is None or (type(value) is int and 1 <= value <= (most or value)):
+            return value
+        raise self.bad(name, f"a whole number from 1 to {most}" if most else "a positive whole number")
+
+    def text(self, name: str, *, needed: bool = False) -> str | None:
+        """Return a string of at most 200 characters."""
+        value = self._get(name, needed)
+        if value is None or (isinstance(value, str) and len(value) <= 200):
+            return value
+        raise self.bad(name, "a text of at most 200 characters")
+
+    def name(self, name: str, *, needed: bool = False) -> str | None:
+        """Return the name of a hook: letters, digits, dots, dashes and underscores."""
+        value = self._get(name, needed)
+        if value is None or (isinstance(value, str) and re.fullmatch(_NAME, value)):
+            return value
+        raise self.bad(name, "a hook's name such as blocks.0.hook_resid_pre")
+
+    def flag(self, name: str, *, default: bool) -> bool:
+        value = self._get(name, needed=False)
+        if value is None or isinstance(value, bool):
+            return default if value is None else value
+        raise self.bad(name, "true or false")
+
+    def one_of(self, name: str, allowed: Set[str], *, default: str = "none") -> str:
+        value = self._get(name, needed=False)
+        if value is None or (isinstance(value, str) and value in allowed):
+            return default if value is None else value
+        raise self.bad(name, f"one of {', '.join(sorted(allowed))}")
+
+    def group(self, name: str) -> "ConfigFields":
+        """Return an object inside this one; absent, it is empty."""
+        value = self._get(name, needed=False)
+        if value is None or isinstance(value, dict):
+            return ConfigFields(value or {}, self._file)
+        raise self.bad(name, "a JSON object")
+
+    def bad(self, name: str, expected: str) -> BadDictionaryError:
+        """Return the error that says what a field holds and what it should."""
+        return BadDictionaryError(
+            f"{self._file} has {name} {self._values.get(name)!r:.80}; expected {expected}. "
+            "Correct the file or save the dictionary again."
+        )
+
+    def _get(self, name: str, needed: bool) -> Any:
+        value = self._values.get(name)
+        if needed and value in (None, ""):
+            raise BadDictionaryError(
+                f"{self._file} does not say {name}. Expected it there, as sae-lens writes it on saving. "
+                "Add it or save the dictionary again."
+            )
+        return value

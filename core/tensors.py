@@ -1,0 +1,63 @@
+"""Reading safetensors files into float32 numpy arrays, without torch where that is possible."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from core.errors import BadDictionaryError
+
+_KINDS = ("F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8", "BOOL")
+
+
+def read_tensors(path: Path, names: list[str] | None = None) -> dict[str, np.ndarray]:
+    """Read tensors (all, or those of `names` that exist) from a safetensors file as float32.
+
+    Integers keep their type. bfloat16, which numpy lacks, is the one case that imports torch.
+    Raises BadDictionaryError for a file that is missing, truncated or not safetensors.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise BadDictionaryError(f"There is no weights file at {path}. Expected a safetensors file; check the folder.")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            found = file.keys()
+            wanted = [name for name in found if names is None or name in names]
+            stored = {name: file.get_slice(name).get_dtype() for name in wanted}
+            check_types(stored, path)
+            tensors = {name: file.get_tensor(name) for name in wanted if stored[name] != "BF16"}
+        if len(tensors) < len(wanted):
+            with safe_open(path, framework="pt") as file:
+                halves = [name for name in wanted if stored[name] == "BF16"]
+                tensors |= {name: file.get_tensor(name).float().numpy() for name in halves}
+    except (SafetensorError, ValueError, OSError) as error:
+        raise BadDictionaryError(
+            f"{path} cannot be read as safetensors ({str(error)[:200]}). Expected a whole file of that format; "
+            "it may be truncated or of another one: copy or download it again."
+        ) from error
+    return {name: as_float32(tensors[name]) for name in wanted}
+
+
+def check_types(stored: dict[str, str], path: Path) -> None:
+    """Raise BadDictionaryError for types that numpy and torch do not can both read (floats of 8 bits and less)."""
+    odd = {name: kind for name, kind in stored.items() if kind not in _KINDS}
+    if odd:
+        name, kind = next(iter(odd.items()))
+        raise BadDictionaryError(
+            f"{name} in {path} is stored as {kind}; expected one of {', '.join(_KINDS)}. "
+            "Save the weights again as float32 or bfloat16."
+        )
+
+
+def as_float32(array: np.ndarray) -> np.ndarray:
+    """Return floating arrays as contiguous float32, others unchanged."""
+    if np.issubdtype(array.dtype, np.floating):
+        return np.asarray(array, dtype=np.float32, order="C")
+    return array
+
+
+def file_sha256(path: Path) -> str:
+    """Return the hex SHA-256 of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
