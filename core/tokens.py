@@ -1,0 +1,30 @@
+"""Tokens as a person can read them."""
+
+from functools import cache
+
+
+@cache
+def byte_alphabet() -> dict[str, int]:
+    """Map the stand-in characters of byte-level BPE (GPT-2) back to bytes.
+
+    Printable bytes stand for themselves; the other 68 are shifted, in order, to code points from 256.
+    """
+    own = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [byte for byte in range(256) if byte not in own]
+    return {chr(byte): byte for byte in own} | {chr(256 + i): byte for i, byte in enumerate(others)}
+
+
+def decode_token(raw: str) -> str:
+    """Turn a vocabulary entry into text: byte-level stand-ins into bytes, SentencePiece's bar into a space.
+
+    A token that is part of a character keeps its bytes as escapes (`\\xe2\\x80`).
+    """
+    alphabet = byte_alphabet()
+    if all(character in alphabet for character in raw):
+        return bytes(alphabet[character] for character in raw).decode("utf-8", errors="backslashreplace")
+    return raw.replace("\u2581", " ")
+
+
+def label(text: str) -> str:
+    """Quote a token for an axis, a table or a tooltip, so that spaces and line breaks are seen."""
+    return repr(text)
