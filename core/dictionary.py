@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from core.dictionary_config import ADDITIVE, TRANSCODERS, UNFOLDED_NORMALISATIONS, DictionaryConfig
+from core.dictionary_config import ADDITIVE, UNFOLDED_NORMALISATIONS, DictionaryConfig
 from core.errors import DoesNotFitError
 from core.weights import can_fold, check_tensors, fold_norms
 
@@ -81,7 +81,7 @@ class Dictionary:
         config = {k: v for k, v in vars(self.config).items() if k != "training_architecture"}
         # Matching pursuit and temporal dictionaries have settings that our config does not name.
         raw = {k: v for k, v in self._raw_config.items() if k not in ("metadata", "device", "dtype")}
-        return {"config": config, "raw": raw, "folded": self.folded}
+        return {"config": config, "raw": raw}
 
     @property
     def d_in(self) -> int:
@@ -120,9 +120,7 @@ class Dictionary:
     @property
     def input_bias(self) -> Float[np.ndarray, " d_in"]:
         """What is subtracted from the input before W_enc: b_dec or zero."""
-        if self.config.apply_b_dec_to_input and self.config.architecture not in TRANSCODERS:
-            return self.b_dec
-        return np.zeros(self.d_in, np.float32)
+        return self.b_dec if self.config.apply_b_dec_to_input else np.zeros(self.d_in, np.float32)
 
     @property
     def not_additive_because(self) -> str | None:

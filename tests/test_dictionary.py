@@ -1,6 +1,7 @@
 """A dictionary in memory: its gates, its identity, its lock. Reading folders is tested with the source."""
 
 import threading
+import warnings
 
 import numpy as np
 import pytest
@@ -153,6 +154,16 @@ def test_settings_only_sae_lens_knows_change_the_content_hash():
         ).sha256
 
     assert with_setting(residual_threshold=0.1) != with_setting(residual_threshold=0.2)
+
+
+def test_a_dictionary_of_a_centred_model_is_built_without_a_warning():
+    # sae-lens warns that the model must be loaded so; find_model does.
+    metadata = {"model_from_pretrained_kwargs": {"center_writing_weights": True}, "sae_lens_version": "6.54.12"}
+    dictionary = planted_dictionary(metadata=metadata)
+    assert dictionary.config.center_writing_weights
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        dictionary.encode(inputs())
 
 
 def test_nobody_can_write_into_the_weights():
