@@ -8,6 +8,7 @@ state dict without masks) and `tokenizer.json`.
 import hashlib
 import json
 import threading
+from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,20 +21,9 @@ from core.tensors import file_sha256, read_tensors
 from core.tokens import decode_token
 from core.workspace import Workspace
 
-CONFIG_FIELDS = (
-    "n_layers",
-    "d_model",
-    "n_heads",
-    "d_head",
-    "d_mlp",
-    "n_ctx",
-    "d_vocab",
-    "act_fn",
-    "normalization_type",
-    "positional_embedding_type",
-    "rotary_dim",
-    "model_name",
-)
+RUNTIME_FIELDS = {"architecture", "device", "dtype", "seed", "init_weights", "init_mode", "initializer_range"}
+RUNTIME_FIELDS |= {"n_devices", "n_params", "tokenizer_name", "tokenizer_prepends_bos", "default_prepend_bos"}
+"""Config entries that do not change what the weights compute; all others go to TransformerLens."""
 WHOLE_NUMBERS = ("d_model", "n_ctx", "d_vocab", "n_layers", "n_heads", "d_head", "d_mlp")
 HOOK_WIDTHS = {
     **dict.fromkeys(("hook_resid_pre", "hook_resid_mid", "hook_resid_post", "hook_attn_out", "hook_mlp_out"), "stream"),
@@ -66,7 +56,7 @@ class LanguageModel:
     @cached_property
     def sha256(self) -> str:
         """Content hash of the weights file and of everything that changes what they compute."""
-        config = {name: self.config.get(name) for name in CONFIG_FIELDS} | {"centred": self.centred}
+        config = {k: v for k, v in self.config.items() if k not in RUNTIME_FIELDS} | {"centred": self.centred}
         weights = file_sha256(self.folder / "model.safetensors")
         return hashlib.sha256(f"{weights}{json.dumps(config, sort_keys=True)}".encode()).hexdigest()
 
@@ -162,7 +152,13 @@ class LanguageModel:
         quiet_imports()
         from transformer_lens import HookedTransformer, HookedTransformerConfig
 
-        known = {name: self.config[name] for name in CONFIG_FIELDS if self.config.get(name) is not None}
+        known = {k: v for k, v in self.config.items() if k not in RUNTIME_FIELDS and v is not None}
+        unheard = sorted(set(known) - {field.name for field in fields(HookedTransformerConfig)})
+        if unheard:
+            raise BadDictionaryError(
+                f"config.json in {self.folder} has {', '.join(unheard)[:200]}, which TransformerLens does not know. "
+                "Expected the fields of its HookedTransformerConfig; export the config again."
+            )
         model = HookedTransformer(HookedTransformerConfig(**known, device="cpu", init_weights=False))
         state = {k: as_tensor(v).clone() for k, v in read_tensors(self.folder / "model.safetensors").items()}
         missing, unexpected = model.load_state_dict(state, strict=False)

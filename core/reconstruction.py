@@ -142,6 +142,11 @@ def _inside(
     """Check that all fit together and return the positions inside the training context."""
     check_fit(dictionary.config, model)
     config = dictionary.config
+    if "transcoder" in config.architecture and not config.hook_name_out:
+        raise DoesNotFitError(
+            f"{dictionary.title} is a transcoder, and its cfg.json has no hook_name_out to compare its output with. "
+            "Expected the hook it was trained to give; add it to the metadata."
+        )
     if config.hook_name_out and model.hook_width(config.hook_name_out) != config.d_out:
         raise DoesNotFitError(
             f"{dictionary.title} writes vectors of width {config.d_out}, but {config.hook_name_out} of {model.name} "

@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from core.errors import BadDictionaryError, DoesNotFitError, UnknownNameError
-from core.language_model import CONFIG_FIELDS, LanguageModel, check_fit, find_model
+from core.language_model import LanguageModel, check_fit, find_model
 from core.workspace import Workspace
 from tests.planted import planted_dictionary, planted_model
 
@@ -276,4 +276,14 @@ def test_the_content_hash_follows_weights_and_config(tmp_path, learned):
     ]
     assert len(set(hashes)) == 4
     assert renamed.sha256 == hashes[0]
-    assert "act_fn" in CONFIG_FIELDS
+    change_config(renamed.folder, device="cuda")
+    assert LanguageModel(renamed.folder).sha256 == hashes[0]
+
+
+def test_a_config_entry_that_changes_the_model_reaches_it_and_an_unknown_one_is_named(tmp_path):
+    model = planted_model(tmp_path)
+    change_config(model.folder, eps=0.5)
+    assert LanguageModel(model.folder).hooked.cfg.eps == 0.5
+    change_config(model.folder, shiny_new_attention=True)
+    with pytest.raises(BadDictionaryError, match=r"shiny_new_attention.*HookedTransformerConfig.*export"):
+        _ = LanguageModel(model.folder).hooked

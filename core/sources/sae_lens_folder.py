@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from core.config_fields import ConfigFields
 from core.dictionary import Dictionary
 from core.dictionary_config import ADDITIVE, TRANSCODERS, UNFOLDED_NORMALISATIONS, DictionaryConfig
 from core.errors import BadDictionaryError
 from core.sources import Entry
-from core.sources.config_fields import ConfigFields
 from core.tensors import read_tensors
 from core.workspace import Workspace
 
