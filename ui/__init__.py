@@ -1,0 +1,1 @@
+"""Between Streamlit and core: routing, cached computing, charts, messages."""

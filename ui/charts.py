@@ -1,0 +1,161 @@
+"""Shared chart pieces: DataFrame in, Altair chart out. Knows pandas and Altair only.
+
+Colours of marks that carry no data come from the theme; the one accent works on light and dark.
+"""
+
+from collections.abc import Sequence
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+ACCENT = "#ea580c"
+MUTED = "#8a8f98"
+# From transparent to full colour: the same ramps read on a light and on a dark page.
+RAMP = ["rgba(234,88,12,0.04)", "#ea580c"]
+DIVERGING = ["#2563eb", "rgba(128,128,128,0.06)", "#ea580c"]
+ALL_LABELLED = 48
+"""Up to this many rows of a heatmap are high enough for a label each."""
+MAX_CELLS = 8_000
+"""Rectangles drawn at most: beyond, a browser without a GPU needs over a second to draw them."""
+
+
+def context_marker(context_size: int | None, n_pos: int, label: str = "end of training context") -> list[alt.Chart]:
+    """A dashed line where the dictionary's training context ends; nothing when it is not in view."""
+    if context_size is None or context_size >= n_pos:
+        return []
+    data = pd.DataFrame({"position": [context_size - 0.5], "text": [f"{label} ({context_size})"]})
+    line = alt.Chart(data).mark_rule(strokeDash=[5, 4], color=MUTED, size=1.5).encode(alt.X("position:Q"))
+    text = (
+        alt.Chart(data)
+        .mark_text(align="left", baseline="top", dx=5, color=MUTED, fontSize=11)
+        .encode(alt.X("position:Q"), alt.Text("text:N"), y=alt.value(2))
+    )
+    return [line, text]
+
+
+def position_axis(n_pos: int, title: str = "Position in the sequence") -> alt.X:
+    """The x axis every positional chart shares: whole positions, the full range."""
+    return (
+        alt.X("position:Q")
+        .title(title)
+        .scale(domain=[-0.5, n_pos - 0.5], nice=False, zero=False)
+        .axis(tickMinStep=1, grid=False)
+    )
+
+
+def heatmap(
+    cells: pd.DataFrame,
+    *,
+    row: str,
+    value: str,
+    n_pos: int,
+    row_order: Sequence,
+    row_title: str,
+    value_title: str,
+    context_size: int | None = None,
+    diverging: bool = False,
+    tooltip: Sequence[alt.Tooltip] = (),
+    select: str | None = None,
+) -> alt.LayerChart:
+    """Rows x positions; empty cells are not drawn, and every row keeps its place and label.
+
+    Needs columns `position`, `row` and `value`. `select` names a point selection on the rows.
+    """
+    order = [str(name) for name in row_order]
+    data = cells.assign(**{row: cells[row].astype(str)})
+    left, right = alt.X("left:Q"), alt.X2("right:Q")
+    data = data.assign(left=data["position"] - 0.5, right=data["position"] + 0.5)
+    domain = [-0.5, n_pos - 0.5]
+    if diverging:
+        limit = float(max(abs(data[value]).max(), 1e-9)) if len(data) else 1.0
+        scale = alt.Scale(range=DIVERGING, domain=[-limit, 0, limit])
+    else:
+        top = float(data[value].max()) if len(data) else 1.0
+        scale = alt.Scale(range=RAMP, domain=[0, top], type="sqrt")
+    marks = (
+        alt.Chart(data)
+        .mark_rect()
+        .encode(
+            left.title("Position in the sequence").scale(domain=domain, nice=False).axis(tickMinStep=1, grid=False),
+            right,
+            alt.Y(f"{row}:N")
+            .title(row_title)
+            .sort(order)
+            .scale(domain=order)
+            .axis(labelOverlap=len(order) > ALL_LABELLED, labelLimit=140),
+            alt.Color(f"{value}:Q").scale(scale).title(value_title).legend(orient="top", gradientLength=220),
+            tooltip=list(tooltip),
+        )
+    )
+    if select:
+        marks = marks.add_params(alt.selection_point(name=select, fields=[row]))
+    layers = [marks, *_marker_at_left(context_size, n_pos)]
+    return alt.layer(*layers).properties(height=alt.Step(14 if len(order) <= ALL_LABELLED else 6))
+
+
+def _marker_at_left(context_size: int | None, n_pos: int) -> list[alt.Chart]:
+    if context_size is None or context_size >= n_pos:
+        return []
+    data = pd.DataFrame({"left": [context_size - 0.5]})
+    return [alt.Chart(data).mark_rule(strokeDash=[5, 4], color=MUTED, size=1.5).encode(alt.X("left:Q"))]
+
+
+def histogram(
+    values: pd.DataFrame, column: str, title: str, *, bins: int = 60, log: bool = False, y_title: str = "Features"
+) -> alt.Chart:
+    """Counts of one column's values, binned here so that the page sends bins only."""
+    finite = values[column].dropna().to_numpy(dtype=float)
+    counts, edges = np.histogram(finite, bins=bins)
+    data = pd.DataFrame({"low": edges[:-1], "high": edges[1:], "count": counts})
+    scale = alt.Scale(type="symlog") if log else alt.Scale()
+    return (
+        alt.Chart(data)
+        .mark_bar(binSpacing=0, color=ACCENT)
+        .encode(
+            alt.X("low:Q").bin("binned").title(title),
+            alt.X2("high:Q"),
+            alt.Y("count:Q").title(y_title).scale(scale),
+            tooltip=[alt.Tooltip("low:Q", format=".3g"), alt.Tooltip("high:Q", format=".3g"), "count:Q"],
+        )
+        .properties(height=240)
+    )
+
+
+def scatter(
+    table: pd.DataFrame,
+    x: str,
+    y: str,
+    *,
+    x_title: str,
+    y_title: str,
+    group: str | None = None,
+    x_log: bool = False,
+    y_log: bool = False,
+    select: str | None = None,
+) -> alt.Chart:
+    """One point for each feature; needs a column `feature`. Log axes leave out values of 0 and below.
+
+    `group` is a text column that colours the points, in order of appearance.
+    """
+    data = table.dropna(subset=[x, y])
+    for column, log in ((x, x_log), (y, y_log)):
+        if log:
+            data = data[data[column] > 0]
+    names = ["feature", x, y]
+    colour = alt.value(ACCENT)
+    if group:
+        order = list(dict.fromkeys(table[group]))
+        colour = alt.Color(f"{group}:N").title(None).sort(order).scale(range=[ACCENT, "#4c78a8"]).legend(orient="top")
+    chart = (
+        alt.Chart(data[names + ([group] if group else [])])
+        .mark_circle(size=26, opacity=0.6)
+        .encode(
+            alt.X(f"{x}:Q").title(x_title).scale(type="log" if x_log else "linear", zero=False),
+            alt.Y(f"{y}:Q").title(y_title).scale(type="log" if y_log else "linear", zero=False),
+            color=colour,
+            tooltip=[alt.Tooltip(f"{name}:Q", format=".4~g") for name in names],
+        )
+        .properties(height=380)
+    )
+    return chart.add_params(alt.selection_point(name=select, fields=["feature"])) if select else chart

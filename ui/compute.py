@@ -1,0 +1,216 @@
+"""The one place where Streamlit's caches meet core.
+
+Cached functions take ids and numbers and look the objects up inside. Weights and results are shared
+between sessions and never changed; anything over a second runs as a job.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import streamlit as st
+
+from core import feature_grids, reconstruction
+from core import unit_curves as units
+from core.artifacts import ArtifactStore
+from core.corpus import TokenStream, sample_rows, standard_library_sha256, standard_library_stream
+from core.dictionary import Dictionary
+from core.jobs import Jobs, Progress
+from core.language_model import LanguageModel, check_fit, find_model
+from core.position_study import Study
+from core.positions import PositionSettings, PositionStatistics, choose_method, position_statistics
+from core.reconstruction import ErrorByPosition
+from core.sources import entries, open_dictionary, sources
+from core.unit_curves import UnitCurves, rows_sha256
+from core.workspace import PROJECT, Workspace
+from ui import jobs as job_view
+
+T = TypeVar("T")
+
+
+def parse_arguments(arguments: list[str]) -> Workspace:
+    """Turn what stands behind `streamlit run app.py --` into a workspace; unknown words are ignored."""
+    parser = argparse.ArgumentParser(prog="streamlit run app.py --", add_help=False, exit_on_error=False)
+    parser.add_argument("--sae", action="append", type=Path, default=[], help="a dictionary folder to offer")
+    parser.add_argument("--root", action="append", type=Path, default=[], help="allow typed paths below this folder")
+    parser.add_argument("--model", action="append", type=Path, default=[], help="a model folder")
+    parser.add_argument("--cache", type=Path, default=PROJECT / "cache", help="where results are kept")
+    known, _ = parser.parse_known_args(arguments)
+    roots = tuple(path.resolve() for path in known.root) or (PROJECT,)
+    models = (*(path.resolve() for path in known.model), PROJECT / "demo" / "model")
+    return Workspace(
+        cache=known.cache.resolve(),
+        roots=roots,
+        pinned=tuple(path.resolve() for path in known.sae),
+        models=models,
+    )
+
+
+@st.cache_resource(show_spinner=False)
+def workspace() -> Workspace:
+    return parse_arguments(sys.argv[1:])
+
+
+@st.cache_resource(show_spinner=False)
+def store() -> ArtifactStore:
+    return ArtifactStore(workspace().cache)
+
+
+@st.cache_resource(show_spinner=False)
+def jobs() -> Jobs:
+    return Jobs(workers=1)
+
+
+def dictionary_ids() -> list[str]:
+    """Return the ids on offer; the first is the default."""
+    return [entry.id for entry in entries(workspace())]
+
+
+def full_id(text: str) -> str:
+    """Turn what was typed into an id: a bare path means a folder."""
+    text = text.strip()
+    if text.partition("/")[0] in sources():
+        return text
+    return f"folder/{text}" if "/" in text or "\\" in text or text.startswith((".", "~")) else text
+
+
+@st.cache_resource(max_entries=6, show_spinner="Reading the dictionary")
+def _dictionary(id: str, fold: bool, stamp: int) -> Dictionary:
+    return open_dictionary(id, workspace(), fold_decoder_norms=fold)
+
+
+def dictionary(id: str | None = None) -> Dictionary:
+    """Open the dictionary with this id, by default the picked one (raises LoupeError)."""
+    id = full_id(id or st.session_state.get("sae") or "")
+    return _dictionary(id, bool(st.session_state.get("fold", True)), _stamp(id))
+
+
+def _stamp(id: str) -> int:
+    """Change when the weights of a local folder change, so that a new training run is read anew."""
+    path = Path(id.removeprefix("folder/")) / "sae_weights.safetensors"
+    return path.stat().st_mtime_ns if id.startswith("folder/") and path.is_file() else 0
+
+
+@st.cache_resource(max_entries=2, show_spinner="Reading the model")
+def _model(name: str, centred: bool) -> LanguageModel:
+    return find_model(name, workspace(), centred=centred)
+
+
+def model_of(dictionary: Dictionary) -> LanguageModel:
+    """Open the model a dictionary reads, and check that the two fit."""
+    model = _model(dictionary.config.model_name or "", dictionary.config.center_writing_weights)
+    check_fit(dictionary.config, model)
+    return model
+
+
+@st.cache_resource(max_entries=12, show_spinner=False)
+def _shelf(key: str) -> dict:
+    """A place in memory for one result, so that a rerun neither reads the disk nor checks a hash."""
+    return {}
+
+
+def result(cls: type[T], key: str, label: str, work: Callable[..., T]) -> T:
+    """Return a result from memory, from disk, or from a job that computes `work(progress)`.
+
+    While the job runs its progress is drawn and StillRunningError raised.
+    """
+    shelf = _shelf(key)
+    if "result" not in shelf:
+        found = store().load(cls, key)
+        if found is None:
+            found = job_view.run(jobs(), key, label, lambda progress: store().cached(cls, key, lambda: work(progress)))
+        shelf["result"] = found
+    return shelf["result"]
+
+
+def transient(key: str, label: str, work: Callable[..., T]) -> T:
+    """Like `result`, for what is quick to make again: kept in memory only."""
+    shelf = _shelf(key)
+    if "result" not in shelf:
+        shelf["result"] = job_view.run(jobs(), key, label, work)
+    return shelf["result"]
+
+
+def corpus_rows(model: LanguageModel, *, n_rows: int, context: int, seed: int = 0):
+    """Return rows of the standard library's tokens and what the text is."""
+    key = TokenStream.key(model.tokenizer_sha256, _library_sha256())
+    stream = result(
+        TokenStream,
+        key,
+        "Reading the standard library",
+        lambda progress: standard_library_stream(model.tokenizer, separator=model.separator, progress=progress),
+    )
+    return sample_rows(stream.tokens, n_rows=n_rows, context=context, seed=seed), stream.title
+
+
+@st.cache_data(show_spinner=False)
+def _library_sha256() -> str:
+    return standard_library_sha256()
+
+
+def position_study(id: str | None = None, n_pos: int | None = None, n_rows: int = 256) -> Study:
+    """Return dictionary, model and positional statistics, by the method that fits them."""
+    found = dictionary(id)
+    model = model_of(found)
+    n_pos = min(n_pos or model.n_ctx, model.n_ctx)
+    method, reason = choose_method(found, model)
+    rows = corpus_rows(model, n_rows=n_rows, context=n_pos)[0] if method == "corpus" else None
+    settings = PositionSettings(n_pos=n_pos)
+    key = PositionStatistics.key(found.sha256, model.sha256, settings=settings, rows=rows)
+    stats = result(
+        PositionStatistics,
+        key,
+        "Positional statistics",
+        lambda progress: position_statistics(found, model, settings=settings, rows=rows, progress=progress),
+    )
+    return Study(found, model, stats, reason)
+
+
+def feature_grid(feature: int, n_pos: int) -> np.ndarray:
+    """Return one feature's activation on every token and position of the picked dictionary."""
+    found = dictionary()
+    model = model_of(found)
+    key = f"feature-grid-{found.sha256}-{model.sha256}-{feature}-{n_pos}"
+    return transient(
+        key, f"Feature {feature} on all tokens", lambda _: feature_grids.feature_grid(found, model, feature, n_pos)
+    )
+
+
+def token_curves(token: int, n_pos: int) -> np.ndarray:
+    """Return every feature's activation on one token along positions."""
+    found = dictionary()
+    model = model_of(found)
+    key = f"token-curves-{found.sha256}-{model.sha256}-{token}-{n_pos}"
+    return transient(
+        key, f"Token {token} at all positions", lambda _: feature_grids.token_curves(found, model, token, n_pos)
+    )
+
+
+def error_by_position(n_pos: int, n_rows: int) -> tuple[ErrorByPosition, str]:
+    """Return the picked dictionary's error on text, and what text."""
+    found = dictionary()
+    model = model_of(found)
+    rows, text = corpus_rows(model, n_rows=n_rows, context=n_pos)
+    # In deep layers position 0 can be so long that it drowns all others; it stays in the curves.
+    first = 0 if found.config.layer == 0 or n_pos == 1 else 1
+
+    def work(progress: Progress) -> ErrorByPosition:
+        return reconstruction.error_by_position(found, model, rows, first=first, progress=progress)
+
+    key = ErrorByPosition.key(found.sha256, model.sha256, rows_sha256(rows), first=first, context_size=None)
+    return result(ErrorByPosition, key, "Error by position", work), text
+
+
+def unit_curves(hook_name: str, n_pos: int, n_rows: int) -> tuple[UnitCurves, str]:
+    """Return curves of the model's own units at a hook, and what text they are from."""
+    model = model_of(dictionary())
+    rows, text = corpus_rows(model, n_rows=n_rows, context=n_pos)
+
+    def work(progress: Progress) -> UnitCurves:
+        return units.unit_curves(model, hook_name, rows, progress=progress)
+
+    key = UnitCurves.key(model.sha256, hook_name, rows_sha256(rows))
+    return result(UnitCurves, key, f"Running {model.name} on text", work), text

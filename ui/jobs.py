@@ -1,0 +1,68 @@
+"""Drawing long work: progress, rate, time left, a cancel button; the work itself is core's."""
+
+import streamlit as st
+
+from core.errors import CancelledError
+from core.jobs import Job
+from ui.errors import StillRunningError
+from ui.text import plain
+
+PATIENCE_S = 1.0
+"""Work that ends within this time shows no progress bar at all."""
+
+
+def wait(job: Job):
+    """Return the job's result; if it takes longer than a second, draw its progress and raise.
+
+    Raises StillRunningError while it runs (`errors.shown` passes over it), and what the job raised.
+    """
+    try:
+        return job.result(timeout=PATIENCE_S)
+    except TimeoutError:
+        st.session_state[f"_job_{job.key}"] = job
+
+    @st.fragment(run_every=0.5)
+    def watch() -> None:
+        if job.state in ("done", "failed", "cancelled"):
+            st.rerun()
+        bar, button = st.columns([6, 1], vertical_alignment="bottom")
+        bar.progress(min(1.0, job.fraction or 0.0), text=plain(describe(job)))
+        button.button("Cancel", key=f"cancel-{job.key}", on_click=job.cancel, width="stretch")
+
+    watch()
+    raise StillRunningError(f"{job.label} is still running.")
+
+
+def describe(job: Job) -> str:
+    """Say how far a job is: label, share, rate, time left."""
+    if job.state == "waiting":
+        return f"{job.label}: waiting for other work to finish"
+    parts = [f"{job.label}: {job.fraction:.0%}" if job.fraction is not None else job.label]
+    if job.seconds_left is not None:
+        parts.append(f"about {max(1, round(job.seconds_left))} s left")
+    if job.text:
+        parts.append(job.text)
+    return ", ".join(parts)
+
+
+def stopped(key: str) -> bool:
+    """Say that this work was stopped and offer to start it again; True while it stays stopped."""
+    flag = f"_stopped_{key}"
+    if flag not in st.session_state:
+        return False
+    st.info("Stopped before it was finished; nothing was kept.", icon=":material/stop_circle:")
+    st.button("Start again", key=f"again-{key}", on_click=lambda: st.session_state.pop(flag))
+    return True
+
+
+def run(jobs, key: str, label: str, work):
+    """Submit work under a key, wait for it, and handle its being cancelled."""
+    if stopped(key):
+        raise StillRunningError(f"{label} was stopped.")
+    try:
+        # A job that was being watched is asked for its end first; submitting would start a stopped one anew.
+        return wait(st.session_state.pop(f"_job_{key}", None) or jobs.submit(key, label, work))
+    except CancelledError as error:
+        st.session_state[f"_stopped_{key}"] = True
+        stopped(key)
+        raise StillRunningError(f"{label} was stopped.") from error

@@ -1,0 +1,119 @@
+"""Widgets that several pages share; their values live in the URL under the widget's key."""
+
+import streamlit as st
+
+from core.dictionary import Dictionary
+from core.errors import OutOfRangeError
+from core.language_model import LanguageModel
+from core.position_scores import suggested_count
+from ui import compute, errors
+from ui.text import plain
+
+
+def dictionary() -> None:
+    """Pick the dictionary: from the list, or by typing the path of a folder."""
+    options = compute.dictionary_ids()
+    st.selectbox(
+        "Dictionary",
+        options,
+        key="sae",
+        bind="query-params",
+        accept_new_options=True,
+        placeholder="Choose one or type a folder",
+        help="The SAE to look at. Type to search, or type the path of a folder that sae-lens saved "
+        "(it must lie below a folder the app was started with).",
+    )
+    st.toggle(
+        "Fold decoder norms",
+        value=True,
+        key="fold",
+        bind="query-params",
+        help="Scale every decoder row to length 1 and the activations by the old length, where the architecture "
+        "allows it. Reconstructions do not change; activations of different features become comparable.",
+    )
+
+
+def number(label: str, key: str, size: int, *, default: int = 0, help: str | None = None) -> int:
+    """Pick a whole number from 0 to size - 1, kept in the URL; a bad number in the URL is named.
+
+    Streamlit drops a value it cannot use without a word, so the raw URL is checked first.
+    """
+    problem = f"_{key}_problem"
+    raw = st.query_params.get(key)
+    if raw is not None and not (raw.isdecimal() and int(raw[:12]) < size):
+        st.session_state[problem] = str(OutOfRangeError(label, raw, size))
+    # A smaller dictionary was chosen: the number kept from the larger one may be out of range.
+    if not 0 <= st.session_state.get(key, default) < size:
+        st.session_state[problem] = str(OutOfRangeError(label, st.session_state[key], size))
+        st.session_state[key] = default
+    value = st.number_input(
+        label,
+        min_value=0,
+        max_value=size - 1,
+        value=default,
+        key=key,
+        bind="query-params",
+        help=help,
+        on_change=lambda: st.session_state.pop(problem, None),
+    )
+    if problem in st.session_state:
+        st.warning(plain(f"{st.session_state[problem]} Showing {value}."), icon=":material/link_off:")
+    return int(value)
+
+
+def positions() -> int | None:
+    """Pick how many positions are looked at; None lets the model and dictionary decide."""
+    with errors.shown(stop=True):
+        found = compute.dictionary()
+        model = compute.model_of(found)
+    context = min(found.config.context_size or model.n_ctx, model.n_ctx)
+    sizes = sorted({context, min(2 * context, model.n_ctx), model.n_ctx})
+    if len(sizes) == 1:
+        return sizes[0]
+    if st.session_state.get("positions", sizes[0]) not in sizes:
+        del st.session_state["positions"]  # kept from a dictionary of another context
+    with st.sidebar:
+        return st.select_slider(
+            "Positions",
+            sizes,
+            value=min(2 * context, model.n_ctx),
+            key="positions",
+            bind="query-params",
+            help=f"How far to look. The dictionary was trained on {context} positions; the model reads {model.n_ctx}.",
+        )
+
+
+def count(study) -> int:
+    """Pick how many features count as positional; the elbow of the scores is suggested."""
+    suggested = suggested_count(study.stats)
+    # Another dictionary has another elbow: a number chosen for the last one is not carried over.
+    if st.session_state.setdefault("_n_for", study.dictionary.id) != study.dictionary.id:
+        st.session_state["_n_for"] = study.dictionary.id
+        st.session_state.pop("n", None)
+    return st.slider(
+        "Features shown",
+        1,
+        max(64, min(200, 2 * suggested)),
+        min(200, max(1, suggested)),
+        key="n",
+        bind="query-params",
+        help="The features with the largest position score. The suggestion is the elbow of the score-rank curve.",
+    )
+
+
+def facts(dictionary: Dictionary, model: LanguageModel, reason: str) -> None:
+    """Say which dictionary this is, how its numbers are made, and what to be careful about."""
+    config = dictionary.config
+    with st.container(horizontal=True, vertical_alignment="center"):
+        for text in (
+            config.kind,
+            f"{dictionary.d_sae:,} features",
+            config.hook_name,
+            model.name,
+            f"context {config.context_size}" if config.context_size else "context unknown",
+            "decoder norms folded" if dictionary.folded else "decoder norms as stored",
+        ):
+            st.badge(plain(text), color="gray")
+    st.caption(plain(reason))
+    for note in dictionary.notes:
+        st.warning(plain(note), icon=":material/warning:")

@@ -1,0 +1,131 @@
+"""The positional page's tab on what lies past the training context: errors, and features that fire only there."""
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from core import position_tables
+from core.feature_grids import only_beyond_tokens
+from core.position_study import Study
+from core.tokens import label
+from ui import compute, errors, position_charts
+from ui.figure import altair, figure
+from ui.position_views import columns
+from ui.text import plain
+
+
+def beyond(study: Study) -> None:
+    """What goes wrong past the training context: error by position, and features that fire only there."""
+    with errors.shown():
+        reconstruction_error(study)
+    if study.context_size >= study.n_pos:
+        st.info(f"No position beyond the training context ({study.context_size}) is shown.")
+        return
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        newcomers(study)
+    with right, errors.shown():
+        accidental(study)
+
+
+ERRORS = {
+    "Normalised error": ("nmse", "nmse_random", "Squared error / variance"),
+    "Mean squared error": ("mse", "mse_random", "Mean squared error"),
+    "L2 norm of the error": ("l2", "l2_random", "Norm of the error"),
+    "Cosine of input and output": ("cosine", None, "Cosine"),
+    "Active features (L0)": ("l0", None, "Features active on a token"),
+}
+
+
+def reconstruction_error(study: Study) -> None:
+    """The dictionary's error on text, by position, with a random direction of the same length beside it."""
+    left, right = st.columns([1, 1])
+    which = left.selectbox("Measure", list(ERRORS), key="error", bind="query-params")
+    n_rows = right.select_slider(
+        "Rows of text",
+        [32, 64, 128, 256, 512],
+        value=64,
+        key="error_rows",
+        bind="query-params",
+        help="Rows of the standard library's text, as long as the positions shown.",
+    )
+    name, baseline, title = ERRORS[which]
+    result, text = compute.error_by_position(study.n_pos, n_rows)
+    frame = result.to_frame()
+    parts = [frame[["position"]].assign(series="reconstruction", value=frame[name])]
+    if baseline:
+        parts.append(frame[["position"]].assign(series="random direction of the same length", value=frame[baseline]))
+    table = pd.concat(parts, ignore_index=True)
+    log = name not in ("cosine", "l0")
+    totals = result.totals().set_index("where")
+    said = [f"fve {totals.loc['inside', 'fve']:.3f} inside the training context"]
+    if result.first:
+        said.append("position 0 left out of fve")
+    if study.context_size < study.n_pos:
+        said.append(f"{totals.loc['beyond', 'fve']:.3f} beyond")
+    chart = position_charts.error_by_position(
+        table, n_pos=study.n_pos, context_size=study.context_size, y_title=title + (" (log)" if log else ""), log=log
+    )
+    figure(
+        f"{which} by position",
+        altair(chart, "error-by-position"),
+        frame,
+        explains=[name, "fve"],
+        note=f"{n_rows} rows × {study.n_pos} tokens of the {text} · {' · '.join(said)}",
+        name="error-by-position",
+        provenance=study.provenance | {"text": text, "n_rows": str(n_rows)},
+    )
+
+
+def newcomers(study: Study) -> None:
+    """Mean activations past the context of the features that are largest there."""
+    outside = study.stats.mean[:, study.context_size :].max(axis=1)
+    top = [int(i) for i in np.argsort(-outside, kind="stable")[:12] if outside[i] > 0]
+    table = position_tables.curves(study.stats, top)
+    chart = position_charts.curves(
+        table, n_pos=study.n_pos, context_size=study.context_size, y_title="Mean activation", legend="right"
+    )
+    figure(
+        f"The {len(top)} features with the largest mean beyond position {study.context_size}",
+        altair(chart, "newcomers"),
+        table,
+        explains=["mean_activation", "std_activation"],
+        note=study.note("band: one standard deviation either side"),
+        name="beyond-curves",
+        provenance=study.provenance,
+    )
+
+
+def accidental(study: Study) -> None:
+    """Features that stay silent on a token inside the context and fire on it only beyond."""
+    table = study.scores.loc[
+        study.scores["only_beyond"] > 0, ["feature", "only_beyond", "position_score", "token_score"]
+    ]
+    table = table.sort_values("only_beyond", ascending=False, ignore_index=True)
+    if study.stats.method == "corpus":
+        st.info("Which tokens fire only beyond the context is known for layer-0 grids only.")
+        return
+    event = figure(
+        f"{len(table):,} features with new tokens beyond",
+        lambda: st.dataframe(
+            table.head(500),
+            hide_index=True,
+            column_config=columns(table),
+            height=280,
+            key="accidental",
+            on_select="rerun",
+            selection_mode="single-row",
+        ),
+        table,
+        explains=["only_beyond"],
+        note=study.note(f"context {study.context_size}", "select a row for its tokens"),
+        name="only-beyond",
+        provenance=study.provenance,
+    )
+    rows = event["selection"]["rows"] if event else []
+    if rows and rows[0] < len(table):
+        feature = int(table["feature"].iloc[rows[0]])
+        grid = compute.feature_grid(feature, study.n_pos)
+        tokens = only_beyond_tokens(grid, study.context_size)
+        shown = ", ".join(label(study.model.token_strings[t]) for t in tokens[:60])
+        st.markdown(f"Feature {feature} on {len(tokens):,} tokens: {plain(shown)}{' …' if len(tokens) > 60 else ''}")
