@@ -1,0 +1,43 @@
+"""Positions: which features follow token position?"""
+
+import streamlit as st
+
+from ui.router import boot
+
+ICON = ":material/linear_scale:"
+ORDER = 0
+
+boot()
+
+from ui import compute, errors, pickers  # noqa: E402
+from ui import position_beyond_views as beyond_views  # noqa: E402
+from ui import position_feature_views as feature_views  # noqa: E402
+from ui import position_space_views as space_views  # noqa: E402
+from ui import position_views as views  # noqa: E402
+
+st.title("Positional features")
+st.caption("Which features of this dictionary follow the position of a token, which follow the token, and where.")
+
+with errors.shown(stop=True):
+    study = compute.position_study(n_pos=pickers.positions())
+
+pickers.facts(study.dictionary, study.model, study.reason)
+with st.sidebar:
+    pickers.number("Feature", "feature", study.dictionary.d_sae, help="Also picked by a click in a chart.")
+    count = pickers.count(study)
+
+TABS = {
+    "Overview": lambda: views.overview(study, count),
+    "Curves": lambda: views.curves(study, count),
+    "One feature": lambda: feature_views.one_feature(study),
+    "One token": lambda: feature_views.one_token(study),
+    "Beyond the context": lambda: beyond_views.beyond(study),
+    "Geometry": lambda: space_views.geometry(study, count),
+    "Position or token": lambda: (views.scores(study, count), space_views.widths(study)),
+    "Model neurons": lambda: space_views.neurons(study),
+    "All features": lambda: views.all_features(study),
+}
+for tab, draw in zip(st.tabs(list(TABS), key="tab", bind="query-params"), TABS.values(), strict=True):
+    if tab.open:
+        with tab, errors.shown():
+            draw()
