@@ -1,5 +1,9 @@
-"""SAE Loupe: `streamlit run app.py -- [--sae FOLDER] [--root FOLDER] [--model FOLDER]`."""
+"""SAE Loupe: `streamlit run app.py -- [--sae FOLDER] [--root FOLDER] [--model FOLDER] [--cache FOLDER]`."""
 
-from ui.router import main
+import streamlit as st
 
-main()
+from ui.warm_up import warm_up
+
+# The script that draws lies in ui/: beside a folder named pages/, Streamlit would take every file in
+# it for a page by itself until the first session has run, and open a first deep link without the router.
+app = st.App("ui/script.py", lifespan=warm_up)

@@ -143,6 +143,13 @@ def additive_statistics(
     return PositionStatistics(method="additive grid", context_size=context_size, n_samples=len(W_E), **out)
 
 
+def prepare() -> None:
+    """Run the loops once on a grid of one token and one position, so that no visitor waits for compiling."""
+    weights, zero = np.ones((1, 1), np.float32), np.zeros((1, 1))
+    grid = _Grid(np.ones((1, 1), np.float32), np.ones(1), context_size=1, tile=1)
+    _block(AdditiveParts(weights, zero, zero), grid, np.empty(1, np.float32))
+
+
 def _block(parts: AdditiveParts, grid: _Grid, buffer: Float[np.ndarray, " floats"]) -> dict[str, np.ndarray]:
     """Return the fields of PositionStatistics for one block of features."""
     from core.position_kernels import add_spread, add_to_buckets

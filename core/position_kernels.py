@@ -9,10 +9,17 @@ from typing import no_type_check
 import numpy as np
 from numba import njit
 
-# The tests' shape checker would wrap the function that numba must compile: no_type_check stops it.
-_compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "arcp", "nsz"})
+
+def _compiled(function):
+    """Compile on first call, keeping the code on disk where some folder can be written."""
+    options = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract", "arcp", "nsz"}}
+    try:
+        return njit(cache=True, **options)(function)
+    except RuntimeError:  # neither this folder nor the user's cache: compiled in every process
+        return njit(**options)(function)
 
 
+# The tests' shape checker would wrap the functions that numba must compile: no_type_check stops it.
 @_compiled
 @no_type_check
 def add_to_buckets(a, need, buckets):

@@ -2,18 +2,14 @@
 
 import streamlit as st
 
-from ui.router import boot
+from ui import compute, errors, pickers
+from ui import position_beyond_views as beyond_views
+from ui import position_feature_views as feature_views
+from ui import position_space_views as space_views
+from ui import position_views as views
 
 ICON = ":material/linear_scale:"
 ORDER = 0
-
-boot()
-
-from ui import compute, errors, pickers  # noqa: E402
-from ui import position_beyond_views as beyond_views  # noqa: E402
-from ui import position_feature_views as feature_views  # noqa: E402
-from ui import position_space_views as space_views  # noqa: E402
-from ui import position_views as views  # noqa: E402
 
 st.title("Positional features")
 st.caption("Which features of this dictionary follow the position of a token, which follow the token, and where.")
@@ -24,6 +20,7 @@ with errors.shown(stop=True):
 pickers.facts(study.dictionary, study.model, study.reason)
 with st.sidebar:
     pickers.number("Feature", "feature", study.dictionary.d_sae, help="Also picked by a click in a chart.")
+    pickers.number("Position", "position", study.n_pos, help="What the tab One position is about.")
     count = pickers.count(study)
 
 TABS = {
@@ -31,6 +28,7 @@ TABS = {
     "Curves": lambda: views.curves(study, count),
     "One feature": lambda: feature_views.one_feature(study),
     "One token": lambda: feature_views.one_token(study),
+    "One position": lambda: views.one_position(study),
     "Beyond the context": lambda: beyond_views.beyond(study),
     "Geometry": lambda: space_views.geometry(study, count),
     "Position or token": lambda: (views.scores(study, count), space_views.widths(study)),

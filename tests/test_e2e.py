@@ -76,13 +76,14 @@ def page(browser):
     context.close()
 
 
-def test_a_deep_link_may_be_the_very_first_request(planted_url, page):
-    page.goto(f"{planted_url}/positions?tab=One+feature&feature={planted_app.POSITIONAL}")
+@pytest.mark.parametrize("path", ["positions", ""])
+def test_a_deep_link_may_be_the_very_first_request(planted_url, page, path):
+    page.goto(f"{planted_url}/{path}?tab=One+feature&feature={planted_app.POSITIONAL}")
     wait_until_drawn(page)
     assert page.locator("h1").inner_text() == "Positional features"
     assert page.locator("[role=dialog]").count() == 0
     page.get_by_text(f"Feature {planted_app.POSITIONAL} along positions").wait_for()
-    assert page.get_by_label("Dictionary").count()
+    page.get_by_label("Dictionary").first.wait_for()
     assert page.left_machine == []
 
 

@@ -193,3 +193,16 @@ token_curves(dictionary, model, 0)
 assert not {"torch", "sae_lens", "transformer_lens"} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=True, timeout=120)
+
+
+def test_kernels_compile_where_no_folder_can_be_written():
+    code = """
+from numba.core import caching
+caching.CacheImpl._locator_classes = []
+import numpy as np
+from core.position_kernels import add_spread
+squares = np.zeros(1)
+add_spread(np.ones((1, 3), np.float32), 0, np.zeros(1, np.float32), squares, np.zeros(1, np.float32), np.zeros(1, int))
+assert squares[0] == 3
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=True, timeout=120)

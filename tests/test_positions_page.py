@@ -25,7 +25,7 @@ def open_page(tmp_path, monkeypatch):
         monkeypatch.setattr("ui.jobs.PATIENCE_S", 120)  # no progress bars: a test sees the finished page
         st.cache_resource.clear()
         st.cache_data.clear()
-        at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=150)
+        at = AppTest.from_file(str(ROOT / "ui" / "script.py"), default_timeout=150)
         if folder:
             at.query_params["sae"] = f"folder/{(tmp_path / folder).resolve()}"
         for name, value in (query or {}).items():
@@ -59,6 +59,7 @@ def table(at: AppTest, column: str):
         "Curves",
         "One feature",
         "One token",
+        "One position",
         "Beyond the context",
         "Geometry",
         "Position or token",

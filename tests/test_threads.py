@@ -1,9 +1,11 @@
 """Threads of our own: the limit on numpy's products, and stopping early."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from core import threads
 from core.threads import as_done, one_thread_per_product
 
 
@@ -35,16 +37,25 @@ def test_results_come_from_all_items_once():
     assert sorted(as_done(lambda x: x * x, range(20), workers=3)) == [x * x for x in range(20)]
 
 
-def test_an_error_in_a_thread_reaches_the_caller_and_drops_the_rest():
-    started = []
+def test_an_error_in_a_thread_reaches_the_caller_and_drops_the_rest(monkeypatch):
+    stopping, started = threading.Event(), []
+
+    class Pool(ThreadPoolExecutor):
+        def shutdown(self, **options):
+            super().shutdown(wait=False, **options)
+            stopping.set()
+            super().shutdown()
 
     def work(x):
         started.append(x)
-        raise ValueError(f"item {x}")
+        if x == 0:
+            raise ValueError("item 0")
+        stopping.wait(30)
 
-    with pytest.raises(ValueError, match="item"):
-        list(as_done(work, range(1000), workers=1))
-    assert len(started) < 1000
+    monkeypatch.setattr(threads, "ThreadPoolExecutor", Pool)
+    with pytest.raises(ValueError, match="item 0"):
+        list(threads.as_done(work, range(1000), workers=1))
+    assert len(started) <= 2
 
 
 def test_stopping_early_waits_for_running_items():

@@ -16,7 +16,7 @@ RAMP = ["rgba(234,88,12,0.04)", "#ea580c"]
 DIVERGING = ["#2563eb", "rgba(128,128,128,0.06)", "#ea580c"]
 ALL_LABELLED = 48
 """Up to this many rows of a heatmap are high enough for a label each."""
-MAX_CELLS = 8_000
+MAX_CELLS = 4_000
 """Rectangles drawn at most: beyond, a browser without a GPU needs over a second to draw them."""
 
 

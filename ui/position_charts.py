@@ -191,7 +191,7 @@ def error_by_position(table: pd.DataFrame, *, n_pos: int, context_size: int, y_t
             .title(None)
             .scale(range=[ACCENT, MUTED, "#4c78a8"])
             .sort(list(dict.fromkeys(data["series"])))
-            .legend(orient="top"),
+            .legend(orient="top", labelLimit=320),
             alt.StrokeDash("series:N").legend(None).sort(list(dict.fromkeys(data["series"]))),
             tooltip=["series:N", "position:Q", alt.Tooltip("value:Q", format=".4g")],
         )

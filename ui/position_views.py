@@ -11,7 +11,7 @@ import streamlit as st
 from core import catalogue, position_tables
 from core.position_scores import peaks_per_position, suggested_count
 from core.position_study import Study
-from ui import charts, pickers, position_charts
+from ui import charts, position_charts
 from ui.figure import altair, figure
 from ui.text import plain
 
@@ -33,7 +33,7 @@ def choose_feature_from(chart_key: str, selection: str):
 
 
 def overview(study: Study, count: int) -> None:
-    """The heatmap, the score-rank curve, where the peaks lie, and who fires at one position."""
+    """The heatmap, the score-rank curve, and where the peaks lie."""
     features = study.top(count)
     left, right = st.columns([3, 2], gap="medium")
     with left:
@@ -41,7 +41,6 @@ def overview(study: Study, count: int) -> None:
     with right:
         score_rank(study, len(features))
         peak_counts(study, features)
-        at_one_position(study)
 
 
 def feature_heatmap(study: Study, features: list[int]) -> None:
@@ -100,21 +99,35 @@ def peak_counts(study: Study, features: list[int]) -> None:
     )
 
 
-def at_one_position(study: Study) -> None:
-    """The features that fire most at a chosen position."""
-    position = pickers.number(
-        "Position", "position", study.n_pos, help="List the features with the largest mean activation here."
-    )
-    table = position_tables.at_position(study.stats, position)
-    figure(
-        f"Strongest features at position {position}",
-        lambda: st.dataframe(table, hide_index=True, column_config=columns(table), key="at-position"),
-        table,
-        explains=["mean_activation", "std_activation", "firing_rate"],
-        note=study.note("top 10 by mean activation"),
-        name=f"position-{position}-features",
-        provenance=study.provenance,
-    )
+def one_position(study: Study) -> None:
+    """The features that fire most at the picked position, and their curves."""
+    position = int(st.session_state.get("position", 0))
+    table = position_tables.at_position(study.stats, position, top=20)
+    lines = position_tables.curves(study.stats, table["feature"].head(10).astype(int).tolist())
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        chart = position_charts.curves(
+            lines, n_pos=study.n_pos, context_size=study.context_size, y_title="Mean activation", legend="right"
+        )
+        figure(
+            f"The ten strongest features at position {position}, along all positions",
+            altair(chart, "at-position-curves"),
+            lines,
+            explains=["mean_activation", "std_activation"],
+            note=study.note("band: one standard deviation over tokens either side", *study.context_note),
+            name=f"position-{position}-curves",
+            provenance=study.provenance,
+        )
+    with right:
+        figure(
+            f"Strongest features at position {position}",
+            lambda: st.dataframe(table, hide_index=True, column_config=columns(table), key="at-position"),
+            table,
+            explains=["mean_activation", "std_activation", "firing_rate"],
+            note=study.note("top 20 by mean activation"),
+            name=f"position-{position}-features",
+            provenance=study.provenance,
+        )
 
 
 def curves(study: Study, count: int) -> None:

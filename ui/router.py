@@ -1,11 +1,7 @@
-"""The router: navigation, the pickers that all pages share, and one page run.
-
-Streamlit discovers a top-level `pages/` folder by itself until some session has called
-`st.navigation`. The first request to a fresh server may be a deep link; the page file would then run
-alone, without pickers. So every page starts with `boot()`, which hands over to this router.
-"""
+"""The router: navigation, the pickers that all pages share, and one page run."""
 
 import ast
+import runpy
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,7 +11,6 @@ import streamlit as st
 from ui import pickers
 
 ROOT = Path(__file__).resolve().parents[1]
-_INSIDE = "_inside_router"
 
 
 @dataclass(frozen=True)
@@ -51,23 +46,13 @@ def main() -> None:
     pages = [
         st.Page(str(page.path), title=page.title, icon=page.icon, url_path=page.path.stem) for page in page_files()
     ]
-    # Streamlit gives the default page no path of its own. With an empty one that passes on to the first
-    # page, every page has a link that stays good whatever comes first.
-    root = st.Page(lambda: None, title="SAE Loupe", url_path="root", default=True, visibility="hidden")
+    # Streamlit gives the default page no path of its own. With one more page at the root that runs the
+    # first file, every page has a link that stays good whatever comes first.
+    first = page_files()[0]
+    root = st.Page(
+        lambda: runpy.run_path(str(first.path)), title=first.title, url_path="root", default=True, visibility="hidden"
+    )
     page = st.navigation({"SAE Loupe": [root, *pages]})
-    if page == root:
-        st.switch_page(pages[0], query_params=dict(st.query_params))
     with st.sidebar:
         pickers.dictionary()
-    st.session_state[_INSIDE] = True
-    try:
-        page.run()
-    finally:
-        st.session_state[_INSIDE] = False
-
-
-def boot() -> None:
-    """Go through the router if Streamlit ran this page by itself. First line of every page."""
-    if not st.session_state.get(_INSIDE):
-        main()
-        st.stop()
+    page.run()

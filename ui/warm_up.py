@@ -1,0 +1,28 @@
+"""Work done between the server's start and the first visit, so that the first page need not wait for it."""
+
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+
+@asynccontextmanager
+async def warm_up(_app) -> AsyncIterator[None]:
+    """Import what the first page needs on a thread of its own; the server answers meanwhile."""
+    threading.Thread(target=import_first_page, name="loupe-warm-up", daemon=True).start()
+    yield
+
+
+def import_first_page() -> None:
+    """Import the page's modules, fetch the compiled loops from numba's cache (or compile them), draw one chart."""
+    import pandas as pd
+
+    import ui.charts
+    import ui.position_beyond_views
+    import ui.position_feature_views
+    import ui.position_space_views
+    import ui.router
+    from core.position_additive import prepare
+
+    prepare()
+    # The first chart of a process makes Altair read its schema.
+    ui.charts.histogram(pd.DataFrame({"value": [0.0, 1.0]}), "value", "Value").to_dict()
