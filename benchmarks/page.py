@@ -1,0 +1,109 @@
+"""The app as a person waits for it:   python -m benchmarks.page [--quick] [--runs N]
+
+Cold: a fresh server with an empty result cache, and a browser that has never seen it; seconds from
+starting the process to the shell (title and pickers) and to the first drawn figure. Again: the same page
+loaded anew by the same browser. Warm: back to the page's first tab in an open session. Everything happens
+on this machine; the browser draws without a GPU. No floor and no peer are known.
+"""
+
+import argparse
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from statistics import median
+
+from benchmarks.common import Record, report
+from core.workspace import PROJECT
+from tests.browser import FIGURE, open_browser
+
+
+def start_server(cache: str) -> tuple[subprocess.Popen, str]:
+    """Start the app on a free port; do not wait for it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless", "true"]
+    command += ["--server.port", str(port), "--", "--cache", cache]
+    process = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return process, f"http://127.0.0.1:{port}"
+
+
+def wait_for_server(url: str, process: subprocess.Popen) -> None:
+    while process.poll() is None:
+        try:
+            if urllib.request.urlopen(f"{url}/_stcore/health", timeout=1).read() == b"ok":
+                return
+        except OSError:
+            time.sleep(0.02)
+    raise RuntimeError("the server ended before it answered")
+
+
+def load(page, url: str, began: float) -> tuple[float, float]:
+    """Open the page; return seconds since `began` to the shell and to the first figure."""
+    page.goto(url, wait_until="commit")
+    page.wait_for_selector("h1", timeout=60_000)
+    shell = time.perf_counter() - began
+    page.wait_for_selector(FIGURE, timeout=60_000)
+    return shell, time.perf_counter() - began
+
+
+def back_to_first_tab(page) -> float:
+    """Look at another tab, then come back; return seconds from the click to the drawn figure."""
+    page.get_by_role("tab", name="One feature").click()
+    page.get_by_text("along positions").first.wait_for()
+    page.wait_for_timeout(1500)  # let the other tab finish
+    began = time.perf_counter()
+    page.get_by_role("tab", name="Overview").click()
+    page.get_by_text("Mean activation by position").wait_for()
+    page.wait_for_function(
+        f"[...document.querySelectorAll('{FIGURE}')].some(figure => figure.offsetParent ||"
+        " figure.parentElement.offsetParent)"
+    )
+    return time.perf_counter() - began
+
+
+def one_run(browser) -> dict[str, float]:
+    """Measure one cold start, one load by the same browser, and one return to the first tab."""
+    cache = tempfile.mkdtemp()
+    began = time.perf_counter()
+    process, url = start_server(cache)
+    context = browser.new_context(viewport={"width": 1400, "height": 950})
+    page = context.new_page()
+    try:
+        wait_for_server(url, process)
+        times = {"server answers": time.perf_counter() - began}
+        times["shell, cold"], times["first figure, cold"] = load(page, url, began)
+        page.wait_for_timeout(1500)
+        times["shell, again"], times["first figure, again"] = load(page, url, time.perf_counter())
+        page.wait_for_timeout(1500)
+        times["first figure, warm"] = back_to_first_tab(page)
+    finally:
+        context.close()
+        process.terminate()
+        process.wait()
+        shutil.rmtree(cache, ignore_errors=True)
+    return times
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="two runs")
+    parser.add_argument("--runs", type=int, default=5)
+    arguments = parser.parse_args()
+    with open_browser() as browser:
+        one_run(browser)  # compiles what numba and Python keep on disk
+        runs = [one_run(browser) for _ in range(2 if arguments.quick else arguments.runs)]
+    records = []
+    for name in runs[0]:
+        values = sorted(run[name] for run in runs)
+        size = f"demo, median of {len(runs)}, {values[0]:.2f} to {values[-1]:.2f} s"
+        records.append(Record(name=name, size=size, median_s=median(values)))
+    report(records)
+
+
+if __name__ == "__main__":
+    main()
