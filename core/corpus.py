@@ -121,6 +121,12 @@ def sample_rows(stream: np.ndarray, *, n_rows: int, context: int, seed: int) -> 
     return stream[starts[:, None] + np.arange(context)]
 
 
+def rows_sha256(rows: Int[np.ndarray, "row pos"]) -> str:
+    """Name rows of tokens by their content."""
+    plain = np.ascontiguousarray(rows, dtype=np.int64)
+    return hashlib.sha256(f"{plain.shape}".encode() + plain.tobytes()).hexdigest()
+
+
 def standard_library_sha256() -> str:
     """Name the running interpreter's library by version, file names and sizes, without reading it."""
     root = Path(sysconfig.get_paths()["stdlib"])

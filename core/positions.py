@@ -5,7 +5,6 @@ over tokens weigh all vocabulary entries (on a grid) or all rows of text (from a
 everything called score or share looks at positions p < C only, C being the dictionary's training context.
 """
 
-import hashlib
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -13,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from core.artifacts import artifact_key
+from core.corpus import rows_sha256
 from core.dictionary import Dictionary
 from core.errors import CorpusError, OutOfRangeError
 from core.jobs import Progress
@@ -93,10 +93,6 @@ class PositionStatistics:
         rows: Int[np.ndarray, "row pos"] | None = None,
     ) -> str:
         """Name the result by its inputs. No method: it follows from dictionary and model."""
-        text = None
-        if rows is not None:
-            plain = np.ascontiguousarray(rows, dtype=np.int64)
-            text = hashlib.sha256(f"{plain.shape}".encode() + plain.tobytes()).hexdigest()
         return artifact_key(
             "position-statistics",
             cls.version,
@@ -104,7 +100,7 @@ class PositionStatistics:
             model=model_sha256,
             n_pos=settings.n_pos,
             grid_tokens=settings.grid_tokens,
-            rows=text,
+            rows=None if rows is None else rows_sha256(rows),
         )
 
 

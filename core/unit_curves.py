@@ -4,7 +4,6 @@ Position neurons were found so by Gurnee et al. 2024 (Universal neurons, figure 
 a unit along positions with its spread, and the share of its variance that position explains.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -55,12 +54,6 @@ class UnitCurves:
         mean, std = self.mean[chosen, position], self.std[chosen, position]
         columns = {"unit": chosen, "position": position, "mean": mean, "std": std}
         return pd.DataFrame(columns | {"low": mean - std, "high": mean + std})
-
-
-def rows_sha256(rows: Int[np.ndarray, "row pos"]) -> str:
-    """Name rows of tokens by their content."""
-    plain = np.ascontiguousarray(rows, dtype=np.int64)
-    return hashlib.sha256(f"{plain.shape}".encode() + plain.tobytes()).hexdigest()
 
 
 def unit_curves(

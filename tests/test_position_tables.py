@@ -3,7 +3,8 @@
 import numpy as np
 
 from core import position_tables
-from core.unit_curves import rows_sha256, unit_curves
+from core.corpus import rows_sha256
+from core.unit_curves import unit_curves
 from tests.planted import planted_model
 
 

@@ -16,7 +16,7 @@ import streamlit as st
 from core import feature_grids, reconstruction
 from core import unit_curves as units
 from core.artifacts import ArtifactStore
-from core.corpus import TokenStream, sample_rows, standard_library_sha256, standard_library_stream
+from core.corpus import TokenStream, rows_sha256, sample_rows, standard_library_sha256, standard_library_stream
 from core.dictionary import Dictionary
 from core.jobs import Jobs, Progress
 from core.language_model import LanguageModel, check_fit, find_model
@@ -24,7 +24,7 @@ from core.position_study import Study
 from core.positions import PositionSettings, PositionStatistics, choose_method, position_statistics
 from core.reconstruction import ErrorByPosition
 from core.sources import entries, open_dictionary, sources
-from core.unit_curves import UnitCurves, rows_sha256
+from core.unit_curves import UnitCurves
 from core.workspace import PROJECT, Workspace
 from ui import jobs as job_view
 
