@@ -8,7 +8,7 @@ import pandas as pd
 from core import tables
 from core.dictionary import Dictionary
 from core.language_model import LanguageModel
-from core.position_scores import score_table
+from core.position_scores import score_table, suggested_count
 from core.positions import PositionStatistics
 
 
@@ -34,6 +34,11 @@ class Study:
     def scores(self) -> pd.DataFrame:
         """One row per feature, best position score first."""
         return score_table(self.stats).sort_values("rank", ignore_index=True)
+
+    @cached_property
+    def suggested(self) -> int:
+        """How many features are positional by the elbow of the scores."""
+        return suggested_count(self.stats)
 
     @property
     def samples(self) -> str:

@@ -23,8 +23,13 @@ def save_folder(dictionary, folder: Path) -> Path:
     return folder
 
 
-def write_workspace(root: Path, *, hook_name: str = "blocks.0.hook_resid_pre", positional: str = "standard") -> Path:
-    """Write `root/planted` (the model) and `root/dictionary`; tokens use dimensions 0 to 5, positions 6 and 7."""
+def write_workspace(
+    root: Path, *, hook_name: str = "blocks.0.hook_resid_pre", positional: str = "standard", scale: float = 1.0
+) -> Path:
+    """Write `root/planted` (the model) and `root/dictionary`; tokens use dimensions 0 to 5, positions 6 and 7.
+
+    `scale` multiplies what the two positional features read.
+    """
     rng = np.random.default_rng(0)
     W_E = np.zeros((257, D))
     W_E[:, :6] = rng.normal(size=(257, 6))
@@ -38,7 +43,7 @@ def write_workspace(root: Path, *, hook_name: str = "blocks.0.hook_resid_pre", p
     W_enc = np.zeros((D, 12))
     W_enc[:6] = rng.normal(size=(6, 12))
     W_enc[:, [POSITIONAL, NEWCOMER]] = 0
-    W_enc[6, POSITIONAL] = W_enc[7, NEWCOMER] = 1
+    W_enc[6, POSITIONAL] = W_enc[7, NEWCOMER] = scale
     b_enc = np.full(12, -6.0)  # token features fire on few tokens
     b_enc[[POSITIONAL, NEWCOMER]] = -0.5
     dictionary = planted_dictionary(

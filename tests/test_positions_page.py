@@ -1,11 +1,13 @@
 """The positional page on a planted workspace, run by AppTest through the router."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from core.corpus import Document
 from tests import planted_app
+from ui import compute
 
 st = pytest.importorskip("streamlit")
 from streamlit.testing.v1 import AppTest  # noqa: E402
@@ -91,6 +93,21 @@ def test_a_feature_that_fires_only_past_the_context_is_listed_with_its_tokens(op
 
 def test_the_page_says_which_method_was_used(open_page):
     assert "257 tokens x 12 positions" in unescaped(shown(open_page())).replace("×", "x")
+
+
+def test_the_method_speaks_of_the_positions_that_are_looked_at(open_page):
+    assert f"Exact over all 257 tokens × {planted_app.C} positions" in unescaped(
+        shown(open_page({"positions": planted_app.C}))
+    )
+
+
+def test_weights_that_change_on_disk_are_read_anew_also_under_a_relative_path(open_page, tmp_path):
+    open_page()
+    before = compute.dictionary("./dictionary")
+    assert compute.dictionary(str(tmp_path / "dictionary")) is before
+    folder = planted_app.write_workspace(tmp_path, scale=2.0)
+    os.utime(folder / "sae_weights.safetensors", ns=(1, 1))
+    assert compute.dictionary("./dictionary").sha256 != before.sha256
 
 
 @pytest.mark.parametrize("how", [{"hook_name": "blocks.1.hook_resid_pre"}, {"positional": "rotary"}])

@@ -20,18 +20,21 @@ MAX_CELLS = 4_000
 """Rectangles drawn at most: beyond, a browser without a GPU needs over a second to draw them."""
 
 
-def context_marker(context_size: int | None, n_pos: int, label: str = "end of training context") -> list[alt.Chart]:
-    """A dashed line where the dictionary's training context ends; nothing when it is not in view."""
+def context_marker(context_size: int | None, n_pos: int, *, axis: str = "position") -> list[alt.Chart]:
+    """A dashed line where the dictionary's training context ends; nothing when it is not in view.
+
+    `axis` is the field that the other layers have on x. On a heatmap, whose x is the cells' `left`, the
+    line has no text: it would hide cells.
+    """
     if context_size is None or context_size >= n_pos:
         return []
-    data = pd.DataFrame({"position": [context_size - 0.5], "text": [f"{label} ({context_size})"]})
-    line = alt.Chart(data).mark_rule(strokeDash=[5, 4], color=MUTED, size=1.5).encode(alt.X("position:Q"))
-    text = (
-        alt.Chart(data)
-        .mark_text(align="left", baseline="top", dx=5, color=MUTED, fontSize=11)
-        .encode(alt.X("position:Q"), alt.Text("text:N"), y=alt.value(2))
-    )
-    return [line, text]
+    x = alt.X(f"{axis}:Q")
+    data = pd.DataFrame({axis: [context_size - 0.5], "text": [f"end of training context ({context_size})"]})
+    line = alt.Chart(data).mark_rule(strokeDash=[5, 4], color=MUTED, size=1.5).encode(x)
+    if axis == "left":
+        return [line]
+    text = alt.Chart(data).mark_text(align="left", baseline="top", dx=5, color=MUTED, fontSize=11)
+    return [line, text.encode(x, alt.Text("text:N"), y=alt.value(2))]
 
 
 def position_axis(n_pos: int, title: str = "Position in the sequence") -> alt.X:
@@ -90,15 +93,8 @@ def heatmap(
     )
     if select:
         marks = marks.add_params(alt.selection_point(name=select, fields=[row]))
-    layers = [marks, *_marker_at_left(context_size, n_pos)]
+    layers = [marks, *context_marker(context_size, n_pos, axis="left")]
     return alt.layer(*layers).properties(height=alt.Step(14 if len(order) <= ALL_LABELLED else 6))
-
-
-def _marker_at_left(context_size: int | None, n_pos: int) -> list[alt.Chart]:
-    if context_size is None or context_size >= n_pos:
-        return []
-    data = pd.DataFrame({"left": [context_size - 0.5]})
-    return [alt.Chart(data).mark_rule(strokeDash=[5, 4], color=MUTED, size=1.5).encode(alt.X("left:Q"))]
 
 
 def histogram(

@@ -85,13 +85,13 @@ def _dictionary(id: str, fold: bool, stamp: int) -> Dictionary:
 def dictionary(id: str | None = None) -> Dictionary:
     """Open the dictionary with this id, by default the picked one (raises LoupeError)."""
     id = full_id(id or st.session_state.get("sae") or "")
-    return _dictionary(id, bool(st.session_state.get("fold", True)), _stamp(id))
-
-
-def _stamp(id: str) -> int:
-    """Change when the weights of a local folder change, so that a new training run is read anew."""
-    path = Path(id.removeprefix("folder/")) / "sae_weights.safetensors"
-    return path.stat().st_mtime_ns if id.startswith("folder/") and path.is_file() else 0
+    stamp = 0
+    if id.startswith("folder/"):
+        # Checked before anything is looked at; weights that change on disk are then read anew.
+        folder = workspace().allowed_folder(id.removeprefix("folder/"))
+        weights = folder / "sae_weights.safetensors"
+        id, stamp = f"folder/{folder}", weights.stat().st_mtime_ns if weights.is_file() else 0
+    return _dictionary(id, bool(st.session_state.get("fold", True)), stamp)
 
 
 @st.cache_resource(max_entries=2, show_spinner="Reading the model")
@@ -156,9 +156,9 @@ def position_study(id: str | None = None, n_pos: int | None = None, n_rows: int 
     found = dictionary(id)
     model = model_of(found)
     n_pos = min(n_pos or model.n_ctx, model.n_ctx)
-    method, reason = choose_method(found, model)
-    rows = corpus_rows(model, n_rows=n_rows, context=n_pos)[0] if method == "corpus" else None
     settings = PositionSettings(n_pos=n_pos)
+    method, reason = choose_method(found, model, settings)
+    rows = corpus_rows(model, n_rows=n_rows, context=n_pos)[0] if method == "corpus" else None
     key = PositionStatistics.key(found.sha256, model.sha256, settings=settings, rows=rows)
     stats = result(
         PositionStatistics,
@@ -166,7 +166,8 @@ def position_study(id: str | None = None, n_pos: int | None = None, n_rows: int 
         "Positional statistics",
         lambda progress: position_statistics(found, model, settings=settings, rows=rows, progress=progress),
     )
-    return Study(found, model, stats, reason)
+    # Kept with the statistics: its scores are the same on every rerun.
+    return _shelf(key).setdefault(f"study of {found.id}", Study(found, model, stats, reason))
 
 
 def feature_grid(feature: int, n_pos: int) -> np.ndarray:
@@ -174,9 +175,11 @@ def feature_grid(feature: int, n_pos: int) -> np.ndarray:
     found = dictionary()
     model = model_of(found)
     key = f"feature-grid-{found.sha256}-{model.sha256}-{feature}-{n_pos}"
-    return transient(
-        key, f"Feature {feature} on all tokens", lambda _: feature_grids.feature_grid(found, model, feature, n_pos)
-    )
+
+    def work(progress: Progress) -> np.ndarray:
+        return feature_grids.feature_grid(found, model, feature, n_pos, progress=progress)
+
+    return transient(key, f"Feature {feature} on all tokens", work)
 
 
 def token_curves(token: int, n_pos: int) -> np.ndarray:

@@ -5,7 +5,7 @@ import streamlit as st
 from core.dictionary import Dictionary
 from core.errors import OutOfRangeError
 from core.language_model import LanguageModel
-from core.position_scores import suggested_count
+from core.position_study import Study
 from ui import compute, errors
 from ui.text import plain
 
@@ -61,8 +61,8 @@ def number(label: str, key: str, size: int, *, default: int = 0, help: str | Non
     return int(value)
 
 
-def positions() -> int | None:
-    """Pick how many positions are looked at; None lets the model and dictionary decide."""
+def positions() -> int:
+    """Pick how many positions are looked at."""
     with errors.shown(stop=True):
         found = compute.dictionary()
         model = compute.model_of(found)
@@ -83,9 +83,9 @@ def positions() -> int | None:
         )
 
 
-def count(study) -> int:
+def count(study: Study) -> int:
     """Pick how many features count as positional; the elbow of the scores is suggested."""
-    suggested = suggested_count(study.stats)
+    suggested = study.suggested
     # Another dictionary has another elbow: a number chosen for the last one is not carried over.
     if st.session_state.setdefault("_n_for", study.dictionary.id) != study.dictionary.id:
         st.session_state["_n_for"] = study.dictionary.id

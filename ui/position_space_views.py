@@ -5,7 +5,6 @@ import pandas as pd
 import streamlit as st
 
 from core import position_embeddings, position_tables
-from core.position_scores import suggested_count
 from core.position_study import Study
 from core.sources import entries
 from core.unit_curves import UnitCurves
@@ -137,9 +136,9 @@ def widths(study: Study) -> None:
     rows = []
     for entry in same:
         with errors.shown():
-            other = compute.position_study(entry.id, study.n_pos).stats
-            if other.method == "additive grid":
-                rows.append((entry.title, entry.d_sae, suggested_count(other)))
+            other = compute.position_study(entry.id, study.n_pos)
+            if other.stats.method == "additive grid":
+                rows.append((entry.title, entry.d_sae, other.suggested))
     table = pd.DataFrame(rows, columns=["dictionary", "d_sae", "positional"])
     figure(
         "Positional features against width",

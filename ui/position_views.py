@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from core import catalogue, position_tables
-from core.position_scores import peaks_per_position, suggested_count
+from core.position_scores import peaks_per_position
 from core.position_study import Study
 from ui import charts, position_charts
 from ui.figure import altair, figure
@@ -72,13 +72,12 @@ def feature_heatmap(study: Study, features: list[int]) -> None:
 
 def score_rank(study: Study, count: int) -> None:
     """How steeply the scores fall, and where they bend."""
-    suggested = suggested_count(study.stats)
     figure(
         "Position score by rank",
-        altair(position_charts.score_rank(study.scores, count, suggested), "score-rank"),
+        altair(position_charts.score_rank(study.scores, count, study.suggested), "score-rank"),
         study.scores[["rank", "feature", "position_score", "peak"]],
         explains=["position_score", "n_positional"],
-        note=study.note(f"positions below {study.context_size}", f"elbow at {suggested}"),
+        note=study.note(f"positions below {study.context_size}", f"elbow at {study.suggested}"),
         name="position-score-rank",
         provenance=study.provenance,
     )
