@@ -1,26 +1,14 @@
-"""Compiled inner loops of the exact positional statistics. Imports numba: import lazily.
-
-No `parallel=True`: numba's thread pool must not be entered from several sessions at once. The loops
-release the GIL, and the caller runs them on its own threads.
-"""
+"""Compiled inner loops of the exact positional statistics. Imports numba: import lazily."""
 
 from typing import no_type_check
 
 import numpy as np
-from numba import njit
 
-
-def _compiled(function):
-    """Compile on first call, keeping the code on disk where some folder can be written."""
-    options = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract", "arcp", "nsz"}}
-    try:
-        return njit(cache=True, **options)(function)
-    except RuntimeError:  # neither this folder nor the user's cache: compiled in every process
-        return njit(**options)(function)
+from core.compiled import compiled
 
 
 # The tests' shape checker would wrap the functions that numba must compile: no_type_check stops it.
-@_compiled
+@compiled
 @no_type_check
 def add_to_buckets(a, need, buckets):
     """Sort tokens by the number of positions they fire at, without visiting every token at every position.
@@ -71,7 +59,7 @@ def add_to_buckets(a, need, buckets):
                 buckets[i, k - 1, 2] += x * x
 
 
-@_compiled
+@compiled
 @no_type_check
 def add_spread(a, first_token, centre, squares, largest, largest_token):
     """Add to `squares` the sum over tokens of (a - centre)^2, and update the largest a and its token.
@@ -97,7 +85,7 @@ def add_spread(a, first_token, centre, squares, largest, largest_token):
         largest[i] = top
 
 
-@_compiled
+@compiled
 @no_type_check
 def add_moments(x, first, last, by_position, by_sample):
     """Add sums, sums of squares and non-zero counts over samples, and over positions first to last - 1.
@@ -114,7 +102,7 @@ def add_moments(x, first, last, by_position, by_sample):
                 _add(x[r, p, part], by_sample[0, r, part], by_sample[1, r, part], by_sample[2, r, part])
 
 
-@_compiled
+@compiled
 @no_type_check
 def _add(values, sums, squares, counts):
     for i in range(len(values)):
