@@ -19,7 +19,6 @@ with errors.shown(stop=True):
 
 pickers.facts(study.dictionary, study.model, study.reason)
 with st.sidebar:
-    pickers.number("Feature", "feature", study.dictionary.d_sae, help="Also picked by a click in a chart.")
     pickers.number("Position", "position", study.n_pos, help="What the tab One position is about.")
     count = pickers.count(study)
 

@@ -1,9 +1,11 @@
 """Widgets that several pages share; their values live in the URL under the widget's key."""
 
+from contextlib import suppress
+
 import streamlit as st
 
 from core.dictionary import Dictionary
-from core.errors import OutOfRangeError
+from core.errors import LoupeError, OutOfRangeError
 from core.language_model import LanguageModel
 from core.position_study import Study
 from ui import compute, errors
@@ -31,6 +33,15 @@ def dictionary() -> None:
         help="Scale every decoder row to length 1 and the activations by the old length, where the architecture "
         "allows it. Reconstructions do not change; activations of different features become comparable.",
     )
+
+
+def feature() -> None:
+    """Pick the feature that all pages look at; nothing where no dictionary can be opened (the page says why)."""
+    with suppress(LoupeError):
+        size = compute.dictionary().d_sae
+        number(
+            "Feature", "feature", size, help="All pages look at this one. Also picked by a click in a chart or a table."
+        )
 
 
 def number(label: str, key: str, size: int, *, default: int = 0, help: str | None = None) -> int:

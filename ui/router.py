@@ -55,4 +55,5 @@ def main() -> None:
     page = st.navigation({"SAE Loupe": [root, *pages]})
     with st.sidebar:
         pickers.dictionary()
+        pickers.feature()
     page.run()
