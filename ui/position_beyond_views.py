@@ -10,7 +10,7 @@ from core.position_study import Study
 from core.tokens import label
 from ui import compute, errors, position_charts
 from ui.figure import altair, figure
-from ui.position_views import columns
+from ui.selection import columns
 from ui.text import plain
 
 

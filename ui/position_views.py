@@ -5,7 +5,6 @@ figures. Nothing is computed here that has a definition of its own.
 """
 
 import numpy as np
-import pandas as pd
 import streamlit as st
 
 from core import catalogue, position_tables
@@ -13,23 +12,13 @@ from core.position_scores import peaks_per_position
 from core.position_study import Study
 from ui import charts, position_charts
 from ui.figure import altair, figure
+from ui.selection import axis_title, choose_feature_from, columns
 from ui.text import plain
 
 MOST_CURVES = 50
 """As many lines as the eye can follow, and as a browser redraws without a pause."""
 
 MOST_BARS = 40
-
-
-def choose_feature_from(chart_key: str, selection: str):
-    """Return a callback that takes the feature of a clicked mark into the picker (and the URL)."""
-
-    def callback() -> None:
-        points = st.session_state[chart_key]["selection"].get(selection) or []
-        if points and "feature" in points[0]:
-            st.session_state["feature"] = int(points[0]["feature"])
-
-    return callback
 
 
 def overview(study: Study, count: int) -> None:
@@ -217,11 +206,6 @@ def scatter(study: Study, pair: str, count: int) -> None:
     )
 
 
-def axis_title(name: str, log: bool) -> str:
-    """Title of a statistic and whether its axis is logarithmic."""
-    return f"{catalogue.statistic(name).title}{' (log)' if log else ''}"
-
-
 def shares(study: Study, count: int) -> None:
     """How the variance of the strongest features splits into position, token and their interaction."""
     names = ["share_position", "share_token", "share_interaction"]
@@ -235,18 +219,6 @@ def shares(study: Study, count: int) -> None:
         name="variance-shares",
         provenance=study.provenance,
     )
-
-
-def columns(table: pd.DataFrame) -> dict:
-    """Titles, help and number formats of a table's columns; raises for a column that is not declared."""
-    result = {}
-    for name in table.columns:
-        item = catalogue.statistic(name)
-        if pd.api.types.is_float_dtype(table[name]):
-            result[name] = st.column_config.NumberColumn(item.title, help=catalogue.help_text(name), format="%.4g")
-        else:
-            result[name] = st.column_config.Column(item.title, help=catalogue.help_text(name))
-    return result
 
 
 def all_features(study: Study) -> None:

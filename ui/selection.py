@@ -1,0 +1,49 @@
+"""What charts and tables of features share: titles from the catalogue, and picking a feature by a click."""
+
+import pandas as pd
+import streamlit as st
+
+from core import catalogue
+
+
+def choose_feature_from(chart_key: str, selection: str):
+    """Return a callback that takes the feature of a clicked mark into the picker (and the URL)."""
+
+    def callback() -> None:
+        points = st.session_state[chart_key]["selection"].get(selection) or []
+        if points and "feature" in points[0]:
+            st.session_state["feature"] = int(points[0]["feature"])
+
+    return callback
+
+
+def choose_feature_from_rows(table_key: str, features):
+    """Return a callback that takes the feature of a clicked table row into the picker (and the URL).
+
+    `features` are the feature numbers of the table's rows in the order it was given to Streamlit.
+    """
+    numbers = [int(number) for number in features]
+
+    def callback() -> None:
+        rows = st.session_state[table_key]["selection"].get("rows") or []
+        if rows and 0 <= rows[0] < len(numbers):
+            st.session_state["feature"] = numbers[rows[0]]
+
+    return callback
+
+
+def axis_title(name: str, log: bool) -> str:
+    """Title of a statistic and whether its axis is logarithmic."""
+    return f"{catalogue.statistic(name).title}{' (log)' if log else ''}"
+
+
+def columns(table: pd.DataFrame) -> dict:
+    """Titles, help and number formats of a table's columns; raises for a column that is not declared."""
+    result = {}
+    for name in table.columns:
+        item = catalogue.statistic(name)
+        if pd.api.types.is_float_dtype(table[name]):
+            result[name] = st.column_config.NumberColumn(item.title, help=catalogue.help_text(name), format="%.4g")
+        else:
+            result[name] = st.column_config.Column(item.title, help=catalogue.help_text(name))
+    return result
