@@ -22,6 +22,8 @@ class Workspace:
     """Dictionary folders named on the command line, offered first."""
     models: tuple[Path, ...] = field(default=(PROJECT / "demo" / "model",))
     """Model folders that can be found by the name in their config."""
+    memory_bytes: int | None = None
+    """What may be held in memory; None means half of what is free."""
 
     def allowed_folder(self, text: str) -> Path:
         """Resolve a typed path and return it if it is a folder below a root (or pinned).

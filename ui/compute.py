@@ -17,9 +17,11 @@ from core import feature_grids, reconstruction
 from core import unit_curves as units
 from core.artifacts import ArtifactStore
 from core.corpus import TokenStream, rows_sha256, sample_rows, standard_library_sha256, standard_library_stream
+from core.density import Density, feature_density
 from core.dictionary import Dictionary
 from core.jobs import Jobs, Progress
 from core.language_model import LanguageModel, check_fit, find_model
+from core.loaded import Loaded, free_memory
 from core.position_study import Study
 from core.positions import PositionSettings, PositionStatistics, choose_method, position_statistics
 from core.reconstruction import ErrorByPosition
@@ -38,6 +40,7 @@ def parse_arguments(arguments: list[str]) -> Workspace:
     parser.add_argument("--root", action="append", type=Path, default=[], help="allow typed paths below this folder")
     parser.add_argument("--model", action="append", type=Path, default=[], help="a model folder")
     parser.add_argument("--cache", type=Path, default=PROJECT / "cache", help="where results are kept")
+    parser.add_argument("--memory", type=float, help="GB to hold in memory; default: half of what is free")
     known, _ = parser.parse_known_args(arguments)
     roots = tuple(path.resolve() for path in known.root) or (PROJECT,)
     models = (*(path.resolve() for path in known.model), PROJECT / "demo" / "model")
@@ -46,6 +49,7 @@ def parse_arguments(arguments: list[str]) -> Workspace:
         roots=roots,
         pinned=tuple(path.resolve() for path in known.sae),
         models=models,
+        memory_bytes=int(known.memory * 1e9) if known.memory else None,
     )
 
 
@@ -61,7 +65,7 @@ def store() -> ArtifactStore:
 
 @st.cache_resource(show_spinner=False)
 def jobs() -> Jobs:
-    return Jobs(workers=1)
+    return Jobs(workers=1, keep=2)
 
 
 def dictionary_ids() -> list[str]:
@@ -77,26 +81,36 @@ def full_id(text: str) -> str:
     return f"folder/{text}" if "/" in text or "\\" in text or text.startswith((".", "~")) else text
 
 
-@st.cache_resource(max_entries=6, show_spinner="Reading the dictionary")
-def _dictionary(id: str, fold: bool, stamp: int) -> Dictionary:
-    return open_dictionary(id, workspace(), fold_decoder_norms=fold)
+@st.cache_resource(show_spinner=False)
+def loaded() -> Loaded:
+    """Everything held in memory; half of what was free at the start, or what --memory says."""
+    return Loaded(workspace().memory_bytes or free_memory() // 2)
 
 
 def dictionary(id: str | None = None) -> Dictionary:
     """Open the dictionary with this id, by default the picked one (raises LoupeError)."""
     id = full_id(id or st.session_state.get("sae") or "")
-    stamp = 0
+    stamp = nbytes = 0
     if id.startswith("folder/"):
         # Checked before anything is looked at; weights that change on disk are then read anew.
         folder = workspace().allowed_folder(id.removeprefix("folder/"))
         weights = folder / "sae_weights.safetensors"
-        id, stamp = f"folder/{folder}", weights.stat().st_mtime_ns if weights.is_file() else 0
-    return _dictionary(id, bool(st.session_state.get("fold", True)), stamp)
+        id = f"folder/{folder}"
+        if weights.is_file():
+            stamp, nbytes = weights.stat().st_mtime_ns, weights.stat().st_size
+    fold = bool(st.session_state.get("fold", True))
+
+    def read() -> Dictionary:
+        with st.spinner("Reading the dictionary"):
+            return open_dictionary(id, workspace(), fold_decoder_norms=fold)
+
+    return loaded().get(f"dictionary {id} {fold} {stamp}", read, nbytes=nbytes, name=id)
 
 
-@st.cache_resource(max_entries=2, show_spinner="Reading the model")
 def _model(name: str, centred: bool) -> LanguageModel:
-    return find_model(name, workspace(), centred=centred)
+    return loaded().get(
+        f"model {name} {centred}", lambda: find_model(name, workspace(), centred=centred), name=f"The model {name}"
+    )
 
 
 def model_of(dictionary: Dictionary) -> LanguageModel:
@@ -106,32 +120,32 @@ def model_of(dictionary: Dictionary) -> LanguageModel:
     return model
 
 
-@st.cache_resource(max_entries=12, show_spinner=False)
-def _shelf(key: str) -> dict:
-    """A place in memory for one result, so that a rerun neither reads the disk nor checks a hash."""
-    return {}
-
-
 def result(cls: type[T], key: str, label: str, work: Callable[..., T]) -> T:
     """Return a result from memory, from disk, or from a job that computes `work(progress)`.
 
     While the job runs its progress is drawn and StillRunningError raised.
     """
-    shelf = _shelf(key)
-    if "result" not in shelf:
+
+    def find() -> T:
         found = store().load(cls, key)
-        if found is None:
-            found = job_view.run(jobs(), key, label, lambda progress: store().cached(cls, key, lambda: work(progress)))
-        shelf["result"] = found
-    return shelf["result"]
+        if found is not None:
+            return found
+        return job_view.run(jobs(), key, label, lambda progress: store().cached(cls, key, lambda: work(progress)))
+
+    return _held(key, label, find)
 
 
 def transient(key: str, label: str, work: Callable[..., T]) -> T:
     """Like `result`, for what is quick to make again: kept in memory only."""
-    shelf = _shelf(key)
-    if "result" not in shelf:
-        shelf["result"] = job_view.run(jobs(), key, label, work)
-    return shelf["result"]
+    return _held(key, label, lambda: job_view.run(jobs(), key, label, work))
+
+
+def _held(key: str, label: str, find: Callable[[], T]) -> T:
+    """Keep what was found in memory, so that a rerun neither reads the disk nor checks a hash."""
+    if key in loaded():
+        return loaded().get(key, find, name=label)
+    found = find()  # outside the shelf: a page that watches a job must not keep others waiting
+    return loaded().get(key, lambda: found, name=label)
 
 
 def corpus_rows(model: LanguageModel, *, n_rows: int, context: int, seed: int = 0):
@@ -167,7 +181,7 @@ def position_study(id: str | None = None, n_pos: int | None = None, n_rows: int 
         lambda progress: position_statistics(found, model, settings=settings, rows=rows, progress=progress),
     )
     # Kept with the statistics: its scores are the same on every rerun.
-    return _shelf(key).setdefault(f"study of {found.id}", Study(found, model, stats, reason))
+    return loaded().get(f"study {key} of {found.id}", lambda: Study(found, model, stats, reason))
 
 
 def feature_grid(feature: int, n_pos: int) -> np.ndarray:
@@ -205,6 +219,20 @@ def error_by_position(n_pos: int, n_rows: int) -> tuple[ErrorByPosition, str]:
 
     key = ErrorByPosition.key(found.sha256, model.sha256, rows_sha256(rows), first=first, context_size=None)
     return result(ErrorByPosition, key, "Error by position", work), text
+
+
+def density(id: str | None = None, n_rows: int = 128) -> Density:
+    """Return on what share of tokens of the standard library each feature fires, within its training context."""
+    found = dictionary(id)
+    model = model_of(found)
+    context = min(found.config.context_size or model.n_ctx, model.n_ctx)
+    rows, _ = corpus_rows(model, n_rows=n_rows, context=context)
+    return result(
+        Density,
+        Density.key(found.sha256, model.sha256, rows),
+        "Density on text",
+        lambda progress: feature_density(found, model, rows, progress=progress),
+    )
 
 
 def unit_curves(hook_name: str, n_pos: int, n_rows: int) -> tuple[UnitCurves, str]:

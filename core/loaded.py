@@ -1,0 +1,128 @@
+"""Dictionaries, models and results in memory, bounded in bytes and shared between sessions.
+
+The least recently used leave first. What somebody still works with stays: dropping it would free
+nothing, and loading it again would hold it twice.
+"""
+
+import gc
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from core.errors import LoupeError
+
+T = TypeVar("T")
+_FALLBACK_BYTES = 2 * 2**30
+
+
+class MemoryBudgetError(LoupeError):
+    """Something does not fit into memory beside what is in use."""
+
+
+class Loaded:
+    """Objects by key, with a budget in bytes. Safe to share between threads.
+
+    Objects must allow weak references, which those of ordinary classes and arrays do.
+    """
+
+    def __init__(self, budget: int):
+        assert budget > 0
+        self.budget = budget
+        self._objects: OrderedDict[str, Any] = OrderedDict()
+        self._expected: dict[str, int] = {}
+        """What is being loaded now, and how many bytes that was said to need."""
+        self._turns: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
+        self._lock = threading.RLock()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held and being loaded."""
+        with self._lock:
+            return sum(map(size_of, self._objects.values())) + sum(self._expected.values())
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._objects
+
+    def get(self, key: str, load: Callable[[], T], *, nbytes: int = 0, name: str = "This") -> T:
+        """Return the object under a key; if it is not there, load it (once, however many ask).
+
+        `nbytes` is what loading will need, as far as that is known: room is made before it starts. Raises
+        MemoryBudgetError, naming `name`, if there is none, and what `load` raises; nothing is kept then.
+        """
+        with self._lock:
+            turn = self._turns.get(key)
+            if turn is None:
+                turn = self._turns[key] = threading.Lock()
+        with turn:
+            found = self._find(key)
+            return found if found is not None else self._load(key, load, nbytes, name)
+
+    def _find(self, key: str) -> Any:
+        with self._lock:
+            if key in self._objects:
+                self._objects.move_to_end(key)
+            return self._objects.get(key)
+
+    def _load(self, key: str, load: Callable[[], T], nbytes: int, name: str) -> T:
+        with self._lock:
+            self._make_room(nbytes)
+            if self.nbytes + nbytes > self.budget:
+                raise MemoryBudgetError(
+                    f"{name} needs {nbytes / 1e9:.2f} GB, but {self.nbytes / 1e9:.2f} of {self.budget / 1e9:.2f} GB "
+                    "are in use. Expected to hold it in what is left: close other sessions, or start the app with a "
+                    "larger budget: streamlit run app.py -- --memory GB"
+                )
+            self._expected[key] = nbytes
+        try:
+            found = load()
+        finally:
+            with self._lock:
+                del self._expected[key]
+        with self._lock:
+            self._make_room(size_of(found))
+            self._objects[key] = found
+        return found
+
+    def _make_room(self, nbytes: int) -> None:
+        """Drop what nobody uses, least recently used first, until `nbytes` more fit or nothing is left to drop."""
+        dropped = True
+        while dropped and self.nbytes + nbytes > self.budget:
+            # Once more after each drop: what is gone may have been all that held something older.
+            dropped = any(self._drop(key) for key in list(self._objects))
+
+    def _drop(self, key: str) -> bool:
+        """Drop an object if nothing but this shelf holds it; return whether it is gone."""
+        alive = weakref.ref(self._objects.pop(key))
+        if alive() is not None:
+            gc.collect(0)  # a cycle may hold it, such as a traceback's
+        found = alive()
+        if found is None:
+            return True
+        self._objects[key] = found
+        self._objects.move_to_end(key, last=False)
+        return False
+
+
+def size_of(value: Any) -> int:
+    """Bytes of an object: what it says of itself, or of the arrays in its fields."""
+    if hasattr(value, "nbytes"):
+        return int(value.nbytes)
+    if is_dataclass(value):
+        parts = (getattr(value, field.name) for field in fields(value))
+        return sum(part.nbytes for part in parts if isinstance(part, np.ndarray))
+    return 0
+
+
+def free_memory() -> int:
+    """Bytes of memory that this machine has free; 2 GiB where it does not say."""
+    try:
+        with Path("/proc/meminfo").open() as file:
+            return next(int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable"))
+    except (OSError, StopIteration, ValueError, IndexError):
+        return _FALLBACK_BYTES

@@ -1,0 +1,50 @@
+"""Every number that some page has for each feature of a dictionary, under its name in the catalogue.
+
+The map colours by them and tables list them; a page that has a new one adds it here.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from core import catalogue
+from ui import compute
+
+Values = Callable[[str | None], np.ndarray]
+
+
+@dataclass(frozen=True)
+class FeatureColumn:
+    """One number of each feature; `values` takes the id of a dictionary (None is the picked one).
+
+    It may raise a LoupeError: where a dictionary has no such number, or while it is being computed.
+    """
+
+    name: str
+    values: Values
+    log: bool = False
+    """Whether its range spans orders of magnitude."""
+    categorical: bool = False
+
+    @property
+    def title(self) -> str:
+        return catalogue.statistic(self.name).title
+
+
+def _position_score(name: str) -> Values:
+    def values(id: str | None) -> np.ndarray:
+        scores = compute.position_study(id).scores.set_index("feature").sort_index()
+        return scores[name].to_numpy(dtype=float)
+
+    return values
+
+
+COLUMNS = {
+    column.name: column
+    for column in (
+        FeatureColumn("density", lambda id: compute.density(id).density, log=True),
+        FeatureColumn("position_score", _position_score("position_score"), log=True),
+        FeatureColumn("peak", _position_score("peak")),
+    )
+}
