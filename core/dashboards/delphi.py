@@ -1,0 +1,25 @@
+"""Delphi's explanations: a text file for each feature, `<module>_latent<N>.txt`, that holds a JSON string."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from core.dashboards import Dashboard
+from core.dashboards.fields import LONGEST_TEXT, content, inside, parse
+
+NAME = "delphi"
+TITLE = "Delphi explanations"
+FILES = "MODULE_latentN.txt"
+_NAME = re.compile(r".*latent(\d{1,9})\.txt")
+
+
+def find(folder: Path) -> dict[int, Path]:
+    """Map features to their explanations."""
+    matches = ((_NAME.fullmatch(path.name), path) for path in inside(folder, folder.glob("*latent*.txt")))
+    return {int(match.group(1)): path for match, path in matches if match}
+
+
+def read(folder: Path, feature: int, places: Mapping[int, Path]) -> Dashboard:
+    text = parse(content(places[feature]), places[feature])
+    label = text.strip()[:LONGEST_TEXT] if isinstance(text, str) else ""
+    return Dashboard(feature=feature, labels=(label,) if label else ())

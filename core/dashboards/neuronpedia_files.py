@@ -1,0 +1,69 @@
+"""Neuronpedia's bulk files (features/, activations/, explanations/ with batch-N.jsonl.gz) and answers of its API."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from core.dashboards import Dashboard
+from core.dashboards.fields import content, index, inside, lines, parse
+from core.dashboards.sae_dashboard import activations, dashboard
+
+NAME = "neuronpedia"
+TITLE = "Neuronpedia"
+FILES = "features/batch-0.jsonl.gz and activations/ beside it, or features saved from its API as N.json"
+_PATTERNS = ("batch-*.jsonl.gz", "batch-*.jsonl")
+
+
+def find(folder: Path) -> dict[int, Path]:
+    """Map features to the file that holds their own line, or their JSON from the API."""
+    places: dict[int, Path] = {}
+    for path in _batches(folder, "features"):
+        places |= dict.fromkeys(_by_feature(path, path.stat().st_mtime_ns), path)
+    if places:
+        return places
+    for path in inside(folder, folder.glob("*.json")):
+        if path.stem.isdecimal() and len(path.stem) < 10 and b'"modelId"' in path.open("rb").read(2**16):
+            places[int(path.stem)] = path
+    return places
+
+
+def read(folder: Path, feature: int, places: Mapping[int, Path]) -> Dashboard:
+    path = places[feature]
+    if path.suffix == ".json":
+        item = parse(content(path), path)
+        return dashboard(feature, item if isinstance(item, dict) else {})
+    found = dashboard(feature, _lines_of(path, feature)[0])
+    beside = {name: _matching(folder, name, feature) for name in ("activations", "explanations")}
+    texts = [item.get("description") for item in beside["explanations"]]
+    examples = activations(beside["activations"])
+    return replace(
+        found,
+        labels=found.labels + tuple(text[:500] for text in texts if isinstance(text, str)),
+        examples=found.examples + examples,
+        max_activation=found.max_activation or max((max(e.values) for e in examples), default=None),
+    )
+
+
+def _batches(folder: Path, name: str) -> list[Path]:
+    return inside(folder, (path for pattern in _PATTERNS for path in folder.glob(f"{name}/{pattern}")))
+
+
+def _matching(folder: Path, name: str, feature: int) -> list[Mapping[str, Any]]:
+    """Return all lines about a feature in a folder of batches, which may be cut differently."""
+    return [item for path in _batches(folder, name) for item in _lines_of(path, feature)]
+
+
+def _lines_of(path: Path, feature: int) -> list[Mapping[str, Any]]:
+    return _by_feature(path, path.stat().st_mtime_ns).get(feature, [])
+
+
+@lru_cache(maxsize=6)
+def _by_feature(path: Path, stamp: int) -> dict[int, list[Mapping[str, Any]]]:
+    found: dict[int, list[Mapping[str, Any]]] = {}
+    for item in lines(path):
+        feature = index(item.get("index"))
+        if feature is not None:
+            found.setdefault(feature, []).append(item)
+    return found

@@ -1,0 +1,88 @@
+"""SAEDashboard's batches for Neuronpedia: batch-0.json, batch-1.json and so on, some features in each."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from core.dashboards import BadDashboardError, Dashboard, Example
+from core.dashboards.fields import (
+    MOST_EXAMPLES,
+    content,
+    example,
+    histogram,
+    index,
+    inside,
+    number,
+    parse,
+    strings,
+    weighted,
+)
+
+NAME = "sae_dashboard"
+TITLE = "SAEDashboard"
+FILES = "batch-0.json and so on"
+
+
+def find(folder: Path) -> dict[int, Path]:
+    """Map features to the batch that holds them."""
+    places = {}
+    for path in inside(folder, folder.glob("batch-*.json")):
+        places |= dict.fromkeys(_features(path, path.stat().st_mtime_ns), path)
+    return places
+
+
+def read(folder: Path, feature: int, places: Mapping[int, Path]) -> Dashboard:
+    path = places[feature]
+    return dashboard(feature, _features(path, path.stat().st_mtime_ns)[feature])
+
+
+@lru_cache(maxsize=4)
+def _features(path: Path, stamp: int) -> dict[int, Mapping[str, Any]]:
+    batch = parse(content(path), path)
+    features = batch.get("features") if isinstance(batch, dict) else None
+    if not isinstance(features, list):
+        raise BadDashboardError(
+            f"{path} has no list of features; expected SAEDashboard's model_id, layer, sae_set and features. "
+            "Run SAEDashboard again, or choose another folder."
+        )
+    items = [item for item in features if isinstance(item, dict)]
+    numbered = ((index(item.get("feature_index", item.get("index"))), item) for item in items)
+    return {i: item for i, item in numbered if i is not None}
+
+
+def dashboard(feature: int, item: Mapping[str, Any]) -> Dashboard:
+    """Turn SAEDashboard's and Neuronpedia's common fields into a Dashboard."""
+    examples = activations(item.get("activations"))
+    return Dashboard(
+        feature=feature,
+        density=number(item.get("frac_nonzero")),
+        max_activation=number(item.get("maxActApprox")) or max((max(e.values) for e in examples), default=None),
+        labels=_labels(item.get("explanations")),
+        promoted=weighted(item.get("pos_str"), item.get("pos_values")),
+        suppressed=weighted(item.get("neg_str"), item.get("neg_values")),
+        activations=histogram(item.get("freq_hist_data_bar_values"), item.get("freq_hist_data_bar_heights")),
+        logits=histogram(item.get("logits_hist_data_bar_values"), item.get("logits_hist_data_bar_heights")),
+        examples=examples,
+    )
+
+
+def activations(items: Any) -> tuple[Example, ...]:
+    """Read examples, with their bins in words; SAEDashboard marks the top ones with bin -1."""
+    found = []
+    for item in items[:MOST_EXAMPLES] if isinstance(items, list) else ():
+        if not isinstance(item, dict):
+            continue
+        low, high, share = (
+            number(item.get(snake, item.get(camel)))
+            for snake, camel in (("bin_min", "binMin"), ("bin_max", "binMax"), ("bin_contains", "binContains"))
+        )
+        top = low is None or high is None or (low == -1 and (share in (-1, None)))
+        group = "Top activations" if top else f"{low:.3g} to {high:.3g}"
+        found.append(example(item.get("tokens"), item.get("values"), group))
+    return tuple(one for one in found if one is not None)
+
+
+def _labels(items: Any) -> tuple[str, ...]:
+    known = [item.get("description") for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+    return strings([text for text in known if isinstance(text, str) and text.strip()], 10)

@@ -1,0 +1,207 @@
+"""Dashboards of other tools, written here in their own fields, read back; and broken ones."""
+
+import gzip
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.dashboards import BadDashboardError, Example, Histogram, open_dashboards
+from core.errors import LoupeError, OutOfRangeError
+
+TOKENS = ["<script>", "\n", " the", "€"]
+COMMON = {
+    "pos_str": [" Monday", " Friday"],
+    "pos_values": [2.5, 2.0],
+    "neg_str": ["!"],
+    "neg_values": [-1.5],
+    "frac_nonzero": 0.01,
+    "freq_hist_data_bar_values": [0.5, 1.5],
+    "freq_hist_data_bar_heights": [10, 2],
+    "logits_hist_data_bar_values": [-1, 0, 1],
+    "logits_hist_data_bar_heights": [1, 5, 1],
+}
+
+
+def sae_dashboard(folder: Path) -> None:
+    activations = [
+        {"bin_min": -1, "bin_max": -1, "bin_contains": -1, "tokens": TOKENS, "values": [0, 0, 3.0, 1]},
+        {"bin_min": 0.5, "bin_max": 1.0, "bin_contains": 0.2, "tokens": ["a"], "values": [0.75]},
+    ]
+    item = COMMON | {"feature_index": 7, "activations": activations}
+    (folder / "batch-0.json").write_text(json.dumps({"model_id": "m", "layer": 0, "features": [item]}))
+    (folder / "batch-1.json").write_text(json.dumps({"features": [{"feature_index": 9, "frac_nonzero": 0}]}))
+
+
+def neuronpedia(folder: Path) -> None:
+    for name, items in {
+        "features": [COMMON | {"index": "7", "maxActApprox": 3.0}, {"index": 9, "frac_nonzero": 0}],
+        "activations": [
+            {"index": "7", "tokens": TOKENS, "values": [0, 0, 3.0, 1], "binMin": None, "binMax": None},
+            {"index": "7", "tokens": ["a"], "values": [0.75], "binMin": 0.5, "binMax": 1.0, "binContains": 0.2},
+        ],
+        "explanations": [{"index": "7", "description": "days of the week"}],
+    }.items():
+        (folder / name).mkdir()
+        data = "\n".join(map(json.dumps, items)).encode()
+        (folder / name / "batch-0.jsonl.gz").write_bytes(gzip.compress(data))
+
+
+def neuronpedia_api(folder: Path) -> None:
+    item = COMMON | {"modelId": "m", "layer": "0-x", "index": "7", "maxActApprox": 3.0}
+    item["activations"] = [
+        {"tokens": TOKENS, "values": [0, 0, 3.0, 1]},
+        {"tokens": ["a"], "values": [0.75], "binMin": 0.5, "binMax": 1.0, "binContains": 0.2},
+    ]
+    item["explanations"] = [{"description": "days of the week"}]
+    (folder / "7.json").write_text(json.dumps(item))
+
+
+@pytest.mark.parametrize(
+    ("write", "title"),
+    [(sae_dashboard, "SAEDashboard"), (neuronpedia, "Neuronpedia"), (neuronpedia_api, "Neuronpedia")],
+)
+def test_a_feature_comes_back_as_it_was_written(tmp_path, write, title):
+    write(tmp_path)
+    (found,) = open_dashboards(tmp_path)
+    assert found.title == title
+    feature = found.read(7)
+    assert feature.density == 0.01
+    assert feature.promoted == ((" Monday", 2.5), (" Friday", 2.0))
+    assert feature.suppressed == (("!", -1.5),)
+    assert feature.activations == Histogram((0.5, 1.5), (10.0, 2.0))
+    assert feature.logits == Histogram((-1.0, 0.0, 1.0), (1.0, 5.0, 1.0))
+    assert feature.examples[0] == Example("Top activations", tuple(TOKENS), (0.0, 0.0, 3.0, 1.0))
+    assert feature.examples[1] == Example("0.5 to 1", ("a",), (0.75,))
+    assert feature.max_activation == 3.0
+    assert feature.labels == (("days of the week",) if title == "Neuronpedia" else ())
+
+
+@pytest.mark.parametrize("write", [sae_dashboard, neuronpedia])
+def test_a_dead_feature_has_little_and_an_unknown_one_is_named(tmp_path, write):
+    write(tmp_path)
+    (found,) = open_dashboards(tmp_path)
+    assert found.features == [7, 9]
+    dead = found.read(9)
+    assert (dead.density, dead.examples, dead.activations, dead.max_activation) == (0, (), None, None)
+    with pytest.raises(OutOfRangeError, match="Feature 8"):
+        found.read(8)
+
+
+def test_openais_files_are_read(tmp_path):
+    (tmp_path / "atoms").mkdir()
+    top = {
+        "density": 1,
+        "doc_id": 1,
+        "idx": 2,
+        "acts": [0.0, 2.0],
+        "act": 2.0,
+        "tokens": ["a", "b"],
+        "token_ints": [1, 2],
+    }
+    item = {"density": 0.02, "mean_act": 0.1, "mean_act_squared": 0.2, "hist": {"1.0": 4, "0.5": 9}}
+    item |= {"random": [top | {"acts": [1.0, 0.0]}], "top": [top]}
+    (tmp_path / "atoms" / "12.json").write_text(json.dumps(item))
+    (found,) = open_dashboards(tmp_path)
+    feature = found.read(12)
+    assert (found.title, feature.density, feature.max_activation) == ("OpenAI viewer", 0.02, 2.0)
+    assert feature.activations == Histogram((0.5, 1.0), (9.0, 4.0))
+    assert [one.group for one in feature.examples] == ["Top activations", "Random, positive"]
+
+
+def test_delphis_explanations_are_read(tmp_path):
+    (tmp_path / "layers.3.mlp_latent41.txt").write_text(json.dumps(" verbs of motion "))
+    (found,) = open_dashboards(tmp_path)
+    assert found.read(41).labels == ("verbs of motion",)
+
+
+def test_a_folder_without_dashboards_says_what_would_be_one(tmp_path):
+    (tmp_path / "notes.json").write_text("{}")
+    (tmp_path / "5.json").write_text("{}")
+    with pytest.raises(BadDashboardError, match=r"no dashboards.*MODULE_latentN\.txt.*SAEDashboard: batch-0\.json"):
+        open_dashboards(tmp_path)
+
+
+def test_links_that_lead_out_of_the_folder_are_passed_over(tmp_path):
+    inner, outer = tmp_path / "inner", tmp_path / "outer"
+    inner.mkdir()
+    outer.mkdir()
+    sae_dashboard(outer)
+    (inner / "batch-0.json").symlink_to(outer / "batch-0.json")
+    with pytest.raises(BadDashboardError):
+        open_dashboards(inner)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", '{"features": 3}', "[" * 100_000, '{"features": [' + "1," * 5])
+def test_a_broken_batch_is_named(tmp_path, text):
+    (tmp_path / "batch-0.json").write_text(text)
+    with pytest.raises(BadDashboardError, match=r"batch-0\.json"):
+        open_dashboards(tmp_path)
+
+
+def test_a_file_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("core.dashboards.fields.MOST_BYTES", 100)
+    (tmp_path / "features").mkdir()
+    (tmp_path / "features" / "batch-0.jsonl.gz").write_bytes(gzip.compress(b"{}\n" * 1000))
+    with pytest.raises(BadDashboardError, match="more than"):
+        open_dashboards(tmp_path)
+
+
+ODD = [None, True, -1, 3.5, float("nan"), float("inf"), 1e400, "x", "", [], {}, [None], [[1]], {"a": 1}, "9" * 50]
+
+
+def test_values_of_the_wrong_type_are_left_out_and_never_crash(tmp_path):
+    """Every field of a feature in turn, and of an activation, with every odd value: 225 files' worth."""
+    sae_dashboard(tmp_path)
+    batch = json.loads((tmp_path / "batch-0.json").read_text())
+    item, count = batch["features"][0], 0
+    fields = [(item, name) for name in item if name != "feature_index"]
+    fields += [(item["activations"][0], name) for name in item["activations"][0]]
+    for target, name in fields:
+        kept = target[name]
+        for odd in ODD:
+            target[name] = odd
+            (tmp_path / "batch-0.json").write_text(json.dumps(batch))
+            # A new name each time, as files are remembered by time and path.
+            path = (tmp_path / "batch-0.json").rename(tmp_path / f"batch-{100 + count}.json")
+            (found,) = [one for one in open_dashboards(tmp_path) if one.format == "sae_dashboard"]
+            check(found.read(7))
+            path.rename(tmp_path / "batch-0.json")
+            count += 1
+        target[name] = kept
+    assert count >= 200
+
+
+def check(feature) -> None:
+    """Whatever came in, what comes out has its types, and no number is missing or infinite."""
+    for one in feature.examples:
+        assert len(one.tokens) == len(one.values) > 0
+        assert np.isfinite(one.values).all()
+        assert all(isinstance(token, str) for token in one.tokens)
+    for bars in (feature.activations, feature.logits):
+        assert bars is None or (len(bars.values) == len(bars.heights) > 0 and np.isfinite(bars.values).all())
+    assert feature.density is None or np.isfinite(feature.density)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_files_with_flipped_bytes_are_read_or_refused_by_name(tmp_path, seed):
+    sae_dashboard(tmp_path)
+    rng = np.random.default_rng(seed)
+    data = bytearray((tmp_path / "batch-0.json").read_bytes())
+    for place in rng.integers(0, len(data), 4):
+        data[place] = rng.integers(0, 256)
+    (tmp_path / "batch-0.json").write_bytes(bytes(data[: rng.integers(1, len(data) + 1)] if seed % 4 == 0 else data))
+    said = read_everything(tmp_path)
+    assert said is None or "batch-0.json" in said
+
+
+def read_everything(folder: Path) -> str | None:
+    """Read all features of a folder; return the message of a refusal."""
+    try:
+        for one in open_dashboards(folder):
+            for feature in one.features:
+                check(one.read(feature))
+    except LoupeError as error:
+        return str(error)
+    return None
