@@ -7,6 +7,7 @@ import numpy as np
 
 from tests.planted import MODEL_NAME, planted_dictionary, planted_model
 
+SCRIPT = str(Path(__file__).resolve().parents[1] / "ui" / "script.py")
 D, N_CTX, C = 8, 12, 6
 POSITIONAL, PEAK, NEWCOMER, NEWCOMER_PEAK = 3, 2, 5, 9
 """Feature 3 peaks at position 2 and feature 5 at position 9, past the training context; others follow tokens."""

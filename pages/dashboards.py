@@ -1,0 +1,25 @@
+"""Dashboards: what have others computed for this feature?"""
+
+import streamlit as st
+
+from ui import dashboard_views as views
+from ui import errors
+
+ICON = ":material/dashboard:"
+ORDER = 9
+
+st.title("Dashboards of other tools")
+st.caption(
+    "Opens what SAEDashboard, Neuronpedia, OpenAI's viewer or Delphi wrote to a folder, without a model and without "
+    "the dictionary. The numbers are theirs."
+)
+
+left, right = st.columns([3, 1], gap="medium")
+with left, errors.shown(stop=True):
+    found = views.choose()
+if found is not None:
+    with right, errors.shown(stop=True):
+        feature = views.choose_feature(found)
+    st.caption(f"{len(found.features):,} features · {found.title}")
+    with errors.shown():
+        views.show(found, feature)
