@@ -22,6 +22,8 @@ class Workspace:
     """Dictionary folders named on the command line, offered first."""
     models: tuple[Path, ...] = field(default=(PROJECT / "demo" / "model",))
     """Model folders that can be found by the name in their config."""
+    start_page: str | None = None
+    """The page that the bare address shows, by its name in the URL; None means the first."""
     memory_bytes: int | None = None
     """What may be held in memory; None means half of what is free."""
 

@@ -40,6 +40,7 @@ def parse_arguments(arguments: list[str]) -> Workspace:
     parser.add_argument("--root", action="append", type=Path, default=[], help="allow typed paths below this folder")
     parser.add_argument("--model", action="append", type=Path, default=[], help="a model folder")
     parser.add_argument("--cache", type=Path, default=PROJECT / "cache", help="where results are kept")
+    parser.add_argument("--page", help="the page to begin with, by its name in the address")
     parser.add_argument("--memory", type=float, help="GB to hold in memory; default: half of what is free")
     known, _ = parser.parse_known_args(arguments)
     roots = tuple(path.resolve() for path in known.root) or (PROJECT,)
@@ -49,6 +50,7 @@ def parse_arguments(arguments: list[str]) -> Workspace:
         roots=roots,
         pinned=tuple(path.resolve() for path in known.sae),
         models=models,
+        start_page=known.page,
         memory_bytes=int(known.memory * 1e9) if known.memory else None,
     )
 

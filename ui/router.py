@@ -8,7 +8,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from ui import pickers
+from core.errors import UnknownNameError
+from ui import compute, errors, pickers
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -40,6 +41,24 @@ def page_files() -> tuple[PageFile, ...]:
     return tuple(sorted(found, key=lambda page: page.order))
 
 
+def start_page() -> PageFile:
+    """The page that --page names, by default the first. Raises UnknownNameError for a name that no page has."""
+    name = compute.workspace().start_page
+    pages = {page.path.stem: page for page in page_files()}
+    if name is None:
+        return page_files()[0]
+    if name not in pages:
+        raise UnknownNameError("page", name, list(pages))
+    return pages[name]
+
+
+def run_start_page() -> None:
+    """Run the page to begin with."""
+    with errors.shown(stop=True):
+        page = start_page()
+    runpy.run_path(str(page.path))
+
+
 def main() -> None:
     """Draw one run of the app."""
     st.set_page_config(page_title="SAE Loupe", page_icon=str(ROOT / "ui" / "favicon.png"), layout="wide")
@@ -47,11 +66,8 @@ def main() -> None:
         st.Page(str(page.path), title=page.title, icon=page.icon, url_path=page.path.stem) for page in page_files()
     ]
     # Streamlit gives the default page no path of its own. With one more page at the root that runs the
-    # first file, every page has a link that stays good whatever comes first.
-    first = page_files()[0]
-    root = st.Page(
-        lambda: runpy.run_path(str(first.path)), title=first.title, url_path="root", default=True, visibility="hidden"
-    )
+    # page to begin with, every page has a link that stays good whatever comes first.
+    root = st.Page(run_start_page, title="SAE Loupe", url_path="root", default=True, visibility="hidden")
     page = st.navigation({"SAE Loupe": [root, *pages]})
     with st.sidebar:
         pickers.dictionary()
