@@ -27,6 +27,13 @@ class ConfigFields:
             return value
         raise self.bad(name, f"a whole number from 1 to {most}" if most else "a positive whole number")
 
+    def count(self, name: str) -> int | None:
+        """Return a whole number from 0."""
+        value = self._get(name, needed=False)
+        if value is None or (type(value) is int and value >= 0):
+            return value
+        raise self.bad(name, "a whole number from 0")
+
     def text(self, name: str, *, needed: bool = False) -> str | None:
         """Return a string of at most 200 characters."""
         value = self._get(name, needed)

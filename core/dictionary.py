@@ -11,6 +11,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,8 @@ class Dictionary:
         labels: Mapping[str, str | int] | None = None,
         published: Mapping[str, float] | None = None,
         notes: tuple[str, ...] = (),
+        format: str = "",
+        inferred: tuple[str, ...] = (),
     ):
         self.id = id
         self.title = title
@@ -58,6 +61,10 @@ class Dictionary:
         """What the source says of it (l0, fve, dead_share, ...); absent is absent."""
         self.notes = notes
         """Warnings about this dictionary that every page shows."""
+        self.format = format
+        """The format its files were read in; empty where no local format was."""
+        self.inferred = inferred
+        """What its files do not say and was concluded, one phrase each."""
         self.lock = threading.RLock()
         """Held around every forward pass: normalising dictionaries keep state on the module."""
         self._raw_config = dict(raw_config)
@@ -82,6 +89,12 @@ class Dictionary:
         # Matching pursuit and temporal dictionaries have settings that our config does not name.
         raw = {k: v for k, v in self._raw_config.items() if k not in ("metadata", "device", "dtype")}
         return {"config": config, "raw": raw}
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """What its config says of where it comes from, as read: anything may be absent or odd."""
+        found = self._raw_config.get("metadata")
+        return found if isinstance(found, Mapping) else {}
 
     @property
     def d_in(self) -> int:
@@ -159,6 +172,15 @@ class Dictionary:
         from core.lens import build_sae
 
         return build_sae(self._raw_config, self._tensors)
+
+    def save(self, folder: Path) -> None:
+        """Write config and weights, as they are held here, to a new folder in sae-lens' format."""
+        from safetensors.numpy import save_file
+
+        folder.mkdir(parents=True)
+        (folder / "cfg.json").write_text(json.dumps(self._raw_config), encoding="utf-8")
+        tensors = {name: np.ascontiguousarray(array) for name, array in self._tensors.items()}
+        save_file(tensors, folder / "sae_weights.safetensors")
 
     def encode(self, x: Float[np.ndarray, "*batch d_in"]) -> Float[np.ndarray, "*batch d_sae"]:
         """Return `acts` of inputs at the hook (hook_z inputs flattened), by sae-lens.

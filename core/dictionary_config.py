@@ -2,9 +2,16 @@
 
 from dataclasses import dataclass
 
-TRANSCODERS = {"transcoder", "skip_transcoder", "jumprelu_transcoder", "jumprelu_skip_transcoder"}
-ADDITIVE = {"standard", "jumprelu", "gated"} | TRANSCODERS
+from core.errors import DoesNotFitError
+
+_ADDITIVE_TRANSCODERS = {"transcoder", "skip_transcoder", "jumprelu_transcoder", "jumprelu_skip_transcoder"}
+OUR_TRANSCODERS = {"topk_transcoder", "topk_skip_transcoder"}
+"""Architectures that core.transcoders adds to those of sae-lens."""
+TRANSCODERS = _ADDITIVE_TRANSCODERS | OUR_TRANSCODERS
+ADDITIVE = {"standard", "jumprelu", "gated"} | _ADDITIVE_TRANSCODERS
 """Architectures in which a feature looks at its own pre-activation only, not at other features."""
+WITH_K = {"topk", "abstopk"} | OUR_TRANSCODERS
+"""Architectures that cannot run without a k."""
 UNFOLDED_NORMALISATIONS = {"expected_average_only_in", "covariance_whitening"}
 """Settings that sae-lens folds into the weights after training and does nothing for when it runs."""
 
@@ -20,6 +27,7 @@ class DictionaryConfig:
     d_out: int
     model_name: str | None
     hook_name: str
+    """Empty where the files do not say it."""
     hook_name_out: str | None = None
     """For transcoders: where the decoder writes."""
     context_size: int | None = None
@@ -45,3 +53,13 @@ class DictionaryConfig:
     def kind(self) -> str:
         """The architecture to show: as trained if known, else as saved."""
         return self.training_architecture or self.architecture
+
+
+def check_said(config: DictionaryConfig, title: str) -> None:
+    """Raise DoesNotFitError unless a config says which model it belongs to, and where in it."""
+    lacking = [name for name in ("model_name", "hook_name") if not getattr(config, name)]
+    if lacking:
+        raise DoesNotFitError(
+            f"The files of {title} do not say {' and '.join(lacking)}, which running the model needs. Expected it in "
+            f"the config: write it behind the path, as in PATH#{'&'.join(f'{name}=...' for name in lacking)}"
+        )

@@ -51,5 +51,57 @@ class DoesNotFitError(LoupeError):
     """A dictionary and a model, or a method and a dictionary, do not go together."""
 
 
+class BadSettingError(LoupeError):
+    """A setting has a value that the method cannot use."""
+
+
 class CancelledError(LoupeError):
     """The person stopped a long computation."""
+
+
+class NotDownloadedError(LoupeError):
+    """Something named by the person lies on the hub and not on this machine. Nothing was asked of the hub."""
+
+    def __init__(self, kind: str, id: str, nbytes: int | None = None, *, what: str = ""):
+        self.kind = kind
+        """'dictionary', 'model' (all of it) or 'model tensors'."""
+        self.id = id
+        self.nbytes = nbytes
+        size = f"{nbytes / 1e6:,.1f} MB" if nbytes is not None else "size not known before the hub is asked"
+        missing = f" ({what[:200]} is missing)" if what else ""
+        super().__init__(
+            f"The {kind} {id[:200]!r} is not on this machine{missing}. Expected it among the downloads; nothing is "
+            f"fetched unasked. Press Download to get it ({size})."
+        )
+
+
+class HubError(LoupeError):
+    """The hub did not give what was asked of it."""
+
+
+class HubUnreachableError(HubError):
+    """No answer: no network, no such host, a timeout, or offline mode is on."""
+
+
+class HubNotFoundError(HubError):
+    """The hub answers that there is no such repository, revision or file (404)."""
+
+
+class HubAccessError(HubError):
+    """The hub wants to know who asks (401), or refuses (403): a private or gated repository."""
+
+
+class HubBusyError(HubError):
+    """The hub answers with 429 or a server error, again and again."""
+
+
+class HubDamagedError(HubError):
+    """What came is not what was announced: too short, too long, another checksum, not the format."""
+
+
+class OutOfSpaceError(LoupeError):
+    """A disk has no room for what was asked."""
+
+
+class TokenSetError(LoupeError):
+    """What was typed or uploaded does not make a token set."""

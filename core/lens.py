@@ -22,6 +22,8 @@ def quiet_imports() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     # transformer-lens announces its 4.0 on every construction; the pin keeps us below it.
     warnings.filterwarnings("ignore", category=DeprecationWarning, module="transformer_lens")
+    # The model is loaded as the dictionary asks (LanguageModel's `centred`).
+    warnings.filterwarnings("ignore", message=r"\s*This SAE has non-empty model_from_pretrained_kwargs")
     logging.getLogger("sae_lens").setLevel(logging.ERROR)
 
 
@@ -42,6 +44,9 @@ def build_sae(raw_config: Mapping[str, Any], tensors: Mapping[str, np.ndarray]):
     quiet_imports()
     from sae_lens import SAE
 
+    from core.transcoders import register
+
+    register()
     state = {name: as_tensor(array) for name, array in tensors.items()}
     # The config has the present layout; without a version sae-lens would translate it as an old one.
     metadata = {"hook_name": raw_config["metadata"].get("hook_name"), "sae_lens_version": "6.0.0"}

@@ -58,7 +58,7 @@ def check_tensors(config: DictionaryConfig, tensors: Mapping[str, np.ndarray]) -
         if name in tensors and tensors[name].shape != shape:
             raise BadDictionaryError(
                 f"{name} has shape {tensors[name].shape}, expected {shape} from d_in {config.d_in} and d_sae "
-                f"{config.d_sae} in cfg.json. Check that config and weights belong together."
+                f"{config.d_sae} in the config. Check that config and weights belong together."
             )
     for name, array in tensors.items():
         check_numbers(name, array)

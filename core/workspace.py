@@ -10,6 +10,11 @@ from core.errors import PathNotAllowedError
 PROJECT = Path(__file__).resolve().parents[1]
 
 
+def located(path: Path) -> Path:
+    """Resolve a path, but keep the name of a file that is a link: download caches link to files without endings."""
+    return path.parent.resolve() / path.name if path.is_symlink() and path.is_file() else path.resolve()
+
+
 @dataclass(frozen=True)
 class Workspace:
     """Folders that the app knows."""
@@ -19,7 +24,7 @@ class Workspace:
     roots: tuple[Path, ...] = (PROJECT,)
     """A path that a person types must lie below one of these."""
     pinned: tuple[Path, ...] = ()
-    """Dictionary folders named on the command line, offered first."""
+    """Dictionary folders and files named on the command line, offered first."""
     models: tuple[Path, ...] = field(default=(PROJECT / "demo" / "model",))
     """Model folders that can be found by the name in their config."""
     start_page: str | None = None
@@ -42,13 +47,32 @@ class Workspace:
                     return path
         raise self._refusal(text, "a folder")
 
+    def allowed_path(self, text: str) -> Path:
+        """Resolve a typed path and return it if it is a folder or a file below a root (or pinned).
+
+        As `allowed_folder`. A file keeps its name if it is a link, and what it links to is checked as well.
+        """
+        for root in (*self.roots, *self.pinned) if len(text) <= 1024 and text.strip() else ():
+            with suppress(OSError, RuntimeError, ValueError, PathNotAllowedError):
+                typed, root = Path(text.strip()).expanduser(), located(root)
+                path = located(typed if typed.is_absolute() else root / typed)
+                if path.is_relative_to(root) and (path.is_dir() or path.is_file()):
+                    if path.is_file() and not self.is_pinned(path):
+                        self.check_files(path.parent, (path.name,))
+                    return path
+        raise self._refusal(text, "a folder or file")
+
+    def is_pinned(self, path: Path) -> bool:
+        """Whether a resolved path was named on the command line, or lies in a folder that was."""
+        return any(path.is_relative_to(located(place)) for place in self.pinned)
+
     def check_files(self, folder: Path, names: Iterable[str]) -> None:
         """Raise PathNotAllowedError if a file of an allowed folder is a link to somewhere outside.
 
         Folders named on the command line may link where they like: the download cache of
         huggingface_hub does.
         """
-        if any(folder.is_relative_to(root.resolve()) for root in self.pinned):
+        if self.is_pinned(folder):
             return
         for name in names:
             path = (folder / name).resolve()

@@ -1,6 +1,6 @@
 """A workspace on disk with one model and one dictionary in which feature 3 follows position 2."""
 
-import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,17 +11,6 @@ SCRIPT = str(Path(__file__).resolve().parents[1] / "ui" / "script.py")
 D, N_CTX, C = 8, 12, 6
 POSITIONAL, PEAK, NEWCOMER, NEWCOMER_PEAK = 3, 2, 5, 9
 """Feature 3 peaks at position 2 and feature 5 at position 9, past the training context; others follow tokens."""
-
-
-def save_folder(dictionary, folder: Path) -> Path:
-    """Write a planted dictionary as sae-lens saves one."""
-    from safetensors.numpy import save_file
-
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "cfg.json").write_text(json.dumps(dictionary._raw_config))
-    tensors = {name: np.ascontiguousarray(array) for name, array in dictionary._tensors.items()}
-    save_file(tensors, folder / "sae_weights.safetensors")
-    return folder
 
 
 def write_workspace(
@@ -52,7 +41,10 @@ def write_workspace(
         context_size=C,
         tensors={"W_enc": W_enc, "W_dec": W_enc.T, "b_enc": b_enc, "b_dec": np.zeros(D)},
     )
-    return save_folder(dictionary, root / "dictionary")
+    folder = root / "dictionary"
+    shutil.rmtree(folder, ignore_errors=True)
+    dictionary.save(folder)
+    return folder
 
 
 def arguments(root: Path) -> list[str]:

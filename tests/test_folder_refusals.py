@@ -18,7 +18,7 @@ def refused(path: Path, got: str, expected: str, step: str) -> None:
 
 
 def test_a_folder_that_is_no_dictionary_is_refused(tmp_path):
-    refused(tmp_path, "holds no cfg.json", "Expected cfg.json and sae_weights", "choose the folder")
+    refused(tmp_path, "holds no dictionary in a known format", "Expected one of these", "choose the folder")
 
 
 def test_a_config_without_weights_is_refused(tmp_path):
@@ -29,7 +29,7 @@ def test_a_config_without_weights_is_refused(tmp_path):
 @pytest.mark.parametrize("text", [b"{", b"", b"\xff\xfe", b"[" * 100_000, b'{"a": ' + b"1" * 5000 + b"}"])
 def test_a_config_that_is_no_json_is_refused(tmp_path, text):
     (write(tmp_path) / "cfg.json").write_bytes(text)
-    refused(tmp_path, "cfg.json is not valid JSON", "Expected sae-lens' config", "save the dictionary again")
+    refused(tmp_path, "cfg.json is not valid JSON", "Expected the dictionary's config", "save the dictionary again")
 
 
 @pytest.mark.parametrize("text", ["[]", "3", "null", '"a"'])
@@ -106,7 +106,7 @@ def test_training_checkpoints_are_refused(tmp_path, architecture):
 
 def test_an_unknown_architecture_is_refused_with_the_known_ones(tmp_path):
     write_architecture(write(tmp_path), "crosscoder")
-    refused(tmp_path, "'crosscoder'", "expected one of abstopk, .*topk, transcoder", "Convert")
+    refused(tmp_path, "'crosscoder'", "expected one of abstopk, .*topk, .*transcoder", "Convert")
 
 
 def write_architecture(path: Path, architecture: str) -> None:

@@ -139,9 +139,9 @@ def test_an_unknown_feature_or_position_in_the_url_is_named_and_the_page_goes_on
 @pytest.mark.parametrize(
     ("folder", "says"),
     [
-        ("nowhere", ["nowhere", "Expected a folder below", "--root"]),
-        ("../..", ["Expected a folder below"]),
-        ("planted", ["no cfg.json", "choose the folder"]),
+        ("nowhere", ["nowhere", "Expected a folder or file below", "--root"]),
+        ("../..", ["Expected a folder or file below"]),
+        ("planted", ["no dictionary in a known format", "choose the folder"]),
     ],
 )
 def test_a_folder_that_cannot_be_opened_is_explained(open_page, folder, says):

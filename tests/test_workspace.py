@@ -68,6 +68,28 @@ def test_all_else_is_refused_with_one_message(tmp_path, workspace, text):
     assert len(message) < 1000
 
 
+@pytest.mark.parametrize("name", [name for name in OUTSIDE if name != "a file"])
+def test_files_and_folders_outside_are_refused_with_one_message(tmp_path, workspace, name):
+    with pytest.raises(
+        PathNotAllowedError, match=r"not a folder or file that this app .*Expected a folder or file below"
+    ):
+        workspace.allowed_path(OUTSIDE[name])
+
+
+def test_a_file_below_a_root_is_allowed_unless_it_links_outside(tmp_path, workspace):
+    (tmp_path / "root" / "inward-file").symlink_to(tmp_path / "root" / "file")
+    (tmp_path / "outside" / "file").write_text("secret")
+    for name in ("root/outward-file", "pinned/free-file"):
+        (tmp_path / name).symlink_to(tmp_path / "outside" / "file")
+    root, pinned = (tmp_path / "root").resolve(), (tmp_path / "pinned").resolve()
+    for text in ("file", "inward-file", "inner", "."):
+        assert workspace.allowed_path(text) == root / text.removesuffix(".")
+    for text in ("outward-file", "outward-file/", str(root / "outward-file")):
+        with pytest.raises(PathNotAllowedError):
+            workspace.allowed_path(text)
+    assert workspace.allowed_path("free-file") == pinned / "free-file"
+
+
 @pytest.mark.parametrize("absolute", [True, False])
 def test_a_folder_outside_and_a_missing_one_cannot_be_told_apart(tmp_path, workspace, absolute):
     def message(name):

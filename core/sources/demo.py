@@ -5,8 +5,9 @@ from functools import cache
 
 from core.dictionary import Dictionary
 from core.errors import UnknownNameError
+from core.formats.sae_lens import WEIGHTS_FILE
 from core.sources import Entry
-from core.sources.sae_lens_folder import WEIGHTS_FILE, read_folder
+from core.sources.sae_lens_folder import read_folder
 from core.workspace import PROJECT, Workspace
 
 NAME = "demo"

@@ -1,44 +1,93 @@
-"""A folder as sae-lens saves it: cfg.json and sae_weights.safetensors.
+"""A folder or file on this machine, in any format of core.formats: folder/PATH[#NAME=VALUE&...].
 
-The layout since sae-lens 6 is read here without importing sae-lens; the older one is first handed
-to sae-lens' own translation.
+What stands behind the # overrides what the files say or do not say: format, model_name, hook_name,
+hook_name_out, context_size, prepend_bos and k.
 """
 
-import json
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from core.config_fields import ConfigFields
+from core.config_parsing import parse_config
 from core.dictionary import Dictionary
-from core.dictionary_config import ADDITIVE, TRANSCODERS, UNFOLDED_NORMALISATIONS, DictionaryConfig
-from core.errors import BadDictionaryError
+from core.errors import BadDictionaryError, UnknownNameError
+from core.formats import Contents, Place, choose
+from core.npz_files import unpacked_bytes
 from core.sources import Entry
-from core.tensors import read_tensors
-from core.workspace import Workspace
+from core.workspace import Workspace, located
 
 NAME = "folder"
 TITLE = "Folder"
-CONFIG_FILE, WEIGHTS_FILE = "cfg.json", "sae_weights.safetensors"
-ARCHITECTURES = ADDITIVE | {"topk", "abstopk", "temporal", "matching_pursuit"}
-# Saved by training checkpoints; at inference sae-lens writes both as jumprelu.
-TRAINING_ONLY = {"batchtopk", "matryoshka_batchtopk"}
-NORMALISATIONS = {"none", "layer_norm", "constant_norm_rescale"} | UNFOLDED_NORMALISATIONS
-LONGEST_CONTEXT = 2**24
+WHOLE_NUMBERS, FLAGS = ("context_size", "k"), ("prepend_bos",)
+SETTINGS = ("format", "model_name", "hook_name", "hook_name_out", *WHOLE_NUMBERS, *FLAGS)
+_EXAMPLES = {"model_name": "gpt2-small", "hook_name": "blocks.8.hook_resid_pre"}
+
+
+@dataclass(frozen=True)
+class Found:
+    """What an id stands for on disk now."""
+
+    id: str
+    place: Place
+    settings: Mapping[str, str]
+    stamp: int
+    """Changes when a file that would be read does."""
+    nbytes: int
+    """What the weights need in memory, about."""
 
 
 def entries(workspace: Workspace) -> list[Entry]:
-    """List the folders named on the command line."""
-    return [Entry(id=f"{NAME}/{path.resolve()}", title=path.resolve().name) for path in workspace.pinned]
+    """List the folders and files named on the command line."""
+    return [Entry(id=f"{NAME}/{located(path)}", title=located(path).name) for path in workspace.pinned]
 
 
 def open(key: str, workspace: Workspace, *, fold_decoder_norms: bool = True) -> Dictionary:
-    """Open a folder that lies below an allowed root."""
-    path = workspace.allowed_folder(key)
-    workspace.check_files(path, (CONFIG_FILE, WEIGHTS_FILE))
-    return read_folder(path, id=f"{NAME}/{path}", title=path.name, fold_decoder_norms=fold_decoder_norms)
+    """Open a folder or file that lies below an allowed root."""
+    found = find(key, workspace)
+    return read_place(
+        found.place,
+        id=found.id,
+        title=found.place.path.name,
+        settings=found.settings,
+        fold_decoder_norms=fold_decoder_norms,
+    )
+
+
+def find(key: str, workspace: Workspace) -> Found:
+    """Check that a key may be read and return what it stands for; nothing large is read."""
+    text, settings = split_settings(key)
+    path = workspace.allowed_path(text)
+    # What was named on the command line may link where it likes, and its format may look beside it.
+    trusted = workspace.is_pinned(path)
+    place = Place(path) if trusted else Place(path, lambda file: workspace.check_files(file.parent, (file.name,)))
+    module, _ = choose(place, settings.get("format"))
+    files = [place.need(name) for name in module.files(place)]
+    sizes = [unpacked_bytes(file) if file.suffix == ".npz" else file.stat().st_size for file in files]
+    tail = "&".join(f"{name}={settings[name]}" for name in SETTINGS if name in settings)
+    return Found(
+        id=f"{NAME}/{path}" + (f"#{tail}" if tail else ""),
+        place=place,
+        settings=settings,
+        stamp=hash(tuple((str(file), file.stat().st_mtime_ns) for file in files)),
+        nbytes=sum(sizes),
+    )
+
+
+def split_settings(key: str) -> tuple[str, dict[str, str]]:
+    """Part PATH#NAME=VALUE&NAME=VALUE; raise UnknownNameError for a setting that is none.
+
+    A # that no setting follows belongs to the path.
+    """
+    found = re.fullmatch(r"(.*?)#((?:\w+=[^#&]*)(?:&\w+=[^#&]*)*)", key.strip(), re.DOTALL)
+    if not found:
+        return key, {}
+    settings = dict(pair.split("=", 1) for pair in found[2].split("&"))
+    for name in settings:
+        if name not in SETTINGS:
+            raise UnknownNameError("setting", name, SETTINGS)
+    return found[1], settings
 
 
 def read_folder(
@@ -50,128 +99,69 @@ def read_folder(
     labels: Mapping[str, str | int] | None = None,
     published: Mapping[str, float] | None = None,
 ) -> Dictionary:
-    """Read config and weights, check them, and return the dictionary."""
-    raw = read_config(path / CONFIG_FILE)
-    if not (path / WEIGHTS_FILE).is_file():
-        raise BadDictionaryError(
-            f"{path} has a {CONFIG_FILE} but no {WEIGHTS_FILE}. "
-            "Expected both, as sae-lens' save_model writes them; copy the weights beside the config."
-        )
-    config = parse_config(raw, path)
-    tensors = drop_unit_scaling(read_tensors(path / WEIGHTS_FILE), path)
-    notes = []
-    if config.normalize_activations in UNFOLDED_NORMALISATIONS:
-        notes.append(
-            f"This dictionary expects inputs that were rescaled ({config.normalize_activations}), in a way that its "
-            "folder does not hold, so activations and scores may be off. "
-            "Fold the rescaling into the weights (sae-lens does so at the end of training) and save it again."
-        )
-    return Dictionary(
-        id=id,
-        title=title,
-        config=config,
-        raw_config=raw,
-        tensors=tensors,
-        fold_decoder_norms=fold_decoder_norms,
-        labels=labels,
-        published=published,
-        notes=tuple(notes),
+    """Read a folder or file that may be read wherever its links lead (see read_place)."""
+    return read_place(
+        Place(path), id=id, title=title, fold_decoder_norms=fold_decoder_norms, labels=labels, published=published
     )
 
 
-def read_config(path: Path) -> dict[str, Any]:
-    """Read cfg.json into sae-lens' current layout."""
-    if not path.is_file():
-        raise BadDictionaryError(
-            f"{path.parent} holds no {CONFIG_FILE}, so it is no sae-lens dictionary. "
-            f"Expected {CONFIG_FILE} and {WEIGHTS_FILE}; choose the folder that directly contains them."
-        )
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise BadDictionaryError(
-            f"{path} is not valid JSON ({error}). Expected sae-lens' config; save the dictionary again."
-        ) from error
-    if not isinstance(raw, dict):
-        raise BadDictionaryError(
-            f"{path} holds a JSON {type(raw).__name__}, expected an object with sae-lens' config. "
-            "Save the dictionary again."
-        )
-    if "metadata" not in raw:
-        raw = translate_old(raw, path)
+def read_place(place: Place, *, id: str, settings: Mapping[str, str] | None = None, **options: Any) -> Dictionary:
+    """Find the format, read config and weights, check them, and return the dictionary.
+
+    `options` are those of Dictionary. Raises BadDictionaryError where the files hold no dictionary.
+    """
+    settings = settings or {}
+    module, others = choose(place, settings.get("format"))
+    contents: Contents = module.read(place)
+    raw = overridden(contents.raw, settings, place)
+    config = parse_config(raw, place.folder, config_file=contents.config_file, hook_needed=contents.hook_needed)
+    inferred = contents.inferred
+    if others:
+        inferred += (f"format {module.NAME}, though {' and '.join(others)} would fit as well",)
+    set_here = ", ".join(f"{name} {value}" for name, value in settings.items())
+    return Dictionary(
+        id=id,
+        config=config,
+        raw_config=raw,
+        tensors=contents.tensors,
+        notes=contents.notes + unsaid(config.model_name, config.hook_name),
+        format=module.NAME,
+        inferred=inferred + ((f"set by hand: {set_here}",) if set_here else ()),
+        **options,
+    )
+
+
+def overridden(raw: dict[str, Any], settings: Mapping[str, str], place: Place) -> dict[str, Any]:
+    """Return a config with what was set by hand; values of a wrong kind are named when it is parsed."""
+    values = {name: _value(name, text) for name, text in settings.items() if name != "format"}
+    if not values:
+        return raw
+    raw = dict(raw)
+    if "k" in values:
+        if "k" not in raw:
+            raise BadDictionaryError(
+                f"{place.path} is a {str(raw.get('architecture'))[:80]} dictionary, which has no k to be set to "
+                f"{values['k']!s:.20}. Expected one only for TopK dictionaries; leave it out behind the #."
+            )
+        raw["k"] = values.pop("k")
+    metadata = raw.get("metadata")
+    raw["metadata"] = (metadata if isinstance(metadata, dict) else {}) | values
     return raw
 
 
-def translate_old(raw: dict[str, Any], path: Path) -> dict[str, Any]:
-    """Rename a config from before sae-lens 6 with sae-lens' own code (imports it)."""
-    from core.lens import quiet_imports
-
-    quiet_imports()
-    from sae_lens.loading.pretrained_sae_loaders import handle_pre_6_0_config
-
-    try:
-        return handle_pre_6_0_config(raw)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BadDictionaryError(
-            f"{path} is no config that sae-lens can read ({type(error).__name__}: {error}). "
-            "Expected the fields d_in, d_sae, hook_name and architecture; check the file."
-        ) from error
+def _value(name: str, text: str) -> str | int | bool:
+    if name in WHOLE_NUMBERS and text.isascii() and text.isdecimal() and len(text) < 20:
+        return int(text)
+    return {"true": True, "false": False}.get(text.lower(), text) if name in FLAGS else text
 
 
-def drop_unit_scaling(tensors: dict[str, np.ndarray], path: Path) -> dict[str, np.ndarray]:
-    """Leave out the scaling factor of files from before sae-lens 6, which is 1 unless it was finetuned."""
-    scaling = tensors.pop("scaling_factor", np.ones(1))
-    if not np.allclose(scaling, 1):
-        raise BadDictionaryError(
-            f"{path / WEIGHTS_FILE} holds a finetuned scaling_factor ({scaling.min():.3g} to {scaling.max():.3g}); "
-            "expected 1, since sae-lens has no such factor any more. Multiply it into the weights and save them again."
-        )
-    return tensors
-
-
-def parse_config(raw: Mapping[str, Any], path: Path) -> DictionaryConfig:
-    """Turn sae-lens' config into ours, naming the field that is missing or odd."""
-    top = ConfigFields(raw, path / CONFIG_FILE)
-    metadata = top.group("metadata")
-    architecture = top.text("architecture", needed=True)
-    check_architecture(architecture, path)
-    transcodes = architecture in TRANSCODERS
-    d_in, d_sae = top.whole("d_in", needed=True), top.whole("d_sae", needed=True)
-    subtracts = top.flag("apply_b_dec_to_input", default=not transcodes)
-    if transcodes and subtracts:
-        raise top.bad("apply_b_dec_to_input", "false, as a transcoder's b_dec belongs to its output")
-    scalings = NORMALISATIONS | ({"constant_scalar_rescale"} if architecture == "temporal" else set())
-    return DictionaryConfig(
-        architecture=architecture,
-        d_in=d_in,
-        d_sae=d_sae,
-        d_out=top.whole("d_out", needed=True) if transcodes else d_in,
-        model_name=metadata.text("model_name"),
-        hook_name=metadata.name("hook_name", needed=True),
-        hook_name_out=metadata.name("hook_name_out") if transcodes else None,
-        context_size=metadata.whole("context_size", most=LONGEST_CONTEXT),
-        prepend_bos=metadata.flag("prepend_bos", default=False),
-        k=top.whole("k", most=d_sae, needed=architecture in ("topk", "abstopk")),
-        apply_b_dec_to_input=subtracts,
-        normalize_activations=top.one_of("normalize_activations", scalings),
-        reshape_activations=top.one_of("reshape_activations", {"none", "hook_z"}),
-        rescale_acts_by_decoder_norm=top.flag("rescale_acts_by_decoder_norm", default=False),
-        center_writing_weights=metadata.group("model_from_pretrained_kwargs").flag(
-            "center_writing_weights", default=False
-        ),
-        training_architecture=metadata.text("training_architecture"),
+def unsaid(model_name: str | None, hook_name: str) -> tuple[str, ...]:
+    """Return a note on what the files should say of the model and do not."""
+    lacking = [name for name, value in zip(_EXAMPLES, (model_name, hook_name), strict=True) if not value]
+    if not lacking:
+        return ()
+    example = "&".join(f"{name}={_EXAMPLES[name]}" for name in lacking)
+    return (
+        f"The files do not say {' and '.join(lacking)}. What is seen in the weights alone needs neither; for the rest, "
+        f"write them behind the path, such as #{example}",
     )
-
-
-def check_architecture(architecture: str, path: Path) -> None:
-    """Raise BadDictionaryError for an architecture that does not run at inference."""
-    if architecture in TRAINING_ONLY:
-        raise BadDictionaryError(
-            f"{path} is a training checkpoint of a {architecture} dictionary. "
-            "Expected an inference model: load it with sae-lens' TrainingSAE and call save_inference_model."
-        )
-    if architecture not in ARCHITECTURES:
-        raise BadDictionaryError(
-            f"{path} has architecture {architecture[:80]!r}; expected one of {', '.join(sorted(ARCHITECTURES))}. "
-            "Convert the dictionary to one of these, or add a source that reads it."
-        )

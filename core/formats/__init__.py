@@ -1,0 +1,209 @@
+"""The formats in which dictionaries are saved: one module per format, found by name.
+
+A format module offers `NAME`, `TITLE`, `score(place)`, `files(place)` and `read(place)`. It sees the
+disk through a `Place` only, which refuses what may not be read. A new format is one new file here.
+"""
+
+import importlib
+import json
+import pkgutil
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from core.errors import BadDictionaryError, PathNotAllowedError, UnknownNameError
+
+LARGEST_CONFIG = 4 * 2**20
+"""Bytes; configs have a few kilobytes."""
+NO, MAYBE, NAMES_FIT, ALL_FITS = range(4)
+"""What `score` answers: not this format; one file of it; all files of it; and what they say fits too."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """A dictionary as a format module hands it over, in our names and sae-lens' present layout."""
+
+    raw: dict[str, Any]
+    tensors: dict[str, np.ndarray]
+    config_file: str
+    """Which file the fields of `raw` are from, for messages."""
+    inferred: tuple[str, ...] = ()
+    """What was concluded rather than read, one phrase each."""
+    notes: tuple[str, ...] = ()
+    """Warnings, one sentence or more each."""
+    hook_needed: bool = False
+    """Whether files of this format always say their hook."""
+
+
+class Place:
+    """A folder or a file that a person named, and the files around it that may be read.
+
+    `check` raises PathNotAllowedError for a file that may not.
+    """
+
+    def __init__(self, path: Path, check: Callable[[Path], None] = lambda path: None):
+        self.path = path
+        self.file = None if path.is_dir() else path.name
+        self.folder = path if path.is_dir() else path.parent
+        self._check = check
+
+    def has(self, name: str) -> bool:
+        """Whether the folder has this file; it may yet be one that is refused."""
+        return self._at(name).is_file()
+
+    def names(self, name: str) -> bool:
+        """Whether this file is there and was meant: it was named itself, or its folder was."""
+        return self.file in (None, name) and self.has(name)
+
+    def may_read(self, name: str) -> bool:
+        """Whether a file that could be left out is there and may be read."""
+        with suppress(PathNotAllowedError):
+            self._check(self._at(name))
+            return self.has(name)
+        return False
+
+    def need(self, name: str) -> Path:
+        """Return the path of a file; raise unless it is there and may be read."""
+        self._check(self._at(name))
+        if not self.has(name):
+            raise BadDictionaryError(
+                f"There is no {name} in {self.folder}. Expected it there; choose another folder, or copy it into this."
+            )
+        return self._at(name)
+
+    def _at(self, name: str) -> Path:
+        # One folder up is as far as a format may look.
+        above = name.removeprefix("../")
+        assert above not in ("", "..") and "/" not in above  # noqa: PT018
+        return self.folder / name if above == name else self.folder.parent / above
+
+    def itself(self) -> Path:
+        """Return the path of the file that was named; raise BadDictionaryError for a folder."""
+        if self.file is None:
+            raise BadDictionaryError(f"{self.path} is a folder. Expected a file of this format; name the file itself.")
+        return self.need(self.file)
+
+    def json(self, name: str) -> dict[str, Any]:
+        """Return the JSON object in a file; raise BadDictionaryError if it holds none."""
+        path = self.need(name)
+        if path.stat().st_size > LARGEST_CONFIG:
+            raise BadDictionaryError(
+                f"{path} has {path.stat().st_size:,} bytes, expected a config of at most {LARGEST_CONFIG:,}. "
+                "Check that it is the right file."
+            )
+        try:
+            raw = json.loads(path.read_text(encoding="utf-8"))
+        except (ValueError, RecursionError) as error:
+            raise BadDictionaryError(
+                f"{path} is not valid JSON ({str(error)[:200]}). Expected the dictionary's config; save the dictionary "
+                "again."
+            ) from error
+        if not isinstance(raw, dict):
+            raise BadDictionaryError(
+                f"{path} holds a JSON {type(raw).__name__}, expected an object with the dictionary's config. "
+                "Save the dictionary again."
+            )
+        return raw
+
+    def glance(self, name: str) -> dict[str, Any]:
+        """Return the JSON object in a file, for a guess at its format; empty if it cannot be had."""
+        with suppress(BadDictionaryError):
+            return self.json(name) if self.may_read(name) else {}
+        return {}
+
+
+@cache
+def formats() -> dict[str, ModuleType]:
+    """Return the format modules of this package by name."""
+    modules = [importlib.import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__)]
+    return {module.NAME: module for module in modules if hasattr(module, "NAME")}
+
+
+def choose(place: Place, name: str | None = None) -> tuple[ModuleType, tuple[str, ...]]:
+    """Return the format of a place, or the one named, and the names of others that fit as well.
+
+    Raises BadDictionaryError where none fits and UnknownNameError for a name that is none.
+    """
+    if name is not None and name not in formats():
+        raise UnknownNameError("format", name, sorted(formats()))
+    scores = {known: module.score(place) for known, module in formats().items()}
+    best = max(scores, key=lambda known: (scores[known], known))
+    if name is None and not scores[best]:
+        raise nothing_found(place)
+    chosen = name or best
+    # A lone cfg.json fits many; that is worth no remark beside one that has all its files.
+    others = [known for known, score in scores.items() if score > MAYBE and known != chosen]
+    return formats()[chosen], tuple(others)
+
+
+def nothing_found(place: Place) -> BadDictionaryError:
+    """Return the error for a place in no known format, with the files that could be named instead."""
+    single = [] if place.file else [p.name for p in sorted(place.folder.glob("*.[pn][tp]*")) if p.is_file()][:3]
+    hint = f" It holds {', '.join(single)}: name that file itself." if single else ""
+    known = "; ".join(f"{name}: {module.TITLE}" for name, module in sorted(formats().items()))
+    return BadDictionaryError(
+        f"{place.path} holds no dictionary in a known format ({known}).{hint} "
+        "Expected one of these; choose the folder that directly contains the files, or the file itself."
+    )
+
+
+def rename(
+    found: Mapping[str, Any], names: Mapping[str, str], file: Path, *, spare: Collection[str] = ()
+) -> dict[str, np.ndarray]:
+    """Return arrays under our names; theirs with .T at the end are transposed.
+
+    What is missing is named, and so are arrays besides these and the `spare` ones: they would change
+    what is computed, in a way that nobody here knows of.
+    """
+    theirs = {ours: name.removesuffix(".T") for ours, name in names.items()}
+    there = {str(name) for name, value in found.items() if isinstance(value, np.ndarray)}
+    missing, odd = sorted(set(theirs.values()) - there), sorted(there - set(theirs.values()) - set(spare))
+    if missing or odd:
+        what = [f"lacks {', '.join(missing)}"] * bool(missing) + [f"has {', '.join(odd)[:200]} besides"] * bool(odd)
+        raise BadDictionaryError(
+            f"{file} {' and '.join(what)}; found {', '.join(sorted(there))[:300] or 'no arrays'}. "
+            f"Expected {', '.join(sorted(theirs.values()))}; check that it is whole and goes with its config, or set "
+            "the format."
+        )
+    return {
+        ours: np.ascontiguousarray(found[theirs[ours]].T if name.endswith(".T") else found[theirs[ours]])
+        for ours, name in names.items()
+    }
+
+
+def layout(
+    architecture: str, tensors: Mapping[str, np.ndarray], file: Path, *, metadata: Mapping[str, Any], **fields: Any
+) -> dict[str, Any]:
+    """Return a config in sae-lens' present layout, with the sizes of the weights unless `fields` says others."""
+    shapes = [tensors[name].shape for name in ("W_enc", "W_dec")]
+    if any(len(shape) != 2 or not all(shape) for shape in shapes):
+        raise BadDictionaryError(
+            f"The encoder and decoder in {file} have shapes {shapes[0]} and {shapes[1]}; expected two axes each, "
+            "without a length of 0. Check that it is the weights of one dictionary."
+        )
+    (d_in, d_sae), d_out = shapes[0], shapes[1][1]
+    said = {name: value for name, value in fields.items() if value is not None}
+    hook = metadata.get("hook_name")
+    raw = {
+        "architecture": architecture,
+        "d_in": d_in,
+        "d_sae": d_sae,
+        "dtype": "float32",
+        "device": "cpu",
+        "apply_b_dec_to_input": True,
+        "normalize_activations": "none",
+        "reshape_activations": "hook_z" if isinstance(hook, str) and hook.endswith("hook_z") else "none",
+        "metadata": {name: value for name, value in metadata.items() if value is not None},
+    }
+    return raw | ({"d_out": d_out} if "transcoder" in architecture else {}) | said
+
+
+def last_part(name: object) -> str | None:
+    """Return a model's name as TransformerLens has it: without the organisation before it."""
+    return name.rstrip("/").split("/")[-1] or None if isinstance(name, str) else None

@@ -1,0 +1,103 @@
+"""Reading what torch.save wrote into numpy arrays; nothing in the file is ever run."""
+
+import pickle
+import struct
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.errors import BadDictionaryError
+
+_LARGEST_PICKLE = 4 * 2**20
+"""Bytes; it holds names and shapes, the numbers lie beside it."""
+_FAILURES = (zipfile.BadZipFile, OSError, ValueError, EOFError, RuntimeError, NotImplementedError, struct.error)
+"""What zipfile raises for archives that are damaged."""
+
+
+def read_torch(path: Path) -> dict[str, Any]:
+    """Read a dict of tensors (float32, integers as they are) and plain values from a .pt file.
+
+    Raises BadDictionaryError for files that are damaged, of the layout before torch 1.6, that hold
+    anything but tensors and plain values, or whose tensors are larger than the numbers stored.
+    """
+    check_archive(path)
+    import torch
+
+    try:
+        # Memory-mapped: as_array copies what is kept, and nothing is held twice.
+        found = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # a damaged or hostile pickle fails in any way it likes
+        # torch's own message would advise to run what the file holds.
+        if isinstance(error, pickle.UnpicklingError):
+            raise _bad(path, "it holds more than tensors and plain values, which is not run, or is damaged") from error
+        raise _bad(path, f"{type(error).__name__}: {str(error)[:200]}") from error
+    if not isinstance(found, dict):
+        raise _bad(path, f"it holds a {type(found).__name__}, not a dict of tensors")
+    return {
+        # torch.compile puts a word before every name.
+        str(name).removeprefix("_orig_mod."): as_array(str(name), value, path) if torch.is_tensor(value) else value
+        for name, value in found.items()
+    }
+
+
+def as_array(name: str, tensor, path: Path) -> np.ndarray:
+    """Copy a tensor into an array; a strided view that repeats few stored numbers is refused."""
+    import torch
+
+    plain = tensor.layout == torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized
+    if not plain or tensor.is_complex() or tensor.is_nested:
+        raise _bad(path, f"{name[:80]} is no plain tensor of real numbers")
+    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        raise _bad(path, f"{name[:80]} of shape {tuple(tensor.shape)} is larger than what is stored of it")
+    # detach: parameters may ask for gradients. copy: the file may change under a mapped tensor.
+    tensor = tensor.detach()
+    return np.array((tensor.float() if tensor.is_floating_point() else tensor).numpy(), order="C")
+
+
+def check_archive(path: Path) -> None:
+    """Raise BadDictionaryError unless the file is a sound archive whose parts are as large as they say."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            parts = archive.infolist()
+            names = {part.filename for part in parts}
+            if len(names) < len(parts) or not any(name.endswith("data.pkl") for name in names):
+                raise _bad(path, "its parts are not those of torch.save")
+            # torch.save compresses nothing, so what is unpacked can never be larger than the file.
+            packed = any(part.compress_type != zipfile.ZIP_STORED for part in parts)
+            if packed or sum(part.file_size for part in parts) > path.stat().st_size:
+                raise _bad(path, "its parts are compressed or larger than the file")
+            damaged = archive.testzip()
+    except (
+        zipfile.BadZipFile,
+        OSError,
+        ValueError,
+        EOFError,
+        RuntimeError,
+        NotImplementedError,
+        OverflowError,
+    ) as error:
+        raise _bad(path, f"it is no zip archive: {str(error)[:200]}") from error
+    if damaged is not None:
+        raise _bad(path, f"the checksum of {damaged[:80]} is wrong")
+
+
+def mentions(path: Path, *names: str) -> bool:
+    """Whether a .pt file speaks of all these names; a glance that unpickles nothing."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            part = next(part for part in archive.infolist() if part.filename.endswith("data.pkl"))
+            if part.file_size > _LARGEST_PICKLE or part.compress_type != zipfile.ZIP_STORED:
+                return False
+            text = archive.read(part)
+    except (StopIteration, *_FAILURES):
+        return False
+    return all(name.encode() in text for name in names)
+
+
+def _bad(path: Path, reason: str) -> BadDictionaryError:
+    return BadDictionaryError(
+        f"{path} cannot be read as a file of torch.save ({reason}). Expected a dict of tensors, saved by torch 1.6 "
+        "or later; download it again, or save the weights alone with torch.save(sae.state_dict(), PATH)."
+    )
