@@ -2,21 +2,22 @@
 
 The weight pages need embeddings and unembedding alone; they are read without torch and without
 building a model. Folder format: `config.json` (TransformerLens' names), `model.safetensors` (its
-state dict without masks) and `tokenizer.json`.
+state dict without masks) and `tokenizer.json`; or Hugging Face's layout of the same three, from a
+folder of one's own, the download cache, or kept tensors (core.model_layouts, core.pretrained_models).
 """
 
 import hashlib
 import json
 import threading
-from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from core.errors import BadDictionaryError, DoesNotFitError, UnknownNameError
+from core import model_layouts, model_names, pretrained_models
+from core.errors import BadDictionaryError, DoesNotFitError, NotDownloadedError, UnknownNameError
+from core.model_config import read_model_config
 from core.tensors import file_sha256, read_tensors
 from core.tokens import decode_token
 from core.workspace import Workspace
@@ -24,7 +25,6 @@ from core.workspace import Workspace
 RUNTIME_FIELDS = {"architecture", "device", "dtype", "seed", "init_weights", "init_mode", "initializer_range"}
 RUNTIME_FIELDS |= {"n_devices", "n_params", "tokenizer_name", "tokenizer_prepends_bos", "default_prepend_bos"}
 """Config entries that do not change what the weights compute; all others go to TransformerLens."""
-WHOLE_NUMBERS = ("d_model", "n_ctx", "d_vocab", "n_layers", "n_heads", "d_head", "d_mlp")
 HOOK_WIDTHS = {
     **dict.fromkeys(("hook_resid_pre", "hook_resid_mid", "hook_resid_post", "hook_attn_out", "hook_mlp_out"), "stream"),
     **dict.fromkeys(("ln1.hook_normalized", "ln2.hook_normalized"), "stream"),
@@ -41,10 +41,12 @@ class LanguageModel:
     forward batch, never longer.
     """
 
-    def __init__(self, folder: Path, *, centred: bool = False):
+    def __init__(self, folder: Path, *, centred: bool = False, name: str | None = None):
         self.folder = folder
         self.lock = threading.RLock()
-        self.config = read_model_config(folder)
+        self.config = read_model_config(folder, name)
+        self._layout = model_layouts.read_layout_config(folder)
+        self._origin = pretrained_models.origin(folder)
         self.name: str = self.config["model_name"]
         self.d_model: int = self.config["d_model"]
         self.n_ctx: int = self.config["n_ctx"]
@@ -57,7 +59,12 @@ class LanguageModel:
     def sha256(self) -> str:
         """Content hash of the weights file and of everything that changes what they compute."""
         config = {k: v for k, v in self.config.items() if k not in RUNTIME_FIELDS} | {"centred": self.centred}
-        weights = file_sha256(self.folder / "model.safetensors")
+        if self._origin:  # kept tensors are those of the whole file, and give the same numbers
+            weights = self._origin["weights_sha256"]
+        elif self._layout:
+            weights = model_layouts.weights_sha256(self.folder)
+        else:
+            weights = file_sha256(self.folder / "model.safetensors")
         return hashlib.sha256(f"{weights}{json.dumps(config, sort_keys=True)}".encode()).hexdigest()
 
     @property
@@ -69,7 +76,7 @@ class LanguageModel:
     @cached_property
     def _embeddings(self) -> dict[str, np.ndarray]:
         names = ["embed.W_E", "pos_embed.W_pos", "unembed.W_U", "unembed.b_U", "ln_final.w", "ln_final.b"]
-        tensors = read_tensors(self.folder / "model.safetensors", names)
+        tensors = self._read(names)
         self._check_embeddings(tensors)
         if self.centred:
             for name in ("embed.W_E", "pos_embed.W_pos"):
@@ -79,11 +86,18 @@ class LanguageModel:
             array.flags.writeable = False
         return tensors
 
+    def _read(self, names: list[str]) -> dict[str, np.ndarray]:
+        if self._layout:
+            return model_layouts.read_layout(self.folder, self._layout, names)
+        return read_tensors(self.folder / "model.safetensors", names)
+
     def _check_embeddings(self, tensors: dict[str, np.ndarray]) -> None:
         d, vocab = self.d_model, self.d_vocab
-        shapes = {"embed.W_E": (vocab, d), "unembed.W_U": (d, vocab), "unembed.b_U": (vocab,)}
+        shapes = {"embed.W_E": (vocab, d)}
         if self.positions == "absolute":
             shapes["pos_embed.W_pos"] = (self.n_ctx, d)
+        if "unembed.W_U" in tensors or "unembed.b_U" in tensors:  # a model may have none, but no half of one
+            shapes |= {"unembed.W_U": (d, vocab), "unembed.b_U": (vocab,)}
         for name, shape in shapes.items():
             found = tensors[name].shape if name in tensors else "missing"
             if found != shape:
@@ -108,6 +122,12 @@ class LanguageModel:
 
     @property
     def W_U(self) -> Float[np.ndarray, "d_model d_vocab"]:
+        """The unembedding. Raises DoesNotFitError where the model has none."""
+        if "unembed.W_U" not in self._embeddings:
+            raise DoesNotFitError(
+                f"{self.name} has no unembedding: expected unembed.W_U and unembed.b_U in its model.safetensors. "
+                "Export the whole model, or choose a dictionary of another one."
+            )
         return self._embeddings["unembed.W_U"]
 
     @property
@@ -118,6 +138,18 @@ class LanguageModel:
     def ln_final(self) -> tuple[Float[np.ndarray, " d_model"] | None, Float[np.ndarray, " d_model"] | None]:
         """Weight and bias of the final norm; None where it was folded away or has none."""
         return self._embeddings.get("ln_final.w"), self._embeddings.get("ln_final.b")
+
+    def tensor(self, name: str) -> np.ndarray:
+        """Read one tensor as it is in the file (not centred), without torch; raise DoesNotFitError without it."""
+        found = self._read([name])
+        if name not in found and self._origin:
+            raise self._only_tensors()
+        if name not in found:
+            raise DoesNotFitError(
+                f"The weights of {self.name} hold no {name[:100]!r}. Expected TransformerLens' names, with layers 0 to "
+                f"{self.n_layers - 1}; choose a dictionary of this model, or export the model again."
+            )
+        return found[name]
 
     @cached_property
     def tokenizer(self):
@@ -132,7 +164,8 @@ class LanguageModel:
     @property
     def separator(self) -> int:
         """The token that parts documents (GPT-2's <|endoftext|>); 0 where the tokenizer names none."""
-        return self.tokenizer.token_to_id("<|endoftext|>") or 0
+        own = self._layout.get("bos_token_id") if self._layout else None
+        return self.tokenizer.token_to_id("<|endoftext|>") or (own if isinstance(own, int) else 0)
 
     @cached_property
     def tokenizer_sha256(self) -> str:
@@ -141,33 +174,28 @@ class LanguageModel:
     @cached_property
     def token_strings(self) -> tuple[str, ...]:
         """Every token as text, by id; ids the tokenizer does not know are empty."""
-        raw = (self.tokenizer.id_to_token(i) for i in range(self.d_vocab))
-        return tuple(decode_token(token) if token else "" for token in raw)
+        return tuple(decode_token(token) for token in self.raw_tokens)
+
+    @cached_property
+    def raw_tokens(self) -> tuple[str, ...]:
+        """Every vocabulary entry as the tokenizer stores it, by id; ids it does not know are empty."""
+        return tuple(self.tokenizer.id_to_token(i) or "" for i in range(self.d_vocab))
 
     @cached_property
     def hooked(self):
-        """The running TransformerLens model in float32 (imports torch on first use)."""
-        from core.lens import as_tensor, quiet_imports
+        """The running TransformerLens model in float32 (imports torch on first use).
 
-        quiet_imports()
-        from transformer_lens import HookedTransformer, HookedTransformerConfig
+        Raises NotDownloadedError where only the tensors of the weight pages are on this machine.
+        """
+        if self._origin:
+            raise self._only_tensors()
+        from core import hooked_models
 
-        known = {k: v for k, v in self.config.items() if k not in RUNTIME_FIELDS and v is not None}
-        unheard = sorted(set(known) - {field.name for field in fields(HookedTransformerConfig)})
-        if unheard:
-            raise BadDictionaryError(
-                f"config.json in {self.folder} has {', '.join(unheard)[:200]}, which TransformerLens does not know. "
-                "Expected the fields of its HookedTransformerConfig; export the config again."
-            )
-        model = HookedTransformer(HookedTransformerConfig(**known, device="cpu", init_weights=False))
-        state = {k: as_tensor(v).clone() for k, v in read_tensors(self.folder / "model.safetensors").items()}
-        missing, unexpected = model.load_state_dict(state, strict=False)
-        lacking = [name for name in missing if not name.endswith((".mask", ".IGNORE", "rotary_sin", "rotary_cos"))]
-        if lacking or unexpected:
-            raise BadDictionaryError(
-                f"The weights in {self.folder} do not fit its config: missing {lacking[:5]}, "
-                f"unexpected {unexpected[:5]}. Export model and config together."
-            )
+        if self._layout:
+            model = hooked_models.build_from_layout(self.folder, self._layout, self.name, n_ctx=self.n_ctx)
+        else:
+            known = {k: v for k, v in self.config.items() if k not in RUNTIME_FIELDS and v is not None}
+            model = hooked_models.build_from_own_names(self.folder, known)
         if self.centred:
             model.load_and_process_state_dict(
                 model.state_dict(),
@@ -177,6 +205,15 @@ class LanguageModel:
                 fold_value_biases=False,
             )
         return model.eval()
+
+    @property
+    def whole(self) -> bool:
+        """Whether all weights are on this machine, not only those that weight pages need."""
+        return self._origin is None
+
+    def _only_tensors(self) -> NotDownloadedError:
+        missing = "all but the tensors of weight pages"
+        return NotDownloadedError("model", self.name, self._origin["nbytes"], what=missing)
 
     def hook_names(self) -> list[str]:
         """Return the hooks that hold one vector a token, layer by layer, without building the model."""
@@ -231,35 +268,24 @@ class LanguageModel:
         return found.flatten(2).float().numpy()
 
 
-def read_model_config(folder: Path) -> dict[str, Any]:
-    """Read and check config.json of a model folder; raise BadDictionaryError if it is none."""
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        odd = [name for name in WHOLE_NUMBERS if type(config[name]) is not int or config[name] < 1]
-        odd += [] if isinstance(config["model_name"], str) else ["model_name"]
-        if odd:
-            raise ValueError(f"{odd[0]} is {config[odd[0]]!r:.80}")
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise BadDictionaryError(
-            f"{folder} is no model folder ({type(error).__name__}: {error}). Expected config.json with model_name "
-            f"and whole numbers {', '.join(WHOLE_NUMBERS)}, beside model.safetensors and tokenizer.json. "
-            "Export the model again, or name another folder."
-        ) from error
-    return config
-
-
 def find_model(name: str | None, workspace: Workspace, *, centred: bool = False) -> LanguageModel:
-    """Open the model folder whose config carries this name.
+    """Open a model by name: a folder of the workspace, a downloaded model, or its kept tensors. Asks no hub.
 
-    Raises UnknownNameError when none of the workspace's model folders does.
+    Raises NotDownloadedError for a model of the hub that is not here, UnknownNameError for any other.
     """
     known = []
     for folder in workspace.models:
         if (folder / "config.json").is_file():
             model = LanguageModel(folder, centred=centred)
             known.append(model.name)
-            if model.name == name:
+            if name and model_names.same_model(model.name, name):
                 return model
+    folder = pretrained_models.local_folder(name or "", workspace)
+    repository = model_names.repository(name or "")
+    if folder is not None:
+        return LanguageModel(folder, centred=centred, name=repository)
+    if repository is not None:
+        raise NotDownloadedError("model", str(name))
     raise UnknownNameError("model", str(name), known)
 
 

@@ -19,15 +19,17 @@ from core.artifacts import ArtifactStore
 from core.corpus import TokenStream, rows_sha256, sample_rows, standard_library_sha256, standard_library_stream
 from core.density import Density, feature_density
 from core.dictionary import Dictionary
+from core.dictionary_config import check_said
 from core.jobs import Jobs, Progress
 from core.language_model import LanguageModel, check_fit, find_model
 from core.loaded import Loaded, free_memory
 from core.position_study import Study
 from core.positions import PositionSettings, PositionStatistics, choose_method, position_statistics
+from core.pretrained_models import local_folder
 from core.reconstruction import ErrorByPosition
 from core.sources import entries, open_dictionary, sources
 from core.unit_curves import UnitCurves
-from core.workspace import PROJECT, Workspace
+from core.workspace import PROJECT, Workspace, located
 from ui import jobs as job_view
 
 T = TypeVar("T")
@@ -36,7 +38,7 @@ T = TypeVar("T")
 def parse_arguments(arguments: list[str]) -> Workspace:
     """Turn what stands behind `streamlit run app.py --` into a workspace; unknown words are ignored."""
     parser = argparse.ArgumentParser(prog="streamlit run app.py --", add_help=False, exit_on_error=False)
-    parser.add_argument("--sae", action="append", type=Path, default=[], help="a dictionary folder to offer")
+    parser.add_argument("--sae", action="append", type=Path, default=[], help="a dictionary's folder or file to offer")
     parser.add_argument("--root", action="append", type=Path, default=[], help="allow typed paths below this folder")
     parser.add_argument("--model", action="append", type=Path, default=[], help="a model folder")
     parser.add_argument("--cache", type=Path, default=PROJECT / "cache", help="where results are kept")
@@ -48,7 +50,7 @@ def parse_arguments(arguments: list[str]) -> Workspace:
     return Workspace(
         cache=known.cache.resolve(),
         roots=roots,
-        pinned=tuple(path.resolve() for path in known.sae),
+        pinned=tuple(located(path) for path in known.sae),
         models=models,
         start_page=known.page,
         memory_bytes=int(known.memory * 1e9) if known.memory else None,
@@ -93,13 +95,11 @@ def dictionary(id: str | None = None) -> Dictionary:
     """Open the dictionary with this id, by default the picked one (raises LoupeError)."""
     id = full_id(id or st.session_state.get("sae") or "")
     stamp = nbytes = 0
-    if id.startswith("folder/"):
-        # Checked before anything is looked at; weights that change on disk are then read anew.
-        folder = workspace().allowed_folder(id.removeprefix("folder/"))
-        weights = folder / "sae_weights.safetensors"
-        id = f"folder/{folder}"
-        if weights.is_file():
-            stamp, nbytes = weights.stat().st_mtime_ns, weights.stat().st_size
+    source, _, key = id.partition("/")
+    if hasattr(sources().get(source), "find"):
+        # Checked before anything is looked at; files that change on disk are then read anew.
+        found = sources()[source].find(key, workspace())
+        id, stamp, nbytes = found.id, found.stamp, found.nbytes
     fold = bool(st.session_state.get("fold", True))
 
     def read() -> Dictionary:
@@ -110,13 +110,18 @@ def dictionary(id: str | None = None) -> Dictionary:
 
 
 def _model(name: str, centred: bool) -> LanguageModel:
+    # A model of which only some tensors were here is another one once all of it is.
+    place = local_folder(name, workspace())
     return loaded().get(
-        f"model {name} {centred}", lambda: find_model(name, workspace(), centred=centred), name=f"The model {name}"
+        f"model {name} {centred} {place}",
+        lambda: find_model(name, workspace(), centred=centred),
+        name=f"The model {name}",
     )
 
 
 def model_of(dictionary: Dictionary) -> LanguageModel:
     """Open the model a dictionary reads, and check that the two fit."""
+    check_said(dictionary.config, dictionary.title)
     model = _model(dictionary.config.model_name or "", dictionary.config.center_writing_weights)
     check_fit(dictionary.config, model)
     return model

@@ -11,8 +11,10 @@ PATIENCE_S = 1.0
 """Work that ends within this time shows no progress bar at all."""
 
 
-def wait(job: Job):
+def wait(job: Job, *, narrow: bool = False):
     """Return the job's result; if it takes longer than a second, draw its progress and raise.
+
+    In a `narrow` place, such as the sidebar, the cancel button stands below the bar.
 
     Raises StillRunningError while it runs (`errors.shown` passes over it), and what the job raised.
     """
@@ -25,7 +27,7 @@ def wait(job: Job):
     def watch() -> None:
         if job.state in ("done", "failed", "cancelled"):
             st.rerun()
-        bar, button = st.columns([6, 1], vertical_alignment="bottom")
+        bar, button = (st, st) if narrow else st.columns([6, 1], vertical_alignment="bottom")
         bar.progress(min(1.0, job.fraction or 0.0), text=plain(describe(job)))
         button.button("Cancel", key=f"cancel-{job.key}", on_click=job.cancel, width="stretch")
 
@@ -55,13 +57,13 @@ def stopped(key: str) -> bool:
     return True
 
 
-def run(jobs, key: str, label: str, work):
+def run(jobs, key: str, label: str, work, *, narrow: bool = False):
     """Submit work under a key, wait for it, and handle its being cancelled."""
     if stopped(key):
         raise StillRunningError(f"{label} was stopped.")
     try:
         # A job that was being watched is asked for its end first; submitting would start a stopped one anew.
-        return wait(st.session_state.pop(f"_job_{key}", None) or jobs.submit(key, label, work))
+        return wait(st.session_state.pop(f"_job_{key}", None) or jobs.submit(key, label, work), narrow=narrow)
     except CancelledError as error:
         st.session_state[f"_stopped_{key}"] = True
         stopped(key)

@@ -21,9 +21,10 @@ def dictionary() -> None:
         key="sae",
         bind="query-params",
         accept_new_options=True,
-        placeholder="Choose one or type a folder",
-        help="The SAE to look at. Type to search, or type the path of a folder that sae-lens saved "
-        "(it must lie below a folder the app was started with).",
+        placeholder="Choose one or type a path",
+        help="The SAE to look at. Type to search, or type the path of a folder or file "
+        "(it must lie below a folder the app was started with). The format is found out; #format=NAME behind the path "
+        "sets it, and #model_name=NAME&hook_name=NAME what the files do not say.",
     )
     st.toggle(
         "Fold decoder norms",
@@ -112,19 +113,26 @@ def count(study: Study) -> int:
     )
 
 
-def facts(dictionary: Dictionary, model: LanguageModel, reason: str) -> None:
-    """Say which dictionary this is, how its numbers are made, and what to be careful about."""
+def facts(dictionary: Dictionary, model: LanguageModel | None = None, reason: str = "") -> None:
+    """Say which dictionary this is, how its numbers are made, and what to be careful about.
+
+    Without a model on pages that need weights alone.
+    """
     config = dictionary.config
     with st.container(horizontal=True, vertical_alignment="center"):
         for text in (
             config.kind,
             f"{dictionary.d_sae:,} features",
             config.hook_name,
-            model.name,
+            *([model.name] if model else []),
             f"context {config.context_size}" if config.context_size else "context unknown",
             "decoder norms folded" if dictionary.folded else "decoder norms as stored",
+            *([f"read as {dictionary.format}"] if dictionary.format else []),
         ):
             st.badge(plain(text), color="gray")
-    st.caption(plain(reason))
+    if dictionary.inferred:
+        st.caption(plain(f"Not stated in its files but concluded or set: {'; '.join(dictionary.inferred)}."))
+    if reason:
+        st.caption(plain(reason))
     for note in dictionary.notes:
         st.warning(plain(note), icon=":material/warning:")

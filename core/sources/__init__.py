@@ -1,7 +1,8 @@
 """Where dictionaries come from: one module per source, found by name.
 
-A source module offers `NAME`, `TITLE`, `entries(workspace)` and `open(key, workspace, ...)`. A
-dictionary's id is `<source>/<key>`; it is what the URL holds. A new source is one new file here.
+A source module offers `NAME`, `TITLE`, `entries(workspace)` and `open(key, workspace, ...)`, and, if
+it is one that downloads, `cost(key)` and `download(key, progress)`. A dictionary's id is
+`<source>/<key>`; it is what the URL holds. A new source is one new file here.
 """
 
 import importlib
@@ -13,6 +14,8 @@ from types import ModuleType
 
 from core.dictionary import Dictionary
 from core.errors import UnknownNameError
+from core.hub_download import Cost
+from core.jobs import Progress
 from core.workspace import Workspace
 
 
@@ -28,6 +31,17 @@ class Entry:
     labels: Mapping[str, str | int] = field(default_factory=dict)
     nbytes: int | None = None
     """Size on disk, for a cost before loading."""
+
+
+@dataclass(frozen=True)
+class Located:
+    """Where a dictionary stands on this machine, known without reading its weights."""
+
+    id: str
+    stamp: str
+    """Changes when another revision was downloaded."""
+    nbytes: int
+    """What the weights need in memory, about."""
 
 
 @cache
@@ -53,3 +67,21 @@ def open_dictionary(id: str, workspace: Workspace, *, fold_decoder_norms: bool =
         known = [entry.id for entry in entries(workspace)]
         raise UnknownNameError("dictionary", id, known)
     return sources()[source].open(key, workspace, fold_decoder_norms=fold_decoder_norms)
+
+
+def cost(id: str) -> Cost:
+    """Ask the hub what downloading a dictionary would fetch (makes requests; raises HubError)."""
+    return _downloading(id).cost(id.partition("/")[2])
+
+
+def download(id: str, progress: Progress | None = None) -> None:
+    """Download a dictionary into the cache, from where `open_dictionary` then opens it without a network."""
+    _downloading(id).download(id.partition("/")[2], progress)
+
+
+def _downloading(id: str) -> ModuleType:
+    modules = {name: module for name, module in sources().items() if hasattr(module, "download")}
+    source = id.partition("/")[0]
+    if source not in modules:
+        raise UnknownNameError("source that downloads", source, sorted(modules))
+    return modules[source]
