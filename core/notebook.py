@@ -1,0 +1,130 @@
+"""From a notebook: open a dictionary as the app does, and open the app on one.
+
+from core import load_dictionary, open_in_app
+dictionary = load_dictionary("path/to/folder")     # or "demo/layer0-standard-2048", or a sae-lens SAE
+app = open_in_app(dictionary, page="positions")    # a link; app.stop() ends it
+"""
+
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from core.dictionary import Dictionary
+from core.errors import LoupeError
+from core.sources import open_dictionary, sources
+from core.workspace import PROJECT, Workspace
+
+_PATIENCE_S = 60.0
+
+
+class AppError(LoupeError):
+    """The app could not be started."""
+
+
+def load_dictionary(source: Any, *, fold_decoder_norms: bool = True) -> Dictionary:
+    """Open a dictionary by its id in the app, by the path of its folder, or from a sae-lens SAE in memory.
+
+    Paths are not limited to the app's roots: who runs a notebook may read what they like. Raises a
+    LoupeError that says what is wrong with the id or with the files.
+    """
+    if hasattr(source, "state_dict") and hasattr(source, "cfg"):
+        return from_sae(source, fold_decoder_norms=fold_decoder_norms)
+    text = str(source)
+    if text.partition("/")[0] in sources() and not Path(text).is_dir():
+        return open_dictionary(text, Workspace(), fold_decoder_norms=fold_decoder_norms)
+    path = Path(text).expanduser().resolve()
+    return open_dictionary(f"folder/{path}", Workspace(pinned=(path,)), fold_decoder_norms=fold_decoder_norms)
+
+
+def from_sae(sae: Any, *, fold_decoder_norms: bool = True) -> Dictionary:
+    """Take the weights of a sae-lens SAE into a dictionary; the SAE itself is left as it is."""
+    with tempfile.TemporaryDirectory() as folder:
+        sae.save_model(folder)
+        found = load_dictionary(folder, fold_decoder_norms=fold_decoder_norms)
+    name = sae.cfg.metadata.hook_name or "in memory"
+    found.id, found.title = f"memory/{found.sha256[:16]}", f"{sae.cfg.architecture()} · {name} · {found.d_sae:,}"
+    return found
+
+
+@dataclass(frozen=True)
+class App:
+    """A running app; its page opens in a browser under `url`, on this machine only."""
+
+    url: str
+    process: subprocess.Popen = field(repr=False)
+
+    def stop(self) -> None:
+        """End the app."""
+        self.process.terminate()
+        self.process.wait(timeout=20)
+
+    def _repr_html_(self) -> str:
+        return f'<a href="{self.url}" target="_blank">Open SAE Loupe</a> ({self.url})'
+
+
+def open_in_app(*saes: Any, page: str | None = None, port: int | None = None, model: Path | None = None) -> App:
+    """Start the app on some dictionaries (paths, or dictionaries and sae-lens SAEs in memory) and return where it runs.
+
+    SAEs in memory are saved below cache/notebook, by content. `page` is a page's name in the address, `model` a
+    model folder the dictionaries read. Raises AppError, with what the app printed, if it does not start.
+    """
+    port = port or _free_port()
+    command = [sys.executable, "-m", "streamlit", "run", str(PROJECT / "app.py")]
+    command += ["--server.port", str(port), "--server.address", "127.0.0.1", "--server.headless", "true", "--"]
+    for sae in saes:
+        command += ["--sae", str(_folder_of(sae))]
+    command += ["--page", page] if page else []
+    command += ["--model", str(Path(model).expanduser().resolve())] if model else []
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(command, cwd=PROJECT, stdout=log, stderr=subprocess.STDOUT)
+        url = f"http://127.0.0.1:{port}"
+        if not _answers(url, process):
+            process.kill()
+            log.seek(0)
+            raise AppError(
+                f"The app did not answer on {url} within {_PATIENCE_S:.0f} s. Expected it to start; it printed: "
+                f"{log.read()[-2000:].decode(errors='replace')} Try another port."
+            )
+    return App(url, process)
+
+
+def _folder_of(sae: Any) -> Path:
+    """The folder to open: the one named, or a new one that an SAE in memory is saved to."""
+    if hasattr(sae, "save_model"):
+        sae = from_sae(sae, fold_decoder_norms=False)
+    if not isinstance(sae, Dictionary):
+        path = Path(str(sae)).expanduser().resolve()
+        if not path.exists():
+            raise AppError(f"There is no folder {path}. Expected one that holds a dictionary; check the path.")
+        return path
+    folder = PROJECT / "cache" / "notebook" / sae.sha256[:16]
+    if not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as fresh:
+            sae.save(Path(fresh) / "sae")
+            (Path(fresh) / "sae").rename(folder)
+    return folder
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def _answers(url: str, process: subprocess.Popen) -> bool:
+    """Wait until the app answers; False when it ends or takes too long."""
+    end = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{url}/_stcore/health", timeout=2):
+                return True
+        except OSError:
+            time.sleep(0.2)
+    return False
