@@ -1,0 +1,33 @@
+"""Logit weights: which features promote, suppress or partition a class of tokens?"""
+
+import streamlit as st
+
+from ui import enrichment_views, errors, logit_feature_views, logit_studies, pickers
+from ui import logit_views as views
+from ui import token_set_picker as token_sets
+
+ICON = ":material/bar_chart:"
+ORDER = 1
+
+st.title("Logit weights")
+st.caption("What each feature does to the logit of every token, when it alone writes to the residual stream.")
+
+settings = logit_studies.settings()
+with errors.shown(stop=True):
+    study = logit_studies.logit_study(settings)
+pickers.facts(study.dictionary, study.model, f"Logit weights: {settings.describe()}.")
+with st.sidebar:
+    token_sets.editor(study.model)
+
+feature = int(st.session_state.get("feature", 0))
+TABS = {
+    "All features": lambda: views.overview(study),
+    "One feature": lambda: logit_feature_views.one_feature_by_set(study, feature),
+    "Enrichment": lambda: enrichment_views.enrichment(study, token_sets.sets(study.model)),
+    "Layers": lambda: logit_feature_views.layers(study),
+    "Token sets": lambda: token_sets.library_table(study.model),
+}
+for tab, draw in zip(st.tabs(list(TABS), key="tab", bind="query-params"), TABS.values(), strict=True):
+    if tab.open:
+        with tab, errors.shown():
+            draw()
