@@ -28,6 +28,9 @@ def open_page(tmp_path, monkeypatch):
         st.cache_data.clear()
         at = AppTest.from_file(planted_app.SCRIPT, default_timeout=150)
         at.query_params["sae"] = f"folder/{(tmp_path / 'dictionary').resolve()}"
+        # The feature belongs to all pages and is read by the first one; the others are the page's own.
+        for name, value in (query or {}).items():
+            at.query_params[name] = str(value)
         at.run()
         for name, value in (query or {}).items():
             at.query_params[name] = str(value)

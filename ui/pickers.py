@@ -8,12 +8,13 @@ from core.dictionary import Dictionary
 from core.errors import LoupeError, OutOfRangeError
 from core.language_model import LanguageModel
 from core.position_study import Study
-from ui import compute, errors
+from ui import compute, dictionary_finder, errors
 from ui.text import plain
 
 
 def dictionary() -> None:
     """Pick the dictionary: from the list, or by typing the path of a folder."""
+    dictionary_finder.take_up()
     options = compute.dictionary_ids()
     st.selectbox(
         "Dictionary",
@@ -26,6 +27,7 @@ def dictionary() -> None:
         "(it must lie below a folder the app was started with). The format is found out; #format=NAME behind the path "
         "sets it, and #model_name=NAME&hook_name=NAME what the files do not say.",
     )
+    dictionary_finder.button()
     st.toggle(
         "Fold decoder norms",
         value=True,
