@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from core import catalogue
-from ui import compute
+from core.geometry_tables import encoder_decoder_cosine
+from core.unembedding import LogitSettings
+from ui import compute, geometry_studies, logit_studies
 
 Values = Callable[[str | None], np.ndarray]
 
@@ -40,11 +42,22 @@ def _position_score(name: str) -> Values:
     return values
 
 
+def _logit_weights(name: str) -> Values:
+    def values(id: str | None) -> np.ndarray:
+        return getattr(logit_studies.logit_study(LogitSettings(), id).stats, name)
+
+    return values
+
+
 COLUMNS = {
     column.name: column
     for column in (
         FeatureColumn("density", lambda id: compute.density(id).density, log=True),
         FeatureColumn("position_score", _position_score("position_score"), log=True),
         FeatureColumn("peak", _position_score("peak")),
+        FeatureColumn("skewness", _logit_weights("skewness")),
+        FeatureColumn("kurtosis", _logit_weights("kurtosis"), log=True),
+        FeatureColumn("nearest_cosine", lambda id: geometry_studies.neighbors(id).cos[:, 0]),
+        FeatureColumn("encoder_decoder_cosine", lambda id: encoder_decoder_cosine(compute.dictionary(id))),
     )
 }

@@ -1,0 +1,35 @@
+"""Geometry: how far apart are the features, compared with chance?"""
+
+import streamlit as st
+
+from ui import compute, errors, geometry_studies, pickers
+from ui import geometry_feature_views as feature_views
+from ui import geometry_views as views
+from ui.text import plain
+
+ICON = ":material/hub:"
+ORDER = 2
+
+st.title("Geometry of the dictionary")
+st.caption("How far apart the features' directions are, compared with chance, and which of them nearly coincide.")
+
+with errors.shown(stop=True):
+    dictionary = compute.dictionary()
+pickers.facts(dictionary)
+side = views.side()
+with errors.shown(stop=True):
+    study = geometry_studies.study(side=side)
+if study.warning:
+    st.warning(plain(study.warning), icon=":material/warning:")
+
+TABS = {
+    "Distances": lambda: views.distances(study),
+    "Hubs": lambda: feature_views.hubs(study),
+    "Against density": lambda: feature_views.against_density(study),
+    "Composed": lambda: feature_views.composed(study),
+    "One feature": lambda: feature_views.one_feature(study),
+}
+for tab, draw in zip(st.tabs(list(TABS), key="tab", bind="query-params"), TABS.values(), strict=True):
+    if tab.open:
+        with tab, errors.shown():
+            draw()
