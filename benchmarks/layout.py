@@ -1,0 +1,136 @@
+"""The feature map, from weights to coordinates:   python -m benchmarks.layout [--quick]
+
+Synthetic decoder directions in planted clusters. Every run is a process of its own that has imported
+nothing but numpy, as on the first click after a start. Compared with umap-learn on the same rows, with
+the same number of neighbours and min_dist: seconds, and the share of the 15 nearest features by exact
+cosine that the map keeps. Our map must be the same, bit for bit, in every process.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.common import Record, report
+
+FULL, QUICK = (24576, 768), (4096, 256)
+
+OURS = """
+import sys, time
+import numpy as np
+from benchmarks.common import _status_kb
+rows = np.load(sys.argv[1])
+before, stages, last = _status_kb("VmRSS"), {}, time.perf_counter()
+def stage(name):
+    global last
+    stages[name], last = time.perf_counter() - last, time.perf_counter()
+from core.layout import LayoutSettings, pca_layout, preservation
+from core.neighbors import nearest_features
+from core.umap_layout import umap_layout
+stage("imports")
+neighbors = nearest_features(rows, k=100)
+stage("100 nearest")
+start = pca_layout(rows)
+stage("PCA")
+points = umap_layout(neighbors, start, n_neighbors=15, min_dist=0.05, seed=42)
+stage("UMAP")
+kept = preservation(neighbors, points[:, 0], points[:, 1])
+stage("preservation")
+import resource
+peak = (_status_kb("VmHWM") - before + resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) * 1024 / 1e9
+np.savez(sys.argv[2], points=points, idx=neighbors.idx)
+"""
+
+PEER = """
+import sys, time
+import numpy as np
+rows = np.load(sys.argv[1])
+last, peak = time.perf_counter(), None
+import umap
+stages = {"imports": time.perf_counter() - last}
+points = umap.UMAP(metric="cosine", n_neighbors=15, min_dist=0.05, random_state=SEED).fit_transform(rows)
+stages["fit"] = time.perf_counter() - last - stages["imports"]
+np.savez(sys.argv[2], points=points)
+"""
+
+SAY = """
+import json
+print(json.dumps({"stages": stages, "peak": peak}))
+"""
+
+
+def clustered_directions(n: int, d: int, seed: int = 0) -> np.ndarray:
+    """Draw unit directions, about 24 around each centre, some near it and some far."""
+    rng = np.random.default_rng(seed)
+
+    def unit(m: int) -> np.ndarray:
+        rows = rng.standard_normal((m, d), dtype=np.float32)
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+    centres, mix = unit(1 + n // 24), rng.random((n, 1), dtype=np.float32)
+    rows = unit(n) + 1.2 * mix * centres[rng.integers(0, len(centres), n)]
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def fresh_process(name: str, code: str, folder: Path) -> tuple[float, float | None, dict[str, np.ndarray]]:
+    """Run code in a new process; return seconds after its start, peak GB and what it saved.
+
+    Our compiled code is kept in a folder that is empty at first; umap-learn's where it always is. The peak counts
+    the process that runs umap-learn for us as well.
+    """
+    environment = os.environ | ({"NUMBA_CACHE_DIR": str(folder / "compiled")} if name == "ours" else {})
+    command = [sys.executable, "-W", "ignore", "-c", code + SAY, str(folder / "rows.npy"), str(folder / "out.npz")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    said = json.loads(done.stdout.splitlines()[-1])
+    print(f"{name}:", ", ".join(f"{stage} {s:.2f} s" for stage, s in said["stages"].items()), flush=True)
+    with np.load(folder / "out.npz") as saved:
+        return sum(said["stages"].values()), said["peak"], dict(saved)
+
+
+def kept(idx: np.ndarray, points: np.ndarray) -> float:
+    """Share of the 15 nearest by cosine that are among the 15 nearest points; no core code, to judge both alike."""
+    from scipy.spatial import cKDTree
+
+    near = cKDTree(points).query(points, 16)[1][:, 1:]
+    return float(np.mean([(near == idx[:, rank, None]).any(axis=1) for rank in range(15)]))
+
+
+def measure(n: int, d: int, *, peers: dict[str, str], peer_runs: int) -> list[Record]:
+    """Time our map twice (with nothing compiled, then with compiled code on disk) and each peer, by its seed."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        np.save(folder / "rows.npy", clustered_directions(n, d))
+        cold, _, first = fresh_process("ours", OURS, folder)
+        warm, peak, second = fresh_process("ours", OURS, folder)
+        assert first["points"].tobytes() == second["points"].tobytes(), "the map differs between processes"
+        shares, seconds = {"ours": kept(first["idx"], first["points"])}, {}
+        for peer, seed in peers.items():
+            runs = [fresh_process(peer, PEER.replace("SEED", seed), folder) for _ in range(peer_runs)]
+            seconds[peer] = min(run[0] for run in runs)
+            shares[peer] = max(kept(first["idx"], saved["points"]) for _, _, saved in runs)
+    print("share of the 15 nearest kept:", ", ".join(f"{name} {share:.3f}" for name, share in shares.items()))
+    assert shares["ours"] >= max(shares.values()) - 0.005, shares
+    size, peer = f"{n} features, d {d}", min(seconds, key=seconds.get)
+    against = {"peer": f"{peer}, UMAP(metric='cosine') in a fresh process", "peer_s": seconds[peer]}
+    title = "feature map with its 100 nearest neighbours, fresh process"
+    records = [Record(f"{title}, compiled code on disk", size, warm, peak_gb=peak, **against)]
+    return [*records, Record(f"{title}, nothing compiled yet", size, cold, **against)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a smaller shape, within a minute")
+    if parser.parse_args().quick:
+        report(measure(*QUICK, peers={"umap-learn": "None"}, peer_runs=1))
+    else:
+        report(measure(*FULL, peers={"umap-learn": "None", "umap-learn, seeded": "42"}, peer_runs=2))
+
+
+if __name__ == "__main__":
+    main()
