@@ -2,8 +2,14 @@
 
 import os
 import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -35,6 +41,31 @@ def open_browser() -> Iterator:
         browser = playwright.chromium.launch(executable_path=chromium_path(), headless=True, args=ARGUMENTS)
         yield browser
         browser.close()
+
+
+@contextmanager
+def serve(script: str) -> Iterator[str]:
+    """Run a Streamlit script, given by its path below the project, on a free port; give its URL once it answers."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", script, "--server.headless", "true"]
+    command += ["--server.port", str(port)]
+    server = subprocess.Popen(
+        command, cwd=Path(__file__).parents[1], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        while server.poll() is None:
+            try:
+                if urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1).read() == b"ok":
+                    yield f"http://127.0.0.1:{port}"
+                    return
+            except OSError:
+                time.sleep(0.05)
+        raise AssertionError(f"{script} ended before it answered")
+    finally:
+        server.terminate()
+        server.wait(20)
 
 
 def wait_until_drawn(page) -> None:

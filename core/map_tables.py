@@ -1,0 +1,86 @@
+"""What stands beside a feature map: the features that a search finds, and one feature's true neighbours."""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float, Int
+
+from core.errors import BadSettingError
+
+_NUMBERS = re.compile(r"\s*\d+(\s*-\s*\d+)?([\s,]+\d+(\s*-\s*\d+)?)*\s*")
+_CLUSTER = re.compile(r"\s*cluster\s+(\d+)\s*", re.IGNORECASE)
+
+
+def search(
+    text: str,
+    feature: Int[np.ndarray, " row"],
+    *,
+    cluster: Int[np.ndarray, " row"] | None = None,
+    tokens: Sequence[str] | None = None,
+) -> Bool[np.ndarray, " row"]:
+    """Find rows by feature numbers ('7, 20-30'), by cluster ('cluster 5'), or by a part of their token's text.
+
+    Letters match in upper and lower case; text in quotes is always looked for as text. Raises
+    BadSettingError if clusters or tokens are asked for and are not there.
+    """
+    if _NUMBERS.fullmatch(text):
+        found = np.zeros(len(feature), bool)
+        for first, last in re.findall(r"(\d+)(?:\s*-\s*(\d+))?", text):
+            low, high = (min(int(number or first), 2**62) for number in (first, last))
+            found |= (feature >= low) & (feature <= high)
+        return found
+    if wanted := _CLUSTER.fullmatch(text):
+        if cluster is None:
+            raise BadSettingError("There are no clusters yet to look in. Compute them on the tab Clusters.")
+        return cluster == min(int(wanted[1]), 2**62)
+    if tokens is None:
+        raise BadSettingError(
+            f"{text[:100]!r} cannot be found: expected feature numbers such as 7, 20-30, or a cluster such as "
+            "cluster 5. To find tokens, colour by kurtosis once: that computes which token each feature promotes."
+        )
+    text = text.strip()
+    part = (text[1:-1] if len(text) > 2 and text[0] == text[-1] and text[0] in "'\"" else text).casefold()
+    return np.fromiter((part in token.casefold() for token in tokens), bool, len(tokens))
+
+
+def true_neighbors(
+    directions: Float[np.ndarray, "row d"],
+    x: Float[np.ndarray, " row"],
+    y: Float[np.ndarray, " row"],
+    row: int,
+    *,
+    k: int = 20,
+) -> pd.DataFrame:
+    """Return the k rows with the largest cosine to one row, and how near they are on the map.
+
+    Columns: row, neighbor_rank, neighbor_cosine, map_rank (1 for the nearest point; missing off the map).
+    Equal cosines are in order of row. Empty for a row that is not finite; rows that are not are left out.
+    """
+    direction = directions[row].astype(np.float64)
+    length = np.sqrt(np.einsum("ij,ij->i", directions, directions, dtype=np.float64))
+    product = length * np.linalg.norm(direction)
+    dot = directions @ direction.astype(directions.dtype)
+    cos = np.divide(dot, product, out=np.zeros(len(dot)), where=product > 0)
+    cos[~np.isfinite(length + length[row])] = np.nan
+    cos[row] = np.nan
+    rows = np.argsort(-cos, kind="stable")[: min(k, int(np.isfinite(cos).sum()))]
+    return pd.DataFrame(
+        {
+            "row": rows,
+            "neighbor_rank": np.arange(1, len(rows) + 1),
+            "neighbor_cosine": np.clip(cos[rows], -1, 1),
+            "map_rank": pd.array(_map_ranks(x, y, row)[rows], dtype="Int64"),
+        }
+    ).assign(map_rank=lambda table: table["map_rank"].where(table["map_rank"] > 0))
+
+
+def _map_ranks(x: Float[np.ndarray, " row"], y: Float[np.ndarray, " row"], row: int) -> Int[np.ndarray, " row"]:
+    """Rank all rows by distance on the map; 0 for the row itself and for those without a place."""
+    squared = (x.astype(np.float64) - x[row]) ** 2 + (y.astype(np.float64) - y[row]) ** 2
+    squared[row] = np.nan
+    ranks = np.empty(len(x), np.int64)
+    ranks[np.argsort(squared, kind="stable")] = np.arange(1, len(x) + 1)  # NaN comes last
+    ranks[~np.isfinite(squared)] = 0
+    return ranks

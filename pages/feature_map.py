@@ -1,0 +1,27 @@
+"""Feature map: what does the whole dictionary look like?"""
+
+import streamlit as st
+
+from ui import compute, errors, map_cluster_views, map_series_views, map_settings, map_views, pickers
+
+ICON = ":material/scatter_plot:"
+ORDER = 3
+
+st.title("Feature map")
+st.caption("Every feature as a point, near to those that point in a similar direction, and how far to trust that.")
+
+with errors.shown(stop=True):
+    dictionary = compute.dictionary()
+pickers.facts(dictionary)
+with errors.shown(stop=True):
+    settings, ids = map_settings.pick()
+
+TABS = {
+    "Map": lambda: map_views.the_map(settings, ids),
+    "Clusters": lambda: map_cluster_views.clusters(settings),
+    "Layers": lambda: map_series_views.layers(settings),
+}
+for tab, draw in zip(st.tabs(list(TABS), key="tab", bind="query-params"), TABS.values(), strict=True):
+    if tab.open:
+        with tab, errors.shown():
+            draw()
