@@ -51,22 +51,39 @@ def top_examples(
             raise OutOfRangeError("Feature", feature, dictionary.d_sae)
     if rows.size == 0:
         raise CorpusError(f"Examples of {dictionary.title} need rows of text, got {rows.shape}. Choose a longer text.")
-    chosen = list(features)
-    kept = np.empty((len(chosen), *rows.shape), np.float32)
+    best = _Strongest(list(features), rows, n)
     batch = max(1, _FLOATS_PER_CALL // (rows.shape[1] * dictionary.d_sae))
     for start in range(0, len(rows), batch):
-        part = slice(start, start + batch)
-        acts = dictionary.encode(model.activations(rows[part], dictionary.config.hook_name))
-        kept[:, part] = np.moveaxis(acts[..., chosen], -1, 0)
+        part = rows[start : start + batch]
+        best.add(start, dictionary.encode(model.activations(part, dictionary.config.hook_name)))
         if progress is not None:
-            progress.update(min(start + batch, len(rows)), len(rows))
-    return [_strongest(feature, rows, acts, n) for feature, acts in zip(chosen, kept, strict=True)]
+            progress.update(start + len(part), len(rows))
+    return best.examples()
 
 
-def _strongest(
-    feature: int, rows: Int[np.ndarray, "row pos"], acts: Float[np.ndarray, "row pos"], n: int
-) -> FeatureExamples:
-    peak = acts.max(axis=1)
-    best = np.argsort(-peak, kind="stable")[:n]
-    best = best[peak[best] > 0]
-    return FeatureExamples(feature, rows[best], acts[best].copy(), int(np.count_nonzero(acts)), rows.size)
+class _Strongest:
+    """The n strongest rows of some features, of all batches seen so far; memory does not grow with the batches."""
+
+    def __init__(self, features: list[int], rows: Int[np.ndarray, "row pos"], n: int):
+        self._features, self._rows, self._n = features, rows, n
+        self._acts = np.empty((len(features), 0, rows.shape[1]), np.float32)
+        self._row = np.empty((len(features), 0), np.int64)
+        self._count = np.zeros(len(features), np.int64)
+
+    def add(self, start: int, acts: Float[np.ndarray, "batch pos d_sae"]) -> None:
+        """Take in the rows from `start` on."""
+        new = np.moveaxis(acts[..., self._features], -1, 0)
+        self._count += np.count_nonzero(new, axis=(1, 2))
+        numbers = np.broadcast_to(np.arange(start, start + len(acts)), new.shape[:2])
+        acts, row = np.concatenate([self._acts, new], axis=1), np.concatenate([self._row, numbers], axis=1)
+        # Earlier rows stand first, and so they do among equals.
+        order = np.argsort(-acts.max(axis=2), axis=1, kind="stable")[:, : self._n]
+        self._acts = np.take_along_axis(acts, order[..., None], axis=1)
+        self._row = np.take_along_axis(row, order, axis=1)
+
+    def examples(self) -> list[FeatureExamples]:
+        found = []
+        for feature, acts, row, count in zip(self._features, self._acts, self._row, self._count, strict=True):
+            active = acts.max(axis=1) > 0
+            found.append(FeatureExamples(feature, self._rows[row[active]], acts[active], int(count), self._rows.size))
+        return found

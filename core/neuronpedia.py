@@ -12,13 +12,16 @@ import urllib.parse
 import urllib.request
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Int
 
 from core.artifacts import artifact_key
+from core.dictionary import Dictionary
 from core.errors import LoupeError
 from core.jobs import Progress
 
@@ -87,6 +90,18 @@ class NeuronpediaSource:
         return f"{SITE}/quick-list/?{urllib.parse.urlencode(query)}"
 
 
+def neuronpedia_source(dictionary: Dictionary) -> NeuronpediaSource | None:
+    """Where a dictionary says it is on Neuronpedia: sae-lens' registry first, then its own config's metadata.
+
+    None where neither names an id, or none that has the form of one.
+    """
+    for said in (dictionary.labels.get("neuronpedia"), dictionary.metadata.get("neuronpedia_id")):
+        if isinstance(said, str) and said.strip():
+            with suppress(NeuronpediaError):
+                return NeuronpediaSource.parse(said)
+    return None
+
+
 @dataclass(frozen=True)
 class Labels:
     """What features are said to be about, one label a feature, by ascending feature number."""
@@ -99,11 +114,20 @@ class Labels:
     def key(cls, source: NeuronpediaSource) -> str:
         return artifact_key("neuronpedia-labels", cls.version, model=source.model_id, source=source.source_id)
 
+    @cached_property
+    def nbytes(self) -> int:
+        return self.feature.nbytes + sum(map(len, self.text))
+
     def of(self, feature: int) -> str | None:
         """The label of a feature, None where it has none."""
         place = int(np.searchsorted(self.feature, feature))
         known = place < len(self.feature) and self.feature[place] == feature
         return self.text[place] if known else None
+
+
+def labels_address(source: NeuronpediaSource, *, base: str = BULK) -> str:
+    """The folder of a source's label files."""
+    return f"{base}/{source.model_id}/{source.source_id}/explanations/"
 
 
 def download_labels(source: NeuronpediaSource, *, progress: Progress | None = None, base: str = BULK) -> Labels:
@@ -116,7 +140,7 @@ def download_labels(source: NeuronpediaSource, *, progress: Progress | None = No
         if progress is not None:
             progress.note(f"{len(found):,} labels")
             progress.update(number, number + 1)
-        batch = _fetch(f"{base}/{source.model_id}/{source.source_id}/explanations/batch-{number}.jsonl.gz")
+        batch = _fetch(f"{labels_address(source, base=base)}batch-{number}.jsonl.gz")
         if batch is None:
             break
         for feature, text in _read_labels(batch):

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from core.examples import FeatureExamples
 from core.neuronpedia import NeuronpediaError, NeuronpediaSource
 
@@ -79,7 +81,7 @@ def _activations(found: FeatureExamples, token_strings: Sequence[str]) -> list[d
     return [
         {
             "tokens": [token_strings[token] for token in row[:MOST_TOKENS].tolist()],
-            "values": [round(float(value), 6) for value in acts[:MOST_TOKENS]],
+            "values": np.round(acts[:MOST_TOKENS].astype(np.float64), 6).tolist(),
         }
         for row, acts in zip(found.rows, found.acts, strict=True)
     ]
@@ -109,8 +111,8 @@ def bulk_archive(
         part = features[start : start + _PER_BATCH]
         rows = [_feature_line(model_id, source_id, feature) for feature in part]
         acts = [line for feature in part for line in _activation_lines(model_id, source_id, feature, token_strings)]
-        files[f"{root}/features/batch-{number}.jsonl.gz"] = gzip.compress(_lines(rows), mtime=0)
-        files[f"{root}/activations/batch-{number}.jsonl.gz"] = gzip.compress(_lines(acts), mtime=0)
+        files[f"{root}/features/batch-{number}.jsonl.gz"] = gzip.compress(_lines(rows), 6, mtime=0)
+        files[f"{root}/activations/batch-{number}.jsonl.gz"] = gzip.compress(_lines(acts), 6, mtime=0)
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():

@@ -11,7 +11,8 @@ import pytest
 
 from core import neuronpedia
 from core.artifacts import ArtifactStore
-from core.neuronpedia import Labels, NeuronpediaError, NeuronpediaSource, download_labels
+from core.neuronpedia import Labels, NeuronpediaError, NeuronpediaSource, download_labels, neuronpedia_source
+from tests.planted import planted_dictionary
 
 SOURCE = NeuronpediaSource("gpt2-small", "8-res-jb")
 
@@ -123,3 +124,25 @@ def test_a_site_that_cannot_be_reached_is_explained(served):
 
 def test_labels_of_no_feature_are_none():
     assert Labels(np.zeros(0, int), ()).of(0) is None
+
+
+def test_the_size_of_labels_counts_their_texts():
+    assert Labels(np.array([1, 4], np.int32), ("months", "days")).nbytes == 8 + 10
+
+
+@pytest.mark.parametrize(
+    ("of_registry", "of_config", "expected"),
+    [
+        (None, None, None),
+        (None, "gpt2-small/8-res-jb", SOURCE),
+        ("gpt2-small/8-res-jb", "other/1-x", SOURCE),
+        ("no id", "gpt2-small/8-res-jb", SOURCE),
+        (None, "javascript:alert(1)", None),
+        (None, 7, None),
+        (None, "", None),
+    ],
+)
+def test_a_dictionary_is_where_the_registry_says_or_else_its_own_config(of_registry, of_config, expected):
+    dictionary = planted_dictionary(metadata={"neuronpedia_id": of_config} if of_config is not None else None)
+    dictionary.labels |= {"neuronpedia": of_registry} if of_registry else {}
+    assert neuronpedia_source(dictionary) == expected

@@ -1,0 +1,80 @@
+"""Lists of features as people write them: "12, 45-60"."""
+
+import re
+from collections.abc import Sequence
+
+from core.errors import LoupeError, OutOfRangeError
+
+_PART = re.compile(r"([0-9]{1,12})(?:-([0-9]{1,12}))?")
+_DASH = re.compile(r"\s*[-\u2010-\u2013]\s*")  # an en dash comes with text copied from elsewhere
+_BETWEEN = re.compile(r"[\s,;]+")
+
+
+class FeatureListError(LoupeError):
+    """What was typed is no list of features."""
+
+
+def parse_features(text: str, d_sae: int) -> list[int]:
+    """Read numbers and ranges with both ends in, in the order written, each feature once; empty text gives none.
+
+    Commas, semicolons and white space part them; brackets around the whole are passed over. Raises FeatureListError,
+    or OutOfRangeError for a feature that a dictionary of d_sae features does not have.
+    """
+    found: dict[int, None] = {}
+    for part in filter(None, _BETWEEN.split(_DASH.sub("-", text.strip().strip("[]()")))):
+        match = _PART.fullmatch(part)
+        if match is None:
+            raise FeatureListError(
+                f"{part[:50]!r} is no feature. Expected numbers and ranges such as 12, 45-60; correct it or leave it "
+                "out."
+            )
+        first, last = int(match[1]), int(match[2] or match[1])
+        for number in (first, last):
+            if number >= d_sae:
+                raise OutOfRangeError("Feature", number, d_sae)
+        if last < first:
+            raise FeatureListError(f"The range {part} runs backwards. Expected the smaller end first: {last}-{first}.")
+        found.update(dict.fromkeys(range(first, last + 1)))
+    return list(found)
+
+
+def format_features(features: Sequence[int]) -> str:
+    """Write a list that `parse_features` reads back: features that follow each other become a range."""
+    runs: list[list[int]] = []
+    for feature in map(int, features):
+        if runs and feature == runs[-1][1] + 1:
+            runs[-1][1] = feature
+        else:
+            runs.append([feature, feature])
+    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
+
+
+def parse_explanations(text: str, features: Sequence[int], *, longest: int) -> dict[int, tuple[str, ...]]:
+    """Read lines such as "12: months of the year"; a feature may have several, a line without text is passed over.
+
+    Raises FeatureListError for a line without a number, of a feature that is not in `features`, or with more than
+    `longest` characters.
+    """
+    chosen, found = set(features), {}
+    for number, line in enumerate(text.splitlines(), 1):
+        head, colon, words = (part.strip() for part in line.partition(":"))
+        if not line.strip():
+            continue
+        if not (colon and re.fullmatch(r"[0-9]{1,12}", head)):
+            raise FeatureListError(
+                f"Line {number} of the explanations, {line[:50]!r}, does not begin with a feature. Expected a line "
+                "such as 12: months of the year."
+            )
+        if int(head) not in chosen:
+            raise FeatureListError(
+                f"Line {number} explains feature {head}, which is not among those chosen. Expected one of "
+                f"{format_features(features)[:100]}; choose it as well, or take the line out."
+            )
+        if len(words) > longest:
+            raise FeatureListError(
+                f"The explanation of feature {head} has {len(words):,} characters, expected at most {longest}. "
+                "Shorten it."
+            )
+        if words:
+            found[int(head)] = (*found.get(int(head), ()), words)
+    return found

@@ -1,0 +1,40 @@
+"""Neuronpedia: what does Neuronpedia say of this feature, and how do I bring mine there?"""
+
+import streamlit as st
+
+from ui import compute, errors, pickers
+from ui import neuronpedia_export_views as export_views
+from ui import neuronpedia_views as views
+
+ICON = ":material/public:"
+ORDER = 8
+
+st.title("Neuronpedia")
+st.caption(
+    "Neuronpedia shows features of published dictionaries to everybody. From here you get to its page of a feature, "
+    "fetch the labels it has, and make the files that bring features of yours there. Nothing is asked of it unasked."
+)
+
+with errors.shown(stop=True):
+    dictionary = compute.dictionary()
+pickers.facts(dictionary)
+feature = int(st.session_state.get("feature", 0))
+
+
+def quick_list() -> None:
+    views.quick_list(dictionary, views.choose_features(dictionary, feature))
+
+
+def export() -> None:
+    export_views.export(dictionary, compute.model_of(dictionary), views.choose_features(dictionary, feature))
+
+
+TABS = {
+    "This feature": lambda: views.panel(dictionary, feature),
+    "Quick list": quick_list,
+    "Export": export,
+}
+for tab, draw in zip(st.tabs(list(TABS), key="tab", bind="query-params"), TABS.values(), strict=True):
+    if tab.open:
+        with tab, errors.shown():
+            draw()
