@@ -78,6 +78,8 @@ class Layout:
     y: Float[np.ndarray, " d_sae"]
     preservation: Float[np.ndarray, " d_sae"]
     """Share of the 15 nearest features by cosine that are among the 15 nearest points, 0 to 1."""
+    settings: tuple[tuple[str, str | int | float], ...] = ()
+    """What the map was made with, as pairs of name and value."""
     version: ClassVar[int] = 1
 
     @property
@@ -111,7 +113,7 @@ def layout(
         near = {"n_neighbors": settings.n_neighbors, "min_dist": settings.min_dist, "seed": settings.seed}
         points = umap_layout(neighbors, start, **near, progress=progress)
     x, y = np.ascontiguousarray(points.T.astype(np.float32))
-    return Layout(x, y, preservation(neighbors, x, y))
+    return Layout(x, y, preservation(neighbors, x, y), tuple(settings.used().items()))
 
 
 def pca_layout(directions: Float[np.ndarray, "d_sae d"]) -> Float[np.ndarray, "d_sae 2"]:

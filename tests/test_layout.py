@@ -192,7 +192,9 @@ def test_only_the_settings_a_method_uses_name_its_result():
 def test_a_layout_is_stored_and_found_again(planted, tmp_path):
     key, store = Layout.key("a", settings=LayoutSettings()), ArtifactStore(tmp_path)
     store.save(planted[3], key)
-    np.testing.assert_array_equal(store.load(Layout, key).preservation, planted[3].preservation)
+    found = store.load(Layout, key)
+    np.testing.assert_array_equal(found.preservation, planted[3].preservation)
+    assert dict(found.settings) == LayoutSettings(n_neighbors=8).used()
 
 
 class Stopped:
