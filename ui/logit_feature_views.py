@@ -32,9 +32,17 @@ class TokenSplit:
 def one_feature_by_set(study: LogitStudy, feature: int) -> None:
     """The feature's logit weights, split by a token set that is picked here."""
     chosen = token_set_picker.choose(study.model, "Split by token set", "lw_split")
+    one_feature(study, feature, split_by(study, chosen.name))
+
+
+def split_by(study: LogitStudy, name: str) -> TokenSplit | None:
+    """Return the token set of this name as a mask over the vocabulary, None if there is no such set."""
+    known = token_set_picker.sets(study.model)
+    if name not in known.names:
+        return None
     mask = np.zeros(study.model.d_vocab, bool)
-    mask[chosen.tokens] = True
-    one_feature(study, feature, TokenSplit(mask, chosen.name))
+    mask[known.named(name).tokens] = True
+    return TokenSplit(mask, name)
 
 
 def one_feature(study: LogitStudy, feature: int, split: TokenSplit | None = None) -> None:

@@ -13,7 +13,7 @@ import streamlit as st
 from core import catalogue
 from core.logit_classes import CLASSES, ClassThresholds, class_counts
 from core.logit_study import LogitStudy, drawn_features
-from ui import errors, feature_columns, logit_charts, logit_studies
+from ui import errors, feature_columns, logit_charts, logit_feature_views, logit_studies
 from ui.figure import altair, figure
 from ui.selection import choose_feature_from, choose_feature_from_rows, columns
 from ui.text import plain
@@ -33,8 +33,11 @@ def overview(study: LogitStudy) -> None:
         st.info("Every feature gives all tokens the same logit weight, so there are no shapes to show.")
         return
     left, right = st.columns([3, 2], gap="medium")
-    with left, errors.shown():
-        scatter(study, table, thresholds)
+    with left:
+        with errors.shown():
+            scatter(study, table, thresholds)
+        with errors.shown():
+            picked(study)
     with right, errors.shown():
         histograms(study)
     range_query(study, table)
@@ -107,6 +110,16 @@ def scatter(study: LogitStudy, table: pd.DataFrame, thresholds: ClassThresholds)
         name=f"logit-{y.replace('_', '-')}-skewness",
         provenance=study.provenance,
     )
+
+
+def picked(study: LogitStudy) -> None:
+    """The logit weights of the picked feature, below the scatter that it was picked in."""
+    feature = int(st.session_state.get("feature", 0))
+    if study.stats.constant[feature]:
+        st.caption(f"Feature {feature} gives every token the same logit weight.")
+        return
+    split = logit_feature_views.split_by(study, st.session_state.get("lw_split", "starts_with_space"))
+    logit_feature_views.weight_histogram(study, feature, split)
 
 
 def on_scatter() -> None:
