@@ -103,7 +103,8 @@ def count(study: Study) -> int:
     # Another dictionary has another elbow: a number chosen for the last one is not carried over.
     if st.session_state.setdefault("_n_for", study.dictionary.id) != study.dictionary.id:
         st.session_state["_n_for"] = study.dictionary.id
-        st.session_state.pop("n", None)
+        # Taken away, it would be read from the URL again.
+        st.session_state["n"] = min(200, max(1, suggested))
     return st.slider(
         "Features shown",
         1,
