@@ -14,6 +14,8 @@ ARCHITECTURES = ADDITIVE | TRANSCODERS | {"topk", "abstopk", "temporal", "matchi
 TRAINING_ONLY = {"batchtopk", "matryoshka_batchtopk"}
 NORMALISATIONS = {"none", "layer_norm", "constant_norm_rescale"} | UNFOLDED_NORMALISATIONS
 LONGEST_CONTEXT = 2**24
+MODEL_OPTIONS = {"center_writing_weights", "fold_ln", "center_unembed", "fold_value_biases", "device", "dtype"}
+"""How a model may be asked to be loaded: the first is done, the others change nothing that a dictionary reads."""
 
 
 def parse_config(
@@ -49,6 +51,23 @@ def parse_config(
             "center_writing_weights", default=False
         ),
         training_architecture=metadata.text("training_architecture"),
+    )
+
+
+def not_applied(raw: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return a note on how the config wants the model loaded where that is not done here, none if it is all done.
+
+    Folding the norms and centring the unembedding change no activation that a dictionary reads.
+    """
+    metadata = raw.get("metadata")
+    options = metadata.get("model_from_pretrained_kwargs") if isinstance(metadata, Mapping) else None
+    asked = {str(k): v for k, v in options.items() if k not in MODEL_OPTIONS} if isinstance(options, Mapping) else {}
+    if not asked:
+        return ()
+    listed = ", ".join(f"{name}={value!r:.40}" for name, value in asked.items())
+    return (
+        f"The dictionary was trained on a model loaded with {listed[:300]}, which is not done here: what it reads may "
+        "differ. Name a model folder that was saved so, with --model.",
     )
 
 

@@ -159,6 +159,18 @@ def test_a_rescaling_that_was_not_folded_is_noted(tmp_path, setting):
     assert read(write(tmp_path, normalize_activations="layer_norm")).notes == ()
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"center_writing_weights": True, "fold_ln": False, "dtype": "float32"}, None),
+        ({"checkpoint_index": 3}, "index=3"),
+    ],
+)
+def test_a_way_of_loading_the_model_that_is_not_followed_is_noted(tmp_path, options, says):
+    notes = read(write(tmp_path / "sae", metadata={"model_from_pretrained_kwargs": options})).notes
+    assert [says in note for note in notes] == ([True] if says else [])
+
+
 def test_what_the_config_says_is_read(tmp_path):
     metadata = {
         "context_size": 77,

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from core import hub_cache, hub_download, registry_loaders
-from core.config_parsing import parse_config
+from core.config_parsing import not_applied, parse_config
 from core.dictionary import Dictionary
 from core.errors import NotDownloadedError
 from core.hub_download import Cost
@@ -37,7 +37,7 @@ def open(key: str, workspace: Workspace, *, fold_decoder_norms: bool = True) -> 
         fold_decoder_norms=fold_decoder_norms,
         labels=_labels(item),
         published={name: value for name, value in measured.items() if value is not None},
-        notes=loaded.notes,
+        notes=loaded.notes + not_applied(loaded.raw_config),
         format=item.conversion or "sae-lens",
     )
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.config_parsing import parse_config
+from core.config_parsing import not_applied, parse_config
 from core.dictionary import Dictionary
 from core.errors import BadDictionaryError, UnknownNameError
 from core.formats import Contents, Place, choose
@@ -124,7 +124,7 @@ def read_place(place: Place, *, id: str, settings: Mapping[str, str] | None = No
         config=config,
         raw_config=raw,
         tensors=contents.tensors,
-        notes=contents.notes + unsaid(config.model_name, config.hook_name),
+        notes=contents.notes + not_applied(raw) + unsaid(config.model_name, config.hook_name),
         format=module.NAME,
         inferred=inferred + ((f"set by hand: {set_here}",) if set_here else ()),
         **options,
