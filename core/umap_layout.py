@@ -1,12 +1,13 @@
 """UMAP of features from their exact nearest neighbours (McInnes, Healy & Melville 2018, by umap-learn).
 
 The neighbours are handed over, so that umap-learn searches for none: its own search is approximate and
-compiles for half a minute in every process. It runs in a process of its own (see embedding_process);
-one thread and a seed make the same bits each time.
+compiles for half a minute in every process. What else it compiles is kept. It runs in a process of its own
+(see embedding_process); one thread and a seed make the same bits each time.
 """
 
 import sys
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -81,11 +82,27 @@ def with_self(
     return np.concatenate([own, idx], axis=1), np.concatenate([np.zeros_like(distances[:, :1]), distances], axis=1)
 
 
+def keep_compiled() -> None:
+    """Let numba keep what it compiles of umap-learn on disk, which saves every process but the first five seconds.
+
+    It is what `njit(cache=True)` does; umap-learn leaves it out. Without a folder to write to, nothing is kept.
+    """
+    from numba.core.dispatcher import Dispatcher
+    from umap import layouts, umap_, utils
+
+    for module in (layouts, umap_, utils):
+        for function in vars(module).values():
+            if isinstance(function, Dispatcher) and function.py_func.__module__ == module.__name__:
+                with suppress(RuntimeError):
+                    function.enable_caching()
+
+
 def fit(inputs: dict[str, np.ndarray]) -> np.ndarray:
     """Run umap-learn on prepared inputs, printing its epochs."""
     warnings.filterwarnings("ignore")  # that no new points can be placed later, which nobody asks for
     from umap import UMAP
 
+    keep_compiled()
     start = inputs["start"]
     found = UMAP(
         n_components=start.shape[1],
