@@ -13,6 +13,7 @@ from playwright.sync_api import expect
 
 from tests import planted_app
 from tests.browser import FIGURE, TIMEOUT_MS, chromium_path, open_browser, wait_until_drawn
+from ui.router import page_files
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCAL = ("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:")
@@ -120,4 +121,15 @@ def test_the_demo_opens_on_the_first_page_with_charts(serve, page):
     wait_until_drawn(page)
     page.get_by_text("Mean activation by position").wait_for()
     page.wait_for_function(f"document.querySelectorAll('{FIGURE}').length >= 3")
+    assert page.left_machine == []
+
+
+def test_every_page_opens_from_the_navigation_with_the_same_feature_and_asks_nobody(planted_url, page):
+    page.goto(f"{planted_url}/positions?feature={planted_app.NEWCOMER}")
+    wait_until_drawn(page)
+    for file in page_files():
+        page.locator("[data-testid=stSidebarNav] a", has_text=file.title).first.click()
+        page.wait_for_url(f"**/{file.path.stem}*")
+        wait_until_drawn(page)
+        expect(page.get_by_label("Feature", exact=True).first).to_have_value(str(planted_app.NEWCOMER))
     assert page.left_machine == []
