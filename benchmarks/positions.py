@@ -63,8 +63,11 @@ def synthetic_model(shape: Shape, folder: Path, seed: int = 1) -> LanguageModel:
     return LanguageModel(folder)
 
 
-def synthetic_dictionary(shape: Shape, model: LanguageModel, seed: int = 0) -> Dictionary:
-    """Draw decoder rows in clusters and encoders near them; set biases so that firing rates are heavy-tailed."""
+def synthetic_dictionary(shape: Shape, model: LanguageModel, seed: int = 0, log_rate: float = -7.6) -> Dictionary:
+    """Draw decoder rows in clusters and encoders near them; set biases so that firing rates are heavy-tailed.
+
+    `log_rate` is the logarithm of the median firing rate.
+    """
     rng = np.random.default_rng(seed)
 
     def directions(n: int) -> np.ndarray:
@@ -79,7 +82,7 @@ def synthetic_dictionary(shape: Shape, model: LanguageModel, seed: int = 0) -> D
     b_dec = model.W_E.mean(axis=0) + model.W_pos.mean(axis=0)
     x = model.W_E[rng.integers(0, shape.d_vocab, 1000)] + model.W_pos[rng.integers(0, shape.n_pos, 1000)] - b_dec
     z = x @ W_enc.T
-    rate = np.clip(np.exp(rng.standard_normal(shape.d_sae) * 1.6 - 7.6), 1e-5, 0.6)
+    rate = np.clip(np.exp(rng.standard_normal(shape.d_sae) * 1.6 + log_rate), 1e-5, 0.6)
     quantile = np.array([NormalDist().inv_cdf(1 - r) for r in rate])
     tensors = {"W_enc": W_enc.T, "W_dec": W_dec, "b_dec": b_dec, "b_enc": -(z.mean(axis=0) + quantile * z.std(axis=0))}
     sizes = {"d_in": shape.d_in, "d_sae": shape.d_sae}

@@ -100,6 +100,10 @@ class ArtifactStore:
                 value.flags.writeable = False
         return result
 
+    def holds(self, key: str) -> bool:
+        """Say whether there is a file under a key; it is checked when it is read."""
+        return self._path(key).is_file()
+
     def usage(self) -> int:
         """Return the bytes that results, files set aside and unfinished files take."""
         return sum(found.st_size for _, found in self._own_files())

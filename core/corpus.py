@@ -64,6 +64,66 @@ def read_documents(root: Path, files: Iterable[Path]) -> Iterator[Document]:
             yield Document(path.relative_to(root).as_posix(), text)
 
 
+def text_documents(path: Path) -> list[Document]:
+    """Return a text file, or all text files below a folder in a fixed order, without hidden ones.
+
+    Text is whatever decodes as UTF-8; other files of a folder are left out, and so are links that lead
+    out of it. Raises CorpusError where no text is found.
+    """
+    if path.is_file():
+        root, files = path.parent, [path]
+    else:
+        root, real = path, path.resolve()
+        found = (file for file in path.rglob("*") if file.is_file() and file.resolve().is_relative_to(real))
+        named = {file.relative_to(root).as_posix(): file for file in found}
+        files = [named[name] for name in sorted(named) if not any(part[0] == "." for part in name.split("/"))]
+    documents = list(read_documents(root, files))
+    if not documents:
+        what = f"{len(files)} files, none of them UTF-8 text" if path.exists() else "nothing"
+        raise CorpusError(
+            f"There is {what} at {path}. Expected a file or folder of plain text in UTF-8; check the path, or convert "
+            "the files."
+        )
+    return documents
+
+
+def documents_sha256(documents: Iterable[Document]) -> str:
+    """Name documents by their names and texts."""
+    digest = hashlib.sha256()
+    for document in documents:
+        for part in (document.name, document.text):
+            # Lengths, so that no two lists of documents run together to the same bytes.
+            data = part.encode("utf-8", "surrogatepass")
+            digest.update(f"{len(data)}:".encode() + data)
+    return digest.hexdigest()
+
+
+def read_tokens(path: Path) -> Int[np.ndarray, "..."]:
+    """Read token ids from a .npy file, or a .safetensors file of one tensor: a stream (1-D) or rows (2-D).
+
+    Ids are not compared with any vocabulary: the model does that. Raises CorpusError.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        found = load_file(path) if path.suffix == ".safetensors" else {"tokens": np.load(path, allow_pickle=False)}
+    except (SafetensorError, OSError, ValueError, EOFError, TypeError, KeyError) as error:
+        raise CorpusError(
+            f"{path} cannot be read as tokens ({str(error)[:200]}). Expected a .npy file of whole numbers, or a "
+            ".safetensors file with one tensor of them; save the ids again."
+        ) from error
+    arrays = list(found.values()) if isinstance(found, dict) else []
+    tokens = arrays[0] if len(arrays) == 1 and isinstance(arrays[0], np.ndarray) else None
+    if tokens is None or tokens.dtype.kind not in "iu" or tokens.ndim not in (1, 2) or tokens.size == 0:
+        held = f"{len(arrays)} tensors" if tokens is None else f"{tokens.dtype} of shape {tokens.shape}"
+        raise CorpusError(
+            f"{path} holds {held}. Expected token ids as whole numbers, one row of them or a table with one row for "
+            "each text; save the ids alone."
+        )
+    return tokens.astype(np.int64)
+
+
 def help_topics() -> list[Document]:
     """Return the prose of `pydoc_data.topics`: the language reference in plain text."""
     from pydoc_data.topics import topics
@@ -105,12 +165,18 @@ def token_stream(tokenizer: "Tokenizer", documents: Iterable[Document], *, separ
     return np.concatenate(pieces) if pieces else np.zeros(0, np.int32)
 
 
-def sample_rows(stream: np.ndarray, *, n_rows: int, context: int, seed: int) -> np.ndarray:
+def sample_rows(stream: np.ndarray, *, n_rows: int, context: int, seed: int, bos: int | None = None) -> np.ndarray:
     """Cut `n_rows` rows of `context` tokens from a stream at random places, `(n_rows, context)`.
 
-    Rows do not overlap (each starts at a multiple of `context`) and come in the order drawn, so the
-    first rows of a longer sample are the rows of a shorter one. Raises CorpusError when too short.
+    Rows do not overlap (each starts at a multiple of its length) and come in the order drawn, so the
+    first rows of a longer sample are the rows of a shorter one. With `bos` that token stands first in
+    every row, before context - 1 tokens of text. Raises CorpusError when too short.
     """
+    if bos is not None:
+        if context < 2:
+            raise CorpusError(f"Rows of {context} tokens have no room for BOS and text; expected at least 2.")
+        text = sample_rows(stream, n_rows=n_rows, context=context - 1, seed=seed)
+        return np.concatenate([np.full((n_rows, 1), bos, text.dtype), text], axis=1)
     slots = len(stream) // context
     if slots < n_rows:
         raise CorpusError(

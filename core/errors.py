@@ -103,5 +103,9 @@ class OutOfSpaceError(LoupeError):
     """A disk has no room for what was asked."""
 
 
+class MissingActivationsError(LoupeError):
+    """Stored activations are not, or no longer, all there."""
+
+
 class TokenSetError(LoupeError):
     """What was typed or uploaded does not make a token set."""

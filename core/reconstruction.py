@@ -99,6 +99,14 @@ class ErrorByPosition:
         return pd.DataFrame(lines, columns=["where", "tokens", "fve", "mse", "l0"])
 
 
+def square_about_mean(
+    square: Float[np.ndarray, " pos"], at: Float[np.ndarray, "pos d_out"], inside: slice
+) -> Float[np.ndarray, " pos"]:
+    """Mean of |y - m|^2 at each position, from the means of |y|^2 and y there; m is the mean of y inside."""
+    mean = at[inside].mean(0)
+    return np.maximum(square - 2 * at @ mean + mean @ mean, 0)  # the true value cannot be negative
+
+
 def ratio(above: Float[np.ndarray, " n"], below: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     """Divide; NaN where the divisor is 0."""
     return np.divide(above, below, out=np.full_like(above, np.nan), where=below > 0)
@@ -140,6 +148,19 @@ def _inside(
     dictionary: Dictionary, model: LanguageModel, rows: np.ndarray, context_size: int | None, first: int
 ) -> slice:
     """Check that all fit together and return the positions inside the training context."""
+    check_comparable(dictionary, model)
+    n_pos = rows.shape[1]
+    end = min(context_size or dictionary.config.context_size or n_pos, n_pos)
+    if not len(rows) or not 0 <= first < end:
+        raise CorpusError(
+            f"{len(rows)} rows of {n_pos} tokens hold no position from {first} to {end - 1}; expected at least one "
+            "row that is longer than the positions left out. Choose more or longer rows."
+        )
+    return slice(first, end)
+
+
+def check_comparable(dictionary: Dictionary, model: LanguageModel) -> None:
+    """Raise DoesNotFitError unless the dictionary reads and writes at hooks of this model, token by token."""
     check_fit(dictionary.config, model)
     config = dictionary.config
     if "transcoder" in config.architecture and not config.hook_name_out:
@@ -157,14 +178,6 @@ def _inside(
             f"{dictionary.title} is a temporal dictionary: it reads whole rows at once, expected one that reads "
             "each token alone. Choose another dictionary."
         )
-    n_pos = rows.shape[1]
-    end = min(context_size or config.context_size or n_pos, n_pos)
-    if not len(rows) or not 0 <= first < end:
-        raise CorpusError(
-            f"{len(rows)} rows of {n_pos} tokens hold no position from {first} to {end - 1}; expected at least one "
-            "row that is longer than the positions left out. Choose more or longer rows."
-        )
-    return slice(first, end)
 
 
 def _run(
@@ -213,9 +226,7 @@ class _Sums:
         d_out = len(self.shift)
         means = {name: value / self.n_rows for name, value in self.curves.items()}
         at = self.shifted / self.n_rows
-        mean = at[inside].mean(0)
-        # Mean of |y - m|^2 from the means of |y|^2 and y; the true value cannot be negative.
-        spread = np.maximum(means.pop("square") - 2 * at @ mean + mean @ mean, 0)
+        spread = square_about_mean(means.pop("square"), at, inside)
         for name in ("mse", "mse_random"):
             means[name] = means[name] / d_out
         return ErrorByPosition(

@@ -5,12 +5,15 @@ import pytest
 
 from core.corpus import (
     Document,
+    documents_sha256,
     python_files,
     read_documents,
+    read_tokens,
     sample_rows,
     standard_library,
     standard_library_sha256,
     standard_library_stream,
+    text_documents,
     token_stream,
 )
 from core.errors import CancelledError, CorpusError
@@ -143,3 +146,74 @@ def test_the_library_stream_reports_its_progress_and_can_be_stopped(monkeypatch,
     stop_at = 64
     with pytest.raises(CancelledError):
         standard_library_stream(tokenizer, separator=0, progress=Watcher())
+
+
+def test_bos_stands_before_the_same_text_that_shorter_rows_hold():
+    stream = np.arange(1, 1000, dtype=np.int32)
+    rows = sample_rows(stream, n_rows=20, context=10, seed=3, bos=0)
+    assert rows.shape == (20, 10)
+    assert (rows[:, 0] == 0).all()
+    np.testing.assert_array_equal(rows[:, 1:], sample_rows(stream, n_rows=20, context=9, seed=3))
+    assert rows.dtype == stream.dtype
+    with pytest.raises(CorpusError, match="Rows of 1 tokens have no room"):
+        sample_rows(stream, n_rows=1, context=1, seed=0, bos=0)
+
+
+def test_a_folder_of_text_is_read_in_order_without_what_is_hidden_undecodable_or_outside(tmp_path):
+    root = tmp_path / "texts"
+    for name in ["b.txt", "a/z.md", "a.txt", ".hidden", ".git/c.txt"]:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(f"in {name}\n\ttab <script>")
+    (root / "bytes.bin").write_bytes(b"\xff\xfe\x00")
+    (tmp_path / "secret.txt").write_text("outside")
+    (root / "link.txt").symlink_to(tmp_path / "secret.txt")
+    found = text_documents(root)
+    assert [document.name for document in found] == ["a.txt", "a/z.md", "b.txt"]
+    assert found[1].text == "in a/z.md\n\ttab <script>"
+    assert text_documents(root / "b.txt") == [found[2]]
+
+
+def test_a_path_without_text_says_what_is_there(tmp_path):
+    (tmp_path / "bytes.bin").write_bytes(b"\xff\xfe\x00")
+    (tmp_path / "empty.txt").write_text(" \n")
+    for path, held in (("missing", "nothing"), ("bytes.bin", "1 files, none of them UTF-8"), (".", "2 files")):
+        with pytest.raises(CorpusError, match=f"There is {held}.*plain text in UTF-8"):
+            text_documents(tmp_path / path)
+
+
+def test_documents_have_a_name_that_follows_names_and_texts():
+    lists = [[("a", "bc")], [("ab", "c")], [("a", "b"), ("c", "d")], [("a", "b"), ("c", "e")], []]
+    names = {documents_sha256(Document(*pair) for pair in pairs) for pairs in lists}
+    assert len(names) == len(lists)
+    assert documents_sha256([Document("a", "bc")]) in names
+
+
+@pytest.mark.parametrize("shape", [(7,), (2, 3)])
+def test_token_ids_are_read_from_either_format(tmp_path, shape):
+    from safetensors.numpy import save_file
+
+    ids = np.arange(np.prod(shape), dtype=np.uint16).reshape(shape)
+    np.save(tmp_path / "ids.npy", ids)
+    save_file({"tokens": ids}, tmp_path / "ids.safetensors")
+    for name in ("ids.npy", "ids.safetensors"):
+        found = read_tokens(tmp_path / name)
+        assert found.dtype == np.int64
+        np.testing.assert_array_equal(found, ids)
+
+
+def test_files_that_hold_no_token_ids_are_refused_and_no_pickle_is_opened(tmp_path):
+    from safetensors.numpy import save_file
+
+    save_file({"a": np.arange(3), "b": np.arange(3)}, tmp_path / "two.safetensors")
+    for name, array in (("float", np.ones(3)), ("deep", np.ones((1, 1, 1), int)), ("none", np.zeros(0, int))):
+        np.save(tmp_path / f"{name}.npy", array)
+    np.save(tmp_path / "pickle.npy", np.array([{}], object), allow_pickle=True)
+    np.savez(tmp_path / "several.npz", a=np.arange(3))
+    (tmp_path / "text.npy").write_text("1 2 3")
+    (tmp_path / "cut.safetensors").write_bytes((tmp_path / "two.safetensors").read_bytes()[:-9])
+    expected = {"two.safetensors": "holds 2 tensors", "float.npy": r"float64 of shape \(3,\)"}
+    expected |= {"deep.npy": r"shape \(1, 1, 1\)", "none.npy": r"shape \(0,\)", "several.npz": "holds"}
+    expected |= dict.fromkeys(("pickle.npy", "text.npy", "cut.safetensors", "missing.npy"), "cannot be read as tokens")
+    for name, message in expected.items():
+        with pytest.raises(CorpusError, match=message):
+            read_tokens(tmp_path / name)

@@ -1,0 +1,135 @@
+"""The token pass: one run over a text, of which every later view reads the statistics and the activations.
+
+Model, hook, dictionary, block by block; each block is stored as soon as it is there (core.activation_store).
+A pass that was cancelled or cut off goes on from its last block.
+"""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int
+
+from core.activation_encoding import Encoder
+from core.activation_statistics import ActivationStatistics, Tally
+from core.activation_store import ActivationBlock, ActivationStore, rows_per_block
+from core.artifacts import ArtifactStore
+from core.corpus import rows_sha256
+from core.dictionary import Dictionary
+from core.errors import CorpusError
+from core.jobs import Progress
+from core.language_model import LanguageModel
+from core.reconstruction import check_comparable
+
+_PROBE_TOKENS = 512
+_BYTES_PER_ACTIVATION, _BYTES_PER_TOKEN = 8, 12
+
+
+@dataclass(frozen=True)
+class PassCost:
+    """What a pass will take on this machine, judged by a few rows; not what loading the model takes."""
+
+    n_tokens: int
+    nbytes: int
+    """On disk."""
+    seconds: float
+    l0: float
+    """Of the rows looked at."""
+
+
+def estimate_cost(
+    dictionary: Dictionary, model: LanguageModel, rows: Int[np.ndarray, "row pos"], *, workers: int | None = None
+) -> PassCost:
+    """Encode a few of the rows (about 512 tokens) and judge by them what a pass over all will take.
+
+    Raises what `activation_pass` raises.
+    """
+    _check(dictionary, model, rows)
+    encoder = Encoder(dictionary, workers=workers)
+    encoder.block(model, rows[:1])  # loads what is loaded once
+    probe = rows[: max(1, _PROBE_TOKENS // rows.shape[1])]
+    start = time.perf_counter()
+    block = encoder.block(model, probe)
+    seconds = time.perf_counter() - start
+    l0 = len(block.acts) / probe.size
+    nbytes = rows.size * (l0 * _BYTES_PER_ACTIVATION + _BYTES_PER_TOKEN)
+    # What a block holds for each position, whatever its number of rows.
+    blocks = -(-len(rows) // rows_per_block(rows.shape[1]))
+    nbytes += blocks * (block.measures.nbytes + block.shifted.nbytes)
+    return PassCost(rows.size, round(nbytes), seconds * rows.size / probe.size, l0)
+
+
+def activation_pass(
+    dictionary: Dictionary,
+    model: LanguageModel,
+    rows: Int[np.ndarray, "row pos"],
+    artifacts: ArtifactStore | None,
+    *,
+    progress: Progress | None = None,
+    workers: int | None = None,
+    block_rows: int | None = None,
+) -> ActivationStatistics:
+    """Return the statistics of a dictionary on rows of token ids, and leave the activations on disk.
+
+    Blocks that are there are read instead of computed; `open_store` finds them later. With no
+    `artifacts` nothing is kept. `progress` counts tokens. Raises DoesNotFitError, CorpusError for no
+    tokens, and OutOfSpaceError where a block cannot be written; the blocks before it stay.
+    """
+    _check(dictionary, model, rows)
+    key = ActivationStatistics.key(dictionary.sha256, model.sha256, rows_sha256(rows))
+    found = artifacts.load(ActivationStatistics, key) if artifacts is not None else None
+    store = open_store(dictionary, model, rows, artifacts, block_rows=block_rows)
+    blocks = _Blocks(store, Encoder(dictionary, workers=workers), model, progress)
+    if found is not None:
+        for i in store.missing():
+            blocks.get(i)
+        return found
+    tally = Tally(rows.shape[1], dictionary.d_sae, dictionary.config.d_out)
+    for i in range(len(store)):
+        tally.add(blocks.get(i))
+    return artifacts.cached(ActivationStatistics, key, tally.finish) if artifacts is not None else tally.finish()
+
+
+def open_store(
+    dictionary: Dictionary,
+    model: LanguageModel,
+    rows: Int[np.ndarray, "row pos"],
+    artifacts: ArtifactStore | None,
+    *,
+    block_rows: int | None = None,
+) -> ActivationStore:
+    """Return the stored activations of a dictionary on rows of text, whether they are there yet or not."""
+    return ActivationStore(artifacts, dictionary.sha256, model.sha256, rows, block_rows=block_rows)
+
+
+class _Blocks:
+    """Gets blocks, from the store or by encoding, and says how many tokens are done."""
+
+    def __init__(self, store: ActivationStore, encoder: Encoder, model: LanguageModel, progress: Progress | None):
+        self._store, self._encoder, self._model, self._progress = store, encoder, model, progress
+        self._done = 0
+
+    def get(self, i: int) -> ActivationBlock:
+        rows = self._store.rows[self._store.parts[i]]
+        self._done = self._store.parts[i].start * rows.shape[1]
+        found = self._store.load(i)
+        if found is not None:
+            self._tick(rows.size)
+            return found
+        block = self._encoder.block(self._model, rows, self._tick)
+        self._store.save(i, block)
+        return block
+
+    def _tick(self, n_tokens: int) -> None:
+        self._done += n_tokens
+        if self._progress is not None:
+            self._progress.update(self._done, self._store.rows.size)
+
+
+def _check(dictionary: Dictionary, model: LanguageModel, rows: np.ndarray) -> None:
+    check_comparable(dictionary, model)
+    if rows.size == 0:
+        raise CorpusError(
+            f"A pass of {dictionary.title} needs tokens, got rows of shape {rows.shape}. Choose a text that holds at "
+            "least one row."
+        )
