@@ -15,6 +15,14 @@ BY_NAME = ("llama", "gemma")
 """Families whose shape TransformerLens takes from the name instead of the config."""
 
 
+def weights_nbytes(config: Mapping[str, Any]) -> int:
+    """Bytes of a model's matrices in float32, by the sizes in its config (TransformerLens' names)."""
+    d, d_mlp = config["d_model"], config["d_mlp"]
+    attention = 4 * d * config["n_heads"] * config["d_head"]
+    mlp = (3 if config.get("gated_mlp") else 2) * d * d_mlp
+    return 4 * (config["n_layers"] * (attention + mlp) + (2 * config["d_vocab"] + config["n_ctx"]) * d)
+
+
 def build_from_own_names(folder: Path, config: Mapping[str, Any]):
     """Build a HookedTransformer in float32 on the CPU from its own config and state dict.
 

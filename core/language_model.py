@@ -9,6 +9,7 @@ folder of one's own, the download cache, or kept tensors (core.model_layouts, co
 import hashlib
 import json
 import threading
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
@@ -44,6 +45,8 @@ class LanguageModel:
     def __init__(self, folder: Path, *, centred: bool = False, name: str | None = None):
         self.folder = folder
         self.lock = threading.RLock()
+        self.make_room: Callable[[int], None] = lambda nbytes: None
+        """Called with the bytes that building the running model takes, before it is built; may raise."""
         self.config = read_model_config(folder, name)
         self._layout = model_layouts.read_layout_config(folder)
         self._origin = pretrained_models.origin(folder)
@@ -66,6 +69,15 @@ class LanguageModel:
         else:
             weights = file_sha256(self.folder / "model.safetensors")
         return hashlib.sha256(f"{weights}{json.dumps(config, sort_keys=True)}".encode()).hexdigest()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in memory now: nothing is read before it is needed."""
+        from core.hooked_models import weights_nbytes
+
+        tensors = self.__dict__.get("_embeddings", {})
+        whole = weights_nbytes(self.config) if "hooked" in self.__dict__ else 0
+        return whole + sum(array.nbytes for array in tensors.values())
 
     @property
     def positions(self) -> str:
@@ -191,6 +203,8 @@ class LanguageModel:
             raise self._only_tensors()
         from core import hooked_models
 
+        # The weights as they are read, and the model they are copied to.
+        self.make_room(2 * hooked_models.weights_nbytes(self.config))
         if self._layout:
             model = hooked_models.build_from_layout(self.folder, self._layout, self.name, n_ctx=self.n_ctx)
         else:

@@ -63,6 +63,23 @@ class Loaded:
             found = self._find(key)
             return found if found is not None else self._load(key, load, nbytes, name)
 
+    def make_room(self, nbytes: int, name: str) -> None:
+        """Drop what nobody uses until `nbytes` more fit, for something that is not kept here.
+
+        Raises MemoryBudgetError, naming `name`, if they do not.
+        """
+        with self._lock:
+            self._make_room(nbytes)
+            self._check(nbytes, name)
+
+    def _check(self, nbytes: int, name: str) -> None:
+        if self.nbytes + nbytes > self.budget:
+            raise MemoryBudgetError(
+                f"{name} needs {nbytes / 1e9:.2f} GB, but {self.nbytes / 1e9:.2f} of {self.budget / 1e9:.2f} GB "
+                "are in use. Expected to hold it in what is left: close other sessions, or start the app with a "
+                "larger budget: streamlit run app.py -- --memory GB"
+            )
+
     def _find(self, key: str) -> Any:
         with self._lock:
             if key in self._objects:
@@ -71,13 +88,7 @@ class Loaded:
 
     def _load(self, key: str, load: Callable[[], T], nbytes: int, name: str) -> T:
         with self._lock:
-            self._make_room(nbytes)
-            if self.nbytes + nbytes > self.budget:
-                raise MemoryBudgetError(
-                    f"{name} needs {nbytes / 1e9:.2f} GB, but {self.nbytes / 1e9:.2f} of {self.budget / 1e9:.2f} GB "
-                    "are in use. Expected to hold it in what is left: close other sessions, or start the app with a "
-                    "larger budget: streamlit run app.py -- --memory GB"
-                )
+            self.make_room(nbytes, name)
             self._expected[key] = nbytes
         try:
             found = load()

@@ -11,6 +11,7 @@ from safetensors.numpy import load_file, save_file
 
 from core.errors import BadDictionaryError, DoesNotFitError, UnknownNameError
 from core.language_model import LanguageModel, check_fit, find_model
+from core.loaded import MemoryBudgetError
 from core.workspace import Workspace
 from tests.planted import planted_dictionary, planted_model
 
@@ -78,6 +79,7 @@ def test_layer_0_and_all_widths_need_no_torch(learned):
 import sys, numpy as np
 from pathlib import Path
 from core.language_model import LanguageModel
+from core.loaded import MemoryBudgetError
 model = LanguageModel(Path({str(model.folder)!r}))
 tokens = np.array({TOKENS.tolist()})
 found = model.activations(tokens, "blocks.0.hook_resid_pre")
@@ -287,3 +289,27 @@ def test_a_config_entry_that_changes_the_model_reaches_it_and_an_unknown_one_is_
     change_config(model.folder, shiny_new_attention=True)
     with pytest.raises(BadDictionaryError, match=r"shiny_new_attention.*HookedTransformerConfig.*export"):
         _ = LanguageModel(model.folder).hooked
+
+
+def test_a_model_says_what_it_holds_and_asks_for_room_before_it_is_built(tmp_path):
+    model = planted_model(tmp_path)
+    assert model.nbytes == 0
+    asked = []
+    model.make_room = asked.append
+    embeddings = sum(array.nbytes for array in (model.W_E, model.W_pos, model.W_U, model.b_U, *model.ln_final))
+    assert model.nbytes == embeddings
+    matrices = sum(4 * p.numel() for name, p in model.hooked.named_parameters() if "W_" in name)
+    assert asked == [2 * matrices]
+    assert model.nbytes == embeddings + matrices
+
+
+def test_a_model_that_finds_no_room_is_not_built(tmp_path):
+    model = planted_model(tmp_path)
+
+    def refuse(nbytes: int) -> None:
+        raise MemoryBudgetError("full")
+
+    model.make_room = refuse
+    with pytest.raises(MemoryBudgetError):
+        model.hooked  # noqa: B018
+    assert "hooked" not in vars(model)

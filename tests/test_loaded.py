@@ -87,6 +87,15 @@ def test_a_load_that_cannot_fit_says_so_before_it_starts():
     assert loaded.get("a", lambda: None) is held
 
 
+def test_room_can_be_asked_for_what_is_kept_elsewhere():
+    loaded = Loaded(10**9)
+    loaded.get("unused", lambda: Thing(9 * 10**8))
+    loaded.make_room(5 * 10**8, "The model")
+    assert "unused" not in loaded
+    with pytest.raises(MemoryBudgetError, match=r"The model needs 2\.00 GB, but 0\.00 of 1\.00"):
+        loaded.make_room(2 * 10**9, "The model")
+
+
 def test_two_loads_at_once_share_the_budget():
     loaded, inside, done = Loaded(100), threading.Event(), threading.Event()
 

@@ -111,12 +111,14 @@ def dictionary(id: str | None = None) -> Dictionary:
 
 def _model(name: str, centred: bool) -> LanguageModel:
     # A model of which only some tensors were here is another one once all of it is.
-    place = local_folder(name, workspace())
-    return loaded().get(
-        f"model {name} {centred} {place}",
-        lambda: find_model(name, workspace(), centred=centred),
-        name=f"The model {name}",
-    )
+    place, title = local_folder(name, workspace()), f"The model {name}"
+
+    def find() -> LanguageModel:
+        model = find_model(name, workspace(), centred=centred)
+        model.make_room = lambda nbytes: loaded().make_room(nbytes, title)
+        return model
+
+    return loaded().get(f"model {name} {centred} {place}", find, name=title)
 
 
 def model_of(dictionary: Dictionary) -> LanguageModel:
