@@ -2,7 +2,8 @@
 
 Synthetic dictionaries that share six tenths of their features, with noise. Candidates are checked against float64
 brute force, totals against scipy's dense assignment, before anything is timed. That solver, on its own, is also what
-the time is compared with; where a matrix would be too large its time is extrapolated from smaller ones.
+the time is compared with; where a matrix would be too large its time is extrapolated from smaller ones. Matching by
+activations follows, see benchmarks.match_correlation.
 """
 
 import argparse
@@ -10,6 +11,7 @@ import argparse
 import numpy as np
 
 from benchmarks.common import Record, median_seconds, peak_gb, product_backends, report, seconds
+from benchmarks.match_correlation import correlation_records
 from benchmarks.neighbors import CHECKED, recall
 from core.comparison import Comparison, Weights
 from core.matching import Matching, match
@@ -129,7 +131,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="smaller dictionaries, within a minute")
     quick = parser.parse_args().quick
     sizes = (4096, 256, (1024, 2048), 2048) if quick else (24576, 768, (4096, 8192, 16384), 8192)
-    report(measure(*sizes, repeats=3))
+    correlated = (4096, 4096) if quick else (24576, 16384)
+    report(measure(*sizes, repeats=3) + correlation_records(*correlated, repeats=3))
 
 
 if __name__ == "__main__":
