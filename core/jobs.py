@@ -41,6 +41,19 @@ class SilentProgress:
         pass
 
 
+class Part:
+    """Progress of one of several equal parts."""
+
+    def __init__(self, whole: Progress, part: int, parts: int):
+        self._whole, self._part, self._parts = whole, part, parts
+
+    def update(self, done: int, total: int) -> None:
+        self._whole.update(self._part * total + done, self._parts * total)
+
+    def note(self, text: str) -> None:
+        self._whole.note(text)
+
+
 class Job:
     """One piece of work, made by `Jobs.submit`. All properties may be read from any thread."""
 

@@ -12,7 +12,7 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from core.artifacts import artifact_key
-from core.jobs import Progress
+from core.jobs import Part, Progress
 from core.joint_map import Stack
 from core.layout import Layout
 from core.neighbors import DictionarySide, nearest_between
@@ -52,7 +52,7 @@ def layer_links(stack: Stack, *, progress: Progress | None = None) -> LayerLinks
     cos = np.full(len(stack.feature), np.nan, np.float32)
     for step in range(stack.count - 1):
         here, there = stack.rows(step), stack.rows(step + 1)
-        part = _Part(progress, step, stack.count - 1) if progress is not None else None
+        part = Part(progress, step, stack.count - 1) if progress is not None else None
         found = nearest_between(stack.directions[here], stack.directions[there], k=1, progress=part)
         match[here], cos[here] = found.a_in_b_idx[:, 0], found.a_in_b_cos[:, 0]
     return LayerLinks(match, cos)
@@ -88,16 +88,3 @@ def trail(stack: Stack, links: LayerLinks, row: int) -> pd.DataFrame:
         steps.append((number, int(stack.feature[row]), match, float(links.cos[row])))
         row = stack.rows(number + 1).start + match
     return pd.DataFrame(steps, columns=["series_step", "feature", "next_match", "next_cosine"])
-
-
-class _Part:
-    """Progress of one of several equal parts."""
-
-    def __init__(self, whole: Progress, part: int, parts: int):
-        self._whole, self._part, self._parts = whole, part, parts
-
-    def update(self, done: int, total: int) -> None:
-        self._whole.update(self._part * total + done, self._parts * total)
-
-    def note(self, text: str) -> None:
-        self._whole.note(text)
