@@ -9,7 +9,7 @@ from core.comparison import Comparison, compare_weights
 from core.dictionary import Dictionary
 from core.jobs import Progress
 from core.match_null import SEED, own_nearest, random_nearest, random_ratio, shuffled
-from core.matching import THRESHOLD, Similarity, best_scores, candidates, match, shared
+from core.matching import THRESHOLD, Matching, Similarity, best_scores, candidates, match, shared
 from core.neighbors import DictionarySide
 
 Numbers = dict[str, float | None]
@@ -43,8 +43,23 @@ def pair_numbers(
         edges = candidates(comparison, similarity, progress=progress)  # slow, so once
         matching = match(comparison, similarity, edges=edges)
     best = best_scores(comparison, similarity, edges=edges)
+    return numbers_of(decoder, encoder, matching, best, comparison.smaller, threshold=threshold)
+
+
+def numbers_of(
+    decoder: Matching,
+    encoder: Matching,
+    matching: Matching,
+    best: tuple[Float[np.ndarray, " d_sae_a"], Float[np.ndarray, " d_sae_b"]],
+    smaller: int,
+    *,
+    threshold: float = THRESHOLD,
+) -> Numbers:
+    """Return the same from one-to-one matchings by decoder, encoder and the similarity, and from `best_scores`.
+
+    `smaller` is the number of features of the smaller dictionary.
+    """
     agreeing = shared(decoder, encoder, threshold=-np.inf)
-    smaller = comparison.smaller
     return {
         **_nearest_numbers(dict(zip(("ab", "ba"), best, strict=True)), threshold),
         "one_to_one_ratio": float(np.count_nonzero(matching.score > threshold) / smaller),

@@ -1,10 +1,11 @@
 """Two matched dictionaries as tidy tables: pairs, shares over a threshold, best cosines by rank, labels."""
 
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from core.match_labels import LABELS, Relation
 from core.match_null import random_ratio
@@ -67,6 +68,41 @@ def label_table(relation: Relation) -> pd.DataFrame:
         }
     )
     return table[relation.label >= 0].reset_index(drop=True)
+
+
+def unmatched_table(
+    features: Int[np.ndarray, " feature"],
+    best: Float[np.ndarray, " d_sae"],
+    partner: Int[np.ndarray, " d_sae"],
+    end: Literal["a", "b"],
+) -> pd.DataFrame:
+    """List features of A or B without a match, the least similar first: feature_a or _b, best_match, best_similarity.
+
+    `best` and `partner` are of all its features; best_match is -1 where no feature is similar at all.
+    """
+    columns = {"best_match": partner[features], "best_similarity": best[features].astype(float)}
+    return pd.DataFrame({f"feature_{end}": features} | columns).sort_values(
+        "best_similarity", kind="stable", ignore_index=True
+    )
+
+
+def decile_table(
+    density: Float[np.ndarray, " d_sae"], best: Float[np.ndarray, " d_sae"], *, threshold: float
+) -> pd.DataFrame:
+    """Split the features that fire into ten groups by density, the rarest first, as equal as can be.
+
+    Columns: density_decile (1 to 10), features_in_bin, density (the largest), mmcs (the mean of `best`),
+    matching_ratio (the share over the threshold). Features with NaN are left out, empty groups too.
+    """
+    known = np.flatnonzero((density > 0) & ~np.isnan(best))
+    order = known[np.argsort(density[known], kind="stable")]
+    at = np.array([threshold])
+    rows = [
+        (i, len(group), density[group].max(), best[group].mean(dtype=float), share_above(best[group], at)[0])
+        for i, group in enumerate(np.array_split(order, 10), start=1)
+        if len(group)
+    ]
+    return pd.DataFrame(rows, columns=["density_decile", "features_in_bin", "density", "mmcs", "matching_ratio"])
 
 
 def _curve(name: str, share: Float[np.ndarray, " threshold"]) -> pd.DataFrame:

@@ -4,6 +4,7 @@ import numpy as np
 import streamlit as st
 
 from core.jobs import Progress
+from core.language_model import LanguageModel
 from core.logit_classes import ClassThresholds
 from core.logit_study import LogitStudy
 from core.logit_weights import LogitStatistics, logit_statistics, logit_weights, random_directions
@@ -103,7 +104,11 @@ def random_baseline(study: LogitStudy) -> LogitStatistics:
 
 def processed_unembedding(study: LogitStudy) -> Unembedding:
     """Return the processed W_U, kept in memory between reruns."""
-    model, settings = study.model, study.settings
+    return unembedding_of(study.model, study.settings)
+
+
+def unembedding_of(model: LanguageModel, settings: LogitSettings) -> Unembedding:
+    """Return a model's processed W_U, kept in memory between reruns."""
     inputs = sorted(settings.as_inputs().items())
     return compute.loaded().get(
         f"unembedding {source_key(model, settings)} {inputs}",

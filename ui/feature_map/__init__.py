@@ -5,7 +5,7 @@ appear and to zoom. Where there is no WebGL a smaller Altair chart stands in beh
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -63,13 +63,15 @@ def feature_map(
     highlighted: np.ndarray | None = None,
     picked: Sequence[int] = (),
     on_pick: Callable[[int], None] | None = None,
+    linked: Callable[[np.ndarray], np.ndarray] | None = None,
     height: int = 560,
 ) -> MapEvent:
     """Draw a map and return what was done on it.
 
     `highlighted` (bool [n]) keeps its colour and all other points are greyed, as are those outside the
     lasso; `picked` rows get a ring. `on_pick(row)` is called before the next run when a point is clicked,
-    so it may set the state of other widgets. `label` is what a screen reader says. An animation has no
+    so it may set the state of other widgets. `linked` turns what is selected (bool [n]) into what keeps its
+    colour on the map; without WebGL all keep it. `label` is what a screen reader says. An animation has no
     lasso. Raises BadPolygonError for a lasso that our own code cannot have sent.
     """
     assert len(colours.index) == len(points.x), "colours and points differ in length"
@@ -86,7 +88,8 @@ def feature_map(
         )
         event = _event(points, _row(points, result.get("point")), _polygon(points, result.get("lasso")), highlighted)
         _part(key=f"{key}-colours", data=_colours_payload(points, colours, key))
-        _part(key=f"{key}-marks", data=_marks_payload(points, event, key, picked))
+        bright = event.selected if linked is None or event.selected is None else linked(event.selected)
+        _part(key=f"{key}-marks", data=_marks_payload(points, replace(event, selected=bright), key, picked))
     return event
 
 

@@ -1,0 +1,28 @@
+"""Matching: which features do two dictionaries share, compared with chance?"""
+
+import streamlit as st
+
+from ui import compute, errors, match_picker, pickers
+from ui import match_views as views
+
+ICON = ":material/compare_arrows:"
+ORDER = 4
+
+st.title("Matching two dictionaries")
+st.caption("Which features A and B share, by what they read and write, compared with chance and with A itself.")
+
+left, right = st.columns(2, gap="large")
+with errors.shown(stop=True):
+    a = compute.dictionary()
+    with left:
+        views.first(a)
+    with right:
+        b = match_picker.second()
+        pickers.facts(b)
+with errors.shown(stop=True):
+    TABS = views.tabs(a, b)
+if TABS:
+    for tab, draw in zip(st.tabs(list(TABS), key="tab", bind="query-params"), TABS.values(), strict=True):
+        if tab.open:
+            with tab, errors.shown():
+                draw()
