@@ -20,7 +20,7 @@ from core import model_layouts, model_names, pretrained_models
 from core.errors import BadDictionaryError, DoesNotFitError, NotDownloadedError, UnknownNameError
 from core.model_config import read_model_config
 from core.tensors import file_sha256, read_tensors
-from core.tokens import decode_token
+from core.tokens import decode_vocabulary
 from core.workspace import Workspace
 
 RUNTIME_FIELDS = {"architecture", "device", "dtype", "seed", "init_weights", "init_mode", "initializer_range"}
@@ -186,7 +186,7 @@ class LanguageModel:
     @cached_property
     def token_strings(self) -> tuple[str, ...]:
         """Every token as text, by id; ids the tokenizer does not know are empty."""
-        return tuple(decode_token(token) for token in self.raw_tokens)
+        return decode_vocabulary(self.raw_tokens)
 
     @cached_property
     def raw_tokens(self) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from functools import cached_property
 
-from core.tokens import byte_alphabet
+from core.tokens import byte_alphabet, spaces_are_bars
 
 STRAY = "\ufffd"
 """Stands for bytes that are no whole character. It is neither a letter, a digit nor white space."""
@@ -64,12 +64,6 @@ class Vocabulary:
         whole = {text.encode("utf-8", "replace") for text in self.texts if STRAY not in text}
         stray = (self._strings[i].encode("utf-8", "replace") for i, text in enumerate(self.texts) if STRAY in text)
         return whole | {escape.sub(lambda match: bytes([int(match[1], 16)]), text) for text in stray}
-
-
-def spaces_are_bars(raw: Sequence[str]) -> bool:
-    """Whether a vocabulary writes a leading space as SentencePiece does (▁), not as byte-level BPE (Ġ)."""
-    first = [text[:1] for text in raw]
-    return first.count("\u2581") > first.count("\u0120")
 
 
 def _from_bytes(raw: str) -> str:

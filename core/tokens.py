@@ -1,5 +1,6 @@
 """Tokens as a person can read them."""
 
+from collections.abc import Sequence
 from functools import cache
 
 
@@ -23,6 +24,22 @@ def decode_token(raw: str) -> str:
     if all(character in alphabet for character in raw):
         return bytes(alphabet[character] for character in raw).decode("utf-8", errors="backslashreplace")
     return raw.replace("\u2581", " ")
+
+
+def spaces_are_bars(raw: Sequence[str]) -> bool:
+    """Whether a vocabulary writes a leading space as SentencePiece does (▁), not as byte-level BPE (Ġ)."""
+    first = [text[:1] for text in raw]
+    return first.count("\u2581") > first.count("\u0120")
+
+
+def decode_vocabulary(raw: Sequence[str]) -> tuple[str, ...]:
+    """Turn all entries of a vocabulary into text.
+
+    Which kind it is shows in the whole: one entry of a SentencePiece vocabulary, such as é, may read like bytes.
+    """
+    if spaces_are_bars(raw):
+        return tuple(text.replace("\u2581", " ") for text in raw)
+    return tuple(map(decode_token, raw))
 
 
 def label(text: str) -> str:

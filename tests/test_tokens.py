@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.tokens import byte_alphabet, decode_token, label
+from core.tokens import byte_alphabet, decode_token, decode_vocabulary, label
 
 
 def test_every_byte_has_its_own_character():
@@ -44,6 +44,16 @@ def test_the_alphabet_is_the_one_that_tokenizers_uses():
 )
 def test_a_vocabulary_entry_becomes_text(raw, text):
     assert decode_token(raw) == text
+
+
+def test_letters_of_a_sentencepiece_vocabulary_are_not_taken_for_bytes():
+    raw = ["\u2581the", "\u2581caf\u00e9", "\u00e9", "\u0101", "x", ""]
+    assert decode_vocabulary(raw) == (" the", " caf\u00e9", "\u00e9", "\u0101", "x", "")
+
+
+def test_a_byte_level_vocabulary_is_decoded_entry_by_entry():
+    raw = ["\u0120self", "\u00c3\u00a9", "\u00c3"]
+    assert decode_vocabulary(raw) == (" self", "\u00e9", "\\xc3")
 
 
 def test_a_label_shows_blanks_and_line_breaks():
