@@ -9,11 +9,10 @@ from jaxtyping import Float, Int
 from core.artifacts import artifact_key
 from core.corpus import rows_sha256
 from core.dictionary import Dictionary
+from core.encoded_rows import encoded_rows
 from core.errors import CorpusError
 from core.jobs import Progress
 from core.language_model import LanguageModel, check_fit
-
-_FLOATS_PER_CALL = 2**24
 
 
 @dataclass(frozen=True)
@@ -56,11 +55,7 @@ def feature_density(
             f"Density of {dictionary.title} needs tokens, got rows of shape {rows.shape}. Choose a text that holds "
             "at least one row."
         )
-    batch = batch or max(1, _FLOATS_PER_CALL // (rows.shape[1] * dictionary.d_sae))
     count = np.zeros(dictionary.d_sae, np.int64)
-    for start in range(0, len(rows), batch):
-        acts = dictionary.encode(model.activations(rows[start : start + batch], dictionary.config.hook_name))
+    for _, acts in encoded_rows(dictionary, model, rows, progress=progress, batch=batch):
         count += np.count_nonzero(acts, axis=(0, 1))
-        if progress is not None:
-            progress.update(min(start + batch, len(rows)), len(rows))
     return Density(count, rows.size)

@@ -7,11 +7,10 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from core.dictionary import Dictionary
+from core.encoded_rows import encoded_rows
 from core.errors import CorpusError, OutOfRangeError
 from core.jobs import Progress
 from core.language_model import LanguageModel, check_fit
-
-_FLOATS_PER_CALL = 2**24
 
 
 @dataclass(frozen=True)
@@ -52,12 +51,8 @@ def top_examples(
     if rows.size == 0:
         raise CorpusError(f"Examples of {dictionary.title} need rows of text, got {rows.shape}. Choose a longer text.")
     best = _Strongest(list(features), rows, n)
-    batch = max(1, _FLOATS_PER_CALL // (rows.shape[1] * dictionary.d_sae))
-    for start in range(0, len(rows), batch):
-        part = rows[start : start + batch]
-        best.add(start, dictionary.encode(model.activations(part, dictionary.config.hook_name)))
-        if progress is not None:
-            progress.update(start + len(part), len(rows))
+    for start, acts in encoded_rows(dictionary, model, rows, progress=progress):
+        best.add(start, acts)
     return best.examples()
 
 

@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 
 from core import model_layouts, model_names, pretrained_models
 from core.errors import BadDictionaryError, DoesNotFitError, NotDownloadedError, UnknownNameError
-from core.model_config import read_model_config
+from core.model_config import hook_width, read_model_config
 from core.tensors import file_sha256, read_tensors
 from core.tokens import decode_vocabulary
 from core.workspace import Workspace
@@ -26,13 +26,6 @@ from core.workspace import Workspace
 RUNTIME_FIELDS = {"architecture", "device", "dtype", "seed", "init_weights", "init_mode", "initializer_range"}
 RUNTIME_FIELDS |= {"n_devices", "n_params", "tokenizer_name", "tokenizer_prepends_bos", "default_prepend_bos"}
 """Config entries that do not change what the weights compute; all others go to TransformerLens."""
-HOOK_WIDTHS = {
-    **dict.fromkeys(("hook_resid_pre", "hook_resid_mid", "hook_resid_post", "hook_attn_out", "hook_mlp_out"), "stream"),
-    **dict.fromkeys(("ln1.hook_normalized", "ln2.hook_normalized"), "stream"),
-    **dict.fromkeys(("attn.hook_q", "attn.hook_k", "attn.hook_v", "attn.hook_z"), "heads"),
-    **dict.fromkeys(("mlp.hook_pre", "mlp.hook_post"), "mlp"),
-}
-"""What passes at the hooks of a block, one vector for each token. Attention patterns are no such thing."""
 
 
 class LanguageModel:
@@ -237,15 +230,9 @@ class LanguageModel:
 
     def hook_width(self, hook_name: str) -> int:
         """Return the width of activations at a hook, or raise if the model has no such hook."""
-        config, (first, _, rest) = self.config, hook_name.partition(".")
-        layer, _, point = rest.partition(".")
-        if first == "blocks" and layer in map(str, range(self.n_layers)) and point in HOOK_WIDTHS:
-            widths = {"stream": self.d_model, "heads": config["n_heads"] * config["d_head"], "mlp": config["d_mlp"]}
-            return widths[HOOK_WIDTHS[point]]
-        if hook_name in ("hook_embed", "ln_final.hook_normalized"):
-            return self.d_model
-        if hook_name == "hook_pos_embed" and self.positions == "absolute":
-            return self.d_model
+        width = hook_width(self.config, hook_name)
+        if width is not None:
+            return width
         raise DoesNotFitError(
             f"{self.name} has no hook {hook_name[:100]!r} with one vector for each token. Expected a TransformerLens "
             f"name such as blocks.0.hook_resid_pre, with layers 0 to {self.n_layers - 1}. "

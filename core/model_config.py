@@ -1,6 +1,7 @@
 """The config.json of a model folder, in TransformerLens' names whichever layout it has."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,13 @@ from core import model_layouts
 from core.errors import BadDictionaryError
 
 WHOLE_NUMBERS = ("d_model", "n_ctx", "d_vocab", "n_layers", "n_heads", "d_head", "d_mlp")
+HOOK_WIDTHS = {
+    **dict.fromkeys(("hook_resid_pre", "hook_resid_mid", "hook_resid_post", "hook_attn_out", "hook_mlp_out"), "stream"),
+    **dict.fromkeys(("ln1.hook_normalized", "ln2.hook_normalized"), "stream"),
+    **dict.fromkeys(("attn.hook_q", "attn.hook_k", "attn.hook_v", "attn.hook_z"), "heads"),
+    **dict.fromkeys(("mlp.hook_pre", "mlp.hook_post"), "mlp"),
+}
+"""What passes at the hooks of a block, one vector for each token. Attention patterns are no such thing."""
 
 
 def read_model_config(folder: Path, name: str | None = None) -> dict[str, Any]:
@@ -30,3 +38,15 @@ def read_model_config(folder: Path, name: str | None = None) -> dict[str, Any]:
             "Export the model again, or name another folder."
         ) from error
     return config
+
+
+def hook_width(config: Mapping[str, Any], hook_name: str) -> int | None:
+    """The width of what passes at a hook, by the sizes in a model's config; None where it has no such hook."""
+    first, _, rest = hook_name.partition(".")
+    layer, _, point = rest.partition(".")
+    if first == "blocks" and layer in map(str, range(config["n_layers"])) and point in HOOK_WIDTHS:
+        heads = config["n_heads"] * config["d_head"]
+        return {"stream": config["d_model"], "heads": heads, "mlp": config["d_mlp"]}[HOOK_WIDTHS[point]]
+    whole = ["hook_embed", "ln_final.hook_normalized"]
+    whole += ["hook_pos_embed"] if config.get("positional_embedding_type", "standard") == "standard" else []
+    return config["d_model"] if hook_name in whole else None

@@ -42,7 +42,7 @@ def test_examples_do_not_depend_on_how_many_rows_are_run_at_once(pair, monkeypat
     dictionary, model = pair
     rows = np.concatenate([ROWS, ROWS[:4]])
     acts = dictionary.encode(model.W_E[rows] + model.W_pos[:5])
-    monkeypatch.setattr(examples, "_FLOATS_PER_CALL", rows_per_call * rows.shape[1] * dictionary.d_sae)
+    monkeypatch.setattr("core.encoded_rows._FLOATS_PER_CALL", rows_per_call * rows.shape[1] * dictionary.d_sae)
     for found in top_examples(dictionary, model, rows, range(12), n=4):
         own = acts[..., found.feature]
         best = [i for i in np.argsort(-own.max(1), kind="stable")[:4] if own[i].max() > 0]
