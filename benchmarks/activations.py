@@ -22,7 +22,8 @@ from core.activation_store import feature_activations
 from core.artifacts import ArtifactStore
 from core.corpus import sample_rows, standard_library_stream
 from core.dictionary import Dictionary
-from core.language_model import LanguageModel, find_model
+from core.language_model import LanguageModel
+from core.model_search import find_model
 from core.sources import demo
 from core.workspace import Workspace
 

@@ -16,27 +16,35 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from core import model_layouts, model_names, pretrained_models
-from core.errors import BadDictionaryError, DoesNotFitError, NotDownloadedError, UnknownNameError
+from core import model_layouts, pretrained_models
+from core.errors import BadDictionaryError, DoesNotFitError, NotDownloadedError
 from core.model_config import hook_width, read_model_config
 from core.tensors import file_sha256, read_tensors
 from core.tokens import decode_vocabulary
-from core.workspace import Workspace
 
 RUNTIME_FIELDS = {"architecture", "device", "dtype", "seed", "init_weights", "init_mode", "initializer_range"}
 RUNTIME_FIELDS |= {"n_devices", "n_params", "tokenizer_name", "tokenizer_prepends_bos", "default_prepend_bos"}
 """Config entries that do not change what the weights compute; all others go to TransformerLens."""
 
 
+TRAINED, ZERO, SHUFFLED = "trained", "zero", "shuffled"
+WPE = (TRAINED, ZERO, SHUFFLED)
+"""What can become of an absolute position embedding: as trained, all zero, or its rows in a random order (seed 0)."""
+
+
 class LanguageModel:
     """One model folder. `centred` subtracts from all writing weights their mean over d_model.
+
+    `wpe` (of WPE) changes its position embedding, to see what depends on it; it is another model then, with
+    another hash. Raises DoesNotFitError where a model without a learned one is asked for that.
 
     One lock per model: hooks are state on the module, and all sessions share it. It is held for one
     forward batch, never longer.
     """
 
-    def __init__(self, folder: Path, *, centred: bool = False, name: str | None = None):
-        self.folder = folder
+    def __init__(self, folder: Path, *, centred: bool = False, name: str | None = None, wpe: str = TRAINED):
+        assert wpe in WPE, wpe
+        self.folder, self.wpe = folder, wpe
         self.lock = threading.RLock()
         self.make_room: Callable[[int], None] = lambda nbytes: None
         """Called with the bytes that building the running model takes, before it is built; may raise."""
@@ -50,11 +58,18 @@ class LanguageModel:
         self.n_layers: int = self.config["n_layers"]
         # Only where a LayerNorm takes the mean off again does centring leave the model as it was.
         self.centred = centred and str(self.config.get("normalization_type")).startswith("LN")
+        if wpe != TRAINED and self.positions != "absolute":
+            raise DoesNotFitError(
+                f"{self.name} has no learned position embedding to make {wpe}: its positions are {self.positions}. "
+                "Choose a model with absolute positions, such as gpt2, or leave its positions as they are."
+            )
 
     @cached_property
     def sha256(self) -> str:
         """Content hash of the weights file and of everything that changes what they compute."""
         config = {k: v for k, v in self.config.items() if k not in RUNTIME_FIELDS} | {"centred": self.centred}
+        if self.wpe != TRAINED:
+            config["wpe"] = self.wpe
         if self._origin:  # kept tensors are those of the whole file, and give the same numbers
             weights = self._origin["weights_sha256"]
         elif self._layout:
@@ -87,9 +102,16 @@ class LanguageModel:
             for name in ("embed.W_E", "pos_embed.W_pos"):
                 if name in tensors:
                     tensors[name] = tensors[name] - tensors[name].mean(axis=1, keepdims=True)
+        if self.wpe != TRAINED:
+            tensors["pos_embed.W_pos"] = self._changed(tensors["pos_embed.W_pos"])
         for array in tensors.values():
             array.flags.writeable = False
         return tensors
+
+    def _changed(self, W_pos: Float[np.ndarray, "pos d_model"]) -> Float[np.ndarray, "pos d_model"]:
+        if self.wpe == ZERO:
+            return np.zeros_like(W_pos)
+        return W_pos[np.random.default_rng(0).permutation(len(W_pos))]
 
     def _read(self, names: list[str]) -> dict[str, np.ndarray]:
         if self._layout:
@@ -194,6 +216,8 @@ class LanguageModel:
         """
         if self._origin:
             raise self._only_tensors()
+        import torch
+
         from core import hooked_models
 
         # The weights as they are read, and the model they are copied to.
@@ -211,6 +235,8 @@ class LanguageModel:
                 center_unembed=False,
                 fold_value_biases=False,
             )
+        if self.wpe != TRAINED:
+            model.pos_embed.W_pos.data.copy_(torch.tensor(self.W_pos))
         return model.eval()
 
     @property
@@ -267,27 +293,6 @@ class LanguageModel:
             )
             found = cache[hook_name]
         return found.flatten(2).float().numpy()
-
-
-def find_model(name: str | None, workspace: Workspace, *, centred: bool = False) -> LanguageModel:
-    """Open a model by name: a folder of the workspace, a downloaded model, or its kept tensors. Asks no hub.
-
-    Raises NotDownloadedError for a model of the hub that is not here, UnknownNameError for any other.
-    """
-    known = []
-    for folder in workspace.models:
-        if (folder / "config.json").is_file():
-            model = LanguageModel(folder, centred=centred)
-            known.append(model.name)
-            if name and model_names.same_model(model.name, name):
-                return model
-    folder = pretrained_models.local_folder(name or "", workspace)
-    repository = model_names.repository(name or "")
-    if folder is not None:
-        return LanguageModel(folder, centred=centred, name=repository)
-    if repository is not None:
-        raise NotDownloadedError("model", str(name))
-    raise UnknownNameError("model", str(name), known)
 
 
 def check_fit(config, model: LanguageModel) -> None:

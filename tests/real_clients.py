@@ -14,7 +14,8 @@ import numpy as np
 
 from core import pretrained_models, sources
 from core.errors import BadDictionaryError, NotDownloadedError
-from core.language_model import LanguageModel, find_model
+from core.language_model import LanguageModel
+from core.model_search import find_model
 from core.registry_index import registry
 from core.workspace import Workspace
 from tests.registry_files import FORMATS, numbers

@@ -1,6 +1,7 @@
 """A model's tensors, tokens and activations against TransformerLens itself."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,9 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from core.errors import BadDictionaryError, DoesNotFitError, UnknownNameError
-from core.language_model import LanguageModel, check_fit, find_model
+from core.language_model import SHUFFLED, TRAINED, WPE, ZERO, LanguageModel, check_fit
 from core.loaded import MemoryBudgetError
+from core.model_search import find_model
 from core.workspace import Workspace
 from tests.planted import planted_dictionary, planted_model
 
@@ -110,6 +112,53 @@ def test_a_model_without_layer_norm_is_not_centred(tmp_path, learned):
     model = LanguageModel(folder, centred=True)
     np.testing.assert_array_equal(model.W_E, learned[0].W_E)
     assert not model.centred
+
+
+@pytest.mark.parametrize("hook", ["blocks.0.hook_resid_pre", "blocks.1.hook_resid_post"])
+def test_positions_taken_away_make_rows_of_one_token_alike_where_nothing_else_tells_them_apart(learned, hook):
+    model = LanguageModel(learned[0].folder, wpe=ZERO)
+    x = model.activations(np.full((1, 6), 65), hook)[0]
+    np.testing.assert_allclose(x, np.broadcast_to(x[0], x.shape), atol=1e-5)
+    assert np.ptp(learned[0].activations(np.full((1, 6), 65), hook)[0], axis=0).max() > 0.1
+
+
+def test_shuffled_positions_are_the_same_rows_in_another_order_in_table_and_running_model(learned):
+    model = LanguageModel(learned[0].folder, wpe=SHUFFLED)
+    trained = learned[0].W_pos
+    assert (model.W_pos != trained).any()
+    np.testing.assert_array_equal(np.sort(model.W_pos, axis=0), np.sort(trained, axis=0))
+    np.testing.assert_allclose(
+        model.activations(TOKENS, "blocks.0.hook_resid_mid"),
+        plain_cache(shuffled_folder(learned[0], model.W_pos), TOKENS)["blocks.0.hook_resid_mid"],
+        rtol=1e-4,
+        atol=1e-5,
+    )
+
+
+def shuffled_folder(model: LanguageModel, W_pos: np.ndarray) -> Path:
+    """A copy of a model's folder with other position vectors."""
+    folder = model.folder.parent / "shuffled"
+    shutil.copytree(model.folder, folder, dirs_exist_ok=True)
+    state = load_file(folder / "model.safetensors") | {"pos_embed.W_pos": W_pos}
+    save_file(state, folder / "model.safetensors")
+    return folder
+
+
+def test_a_change_of_positions_is_another_model_and_one_without_any_refuses_it(tmp_path, learned):
+    names = {LanguageModel(learned[0].folder, wpe=wpe).sha256 for wpe in WPE}
+    assert len(names) == len(WPE)
+    assert LanguageModel(learned[0].folder, wpe=TRAINED).sha256 == learned[0].sha256
+    rotary = planted_model(tmp_path, positional="rotary")
+    with pytest.raises(DoesNotFitError, match=r"planted has no learned position embedding to make zero.* are rotary"):
+        LanguageModel(rotary.folder, wpe=ZERO)
+
+
+def test_a_model_with_changed_positions_is_found_beside_one_that_allows_no_change(tmp_path, learned):
+    rotary = planted_model(tmp_path, positional="rotary")
+    change_config(rotary.folder, model_name="other")
+    workspace = Workspace(models=(rotary.folder, learned[0].folder))
+    assert find_model("planted", workspace, wpe=ZERO).wpe == ZERO
+    assert find_model("planted", workspace).wpe == TRAINED
 
 
 def test_a_rotary_model_has_no_position_vectors_but_runs(tmp_path):

@@ -17,7 +17,8 @@ from core.errors import (
     NotDownloadedError,
     UnknownNameError,
 )
-from core.language_model import LanguageModel, find_model
+from core.language_model import LanguageModel
+from core.model_search import find_model
 from core.workspace import Workspace
 from tests.hub_files import GPT2, use_hub, write_gpt2
 from tests.standin_hub import Fault, StandIn

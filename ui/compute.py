@@ -21,8 +21,9 @@ from core.density import Density, feature_density
 from core.dictionary import Dictionary
 from core.dictionary_config import check_said
 from core.jobs import Jobs, Progress
-from core.language_model import LanguageModel, check_fit, find_model
+from core.language_model import TRAINED, LanguageModel, check_fit
 from core.loaded import Loaded, free_memory
+from core.model_search import find_model
 from core.position_study import Study
 from core.positions import PositionSettings, PositionStatistics, choose_method, position_statistics
 from core.pretrained_models import local_folder
@@ -109,22 +110,26 @@ def dictionary(id: str | None = None) -> Dictionary:
     return loaded().get(f"dictionary {id} {fold} {stamp}", read, nbytes=nbytes, name=id)
 
 
-def _model(name: str, centred: bool) -> LanguageModel:
+def _model(name: str, centred: bool, wpe: str) -> LanguageModel:
     # A model of which only some tensors were here is another one once all of it is.
     place, title = local_folder(name, workspace()), f"The model {name}"
 
     def find() -> LanguageModel:
-        model = find_model(name, workspace(), centred=centred)
+        model = find_model(name, workspace(), centred=centred, wpe=wpe)
         model.make_room = lambda nbytes: loaded().make_room(nbytes, title)
         return model
 
-    return loaded().get(f"model {name} {centred} {place}", find, name=title)
+    return loaded().get(f"model {name} {centred} {wpe} {place}", find, name=title)
 
 
-def model_of(dictionary: Dictionary) -> LanguageModel:
-    """Open the model a dictionary reads, and check that the two fit."""
+def model_of(dictionary: Dictionary, *, wpe: str | None = None) -> LanguageModel:
+    """Open the model a dictionary reads, and check that the two fit.
+
+    `wpe` is what became of its position embedding, see LanguageModel; None: as it was trained.
+    """
     check_said(dictionary.config, dictionary.title)
-    model = _model(dictionary.config.model_name or "", dictionary.config.center_writing_weights)
+    config = dictionary.config
+    model = _model(config.model_name or "", config.center_writing_weights, wpe or TRAINED)
     check_fit(dictionary.config, model)
     return model
 
@@ -159,6 +164,12 @@ def _held(key: str, label: str, find: Callable[[], T]) -> T:
 
 def corpus_rows(model: LanguageModel, *, n_rows: int, context: int, seed: int = 0):
     """Return rows of the standard library's tokens and what the text is."""
+    tokens, title = library_tokens(model)
+    return sample_rows(tokens, n_rows=n_rows, context=context, seed=seed), title
+
+
+def library_tokens(model: LanguageModel) -> tuple[np.ndarray, str]:
+    """Return the standard library as a model's tokenizer reads it, and what the text is."""
     key = TokenStream.key(model.tokenizer_sha256, _library_sha256())
     stream = result(
         TokenStream,
@@ -166,7 +177,7 @@ def corpus_rows(model: LanguageModel, *, n_rows: int, context: int, seed: int = 
         "Reading the standard library",
         lambda progress: standard_library_stream(model.tokenizer, separator=model.separator, progress=progress),
     )
-    return sample_rows(stream.tokens, n_rows=n_rows, context=context, seed=seed), stream.title
+    return stream.tokens, stream.title
 
 
 @st.cache_data(show_spinner=False)

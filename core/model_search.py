@@ -1,0 +1,28 @@
+"""Finding a model by its name, among what is on this machine."""
+
+from core import model_names, pretrained_models
+from core.errors import NotDownloadedError, UnknownNameError
+from core.language_model import TRAINED, LanguageModel
+from core.workspace import Workspace
+
+
+def find_model(name: str | None, workspace: Workspace, *, centred: bool = False, wpe: str = TRAINED) -> LanguageModel:
+    """Open a model by name: a folder of the workspace, a downloaded model, or its kept tensors. Asks no hub.
+
+    Raises NotDownloadedError for a model of the hub that is not here, UnknownNameError for any other.
+    """
+    known = []
+    for folder in workspace.models:
+        if (folder / "config.json").is_file():
+            model = LanguageModel(folder, centred=centred)
+            known.append(model.name)
+            if name and model_names.same_model(model.name, name):
+                # Opened again, as other models of the workspace may not allow such positions.
+                return model if wpe == TRAINED else LanguageModel(folder, centred=centred, wpe=wpe)
+    folder = pretrained_models.local_folder(name or "", workspace)
+    repository = model_names.repository(name or "")
+    if folder is not None:
+        return LanguageModel(folder, centred=centred, name=repository, wpe=wpe)
+    if repository is not None:
+        raise NotDownloadedError("model", str(name))
+    raise UnknownNameError("model", str(name), known)
