@@ -58,10 +58,18 @@ class Job:
     """One piece of work, made by `Jobs.submit`. All properties may be read from any thread."""
 
     def __init__(
-        self, key: str, label: str, fn: Callable[[Progress], Any], total: int | None, clock: Callable[[], float]
+        self,
+        key: str,
+        label: str,
+        fn: Callable[[Progress], Any],
+        total: int | None,
+        clock: Callable[[], float],
+        unit: str = "",
     ):
         self.key = key
         self.label = label
+        self.unit = unit
+        """What progress counts, in the plural; empty where its rate says nothing to a person."""
         self.text = ""
         """The last note."""
         self.done = 0
@@ -196,12 +204,14 @@ class Jobs:
         self._waiting: deque[Job] = deque()
         self._busy = 0
 
-    def submit(self, key: str, label: str, fn: Callable[[Progress], Any], *, total: int | None = None) -> Job:
+    def submit(
+        self, key: str, label: str, fn: Callable[[Progress], Any], *, total: int | None = None, unit: str = ""
+    ) -> Job:
         """Return the job under this key, or queue `fn(progress)` as one and return that."""
         with self._lock:
             job = self._jobs.pop(key, None)
             if job is None or not _shareable(job):
-                job = Job(key, label, fn, total, self._clock)
+                job = Job(key, label, fn, total, self._clock, unit)
                 self._waiting.append(job)
                 self._start_worker()
             self._jobs[key] = job  # now the most recent

@@ -7,6 +7,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.errors import CorpusError
 from core.jobs import Jobs
+from ui.jobs import describe
 
 
 class Work:
@@ -94,3 +95,36 @@ def test_an_error_a_person_can_fix_is_shown_in_place_of_the_result(watched):
     at.run()
     assert at.error[0].value.replace("\\", "") == "Too little text. Choose more."
     assert not at.exception
+
+
+def test_work_that_goes_on_where_it_was_says_so_when_it_is_stopped():
+    def app():
+        import streamlit as st
+
+        from core.errors import CancelledError
+        from core.jobs import Jobs
+        from ui import errors
+        from ui import jobs as view
+
+        def work(progress):
+            raise CancelledError("stopped")
+
+        with errors.shown():
+            st.markdown(view.run(Jobs(), "key", "Counting", work, resumes=True))
+
+    at = AppTest.from_function(app, default_timeout=30).run()
+    assert at.info[0].value == "Stopped before it was finished; what was done is kept."
+    assert at.button(key="again-key").label == "Go on"
+
+
+def test_work_under_way_says_its_share_its_rate_in_its_unit_and_the_time_left():
+    clock = iter([0.0, 2.0, 4.0])
+    jobs, said = Jobs(clock=lambda: next(clock)), []
+
+    def count(progress):
+        for done in (1000, 3000, 5000):
+            progress.update(done, 10_000)
+        said.append(describe(jobs._jobs["key"]))
+
+    jobs.submit("key", "Counting", count, unit="tokens").result(30)
+    assert said == ["Counting: 50%, 1,000 tokens a second, about 5 s left"]

@@ -40,6 +40,8 @@ def describe(job: Job) -> str:
     if job.state == "waiting":
         return f"{job.label}: waiting for other work to finish"
     parts = [f"{job.label}: {job.fraction:.0%}" if job.fraction is not None else job.label]
+    if job.unit and job.rate:
+        parts.append(f"{job.rate:,.0f} {job.unit} a second")
     if job.seconds_left is not None:
         parts.append(f"about {max(1, round(job.seconds_left))} s left")
     if job.text:
@@ -47,24 +49,29 @@ def describe(job: Job) -> str:
     return ", ".join(parts)
 
 
-def stopped(key: str) -> bool:
+def stopped(key: str, *, resumes: bool = False) -> bool:
     """Say that this work was stopped and offer to start it again; True while it stays stopped."""
     flag = f"_stopped_{key}"
     if flag not in st.session_state:
         return False
-    st.info("Stopped before it was finished; nothing was kept.", icon=":material/stop_circle:")
-    st.button("Start again", key=f"again-{key}", on_click=lambda: st.session_state.pop(flag))
+    kept = "what was done is kept" if resumes else "nothing was kept"
+    st.info(f"Stopped before it was finished; {kept}.", icon=":material/stop_circle:")
+    st.button("Go on" if resumes else "Start again", key=f"again-{key}", on_click=lambda: st.session_state.pop(flag))
     return True
 
 
-def run(jobs, key: str, label: str, work, *, narrow: bool = False):
-    """Submit work under a key, wait for it, and handle its being cancelled."""
-    if stopped(key):
+def run(jobs, key: str, label: str, work, *, narrow: bool = False, unit: str = "", resumes: bool = False):
+    """Submit work under a key, wait for it, and handle its being cancelled.
+
+    Progress counts in `unit`, in the plural; `resumes` says that stopped work goes on from where it was.
+    """
+    if stopped(key, resumes=resumes):
         raise StillRunningError(f"{label} was stopped.")
     try:
         # A job that was being watched is asked for its end first; submitting would start a stopped one anew.
-        return wait(st.session_state.pop(f"_job_{key}", None) or jobs.submit(key, label, work), narrow=narrow)
+        watched = st.session_state.pop(f"_job_{key}", None)
+        return wait(watched or jobs.submit(key, label, work, unit=unit), narrow=narrow)
     except CancelledError as error:
         st.session_state[f"_stopped_{key}"] = True
-        stopped(key)
+        stopped(key, resumes=resumes)
         raise StillRunningError(f"{label} was stopped.") from error
