@@ -43,6 +43,58 @@ def compress(z, cutoff, scale, offset, ends, features, acts):
 
 @compiled(fastmath=False)
 @no_type_check
+def keep_largest(z, k, ends, features, acts):
+    """Write the k largest of each token's pre-activations, of those above 0: TopK, then the ReLU.
+
+    Of equal ones at the limit the earlier features are kept. A row is read once: few values pass the k-th
+    largest of those before them, and when too many have, all but k of them are dropped.
+    """
+    n, d_sae = 0, z.shape[1]
+    room = 4 * k + 64
+    for t in range(z.shape[0]):
+        least, first = np.float32(0), n
+        for start in range(0, d_sae, 64):
+            row = z[t, start : min(start + 64, d_sae)]
+            hits = 0
+            for i in range(len(row)):
+                hits += row[i] > least
+            if hits == 0:
+                continue
+            for i in range(len(row)):
+                if row[i] > least:
+                    features[n] = start + i
+                    acts[n] = row[i]
+                    n += 1
+            if n - first > room:
+                n, least = _drop_smaller(features, acts, first, n, k)
+        if n - first > k:
+            n, least = _drop_smaller(features, acts, first, n, k)
+        ends[t] = n
+    return n
+
+
+@compiled(fastmath=False)
+@no_type_check
+def _drop_smaller(features, acts, first, n, k):
+    """Keep the k largest of entries first to n, in their order; return where they end, and the least of them."""
+    values = acts[first:n]
+    least = np.partition(values, len(values) - k)[len(values) - k]
+    equal = k
+    for value in values:
+        equal -= value > least
+    end = first
+    for j in range(first, n):
+        value = acts[j]
+        if value < least or (value == least and equal == 0):
+            continue
+        equal -= value == least
+        features[end], acts[end] = features[j], value
+        end += 1
+    return end, least
+
+
+@compiled(fastmath=False)
+@no_type_check
 def keep_nonzero(dense, ends, features, acts):
     """The same for activations that are already there, (token, feature), negative ones included."""
     n = 0
@@ -86,6 +138,19 @@ def compare(x, x_hat, centre, found):
             dot += a * b
             spread += (a - c) * (a - c)
         found[0, t], found[1, t], found[2, t], found[3, t], found[4, t] = error, square, square_hat, dot, spread
+
+
+@compiled
+@no_type_check
+def sum_sizes(ends, acts, l1):
+    """Write the sum of |f| of each token."""
+    start = 0
+    for t in range(len(ends)):
+        total = 0.0
+        for j in range(start, ends[t]):
+            total += np.float64(abs(acts[j]))
+        l1[t] = total
+        start = ends[t]
 
 
 # Exact: float rewrites would let the two parts of a sum disagree.

@@ -12,7 +12,7 @@ from jaxtyping import Int
 
 from core.activation_encoding import Encoder
 from core.activation_statistics import ActivationStatistics, Tally
-from core.activation_store import ActivationBlock, ActivationStore, rows_per_block
+from core.activation_store import ActivationBlock, ActivationStore, counted, rows_per_block
 from core.artifacts import ArtifactStore
 from core.corpus import rows_sha256
 from core.dictionary import Dictionary
@@ -38,21 +38,26 @@ class PassCost:
 
 
 def estimate_cost(
-    dictionary: Dictionary, model: LanguageModel, rows: Int[np.ndarray, "row pos"], *, workers: int | None = None
+    dictionary: Dictionary,
+    model: LanguageModel,
+    rows: Int[np.ndarray, "row pos"],
+    *,
+    left_out: tuple[int, ...] = (),
+    workers: int | None = None,
 ) -> PassCost:
     """Encode a few of the rows (about 512 tokens) and judge by them what a pass over all will take.
 
     Raises what `activation_pass` raises.
     """
-    _check(dictionary, model, rows)
-    encoder = Encoder(dictionary, workers=workers)
+    _check(dictionary, model, rows, left_out)
+    encoder = Encoder(dictionary, left_out=left_out, workers=workers)
     encoder.block(model, rows[:1])  # loads what is loaded once
     probe = rows[: max(1, _PROBE_TOKENS // rows.shape[1])]
     start = time.perf_counter()
     block = encoder.block(model, probe)
     seconds = time.perf_counter() - start
-    l0 = len(block.acts) / probe.size
-    nbytes = rows.size * (l0 * _BYTES_PER_ACTIVATION + _BYTES_PER_TOKEN)
+    l0 = len(block.acts) / max(1, np.count_nonzero(block.counted))
+    nbytes = rows.size * (len(block.acts) / probe.size * _BYTES_PER_ACTIVATION + _BYTES_PER_TOKEN)
     # What a block holds for each position, whatever its number of rows.
     blocks = -(-len(rows) // rows_per_block(rows.shape[1]))
     nbytes += blocks * (block.measures.nbytes + block.shifted.nbytes)
@@ -65,6 +70,7 @@ def activation_pass(
     rows: Int[np.ndarray, "row pos"],
     artifacts: ArtifactStore | None,
     *,
+    left_out: tuple[int, ...] = (),
     progress: Progress | None = None,
     workers: int | None = None,
     block_rows: int | None = None,
@@ -72,14 +78,15 @@ def activation_pass(
     """Return the statistics of a dictionary on rows of token ids, and leave the activations on disk.
 
     Blocks that are there are read instead of computed; `open_store` finds them later. With no
-    `artifacts` nothing is kept. `progress` counts tokens. Raises DoesNotFitError, CorpusError for no
-    tokens, and OutOfSpaceError where a block cannot be written; the blocks before it stay.
+    `artifacts` nothing is kept. Tokens whose ids are `left_out` are read by the model and not counted.
+    `progress` counts tokens. Raises DoesNotFitError, CorpusError where no token is counted, and
+    OutOfSpaceError where a block cannot be written; the blocks before it stay.
     """
-    _check(dictionary, model, rows)
-    key = ActivationStatistics.key(dictionary.sha256, model.sha256, rows_sha256(rows))
+    _check(dictionary, model, rows, left_out)
+    key = ActivationStatistics.key(dictionary.sha256, model.sha256, rows_sha256(rows), left_out=left_out)
     found = artifacts.load(ActivationStatistics, key) if artifacts is not None else None
-    store = open_store(dictionary, model, rows, artifacts, block_rows=block_rows)
-    blocks = _Blocks(store, Encoder(dictionary, workers=workers), model, progress)
+    store = open_store(dictionary, model, rows, artifacts, left_out=left_out, block_rows=block_rows)
+    blocks = _Blocks(store, Encoder(dictionary, left_out=left_out, workers=workers), model, progress)
     if found is not None:
         for i in store.missing():
             blocks.get(i)
@@ -96,10 +103,12 @@ def open_store(
     rows: Int[np.ndarray, "row pos"],
     artifacts: ArtifactStore | None,
     *,
+    left_out: tuple[int, ...] = (),
     block_rows: int | None = None,
 ) -> ActivationStore:
     """Return the stored activations of a dictionary on rows of text, whether they are there yet or not."""
-    return ActivationStore(artifacts, dictionary.sha256, model.sha256, rows, block_rows=block_rows)
+    shas = dictionary.sha256, model.sha256
+    return ActivationStore(artifacts, *shas, rows, left_out=left_out, block_rows=block_rows)
 
 
 class _Blocks:
@@ -126,10 +135,15 @@ class _Blocks:
             self._progress.update(self._done, self._store.rows.size)
 
 
-def _check(dictionary: Dictionary, model: LanguageModel, rows: np.ndarray) -> None:
+def _check(dictionary: Dictionary, model: LanguageModel, rows: np.ndarray, left_out: tuple[int, ...]) -> None:
     check_comparable(dictionary, model)
     if rows.size == 0:
         raise CorpusError(
             f"A pass of {dictionary.title} needs tokens, got rows of shape {rows.shape}. Choose a text that holds at "
             "least one row."
+        )
+    if not counted(rows, left_out).any():
+        raise CorpusError(
+            f"All {rows.size:,} tokens are among the {len(left_out):,} ids that are left out. Expected some token that "
+            "counts; choose another text, or count special tokens too."
         )

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from core.activation_statistics import ActivationStatistics
-from core.activation_store import ActivationStore
+from core.activation_store import ActivationStore, left_out_name
 from core.artifacts import artifact_key
 from core.jobs import Progress
 
@@ -23,11 +23,18 @@ class ActivationQuantiles:
     levels: tuple[float, ...]
     with_first: bool
     """Whether tokens at position 0 count."""
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     @classmethod
     def key(
-        cls, dictionary_sha256: str, model_sha256: str, rows_sha256: str, *, levels: tuple[float, ...], with_first: bool
+        cls,
+        dictionary_sha256: str,
+        model_sha256: str,
+        rows_sha256: str,
+        *,
+        levels: tuple[float, ...],
+        with_first: bool,
+        left_out: tuple[int, ...] = (),
     ) -> str:
         return artifact_key(
             "activation-quantiles",
@@ -37,6 +44,7 @@ class ActivationQuantiles:
             rows=rows_sha256,
             levels=",".join(map(repr, levels)),
             with_first=with_first,
+            left_out=left_out_name(left_out),
         )
 
 

@@ -12,13 +12,17 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from core.activation_encoding import MEASURES
-from core.activation_store import ActivationBlock
+from core.activation_store import ActivationBlock, left_out_name
 from core.artifacts import artifact_key
 from core.exact_sums import ExactSum
-from core.reconstruction import ErrorByPosition, ratio, square_about_mean
+from core.reconstruction import ErrorByPosition, mean_over, ratio, square_about_mean
 
 N_BINS, LOWEST_EXPONENT = 64, -16
 """Bin b of a histogram holds 2^(b / 2 - 16) <= |f| < 2^((b + 1) / 2 - 16)."""
+
+
+TOTALS = ("fve", "nmse", "mse", "l0", "l1", "cosine", "l2_ratio", "reconstruction_bias", "dead_share")
+"""What is said of a dictionary on a text."""
 
 
 @dataclass(frozen=True)
@@ -44,16 +48,23 @@ class ActivationStatistics:
     position_square: Float[np.ndarray, " pos"]
     """Non-zero activations of all features at a position, sum of f, sum of f^2."""
     measures: Float[np.ndarray, "measure pos"]
-    """Means over rows of what core.activation_encoding.MEASURES names."""
+    """Means over counted tokens of what core.activation_encoding.MEASURES names; NaN where none is counted."""
     shifted: Float[np.ndarray, "pos d_out"]
-    """Means over rows of x - b_dec."""
+    """Means over counted tokens of x - b_dec; NaN where none is counted."""
+    position_rows: Int[np.ndarray, " pos"]
+    """Counted tokens at a position: rows, without those whose token there is left out."""
     n_rows: int
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     @classmethod
-    def key(cls, dictionary_sha256: str, model_sha256: str, rows_sha256: str) -> str:
+    def key(cls, dictionary_sha256: str, model_sha256: str, rows_sha256: str, *, left_out: tuple[int, ...] = ()) -> str:
         return artifact_key(
-            "activation-statistics", cls.version, dictionary=dictionary_sha256, model=model_sha256, rows=rows_sha256
+            "activation-statistics",
+            cls.version,
+            dictionary=dictionary_sha256,
+            model=model_sha256,
+            rows=rows_sha256,
+            left_out=left_out_name(left_out),
         )
 
     @property
@@ -61,8 +72,8 @@ class ActivationStatistics:
         return len(self.position_count)
 
     def n_tokens(self, *, with_first: bool = True) -> int:
-        """Number of tokens, with or without those at position 0."""
-        return self.n_rows * (self.n_pos - (not with_first))
+        """Number of counted tokens, with or without those at position 0."""
+        return int(self.position_rows[0 if with_first else 1 :].sum())
 
     def feature_table(self, *, with_first: bool = True) -> pd.DataFrame:
         """Return one row per feature over all tokens, or those after position 0; NaN for what is never active."""
@@ -89,7 +100,7 @@ class ActivationStatistics:
             "position": np.arange(self.n_pos),
             "mean_active": mean,
             "std_active": std,
-            "active_share": self.position_count / (self.n_rows * self.count.shape[1]),
+            "active_share": ratio(self.position_count.astype(float), self.position_rows * float(self.count.shape[1])),
             "l2_ratio": found["l2_ratio"],
             "reconstruction_bias": ratio(found["square_hat"], found["dot"]),
         }
@@ -104,29 +115,28 @@ class ActivationStatistics:
         return ErrorByPosition(
             **same,
             mse=found["error"] / d_out,
-            variance=square_about_mean(found["spread"], self.shifted, inside) / d_out,
+            variance=square_about_mean(found["spread"], self.shifted, self.position_rows, inside) / d_out,
             mse_random=(found["square"] + found["square_hat"]) / d_out,
-            n_rows=self.n_rows,
+            position_rows=self.position_rows,
             first=inside.start,
             context_size=inside.stop,
         )
 
     def totals(self, *, with_first: bool = True) -> dict[str, float]:
-        """Return fve, nmse (1 - fve), mse, l0, cosine, l2_ratio, reconstruction_bias and dead_share of all tokens.
+        """Return TOTALS of all tokens, or those after position 0; nmse is 1 - fve.
 
         Ratios of sums are divided once; NaN where there are no tokens, or nothing to divide by.
         """
-        part = slice(0 if with_first else 1, None)
-        if part.start >= self.n_pos:
-            names = ("fve", "nmse", "mse", "l0", "cosine", "l2_ratio", "reconstruction_bias", "dead_share")
-            return dict.fromkeys(names, np.nan)
-        # Every position has equally many rows, so means of means are means over tokens.
-        found = dict(zip(MEASURES, self.measures[:, part].mean(axis=1, keepdims=True), strict=True))
-        at = self.shifted
-        spread = square_about_mean(self.measures[MEASURES.index("spread")], at, part)[part].mean(keepdims=True)
+        part, n = slice(0 if with_first else 1, None), self.position_rows
+        if not self.n_tokens(with_first=with_first):
+            return dict.fromkeys(TOTALS, np.nan)
+        means = mean_over(self.measures[:, part], n[part])
+        found = dict(zip(MEASURES, means[:, None], strict=True))
+        square = self.measures[MEASURES.index("spread")]
+        spread = mean_over(square_about_mean(square, self.shifted, n, part)[None, part], n[part])
         nmse = ratio(found["error"], spread)[0]
-        totals = {"fve": 1 - nmse, "nmse": nmse, "mse": found["error"][0] / at.shape[1]}
-        totals |= {name: found[name][0] for name in ("l0", "cosine", "l2_ratio")}
+        totals = {"fve": 1 - nmse, "nmse": nmse, "mse": found["error"][0] / self.shifted.shape[1]}
+        totals |= {name: found[name][0] for name in ("l0", "l1", "cosine", "l2_ratio")}
         totals["reconstruction_bias"] = ratio(found["square_hat"], found["dot"])[0]
         totals["dead_share"] = (self.count[part.start :].sum(axis=0) == 0).mean()
         return {name: float(value) for name, value in totals.items()}
@@ -143,6 +153,7 @@ class Tally:
         self.smallest = np.full((2, d_sae), np.inf, np.float32)
         self.histogram = np.zeros((2, d_sae, N_BINS), np.int32)
         self.by_position = np.zeros((n_pos, 5), np.int64)
+        self.position_rows = np.zeros(n_pos, np.int64)
         self.measures = ExactSum((len(MEASURES), n_pos))
         self.shifted = ExactSum((n_pos, d_out))
 
@@ -157,12 +168,14 @@ class Tally:
         self.sums.carry()
         self.measures.add(block.measures)
         self.shifted.add(block.shifted)
+        self.position_rows += block.counted.sum(axis=0)
         self.n_rows += len(block.rows)
 
     def merge(self, other: "Tally") -> None:
         """Add what another part of the rows gave."""
         assert other.n_pos == self.n_pos
         self.n_rows += other.n_rows
+        self.position_rows += other.position_rows
         self.count += other.count
         self.histogram += other.histogram
         np.maximum(self.largest, other.largest, out=self.largest)
@@ -182,6 +195,7 @@ class Tally:
     def finish(self) -> ActivationStatistics:
         """Return the statistics of all that was added, at least one row."""
         assert self.n_rows
+        rows = self.position_rows.astype(np.float64)
         sums, positions, silent = self.sums.value, self._positions().value, self.count == 0
         return ActivationStatistics(
             count=self.count.copy(),
@@ -193,8 +207,9 @@ class Tally:
             position_count=self.by_position[:, 0].copy(),
             position_total=positions[:, 0].copy(),
             position_square=positions[:, 1].copy(),
-            measures=self.measures.value / self.n_rows,
-            shifted=self.shifted.value / self.n_rows,
+            measures=ratio(self.measures.value, rows),
+            shifted=ratio(self.shifted.value, rows[:, None]),
+            position_rows=self.position_rows.copy(),
             n_rows=self.n_rows,
         )
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from core.artifacts import ArtifactStore, artifact_key
 from core.corpus import rows_sha256
@@ -25,7 +25,7 @@ class ActivationBlock:
     """Some rows of text: which features are active on which token, and how the reconstruction fares.
 
     Tokens are those of `rows`, row after row. Token t has the entries ends[t - 1] (0 for the first) to
-    ends[t] of `features`, ascending, and `acts`, none of them 0.
+    ends[t] of `features`, ascending, and `acts`, none of them 0; tokens that are not counted have none.
     """
 
     rows: Int[np.ndarray, "row pos"]
@@ -33,24 +33,46 @@ class ActivationBlock:
     features: Int[np.ndarray, " nonzero"]
     acts: Float[np.ndarray, " nonzero"]
     measures: Float[np.ndarray, "measure pos"]
-    """Sums over rows of what core.activation_encoding.MEASURES names."""
+    """Sums over counted tokens of what core.activation_encoding.MEASURES names."""
     shifted: Float[np.ndarray, "pos d_out"]
-    """Sums over rows of x - b_dec; x is what the dictionary should give back."""
-    version: ClassVar[int] = 1
+    """Sums over counted tokens of x - b_dec; x is what the dictionary should give back."""
+    left_out: tuple[int, ...] = ()
+    """Token ids among `rows` that the model read and nothing counts."""
+    version: ClassVar[int] = 2
 
     @classmethod
-    def key(cls, dictionary_sha256: str, model_sha256: str, rows: Int[np.ndarray, "row pos"]) -> str:
+    def key(
+        cls,
+        dictionary_sha256: str,
+        model_sha256: str,
+        rows: Int[np.ndarray, "row pos"],
+        *,
+        left_out: tuple[int, ...] = (),
+    ) -> str:
         return artifact_key(
-            "activation-block", cls.version, dictionary=dictionary_sha256, model=model_sha256, rows=rows_sha256(rows)
+            "activation-block",
+            cls.version,
+            dictionary=dictionary_sha256,
+            model=model_sha256,
+            rows=rows_sha256(rows),
+            left_out=left_out_name(among(rows, left_out)),
         )
 
     @property
     def n_pos(self) -> int:
         return self.rows.shape[1]
 
+    @property
+    def counted(self) -> Bool[np.ndarray, "row pos"]:
+        """Which tokens are counted."""
+        return counted(self.rows, self.left_out)
+
 
 class ActivationStore:
-    """The blocks of one dictionary's activations on some rows of text; with no `artifacts` none is kept."""
+    """The blocks of one dictionary's activations on some rows of text; with no `artifacts` none is kept.
+
+    `left_out` are ids of tokens that the model reads and nothing counts.
+    """
 
     def __init__(
         self,
@@ -59,14 +81,17 @@ class ActivationStore:
         model_sha256: str,
         rows: Int[np.ndarray, "row pos"],
         *,
+        left_out: tuple[int, ...] = (),
         block_rows: int | None = None,
     ):
         self.artifacts = artifacts
-        self.rows = rows
+        self.rows, self.left_out = rows, left_out
         step = block_rows or rows_per_block(rows.shape[1])
         self.parts = [slice(start, min(start + step, len(rows))) for start in range(0, len(rows), step)]
         """Which rows each block holds."""
-        self.keys = [ActivationBlock.key(dictionary_sha256, model_sha256, rows[part]) for part in self.parts]
+        self.keys = [
+            ActivationBlock.key(dictionary_sha256, model_sha256, rows[part], left_out=left_out) for part in self.parts
+        ]
 
     def __len__(self) -> int:
         return len(self.parts)
@@ -130,6 +155,22 @@ def feature_activations(store: ActivationStore, feature: int, *, d_sae: int) -> 
         acts.append(block.acts[entries])
     row, position = np.divmod(np.concatenate(tokens), n_pos)
     return FeatureActivations(row, position, np.concatenate(acts))
+
+
+def counted(rows: Int[np.ndarray, "row pos"], left_out: tuple[int, ...]) -> Bool[np.ndarray, "row pos"]:
+    """Say which tokens of rows are counted: those that are not left out."""
+    return ~np.isin(rows, np.array(left_out, np.int64))
+
+
+def among(rows: Int[np.ndarray, "row pos"], left_out: tuple[int, ...]) -> tuple[int, ...]:
+    """Return, ascending, the ids left out that rows hold: what else is left out does not change a block of them."""
+    ids = np.unique(np.array(left_out, np.int64))
+    return tuple(ids[np.isin(ids, rows)].tolist())
+
+
+def left_out_name(left_out: tuple[int, ...]) -> str:
+    """Write ids that are left out for an artifact's key: in ascending order, each once."""
+    return ",".join(map(str, sorted(set(left_out))))
 
 
 def rows_per_block(n_pos: int) -> int:

@@ -272,15 +272,7 @@ class LanguageModel:
         Raises DoesNotFitError for rows longer than n_ctx, ids outside the vocabulary, and unknown hooks.
         """
         self.hook_width(hook_name)
-        if tokens.shape[1] > self.n_ctx:
-            raise DoesNotFitError(
-                f"Rows of {tokens.shape[1]} tokens do not fit {self.name}: its context is {self.n_ctx}. Shorten them."
-            )
-        if tokens.size and not 0 <= tokens.min() <= tokens.max() < self.d_vocab:
-            raise DoesNotFitError(
-                f"Token ids from {tokens.min()} to {tokens.max()} do not fit {self.name}: expected 0 to "
-                f"{self.d_vocab - 1}. Use text that this model's tokenizer has read."
-            )
+        self.check_rows(tokens)
         if hook_name == "blocks.0.hook_resid_pre" and self.positions == "absolute":
             return self.W_E[tokens] + self.W_pos[: tokens.shape[1]]
         import torch
@@ -293,6 +285,18 @@ class LanguageModel:
             )
             found = cache[hook_name]
         return found.flatten(2).float().numpy()
+
+    def check_rows(self, tokens: Int[np.ndarray, "batch pos"]) -> None:
+        """Raise DoesNotFitError for rows longer than n_ctx and ids outside the vocabulary."""
+        if tokens.shape[1] > self.n_ctx:
+            raise DoesNotFitError(
+                f"Rows of {tokens.shape[1]} tokens do not fit {self.name}: its context is {self.n_ctx}. Shorten them."
+            )
+        if tokens.size and not 0 <= tokens.min() <= tokens.max() < self.d_vocab:
+            raise DoesNotFitError(
+                f"Token ids from {tokens.min()} to {tokens.max()} do not fit {self.name}: expected 0 to "
+                f"{self.d_vocab - 1}. Use text that this model's tokenizer has read."
+            )
 
 
 def check_fit(config, model: LanguageModel) -> None:

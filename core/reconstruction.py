@@ -46,10 +46,11 @@ class ErrorByPosition:
     """cos(x, x_hat), 0 where either is zero."""
     l0: Float[np.ndarray, " pos"]
     """Number of non-zero activations."""
-    n_rows: int
+    position_rows: Int[np.ndarray, " pos"]
+    """Tokens at a position; where there are none, its means are NaN."""
     first: int
     context_size: int
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     @classmethod
     def key(
@@ -90,24 +91,34 @@ class ErrorByPosition:
         parts = {"inside": slice(self.first, self.context_size), "beyond": slice(self.context_size, None)}
         lines = []
         for where, part in parts.items():
-            # Every position has equally many rows, so sums of means stand for sums over tokens.
-            error, spread = self.mse[part].sum(keepdims=True), self.variance[part].sum(keepdims=True)
-            n = len(self.mse[part])
-            l0 = self.l0[part].mean() if n else np.nan
-            fve = 1 - ratio(error, spread)[0]
-            lines.append((where, n * self.n_rows, fve, error[0] / n if n else np.nan, l0))
+            curves = np.stack([self.mse[part], self.variance[part], self.l0[part]])
+            mse, variance, l0 = mean_over(curves, self.position_rows[part])
+            fve = 1 - ratio(np.array([mse]), np.array([variance]))[0]
+            lines.append((where, self.position_rows[part].sum(), fve, mse, l0))
         return pd.DataFrame(lines, columns=["where", "tokens", "fve", "mse", "l0"])
 
 
 def square_about_mean(
-    square: Float[np.ndarray, " pos"], at: Float[np.ndarray, "pos d_out"], inside: slice
+    square: Float[np.ndarray, " pos"],
+    at: Float[np.ndarray, "pos d_out"],
+    rows: Int[np.ndarray, " pos"],
+    inside: slice,
 ) -> Float[np.ndarray, " pos"]:
-    """Mean of |y - m|^2 at each position, from the means of |y|^2 and y there; m is the mean of y inside."""
-    mean = at[inside].mean(0)
+    """Mean of |y - m|^2 at each position, from the means of |y|^2 and y over so many rows there.
+
+    m is the mean of y over all tokens inside.
+    """
+    mean = mean_over(at[inside].T, rows[inside])
     return np.maximum(square - 2 * at @ mean + mean @ mean, 0)  # the true value cannot be negative
 
 
-def ratio(above: Float[np.ndarray, " n"], below: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+def mean_over(values: Float[np.ndarray, "what pos"], rows: Int[np.ndarray, " pos"]) -> Float[np.ndarray, " what"]:
+    """Mean over tokens of what is known as means over so many rows at each position; NaN without any."""
+    total = np.where(rows > 0, values * rows, 0).sum(axis=1)
+    return ratio(total, np.full(len(total), rows.sum(), np.float64))
+
+
+def ratio(above: Float[np.ndarray, "*n"], below: Float[np.ndarray, "*m"]) -> Float[np.ndarray, "*n"]:
     """Divide; NaN where the divisor is 0."""
     return np.divide(above, below, out=np.full_like(above, np.nan), where=below > 0)
 
@@ -160,7 +171,7 @@ def _inside(
 
 
 def check_comparable(dictionary: Dictionary, model: LanguageModel) -> None:
-    """Raise DoesNotFitError unless the dictionary reads and writes at hooks of this model, token by token."""
+    """Raise DoesNotFitError unless the dictionary reads and writes at hooks of this model."""
     check_fit(dictionary.config, model)
     config = dictionary.config
     if "transcoder" in config.architecture and not config.hook_name_out:
@@ -173,24 +184,20 @@ def check_comparable(dictionary: Dictionary, model: LanguageModel) -> None:
             f"{dictionary.title} writes vectors of width {config.d_out}, but {config.hook_name_out} of {model.name} "
             f"has {model.hook_width(config.hook_name_out)}. Choose the model it was trained on."
         )
-    if config.architecture == "temporal":
-        raise DoesNotFitError(
-            f"{dictionary.title} is a temporal dictionary: it reads whole rows at once, expected one that reads "
-            "each token alone. Choose another dictionary."
-        )
 
 
 def _run(
     dictionary: Dictionary, x: Float[np.ndarray, "batch pos d_in"]
 ) -> tuple[Float[np.ndarray, "batch pos d_out"], Float[np.ndarray, "batch pos"]]:
-    """Return x_hat and the number of non-zero activations, few enough tokens at a time for memory."""
-    flat = x.reshape(-1, x.shape[-1])
-    step = max(1, _FLOATS_PER_CALL // dictionary.d_sae)
+    """Return x_hat and the number of non-zero activations, few enough tokens (or rows) at a time for memory."""
+    whole_rows = dictionary.config.architecture == "temporal"
+    pieces = x if whole_rows else x.reshape(-1, x.shape[-1])
+    step = max(1, _FLOATS_PER_CALL // (dictionary.d_sae * (x.shape[1] if whole_rows else 1)))
     x_hat, l0 = [], []
-    for start in range(0, len(flat), step):
-        part = flat[start : start + step]
+    for start in range(0, len(pieces), step):
+        part = pieces[start : start + step]
         x_hat.append(dictionary.reconstruct(part))
-        l0.append(np.count_nonzero(dictionary.encode(part), axis=1).astype(np.float64))
+        l0.append(np.count_nonzero(dictionary.encode(part), axis=-1).astype(np.float64))
     return np.concatenate(x_hat).reshape(*x.shape[:2], -1), np.concatenate(l0).reshape(x.shape[:2])
 
 
@@ -226,9 +233,10 @@ class _Sums:
         d_out = len(self.shift)
         means = {name: value / self.n_rows for name, value in self.curves.items()}
         at = self.shifted / self.n_rows
-        spread = square_about_mean(means.pop("square"), at, inside)
+        rows = np.full(len(at), self.n_rows)
+        spread = square_about_mean(means.pop("square"), at, rows, inside)
         for name in ("mse", "mse_random"):
             means[name] = means[name] / d_out
         return ErrorByPosition(
-            **means, variance=spread / d_out, n_rows=self.n_rows, first=inside.start, context_size=inside.stop
+            **means, variance=spread / d_out, position_rows=rows, first=inside.start, context_size=inside.stop
         )

@@ -96,11 +96,11 @@ def check_shared_rows(a: ActivationStore, b: ActivationStore, *, with_first: boo
 def read_activations(
     store: ActivationStore, d_sae: int, *, with_first: bool = True, progress: Progress | None = None
 ) -> SparseActivations:
-    """Read a store whole, without position 0 of each row if asked. Raises MissingActivationsError."""
+    """Read a store's counted tokens, without position 0 of each row if asked. Raises MissingActivationsError."""
     counts, features, acts = [], [], []
     for block in store.blocks(progress):
         count = np.diff(block.ends, prepend=0)
-        keep = with_first | (np.arange(len(count)) % block.n_pos > 0)
+        keep = (with_first | (np.arange(len(count)) % block.n_pos > 0)) & block.counted.ravel()
         entries = np.repeat(keep, count)
         counts.append(count[keep])
         features.append(block.features[entries])

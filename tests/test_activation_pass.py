@@ -5,10 +5,12 @@ import math
 
 import numpy as np
 import pytest
+from numpy.linalg import norm
 
 from core import activation_kernels
 from core.activation_encoding import Encoder, prepare
-from core.activation_pass import activation_pass, estimate_cost
+from core.activation_pass import activation_pass, estimate_cost, open_store
+from core.activation_quantiles import activation_quantiles
 from core.activation_statistics import ExactSum, Tally, bin_edges
 from core.artifacts import ArtifactStore
 from core.catalogue import ALIASES, STATISTICS
@@ -21,6 +23,7 @@ from tests.activation_rows import ROWS, assert_same, dense, planted
 from tests.planted import planted_dictionary, planted_model
 
 ARCHITECTURES = ["standard", "jumprelu", "gated", "topk", "abstopk", "matching_pursuit", "transcoder"]
+ARCHITECTURES += ["topk_transcoder", "temporal"]
 
 
 @pytest.fixture
@@ -78,7 +81,7 @@ def test_statistics_by_position_are_those_of_a_dense_float64_double(tmp_path):
         np.testing.assert_allclose(line.drop("position"), expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("architecture", ["standard", "topk", "transcoder"])
+@pytest.mark.parametrize("architecture", ["standard", "topk", "transcoder", "temporal"])
 def test_errors_are_those_that_the_error_curves_show(tmp_path, architecture):
     dictionary, model = planted(architecture), planted_model(tmp_path)
     stats = activation_pass(dictionary, model, ROWS, None, block_rows=4)
@@ -98,9 +101,11 @@ def test_a_basis_and_its_negative_reconstruct_exactly(tmp_path):
     Q, _ = np.linalg.qr(np.random.default_rng(2).normal(size=(8, 8)))
     W_dec = np.concatenate([Q, -Q])
     tensors = {"W_dec": W_dec, "W_enc": W_dec.T, "b_enc": np.zeros(16), "b_dec": np.zeros(8)}
-    stats = activation_pass(planted_dictionary(d_sae=16, tensors=tensors), planted_model(tmp_path), ROWS, None)
+    model = planted_model(tmp_path)
+    stats = activation_pass(planted_dictionary(d_sae=16, tensors=tensors), model, ROWS, None)
     expected = {"fve": 1, "nmse": 0, "mse": 0, "l0": 8, "cosine": 1, "l2_ratio": 1, "reconstruction_bias": 1}
-    assert stats.totals() == pytest.approx(expected | {"dead_share": 0}, abs=1e-6)
+    l1 = np.abs(model.activations(ROWS, "blocks.0.hook_resid_pre") @ Q.T).sum(-1).mean()
+    assert stats.totals() == pytest.approx(expected | {"dead_share": 0, "l1": l1}, abs=1e-5)
 
 
 def test_a_reconstruction_of_half_the_length_says_so(tmp_path):
@@ -125,6 +130,49 @@ def test_planted_features_fire_where_they_are_planted(tmp_path):
     assert stats.position_count.tolist() == [5] * 6
 
 
+@pytest.mark.parametrize("k", [1, 5, 60, 400])
+@pytest.mark.parametrize("shape", [(40, 300), (7, 65), (1, 1000)])
+def test_the_largest_are_those_that_a_full_sort_finds_the_earlier_of_equal_ones(k, shape):
+    z = np.random.default_rng(k).normal(size=shape).astype(np.float32).round(1)  # many are equal
+    ends, features, acts = np.empty(len(z), np.int64), np.empty(z.size + 1, np.int32), np.empty(z.size + 1, np.float32)
+    n = activation_kernels.keep_largest(z, k, ends, features, acts)
+    assert ends[-1] == n
+    for t, row in enumerate(z):
+        order = np.argsort(-row, kind="stable")[:k]
+        expected = np.sort(order[row[order] > 0])
+        mine = slice(ends[t - 1] if t else 0, ends[t])
+        assert features[mine].tolist() == expected.tolist()
+        assert acts[mine].tolist() == row[expected].tolist()
+
+
+@pytest.mark.parametrize("rescale", [True, False])
+@pytest.mark.parametrize("architecture", ["topk", "abstopk"])
+def test_decoder_norms_in_the_activations_are_taken_off_again(tmp_path, architecture, rescale):
+    options = {"rescale_acts_by_decoder_norm": rescale, "fold_decoder_norms": False}
+    dictionary, model = planted(architecture, **options), planted_model(tmp_path)
+    assert np.ptp(np.linalg.norm(dictionary.W_dec, axis=1)) > 1
+    fast, slow = (Encoder(dictionary, generic=generic).block(model, ROWS) for generic in (False, True))
+    assert fast.ends.tolist() == slow.ends.tolist()
+    assert fast.features.tolist() == slow.features.tolist()
+    np.testing.assert_allclose(fast.acts, slow.acts, rtol=1e-5)
+    np.testing.assert_allclose(fast.measures, slow.measures, rtol=1e-4)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_what_the_encoder_gives_back_is_what_sae_lens_does(tmp_path, monkeypatch, architecture):
+    monkeypatch.setattr("core.activation_encoding._FLOATS_PER_TILE", 200)  # 16 tokens, 2 rows
+    dictionary, model = planted(architecture), planted_model(tmp_path)
+    x = model.activations(ROWS, dictionary.config.hook_name)
+    np.testing.assert_allclose(Encoder(dictionary, workers=2).reconstruct(x), dictionary.reconstruct(x), atol=1e-5)
+
+
+def test_a_dead_feature_has_density_zero_and_one_that_always_fires_has_one(tmp_path):
+    b_enc = np.zeros(12)
+    b_enc[[2, 5]] = -1e5, 1e5
+    stats = activation_pass(planted("standard", tensors={"b_enc": b_enc}), planted_model(tmp_path), ROWS, None)
+    assert stats.feature_table()["density"][[2, 5]].tolist() == [0, 1]
+
+
 def test_topk_selects_over_the_whole_dictionary(tmp_path):
     dictionary, model = planted("topk", k=2), planted_model(tmp_path)
     stats = activation_pass(dictionary, model, ROWS, None)
@@ -132,11 +180,83 @@ def test_topk_selects_over_the_whole_dictionary(tmp_path):
     assert stats.count.sum(axis=0).tolist() == np.count_nonzero(dense(dictionary, model), axis=(0, 1)).tolist()
 
 
+def unequal_rows() -> tuple[np.ndarray, tuple[int, ...]]:
+    """Rows of which some tokens are left out: all of position 0, all of row 2, and others here and there."""
+    rows, left_out = ROWS.copy(), (0, 256)
+    rows[:, 0], rows[2], rows[5, 3] = 0, 256, 0
+    return rows, left_out
+
+
+@pytest.mark.parametrize("with_first", [True, False])
+@pytest.mark.parametrize("architecture", ["standard", "topk", "transcoder", "matching_pursuit"])
+def test_tokens_left_out_are_read_and_not_counted(tmp_path, architecture, with_first):
+    dictionary, model = planted(architecture), planted_model(tmp_path)
+    rows, left_out = unequal_rows()
+    stats = activation_pass(dictionary, model, rows, None, left_out=left_out, block_rows=3)
+    keep = ~np.isin(rows, left_out)
+    keep[:, 0] &= with_first
+    f = dense(dictionary, model, rows).astype(np.float64)[keep]
+    x = model.activations(rows, dictionary.config.hook_name)
+    x_hat = dictionary.reconstruct(x.reshape(-1, 8)).reshape(*rows.shape, -1)[keep].astype(np.float64)
+    if dictionary.config.hook_name_out:
+        x = model.activations(rows, dictionary.config.hook_name_out)
+    x = x[keep].astype(np.float64)
+    assert stats.n_tokens(with_first=with_first) == len(f)
+    table, totals = stats.feature_table(with_first=with_first), stats.totals(with_first=with_first)
+    assert table["active_tokens"].tolist() == np.count_nonzero(f, axis=0).tolist()
+    assert table["density"].tolist() == (np.count_nonzero(f, axis=0) / len(f)).tolist()
+    square, error = ((x - x.mean(0)) ** 2).sum(), ((x - x_hat) ** 2).sum()
+    expected = {"nmse": error / square, "mse": error / x.size, "l0": np.count_nonzero(f) / len(f)}
+    expected |= {"l1": np.abs(f).sum() / len(f), "l2_ratio": (norm(x_hat, axis=1) / norm(x, axis=1)).mean()}
+    assert {name: totals[name] for name in expected} == pytest.approx(expected, rel=1e-5)
+
+
+def test_errors_by_position_weigh_positions_by_their_counted_tokens(tmp_path):
+    dictionary, model = planted("standard"), planted_model(tmp_path)
+    rows, left_out = unequal_rows()
+    stats = activation_pass(dictionary, model, rows, None, left_out=left_out)
+    keep = ~np.isin(rows, left_out)
+    assert stats.position_rows.tolist() == keep.sum(axis=0).tolist()
+    assert stats.n_rows == len(rows)
+    found = stats.errors(context_size=5)
+    x = model.activations(rows, dictionary.config.hook_name).astype(np.float64)
+    x_hat = dictionary.reconstruct(x.reshape(-1, 8).astype(np.float32)).reshape(x.shape).astype(np.float64)
+    mean = x[:, :5][keep[:, :5]].mean(axis=0)
+    error, square = ((x - x_hat) ** 2).mean(-1), ((x - mean) ** 2).mean(-1)
+    for p in range(7):
+        if not keep[:, p].any():
+            silent = found.mse[p], found.variance[p], found.l0[p], stats.position_table()["active_share"][p]
+            assert np.isnan(silent).all()
+            continue
+        assert found.mse[p] == pytest.approx(error[keep[:, p], p].mean(), rel=1e-5)
+        assert found.variance[p] == pytest.approx(square[keep[:, p], p].mean(), rel=1e-5)
+    for line, part in zip(found.totals().to_dict("records"), (slice(0, 5), slice(5, 7)), strict=True):
+        e, s = error[:, part][keep[:, part]], square[:, part][keep[:, part]]
+        assert [line["tokens"], line["fve"], line["mse"]] == pytest.approx([e.size, 1 - e.sum() / s.sum(), e.mean()])
+
+
+def test_what_is_left_out_changes_nothing_else(tmp_path):
+    dictionary, model = planted("standard"), planted_model(tmp_path)
+    rows, left_out = unequal_rows()
+    whole, part = Encoder(dictionary).block(model, rows), Encoder(dictionary, left_out=left_out).block(model, rows)
+    token = np.repeat(np.arange(rows.size), np.diff(whole.ends, prepend=0))
+    keep = part.counted.ravel()[token]
+    np.testing.assert_array_equal(part.acts, whole.acts[keep])
+    np.testing.assert_array_equal(part.features, whole.features[keep])
+    np.testing.assert_array_equal(np.repeat(np.arange(rows.size), np.diff(part.ends, prepend=0)), token[keep])
+
+
+def test_a_text_of_which_nothing_counts_is_refused(tmp_path):
+    with pytest.raises(CorpusError, match="All 14 tokens are among the 1 ids that are left out"):
+        activation_pass(planted("standard"), planted_model(tmp_path), np.zeros((2, 7), int), None, left_out=(0,))
+
+
 @pytest.mark.parametrize("cut", [1, 4, 10])
 def test_two_parts_merged_are_one_pass_to_the_bit(tmp_path, cut):
     dictionary, model = planted("standard"), planted_model(tmp_path)
-    encoder = Encoder(dictionary)
-    rows = [encoder.block(model, ROWS[i : i + 1]) for i in range(len(ROWS))]
+    text, left_out = unequal_rows()
+    encoder = Encoder(dictionary, left_out=left_out)
+    rows = [encoder.block(model, text[i : i + 1]) for i in range(len(text))]
     tallies = [Tally(7, 12, 8) for _ in range(3)]
     for i, block in enumerate(rows):
         tallies[0].add(block)
@@ -203,7 +323,7 @@ def test_what_cannot_be_encoded_is_refused(tmp_path):
         activation_pass(dictionary, odd, ROWS, None)
 
 
-@pytest.mark.parametrize("architecture", ["gated", "topk"])
+@pytest.mark.parametrize("architecture", ["gated", "topk", "abstopk"])
 def test_preparing_compiles_the_very_loops_that_a_pass_needs(tmp_path, artifacts, architecture):
     prepare()
     dictionary, model = planted(architecture), planted_model(tmp_path)
@@ -211,7 +331,10 @@ def test_preparing_compiles_the_very_loops_that_a_pass_needs(tmp_path, artifacts
     artifacts.clear()
     activation_pass(dictionary, model, ROWS[:6], artifacts, block_rows=3)
     activation_pass(dictionary, model, ROWS, artifacts, block_rows=3)  # of which two blocks are read
-    for name in ("compress", "keep_nonzero", "decode", "compare", "add_activations"):
+    store = open_store(dictionary, model, ROWS, artifacts, block_rows=3)
+    activation_quantiles(store, activation_pass(dictionary, model, ROWS, artifacts, block_rows=3))
+    loops = "gather compress keep_largest keep_nonzero decode compare sum_sizes add_activations"
+    for name in loops.split():
         assert len(getattr(activation_kernels, name).signatures) == 1, name
 
 

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 
 from core.activation_pass import activation_pass, estimate_cost, open_store
-from core.activation_quantiles import _groups, activation_quantiles
+from core.activation_quantiles import ActivationQuantiles, _groups, activation_quantiles
+from core.activation_statistics import ActivationStatistics
 from core.activation_store import feature_activations
 from core.artifacts import ArtifactStore
 from core.errors import (
@@ -13,6 +15,7 @@ from core.errors import (
     OutOfRangeError,
     OutOfSpaceError,
 )
+from core.shared_activations import read_activations
 from tests.activation_rows import ROWS, assert_same, dense, planted
 from tests.planted import planted_model
 
@@ -70,6 +73,48 @@ def test_a_cancelled_pass_goes_on_where_it_stopped_and_gives_the_same_bits(tmp_p
     ran.clear()
     assert_same(activation_pass(dictionary, model, ROWS, artifacts, block_rows=3), whole)
     assert ran == []
+
+
+@pytest.mark.parametrize("architecture", ["topk", "temporal"])
+@pytest.mark.parametrize("tokens", [1, 22, 43, 64])
+def test_a_pass_cut_in_any_block_leaves_the_same_results_once_it_is_through(tmp_path, architecture, tokens):
+    dictionary, model, left_out = planted(architecture), planted_model(tmp_path), (int(ROWS[1, 2]),)
+    whole, cut = ArtifactStore(tmp_path / "whole"), ArtifactStore(tmp_path / "cut")
+    activation_pass(dictionary, model, ROWS, whole, left_out=left_out, block_rows=3)
+    with pytest.raises(CancelledError):
+        activation_pass(dictionary, model, ROWS, cut, left_out=left_out, block_rows=3, progress=StopAt(tokens))
+    assert len(list(cut.root.glob("*"))) == tokens // 21
+    activation_pass(dictionary, model, ROWS, cut, left_out=left_out, block_rows=3)
+    contents = []
+    for store in (whole, cut):
+        opened = [(path.name, safe_open(path, framework="numpy")) for path in store.root.glob("*")]
+        contents.append({name: file.metadata()["sha256"] for name, file in opened})
+    assert len(contents[0]) == 5
+    assert contents[0] == contents[1]
+
+
+def test_what_is_left_out_is_part_of_the_name_only_where_it_stands(tmp_path, artifacts):
+    dictionary, model, left_out = planted("standard"), planted_model(tmp_path), (int(ROWS[1, 2]),)
+    assert np.argwhere(left_out[0] == ROWS)[:, 0].max() < 3
+    activation_pass(dictionary, model, ROWS, artifacts, block_rows=3)
+    store = open_store(dictionary, model, ROWS, artifacts, left_out=left_out, block_rows=3)
+    assert store.missing() == [0]  # the other blocks hold no such token
+    activation_pass(dictionary, model, ROWS, artifacts, left_out=left_out, block_rows=3)
+    assert [block.left_out for block in store.blocks()] == [left_out, (), (), ()]
+    found = read_activations(store, 12)
+    f = dense(dictionary, model)[left_out[0] != ROWS]
+    assert found.n_tokens == len(f)
+    assert found.count.tolist() == np.count_nonzero(f, axis=0).tolist()
+    tokens = feature_activations(store, 5, d_sae=12)
+    assert (ROWS[tokens.row, tokens.position] != left_out[0]).all()
+
+
+def test_everything_that_depends_on_the_counted_tokens_is_named_after_them():
+    shas, levels = ("d", "m", "r"), {"levels": (0.5,), "with_first": True}
+    for key in (ActivationStatistics.key, lambda *shas, **more: ActivationQuantiles.key(*shas, **levels, **more)):
+        assert len({key(*shas), key(*shas, left_out=(1,)), key(*shas, left_out=(1, 2))}) == 3
+        assert key(*shas) == key(*shas, left_out=())
+        assert key(*shas, left_out=(2, 1)) == key(*shas, left_out=(1, 2))
 
 
 def test_a_pass_can_be_stopped_while_the_model_runs(tmp_path, monkeypatch):
@@ -148,13 +193,14 @@ def test_quantiles_are_those_of_all_non_zero_values_at_any_budget(tmp_path, arti
     assert np.isnan(found.values[3]).all()
 
 
-def test_the_cost_is_told_before(tmp_path, artifacts):
+@pytest.mark.parametrize("left_out", [(), (int(ROWS[1, 2]), int(ROWS[4, 4]))])
+def test_the_cost_is_told_before(tmp_path, artifacts, left_out):
     dictionary, model = planted("standard"), planted_model(tmp_path)
-    cost = estimate_cost(dictionary, model, ROWS)
-    activation_pass(dictionary, model, ROWS, artifacts)
-    block = open_store(dictionary, model, ROWS, artifacts).load(0)
+    cost = estimate_cost(dictionary, model, ROWS, left_out=left_out)
+    activation_pass(dictionary, model, ROWS, artifacts, left_out=left_out)
+    block = open_store(dictionary, model, ROWS, artifacts, left_out=left_out).load(0)
     size = sum(getattr(block, name).nbytes for name in ("rows", "ends", "features", "acts", "measures", "shifted"))
     assert cost.n_tokens == 77
     assert cost.nbytes == size
-    assert cost.l0 == pytest.approx(len(block.acts) / 77)
+    assert cost.l0 == pytest.approx(len(block.acts) / (~np.isin(ROWS, left_out)).sum())
     assert cost.seconds > 0

@@ -79,7 +79,7 @@ def test_every_column_of_the_position_scores_is_declared(tmp_path):
 
 def test_every_column_of_the_errors_is_declared():
     curves = {field.name: np.ones(4) for field in dataclasses.fields(ErrorByPosition) if field.type is not int}
-    result = ErrorByPosition(**curves, n_rows=2, first=0, context_size=3)
+    result = ErrorByPosition(**curves | {"position_rows": np.full(4, 2)}, first=0, context_size=3)
     produced = {*result.to_frame().columns, *result.totals().columns} - {"where", "tokens"}
     assert produced <= set(STATISTICS)
 
