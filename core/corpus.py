@@ -1,22 +1,24 @@
-"""Token streams: text that is on the machine anyway, cut into rows of equal length.
+"""Token streams: documents one after the other, cut into rows of equal length.
 
 The demo model reads the Python standard library, which every user of the app has on disk; nothing
-is downloaded and nothing is shipped. Documents carry a name, so that a row can say where it is from.
+is downloaded and nothing is shipped. Text of one's own is read by core.text_files, and datasets of the
+hub by core.dataset_texts.
 """
 
 import hashlib
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Int, Integer
 
 from core.artifacts import artifact_key
 from core.errors import CorpusError
+from core.jobs import Progress, SilentProgress
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -43,8 +45,10 @@ class TokenStream:
     version: ClassVar[int] = 1
 
     @classmethod
-    def key(cls, tokenizer_sha256: str, text_sha256: str) -> str:
-        return artifact_key("tokens", cls.version, tokenizer=tokenizer_sha256, text=text_sha256)
+    def key(cls, tokenizer_sha256: str, text_sha256: str, *, separator: int | None = None) -> str:
+        """`separator` where it does not follow from the tokenizer alone."""
+        own = {} if separator is None else {"separator": separator}
+        return artifact_key("tokens", cls.version, tokenizer=tokenizer_sha256, text=text_sha256, **own)
 
 
 def python_files(root: Path) -> list[Path]:
@@ -64,29 +68,6 @@ def read_documents(root: Path, files: Iterable[Path]) -> Iterator[Document]:
             yield Document(path.relative_to(root).as_posix(), text)
 
 
-def text_documents(path: Path) -> list[Document]:
-    """Return a text file, or all text files below a folder in a fixed order, without hidden ones.
-
-    Text is whatever decodes as UTF-8; other files of a folder are left out, and so are links that lead
-    out of it. Raises CorpusError where no text is found.
-    """
-    if path.is_file():
-        root, files = path.parent, [path]
-    else:
-        root, real = path, path.resolve()
-        found = (file for file in path.rglob("*") if file.is_file() and file.resolve().is_relative_to(real))
-        named = {file.relative_to(root).as_posix(): file for file in found}
-        files = [named[name] for name in sorted(named) if not any(part[0] == "." for part in name.split("/"))]
-    documents = list(read_documents(root, files))
-    if not documents:
-        what = f"{len(files)} files, none of them UTF-8 text" if path.exists() else "nothing"
-        raise CorpusError(
-            f"There is {what} at {path}. Expected a file or folder of plain text in UTF-8; check the path, or convert "
-            "the files."
-        )
-    return documents
-
-
 def documents_sha256(documents: Iterable[Document]) -> str:
     """Name documents by their names and texts."""
     digest = hashlib.sha256()
@@ -96,32 +77,6 @@ def documents_sha256(documents: Iterable[Document]) -> str:
             data = part.encode("utf-8", "surrogatepass")
             digest.update(f"{len(data)}:".encode() + data)
     return digest.hexdigest()
-
-
-def read_tokens(path: Path) -> Int[np.ndarray, "..."]:
-    """Read token ids from a .npy file, or a .safetensors file of one tensor: a stream (1-D) or rows (2-D).
-
-    Ids are not compared with any vocabulary: the model does that. Raises CorpusError.
-    """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    try:
-        found = load_file(path) if path.suffix == ".safetensors" else {"tokens": np.load(path, allow_pickle=False)}
-    except (SafetensorError, OSError, ValueError, EOFError, TypeError, KeyError) as error:
-        raise CorpusError(
-            f"{path} cannot be read as tokens ({str(error)[:200]}). Expected a .npy file of whole numbers, or a "
-            ".safetensors file with one tensor of them; save the ids again."
-        ) from error
-    arrays = list(found.values()) if isinstance(found, dict) else []
-    tokens = arrays[0] if len(arrays) == 1 and isinstance(arrays[0], np.ndarray) else None
-    if tokens is None or tokens.dtype.kind not in "iu" or tokens.ndim not in (1, 2) or tokens.size == 0:
-        held = f"{len(arrays)} tensors" if tokens is None else f"{tokens.dtype} of shape {tokens.shape}"
-        raise CorpusError(
-            f"{path} holds {held}. Expected token ids as whole numbers, one row of them or a table with one row for "
-            "each text; save the ids alone."
-        )
-    return tokens.astype(np.int64)
 
 
 def help_topics() -> list[Document]:
@@ -165,8 +120,15 @@ def token_stream(tokenizer: "Tokenizer", documents: Iterable[Document], *, separ
     return np.concatenate(pieces) if pieces else np.zeros(0, np.int32)
 
 
-def sample_rows(stream: np.ndarray, *, n_rows: int, context: int, seed: int, bos: int | None = None) -> np.ndarray:
-    """Cut `n_rows` rows of `context` tokens from a stream at random places, `(n_rows, context)`.
+def rows_that_fit(n_tokens: int, context: int, *, bos: bool) -> int:
+    """Return how many rows of `context` tokens a stream gives; one of them is not its own with BOS."""
+    return n_tokens // max(1, context - bos)
+
+
+def sample_rows(
+    stream: Integer[np.ndarray, " token"], *, n_rows: int, context: int, seed: int, bos: int | None = None
+) -> Integer[np.ndarray, "n_rows context"]:
+    """Cut `n_rows` rows of `context` tokens from a stream at random places.
 
     Rows do not overlap (each starts at a multiple of its length) and come in the order drawn, so the
     first rows of a longer sample are the rows of a shorter one. With `bos` that token stands first in
@@ -177,11 +139,12 @@ def sample_rows(stream: np.ndarray, *, n_rows: int, context: int, seed: int, bos
             raise CorpusError(f"Rows of {context} tokens have no room for BOS and text; expected at least 2.")
         text = sample_rows(stream, n_rows=n_rows, context=context - 1, seed=seed)
         return np.concatenate([np.full((n_rows, 1), bos, text.dtype), text], axis=1)
-    slots = len(stream) // context
+    slots = rows_that_fit(len(stream), context, bos=False)
     if slots < n_rows:
+        what = f"Ask for at most {slots:,} rows" if slots else f"Choose rows of at most {len(stream):,}"
         raise CorpusError(
             f"The text holds {len(stream):,} tokens, too few for {n_rows:,} rows of {context}. "
-            f"Ask for at most {slots:,} rows."
+            + (f"{what}, or a longer text." if len(stream) else "It is empty; choose another.")
         )
     starts = np.random.default_rng(seed).permutation(slots)[:n_rows] * context
     return stream[starts[:, None] + np.arange(context)]
@@ -200,13 +163,24 @@ def standard_library_sha256() -> str:
     return hashlib.sha256("\n".join([sys.version, *listed]).encode()).hexdigest()
 
 
-def standard_library_stream(tokenizer: "Tokenizer", *, separator: int, progress=None) -> TokenStream:
-    """Tokenise the standard library: help topics, then sources in order of their names."""
-    documents = standard_library()
-    pieces = []
+def documents_stream(
+    tokenizer: "Tokenizer",
+    documents: Sequence[Document],
+    *,
+    separator: int,
+    title: str,
+    progress: Progress | None = None,
+) -> TokenStream:
+    """Tokenise documents, each after the separator, and report how many are done. `title` says what they are."""
+    progress = progress or SilentProgress()
+    pieces = [np.zeros(0, np.int32)]
     for start in range(0, len(documents), 64):
         pieces.append(token_stream(tokenizer, documents[start : start + 64], separator=separator))
-        if progress is not None:
-            progress.update(min(start + 64, len(documents)), len(documents))
-    title = f"standard library of Python {sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro}"
+        progress.update(min(start + 64, len(documents)), len(documents))
     return TokenStream(np.concatenate(pieces), title)
+
+
+def standard_library_stream(tokenizer: "Tokenizer", *, separator: int, progress: Progress | None = None) -> TokenStream:
+    """Tokenise the standard library: help topics, then sources in order of their names."""
+    title = f"standard library of Python {sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro}"
+    return documents_stream(tokenizer, standard_library(), separator=separator, title=title, progress=progress)

@@ -1,4 +1,4 @@
-"""Texts on which features are most active: a pass over rows of text that keeps the chosen features only."""
+"""Texts on which features are most active: one scan of the stored activations for several features."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,11 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from core.dictionary import Dictionary
-from core.encoded_rows import encoded_rows
-from core.errors import CorpusError, OutOfRangeError
+from core.activation_store import ActivationStore, counted
+from core.errors import OutOfRangeError
 from core.jobs import Progress
-from core.language_model import LanguageModel, check_fit
 
 
 @dataclass(frozen=True)
@@ -24,6 +22,7 @@ class FeatureExamples:
     count: int
     """Tokens of all rows with f != 0."""
     n_tokens: int
+    """Counted tokens of all rows."""
 
     @property
     def density(self) -> float:
@@ -31,54 +30,59 @@ class FeatureExamples:
 
 
 def top_examples(
-    dictionary: Dictionary,
-    model: LanguageModel,
-    rows: Int[np.ndarray, "row pos"],
-    features: Sequence[int],
-    *,
-    n: int = 20,
-    progress: Progress | None = None,
+    store: ActivationStore, features: Sequence[int], *, d_sae: int, n: int = 20, progress: Progress | None = None
 ) -> list[FeatureExamples]:
-    """Return for each feature the n rows with the largest activation on any token.
+    """Return for each feature the n rows with the largest activation on any token; of equal ones the earlier first.
 
-    Of equal ones the earlier row comes first. All features are encoded (a TopK dictionary chooses among all), those
-    not asked for are dropped at once. Raises OutOfRangeError, DoesNotFitError, or CorpusError for no rows.
+    `progress` counts blocks. Raises OutOfRangeError, MissingActivationsError.
     """
-    check_fit(dictionary.config, model)
     for feature in features:
-        if not 0 <= feature < dictionary.d_sae:
-            raise OutOfRangeError("Feature", feature, dictionary.d_sae)
-    if rows.size == 0:
-        raise CorpusError(f"Examples of {dictionary.title} need rows of text, got {rows.shape}. Choose a longer text.")
-    best = _Strongest(list(features), rows, n)
-    for start, acts in encoded_rows(dictionary, model, rows, progress=progress):
-        best.add(start, acts)
-    return best.examples()
+        if not 0 <= feature < d_sae:
+            raise OutOfRangeError("Feature", feature, d_sae)
+    n_pos = store.rows.shape[1]
+    best = {feature: _Strongest(n, n_pos) for feature in features}
+    slots = np.full(d_sae, len(best))
+    slots[list(best)] = np.arange(len(best))
+    for part, block in zip(store.parts, store.blocks(progress), strict=True):
+        slot = slots[block.features]
+        entries = np.flatnonzero(slot < len(best))
+        entries = entries[np.argsort(slot[entries], kind="stable")]
+        tokens = part.start * n_pos + np.searchsorted(block.ends, entries, side="right")
+        cuts = np.searchsorted(slot[entries], np.arange(len(best) + 1))
+        for one, start, stop in zip(best.values(), cuts[:-1], cuts[1:], strict=True):
+            one.add(tokens[start:stop], block.acts[entries[start:stop]])
+    n_tokens = int(np.count_nonzero(counted(store.rows, store.left_out)))
+    found = {feature: one.examples(feature, store.rows, n_tokens) for feature, one in best.items()}
+    return [found[feature] for feature in features]
 
 
 class _Strongest:
-    """The n strongest rows of some features, of all batches seen so far; memory does not grow with the batches."""
+    """A feature's n strongest rows of all blocks seen so far; memory does not grow with the blocks."""
 
-    def __init__(self, features: list[int], rows: Int[np.ndarray, "row pos"], n: int):
-        self._features, self._rows, self._n = features, rows, n
-        self._acts = np.empty((len(features), 0, rows.shape[1]), np.float32)
-        self._row = np.empty((len(features), 0), np.int64)
-        self._count = np.zeros(len(features), np.int64)
+    def __init__(self, n: int, n_pos: int):
+        self._n, self._n_pos, self._count = n, n_pos, 0
+        self._row, self._largest = np.empty(0, np.int64), np.empty(0, np.float32)
+        self._acts = np.empty((0, n_pos), np.float32)
 
-    def add(self, start: int, acts: Float[np.ndarray, "batch pos d_sae"]) -> None:
-        """Take in the rows from `start` on."""
-        new = np.moveaxis(acts[..., self._features], -1, 0)
-        self._count += np.count_nonzero(new, axis=(1, 2))
-        numbers = np.broadcast_to(np.arange(start, start + len(acts)), new.shape[:2])
-        acts, row = np.concatenate([self._acts, new], axis=1), np.concatenate([self._row, numbers], axis=1)
+    def add(self, tokens: Int[np.ndarray, " nonzero"], acts: Float[np.ndarray, " nonzero"]) -> None:
+        """Take in a block's activations, tokens counted from the first of all rows and ascending."""
+        self._count += len(tokens)
+        if not len(tokens):
+            return
+        row, first = np.unique(tokens // self._n_pos, return_index=True)
+        largest = np.maximum.reduceat(acts, first)
+        best = np.argsort(-largest, kind="stable")[: self._n]
+        best = best[largest[best] > 0]
+        stops = np.append(first[1:], len(tokens))
+        dense = np.zeros((len(best), self._n_pos), np.float32)
+        for line, i in zip(dense, best, strict=True):
+            part = slice(first[i], stops[i])
+            line[tokens[part] % self._n_pos] = acts[part]
         # Earlier rows stand first, and so they do among equals.
-        order = np.argsort(-acts.max(axis=2), axis=1, kind="stable")[:, : self._n]
-        self._acts = np.take_along_axis(acts, order[..., None], axis=1)
-        self._row = np.take_along_axis(row, order, axis=1)
+        largest = np.append(self._largest, largest[best])
+        keep = np.argsort(-largest, kind="stable")[: self._n]
+        self._largest, self._row = largest[keep], np.append(self._row, row[best])[keep]
+        self._acts = np.concatenate([self._acts, dense])[keep]
 
-    def examples(self) -> list[FeatureExamples]:
-        found = []
-        for feature, acts, row, count in zip(self._features, self._acts, self._row, self._count, strict=True):
-            active = acts.max(axis=1) > 0
-            found.append(FeatureExamples(feature, self._rows[row[active]], acts[active], int(count), self._rows.size))
-        return found
+    def examples(self, feature: int, rows: Int[np.ndarray, "row pos"], n_tokens: int) -> FeatureExamples:
+        return FeatureExamples(feature, rows[self._row], self._acts, self._count, n_tokens)

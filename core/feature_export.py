@@ -3,9 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-from jaxtyping import Int
-
+from core.activation_store import ActivationStore, left_out_name
 from core.artifacts import artifact_key
 from core.corpus import rows_sha256
 from core.dictionary import Dictionary
@@ -41,18 +39,19 @@ class FeatureExport:
 def export_key(
     dictionary: Dictionary,
     model: LanguageModel,
-    rows: Int[np.ndarray, "row pos"],
+    store: ActivationStore,
     features: Sequence[int],
     settings: LogitSettings,
 ) -> str:
     """Name an export by all that it is made from."""
     return artifact_key(
         "feature-export",
-        1,
+        2,
         dictionary=dictionary.sha256,
         model=source_key(model, settings),
         tokenizer=model.tokenizer_sha256,
-        rows=rows_sha256(rows),
+        rows=rows_sha256(store.rows),
+        left_out=left_out_name(store.left_out),
         features=format_features(features),
         **settings.as_inputs(),
     )
@@ -61,20 +60,20 @@ def export_key(
 def export_features(
     dictionary: Dictionary,
     model: LanguageModel,
-    rows: Int[np.ndarray, "row pos"],
+    store: ActivationStore,
     features: Sequence[int],
     *,
     settings: LogitSettings,
     n: int = 20,
     progress: Progress | None = None,
 ) -> FeatureExport:
-    """Find each feature's n strongest rows of text, and the tokens with its largest and smallest logit weights.
+    """Find each feature's n strongest rows of stored text, and the tokens with its largest and smallest logit weights.
 
-    `progress` counts rows. Raises what `top_examples` and `residual_directions` raise.
+    `progress` counts blocks. Raises what `top_examples` and `residual_directions` raise.
     """
     features = list(features)
     directions = residual_directions(dictionary, model, settings)  # first, as it may not fit
-    examples = top_examples(dictionary, model, rows, features, n=n, progress=progress)
+    examples = top_examples(store, features, d_sae=dictionary.d_sae, n=n, progress=progress)
     if progress is not None:
         progress.note("logit weights")
     stats = logit_statistics(directions[features], unembedding(model, settings), center=settings.center, k=MOST_LOGITS)

@@ -112,6 +112,23 @@ def list_folder(folder: HubFolder) -> list[tuple[str, int]]:
     return [(path, size) for path, size in found if isinstance(path, str) and hub_cache.is_inside(path)]
 
 
+def describe_dataset(repository: str, revision: str = hub_cache.MAIN) -> tuple[str, str]:
+    """Ask for the present name of a dataset (old ones are redirected) and the commit that a revision stands for."""
+    url = f"{endpoint()}/api/datasets/{repository}/revision/{quote(revision, safe='')}"
+    with _answer("GET", url) as response:
+        try:
+            name, commit = response.json()["id"], response.json()["sha"]
+            known = hub_cache.is_repository(name) and "/" in name and re.fullmatch("[0-9a-f]{40}", commit)
+        except (ValueError, KeyError, TypeError):
+            known = None
+    if not known:
+        raise HubDamagedError(
+            f"{url} did not name a dataset and its commit. Expected the hub's JSON; check HF_ENDPOINT, a proxy may be "
+            "answering in the hub's place."
+        )
+    return name, commit
+
+
 def read_range(file: HubFile, start: int, stop: int) -> bytes:
     """Return the bytes start to stop of a file (stop not included)."""
     assert 0 <= start < stop <= file.nbytes, (start, stop, file.nbytes)

@@ -122,7 +122,8 @@ class _Handler(BaseHTTPRequestHandler):
         fault = self.hub.fault(f"{self.command} {unquote(url.path)}")
         if fault.status:
             return self._refuse(fault.status, fault.code, headers=fault.headers)
-        api = parts[:2] == ["api", "models"]
+        api = parts[:2] in (["api", "models"], ["api", "datasets"])
+        parts = parts[1:] if parts[:1] == ["datasets"] else parts
         repository, rest = self._repository(parts[2:] if api else parts)
         if repository is None:
             return self._refuse(404, "RepoNotFound") if parts else self._json({})
@@ -154,7 +155,8 @@ class _Handler(BaseHTTPRequestHandler):
                 mine = [name for name in mine if "/" not in name.removeprefix(inside).strip("/")]
             return self._json([describe(repository, name) for name in mine])
         siblings = [{"rfilename": name} for name in names]
-        return self._json({"id": repository.name, "sha": commit_of(repository), "siblings": siblings, "tags": []})
+        own = next(name for name, folder in self.hub.repositories.items() if folder == repository)
+        return self._json({"id": own, "sha": commit_of(repository), "siblings": siblings, "tags": []})
 
     def _file(self, path: Path, repository: Path, fault: Fault) -> None:
         content = path.read_bytes()

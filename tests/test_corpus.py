@@ -5,15 +5,15 @@ import pytest
 
 from core.corpus import (
     Document,
+    TokenStream,
     documents_sha256,
     python_files,
     read_documents,
-    read_tokens,
+    rows_that_fit,
     sample_rows,
     standard_library,
     standard_library_sha256,
     standard_library_stream,
-    text_documents,
     token_stream,
 )
 from core.errors import CancelledError, CorpusError
@@ -91,12 +91,23 @@ def test_rows_of_a_smaller_sample_are_the_first_of_a_larger_one():
     assert not np.array_equal(sample_rows(stream, n_rows=50, context=10, seed=4), large)
 
 
-@pytest.mark.parametrize("n_tokens", [0, 9, 29])
-def test_too_short_a_text_says_how_many_rows_it_holds(n_tokens):
-    with pytest.raises(
-        CorpusError, match=f"holds {n_tokens} tokens, too few for 3 .* Ask for at most {n_tokens // 10}"
-    ):
+@pytest.mark.parametrize(
+    ("n_tokens", "next_step"),
+    [(0, "It is empty; choose another"), (9, "Choose rows of at most 9"), (29, "Ask for at most 2 rows")],
+)
+def test_too_short_a_text_says_what_it_holds(n_tokens, next_step):
+    with pytest.raises(CorpusError, match=f"holds {n_tokens} tokens, too few for 3 rows of 10. {next_step}"):
         sample_rows(np.arange(n_tokens), n_rows=3, context=10, seed=0)
+
+
+@pytest.mark.parametrize("n_tokens", [0, 8, 9, 27, 100])
+@pytest.mark.parametrize("bos", [None, 0])
+def test_as_many_rows_can_be_drawn_as_are_said_to_fit(n_tokens, bos):
+    most = rows_that_fit(n_tokens, 10, bos=bos is not None)
+    stream = np.arange(n_tokens)
+    assert sample_rows(stream, n_rows=most, context=10, seed=0, bos=bos).shape == (most, 10)
+    with pytest.raises(CorpusError):
+        sample_rows(stream, n_rows=most + 1, context=10, seed=0, bos=bos)
 
 
 def test_the_standard_library_is_there_in_a_fixed_order():
@@ -159,28 +170,6 @@ def test_bos_stands_before_the_same_text_that_shorter_rows_hold():
         sample_rows(stream, n_rows=1, context=1, seed=0, bos=0)
 
 
-def test_a_folder_of_text_is_read_in_order_without_what_is_hidden_undecodable_or_outside(tmp_path):
-    root = tmp_path / "texts"
-    for name in ["b.txt", "a/z.md", "a.txt", ".hidden", ".git/c.txt"]:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(f"in {name}\n\ttab <script>")
-    (root / "bytes.bin").write_bytes(b"\xff\xfe\x00")
-    (tmp_path / "secret.txt").write_text("outside")
-    (root / "link.txt").symlink_to(tmp_path / "secret.txt")
-    found = text_documents(root)
-    assert [document.name for document in found] == ["a.txt", "a/z.md", "b.txt"]
-    assert found[1].text == "in a/z.md\n\ttab <script>"
-    assert text_documents(root / "b.txt") == [found[2]]
-
-
-def test_a_path_without_text_says_what_is_there(tmp_path):
-    (tmp_path / "bytes.bin").write_bytes(b"\xff\xfe\x00")
-    (tmp_path / "empty.txt").write_text(" \n")
-    for path, held in (("missing", "nothing"), ("bytes.bin", "1 files, none of them UTF-8"), (".", "2 files")):
-        with pytest.raises(CorpusError, match=f"There is {held}.*plain text in UTF-8"):
-            text_documents(tmp_path / path)
-
-
 def test_documents_have_a_name_that_follows_names_and_texts():
     lists = [[("a", "bc")], [("ab", "c")], [("a", "b"), ("c", "d")], [("a", "b"), ("c", "e")], []]
     names = {documents_sha256(Document(*pair) for pair in pairs) for pairs in lists}
@@ -188,32 +177,6 @@ def test_documents_have_a_name_that_follows_names_and_texts():
     assert documents_sha256([Document("a", "bc")]) in names
 
 
-@pytest.mark.parametrize("shape", [(7,), (2, 3)])
-def test_token_ids_are_read_from_either_format(tmp_path, shape):
-    from safetensors.numpy import save_file
-
-    ids = np.arange(np.prod(shape), dtype=np.uint16).reshape(shape)
-    np.save(tmp_path / "ids.npy", ids)
-    save_file({"tokens": ids}, tmp_path / "ids.safetensors")
-    for name in ("ids.npy", "ids.safetensors"):
-        found = read_tokens(tmp_path / name)
-        assert found.dtype == np.int64
-        np.testing.assert_array_equal(found, ids)
-
-
-def test_files_that_hold_no_token_ids_are_refused_and_no_pickle_is_opened(tmp_path):
-    from safetensors.numpy import save_file
-
-    save_file({"a": np.arange(3), "b": np.arange(3)}, tmp_path / "two.safetensors")
-    for name, array in (("float", np.ones(3)), ("deep", np.ones((1, 1, 1), int)), ("none", np.zeros(0, int))):
-        np.save(tmp_path / f"{name}.npy", array)
-    np.save(tmp_path / "pickle.npy", np.array([{}], object), allow_pickle=True)
-    np.savez(tmp_path / "several.npz", a=np.arange(3))
-    (tmp_path / "text.npy").write_text("1 2 3")
-    (tmp_path / "cut.safetensors").write_bytes((tmp_path / "two.safetensors").read_bytes()[:-9])
-    expected = {"two.safetensors": "holds 2 tensors", "float.npy": r"float64 of shape \(3,\)"}
-    expected |= {"deep.npy": r"shape \(1, 1, 1\)", "none.npy": r"shape \(0,\)", "several.npz": "holds"}
-    expected |= dict.fromkeys(("pickle.npy", "text.npy", "cut.safetensors", "missing.npy"), "cannot be read as tokens")
-    for name, message in expected.items():
-        with pytest.raises(CorpusError, match=message):
-            read_tokens(tmp_path / name)
+def test_a_stream_is_named_by_tokenizer_text_and_separator():
+    keys = [("a", "b", None), ("b", "a", None), ("a", "b", 0), ("a", "b", 1)]
+    assert len({TokenStream.key(tokenizer, text, separator=separator) for tokenizer, text, separator in keys}) == 4

@@ -20,8 +20,9 @@ from core.neuronpedia_export import (
     bulk_archive,
     upload_batch,
 )
+from core.text_samples import SampleSettings
 from core.unembedding import LogitSettings
-from ui import compute
+from ui import activation_studies, compute
 from ui.figure import figure
 from ui.selection import columns
 from ui.text import plain
@@ -105,11 +106,11 @@ def _computed(dictionary: Dictionary, model: LanguageModel, features: Sequence[i
     )
     if st.session_state.get(_ASKED) != asked:
         return None
-    rows, _ = compute.corpus_rows(model, n_rows=int(n_rows), context=context)
+    store = activation_studies.token_pass(settings=SampleSettings(n_rows=int(n_rows), context=context)).store
     return compute.transient(
-        export_key(dictionary, model, rows, features, settings),
+        export_key(dictionary, model, store, features, settings),
         f"Examples of {len(features):,} features",
-        lambda progress: export_features(dictionary, model, rows, features, settings=settings, progress=progress),
+        lambda progress: export_features(dictionary, model, store, features, settings=settings, progress=progress),
     )
 
 
