@@ -31,6 +31,8 @@ class Workspace:
     """The page that the bare address shows, by its name in the URL; None means the first."""
     memory_bytes: int | None = None
     """What may be held in memory; None means half of what is free."""
+    notes: Path = PROJECT / "notes"
+    """What people write about features; unlike the cache it cannot be made again."""
 
     def allowed_folder(self, text: str) -> Path:
         """Resolve a typed path and return it if it is a folder below a root (or pinned).

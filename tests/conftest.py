@@ -1,5 +1,7 @@
 """Fixtures that several test files share."""
 
+import sys
+
 import pytest
 
 
@@ -9,3 +11,10 @@ def umap_here(monkeypatch):
     from core import umap_layout
 
     monkeypatch.setattr(umap_layout, "run_embedder", lambda module, inputs, **how: umap_layout.fit(inputs))
+
+
+@pytest.fixture(autouse=True)
+def no_packages_searched(monkeypatch):
+    """Keep Streamlit from searching all installed packages for components, which takes half of every page's run."""
+    if "streamlit" in sys.modules:
+        monkeypatch.setattr("streamlit.components.v2.manifest_scanner.scan_component_manifests", list)

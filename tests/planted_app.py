@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -45,6 +46,25 @@ def write_workspace(
     shutil.rmtree(folder, ignore_errors=True)
     dictionary.save(folder)
     return folder
+
+
+def count_no_text(monkeypatch) -> None:
+    """Let feature i be active on i of 100 tokens, without reading any."""
+    from ui import compute
+
+    def token_pass(id: str | None = None) -> SimpleNamespace:
+        return SimpleNamespace(density=np.arange(compute.dictionary(id).d_sae) / 100, note="100 tokens")
+
+    monkeypatch.setattr("ui.activation_studies.token_pass", token_pass)
+
+
+def read_little_text(monkeypatch) -> None:
+    """Let the standard library be a few hundred characters, which are read in no time."""
+    from core.corpus import Document
+
+    monkeypatch.setattr(
+        "core.corpus.standard_library", lambda: [Document("planted.py", "import this  # and that\n" * 200)]
+    )
 
 
 def arguments(root: Path) -> list[str]:

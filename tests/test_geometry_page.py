@@ -5,7 +5,6 @@ import shutil
 import numpy as np
 import pytest
 
-from core.density import Density
 from tests import planted_app
 from tests.planted import planted_dictionary
 from ui import compute
@@ -19,8 +18,8 @@ def open_page(tmp_path, monkeypatch):
     """Return a function that writes a workspace, opens the geometry page with a query and runs it."""
     planted_app.write_workspace(tmp_path)
     monkeypatch.setattr("sys.argv", ["app.py", *planted_app.arguments(tmp_path), "--page", "geometry"])
-    # Counting on text would import torch; tests/test_density.py does that.
-    monkeypatch.setattr("ui.compute.density", lambda id: Density(np.arange(12), 100))
+    # Reading text would import torch; tests/test_activation_studies.py does that.
+    planted_app.count_no_text(monkeypatch)
     monkeypatch.setattr("ui.jobs.PATIENCE_S", 120)  # no progress bars: a test sees the finished page
 
     def run(query: dict | None = None) -> AppTest:

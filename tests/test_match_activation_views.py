@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from core.catalogue import statistic
+from core.corpus import Document
 from core.errors import DoesNotFitError
 from core.sources import open_dictionary
 from core.workspace import Workspace
@@ -30,8 +31,8 @@ def open_view(tmp_path, monkeypatch):
     """Return a function that shows the planted dictionary beside another, by default its features in another order."""
     folder = planted_app.write_workspace(tmp_path)
     monkeypatch.setattr("sys.argv", ["app.py", *planted_app.arguments(tmp_path)])
-    rows = np.random.default_rng(1).integers(0, 257, (400, 6))
-    monkeypatch.setattr("ui.compute.corpus_rows", lambda model, n_rows, context: (rows[:n_rows, :context], "text"))
+    codes = np.random.default_rng(1).integers(32, 127, 4000)
+    monkeypatch.setattr("core.corpus.standard_library", lambda: [Document("random.txt", "".join(map(chr, codes)))])
     monkeypatch.setattr("ui.jobs.PATIENCE_S", 120)
 
     def run(b: str = "other", **widgets) -> AppTest:

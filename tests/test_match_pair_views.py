@@ -8,7 +8,6 @@ import pytest
 
 from core.activation_store import ActivationBlock, ActivationStore, FeatureActivations
 from core.artifacts import ArtifactStore
-from core.density import Density
 from core.match_pairs import pair_activations
 from core.unembedding import LogitSettings, residual_directions, unembedding
 from tests import match_app, planted_app
@@ -116,7 +115,7 @@ def test_activations_are_read_from_the_stores_of_both_on_one_text(tmp_path, monk
 
 
 def test_density_and_position_are_computed_when_asked(open_pair, monkeypatch):
-    monkeypatch.setattr("ui.compute.density", lambda id: Density(np.arange(12), 100))
+    planted_app.count_no_text(monkeypatch)
     at = open_pair(planted_app.POSITIONAL, 4, match_pair_more="true")
     assert not at.exception
     found = [metric.value for metric in at.metric if metric.label == "Density"]

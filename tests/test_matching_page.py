@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 
 from core.comparison import compare, compare_weights
-from core.density import Density
 from core.match_file import from_json, match_file, to_json
 from core.match_null import shuffled
 from core.match_statistics import pair_numbers
@@ -50,8 +49,8 @@ def open_page(tmp_path, monkeypatch):
     write_second(tmp_path)
     arguments = [*planted_app.arguments(tmp_path), "--sae", str(tmp_path / "second"), "--page", "matching"]
     monkeypatch.setattr("sys.argv", ["app.py", *arguments])
-    # Counting on text would import torch; tests/test_density.py does that.
-    monkeypatch.setattr("ui.compute.density", lambda id: Density(np.arange(compute.dictionary(id).d_sae), 100))
+    # Reading text would import torch; tests/test_activation_studies.py does that.
+    planted_app.count_no_text(monkeypatch)
     monkeypatch.setattr("ui.jobs.PATIENCE_S", 120)  # no progress bars: a test sees the finished page
 
     def run(query: dict | None = None) -> AppTest:

@@ -8,11 +8,9 @@ import numpy as np
 import pytest
 
 from core.dashboards import open_dashboards
-from core.errors import CorpusError, OutOfRangeError
-from core.examples import FeatureExamples, top_examples
+from core.examples import FeatureExamples
 from core.neuronpedia import NeuronpediaError, NeuronpediaSource
 from core.neuronpedia_export import ExportedFeature, bulk_archive, upload_batch
-from tests.planted import planted_dictionary, planted_model
 
 SOURCE = NeuronpediaSource("Mine", "0-Sae")
 STRINGS = ["<|endoftext|>", " a", "\n", "<b>"]
@@ -23,30 +21,6 @@ def exported(feature: int = 3, n: int = 2) -> ExportedFeature:
     acts = np.array([[0, 2.5, 0], [1.0, 0, 0]], np.float32)[:n]
     examples = FeatureExamples(feature, rows, acts, count=2, n_tokens=6)
     return ExportedFeature(examples, [(" a", 1.5)], [("<b>", -2.0)], ["mine"])
-
-
-def test_examples_are_the_rows_with_the_largest_activation(tmp_path):
-    model, dictionary = planted_model(tmp_path), planted_dictionary()
-    rows = np.random.default_rng(0).integers(0, 257, (9, 5))
-    acts = dictionary.encode(model.W_E[rows] + model.W_pos[:5])
-    for found in top_examples(dictionary, model, rows, [0, 7], n=3):
-        own = acts[..., found.feature]
-        order = sorted(range(9), key=lambda r: -own[r].max())[:3]
-        expected = [r for r in order if own[r].max() > 0]
-        assert found.rows.tolist() == rows[expected].tolist()
-        np.testing.assert_allclose(found.acts, own[expected], rtol=1e-6)
-        assert found.density == pytest.approx((own != 0).mean())
-
-
-def test_examples_of_a_silent_feature_are_none_and_bad_input_is_named(tmp_path):
-    model = planted_model(tmp_path)
-    dictionary = planted_dictionary(tensors={"b_enc": np.full(12, -1e6)})
-    rows = np.zeros((2, 3), int)
-    assert len(top_examples(dictionary, model, rows, [1])[0].rows) == 0
-    with pytest.raises(OutOfRangeError, match="Feature 12"):
-        top_examples(dictionary, model, rows, [12])
-    with pytest.raises(CorpusError):
-        top_examples(dictionary, model, rows[:0], [1])
 
 
 def test_an_upload_has_the_fields_that_neuronpedia_documents():

@@ -6,7 +6,9 @@ between sessions and never changed; anything over a second runs as a job.
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,7 +19,6 @@ from core import feature_grids, reconstruction
 from core import unit_curves as units
 from core.artifacts import ArtifactStore
 from core.corpus import TokenStream, rows_sha256, sample_rows, standard_library_sha256, standard_library_stream
-from core.density import Density, feature_density
 from core.dictionary import Dictionary
 from core.dictionary_config import check_said
 from core.jobs import Jobs, Progress
@@ -32,8 +33,10 @@ from core.sources import entries, open_dictionary, sources
 from core.unit_curves import UnitCurves
 from core.workspace import PROJECT, Workspace, located
 from ui import jobs as job_view
+from ui.errors import NotStoredError
 
 T = TypeVar("T")
+_only_stored: ContextVar[bool] = ContextVar("only_stored", default=False)
 
 
 def parse_arguments(arguments: list[str]) -> Workspace:
@@ -43,6 +46,7 @@ def parse_arguments(arguments: list[str]) -> Workspace:
     parser.add_argument("--root", action="append", type=Path, default=[], help="allow typed paths below this folder")
     parser.add_argument("--model", action="append", type=Path, default=[], help="a model folder")
     parser.add_argument("--cache", type=Path, default=PROJECT / "cache", help="where results are kept")
+    parser.add_argument("--notes", type=Path, default=PROJECT / "notes", help="where notes on features are kept")
     parser.add_argument("--page", help="the page to begin with, by its name in the address")
     parser.add_argument("--memory", type=float, help="GB to hold in memory; default: half of what is free")
     known, _ = parser.parse_known_args(arguments)
@@ -55,6 +59,7 @@ def parse_arguments(arguments: list[str]) -> Workspace:
         models=models,
         start_page=known.page,
         memory_bytes=int(known.memory * 1e9) if known.memory else None,
+        notes=known.notes.resolve(),
     )
 
 
@@ -134,6 +139,16 @@ def model_of(dictionary: Dictionary, *, wpe: str | None = None) -> LanguageModel
     return model
 
 
+@contextmanager
+def only_stored() -> Iterator[None]:
+    """Within this block nothing is computed: `result` and `transient` raise NotStoredError for what is not at hand."""
+    token = _only_stored.set(True)
+    try:
+        yield
+    finally:
+        _only_stored.reset(token)
+
+
 def result(cls: type[T], key: str, label: str, work: Callable[..., T]) -> T:
     """Return a result from memory, from disk, or from a job that computes `work(progress)`.
 
@@ -144,6 +159,7 @@ def result(cls: type[T], key: str, label: str, work: Callable[..., T]) -> T:
         found = store().load(cls, key)
         if found is not None:
             return found
+        check_may_compute(label)
         return job_view.run(jobs(), key, label, lambda progress: store().cached(cls, key, lambda: work(progress)))
 
     return _held(key, label, find)
@@ -151,7 +167,18 @@ def result(cls: type[T], key: str, label: str, work: Callable[..., T]) -> T:
 
 def transient(key: str, label: str, work: Callable[..., T]) -> T:
     """Like `result`, for what is quick to make again: kept in memory only."""
-    return _held(key, label, lambda: job_view.run(jobs(), key, label, work))
+
+    def find() -> T:
+        check_may_compute(label)
+        return job_view.run(jobs(), key, label, work)
+
+    return _held(key, label, find)
+
+
+def check_may_compute(label: str) -> None:
+    """Raise NotStoredError inside `only_stored`; for those who start work in other ways."""
+    if _only_stored.get():
+        raise NotStoredError(f"{label}: not computed yet. Expected it in the store; open its page to compute it.")
 
 
 def _held(key: str, label: str, find: Callable[[], T]) -> T:
@@ -239,20 +266,6 @@ def error_by_position(n_pos: int, n_rows: int) -> tuple[ErrorByPosition, str]:
 
     key = ErrorByPosition.key(found.sha256, model.sha256, rows_sha256(rows), first=first, context_size=None)
     return result(ErrorByPosition, key, "Error by position", work), text
-
-
-def density(id: str | None = None, n_rows: int = 128) -> Density:
-    """Return on what share of tokens of the standard library each feature fires, within its training context."""
-    found = dictionary(id)
-    model = model_of(found)
-    context = min(found.config.context_size or model.n_ctx, model.n_ctx)
-    rows, _ = corpus_rows(model, n_rows=n_rows, context=context)
-    return result(
-        Density,
-        Density.key(found.sha256, model.sha256, rows),
-        "Density on text",
-        lambda progress: feature_density(found, model, rows, progress=progress),
-    )
 
 
 def unit_curves(hook_name: str, n_pos: int, n_rows: int) -> tuple[UnitCurves, str]:

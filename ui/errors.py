@@ -13,6 +13,10 @@ class StillRunningError(LoupeError):
     """The result is not there yet; its progress has been drawn. Never shown as an error."""
 
 
+class NotStoredError(LoupeError):
+    """A result was asked for only if it is stored, and it is not (see compute.only_stored)."""
+
+
 @contextmanager
 def shown(*, stop: bool = False) -> Iterator[None]:
     """Show a LoupeError raised inside and go on behind the block, or stop the page with `stop`."""

@@ -11,7 +11,7 @@ import numpy as np
 from core import catalogue
 from core.geometry_tables import encoder_decoder_cosine
 from core.unembedding import LogitSettings
-from ui import compute, geometry_studies, logit_studies
+from ui import activation_studies, compute, geometry_studies, logit_studies
 
 Values = Callable[[str | None], np.ndarray]
 
@@ -42,6 +42,10 @@ def _position_score(name: str) -> Values:
     return values
 
 
+def _activations(name: str) -> Values:
+    return lambda id: activation_studies.token_pass(id).statistics.feature_table()[name].to_numpy(dtype=float)
+
+
 def _logit_weights(name: str) -> Values:
     def values(id: str | None) -> np.ndarray:
         return getattr(logit_studies.logit_study(LogitSettings(), id).stats, name)
@@ -52,7 +56,9 @@ def _logit_weights(name: str) -> Values:
 COLUMNS = {
     column.name: column
     for column in (
-        FeatureColumn("density", lambda id: compute.density(id).density, log=True),
+        FeatureColumn("density", lambda id: activation_studies.token_pass(id).density, log=True),
+        FeatureColumn("mean_active", _activations("mean_active"), log=True),
+        FeatureColumn("largest_activation", _activations("largest_activation"), log=True),
         FeatureColumn("position_score", _position_score("position_score"), log=True),
         FeatureColumn("peak", _position_score("peak")),
         FeatureColumn("skewness", _logit_weights("skewness")),

@@ -7,7 +7,7 @@ import streamlit as st
 
 from core import geometry_tables
 from core.geometry_study import GeometryStudy
-from ui import charts, compute, errors, geometry_charts, geometry_studies
+from ui import activation_studies, charts, errors, geometry_charts, geometry_studies
 from ui.figure import altair, figure
 from ui.selection import axis_title, choose_feature_from, choose_feature_from_rows, columns
 
@@ -90,9 +90,9 @@ def against_density(study: GeometryStudy) -> None:
     table = geometry_tables.feature_distances(study.neighbors, 1).drop(columns="rth_cosine")
     left, right = st.columns(2, gap="medium")
     with left, errors.shown():
-        found = compute.density(study.dictionary.id)
+        found = activation_studies.token_pass(study.dictionary.id)
         values = found.density[table["feature"]]
-        note = f"{found.n_tokens:,} tokens, {int((values == 0).sum()):,} features fire on none and have no place"
+        note = f"{found.note}; {int((values == 0).sum()):,} features fire on none and have no place"
         scatter(study, table.assign(density=values), "density", log=True, more=note)
     with right, errors.shown():
         cosine = geometry_tables.encoder_decoder_cosine(study.dictionary)

@@ -1,12 +1,10 @@
 """Where activations of two dictionaries on the same tokens meet Streamlit: passes, matches and baselines as jobs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from core.activation_matching import LEAST, ActivationMatch, MaskedEdges, masked_cosine_edges, match_activations
-from core.activation_pass import activation_pass, open_store
-from core.activation_statistics import ActivationStatistics
 from core.activation_store import ActivationStore
 from core.corpus import rows_sha256
 from core.dictionary import Dictionary
@@ -14,9 +12,9 @@ from core.jobs import Progress
 from core.language_model import LanguageModel
 from core.match_pairs import check_same_tokens
 from core.shared_activations import SparseActivations, check_shared_rows, read_activations
+from core.text_samples import context_of
 from core.unit_correlation import RotatedMatch, UnitMatch, match_rotated, match_units, same_units
-from ui import compute
-from ui import jobs as job_view
+from ui import activation_studies, compute, text_picker
 
 N_ROWS = 128
 
@@ -58,33 +56,22 @@ class SharedTokens:
         return found[0], found[1]
 
 
-def shared(a: Dictionary, b: Dictionary, *, n_rows: int = N_ROWS, with_first: bool = True) -> SharedTokens:
+def shared(a: Dictionary, b: Dictionary, *, n_rows: int | None = None, with_first: bool = True) -> SharedTokens:
     """Return both dictionaries' activations on the same rows, after a token pass of each that has none yet.
 
+    Text is what the text picker says, as long as both dictionaries were trained on.
     Raises DoesNotFitError for models of different tokenizers, and StillRunningError while a pass draws its progress.
     """
     models = compute.model_of(a), compute.model_of(b)
     check_same_tokens(*models)
-    contexts = [
-        min(found.config.context_size or model.n_ctx, model.n_ctx) for found, model in zip((a, b), models, strict=True)
-    ]
-    rows, text = compute.corpus_rows(models[0], n_rows=n_rows, context=min(contexts))
-    stores = [_passed(found, model, rows) for found, model in zip((a, b), models, strict=True)]
+    chosen = text_picker.settings()
+    context = min(context_of(found.config, model, chosen) for found, model in zip((a, b), models, strict=True))
+    chosen = replace(chosen, context=context, n_rows=n_rows or chosen.n_rows)
+    sample = text_picker.sample(a, models[0], chosen)
+    passes = [activation_studies.pass_over(found, model, sample) for found, model in zip((a, b), models, strict=True)]
+    stores = [passed.store for passed in passes]
     check_shared_rows(*stores, with_first=with_first)
-    return SharedTokens(a, b, *models, *stores, rows, text, with_first)
-
-
-def _passed(dictionary: Dictionary, model: LanguageModel, rows: np.ndarray) -> ActivationStore:
-    """Return a store that is whole, as far as can be seen without reading it."""
-    store = open_store(dictionary, model, rows, compute.store())
-    if store.missing():
-        key = ActivationStatistics.key(dictionary.sha256, model.sha256, rows_sha256(rows))
-
-        def work(progress: Progress) -> ActivationStatistics:
-            return activation_pass(dictionary, model, rows, compute.store(), progress=progress)
-
-        job_view.run(compute.jobs(), f"pass-{key}", f"Token pass of {dictionary.title}", work)
-    return store
+    return SharedTokens(a, b, *models, *stores, sample.rows, sample.title, with_first)
 
 
 def match(tokens: SharedTokens, *, least: int = LEAST) -> ActivationMatch:

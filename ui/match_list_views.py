@@ -9,7 +9,7 @@ import streamlit as st
 from core import geometry_tables, match_tables
 from core.match_labels import LABELS
 from core.matching import shared
-from ui import charts, compute, errors, match_charts, match_studies
+from ui import activation_studies, charts, errors, match_charts, match_studies
 from ui.figure import altair, figure
 from ui.match_studies import MatchStudy
 from ui.selection import axis_title, choose_feature_from, columns
@@ -184,17 +184,17 @@ def against_density(study: MatchStudy) -> None:
     with errors.shown():
         dictionary = getattr(study, end)
         best = getattr(match_studies.nearest(study), end).astype(float)
-        found = compute.density(dictionary.id)
+        found = activation_studies.token_pass(dictionary.id)
         table = pd.DataFrame({"feature": np.arange(len(best)), "density": found.density, "best_similarity": best})
         table = table.dropna(ignore_index=True)
         left, right = st.columns(2, gap="medium")
         with left:
-            density_scatter(study, end, table, found.n_tokens)
+            density_scatter(study, end, table, found.note)
         with right:
             deciles(study, end, match_tables.decile_table(found.density, best, threshold=study.threshold))
 
 
-def density_scatter(study: MatchStudy, end: str, table: pd.DataFrame, n_tokens: int) -> None:
+def density_scatter(study: MatchStudy, end: str, table: pd.DataFrame, text: str) -> None:
     """One point for each feature that fires; a click picks it where it is A's."""
     drawn = geometry_tables.drawn(table[table["density"] > 0], "best_similarity")
     chart = charts.scatter(
@@ -215,7 +215,7 @@ def density_scatter(study: MatchStudy, end: str, table: pd.DataFrame, n_tokens: 
         explains=["best_similarity", "density"],
         note=study.note(
             f"{len(drawn):,} of {len(table):,} features drawn",
-            f"{n_tokens:,} tokens, {int((table['density'] == 0).sum()):,} features fire on none and have no place",
+            f"{text}; {int((table['density'] == 0).sum()):,} features fire on none and have no place",
         ),
         name=key,
         provenance=study.provenance,

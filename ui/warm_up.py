@@ -13,7 +13,7 @@ async def warm_up(_app) -> AsyncIterator[None]:
 
 
 def import_first_page() -> None:
-    """Import the page's modules, fetch the compiled loops from numba's cache (or compile them), draw one chart."""
+    """Import the page's modules, draw one chart, fetch compiled loops from numba's cache (or compile them)."""
     import pandas as pd
 
     import ui.charts
@@ -21,8 +21,10 @@ def import_first_page() -> None:
     import ui.position_feature_views
     import ui.position_space_views
     import ui.router
-    from core.position_additive import prepare
+    from core import activation_encoding, position_additive
 
-    prepare()
+    position_additive.prepare()
     # The first chart of a process makes Altair read its schema.
     ui.charts.histogram(pd.DataFrame({"value": [0.0, 1.0]}), "value", "Value").to_dict()
+    # Last, as no figure of the first page waits for it: the loops of a token pass.
+    activation_encoding.prepare()
