@@ -28,7 +28,7 @@ TABS = {
     "One feature": lambda: feature_views.one_feature(study),
     "One token": lambda: feature_views.one_token(study),
     "One position": lambda: views.one_position(study),
-    "Beyond the context": lambda: beyond_views.beyond(study),
+    "Beyond the context": lambda: beyond_views.beyond(study, count),
     "Geometry": lambda: space_views.geometry(study, count),
     "Position or token": lambda: (views.scores(study, count), space_views.widths(study)),
     "Model neurons": lambda: space_views.neurons(study),

@@ -91,6 +91,14 @@ def test_a_feature_that_fires_only_past_the_context_is_listed_with_its_tokens(op
     assert row["only_beyond"] == 257
 
 
+def test_the_planted_positions_are_mended_by_swapping_the_features_that_read_them(open_page):
+    at = open_page({"tab": "Beyond the context", "n": "2"})
+    assert not at.exception
+    assert not at.error
+    assert "What mends it: error by position after repairs by hand" in unescaped(shown(at))
+    assert "2 features count as positional" in unescaped(shown(at))
+
+
 def test_the_page_says_which_method_was_used(open_page):
     assert "257 tokens x 12 positions" in unescaped(shown(open_page())).replace("×", "x")
 

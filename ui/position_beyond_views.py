@@ -6,7 +6,9 @@ import streamlit as st
 
 from core import position_tables
 from core.feature_grids import only_beyond_tokens
+from core.jobs import Progress
 from core.position_study import Study
+from core.repair_curves import RepairCurves, check_repairable, repair_curves
 from core.tokens import label
 from ui import compute, errors, position_charts
 from ui.figure import altair, figure
@@ -14,13 +16,19 @@ from ui.selection import columns
 from ui.text import plain
 
 
-def beyond(study: Study) -> None:
-    """What goes wrong past the training context: error by position, and features that fire only there."""
+def beyond(study: Study, count: int) -> None:
+    """What goes wrong past the training context: error by position, what mends it, features that fire only there.
+
+    The `count` features with the largest position scores count as positional.
+    """
     with errors.shown():
         reconstruction_error(study)
     if study.context_size >= study.n_pos:
         st.info(f"No position beyond the training context ({study.context_size}) is shown.")
         return
+    if study.stats.method != "corpus":
+        with errors.shown():
+            repairs(study, count)
     left, right = st.columns([3, 2], gap="medium")
     with left:
         newcomers(study)
@@ -74,6 +82,36 @@ def reconstruction_error(study: Study) -> None:
         note=f"{n_rows} rows × {study.n_pos} tokens of the {text} · {' · '.join(said)}",
         name="error-by-position",
         provenance=study.provenance | {"text": text, "n_rows": str(n_rows)},
+    )
+
+
+def repairs(study: Study, count: int) -> None:
+    """Whether putting positions right by hand mends the reconstruction (raises LoupeError)."""
+    check_repairable(study.dictionary, study.model)
+    features = study.top(count)
+    rows, text = compute.corpus_rows(study.model, n_rows=64, context=study.n_pos)
+    chosen = {"features": features, "context_size": study.context_size}
+
+    def work(progress: Progress) -> RepairCurves:
+        return repair_curves(study.dictionary, study.model, rows, progress=progress, **chosen)
+
+    key = RepairCurves.key(study.dictionary, study.model, rows, **chosen)
+    table = compute.result(RepairCurves, key, "Repairing reconstructions", work).to_frame()
+    chart = position_charts.error_by_position(
+        table.rename(columns={"repair": "series", "mse": "value"}),
+        n_pos=study.n_pos,
+        context_size=study.context_size,
+        y_title="Mean squared error (log)",
+        log=True,
+    )
+    figure(
+        "What mends it: error by position after repairs by hand",
+        altair(chart, "repairs"),
+        table,
+        explains=["repair", "mse", "l2"],
+        note=f"{len(rows)} rows × {study.n_pos} tokens of the {text} · {len(features)} features count as positional",
+        name=f"repairs-{len(features)}",
+        provenance=study.provenance | {"text": text, "n_rows": str(len(rows)), "n_positional": str(len(features))},
     )
 
 

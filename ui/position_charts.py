@@ -189,9 +189,9 @@ def error_by_position(table: pd.DataFrame, *, n_pos: int, context_size: int, y_t
             alt.Y("value:Q").title(y_title).scale(type="log" if log else "linear"),
             alt.Color("series:N")
             .title(None)
-            .scale(range=[ACCENT, MUTED, "#4c78a8"])
+            .scale(range=[ACCENT, MUTED, "#4c78a8", "#0d9488", "#a855f7", "#ca8a04"])
             .sort(list(dict.fromkeys(data["series"])))
-            .legend(orient="top", labelLimit=320),
+            .legend(orient="top", labelLimit=320, columns=3),
             alt.StrokeDash("series:N").legend(None).sort(list(dict.fromkeys(data["series"]))),
             tooltip=["series:N", "position:Q", alt.Tooltip("value:Q", format=".4g")],
         )
