@@ -9,6 +9,9 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
+import numpy as np
+from jaxtyping import Int
+
 SECONDS = 10.0
 _SCRIPT = """
 import json, re, sys
@@ -16,6 +19,12 @@ patterns, texts = json.load(sys.stdin)
 for pattern in patterns:
     search = re.compile(pattern).search
     print(json.dumps([i for i, text in enumerate(texts) if search(text)]), flush=True)
+"""
+_SPANS_SCRIPT = """
+import json, re, sys
+pattern, texts = json.load(sys.stdin)
+find = re.compile(pattern).finditer
+print(json.dumps([[i, *m.span()] for i, text in enumerate(texts) for m in find(text) if m.end() > m.start()]))
 """
 
 
@@ -34,10 +43,22 @@ def search_all(patterns: Sequence[str], texts: Sequence[str], *, seconds: float 
     """
     if not patterns:
         return []
-    question = json.dumps([list(patterns), list(texts)]).encode()
-    command = [sys.executable, "-I", "-S", "-W", "ignore", "-c", _SCRIPT]
+    return [json.loads(line) for line in _run(_SCRIPT, [list(patterns), list(texts)], seconds).splitlines()]
+
+
+def find_spans(pattern: str, texts: Sequence[str], *, seconds: float = SECONDS) -> Int[np.ndarray, "match 3"]:
+    """Return number of the text, start and end of every match of re.finditer that is not empty.
+
+    Raises TooSlowError when that takes longer than `seconds`.
+    """
+    found = json.loads(_run(_SPANS_SCRIPT, [pattern, list(texts)], seconds))
+    return np.array(found, np.int64).reshape(-1, 3)
+
+
+def _run(script: str, question: list, seconds: float) -> bytes:
+    command = [sys.executable, "-I", "-S", "-W", "ignore", "-c", script]
+    data = json.dumps(question).encode()
     try:
-        done = subprocess.run(command, input=question, capture_output=True, timeout=seconds, check=True)
+        return subprocess.run(command, input=data, capture_output=True, timeout=seconds, check=True).stdout
     except subprocess.TimeoutExpired as error:
         raise TooSlowError((error.output or b"").count(b"\n")) from error
-    return [json.loads(line) for line in done.stdout.splitlines()]
