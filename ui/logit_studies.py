@@ -3,6 +3,7 @@
 import numpy as np
 import streamlit as st
 
+from core.dictionary import Dictionary
 from core.jobs import Progress
 from core.language_model import LanguageModel
 from core.logit_classes import ClassThresholds
@@ -76,7 +77,11 @@ def thresholds() -> ClassThresholds:
 
 def logit_study(settings: LogitSettings, id: str | None = None) -> LogitStudy:
     """Return dictionary, model and statistics, of the picked dictionary by default (raises LoupeError)."""
-    found = compute.dictionary(id)
+    return study_of(compute.dictionary(id), settings)
+
+
+def study_of(found: Dictionary, settings: LogitSettings) -> LogitStudy:
+    """Return the same of a dictionary that is at hand."""
     model = compute.model_of(found)
 
     def work(progress: Progress) -> LogitStatistics:

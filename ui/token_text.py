@@ -2,35 +2,70 @@
 
 import html
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import streamlit as st
 
 _SHOWN = {"\n": "⏎\n", "\r": "␍", "\t": "⇥   "}
+_IN_ONE_LINE = _SHOWN | {"\n": "⏎"}
+_PART = '<i title="{title}"{shade}>‥</i>'
+"""Stands for a token that completes no character; it is not part of the text, and is not copied with it."""
 STYLE = """<style>
 .loupe-text{font:13px/1.75 'Source Code Pro',monospace;white-space:pre-wrap;overflow-wrap:anywhere;
   padding:.35rem .2rem;border-bottom:1px solid rgba(128,128,128,.18)}
 .loupe-text span{border-radius:3px}
+.loupe-text i{font-style:normal;opacity:.55;user-select:none;border-radius:3px}
+.loupe-text .strongest{outline:1.5px solid #ea580c}
 .loupe-text b{font-weight:600;opacity:.6;margin-right:.6rem;font-variant-numeric:tabular-nums}
 </style>"""
 
 
-def visible(token: str) -> str:
+@dataclass(frozen=True)
+class Passage:
+    """A piece of text: what each token adds to it, its value, and what its tooltip says."""
+
+    pieces: Sequence[str]
+    values: Sequence[float]
+    titles: Sequence[str]
+    head: str = ""
+    """Stands before the text; by default the largest value."""
+    marked: int | None = None
+    """The token with an outline, by its place among the pieces."""
+
+
+def visible(token: str, *, one_line: bool = False) -> str:
     """A token with line breaks, tabs and unprintable characters made visible, escaped for HTML."""
-    parts = (_SHOWN.get(c, c if c.isprintable() else f"\\x{ord(c):02x}") for c in token)
+    shown = _IN_ONE_LINE if one_line else _SHOWN
+    parts = (shown.get(c, c if c.isprintable() else f"\\x{ord(c):02x}") for c in token)
     return html.escape("".join(parts), quote=True)
 
 
-def shaded(tokens: Sequence[str], values: Sequence[float], largest: float) -> str:
-    """HTML of one text, each token shaded by value / largest and with both in its tooltip.
+def shaded(
+    tokens: Sequence[str],
+    values: Sequence[float],
+    largest: float,
+    *,
+    titles: Sequence[str] | None = None,
+    marked: int | None = None,
+    one_line: bool = False,
+) -> str:
+    """HTML of one text, each token shaded by |value| / largest; the tooltip is its title, or token and value.
 
-    One hue at varying opacity, which reads on light and dark pages.
+    One hue at varying opacity, which reads on light and dark pages; negative values are blue.
     """
+    named = titles or [f"{token!r}  {value:.4g}" for token, value in zip(tokens, values, strict=True)]
     spans = []
-    for token, value in zip(tokens, values, strict=True):
-        share = min(1.0, max(0.0, value / largest)) if largest > 0 else 0.0
-        title = html.escape(f"{token!r}  {value:.4g}", quote=True)
+    for place, (token, value, title) in enumerate(zip(tokens, values, named, strict=True)):
+        share = min(1.0, abs(value) / largest) if largest > 0 else 0.0
+        hue = "234,88,12" if value >= 0 else "37,99,235"
+        shade = f' style="background:rgba({hue},{0.85 * share:.2f})"' if share > 0 else ""
+        if place == marked:
+            shade += ' class="strongest"'
+        title = html.escape(title, quote=True)
         spans.append(
-            f'<span title="{title}" style="background:rgba(234,88,12,{0.85 * share:.2f})">{visible(token)}</span>'
+            f'<span title="{title}"{shade}>{visible(token, one_line=one_line)}</span>'
+            if token
+            else _PART.format(title=title, shade=shade)
         )
     return "".join(spans)
 
@@ -39,4 +74,19 @@ def draw(texts: Sequence[tuple[Sequence[str], Sequence[float]]]) -> None:
     """Draw texts (tokens and values), each with its largest value in front, all on one scale."""
     largest = max((max(values) for _, values in texts), default=0.0)
     rows = [f'<div class="loupe-text"><b>{max(v):.3g}</b>{shaded(t, v, largest)}</div>' for t, v in texts]
+    st.html(STYLE + "".join(rows))
+
+
+def draw_passages(passages: Sequence[Passage], *, largest: float | None = None, one_line: bool = False) -> None:
+    """Draw passages on one scale: that of `largest`, or of the largest value among them.
+
+    With `one_line` the text is not broken where it has line breaks; they are shown all the same.
+    """
+    if largest is None:
+        largest = max((abs(value) for one in passages for value in one.values), default=0.0)
+    rows = []
+    for one in passages:
+        head = one.head or f"{max(one.values, key=abs, default=0.0):.3g}"
+        text = shaded(one.pieces, one.values, largest, titles=one.titles, marked=one.marked, one_line=one_line)
+        rows.append(f'<div class="loupe-text"><b>{html.escape(head)}</b>{text}</div>')
     st.html(STYLE + "".join(rows))
