@@ -6,7 +6,7 @@ from ui import dashboard_views as views
 from ui import errors
 
 ICON = ":material/dashboard:"
-ORDER = 9
+ORDER = 11
 
 st.title("Dashboards of other tools")
 st.caption(

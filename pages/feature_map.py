@@ -5,7 +5,7 @@ import streamlit as st
 from ui import compute, errors, map_cluster_views, map_series_views, map_settings, map_views, pickers
 
 ICON = ":material/scatter_plot:"
-ORDER = 3
+ORDER = 7
 
 st.title("Feature map")
 st.caption("Every feature as a point, near to those that point in a similar direction, and how far to trust that.")

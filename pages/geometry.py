@@ -8,7 +8,7 @@ from ui import geometry_views as views
 from ui.text import plain
 
 ICON = ":material/hub:"
-ORDER = 2
+ORDER = 6
 
 st.title("Geometry of the dictionary")
 st.caption("How far apart the features' directions are, compared with chance, and which of them nearly coincide.")

@@ -7,7 +7,7 @@ from ui import logit_views as views
 from ui import token_set_picker as token_sets
 
 ICON = ":material/bar_chart:"
-ORDER = 1
+ORDER = 5
 
 st.title("Logit weights")
 st.caption("What each feature does to the logit of every token, when it alone writes to the residual stream.")

@@ -6,7 +6,7 @@ from ui import compute, errors, match_picker, pickers
 from ui import match_views as views
 
 ICON = ":material/compare_arrows:"
-ORDER = 4
+ORDER = 8
 
 st.title("Matching two dictionaries")
 st.caption("Which features A and B share, by what they read and write, compared with chance and with A itself.")

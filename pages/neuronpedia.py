@@ -7,7 +7,7 @@ from ui import neuronpedia_export_views as export_views
 from ui import neuronpedia_views as views
 
 ICON = ":material/public:"
-ORDER = 8
+ORDER = 10
 
 st.title("Neuronpedia")
 st.caption(

@@ -7,7 +7,7 @@ from ui import match_matrix_views as many_views
 from ui import splitting_views as views
 
 ICON = ":material/account_tree:"
-ORDER = 5
+ORDER = 9
 
 st.title("Splitting of features")
 st.caption(

@@ -56,12 +56,14 @@ def heatmap(
     row_order: Sequence,
     row_title: str,
     value_title: str,
+    x_title: str = "Position in the sequence",
+    first: int = 0,
     context_size: int | None = None,
     diverging: bool = False,
     tooltip: Sequence[alt.Tooltip] = (),
     select: str | None = None,
 ) -> alt.LayerChart:
-    """Rows x positions; empty cells are not drawn, and every row keeps its place and label.
+    """Rows x positions from `first`; empty cells are not drawn, and every row keeps its place and label.
 
     Needs columns `position`, `row` and `value`. `select` names a point selection on the rows.
     """
@@ -69,7 +71,7 @@ def heatmap(
     data = cells.assign(**{row: cells[row].astype(str)})
     left, right = alt.X("left:Q"), alt.X2("right:Q")
     data = data.assign(left=data["position"] - 0.5, right=data["position"] + 0.5)
-    domain = [-0.5, n_pos - 0.5]
+    domain = [first - 0.5, n_pos - 0.5]
     if diverging:
         limit = float(max(abs(data[value]).max(), 1e-9)) if len(data) else 1.0
         scale = alt.Scale(range=DIVERGING, domain=[-limit, 0, limit])
@@ -80,7 +82,7 @@ def heatmap(
         alt.Chart(data)
         .mark_rect()
         .encode(
-            left.title("Position in the sequence").scale(domain=domain, nice=False).axis(tickMinStep=1, grid=False),
+            left.title(x_title).scale(domain=domain, nice=False).axis(tickMinStep=1, grid=False),
             right,
             alt.Y(f"{row}:N")
             .title(row_title)
@@ -102,7 +104,10 @@ def histogram(
 ) -> alt.Chart:
     """Counts of one column's values, binned here so that the page sends bins only."""
     finite = values[column].dropna().to_numpy(dtype=float)
-    counts, edges = np.histogram(finite, bins=bins)
+    low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 1.0)
+    if high - low <= 1e-5 * max(abs(low), abs(high)):  # all equal, but for rounding
+        low, high = low - 0.5, high + 0.5
+    counts, edges = np.histogram(finite, bins=bins, range=(low, high))
     data = pd.DataFrame({"low": edges[:-1], "high": edges[1:], "count": counts})
     scale = alt.Scale(type="symlog") if log else alt.Scale()
     return (

@@ -1,0 +1,34 @@
+"""Text: which features does my own text use, and how do two texts differ?"""
+
+import streamlit as st
+
+from ui import compute, errors, pickers, text_input
+from ui import text_pair_views as pair_views
+from ui import text_prompt_views as prompt_views
+from ui import text_views as views
+
+ICON = ":material/article:"
+ORDER = 4
+
+st.title("Your own text")
+st.caption(
+    "Which features of this dictionary your own text uses, token by token, and in which two texts or prompts differ. "
+    "Text stays on the machine that runs this app."
+)
+
+with errors.shown(stop=True):
+    dictionary = compute.dictionary()
+    model = compute.model_of(dictionary)
+    how = text_input.reading(dictionary, model)
+
+pickers.facts(dictionary, model)
+
+TABS = {
+    "One text": lambda: views.one_text(dictionary, model, how),
+    "Two texts": lambda: pair_views.two_texts(dictionary, model, how),
+    "Two prompts": lambda: prompt_views.two_prompts(dictionary, model, how),
+}
+for tab, draw in zip(st.tabs(list(TABS), key="tab", bind="query-params"), TABS.values(), strict=True):
+    if tab.open:
+        with tab, errors.shown():
+            draw()
