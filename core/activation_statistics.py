@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from core.activation_encoding import MEASURES
 from core.activation_store import ActivationBlock, left_out_name
 from core.artifacts import artifact_key
-from core.exact_sums import ExactSum
+from core.exact_sums import FRACTION_BITS, ExactSum
 from core.reconstruction import ErrorByPosition, mean_over, ratio, square_about_mean
 
 N_BINS, LOWEST_EXPONENT = 64, -16
@@ -79,7 +79,7 @@ class ActivationStatistics:
         """Return one row per feature over all tokens, or those after position 0; NaN for what is never active."""
         parts = slice(0 if with_first else 1, None)
         count = self.count[parts].sum(axis=0)
-        mean, std = _mean_std(count, self.total[parts].sum(axis=0), self.square[parts].sum(axis=0))
+        mean, std = mean_std(count, self.total[parts].sum(axis=0), self.square[parts].sum(axis=0))
         n_tokens = self.n_tokens(with_first=with_first)
         columns = {
             "feature": np.arange(len(count)),
@@ -94,7 +94,7 @@ class ActivationStatistics:
 
     def position_table(self) -> pd.DataFrame:
         """Return one row per position: size of activations there, and the reconstruction beside `errors`."""
-        mean, std = _mean_std(self.position_count, self.position_total, self.position_square)
+        mean, std = mean_std(self.position_count, self.position_total, self.position_square)
         found = dict(zip(MEASURES, self.measures, strict=True))
         columns = {
             "position": np.arange(self.n_pos),
@@ -219,10 +219,16 @@ def bin_edges() -> Float[np.ndarray, " edge"]:
     return 2.0 ** (np.arange(N_BINS + 1) / 2 + LOWEST_EXPONENT)
 
 
-def _mean_std(
+def mean_std(
     count: Int[np.ndarray, " n"], total: Float[np.ndarray, " n"], square: Float[np.ndarray, " n"]
 ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-    """Mean and standard deviation of what was counted; NaN where nothing was."""
+    """Mean and standard deviation of what was counted; NaN where nothing was.
+
+    Each value and each square entered its sum with an error of up to 2^-41 (core.exact_sums): a variance that may
+    be rounding alone is 0.
+    """
     n = count.astype(np.float64)
     mean = ratio(total, n)
-    return mean, np.sqrt(np.maximum(ratio(square, n) - mean**2, 0))
+    variance = ratio(square, n) - mean**2
+    noise = 0.5**FRACTION_BITS * (1 + 2 * np.abs(mean)) + 4 * np.finfo(np.float64).eps * mean**2
+    return mean, np.sqrt(np.where(variance <= noise, 0 * mean, variance))

@@ -71,6 +71,7 @@ ALIASES = {
     "max_cosine_encoder": "max_cosine",
     "nearest_position_decoder": "nearest_position",
     "nearest_position_encoder": "nearest_position",
+    **{f"decile_{n}": "active_quantile" for n in range(1, 11)},
 }
 """Columns of one figure's table that carry a statistic under a shorter or longer name."""
 

@@ -11,7 +11,7 @@ from core import activation_kernels
 from core.activation_encoding import Encoder, prepare
 from core.activation_pass import activation_pass, estimate_cost, open_store
 from core.activation_quantiles import activation_quantiles
-from core.activation_statistics import ExactSum, Tally, bin_edges
+from core.activation_statistics import ExactSum, Tally, bin_edges, mean_std
 from core.artifacts import ArtifactStore
 from core.catalogue import ALIASES, STATISTICS
 from core.errors import (
@@ -342,3 +342,21 @@ def test_every_column_is_declared(tmp_path):
     stats = activation_pass(planted("standard"), planted_model(tmp_path), ROWS, None)
     names = [*stats.feature_table().columns, *stats.position_table().columns, *stats.totals()]
     assert [name for name in names if ALIASES.get(name, name) not in STATISTICS] == []
+
+
+def test_equal_activations_have_no_deviation_whatever_the_sums_round_to(tmp_path):
+    # Only the token counts, so every feature has one value on it.
+    W_pos = {"pos_embed.W_pos": np.zeros((12, 8))}
+    model, rows = planted_model(tmp_path, tensors=W_pos), np.full((30, 5), 7)
+    found = activation_pass(planted("standard"), model, rows, None).feature_table()
+    active = found["active_tokens"] > 0
+    assert (found.loc[active, "std_active"] == 0).all()
+    assert found["std_active"].isna().equals(~active)
+
+
+def test_a_deviation_that_is_more_than_rounding_stays():
+    mean, n = np.array([1.0, 100.0, 1.0]), np.full(3, 1000)
+    std = np.array([1e-5, 1e-3, 1e-7])
+    found = mean_std(n, n * mean, n * (mean**2 + std**2))
+    np.testing.assert_allclose(found[0], mean)
+    np.testing.assert_allclose(found[1], [1e-5, 1e-3, 0], rtol=1e-3)

@@ -1,0 +1,39 @@
+"""Activations: how do activation values move with position and layer?"""
+
+import streamlit as st
+
+from ui import activation_error_views as error_views
+from ui import activation_feature_views as feature_views
+from ui import activation_loss_views as loss_views
+from ui import activation_series_views as series_views
+from ui import activation_views as views
+from ui import compute, errors, pickers, text_picker
+
+ICON = ":material/ssid_chart:"
+ORDER = 3
+
+st.title("Activation values")
+st.caption("How large activations are and how often they come, by position, by feature and by layer; zeros left out.")
+
+with errors.shown(stop=True):
+    dictionary = compute.dictionary()
+    model = compute.model_of(dictionary)
+
+pickers.facts(dictionary, model)
+with errors.shown(stop=True):
+    text_picker.draw(dictionary, model)
+    view = views.chosen(views.embedding(model), views.count_first())
+
+TABS = {
+    "By position": lambda: views.positions(view),
+    "Deciles": lambda: views.deciles(view),
+    "Features": lambda: feature_views.features(view),
+    "One feature": lambda: feature_views.one_feature(view),
+    "Error by position": lambda: error_views.error(view),
+    "Loss by position": lambda: loss_views.losses(view),
+    "Layers": lambda: series_views.layers(view),
+}
+for tab, draw in zip(st.tabs(list(TABS), key="tab", bind="query-params"), TABS.values(), strict=True):
+    if tab.open:
+        with tab, errors.shown():
+            draw()
