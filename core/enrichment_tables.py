@@ -47,6 +47,27 @@ def best_sets(enrichment: Enrichment, feature: int, *, random: Enrichment | None
     return _ranked(table)
 
 
+def best_set_of_each(enrichment: Enrichment) -> pd.DataFrame:
+    """Return one row per feature with the set that `best_sets` lists first: token_set, enrichment_score, log10_q.
+
+    Blank features have none.
+    """
+    es = signed_extreme(enrichment.es_high, enrichment.es_low).astype(np.float64)
+    known = ~np.isnan(enrichment.log10_p).all(axis=1)
+    p = np.where(np.isnan(enrichment.log10_p), np.inf, enrichment.log10_p)
+    lowest = p == p.min(axis=1, keepdims=True)
+    best = np.where(lowest, np.nan_to_num(np.abs(es)), -1).argmax(axis=1)
+    row = np.arange(len(best))
+    return pd.DataFrame(
+        {
+            "feature": row,
+            "token_set": np.where(known, np.array(enrichment.set_names, object)[best], None),
+            "enrichment_score": np.where(known, es[row, best], np.nan),
+            "log10_q": np.where(known, enrichment.log10_q[row, best], np.nan),
+        }
+    )
+
+
 def random_reach(random: Enrichment, name: str, column: str = "enrichment_score") -> float:
     """Return the size of a column of `feature_scores` under which it stays for 99 % of random directions.
 

@@ -6,6 +6,7 @@ import pytest
 from core.catalogue import STATISTICS
 from core.enrichment_tables import (
     best_features,
+    best_set_of_each,
     best_sets,
     display_score,
     drawn_features,
@@ -90,6 +91,18 @@ def test_labels_leave_room_between_each_other():
 
 def test_the_display_score_keeps_the_sign_and_is_cut_where_a_set_is_separated():
     assert display_score(np.array([0.5, -0.5, 0.0, 1.0, -1.0])) == pytest.approx([np.log(2), -np.log(2), 0, 16, -16])
+
+
+def test_the_best_set_of_each_feature_heads_its_own_list_and_a_blank_feature_has_none():
+    rng = np.random.default_rng(14)
+    values = np.concatenate([tied_values(rng), rng.normal(size=(6, V)), np.ones((1, V))]).astype(np.float32)
+    found = scores_of(values, random_sets(rng))
+    table = best_set_of_each(found)
+    for feature in range(len(values) - 1):
+        first = best_sets(found, feature).iloc[0]
+        for name in ("token_set", "enrichment_score", "log10_q"):
+            assert table.loc[feature, name] == first[name], (feature, name)
+    assert table.iloc[-1][["token_set", "enrichment_score", "log10_q"]].isna().all()
 
 
 def test_tables_put_the_surest_first_and_name_only_declared_columns():

@@ -1,0 +1,28 @@
+"""Overview: what is this dictionary, and is it healthy?"""
+
+import streamlit as st
+
+from ui import all_features_views, compute, density_views, errors, pickers
+from ui import overview_views as views
+
+ICON = ":material/monitor_heart:"
+ORDER = 1
+
+st.title("Overview")
+st.caption("What this dictionary is, exactly how it is used here, and whether it does what its source says.")
+
+with errors.shown(stop=True):
+    dictionary = compute.dictionary()
+pickers.facts(dictionary)
+
+TABS = {
+    "Overview": lambda: views.overview(dictionary),
+    "Density": lambda: density_views.density(dictionary),
+    "Norms and biases": lambda: views.norms(dictionary),
+    "Basis": lambda: views.basis(dictionary),
+    "All features": lambda: all_features_views.all_features(dictionary),
+}
+for tab, draw in zip(st.tabs(list(TABS), key="tab", bind="query-params"), TABS.values(), strict=True):
+    if tab.open:
+        with tab, errors.shown():
+            draw()

@@ -1,0 +1,187 @@
+"""The health badge: a few thousand tokens of a text that every machine has, and what they say."""
+
+import json
+import math
+
+import pandas as pd
+import streamlit as st
+
+from core import catalogue
+from core.corpus import TokenStream, standard_library_sha256
+from core.dictionary import Dictionary
+from core.health import BROKEN, HEALTHY, RULES, SUSPICIOUS, Health, HealthLine, judge
+from core.health_probe import RecipeProbe, expected_l0, probe_recipes
+from core.health_text import badge_key, badge_stream
+from core.jobs import Progress
+from core.language_model import LanguageModel
+from core.spliced_loss import SplicedLoss, spliced_loss
+from core.text_samples import SampleSettings, TextSample, sample_of_stream
+from ui import activation_studies, compute, errors
+from ui.activation_studies import TokenPass
+from ui.figure import figure
+from ui.selection import columns
+from ui.text import plain
+
+ROWS, LONGEST = 32, 128
+"""The sample: so many rows, of the training context but of no more tokens than this."""
+_COLOURS = {HEALTHY: "green", SUSPICIOUS: "orange", BROKEN: "red"}
+_ICONS = {HEALTHY: ":material/check_circle:", SUSPICIOUS: ":material/help:", BROKEN: ":material/cancel:"}
+
+
+def badge(dictionary: Dictionary) -> None:
+    """Run the sample, then say what was found (raises LoupeError, StillRunningError)."""
+    model = compute.model_of(dictionary)
+    passed = activation_studies.pass_over(dictionary, model, sample(dictionary, model))
+    probe = recipe_probe(passed)
+    place, loss = st.container(), None
+    with errors.shown():
+        loss = loss_recovered(passed)
+    health = judge(passed.statistics, probe, dictionary.published, loss.totals() if loss else None)
+    with place:
+        verdict(health, passed)
+        readings(health)
+        for suspicion in health.suspicions:
+            st.warning(
+                f"**{plain(suspicion.name)}.** {plain(suspicion.evidence)}  \n{plain(suspicion.next_step)}",
+                icon=":material/troubleshoot:",
+            )
+    with st.expander("How this is judged, and other ways of feeding it", icon=":material/rule:"):
+        st.markdown(plain(RULES))
+        other_recipes(probe, passed)
+
+
+def sample(dictionary: Dictionary, model: LanguageModel) -> TextSample:
+    """Return the badge's rows; they do not follow the text picker, so that badges can be compared."""
+    library = compute.loaded().get("name of the standard library", standard_library_sha256)
+
+    def work(progress: Progress) -> TokenStream:
+        return badge_stream(model.tokenizer, separator=model.separator, progress=progress)
+
+    label = "Reading some of the standard library"
+    stream = compute.result(TokenStream, badge_key(model.tokenizer_sha256, library), label, work)
+    context = min(dictionary.config.context_size or LONGEST, LONGEST, model.n_ctx)
+    settings = SampleSettings(n_rows=ROWS, context=context)
+    return sample_of_stream(stream.tokens, stream.title, dictionary.config, model, settings)
+
+
+def recipe_probe(passed: TokenPass) -> RecipeProbe:
+    """Return what other ways of feeding the dictionary would explain."""
+    expected, left_out = expected_l0(passed.dictionary), passed.sample.left_out
+
+    def work(progress: Progress) -> RecipeProbe:
+        return probe_recipes(
+            passed.dictionary,
+            passed.model,
+            passed.sample.rows,
+            expected_l0=expected,
+            left_out=left_out,
+            progress=progress,
+        )
+
+    hashes = passed.dictionary.sha256, passed.model.sha256, passed.rows_sha256
+    key = RecipeProbe.key(*hashes, expected_l0=expected, left_out=left_out)
+    return compute.result(RecipeProbe, key, "Trying other ways of feeding the dictionary", work)
+
+
+def loss_recovered(passed: TokenPass) -> SplicedLoss:
+    """Return the model's loss with the reconstruction in place."""
+    left_out = passed.sample.left_out
+
+    def work(progress: Progress) -> SplicedLoss:
+        rows = passed.sample.rows
+        return spliced_loss(passed.dictionary, passed.model, rows, left_out=left_out, progress=progress)
+
+    key = SplicedLoss.key(passed.dictionary.sha256, passed.model.sha256, passed.rows_sha256, left_out=left_out)
+    return compute.result(SplicedLoss, key, "Loss with the reconstruction in place", work)
+
+
+def verdict(health: Health, passed: TokenPass) -> None:
+    """One word, what speaks against it, and what was looked at."""
+    head = st.container(horizontal=True, vertical_alignment="center")
+    head.markdown("### Health")
+    head.badge(health.verdict.capitalize(), color=_COLOURS[health.verdict], icon=_ICONS[health.verdict])
+    head.download_button(
+        "JSON",
+        lambda: as_json(health, passed),
+        "health.json",
+        "application/json",
+        key="health_json",
+        icon=":material/download:",
+        type="tertiary",
+        on_click="ignore",
+    )
+    if health.reasons:
+        st.markdown(plain(" ".join(health.reasons)))
+    st.caption(plain(f"On {passed.note}. Published numbers are from other text: close, never equal."))
+
+
+def readings(health: Health) -> None:
+    """The numbers, each with what is published, and below the same without the first token."""
+    for place, line in zip(st.columns(len(health.lines)), health.lines, strict=True):
+        item = catalogue.statistic(line.name)
+        title = f"{item.title} on {health.n_tokens:,} tokens" if line.name == "dead_share" else item.title
+        place.metric(
+            title,
+            written(line.name, line.value),
+            beside(line),
+            delta_color="off",
+            delta_arrow="off",
+            border=True,
+            height="stretch",
+            help=catalogue.help_text(line.name),
+        )
+    st.caption(plain(f"Without position 0: {without_first(health)}."))
+
+
+def beside(line: HealthLine) -> str:
+    """Say what is published; what is not published is said to be so."""
+    return "not published" if math.isnan(line.published) else f"published {written(line.name, line.published)}"
+
+
+def without_first(health: Health) -> str:
+    """The same numbers without position 0, in one sentence."""
+    known = [line for line in health.lines if not math.isnan(line.without_first)]
+    return ", ".join(
+        f"{catalogue.statistic(line.name).title} {written(line.name, line.without_first)}" for line in known
+    )
+
+
+def written(name: str, value: float) -> str:
+    """Write a number as the catalogue says."""
+    return "none" if math.isnan(value) else format(value, catalogue.statistic(name).format)
+
+
+def other_recipes(probe: RecipeProbe, passed: TokenPass) -> None:
+    """What each way of feeding the dictionary explains."""
+    names = [f"{kind} {detail}".strip() for kind, detail in zip(probe.kinds, probe.details, strict=True)]
+    table = pd.DataFrame({"recipe": names, "recipe_fve": probe.fve})
+    figure(
+        "Variance explained when it is fed in other ways",
+        lambda: st.dataframe(table, hide_index=True, column_config=columns(table), key="recipes"),
+        table,
+        explains=["recipe", "recipe_fve"],
+        note=f"{probe.n_tokens:,} tokens, the beginnings of rows, position 0 and {probe.n_outliers} long ones left out",
+        name="recipes",
+        provenance=passed.provenance(),
+    )
+
+
+def as_json(health: Health, passed: TokenPass) -> str:
+    """The verdict with all that it rests on; what is not known is null."""
+
+    def known(value: float) -> float | None:
+        return None if math.isnan(value) else value
+
+    lines = [
+        {
+            "name": line.name,
+            "value": known(line.value),
+            "without_first": known(line.without_first),
+            "published": known(line.published),
+            "verdict": line.verdict,
+            "reason": line.reason,
+        }
+        for line in health.lines
+    ]
+    found = {"verdict": health.verdict, "numbers": lines, "suspicions": [vars(found) for found in health.suspicions]}
+    return json.dumps(found | {"rules": RULES, "provenance": passed.provenance()}, indent=1)
