@@ -216,9 +216,11 @@ class LanguageModel:
         """
         if self._origin:
             raise self._only_tensors()
-        import torch
-
         from core import hooked_models
+        from core.lens import import_model_library
+
+        import_model_library()
+        import torch
 
         # The weights as they are read, and the model they are copied to.
         self.make_room(2 * hooked_models.weights_nbytes(self.config))
@@ -275,6 +277,9 @@ class LanguageModel:
         self.check_rows(tokens)
         if hook_name == "blocks.0.hook_resid_pre" and self.positions == "absolute":
             return self.W_E[tokens] + self.W_pos[: tokens.shape[1]]
+        from core.lens import import_model_library
+
+        import_model_library()
         import torch
 
         parts = hook_name.split(".")

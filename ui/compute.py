@@ -6,6 +6,7 @@ between sessions and never changed; anything over a second runs as a job.
 
 import argparse
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -23,6 +24,7 @@ from core.dictionary import Dictionary
 from core.dictionary_config import check_said
 from core.jobs import Jobs, Progress
 from core.language_model import TRAINED, LanguageModel, check_fit
+from core.lens import import_model_library
 from core.loaded import Loaded, free_memory
 from core.model_search import find_model
 from core.position_study import Study
@@ -149,6 +151,12 @@ def only_stored() -> Iterator[None]:
         _only_stored.reset(token)
 
 
+def expect_model_run() -> None:
+    """Start importing what runs models, on a thread of its own, while the page does other things."""
+    if "transformer_lens" not in sys.modules:
+        threading.Thread(target=import_model_library, name="loupe-imports", daemon=True).start()
+
+
 def result(cls: type[T], key: str, label: str, work: Callable[..., T]) -> T:
     """Return a result from memory, from disk, or from a job that computes `work(progress)`.
 
@@ -197,7 +205,7 @@ def corpus_rows(model: LanguageModel, *, n_rows: int, context: int, seed: int = 
 
 def library_tokens(model: LanguageModel) -> tuple[np.ndarray, str]:
     """Return the standard library as a model's tokenizer reads it, and what the text is."""
-    key = TokenStream.key(model.tokenizer_sha256, _library_sha256())
+    key = TokenStream.key(model.tokenizer_sha256, library_sha256())
     stream = result(
         TokenStream,
         key,
@@ -208,7 +216,8 @@ def library_tokens(model: LanguageModel) -> tuple[np.ndarray, str]:
 
 
 @st.cache_data(show_spinner=False)
-def _library_sha256() -> str:
+def library_sha256() -> str:
+    """Name the running interpreter's standard library."""
     return standard_library_sha256()
 
 

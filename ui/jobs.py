@@ -5,6 +5,7 @@ import streamlit as st
 from core.errors import CancelledError
 from core.jobs import Job
 from ui.errors import StillRunningError
+from ui.garbage import spare_modules
 from ui.text import plain
 
 PATIENCE_S = 1.0
@@ -25,6 +26,7 @@ def wait(job: Job, *, narrow: bool = False):
 
     @st.fragment(run_every=0.5)
     def watch() -> None:
+        spare_modules()  # jobs import the heaviest ones
         if job.state in ("done", "failed", "cancelled"):
             st.rerun()
         bar, button = (st, st) if narrow else st.columns([6, 1], vertical_alignment="bottom")

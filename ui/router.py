@@ -10,8 +10,13 @@ import streamlit as st
 
 from core.errors import UnknownNameError
 from ui import compute, errors, pickers
+from ui.garbage import spare_modules
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+opened: set[str] = set()
+"""Pages that were opened since the server started, by their names in the address; root is the page to begin with."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,7 @@ def run_start_page() -> None:
 
 def main() -> None:
     """Draw one run of the app."""
+    spare_modules()
     st.set_page_config(page_title="SAE Loupe", page_icon=str(ROOT / "ui" / "favicon.png"), layout="wide")
     pages = [
         st.Page(str(page.path), title=page.title, icon=page.icon, url_path=page.path.stem) for page in page_files()
@@ -69,6 +75,7 @@ def main() -> None:
     # page to begin with, every page has a link that stays good whatever comes first.
     root = st.Page(run_start_page, title="SAE Loupe", url_path="root", default=True, visibility="hidden")
     page = st.navigation({"SAE Loupe": [root, *pages]})
+    opened.add(page.url_path)
     with st.sidebar:
         pickers.dictionary()
         pickers.feature()

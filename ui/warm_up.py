@@ -23,7 +23,8 @@ def import_first_page() -> None:
     import ui.router
     from core import activation_encoding, position_additive
 
-    position_additive.prepare()
+    if ui.router.opened <= {"root", "positions"}:  # who came for another page waits for its own things
+        position_additive.prepare()
     # The first chart of a process makes Altair read its schema.
     ui.charts.histogram(pd.DataFrame({"value": [0.0, 1.0]}), "value", "Value").to_dict()
     # Last, as no figure of the first page waits for it: the loops of a token pass.
