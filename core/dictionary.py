@@ -84,6 +84,14 @@ class Dictionary:
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
+    @cached_property
+    def folded_sha256(self) -> str:
+        """Content hash with decoder norms folded where that is possible: the same however it was opened."""
+        if self.folded or not can_fold(self.config):
+            return self.sha256
+        same = {"id": self.id, "title": self.title, "config": self.config, "raw_config": self._raw_config}
+        return Dictionary(**same, tensors=self._tensors).sha256
+
     def _identity(self) -> dict[str, Any]:
         config = {k: v for k, v in vars(self.config).items() if k != "training_architecture"}
         # Matching pursuit and temporal dictionaries have settings that our config does not name.
