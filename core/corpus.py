@@ -6,6 +6,7 @@ hub by core.dataset_texts.
 """
 
 import hashlib
+import os
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator, Sequence
@@ -53,7 +54,10 @@ class TokenStream:
 
 def python_files(root: Path) -> list[Path]:
     """Return the Python sources below `root` in a fixed order, without tests and caches."""
-    found = (path for path in root.rglob("*.py") if not _SKIP & set(path.relative_to(root).parts))
+    found = []
+    for folder, folders, files in os.walk(root):
+        folders[:] = [name for name in folders if name not in _SKIP]
+        found += [Path(folder, name) for name in files if name.endswith(".py") and name not in _SKIP]
     return sorted(found, key=lambda path: path.relative_to(root).as_posix())
 
 
@@ -86,20 +90,19 @@ def help_topics() -> list[Document]:
     return [Document(f"pydoc_data/topics.py#{name}", topics[name]) for name in sorted(topics)]
 
 
-def standard_library() -> list[Document]:
-    """Return the running interpreter's standard library: its help topics and its sources.
+def standard_library(*, step: int = 1) -> list[Document]:
+    """Return the running interpreter's standard library: its help topics and its sources; every `step`-th of them.
 
     Raises CorpusError where the sources are not on disk (a frozen or zipped interpreter).
     """
     root = Path(sysconfig.get_paths()["stdlib"])
     files = [path for path in python_files(root) if path.name != "topics.py"]
-    documents = help_topics() + list(read_documents(root, files))
-    if len(documents) < 100:
+    if len(files) < 100:
         raise CorpusError(
-            f"The standard library at {root} has {len(documents)} readable sources, expected some hundred. "
+            f"The standard library at {root} has {len(files)} sources, expected some hundred. "
             "Run the app with an interpreter that has its sources installed."
         )
-    return documents
+    return help_topics()[::step] + list(read_documents(root, files[::step]))
 
 
 def token_stream(tokenizer: "Tokenizer", documents: Iterable[Document], *, separator: int) -> np.ndarray:

@@ -298,11 +298,11 @@ def test_a_probe_reads_the_beginnings_of_rows_and_fewer_for_wide_dictionaries():
     np.testing.assert_array_equal(beginnings(rows[:3, :5], 10), rows[:3, :5])
 
 
-def test_the_badge_reads_one_document_in_eight_and_is_named_apart_from_the_whole_library(tmp_path, monkeypatch):
-    documents = [Document(f"{i}.py", f"text {i}") for i in range(17)]
-    monkeypatch.setattr("core.health_text.standard_library", lambda: documents)
+def test_the_badge_reads_one_document_in_sixteen_and_is_named_apart_from_the_whole_library(tmp_path, monkeypatch):
+    documents = [Document(f"{i}.py", f"text {i}") for i in range(33)]
+    monkeypatch.setattr("core.health_text.standard_library", lambda step: documents[::step])
     model = planted_model(tmp_path)
     stream = badge_stream(model.tokenizer, separator=model.separator, progress=SilentProgress())
-    expected = token_stream(model.tokenizer, [documents[i] for i in (0, 8, 16)], separator=model.separator)
+    expected = token_stream(model.tokenizer, [documents[i] for i in (0, 16, 32)], separator=model.separator)
     np.testing.assert_array_equal(stream.tokens, expected)
     assert badge_key("t", "x") not in (TokenStream.key("t", "x"), badge_key("t", "y"))

@@ -19,7 +19,7 @@ def open_page(tmp_path, monkeypatch):
     """Return a function that writes a workspace, opens the overview with a query and runs it."""
     planted_app.write_workspace(tmp_path)
     planted_app.read_little_text(monkeypatch)
-    monkeypatch.setattr("core.health_text.standard_library", lambda: corpus.standard_library())
+    monkeypatch.setattr("core.health_text.standard_library", lambda step: corpus.standard_library())
     monkeypatch.setattr("sys.argv", ["app.py", *planted_app.arguments(tmp_path), "--page", "overview"])
     monkeypatch.setattr("ui.jobs.PATIENCE_S", 120)  # no progress bars: a test sees the finished page
 

@@ -72,14 +72,15 @@ def token_pass(id: str | None = None, settings: SampleSettings | None = None, *,
     return pass_over(found, model, text_picker.sample(found, model, settings))
 
 
-def pass_over(dictionary: Dictionary, model: LanguageModel, sample: TextSample) -> TokenPass:
-    """Return the pass of a dictionary over these rows, as `token_pass` does."""
+def pass_over(dictionary: Dictionary, model: LanguageModel, sample: TextSample, *, ask: bool = True) -> TokenPass:
+    """Return the pass of a dictionary over these rows, as `token_pass` does; without `ask` it starts in any case."""
     names, left_out = (dictionary.sha256, model.sha256, rows_sha256(sample.rows)), sample.left_out
     store = open_store(dictionary, model, sample.rows, compute.store(), left_out=left_out)
     key, missing = ActivationStatistics.key(*names, left_out=left_out), store.missing()
     if missing:
         compute.check_may_compute(f"Token pass of {dictionary.title}")
-        _agree(dictionary, model, sample, len(missing) / len(store), key)
+        if ask:
+            _agree(dictionary, model, sample, len(missing) / len(store), key)
 
     def work(progress: Progress) -> ActivationStatistics:
         return activation_pass(dictionary, model, sample.rows, compute.store(), left_out=left_out, progress=progress)

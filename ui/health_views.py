@@ -2,63 +2,86 @@
 
 import json
 import math
+from contextlib import suppress
 
 import pandas as pd
 import streamlit as st
 
 from core import catalogue
-from core.corpus import TokenStream, standard_library_sha256
+from core.corpus import TokenStream, rows_sha256
 from core.dictionary import Dictionary
 from core.health import BROKEN, HEALTHY, RULES, SUSPICIOUS, Health, HealthLine, judge
 from core.health_probe import RecipeProbe, expected_l0, probe_recipes
 from core.health_text import badge_key, badge_stream
+from core.hooked_models import weights_nbytes
 from core.jobs import Progress
 from core.language_model import LanguageModel
 from core.spliced_loss import SplicedLoss, spliced_loss
 from core.text_samples import SampleSettings, TextSample, sample_of_stream
 from ui import activation_studies, compute, errors
 from ui.activation_studies import TokenPass
+from ui.errors import NotStoredError
 from ui.figure import figure
 from ui.selection import columns
 from ui.text import plain
 
 ROWS, LONGEST = 32, 128
 """The sample: so many rows, of the training context but of no more tokens than this."""
+LOSS_ROWS = 16
+"""Rows of it on which the model is run with the reconstruction in place, five times in all."""
+ASK_BYTES = 2e9
+"""The sample starts unasked on a model whose weights take no more than this."""
 _COLOURS = {HEALTHY: "green", SUSPICIOUS: "orange", BROKEN: "red"}
 _ICONS = {HEALTHY: ":material/check_circle:", SUSPICIOUS: ":material/help:", BROKEN: ":material/cancel:"}
 
 
 def badge(dictionary: Dictionary) -> None:
-    """Run the sample, then say what was found (raises LoupeError, StillRunningError)."""
+    """Run the sample, then say what was found (raises LoupeError, StillRunningError).
+
+    What the loss takes is the longest: the badge is drawn before it and once more with it.
+    """
     model = compute.model_of(dictionary)
-    passed = activation_studies.pass_over(dictionary, model, sample(dictionary, model))
-    probe = recipe_probe(passed)
-    place, loss = st.container(), None
-    with errors.shown():
-        loss = loss_recovered(passed)
-    health = judge(passed.statistics, probe, dictionary.published, loss.totals() if loss else None)
-    with place:
-        verdict(health, passed)
+    compute.expect_model_run()
+    ask = weights_nbytes(model.config) > ASK_BYTES
+    passed = activation_studies.pass_over(dictionary, model, sample(dictionary, model), ask=ask)
+    probe, place = recipe_probe(passed), st.empty()
+    loss = stored_loss(passed)
+    found(place, passed, probe, loss)
+    if loss is None:
+        with errors.shown():
+            found(place, passed, probe, loss_recovered(passed))
+    with st.expander("How this is judged, and other ways of feeding it", icon=":material/rule:"):
+        st.markdown(plain(RULES))
+        other_recipes(probe, passed)
+
+
+def found(place, passed: TokenPass, probe: RecipeProbe, loss: SplicedLoss | None) -> None:
+    """Draw verdict, numbers and suspicions into a place, in the stead of what was there."""
+    health = judge(passed.statistics, probe, passed.dictionary.published, loss.totals() if loss else None)
+    with place.container():
+        verdict(health, passed, final=loss is not None)
         readings(health)
         for suspicion in health.suspicions:
             st.warning(
                 f"**{plain(suspicion.name)}.** {plain(suspicion.evidence)}  \n{plain(suspicion.next_step)}",
                 icon=":material/troubleshoot:",
             )
-    with st.expander("How this is judged, and other ways of feeding it", icon=":material/rule:"):
-        st.markdown(plain(RULES))
-        other_recipes(probe, passed)
+
+
+def stored_loss(passed: TokenPass) -> SplicedLoss | None:
+    """Return the loss if it was computed before."""
+    with suppress(NotStoredError), compute.only_stored():
+        return loss_recovered(passed)
 
 
 def sample(dictionary: Dictionary, model: LanguageModel) -> TextSample:
     """Return the badge's rows; they do not follow the text picker, so that badges can be compared."""
-    library = compute.loaded().get("name of the standard library", standard_library_sha256)
 
     def work(progress: Progress) -> TokenStream:
         return badge_stream(model.tokenizer, separator=model.separator, progress=progress)
 
     label = "Reading some of the standard library"
-    stream = compute.result(TokenStream, badge_key(model.tokenizer_sha256, library), label, work)
+    stream = compute.result(TokenStream, badge_key(model.tokenizer_sha256, compute.library_sha256()), label, work)
     context = min(dictionary.config.context_size or LONGEST, LONGEST, model.n_ctx)
     settings = SampleSettings(n_rows=ROWS, context=context)
     return sample_of_stream(stream.tokens, stream.title, dictionary.config, model, settings)
@@ -84,18 +107,17 @@ def recipe_probe(passed: TokenPass) -> RecipeProbe:
 
 
 def loss_recovered(passed: TokenPass) -> SplicedLoss:
-    """Return the model's loss with the reconstruction in place."""
-    left_out = passed.sample.left_out
+    """Return the model's loss with the reconstruction in place, on the first rows of the sample."""
+    left_out, rows = passed.sample.left_out, passed.sample.rows[:LOSS_ROWS]
 
     def work(progress: Progress) -> SplicedLoss:
-        rows = passed.sample.rows
         return spliced_loss(passed.dictionary, passed.model, rows, left_out=left_out, progress=progress)
 
-    key = SplicedLoss.key(passed.dictionary.sha256, passed.model.sha256, passed.rows_sha256, left_out=left_out)
+    key = SplicedLoss.key(passed.dictionary.sha256, passed.model.sha256, rows_sha256(rows), left_out=left_out)
     return compute.result(SplicedLoss, key, "Loss with the reconstruction in place", work)
 
 
-def verdict(health: Health, passed: TokenPass) -> None:
+def verdict(health: Health, passed: TokenPass, *, final: bool) -> None:
     """One word, what speaks against it, and what was looked at."""
     head = st.container(horizontal=True, vertical_alignment="center")
     head.markdown("### Health")
@@ -105,14 +127,15 @@ def verdict(health: Health, passed: TokenPass) -> None:
         lambda: as_json(health, passed),
         "health.json",
         "application/json",
-        key="health_json",
+        key="health_json" if final else "health_json_before_loss",
         icon=":material/download:",
         type="tertiary",
         on_click="ignore",
     )
     if health.reasons:
         st.markdown(plain(" ".join(health.reasons)))
-    st.caption(plain(f"On {passed.note}. Published numbers are from other text: close, never equal."))
+    about = f"On {passed.note}; loss on the first {LOSS_ROWS} rows."
+    st.caption(plain(f"{about} Published numbers are from other text: close, never equal."))
 
 
 def readings(health: Health) -> None:
