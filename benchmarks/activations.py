@@ -9,12 +9,14 @@ is measured with its model. Counts, sums and errors are checked against dense fl
 import argparse
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.common import Record, median_seconds, peak_gb, product_backends, report, seconds
 from benchmarks.positions import Shape, synthetic_dictionary, synthetic_model
+from core.activation_encoding import Encoder
 from core.activation_pass import activation_pass, open_store
 from core.activation_quantiles import activation_quantiles
 from core.activation_statistics import ActivationStatistics
@@ -22,9 +24,11 @@ from core.activation_store import feature_activations
 from core.artifacts import ArtifactStore
 from core.corpus import sample_rows, standard_library_stream
 from core.dictionary import Dictionary
+from core.examples import top_examples
 from core.language_model import LanguageModel
 from core.model_search import find_model
 from core.sources import demo
+from core.spliced_loss import spliced_loss
 from core.workspace import Workspace
 
 GPT2 = Shape(24576, 8192, 128, 768)
@@ -32,7 +36,7 @@ QUICK = Shape(4096, 4096, 128, 768)
 LOG_RATE = {24576: -7.0, 4096: -5.2}
 """Median firing rates that make about 80 activations a token."""
 DEMO = "layer3-standard-2048"
-PEER_TOKENS, CHECKED_TOKENS = 1024, 512
+PEER_TOKENS, CHECKED_TOKENS, SPLICED_TOKENS, TOPK = 1024, 512, 4096, 64
 
 
 def dense_torch(dictionary: Dictionary, x: np.ndarray, n_pos: int) -> Callable[[], list]:
@@ -131,6 +135,46 @@ def measure_pass(shape: Shape, *, n_rows: int, repeats: int) -> list[Record]:
     ]
 
 
+def as_topk(dictionary: Dictionary, k: int) -> Dictionary:
+    """Return a dictionary of the same weights that keeps the k largest pre-activations of each token."""
+    raw = {"architecture": "topk", "d_in": dictionary.d_in, "d_sae": dictionary.d_sae, "k": k}
+    raw |= {"rescale_acts_by_decoder_norm": False, "apply_b_dec_to_input": True, "normalize_activations": "none"}
+    raw |= {"reshape_activations": "none", "metadata": {"hook_name": dictionary.config.hook_name}}
+    names = ("W_enc", "W_dec", "b_enc", "b_dec")
+    return Dictionary(
+        id="synthetic-topk",
+        title="synthetic TopK",
+        config=replace(dictionary.config, architecture="topk", k=k),
+        raw_config=raw,
+        tensors={name: getattr(dictionary, name).copy() for name in names},
+    )
+
+
+def measure_topk(shape: Shape, *, n_rows: int, repeats: int) -> list[Record]:
+    """Encode with a TopK dictionary, by our own loops and by sae-lens, which must choose the same features."""
+    with tempfile.TemporaryDirectory() as folder:
+        model = synthetic_model(shape, Path(folder))
+        dictionary = as_topk(synthetic_dictionary(shape, model, log_rate=LOG_RATE[shape.d_sae]), TOPK)
+        rows = np.random.default_rng(2).integers(0, shape.d_vocab, (n_rows, shape.n_pos))
+        ours, theirs = Encoder(dictionary), Encoder(dictionary, generic=True)
+        few = rows[: CHECKED_TOKENS // shape.n_pos]
+        a, b = ours.block(model, few), theirs.block(model, few)
+        # Rounding may choose the other of two nearly equal ones.
+        same = np.intersect1d(
+            *(np.repeat(np.arange(few.size), np.diff(c.ends, prepend=0)) * 2**20 + c.features for c in (a, b))
+        )
+        wrong = len(a.acts) - len(same)
+        assert wrong <= 1 + len(a.acts) / 1e4, f"{wrong} of {len(a.acts)} chosen differently"
+        x = model.activations(rows[: PEER_TOKENS // shape.n_pos], dictionary.config.hook_name).reshape(-1, shape.d_in)
+        backends = product_backends(np.ascontiguousarray(dictionary.W_enc.T), np.ascontiguousarray(x))
+        jobs = {"ours": lambda: ours.block(model, rows), "theirs": lambda: theirs.block(model, rows)}
+        times = median_seconds(jobs | backends, repeats)
+    floor = rows.size / PEER_TOKENS * min(times[name] for name in backends)
+    size = f"{shape.d_sae} features, k {TOPK}, {rows.size:,} tokens, d {shape.d_in}"
+    error = float(np.abs(a.measures - b.measures).max() / np.abs(b.measures).max())
+    return [Record("TopK, encoded", size, times["ours"], floor, "sae-lens", times["theirs"], max_error=error)]
+
+
 def measure_demo(n_tokens: int) -> list[Record]:
     """Time the pass over the demo with its model, and what is read from the store afterwards."""
     workspace = Workspace()
@@ -155,6 +199,14 @@ def measure_demo(n_tokens: int) -> list[Record]:
             lambda: feature_activations(store, common, d_sae=dictionary.d_sae)
         )
         times["deciles of all features, from the store"] = seconds(lambda: activation_quantiles(store, found["stats"]))
+        hundred = range(0, dictionary.d_sae, dictionary.d_sae // 100)
+        times["strongest rows of a hundred features, from the store"] = seconds(
+            lambda: top_examples(store, hundred, d_sae=dictionary.d_sae)
+        )
+        few = rows[: SPLICED_TOKENS // context]
+        times[f"loss with x_hat, 0 and the mean in place, {few.size:,} tokens"] = seconds(
+            lambda: spliced_loss(dictionary, model, few)
+        )
         size = f"{dictionary.title}, {rows.size:,} tokens, {artifacts.usage() / 1e6:.0f} MB on disk"
     return [Record(name, size, taken) for name, taken in times.items()]
 
@@ -164,9 +216,11 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a smaller shape, within a minute")
     quick = parser.parse_args().quick
     if quick:
-        records = measure_pass(QUICK, n_rows=128, repeats=3) + measure_demo(20_000)
+        records = measure_pass(QUICK, n_rows=128, repeats=3) + measure_topk(QUICK, n_rows=16, repeats=3)
+        records += measure_demo(20_000)
     else:
-        records = measure_pass(GPT2, n_rows=128, repeats=3) + measure_demo(200_000)
+        records = measure_pass(GPT2, n_rows=128, repeats=3) + measure_topk(GPT2, n_rows=32, repeats=3)
+        records += measure_demo(200_000)
     report(records)
 
 

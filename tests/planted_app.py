@@ -69,5 +69,5 @@ def read_little_text(monkeypatch) -> None:
 
 def arguments(root: Path) -> list[str]:
     """What follows `streamlit run app.py --` for that workspace."""
-    folders = {"--sae": "dictionary", "--model": MODEL_NAME, "--root": ".", "--cache": "cache"}
+    folders = {"--sae": "dictionary", "--model": MODEL_NAME, "--root": ".", "--cache": "cache", "--notes": "notes"}
     return [part for option, name in folders.items() for part in (option, str((root / name).resolve()))]

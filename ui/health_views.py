@@ -27,7 +27,7 @@ from ui.text import plain
 
 ROWS, LONGEST = 32, 128
 """The sample: so many rows, of the training context but of no more tokens than this."""
-LOSS_ROWS = 16
+LOSS_ROWS = 8
 """Rows of it on which the model is run with the reconstruction in place, five times in all."""
 ASK_BYTES = 2e9
 """The sample starts unasked on a model whose weights take no more than this."""
