@@ -4,7 +4,6 @@ All of it works on the feature's stored activations and the rows of text; no mod
 that negative activations (AbsTopK) are looked at by their size.
 """
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -14,7 +13,7 @@ from jaxtyping import Int
 
 from core.activation_store import FeatureActivations
 from core.errors import BadSettingError
-from core.pattern_search import SECONDS, TooSlowError, search_all
+from core.pattern_search import SECONDS, TooSlowError, check_pattern, search_all
 
 N_INTERVALS, N_QUANTILES, PER_GROUP = 11, 10, 5
 """Bricken et al. 2023 (11 intervals of equal width); SAEDashboard (10 groups of 5)."""
@@ -164,15 +163,7 @@ def matching(pattern: str, texts: Sequence[str]) -> Int[np.ndarray, " n"]:
         raise BadSettingError(
             f"The pattern has {len(pattern):,} characters, expected at most {MAX_PATTERN}. Search for a part of it."
         )
-    try:
-        re.compile(pattern)
-    except (re.error, OverflowError, RecursionError) as error:
-        position = getattr(error, "pos", None)
-        where = "" if position is None else f" at character {position + 1} ({pattern[position : position + 10]!r})"
-        raise BadSettingError(
-            f"/{pattern}/ is no regular expression: {getattr(error, 'msg', error)}{where}. Expected Python's syntax. "
-            "Correct it, or put a backslash before a symbol that is meant as itself."
-        ) from error
+    check_pattern(pattern)
     try:
         return np.array(search_all([pattern], texts)[0], np.int64)
     except TooSlowError as error:

@@ -5,12 +5,15 @@ thread run meanwhile: every session would hang. So they run in a process of thei
 """
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Int
+
+from core.errors import BadSettingError, LoupeError
 
 SECONDS = 10.0
 _SCRIPT = """
@@ -34,6 +37,19 @@ class TooSlowError(Exception):
     def __init__(self, done: int):
         super().__init__(f"stopped after {done} patterns")
         self.done = done
+
+
+def check_pattern(pattern: str, *, place: str = "", family: type[LoupeError] = BadSettingError) -> None:
+    """Raise an error of this family unless a pattern compiles; `place`, such as a line's number, goes before it."""
+    try:
+        re.compile(pattern)
+    except (re.error, OverflowError, RecursionError) as error:
+        position = getattr(error, "pos", None)
+        where = "" if position is None else f" at character {position + 1} ({pattern[position : position + 10]!r})"
+        raise family(
+            f"{place}/{pattern}/ is no regular expression: {getattr(error, 'msg', error)}{where}. Expected Python's "
+            "syntax. Correct it, or put a backslash before a symbol that is meant as itself."
+        ) from error
 
 
 def search_all(patterns: Sequence[str], texts: Sequence[str], *, seconds: float = SECONDS) -> list[list[int]]:

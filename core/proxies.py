@@ -4,13 +4,13 @@ Encodings by their alphabet, scripts by Unicode block, and regular expressions o
 is, is defined in core.proxy_values.
 """
 
-import re
 import tomllib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from core.errors import BadSettingError, UnknownNameError
+from core.pattern_search import check_pattern
 
 MAX_PATTERN = 200
 ALPHABET, SCRIPT, PATTERN = "alphabet", "script", "pattern"
@@ -77,15 +77,7 @@ def pattern_proxy(pattern: str, *, across: bool = False) -> Proxy:
             f"The pattern has {len(pattern):,} characters, expected 1 to {MAX_PATTERN}. "
             f"{'Shorten it.' if pattern else 'Type a regular expression.'}"
         )
-    try:
-        re.compile(pattern)
-    except (re.error, OverflowError, RecursionError) as error:
-        position = getattr(error, "pos", None)
-        where = "" if position is None else f" at character {position + 1} ({pattern[position : position + 10]!r})"
-        raise BadSettingError(
-            f"/{pattern}/ is no regular expression: {getattr(error, 'msg', error)}{where}. Expected Python's syntax. "
-            "Correct it, or put a backslash before a symbol that is meant as itself."
-        ) from error
+    check_pattern(pattern)
     return Proxy("pattern", f"/{pattern}/", PATTERN, "ours", pattern=pattern, across=across)
 
 

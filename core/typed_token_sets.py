@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from core.errors import TokenSetError
-from core.pattern_search import SECONDS, TooSlowError, search_all
+from core.pattern_search import SECONDS, TooSlowError, check_pattern, search_all
 from core.token_sets import TokenSet
 from core.token_texts import Vocabulary
 
@@ -102,15 +102,7 @@ def _is_pattern(line: str) -> bool:
 def _search(patterns: dict[int, str], vocabulary: Vocabulary) -> dict[int, list[int]]:
     """Return what the patterns find, by line."""
     for number, pattern in patterns.items():
-        try:
-            re.compile(pattern)
-        except (re.error, OverflowError, RecursionError) as error:
-            position = getattr(error, "pos", None)
-            where = "" if position is None else f" at character {position + 1} ({pattern[position : position + 10]!r})"
-            raise TokenSetError(
-                f"Line {number}: /{pattern}/ is no regular expression: {getattr(error, 'msg', error)}{where}. Expected "
-                "Python's syntax. Correct it, or put a backslash before a symbol that is meant as itself."
-            ) from error
+        check_pattern(pattern, place=f"Line {number}: ", family=TokenSetError)
     try:
         found = search_all(list(patterns.values()), vocabulary.texts)
     except TooSlowError as error:
