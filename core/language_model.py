@@ -103,15 +103,11 @@ class LanguageModel:
                 if name in tensors:
                     tensors[name] = tensors[name] - tensors[name].mean(axis=1, keepdims=True)
         if self.wpe != TRAINED:
-            tensors["pos_embed.W_pos"] = self._changed(tensors["pos_embed.W_pos"])
+            W_pos, order = tensors["pos_embed.W_pos"], np.random.default_rng(0).permutation(self.n_ctx)
+            tensors["pos_embed.W_pos"] = np.zeros_like(W_pos) if self.wpe == ZERO else W_pos[order]
         for array in tensors.values():
             array.flags.writeable = False
         return tensors
-
-    def _changed(self, W_pos: Float[np.ndarray, "pos d_model"]) -> Float[np.ndarray, "pos d_model"]:
-        if self.wpe == ZERO:
-            return np.zeros_like(W_pos)
-        return W_pos[np.random.default_rng(0).permutation(len(W_pos))]
 
     def _read(self, names: list[str]) -> dict[str, np.ndarray]:
         if self._layout:
@@ -302,13 +298,3 @@ class LanguageModel:
                 f"Token ids from {tokens.min()} to {tokens.max()} do not fit {self.name}: expected 0 to "
                 f"{self.d_vocab - 1}. Use text that this model's tokenizer has read."
             )
-
-
-def check_fit(config, model: LanguageModel) -> None:
-    """Raise DoesNotFitError unless a dictionary's config names a hook of this model with its width."""
-    width = model.hook_width(config.hook_name)
-    if width != config.d_in:
-        raise DoesNotFitError(
-            f"The dictionary reads vectors of width {config.d_in}, but {config.hook_name} of {model.name} has "
-            f"{width}. Choose the model it was trained on, or check d_in in its cfg.json."
-        )

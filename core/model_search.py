@@ -1,7 +1,8 @@
-"""Finding a model by its name, among what is on this machine."""
+"""Finding a model by its name, among what is on this machine, and whether a dictionary goes with it."""
 
 from core import model_names, pretrained_models
-from core.errors import NotDownloadedError, UnknownNameError
+from core.dictionary_config import DictionaryConfig
+from core.errors import DoesNotFitError, NotDownloadedError, UnknownNameError
 from core.language_model import TRAINED, LanguageModel
 from core.workspace import Workspace
 
@@ -26,3 +27,13 @@ def find_model(name: str | None, workspace: Workspace, *, centred: bool = False,
     if repository is not None:
         raise NotDownloadedError("model", str(name))
     raise UnknownNameError("model", str(name), known)
+
+
+def check_fit(config: DictionaryConfig, model: LanguageModel) -> None:
+    """Raise DoesNotFitError unless a dictionary's config names a hook of this model with its width."""
+    width = model.hook_width(config.hook_name)
+    if width != config.d_in:
+        raise DoesNotFitError(
+            f"The dictionary reads vectors of width {config.d_in}, but {config.hook_name} of {model.name} has "
+            f"{width}. Choose the model it was trained on, or check d_in in its cfg.json."
+        )

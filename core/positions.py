@@ -16,7 +16,8 @@ from core.corpus import rows_sha256
 from core.dictionary import Dictionary
 from core.errors import CorpusError, OutOfRangeError
 from core.jobs import Progress
-from core.language_model import LanguageModel, check_fit
+from core.language_model import LanguageModel
+from core.model_search import check_fit
 
 Method = Literal["additive grid", "plain grid", "corpus"]
 GRID_HOOK = "blocks.0.hook_resid_pre"

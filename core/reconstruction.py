@@ -14,7 +14,8 @@ from jaxtyping import Float, Int
 from core.artifacts import artifact_key
 from core.dictionary import Dictionary
 from core.errors import CorpusError, DoesNotFitError
-from core.language_model import LanguageModel, check_fit
+from core.language_model import LanguageModel
+from core.model_search import check_fit
 
 _FLOATS_PER_CALL = 2**24
 

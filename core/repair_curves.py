@@ -19,7 +19,8 @@ from core.dictionary import Dictionary
 from core.dictionary_config import TRANSCODERS, UNFOLDED_NORMALISATIONS
 from core.errors import CorpusError, DoesNotFitError, OutOfRangeError
 from core.jobs import Progress
-from core.language_model import LanguageModel, check_fit
+from core.language_model import LanguageModel
+from core.model_search import check_fit
 
 REPAIRS = {
     "as it is": "x̂",

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from core.corpus import sample_rows, standard_library, token_stream
-from core.language_model import LanguageModel, check_fit
+from core.language_model import LanguageModel
+from core.model_search import check_fit
 from core.position_scores import peak, position_score, suggested_count
 from core.positions import position_statistics
 from core.reconstruction import error_by_position

@@ -11,9 +11,9 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from core.errors import BadDictionaryError, DoesNotFitError, UnknownNameError
-from core.language_model import SHUFFLED, TRAINED, WPE, ZERO, LanguageModel, check_fit
+from core.language_model import SHUFFLED, TRAINED, WPE, ZERO, LanguageModel
 from core.loaded import MemoryBudgetError
-from core.model_search import find_model
+from core.model_search import check_fit, find_model
 from core.workspace import Workspace
 from tests.planted import planted_dictionary, planted_model
 

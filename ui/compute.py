@@ -23,10 +23,10 @@ from core.corpus import TokenStream, rows_sha256, sample_rows, standard_library_
 from core.dictionary import Dictionary
 from core.dictionary_config import check_said
 from core.jobs import Jobs, Progress
-from core.language_model import TRAINED, LanguageModel, check_fit
+from core.language_model import TRAINED, LanguageModel
 from core.lens import import_model_library
 from core.loaded import Loaded, free_memory
-from core.model_search import find_model
+from core.model_search import check_fit, find_model
 from core.position_study import Study
 from core.positions import PositionSettings, PositionStatistics, choose_method, position_statistics
 from core.pretrained_models import local_folder
