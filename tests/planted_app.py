@@ -1,6 +1,8 @@
 """A workspace on disk with one model and one dictionary in which feature 3 follows position 2."""
 
 import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -65,6 +67,34 @@ def read_little_text(monkeypatch) -> None:
     monkeypatch.setattr(
         "core.corpus.standard_library", lambda: [Document("planted.py", "import this  # and that\n" * 200)]
     )
+
+
+@contextmanager
+def page(root: Path, monkeypatch, name: str, *more: str) -> Iterator[Callable]:
+    """Give a function that opens a page of the workspace below `root` with a query, and runs it; caches are new.
+
+    `more` goes behind the app's arguments. The dictionary is the planted one unless the query says another.
+    """
+    import streamlit as st
+    from streamlit.testing.v1 import AppTest
+
+    monkeypatch.setattr("sys.argv", ["app.py", *arguments(root), *more, "--page", name])
+    monkeypatch.setattr("ui.jobs.PATIENCE_S", 120)  # no progress bars: a test sees the finished page
+
+    def forget() -> None:
+        st.cache_resource.clear()
+        st.cache_data.clear()
+
+    def run(query: Mapping[str, object] | None = None) -> AppTest:
+        forget()
+        at = AppTest.from_file(SCRIPT, default_timeout=150)
+        found = {"sae": f"folder/{(root / 'dictionary').resolve()}"} | dict(query or {})
+        for key, value in found.items():
+            at.query_params[key] = value if isinstance(value, list) else str(value)
+        return at.run()
+
+    yield run
+    forget()
 
 
 def arguments(root: Path) -> list[str]:

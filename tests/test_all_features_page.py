@@ -15,17 +15,9 @@ N = 12
 def at(tmp_path, monkeypatch):
     """The tab, opened for the first time."""
     planted_app.write_workspace(tmp_path)
-    monkeypatch.setattr("sys.argv", ["app.py", *planted_app.arguments(tmp_path), "--page", "overview"])
-    monkeypatch.setattr("ui.jobs.PATIENCE_S", 120)
     planted_app.read_little_text(monkeypatch)
-    st.cache_resource.clear()
-    st.cache_data.clear()
-    at = AppTest.from_file(planted_app.SCRIPT, default_timeout=150)
-    at.query_params["tab"] = "All features"
-    at.query_params["sae"] = f"folder/{(tmp_path / 'dictionary').resolve()}"
-    yield at.run()
-    st.cache_resource.clear()
-    st.cache_data.clear()
+    with planted_app.page(tmp_path, monkeypatch, "overview") as run:
+        yield run({"tab": "All features"})
 
 
 def table(at: AppTest):

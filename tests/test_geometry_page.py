@@ -15,25 +15,12 @@ from streamlit.testing.v1 import AppTest  # noqa: E402
 
 @pytest.fixture
 def open_page(tmp_path, monkeypatch):
-    """Return a function that writes a workspace, opens the geometry page with a query and runs it."""
+    """Return a function that opens the geometry page of a planted workspace with a query and runs it."""
     planted_app.write_workspace(tmp_path)
-    monkeypatch.setattr("sys.argv", ["app.py", *planted_app.arguments(tmp_path), "--page", "geometry"])
     # Reading text would import torch; tests/test_activation_studies.py does that.
     planted_app.count_no_text(monkeypatch)
-    monkeypatch.setattr("ui.jobs.PATIENCE_S", 120)  # no progress bars: a test sees the finished page
-
-    def run(query: dict | None = None) -> AppTest:
-        st.cache_resource.clear()
-        st.cache_data.clear()
-        at = AppTest.from_file(planted_app.SCRIPT, default_timeout=150)
-        at.query_params["sae"] = f"folder/{(tmp_path / 'dictionary').resolve()}"
-        for name, value in (query or {}).items():
-            at.query_params[name] = value
-        return at.run()
-
-    yield run
-    st.cache_resource.clear()
-    st.cache_data.clear()
+    with planted_app.page(tmp_path, monkeypatch, "geometry") as run:
+        yield run
 
 
 def table(at: AppTest, column: str):

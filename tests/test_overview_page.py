@@ -16,25 +16,12 @@ from streamlit.testing.v1 import AppTest  # noqa: E402
 
 @pytest.fixture
 def open_page(tmp_path, monkeypatch):
-    """Return a function that writes a workspace, opens the overview with a query and runs it."""
+    """Return a function that opens the overview of a planted workspace with a query and runs it."""
     planted_app.write_workspace(tmp_path)
     planted_app.read_little_text(monkeypatch)
     monkeypatch.setattr("core.health_text.standard_library", lambda step: corpus.standard_library())
-    monkeypatch.setattr("sys.argv", ["app.py", *planted_app.arguments(tmp_path), "--page", "overview"])
-    monkeypatch.setattr("ui.jobs.PATIENCE_S", 120)  # no progress bars: a test sees the finished page
-
-    def run(query: dict | None = None, folder: str = "dictionary") -> AppTest:
-        st.cache_resource.clear()
-        st.cache_data.clear()
-        at = AppTest.from_file(planted_app.SCRIPT, default_timeout=150)
-        at.query_params["sae"] = f"folder/{(tmp_path / folder).resolve()}"
-        for name, value in (query or {}).items():
-            at.query_params[name] = value
-        return at.run()
-
-    yield run
-    st.cache_resource.clear()
-    st.cache_data.clear()
+    with planted_app.page(tmp_path, monkeypatch, "overview") as run:
+        yield lambda query=None, folder="dictionary": run({"sae": f"folder/{tmp_path / folder}"} | (query or {}))
 
 
 def shown(at: AppTest) -> str:

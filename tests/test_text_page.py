@@ -20,24 +20,11 @@ ODD = "<script>alert(1)</script>\n\t👍 שלום\u202e [x](http://y) $z$ \x01"
 
 @pytest.fixture
 def open_page(tmp_path, monkeypatch):
-    """Return a function that writes a workspace, opens the text page with a query and runs it."""
+    """Return a function that opens the text page of a planted workspace with a query and runs it."""
     planted_app.write_workspace(tmp_path)
-    monkeypatch.setattr("sys.argv", ["app.py", *planted_app.arguments(tmp_path), "--page", "text"])
     monkeypatch.setattr("core.corpus.standard_library", lambda: LIBRARY)
-    monkeypatch.setattr("ui.jobs.PATIENCE_S", 120)  # no progress bars: a test sees the finished page
-
-    def run(query: dict | None = None) -> AppTest:
-        st.cache_resource.clear()
-        st.cache_data.clear()
-        at = AppTest.from_file(planted_app.SCRIPT, default_timeout=150)
-        at.query_params["sae"] = f"folder/{(tmp_path / 'dictionary').resolve()}"
-        for name, value in (query or {}).items():
-            at.query_params[name] = str(value)
-        return at.run()
-
-    yield run
-    st.cache_resource.clear()
-    st.cache_data.clear()
+    with planted_app.page(tmp_path, monkeypatch, "text") as run:
+        yield run
 
 
 def table(at: AppTest, column: str):
