@@ -9,12 +9,8 @@ import streamlit as st
 from core import activation_tables as tables
 from core import catalogue
 from core import tables as core_tables
-from core.activation_pass import activation_pass, estimate_cost
-from core.activation_statistics import ActivationStatistics
-from core.corpus import rows_sha256
 from core.dictionary import Dictionary
 from core.geometry_tables import drawn
-from core.jobs import Progress
 from core.language_model import LanguageModel
 from core.sources import Entry
 from core.text_samples import TextSample
@@ -28,7 +24,6 @@ from ui import (
     logit_charts,
     text_picker,
 )
-from ui import jobs as job_view
 from ui.activation_studies import TokenPass
 from ui.activation_views import Chosen
 from ui.errors import NotStoredError
@@ -95,18 +90,14 @@ def offer(missing: Mapping[str, Entry], wpe: str) -> None:
         )
         return
     name, entry = next(iter(missing.items()))
-    run(entry, wpe, f"Token pass of layer {name}, {len(missing)} to go")
+    label = f"Token pass of layer {name}, {len(missing)} to go"
+    activation_studies.pass_over(*parts(entry, wpe), ask=False, label=label)
     st.rerun()
 
 
 def cost_line(missing: Mapping[str, Entry], wpe: str) -> None:
     """Judge all passes by a few tokens of the deepest layer, which takes longest."""
-    dictionary, model, sample = parts(list(missing.values())[-1], wpe)
-    cost = compute.transient(
-        f"cost {dictionary.sha256} {model.sha256} {rows_sha256(sample.rows)}",
-        "Looking at a few tokens",
-        lambda _: estimate_cost(dictionary, model, sample.rows, left_out=sample.left_out),
-    )
+    cost = activation_studies.cost(*parts(list(missing.values())[-1], wpe))
     seconds, megabytes = len(missing) * cost.seconds, len(missing) * cost.nbytes / 1e6
     st.info(
         plain(
@@ -122,18 +113,6 @@ def parts(entry: Entry, wpe: str) -> tuple[Dictionary, LanguageModel, TextSample
     dictionary = compute.dictionary(entry.id)
     model = compute.model_of(dictionary, wpe=wpe)
     return dictionary, model, text_picker.sample(dictionary, model)
-
-
-def run(entry: Entry, wpe: str, label: str) -> None:
-    """Run one pass as a job (raises StillRunningError meanwhile)."""
-    dictionary, model, sample = parts(entry, wpe)
-    left_out = sample.left_out
-    key = ActivationStatistics.key(dictionary.sha256, model.sha256, rows_sha256(sample.rows), left_out=left_out)
-
-    def work(progress: Progress) -> ActivationStatistics:
-        return activation_pass(dictionary, model, sample.rows, compute.store(), left_out=left_out, progress=progress)
-
-    job_view.run(compute.jobs(), f"pass-{key}", label, work)
 
 
 def by_position(view: Chosen, shown: Mapping[str, Chosen]) -> None:

@@ -72,20 +72,25 @@ def token_pass(id: str | None = None, settings: SampleSettings | None = None, *,
     return pass_over(found, model, text_picker.sample(found, model, settings))
 
 
-def pass_over(dictionary: Dictionary, model: LanguageModel, sample: TextSample, *, ask: bool = True) -> TokenPass:
-    """Return the pass of a dictionary over these rows, as `token_pass` does; without `ask` it starts in any case."""
+def pass_over(
+    dictionary: Dictionary, model: LanguageModel, sample: TextSample, *, ask: bool = True, label: str = ""
+) -> TokenPass:
+    """Return the pass of a dictionary over these rows, as `token_pass` does; without `ask` it starts in any case.
+
+    `label` stands before its progress.
+    """
+    label = label or f"Token pass of {dictionary.title}"
     names, left_out = (dictionary.sha256, model.sha256, rows_sha256(sample.rows)), sample.left_out
     store = open_store(dictionary, model, sample.rows, compute.store(), left_out=left_out)
     key, missing = ActivationStatistics.key(*names, left_out=left_out), store.missing()
     if missing:
-        compute.check_may_compute(f"Token pass of {dictionary.title}")
+        compute.check_may_compute(label)
         if ask:
             _agree(dictionary, model, sample, len(missing) / len(store), key)
 
     def work(progress: Progress) -> ActivationStatistics:
         return activation_pass(dictionary, model, sample.rows, compute.store(), left_out=left_out, progress=progress)
 
-    label = f"Token pass of {dictionary.title}"
     if missing:
         statistics = job_view.run(compute.jobs(), f"pass-{key}", label, work, unit="tokens", resumes=True)
     else:
@@ -97,14 +102,10 @@ def _agree(dictionary: Dictionary, model: LanguageModel, sample: TextSample, sha
     """Show what a pass will cost; go on if it is short, was agreed to, or runs already. `share` of it is missing."""
     if st.session_state.get(f"_agreed_{key}") or f"_job_pass-{key}" in st.session_state:
         return
-
-    def look(progress: Progress) -> PassCost:
-        return estimate_cost(dictionary, model, sample.rows, left_out=sample.left_out)
-
-    cost = compute.transient(f"cost-{key}", "Looking at a few tokens", look)
-    if cost.seconds * share <= AT_ONCE_S and cost.nbytes * share <= AT_ONCE_BYTES:
+    whole = cost(dictionary, model, sample)
+    if whole.seconds * share <= AT_ONCE_S and whole.nbytes * share <= AT_ONCE_BYTES:
         return
-    _card(cost, share, sample)
+    _card(whole, share, sample)
     st.button(
         "Run the token pass",
         key=f"run-{key}",
@@ -113,6 +114,16 @@ def _agree(dictionary: Dictionary, model: LanguageModel, sample: TextSample, sha
         on_click=lambda: st.session_state.update({f"_agreed_{key}": True}),
     )
     raise StillRunningError("The token pass waits to be started.")
+
+
+def cost(dictionary: Dictionary, model: LanguageModel, sample: TextSample) -> PassCost:
+    """Return what a pass over all of these rows takes, judged by a few tokens."""
+
+    def work(_: Progress) -> PassCost:
+        return estimate_cost(dictionary, model, sample.rows, left_out=sample.left_out)
+
+    key = f"cost {dictionary.sha256} {model.sha256} {rows_sha256(sample.rows)} {sample.left_out}"
+    return compute.transient(key, "Looking at a few tokens", work)
 
 
 def _card(cost: PassCost, share: float, sample: TextSample) -> None:

@@ -157,6 +157,11 @@ def expect_model_run() -> None:
         threading.Thread(target=import_model_library, name="loupe-imports", daemon=True).start()
 
 
+def at_hand(key: str) -> bool:
+    """Whether a result is in memory or on disk; damage shows only when it is read."""
+    return key in loaded() or store().holds(key)
+
+
 def result(cls: type[T], key: str, label: str, work: Callable[..., T]) -> T:
     """Return a result from memory, from disk, or from a job that computes `work(progress)`.
 

@@ -104,7 +104,7 @@ def neuron_key(subject: Subject, hook_name: str) -> str:
 def neurons_known(subject: Subject, hook_name: str) -> bool:
     """Whether the correlations with a hook's units are there already."""
     key = neuron_key(subject, hook_name)
-    return key in compute.loaded() or compute.store().holds(key)
+    return compute.at_hand(key)
 
 
 def neuron_cost(subject: Subject, hook_name: str) -> NeuronCost:

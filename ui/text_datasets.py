@@ -93,7 +93,7 @@ def _key(name: DatasetName, megabytes: int) -> str:
 
 
 def _is_here(key: str) -> bool:
-    return key in compute.loaded() or compute.store().holds(key)
+    return compute.at_hand(key)
 
 
 def _flag(key: str) -> str:
