@@ -4,6 +4,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from core.errors import DoesNotFitError
+from core.square_sums import sum_of_squares
 from core.token_sets import TokenSet, TokenSets
 from core.unembedding import Unembedding
 
@@ -67,8 +68,4 @@ def check_width(directions: Float[np.ndarray, "d_sae d_direction"], unembedding:
 
 def token_length(unembedding: Unembedding) -> float:
     """Root mean square length of the unembedding's rows."""
-    square = 0.0
-    for start in range(0, len(unembedding.rows), TILE):
-        rows = unembedding.rows[start : start + TILE].astype(np.float32, copy=False)
-        square += float(np.vdot(rows, rows))
-    return float(np.sqrt(square / len(unembedding.rows)))
+    return float(np.sqrt(sum_of_squares(unembedding.rows) / len(unembedding.rows)))

@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float, Int
 from core.artifacts import artifact_key
 from core.errors import OutOfRangeError
 from core.jobs import Progress
+from core.square_sums import sum_of_squares
 from core.threads import as_done, available_cpus, one_thread_per_product
 from core.unembedding import Centre, LogitSettings, Unembedding
 
@@ -44,7 +45,7 @@ class LogitStatistics:
     bottom_tokens: Int[np.ndarray, "d_sae k"]
     bottom_values: Float[np.ndarray, "d_sae k"]
     n_tokens: int
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     @classmethod
     def key(cls, dictionary_sha256: str, model_sha256: str, settings: LogitSettings, *, k: int = 20) -> str:
@@ -68,14 +69,8 @@ class _Tokens:
     def __init__(self, unembedding: Unembedding, tile: int):
         self._rows, self.tile = unembedding.rows, tile
         self.n, self.d = self._rows.shape
-        total, square = np.zeros(self.d), 0.0
-        for start in self.starts:
-            rows = self._rows[start : start + tile].astype(np.float32, copy=False)
-            total += rows.sum(axis=0, dtype=np.float64)
-            square += float(np.vdot(rows, rows))
-        self.mean = total / self.n
-        spread = max(square / self.n - float(self.mean @ self.mean), 0.0)
-        self.spread = np.sqrt(spread / self.d)
+        self.mean = self._rows.sum(axis=0, dtype=np.float64) / self.n
+        self.spread = np.sqrt(sum_of_squares(self._rows, about=self.mean) / self.n / self.d)
         """Standard deviation that a row of length 1 would have if W_U were alike in all directions."""
         self._mean32 = self.mean.astype(np.float32)
         # Rounding aside: rows that are centred already are used in place.

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from core.artifacts import ArtifactStore
 from core.errors import CancelledError, OutOfRangeError
 from core.logit_weights import LogitStatistics, logit_statistics, logit_weights, random_directions
+from core.square_sums import sum_of_squares
 from core.unembedding import LogitSettings, Unembedding
 
 
@@ -95,7 +96,7 @@ def test_neither_workers_nor_blocks_of_whole_tiles_change_a_bit():
         assert np.array_equal(getattr(first, field.name), getattr(second, field.name)), field.name
 
 
-@pytest.mark.parametrize("far", [25, 20_000])
+@pytest.mark.parametrize("far", [25, 1_000, 3_000, 20_000])
 def test_a_mean_many_standard_deviations_off_leaves_kurtosis_and_skewness_right_to_1e_5(far):
     unembedding = drawn(3000, 16, seed=3)
     unembedding.rows[:] += 1.1 * far * unembedding.rows.std() / 4
@@ -105,6 +106,15 @@ def test_a_mean_many_standard_deviations_off_leaves_kurtosis_and_skewness_right_
     expected = by_hand(directions, unembedding, "none", 20)
     assert stats.kurtosis == pytest.approx(expected["kurtosis"], rel=1e-5)
     assert stats.skewness == pytest.approx(expected["skewness"], rel=1e-5, abs=1e-5)
+    assert stats.std == pytest.approx(expected["std"], rel=1e-5)
+
+
+@pytest.mark.parametrize("about", [0.0, 20_000.0])
+def test_a_sum_of_squares_is_right_to_float64_however_far_off_0_the_rows_are(about):
+    rows = (np.random.default_rng(0).standard_normal((1000, 7)) + about).astype(np.float32)
+    expected = sum((float(value) - about) ** 2 for value in rows.flat)
+    assert sum_of_squares(rows, about=about) == pytest.approx(expected, rel=1e-13)
+    assert sum_of_squares(rows, about=np.full(7, about)) == sum_of_squares(rows, about=about)
 
 
 def test_gaussian_logit_weights_have_skewness_0_and_kurtosis_3():
