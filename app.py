@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from ui.warm_up import warm_up
+from ui.shell.warm_up import warm_up
 
-# The script that draws lies in ui/: beside a folder named pages/, Streamlit would take every file in
+# The script that draws lies in ui/shell/: beside a folder named pages/, Streamlit would take every file in
 # it for a page by itself until the first session has run, and open a first deep link without the router.
-app = st.App("ui/script.py", lifespan=warm_up)
+app = st.App("ui/shell/script.py", lifespan=warm_up)

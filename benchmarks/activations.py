@@ -16,19 +16,19 @@ import numpy as np
 
 from benchmarks.common import Record, median_seconds, peak_gb, product_backends, report, seconds
 from benchmarks.positions import Shape, synthetic_dictionary, synthetic_model
-from core.activation_encoding import Encoder
-from core.activation_pass import activation_pass, open_store
-from core.activation_quantiles import activation_quantiles
-from core.activation_statistics import ActivationStatistics
-from core.activation_store import feature_activations
-from core.artifacts import ArtifactStore
-from core.corpus import sample_rows, standard_library_stream
-from core.dictionary import Dictionary
-from core.examples import top_examples
-from core.language_model import LanguageModel
-from core.model_search import find_model
-from core.sources import demo
-from core.spliced_loss import spliced_loss
+from core.activations.encoding import Encoder
+from core.activations.quantiles import activation_quantiles
+from core.activations.spliced_loss import spliced_loss
+from core.activations.statistics import ActivationStatistics
+from core.activations.store import feature_activations
+from core.activations.token_pass import activation_pass, open_store
+from core.corpus.streams import sample_rows, standard_library_stream
+from core.dictionaries.dictionary import Dictionary
+from core.dictionaries.sources import demo
+from core.feature.strongest_texts import top_examples
+from core.models.language_model import LanguageModel
+from core.models.search import find_model
+from core.work.artifacts import ArtifactStore
 from core.workspace import Workspace
 
 GPT2 = Shape(24576, 8192, 128, 768)
@@ -43,7 +43,7 @@ def dense_torch(dictionary: Dictionary, x: np.ndarray, n_pos: int) -> Callable[[
     """Return a call that computes in dense torch, 1024 tokens at a time, what the pass keeps (histograms left out)."""
     import torch
 
-    from core.lens import as_tensor
+    from core.dictionaries.sae_lens import as_tensor
 
     W_enc, W_dec, b_enc, b_dec = map(
         as_tensor, (dictionary.W_enc, dictionary.W_dec, dictionary.b_enc, dictionary.b_dec)

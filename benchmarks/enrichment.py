@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.common import Record, median_seconds, peak_gb, product_backends, report, seconds
-from core.enrichment import Enrichment, enrichment, prepare
-from core.token_sets import TokenSet, TokenSets
-from core.unembedding import Unembedding
+from core.enrichment.enrichment import Enrichment, enrichment, prepare
+from core.logit_weights.unembedding import Unembedding
+from core.token_sets.sets import TokenSet, TokenSets
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The feature map in a browser:   python -m benchmarks.feature_map [--quick] [--runs N]
 
-A page with nothing but a map (tests/feature_map_app.py), coordinates cached, headless Chromium without a GPU.
+A page with nothing but a map (tests/feature_map/feature_map_app.py), coordinates cached, headless Chromium, no GPU.
 Ready: from the click on a button to the first complete frame or the end of the last long task (over 50 ms) of
 the browser's main thread, whichever is later; Python's run is included. Zoom: 24 wheel steps, 16 ms apart, to the
 last frame with all points. Lasso: from letting go of the mouse to the new table. The peer is the same points in
@@ -12,7 +12,7 @@ import time
 from statistics import median
 
 from benchmarks.common import Record, report
-from tests.browser import FIGURE, open_browser, serve
+from tests.browser.chromium import FIGURE, open_browser, serve
 
 SIZES = (24_576, 131_072)
 LIMITS_S = {"ready": {24_576: 1.0, 131_072: 2.0}, "24 wheel steps": 2.0, "lasso to table": 0.5}
@@ -94,7 +94,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     arguments = parser.parse_args()
     records = []
-    with serve("tests/feature_map_app.py") as url, open_browser() as browser:
+    with serve("tests/feature_map/feature_map_app.py") as url, open_browser() as browser:
         for n in SIZES[:1] if arguments.quick else SIZES:
             one_run(browser, url, n, peer=False)  # imports, and the points into the cache
             runs = [

@@ -29,9 +29,9 @@ before, stages, last = _status_kb("VmRSS"), {}, time.perf_counter()
 def stage(name):
     global last
     stages[name], last = time.perf_counter() - last, time.perf_counter()
-from core.layout import LayoutSettings, pca_layout, preservation
-from core.neighbors import nearest_features
-from core.umap_layout import umap_layout
+from core.feature_map.layout import LayoutSettings, pca_layout, preservation
+from core.geometry.neighbors import nearest_features
+from core.feature_map.umap_layout import umap_layout
 stage("imports")
 neighbors = nearest_features(rows, k=100)
 stage("100 nearest")

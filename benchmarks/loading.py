@@ -20,14 +20,14 @@ HOOK = "blocks.0.hook_resid_pre"
 QUERIES = ("gpt2-small resid_pre", "gemma-2-2b 16k transcoder", "pythia topk", "width_16k l0_big", "nothing like it")
 OURS = """
 from pathlib import Path
-from core.language_model import LanguageModel
-from core.sources.sae_lens_folder import read_folder
+from core.models.language_model import LanguageModel
+from core.dictionaries.sources.folder import read_folder
 sae = read_folder(Path({sae!r}), id="x", title="x")
 model = LanguageModel(Path({model!r}), centred=True)
 first = float((sae.W_dec[:8] @ model.W_U).max() + (model.W_E[:8] @ sae.W_enc).max() + model.W_pos[0, 0])
 """
 USUAL = """
-from core.lens import quiet_imports
+from core.dictionaries.sae_lens import quiet_imports
 quiet_imports()
 import torch
 import transformer_lens.loading_from_pretrained as conversion
@@ -116,7 +116,7 @@ def opening(root: Path, size: str) -> list[Record]:
 
 
 def searching(repeats: int) -> list[Record]:
-    from core import registry_index
+    from core.dictionaries.registry import index as registry_index
 
     parse = seconds(registry_index.registry)
     index = registry_index.registry()

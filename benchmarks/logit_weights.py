@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.common import Record, median_seconds, peak_gb, product_backends, report, seconds
-from core.logit_weights import LogitStatistics, logit_statistics, random_directions
-from core.unembedding import Unembedding
+from core.logit_weights.statistics import LogitStatistics, logit_statistics, random_directions
+from core.logit_weights.unembedding import Unembedding
 
 K = 20
 
@@ -90,7 +90,7 @@ def torch_in_passes(directions: np.ndarray, rows: np.ndarray, block: int = 512) 
     """The usual notebook: the matrix in blocks, one pass for each number, topk for either end."""
     import torch
 
-    from core.lens import as_tensor
+    from core.dictionaries.sae_lens import as_tensor
 
     W, W_U = as_tensor(directions), as_tensor(rows).T
     for start in range(0, len(W), block):

@@ -8,8 +8,8 @@ scipy's sparse product alone, without means, roots and the best of each.
 import numpy as np
 
 from benchmarks.common import Record, median_seconds, peak_gb
-from core.activation_matching import ActivationMatch, K, match_activations
-from core.shared_activations import SparseActivations
+from core.activations.sparse import SparseActivations
+from core.matching.activations import ActivationMatch, K, match_activations
 
 L0, SHARED = 79, 0.5
 DENSE_COLUMNS, CHECKED = 2048, 16

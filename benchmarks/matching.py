@@ -13,9 +13,9 @@ import numpy as np
 from benchmarks.common import Record, median_seconds, peak_gb, product_backends, report, seconds
 from benchmarks.match_correlation import correlation_records
 from benchmarks.neighbors import CHECKED, recall
-from core.comparison import Comparison, Weights
-from core.matching import Matching, match
-from core.neighbors import nearest_between
+from core.geometry.neighbors import nearest_between
+from core.matching.comparison import Comparison, Weights
+from core.matching.pairs import Matching, match
 
 SHARED, SPLIT = 0.6, 0.12
 LEAST = {20: 0.9998, 50: 0.99999}

@@ -15,12 +15,12 @@ import numpy as np
 
 from benchmarks.common import Record, median_seconds, peak_gb, product_backends, report, seconds
 from benchmarks.layout import clustered_directions
-from core.composed import composed_features
-from core.neighbors import K, Neighbors, nearest_between, nearest_features
+from core.geometry.composed import composed_features
+from core.geometry.neighbors import K, Neighbors, nearest_between, nearest_features
 
 CHECKED = 200
 OURS = """
-from core.neighbors import nearest_features
+from core.geometry.neighbors import nearest_features
 idx = nearest_features(rows, k=k).idx
 """
 PYNNDESCENT = """

@@ -20,7 +20,7 @@ from statistics import median
 
 from benchmarks.common import Record, report
 from core.workspace import PROJECT
-from tests.browser import FIGURE, open_browser
+from tests.browser.chromium import FIGURE, open_browser
 
 LEAST_APP = """import altair as alt
 import pandas as pd

@@ -17,11 +17,11 @@ from statistics import NormalDist
 import numpy as np
 
 from benchmarks.common import Record, median_seconds, peak_gb, product_backends, report, seconds
-from core.dictionary import Dictionary, DictionaryConfig
-from core.language_model import LanguageModel
-from core.position_additive import additive_parts, additive_statistics
-from core.position_encoded import plain_grid_statistics
-from core.positions import PositionStatistics
+from core.dictionaries.dictionary import Dictionary, DictionaryConfig
+from core.models.language_model import LanguageModel
+from core.positions.additive import additive_parts, additive_statistics
+from core.positions.encoded import plain_grid_statistics
+from core.positions.methods import PositionStatistics
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ with tempfile.TemporaryDirectory() as folder:
     model = synthetic_model(DEMO, Path(folder))
     dictionary = synthetic_dictionary(DEMO, model)
     start = time.perf_counter()
-    from core.positions import position_statistics
+    from core.positions.methods import position_statistics
     position_statistics(dictionary, model)
     print(time.perf_counter() - start)
 """

@@ -18,16 +18,16 @@ import numpy as np
 
 from benchmarks.common import Record, report
 from benchmarks.page import start_server, wait_for_server
-from core.activation_pass import activation_pass
-from core.activation_statistics import ActivationStatistics
-from core.artifacts import ArtifactStore
+from core.activations.statistics import ActivationStatistics
+from core.activations.token_pass import activation_pass
 from core.catalogue import statistic
-from core.corpus import standard_library_stream
-from core.model_search import find_model
-from core.sources import demo
-from core.text_samples import SampleSettings, sample_of_stream
+from core.corpus.samples import SampleSettings, sample_of_stream
+from core.corpus.streams import standard_library_stream
+from core.dictionaries.sources import demo
+from core.models.search import find_model
+from core.work.artifacts import ArtifactStore
 from core.workspace import PROJECT, Workspace
-from tests.browser import open_browser
+from tests.browser.chromium import open_browser
 
 DICTIONARY, N_ROWS = "layer2-standard-2048", 1563
 """The dictionary, and rows of 128 tokens that make 200,000."""

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from core.dictionary import Dictionary
+from core.dictionaries.dictionary import Dictionary
+from core.dictionaries.sources import open_dictionary, sources
 from core.errors import LoupeError
-from core.sources import open_dictionary, sources
 from core.workspace import PROJECT, Workspace
 
 _PATIENCE_S = 60.0

@@ -13,8 +13,8 @@ from functools import cache
 import pandas as pd
 
 from core.catalogue import ALIASES, STATISTICS
-from core.dictionary import Dictionary
-from core.language_model import LanguageModel
+from core.dictionaries.dictionary import Dictionary
+from core.models.language_model import LanguageModel
 from core.workspace import PROJECT
 
 PROVENANCE_KEY = b"sae_loupe"

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from core.corpus import sample_rows
-from core.dictionary import Dictionary
-from core.language_model import LanguageModel
-from core.sources.sae_lens_folder import read_folder
+from core.corpus.streams import sample_rows
+from core.dictionaries.dictionary import Dictionary
+from core.dictionaries.sources.folder import read_folder
+from core.models.language_model import LanguageModel
 from demo.settings import WORK, TextSettings
 
 N_TOKENS = 200_000

@@ -7,11 +7,11 @@ import json
 
 import numpy as np
 
-from core.language_model import LanguageModel
-from core.position_scores import peak, position_score, suggested_count
-from core.positions import position_statistics
-from core.reconstruction import error_by_position
-from core.sources import open_dictionary
+from core.activations.reconstruction import error_by_position
+from core.dictionaries.sources import open_dictionary
+from core.models.language_model import LanguageModel
+from core.positions.methods import position_statistics
+from core.positions.scores import peak, position_score, suggested_count
 from core.workspace import Workspace
 from demo.measure import cross_entropy, held_out_rows
 from demo.settings import DEMO, DICTIONARIES, DICTIONARIES_DIR, MODEL_DIR, WORK, ModelSettings

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from core.corpus import Document, read_documents
+from core.corpus.streams import Document, read_documents
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE_CAP = 3_500_000

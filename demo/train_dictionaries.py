@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
-from core.corpus import standard_library, token_stream
-from core.language_model import LanguageModel
-from core.lens import quiet_imports
+from core.corpus.streams import standard_library, token_stream
+from core.dictionaries.sae_lens import quiet_imports
+from core.models.language_model import LanguageModel
 from demo.measure import measure
 from demo.settings import (
     DICTIONARIES,
@@ -198,7 +198,7 @@ def save_dictionary(sae, folder: Path, probe: torch.Tensor) -> None:
 
 
 def write_index(measured: dict[str, dict[str, float]]) -> None:
-    """Write index.json: what core/sources/demo.py lists, in the order of the settings."""
+    """Write index.json: what core/dictionaries/sources/demo.py lists, in the order of the settings."""
     index = {
         s.name: {"title": s.title, "hook_name": s.hook_name, "labels": s.labels, "measured": measured[s.name]}
         for s in DICTIONARIES

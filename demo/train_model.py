@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from core.corpus import Document, standard_library, token_stream
+from core.corpus.streams import Document, standard_library, token_stream
 from demo.settings import MODEL_DIR, SEPARATOR, WORK, ModelSettings
 from demo.text import is_held_out, package_documents
 

@@ -2,12 +2,15 @@
 
 import streamlit as st
 
-from ui import activation_error_views as error_views
-from ui import activation_feature_views as feature_views
-from ui import activation_loss_views as loss_views
-from ui import activation_series_views as series_views
-from ui import activation_views as views
-from ui import compute, errors, pickers, text_picker
+from ui.activations import error as error_views
+from ui.activations import features as feature_views
+from ui.activations import layers as series_views
+from ui.activations import loss as loss_views
+from ui.activations import positions as views
+from ui.shared import errors
+from ui.sidebar import pickers
+from ui.sidebar import text as text_picker
+from ui.studies import compute
 
 ICON = ":material/ssid_chart:"
 ORDER = 3

@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from ui import dashboard_views as views
-from ui import errors
+from ui.dashboards import page as views
+from ui.shared import errors
 
 ICON = ":material/dashboard:"
 ORDER = 11

@@ -2,21 +2,18 @@
 
 import streamlit as st
 
-from ui import (
-    compute,
-    errors,
-    feature_example_views,
-    feature_logit_views,
-    feature_proxy_views,
-    feature_relation_views,
-    logit_studies,
-    pickers,
-    text_picker,
-)
-from ui import feature_subject as subjects
-from ui import feature_views as views
-from ui import own_direction_views as own_directions
-from ui import token_set_picker as token_sets
+from ui.feature import examples as feature_example_views
+from ui.feature import logits as feature_logit_views
+from ui.feature import overview as views
+from ui.feature import own_direction as own_directions
+from ui.feature import proxies as feature_proxy_views
+from ui.feature import related as feature_relation_views
+from ui.shared import errors
+from ui.sidebar import pickers, token_sets
+from ui.sidebar import text as text_picker
+from ui.studies import compute
+from ui.studies import feature as subjects
+from ui.studies import logit_weights as logit_studies
 
 ICON = ":material/manage_search:"
 ORDER = 2

@@ -2,7 +2,13 @@
 
 import streamlit as st
 
-from ui import compute, errors, map_cluster_views, map_series_views, map_settings, map_views, pickers
+from ui.feature_map import clusters as map_cluster_views
+from ui.feature_map import layers as map_series_views
+from ui.feature_map import map as map_views
+from ui.feature_map import settings as map_settings
+from ui.shared import errors
+from ui.sidebar import pickers
+from ui.studies import compute
 
 ICON = ":material/scatter_plot:"
 ORDER = 7

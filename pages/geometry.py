@@ -2,10 +2,13 @@
 
 import streamlit as st
 
-from ui import compute, errors, geometry_studies, pickers
-from ui import geometry_feature_views as feature_views
-from ui import geometry_views as views
-from ui.text import plain
+from ui.geometry import distances as views
+from ui.geometry import features as feature_views
+from ui.shared import errors
+from ui.shared.escape import plain
+from ui.sidebar import pickers
+from ui.studies import compute
+from ui.studies import geometry as geometry_studies
 
 ICON = ":material/hub:"
 ORDER = 6

@@ -2,9 +2,12 @@
 
 import streamlit as st
 
-from ui import enrichment_views, errors, logit_feature_views, logit_studies, pickers
-from ui import logit_views as views
-from ui import token_set_picker as token_sets
+from ui.enrichment import views as enrichment_views
+from ui.logit_weights import all_features as views
+from ui.logit_weights import one_feature as logit_feature_views
+from ui.shared import errors
+from ui.sidebar import pickers, token_sets
+from ui.studies import logit_weights as logit_studies
 
 ICON = ":material/bar_chart:"
 ORDER = 5

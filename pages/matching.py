@@ -2,8 +2,11 @@
 
 import streamlit as st
 
-from ui import compute, errors, match_picker, pickers
-from ui import match_views as views
+from ui.matching import page as views
+from ui.matching import picker as match_picker
+from ui.shared import errors
+from ui.sidebar import pickers
+from ui.studies import compute
 
 ICON = ":material/compare_arrows:"
 ORDER = 8

@@ -2,9 +2,11 @@
 
 import streamlit as st
 
-from ui import compute, errors, pickers
-from ui import neuronpedia_export_views as export_views
-from ui import neuronpedia_views as views
+from ui.neuronpedia import export as export_views
+from ui.neuronpedia import labels as views
+from ui.shared import errors
+from ui.sidebar import pickers
+from ui.studies import compute
 
 ICON = ":material/public:"
 ORDER = 10

@@ -2,8 +2,12 @@
 
 import streamlit as st
 
-from ui import all_features_views, compute, density_views, errors, pickers
-from ui import overview_views as views
+from ui.overview import all_features as all_features_views
+from ui.overview import density as density_views
+from ui.overview import dictionary as views
+from ui.shared import errors
+from ui.sidebar import pickers
+from ui.studies import compute
 
 ICON = ":material/monitor_heart:"
 ORDER = 1

@@ -2,11 +2,13 @@
 
 import streamlit as st
 
-from ui import compute, errors, pickers
-from ui import position_beyond_views as beyond_views
-from ui import position_feature_views as feature_views
-from ui import position_space_views as space_views
-from ui import position_views as views
+from ui.positions import all_features as views
+from ui.positions import beyond as beyond_views
+from ui.positions import directions as space_views
+from ui.positions import one_feature as feature_views
+from ui.shared import errors
+from ui.sidebar import pickers
+from ui.studies import compute
 
 ICON = ":material/linear_scale:"
 ORDER = 0

@@ -2,9 +2,12 @@
 
 import streamlit as st
 
-from ui import compute, errors, pickers, sibling_views
-from ui import match_matrix_views as many_views
-from ui import splitting_views as views
+from ui.shared import errors
+from ui.sidebar import pickers
+from ui.splitting import matrix as many_views
+from ui.splitting import series as views
+from ui.splitting import siblings as sibling_views
+from ui.studies import compute
 
 ICON = ":material/account_tree:"
 ORDER = 9

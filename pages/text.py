@@ -2,10 +2,13 @@
 
 import streamlit as st
 
-from ui import compute, errors, pickers, text_input
-from ui import text_pair_views as pair_views
-from ui import text_prompt_views as prompt_views
-from ui import text_views as views
+from ui.shared import errors
+from ui.sidebar import pickers
+from ui.studies import compute
+from ui.text import input as text_input
+from ui.text import one_text as views
+from ui.text import two_prompts as prompt_views
+from ui.text import two_texts as pair_views
 
 ICON = ":material/article:"
 ORDER = 4

@@ -1,0 +1,1 @@
+"""Activations on text: the token pass, its store, and the statistics taken from them."""

@@ -1,0 +1,252 @@
+"""Encoding rows of text: the model up to the hook, the dictionary, and its reconstruction, as sparse activations.
+
+Dictionaries whose features are gates on x @ W_enc, and those that keep the k largest, are encoded here, a tile
+of tokens at a time on threads of our own; all others by sae-lens. Both keep only what is not zero.
+"""
+
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from core.activations.store import ActivationBlock, among, counted
+from core.dictionaries.config import UNFOLDED_NORMALISATIONS
+from core.dictionaries.dictionary import Dictionary
+from core.errors import DoesNotFitError
+from core.models.language_model import LanguageModel
+from core.work.threads import as_done, available_cpus, one_thread_per_product
+
+_FLOATS_PER_TILE = 2**24
+_TOKENS_PER_RUN = 2**12
+_TOPK = {"topk", "topk_transcoder"}
+_PLAIN_DECODERS = {"standard", "jumprelu", "gated", "topk", "abstopk"}
+_PLAIN_DECODERS |= {"transcoder", "jumprelu_transcoder", "topk_transcoder"}
+MEASURES = ("error", "square", "square_hat", "dot", "spread", "l2", "l2_random", "norm", "norm_hat")
+MEASURES += ("cosine", "l2_ratio", "l0", "l1")
+"""What is known of a token: squared lengths of x - x_hat, x and x_hat, x . x_hat, |x - b_dec|^2, then as in
+core.activations.reconstruction.ErrorByPosition; l2_ratio is |x_hat| / |x|, 0 where x is, and l1 the sum of |f|."""
+
+LARGEST = 2**22
+"""No activation or length is larger, so that the sums of many fit into integers."""
+
+
+class Tile(NamedTuple):
+    """Some tokens, encoded; `ends` counts from the first of them."""
+
+    ends: Int[np.ndarray, " token"]
+    features: Int[np.ndarray, " nonzero"]
+    acts: Float[np.ndarray, " nonzero"]
+    measures: Float[np.ndarray, "measure token"]
+
+
+class Encoder:
+    """One dictionary, ready to encode. Tiles are cut alike whatever the number of workers, and so are the bits.
+
+    A worker needs about 64 MiB, or a token's activations if those are more (a temporal dictionary's: a row's).
+    `generic` leaves all to sae-lens. Tokens whose ids are `left_out` are encoded like any other, and dropped.
+    """
+
+    def __init__(
+        self,
+        dictionary: Dictionary,
+        *,
+        left_out: tuple[int, ...] = (),
+        workers: int | None = None,
+        generic: bool = False,
+    ):
+        self.dictionary, self.left_out, config = dictionary, left_out, dictionary.config
+        plain = not generic and config.normalize_activations in UNFOLDED_NORMALISATIONS | {"none"}
+        self._gate = None if generic or dictionary.not_additive_because else dictionary.affine_gate()
+        self._k = config.k if plain and config.architecture in _TOPK else None
+        self._decodes = plain and config.architecture in _PLAIN_DECODERS
+        # Of these the decoder's norms belong to the activations.
+        self._norms = np.linalg.norm(dictionary.W_dec, axis=1) if config.rescale_acts_by_decoder_norm else None
+        # sae-lens holds a lock while it runs, and has threads of its own.
+        self._workers = (workers or available_cpus()) if self._gate or self._k else 1
+        self._tile = max(1, _FLOATS_PER_TILE // dictionary.d_sae)
+        self._whole_rows = config.architecture == "temporal"
+        self._buffers: list[tuple[np.ndarray, ...]] = []
+
+    def block(
+        self, model: LanguageModel, rows: Int[np.ndarray, "row pos"], tick: Callable[[int], None] | None = None
+    ) -> ActivationBlock:
+        """Encode rows of token ids; `tick` is told how many tokens are done, tile by tile, and may raise.
+
+        Raises DoesNotFitError where the model cannot read the rows, or something is not a finite number.
+        """
+        config = self.dictionary.config
+        x = run_model(model, rows, config.hook_name, tick)
+        target = run_model(model, rows, config.hook_name_out, tick) if config.hook_name_out else x
+        tiles = self._tiles(x, rows.shape[1], lambda x, part: self._encode(x, target[part]), tick)
+        return self._join(rows, target, tiles)
+
+    def reconstruct(
+        self, x: Float[np.ndarray, "row pos d_in"], tick: Callable[[int], None] | None = None
+    ) -> Float[np.ndarray, "row pos d_out"]:
+        """Return x_hat of what passes at the hook; `tick` as in `block`."""
+        flat, n_pos = np.ascontiguousarray(x.reshape(-1, x.shape[-1]), np.float32), x.shape[1]
+        tiles = self._tiles(flat, n_pos, lambda x, _: self._give_back(x, *self._sparse(x)), tick)
+        return np.concatenate(tiles).reshape(*x.shape[:2], -1)
+
+    def _tiles(self, x: np.ndarray, n_pos: int, work: Callable, tick: Callable[[int], None] | None) -> list:
+        """Return `work(x of a tile, which tokens of all)` of all tiles, in order; see `_sparse` for a tile's shape."""
+        step = max(1, self._tile // n_pos) * n_pos if self._whole_rows else self._tile
+        found: dict[int, Any] = {}
+
+        def at(start: int) -> int:
+            part = slice(start, min(start + step, len(x)))
+            found[start] = work(x[part].reshape(-1, n_pos, x.shape[1]) if self._whole_rows else x[part], part)
+            return part.stop - part.start
+
+        starts = range(0, len(x), step)
+        with one_thread_per_product(), closing(as_done(at, starts, workers=self._workers)) as finished:
+            for n_tokens in finished:
+                if tick is not None:
+                    tick(n_tokens)
+        return [found[start] for start in starts]
+
+    def _encode(self, x: Float[np.ndarray, "... d_in"], target: Float[np.ndarray, "token d_out"]) -> Tile:
+        from core.activations.kernels import compare, sum_sizes
+
+        ends, features, acts = self._sparse(x)
+        x_hat = self._give_back(x, ends, features, acts)
+        measures = np.zeros((len(MEASURES), len(target)))
+        compare(target, x_hat, self.dictionary.b_dec, measures)
+        error, square, square_hat, dot = measures[:4]
+        lengths, norm, norm_hat = np.sqrt(square * square_hat), np.sqrt(square), np.sqrt(square_hat)
+        measures[5:9] = np.sqrt(error), np.sqrt(square + square_hat), norm, norm_hat
+        np.divide(dot, lengths, out=measures[9], where=lengths > 0)
+        np.divide(norm_hat, norm, out=measures[10], where=norm > 0)
+        measures[11] = np.diff(ends, prepend=0)
+        sum_sizes(ends, acts, measures[12])
+        return Tile(ends, features, acts, measures)
+
+    def _give_back(
+        self, x: Float[np.ndarray, "... d_in"], ends: np.ndarray, features: np.ndarray, acts: np.ndarray
+    ) -> Float[np.ndarray, "token d_out"]:
+        """Return x_hat of a tile."""
+        from core.activations.kernels import decode
+
+        dictionary = self.dictionary
+        if not self._decodes:
+            return np.ascontiguousarray(dictionary.reconstruct(x).reshape(len(ends), -1))
+        if self._norms is not None:
+            acts = acts / self._norms[features]
+        x_hat = np.empty((len(ends), dictionary.config.d_out), np.float32)
+        decode(ends, features, acts, dictionary.W_dec, dictionary.b_dec, x_hat)
+        return x_hat
+
+    def _sparse(self, x: Float[np.ndarray, "... d_in"]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return `ends`, `features` and `acts` of a tile: (token, d_in), or (row, pos, d_in) of whole rows."""
+        from core.activations.kernels import compress, keep_largest, keep_nonzero
+
+        dictionary, gate = self.dictionary, self._gate
+        n_tokens, d_sae = x.size // x.shape[-1], dictionary.d_sae
+        ends = np.empty(n_tokens, np.int64)
+        # Memory that is never touched costs nothing: only what is active is written.
+        z, features, acts = self._take(n_tokens * d_sae)
+        if not (gate or self._k):
+            n = keep_nonzero(dictionary.encode(x).reshape(n_tokens, -1), ends, features, acts)
+        else:
+            if dictionary.config.apply_b_dec_to_input:
+                x = x - dictionary.b_dec
+            product = np.matmul(x, dictionary.W_enc, out=z[: n_tokens * d_sae].reshape(n_tokens, -1))
+            if gate:
+                n = compress(product, gate.cutoff, gate.scale, gate.offset, ends, features, acts)
+            else:
+                product += dictionary.b_enc
+                if self._norms is not None:
+                    product *= self._norms
+                n = keep_largest(product, self._k, ends, features, acts)
+        found = ends, features[:n].copy(), acts[:n].copy()
+        self._buffers.append((z, features, acts))
+        return found
+
+    def _take(self, room: int) -> tuple[np.ndarray, ...]:
+        try:
+            found = self._buffers.pop()
+        except IndexError:
+            found = ()
+        if found and len(found[0]) > room:
+            return found
+        # compress writes one entry past the last that it keeps.
+        room = max(room, self._tile * self.dictionary.d_sae) + 1
+        return np.empty(room, np.float32), np.empty(room, np.int32), np.empty(room, np.float32)
+
+    def _join(self, rows: np.ndarray, target: np.ndarray, tiles: list[Tile]) -> ActivationBlock:
+        """Put a block together: the entries of counted tokens, and sums over rows by position."""
+        counts = np.concatenate([np.diff(tile.ends, prepend=0) for tile in tiles])
+        features = np.concatenate([tile.features for tile in tiles])
+        acts, measures = (np.concatenate([getattr(tile, name) for tile in tiles], -1) for name in ("acts", "measures"))
+        left_out = among(rows, self.left_out)
+        keep = counted(rows, left_out)
+        if left_out:
+            entries = np.repeat(keep.ravel(), counts)
+            features, acts = features[entries], acts[entries]
+            counts, measures = counts * keep.ravel(), np.where(keep.ravel(), measures, 0)
+        self._check_sizes(acts, measures)
+        shifted = np.zeros((rows.shape[1], target.shape[1]))
+        for row, part in zip(target.reshape(*rows.shape, -1), keep, strict=True):  # keeps float64 copies small
+            shifted[part] += row[part] - self.dictionary.b_dec.astype(np.float64)
+        block = ActivationBlock(
+            rows=np.asarray(rows, np.int32),
+            ends=counts.cumsum(),
+            features=features,
+            acts=acts,
+            measures=measures.reshape(len(MEASURES), *rows.shape).sum(axis=1),
+            shifted=shifted,
+            left_out=left_out,
+        )
+        read_only(block)
+        return block
+
+    def _check_sizes(self, acts: np.ndarray, measures: np.ndarray) -> None:
+        sizes = [np.abs(acts).max(initial=0), *np.sqrt(measures[[0, 1, 2, 4]].max(axis=1))]
+        largest = np.max(sizes)  # NaN if one is
+        if not largest <= LARGEST:
+            raise DoesNotFitError(
+                f"{self.dictionary.title} gives values up to {largest:.3g} on this text. Expected activations and "
+                f"lengths up to {LARGEST:,}; check that the weights are whole and belong to this model."
+            )
+
+
+def read_only(block: ActivationBlock) -> None:
+    """Make a block's arrays as they are on the next read; for numba that is another type."""
+    for array in vars(block).values():
+        if isinstance(array, np.ndarray):
+            array.flags.writeable = False
+
+
+def run_model(
+    model: LanguageModel, rows: Int[np.ndarray, "row pos"], hook_name: str, tick: Callable[[int], None] | None = None
+) -> Float[np.ndarray, "token d_in"]:
+    """Return what passes at a hook, one line a token, running a few rows at a time; `tick(0)` after each may raise."""
+    step, runs = max(1, _TOKENS_PER_RUN // rows.shape[1]), []
+    for start in range(0, len(rows), step):
+        runs.append(model.activations(rows[start : start + step], hook_name))
+        if tick is not None:
+            tick(0)
+    return np.ascontiguousarray(np.concatenate(runs).reshape(rows.size, -1), np.float32)
+
+
+def prepare() -> None:
+    """Compile the loops of a pass on one token and one feature, so that no visitor waits for it."""
+    from core.activations import kernels
+    from core.activations.statistics import Tally
+
+    one, ends, fixed = np.ones((1, 1), np.float32), np.ones(1, np.int64), np.ones((1, 1), np.float32)
+    features, acts = np.zeros(2, np.int32), np.ones(2, np.float32)
+    fixed.flags.writeable = False
+    kernels.compress(one, one[0], one[0], fixed[0], ends, features, acts)
+    kernels.keep_nonzero(one, ends, features, acts)
+    kernels.keep_largest(one, 1, ends, features, acts)
+    kernels.decode(ends, features, acts, fixed, fixed[0], one)
+    measures = np.zeros((len(MEASURES), 1))
+    kernels.compare(one, one, fixed[0], measures)
+    kernels.sum_sizes(ends, acts, measures[0])
+    block = ActivationBlock(np.zeros((1, 1), np.int32), ends, features[:1], acts[:1], measures, np.zeros((1, 1)))
+    read_only(block)
+    kernels.gather(block.ends, block.features, block.acts, 1, True, np.zeros(1, np.int64), acts)
+    Tally(1, 1, 1).add(block)

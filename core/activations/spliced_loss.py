@@ -1,0 +1,215 @@
+"""What a model loses with a dictionary's reconstruction in place of the activation: next-token loss and KL divergence.
+
+Definitions as in SAEBench (Karvonen et al. 2025), position by position. Tokens that are left out keep their
+activation where x_hat is put in place of x, and their own positions do not count; zero and mean replace all tokens.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from core.activations.encoding import Encoder
+from core.activations.reconstruction import check_comparable, mean_over, ratio
+from core.activations.spliced_runs import SplicedRuns
+from core.activations.store import counted, left_out_name
+from core.dictionaries.dictionary import Dictionary
+from core.errors import CorpusError
+from core.models.language_model import LanguageModel
+from core.work.artifacts import artifact_key
+from core.work.jobs import Progress
+
+_TOKENS_PER_RUN = 2**11
+REPLACED = ("spliced", "zero", "mean")
+"""What stands in the activation's place: x_hat, 0, or the mean of x over all counted tokens."""
+
+
+@dataclass(frozen=True)
+class SplicedLoss:
+    """Means over counted tokens at every position, in nats; NaN where none is counted.
+
+    A token's loss is that of guessing the next one, so the last position has a divergence and no loss.
+    """
+
+    ce: Float[np.ndarray, " pos"]
+    """Cross-entropy of the next token, the model as it is."""
+    ce_replaced: Float[np.ndarray, "replaced pos"]
+    """The same with each of REPLACED in the activation's place."""
+    kl_replaced: Float[np.ndarray, "replaced pos"]
+    """KL(next-token distribution as it is || with it in place)."""
+    position_rows: Int[np.ndarray, " pos"]
+    """Counted tokens at a position."""
+    version: ClassVar[int] = 1
+
+    @classmethod
+    def key(cls, dictionary_sha256: str, model_sha256: str, rows_sha256: str, *, left_out: tuple[int, ...] = ()) -> str:
+        return artifact_key(
+            "spliced-loss",
+            cls.version,
+            dictionary=dictionary_sha256,
+            model=model_sha256,
+            rows=rows_sha256,
+            left_out=left_out_name(left_out),
+        )
+
+    def totals(self, *, with_first: bool = True) -> dict[str, float]:
+        """Return means over all tokens, or those after position 0: ce, ce_spliced, ce_zero, ce_mean, kl_spliced, ...
+
+        ce_score = (ce_zero - ce_spliced) / (ce_zero - ce) and kl_score = (kl_zero - kl_spliced) / kl_zero are 1 for
+        a reconstruction that loses nothing and 0 for one as bad as none; NaN where zero is no worse than x.
+        """
+        inside = slice(0 if with_first else 1, None)
+        losses = np.vstack([self.ce, self.ce_replaced])[:, inside.start : -1]
+        ce = mean_over(losses, self.position_rows[inside.start : -1])
+        kl = mean_over(self.kl_replaced[:, inside], self.position_rows[inside])
+        found = dict(zip(["ce", *(f"ce_{name}" for name in REPLACED)], ce, strict=True))
+        found |= dict(zip([f"kl_{name}" for name in REPLACED], kl, strict=True))
+        found["ce_score"] = score(found["ce_zero"] - found["ce_spliced"], found["ce_zero"] - found["ce"])
+        found["kl_score"] = score(found["kl_zero"] - found["kl_spliced"], found["kl_zero"])
+        return {name: float(value) for name, value in found.items()}
+
+    def scores(self) -> dict[str, Float[np.ndarray, " pos"]]:
+        """Return ce_score and kl_score at every position."""
+        spliced, zero = (REPLACED.index(name) for name in ("spliced", "zero"))
+        ce, kl = self.ce_replaced, self.kl_replaced
+        return {
+            "ce_score": ratio(ce[zero] - ce[spliced], ce[zero] - self.ce),
+            "kl_score": ratio(kl[zero] - kl[spliced], kl[zero]),
+        }
+
+
+@dataclass(frozen=True)
+class LossByPosition:
+    """A model's mean cross-entropy of the next token at every position but the last, in nats; NaN without tokens."""
+
+    ce: Float[np.ndarray, " pos"]
+    position_rows: Int[np.ndarray, " pos"]
+    """Counted tokens at a position."""
+    version: ClassVar[int] = 1
+
+    @classmethod
+    def key(cls, model_sha256: str, rows_sha256: str, *, left_out: tuple[int, ...] = ()) -> str:
+        return artifact_key(
+            "loss-by-position",
+            cls.version,
+            model=model_sha256,
+            rows=rows_sha256,
+            left_out=left_out_name(left_out),
+        )
+
+    @property
+    def mean(self) -> float:
+        """Over all tokens."""
+        return float(mean_over(self.ce[None], self.position_rows)[0])
+
+
+def spliced_loss(
+    dictionary: Dictionary,
+    model: LanguageModel,
+    rows: Int[np.ndarray, "row pos"],
+    *,
+    left_out: tuple[int, ...] = (),
+    progress: Progress | None = None,
+) -> SplicedLoss:
+    """Run the model as it is and with x_hat, 0 and the mean of x at the dictionary's hook (its output hook, if any).
+
+    `left_out` are ids of tokens that are not counted and keep their activation. `progress` counts tokens, those
+    of a first run for the mean too. Raises DoesNotFitError, CorpusError where no loss is counted.
+    """
+    check_comparable(dictionary, model)
+    keep = _check(rows, left_out, model)
+    hook = dictionary.config.hook_name_out or dictionary.config.hook_name
+    tell = _Teller(progress, 2 * rows.size)
+    mean = _mean_at(model, rows, keep, hook, tell)
+    sums = {name: np.zeros((n, rows.shape[1])) for name, n in (("ce", 1 + len(REPLACED)), ("kl", len(REPLACED)))}
+    encoder = Encoder(dictionary)
+    for part in _batches(rows):
+        runs = SplicedRuns(model, rows[part], hook)
+        x = runs.start(dictionary.config.hook_name)
+        x_hat = np.where(keep[part][..., None], encoder.reconstruct(x, tell.check), runs.target)
+        for value in (x_hat, np.zeros_like(x_hat), np.broadcast_to(mean, x_hat.shape)):
+            runs.replace(value)
+        for name, values in zip(sums, runs.losses(tell.check), strict=True):
+            sums[name] += np.where(keep[part], values, 0).sum(axis=1)
+        tell(rows[part].size)
+    n = keep.sum(axis=0)
+    ce = ratio(sums["ce"], np.append(n[:-1], 0).astype(np.float64))
+    return SplicedLoss(ce[0], ce[1:], ratio(sums["kl"], n.astype(np.float64)), n)
+
+
+def token_losses(
+    model: LanguageModel, rows: Int[np.ndarray, "row pos"], *, progress: Progress | None = None
+) -> Float[np.ndarray, "row pos-1"]:
+    """Return the cross-entropy of each next token, in nats, the model as it is. Raises DoesNotFitError."""
+    _check(rows, (), model)
+    losses, tell = np.empty((len(rows), rows.shape[1] - 1)), _Teller(progress, rows.size)
+    for part in _batches(rows):
+        runs = SplicedRuns(model, rows[part], None)
+        runs.start()
+        losses[part] = runs.losses(tell.check)[0][0, :, :-1]
+        tell(rows[part].size)
+    return losses
+
+
+def loss_by_position(
+    model: LanguageModel,
+    rows: Int[np.ndarray, "row pos"],
+    *,
+    left_out: tuple[int, ...] = (),
+    progress: Progress | None = None,
+) -> LossByPosition:
+    """Average `token_losses` over rows; `left_out` are ids of tokens at which the guess is not counted."""
+    keep = _check(rows, left_out, model)[:, :-1]
+    losses, n = token_losses(model, rows, progress=progress), keep.sum(axis=0)
+    return LossByPosition(ratio(np.where(keep, losses, 0).sum(axis=0), n.astype(np.float64)), n)
+
+
+def score(above: float, below: float) -> float:
+    """Divide; NaN where there is nothing to lose."""
+    return above / below if below > 0 else np.nan
+
+
+class _Teller:
+    """Adds up how many tokens are done."""
+
+    def __init__(self, progress: Progress | None, total: int):
+        self._progress, self._done, self._total = progress, 0, total
+
+    def __call__(self, n_tokens: int) -> None:
+        self._done += n_tokens
+        if self._progress is not None:
+            self._progress.update(self._done, self._total)
+
+    def check(self, *_: int) -> None:
+        """Say where things stand, so that a cancelled computation stops here."""
+        self(0)
+
+
+def _batches(rows: np.ndarray) -> Iterator[slice]:
+    step = max(1, _TOKENS_PER_RUN // rows.shape[1])
+    for start in range(0, len(rows), step):
+        yield slice(start, min(start + step, len(rows)))
+
+
+def _mean_at(
+    model: LanguageModel, rows: np.ndarray, keep: Bool[np.ndarray, "row pos"], hook: str, tell: _Teller
+) -> Float[np.ndarray, " d_out"]:
+    total = 0.0
+    for part in _batches(rows):
+        total = total + model.activations(rows[part], hook)[keep[part]].sum(axis=0, dtype=np.float64)
+        tell(rows[part].size)
+    return total / np.count_nonzero(keep)
+
+
+def _check(rows: np.ndarray, left_out: tuple[int, ...], model: LanguageModel) -> Bool[np.ndarray, "row pos"]:
+    """Return which tokens are counted, of rows that the model can read."""
+    keep = counted(rows, left_out)
+    if not keep[:, :-1].any():
+        raise CorpusError(
+            f"Rows of shape {rows.shape} hold no counted token with a next one to guess. Expected rows of at "
+            "least 2 tokens; choose a longer text, or count special tokens too."
+        )
+    model.check_rows(rows)
+    return keep

@@ -1,0 +1,149 @@
+"""The token pass: one run over a text, of which every later view reads the statistics and the activations.
+
+Model, hook, dictionary, block by block; each block is stored as soon as it is there (core.activations.store).
+A pass that was cancelled or cut off goes on from its last block.
+"""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int
+
+from core.activations.encoding import Encoder
+from core.activations.reconstruction import check_comparable
+from core.activations.statistics import ActivationStatistics, Tally
+from core.activations.store import ActivationBlock, ActivationStore, counted, rows_per_block
+from core.corpus.streams import rows_sha256
+from core.dictionaries.dictionary import Dictionary
+from core.errors import CorpusError
+from core.models.language_model import LanguageModel
+from core.work.artifacts import ArtifactStore
+from core.work.jobs import Progress
+
+_PROBE_TOKENS = 512
+_BYTES_PER_ACTIVATION, _BYTES_PER_TOKEN = 8, 12
+
+
+@dataclass(frozen=True)
+class PassCost:
+    """What a pass will take on this machine, judged by a few rows; not what loading the model takes."""
+
+    n_tokens: int
+    nbytes: int
+    """On disk."""
+    seconds: float
+    l0: float
+    """Of the rows looked at."""
+
+
+def estimate_cost(
+    dictionary: Dictionary,
+    model: LanguageModel,
+    rows: Int[np.ndarray, "row pos"],
+    *,
+    left_out: tuple[int, ...] = (),
+    workers: int | None = None,
+) -> PassCost:
+    """Encode a few of the rows (about 512 tokens) and judge by them what a pass over all will take.
+
+    Raises what `activation_pass` raises.
+    """
+    _check(dictionary, model, rows, left_out)
+    encoder = Encoder(dictionary, left_out=left_out, workers=workers)
+    encoder.block(model, rows[:1])  # loads what is loaded once
+    probe = rows[: max(1, _PROBE_TOKENS // rows.shape[1])]
+    start = time.perf_counter()
+    block = encoder.block(model, probe)
+    seconds = time.perf_counter() - start
+    l0 = len(block.acts) / max(1, np.count_nonzero(block.counted))
+    nbytes = rows.size * (len(block.acts) / probe.size * _BYTES_PER_ACTIVATION + _BYTES_PER_TOKEN)
+    # What a block holds for each position, whatever its number of rows.
+    blocks = -(-len(rows) // rows_per_block(rows.shape[1]))
+    nbytes += blocks * (block.measures.nbytes + block.shifted.nbytes)
+    return PassCost(rows.size, round(nbytes), seconds * rows.size / probe.size, l0)
+
+
+def activation_pass(
+    dictionary: Dictionary,
+    model: LanguageModel,
+    rows: Int[np.ndarray, "row pos"],
+    artifacts: ArtifactStore | None,
+    *,
+    left_out: tuple[int, ...] = (),
+    progress: Progress | None = None,
+    workers: int | None = None,
+    block_rows: int | None = None,
+) -> ActivationStatistics:
+    """Return the statistics of a dictionary on rows of token ids, and leave the activations on disk.
+
+    Blocks that are there are read instead of computed; `open_store` finds them later. With no
+    `artifacts` nothing is kept. Tokens whose ids are `left_out` are read by the model and not counted.
+    `progress` counts tokens. Raises DoesNotFitError, CorpusError where no token is counted, and
+    OutOfSpaceError where a block cannot be written; the blocks before it stay.
+    """
+    _check(dictionary, model, rows, left_out)
+    key = ActivationStatistics.key(dictionary.sha256, model.sha256, rows_sha256(rows), left_out=left_out)
+    found = artifacts.load(ActivationStatistics, key) if artifacts is not None else None
+    store = open_store(dictionary, model, rows, artifacts, left_out=left_out, block_rows=block_rows)
+    blocks = _Blocks(store, Encoder(dictionary, left_out=left_out, workers=workers), model, progress)
+    if found is not None:
+        for i in store.missing():
+            blocks.get(i)
+        return found
+    tally = Tally(rows.shape[1], dictionary.d_sae, dictionary.config.d_out)
+    for i in range(len(store)):
+        tally.add(blocks.get(i))
+    return artifacts.cached(ActivationStatistics, key, tally.finish) if artifacts is not None else tally.finish()
+
+
+def open_store(
+    dictionary: Dictionary,
+    model: LanguageModel,
+    rows: Int[np.ndarray, "row pos"],
+    artifacts: ArtifactStore | None,
+    *,
+    left_out: tuple[int, ...] = (),
+    block_rows: int | None = None,
+) -> ActivationStore:
+    """Return the stored activations of a dictionary on rows of text, whether they are there yet or not."""
+    shas = dictionary.sha256, model.sha256
+    return ActivationStore(artifacts, *shas, rows, left_out=left_out, block_rows=block_rows)
+
+
+class _Blocks:
+    """Gets blocks, from the store or by encoding, and says how many tokens are done."""
+
+    def __init__(self, store: ActivationStore, encoder: Encoder, model: LanguageModel, progress: Progress | None):
+        self._store, self._encoder, self._model, self._progress = store, encoder, model, progress
+        self._done = 0
+
+    def get(self, i: int) -> ActivationBlock:
+        rows = self._store.rows[self._store.parts[i]]
+        self._done = self._store.parts[i].start * rows.shape[1]
+        found = self._store.load(i)
+        if found is not None:
+            self._tick(rows.size)
+            return found
+        block = self._encoder.block(self._model, rows, self._tick)
+        self._store.save(i, block)
+        return block
+
+    def _tick(self, n_tokens: int) -> None:
+        self._done += n_tokens
+        if self._progress is not None:
+            self._progress.update(self._done, self._store.rows.size)
+
+
+def _check(dictionary: Dictionary, model: LanguageModel, rows: np.ndarray, left_out: tuple[int, ...]) -> None:
+    check_comparable(dictionary, model)
+    if rows.size == 0:
+        raise CorpusError(
+            f"A pass of {dictionary.title} needs tokens, got rows of shape {rows.shape}. Choose a text that holds at "
+            "least one row."
+        )
+    if not counted(rows, left_out).any():
+        raise CorpusError(
+            f"All {rows.size:,} tokens are among the {len(left_out):,} ids that are left out. Expected some token that "
+            "counts; choose another text, or count special tokens too."
+        )

@@ -1,0 +1,189 @@
+"""Token streams: documents one after the other, cut into rows of equal length.
+
+The demo model reads the Python standard library, which every user of the app has on disk; nothing
+is downloaded and nothing is shipped. Text of one's own is read by core.corpus.files, and datasets of the
+hub by core.corpus.datasets.
+"""
+
+import hashlib
+import os
+import sys
+import sysconfig
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from jaxtyping import Int, Integer
+
+from core.errors import CorpusError
+from core.work.artifacts import artifact_key
+from core.work.jobs import Progress, SilentProgress
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+# Tests of the library differ between distributions (Debian ships none) and are mostly tables.
+_SKIP = {"test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__"}
+
+
+@dataclass(frozen=True)
+class Document:
+    """One text and where it came from."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True)
+class TokenStream:
+    """A whole corpus as one stream of token ids, documents parted by a separator token."""
+
+    tokens: Int[np.ndarray, " token"]
+    title: str
+    """What the text is, for the notes under figures."""
+    version: ClassVar[int] = 1
+
+    @classmethod
+    def key(cls, tokenizer_sha256: str, text_sha256: str, *, separator: int | None = None) -> str:
+        """`separator` where it does not follow from the tokenizer alone."""
+        own = {} if separator is None else {"separator": separator}
+        return artifact_key("tokens", cls.version, tokenizer=tokenizer_sha256, text=text_sha256, **own)
+
+
+def python_files(root: Path) -> list[Path]:
+    """Return the Python sources below `root` in a fixed order, without tests and caches."""
+    found = []
+    for folder, folders, files in os.walk(root):
+        folders[:] = [name for name in folders if name not in _SKIP]
+        found += [Path(folder, name) for name in files if name.endswith(".py") and name not in _SKIP]
+    return sorted(found, key=lambda path: path.relative_to(root).as_posix())
+
+
+def read_documents(root: Path, files: Iterable[Path]) -> Iterator[Document]:
+    """Read UTF-8 files; what cannot be decoded or is empty is left out."""
+    for path in files:
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (UnicodeDecodeError, OSError):
+            continue
+        if text.strip():
+            yield Document(path.relative_to(root).as_posix(), text)
+
+
+def documents_sha256(documents: Iterable[Document]) -> str:
+    """Name documents by their names and texts."""
+    digest = hashlib.sha256()
+    for document in documents:
+        for part in (document.name, document.text):
+            # Lengths, so that no two lists of documents run together to the same bytes.
+            data = part.encode("utf-8", "surrogatepass")
+            digest.update(f"{len(data)}:".encode() + data)
+    return digest.hexdigest()
+
+
+def help_topics() -> list[Document]:
+    """Return the prose of `pydoc_data.topics`: the language reference in plain text."""
+    from pydoc_data.topics import topics
+
+    return [Document(f"pydoc_data/topics.py#{name}", topics[name]) for name in sorted(topics)]
+
+
+def standard_library(*, step: int = 1) -> list[Document]:
+    """Return the running interpreter's standard library: its help topics and its sources; every `step`-th of them.
+
+    Raises CorpusError where the sources are not on disk (a frozen or zipped interpreter).
+    """
+    root = Path(sysconfig.get_paths()["stdlib"])
+    files = [path for path in python_files(root) if path.name != "topics.py"]
+    if len(files) < 100:
+        raise CorpusError(
+            f"The standard library at {root} has {len(files)} sources, expected some hundred. "
+            "Run the app with an interpreter that has its sources installed."
+        )
+    return help_topics()[::step] + list(read_documents(root, files[::step]))
+
+
+def token_stream(tokenizer: "Tokenizer", documents: Iterable[Document], *, separator: int) -> np.ndarray:
+    """Tokenise documents into one stream (int32), each preceded by the separator token."""
+    pieces: list[np.ndarray] = []
+    batch: list[str] = []
+
+    def flush() -> None:
+        for encoding in tokenizer.encode_batch(batch, add_special_tokens=False):
+            pieces.append(np.asarray([separator, *encoding.ids], dtype=np.int32))
+        batch.clear()
+
+    for document in documents:
+        batch.append(document.text)
+        if len(batch) == 64:
+            flush()
+    flush()
+    return np.concatenate(pieces) if pieces else np.zeros(0, np.int32)
+
+
+def rows_that_fit(n_tokens: int, context: int, *, bos: bool) -> int:
+    """Return how many rows of `context` tokens a stream gives; one of them is not its own with BOS."""
+    return n_tokens // max(1, context - bos)
+
+
+def sample_rows(
+    stream: Integer[np.ndarray, " token"], *, n_rows: int, context: int, seed: int, bos: int | None = None
+) -> Integer[np.ndarray, "n_rows context"]:
+    """Cut `n_rows` rows of `context` tokens from a stream at random places.
+
+    Rows do not overlap (each starts at a multiple of its length) and come in the order drawn, so the
+    first rows of a longer sample are the rows of a shorter one. With `bos` that token stands first in
+    every row, before context - 1 tokens of text. Raises CorpusError when too short.
+    """
+    if bos is not None:
+        if context < 2:
+            raise CorpusError(f"Rows of {context} tokens have no room for BOS and text; expected at least 2.")
+        text = sample_rows(stream, n_rows=n_rows, context=context - 1, seed=seed)
+        return np.concatenate([np.full((n_rows, 1), bos, text.dtype), text], axis=1)
+    slots = rows_that_fit(len(stream), context, bos=False)
+    if slots < n_rows:
+        what = f"Ask for at most {slots:,} rows" if slots else f"Choose rows of at most {len(stream):,}"
+        raise CorpusError(
+            f"The text holds {len(stream):,} tokens, too few for {n_rows:,} rows of {context}. "
+            + (f"{what}, or a longer text." if len(stream) else "It is empty; choose another.")
+        )
+    starts = np.random.default_rng(seed).permutation(slots)[:n_rows] * context
+    return stream[starts[:, None] + np.arange(context)]
+
+
+def rows_sha256(rows: Int[np.ndarray, "row pos"]) -> str:
+    """Name rows of tokens by their content."""
+    plain = np.ascontiguousarray(rows, dtype=np.int64)
+    return hashlib.sha256(f"{plain.shape}".encode() + plain.tobytes()).hexdigest()
+
+
+def standard_library_sha256() -> str:
+    """Name the running interpreter's library by version, file names and sizes, without reading it."""
+    root = Path(sysconfig.get_paths()["stdlib"])
+    listed = [f"{path.relative_to(root).as_posix()} {path.stat().st_size}" for path in python_files(root)]
+    return hashlib.sha256("\n".join([sys.version, *listed]).encode()).hexdigest()
+
+
+def documents_stream(
+    tokenizer: "Tokenizer",
+    documents: Sequence[Document],
+    *,
+    separator: int,
+    title: str,
+    progress: Progress | None = None,
+) -> TokenStream:
+    """Tokenise documents, each after the separator, and report how many are done. `title` says what they are."""
+    progress = progress or SilentProgress()
+    pieces = [np.zeros(0, np.int32)]
+    for start in range(0, len(documents), 64):
+        pieces.append(token_stream(tokenizer, documents[start : start + 64], separator=separator))
+        progress.update(min(start + 64, len(documents)), len(documents))
+    return TokenStream(np.concatenate(pieces), title)
+
+
+def standard_library_stream(tokenizer: "Tokenizer", *, separator: int, progress: Progress | None = None) -> TokenStream:
+    """Tokenise the standard library: help topics, then sources in order of their names."""
+    title = f"standard library of Python {sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro}"
+    return documents_stream(tokenizer, standard_library(), separator=separator, title=title, progress=progress)

@@ -1,0 +1,1 @@
+"""Dictionaries, this project's word for sparse autoencoders: weights, configuration, formats, sources."""

@@ -1,0 +1,65 @@
+"""What a dictionary's config says, under one set of names, and what its architecture can do."""
+
+from dataclasses import dataclass
+
+from core.errors import DoesNotFitError
+
+_ADDITIVE_TRANSCODERS = {"transcoder", "skip_transcoder", "jumprelu_transcoder", "jumprelu_skip_transcoder"}
+OUR_TRANSCODERS = {"topk_transcoder", "topk_skip_transcoder"}
+"""Architectures that core.dictionaries.transcoders adds to those of sae-lens."""
+TRANSCODERS = _ADDITIVE_TRANSCODERS | OUR_TRANSCODERS
+ADDITIVE = {"standard", "jumprelu", "gated"} | _ADDITIVE_TRANSCODERS
+"""Architectures in which a feature looks at its own pre-activation only, not at other features."""
+WITH_K = {"topk", "abstopk"} | OUR_TRANSCODERS
+"""Architectures that cannot run without a k."""
+UNFOLDED_NORMALISATIONS = {"expected_average_only_in", "covariance_whitening"}
+"""Settings that sae-lens folds into the weights after training and does nothing for when it runs."""
+
+
+@dataclass(frozen=True)
+class DictionaryConfig:
+    """What a dictionary's cfg.json says, in our names."""
+
+    architecture: str
+    """sae-lens' inference architecture: standard, gated, topk, abstopk, jumprelu, transcoder, ..."""
+    d_in: int
+    d_sae: int
+    d_out: int
+    model_name: str | None
+    hook_name: str
+    """Empty where the files do not say it."""
+    hook_name_out: str | None = None
+    """For transcoders: where the decoder writes."""
+    context_size: int | None = None
+    """Sequence length of the training data; None when the file does not say."""
+    prepend_bos: bool = False
+    k: int | None = None
+    apply_b_dec_to_input: bool = True
+    normalize_activations: str = "none"
+    reshape_activations: str = "none"
+    rescale_acts_by_decoder_norm: bool = False
+    center_writing_weights: bool = False
+    """Whether the model's writing weights were centred over d_model in training."""
+    training_architecture: str | None = None
+    """How it was trained, where that differs: BatchTopK dictionaries are saved as jumprelu."""
+
+    @property
+    def layer(self) -> int | None:
+        """The block number in the hook name, None when it has none."""
+        parts = self.hook_name.split(".")
+        return int(parts[1]) if len(parts) > 2 and parts[1].isdigit() else None
+
+    @property
+    def kind(self) -> str:
+        """The architecture to show: as trained if known, else as saved."""
+        return self.training_architecture or self.architecture
+
+
+def check_said(config: DictionaryConfig, title: str) -> None:
+    """Raise DoesNotFitError unless a config says which model it belongs to, and where in it."""
+    lacking = [name for name in ("model_name", "hook_name") if not getattr(config, name)]
+    if lacking:
+        raise DoesNotFitError(
+            f"The files of {title} do not say {' and '.join(lacking)}, which running the model needs. Expected it in "
+            f"the config: write it behind the path, as in PATH#{'&'.join(f'{name}=...' for name in lacking)}"
+        )

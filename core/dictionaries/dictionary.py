@@ -1,0 +1,230 @@
+"""A dictionary (one SAE): its weights under one set of names, and what it was trained on.
+
+`encode`, `decode` and `reconstruct` are sae-lens' own code on the very arrays held here, so that no
+architecture is written twice. The canonical weights and `affine_gate` serve the exact analyses,
+which need no torch.
+"""
+
+import hashlib
+import json
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from core.dictionaries.config import ADDITIVE, UNFOLDED_NORMALISATIONS, DictionaryConfig
+from core.dictionaries.weights import can_fold, check_tensors, fold_norms
+from core.errors import DoesNotFitError
+
+
+@dataclass(frozen=True)
+class AffineGate:
+    """A feature as a gate on z = (x - b_in) @ W_enc: f = (scale * z + offset) if z > cutoff else 0.
+
+    `b_in` is `Dictionary.input_bias`: `b_dec` if it is subtracted from the input, else zero. Standard,
+    JumpReLU and gated dictionaries have this form, with one product x @ W_enc for gate and magnitude.
+    """
+
+    scale: Float[np.ndarray, " d_sae"]
+    offset: Float[np.ndarray, " d_sae"]
+    cutoff: Float[np.ndarray, " d_sae"]
+
+
+class Dictionary:
+    """One SAE in memory. Weights are float32, read-only, and never changed after construction."""
+
+    def __init__(
+        self,
+        *,
+        id: str,
+        title: str,
+        config: DictionaryConfig,
+        raw_config: Mapping[str, Any],
+        tensors: Mapping[str, np.ndarray],
+        fold_decoder_norms: bool = True,
+        labels: Mapping[str, str | int] | None = None,
+        published: Mapping[str, float] | None = None,
+        notes: tuple[str, ...] = (),
+        format: str = "",
+        inferred: tuple[str, ...] = (),
+    ):
+        self.id = id
+        self.title = title
+        self.config = config
+        self.labels = dict(labels or {})
+        self.published = dict(published or {})
+        """What the source says of it (l0, fve, dead_share, ...); absent is absent."""
+        self.notes = notes
+        """Warnings about this dictionary that every page shows."""
+        self.format = format
+        """The format its files were read in; empty where no local format was."""
+        self.inferred = inferred
+        """What its files do not say and was concluded, one phrase each."""
+        self.lock = threading.RLock()
+        """Held around every forward pass: normalising dictionaries keep state on the module."""
+        self._raw_config = dict(raw_config)
+        check_tensors(config, tensors)
+        self.folded = fold_decoder_norms and can_fold(config)
+        self._tensors = fold_norms(tensors) if self.folded else dict(tensors)
+        for array in self._tensors.values():
+            array.flags.writeable = False
+
+    @cached_property
+    def sha256(self) -> str:
+        """Content hash of weights and of everything that changes what they compute."""
+        digest = hashlib.sha256(json.dumps(self._identity(), sort_keys=True).encode())
+        for name in sorted(self._tensors):
+            array = self._tensors[name]
+            digest.update(f"{name}{array.dtype}{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
+    @cached_property
+    def folded_sha256(self) -> str:
+        """Content hash with decoder norms folded where that is possible: the same however it was opened."""
+        if self.folded or not can_fold(self.config):
+            return self.sha256
+        same = {"id": self.id, "title": self.title, "config": self.config, "raw_config": self._raw_config}
+        return Dictionary(**same, tensors=self._tensors).sha256
+
+    def _identity(self) -> dict[str, Any]:
+        config = {k: v for k, v in vars(self.config).items() if k != "training_architecture"}
+        # Matching pursuit and temporal dictionaries have settings that our config does not name.
+        raw = {k: v for k, v in self._raw_config.items() if k not in ("metadata", "device", "dtype")}
+        return {"config": config, "raw": raw}
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """What its config says of where it comes from, as read: anything may be absent or odd."""
+        found = self._raw_config.get("metadata")
+        return found if isinstance(found, Mapping) else {}
+
+    @property
+    def d_in(self) -> int:
+        return self.config.d_in
+
+    @property
+    def d_sae(self) -> int:
+        return self.config.d_sae
+
+    @property
+    def nbytes(self) -> int:
+        return sum(array.nbytes for array in self._tensors.values())
+
+    @property
+    def W_enc(self) -> Float[np.ndarray, "d_in d_sae"]:
+        """Encoder columns; where the architecture ties them (matching pursuit), W_dec transposed."""
+        return self._tensors["W_enc"] if "W_enc" in self._tensors else self._tensors["W_dec"].T
+
+    @property
+    def W_dec(self) -> Float[np.ndarray, "d_sae d_out"]:
+        """Row i is what feature i writes."""
+        return self._tensors["W_dec"]
+
+    @property
+    def b_dec(self) -> Float[np.ndarray, " d_out"]:
+        return self._tensors["b_dec"]
+
+    @property
+    def b_enc(self) -> Float[np.ndarray, " d_sae"]:
+        """Encoder bias; of a gated dictionary the magnitude path's, zero where there is none."""
+        for name in ("b_enc", "b_mag"):
+            if name in self._tensors:
+                return self._tensors[name]
+        return np.zeros(self.d_sae, np.float32)
+
+    @property
+    def input_bias(self) -> Float[np.ndarray, " d_in"]:
+        """What is subtracted from the input before W_enc: b_dec or zero."""
+        return self.b_dec if self.config.apply_b_dec_to_input else np.zeros(self.d_in, np.float32)
+
+    @property
+    def not_additive_because(self) -> str | None:
+        """Why f(x_a + x_b) is no gate on z_a + z_b, in words for the page; None when it is one."""
+        if self.config.architecture == "temporal":
+            return "its features depend on the tokens before"
+        if self.config.architecture not in ADDITIVE:
+            return f"{self.config.kind} features compete with each other for each token"
+        if self.config.normalize_activations not in UNFOLDED_NORMALISATIONS | {"none"}:
+            return f"the dictionary normalises each input ({self.config.normalize_activations})"
+        return None
+
+    def affine_gate(self) -> AffineGate:
+        """Return the features as gates on x @ W_enc (see AffineGate).
+
+        Raises DoesNotFitError for dictionaries that have no such form.
+        """
+        reason = self.not_additive_because
+        if reason:
+            raise DoesNotFitError(
+                f"{self.title} has no additive form: {reason}. Expected a standard, JumpReLU or gated dictionary "
+                "without input normalisation; use the plain grid."
+            )
+        one = np.ones(self.d_sae, np.float32)
+        if self.config.architecture == "gated":
+            scale = np.exp(self._tensors["r_mag"])
+            b_gate, b_mag = self._tensors["b_gate"], self._tensors["b_mag"]
+            # Both the gate and the ReLU of the magnitude must be open.
+            return AffineGate(scale, b_mag, np.maximum(-b_gate, -b_mag / scale))
+        threshold = self._tensors.get("threshold", np.zeros(self.d_sae, np.float32))
+        return AffineGate(one, self.b_enc, np.maximum(threshold, 0) - self.b_enc)
+
+    @cached_property
+    def sae(self):
+        """The sae-lens object on these very arrays (imports torch and sae-lens on first use)."""
+        from core.dictionaries.sae_lens import build_sae
+
+        return build_sae(self._raw_config, self._tensors)
+
+    def save(self, folder: Path) -> None:
+        """Write config and weights, as they are held here, to a new folder in sae-lens' format."""
+        from safetensors.numpy import save_file
+
+        folder.mkdir(parents=True)
+        (folder / "cfg.json").write_text(json.dumps(self._raw_config), encoding="utf-8")
+        tensors = {name: np.ascontiguousarray(array) for name, array in self._tensors.items()}
+        save_file(tensors, folder / "sae_weights.safetensors")
+
+    def encode(self, x: Float[np.ndarray, "*batch d_in"]) -> Float[np.ndarray, "*batch d_sae"]:
+        """Return `acts` of inputs at the hook (hook_z inputs flattened), by sae-lens.
+
+        Of a temporal dictionary these are the novel codes; its inputs must be (batch, pos, d_in).
+        Raises DoesNotFitError for inputs of another shape.
+        """
+        from core.dictionaries.sae_lens import run
+
+        self._check_input(x)
+        return run(self, x, lambda sae, t: sae.encode(t))
+
+    def encode_with_pre_acts(
+        self, x: Float[np.ndarray, "*batch d_in"]
+    ) -> tuple[Float[np.ndarray, "*batch d_sae"], Float[np.ndarray, "*batch d_sae"]]:
+        """Return `acts` and `pre_acts` of one pass; `pre_acts` is NaN where the architecture has none.
+
+        Pre-activations are what sae-lens hands to the activation function (of a gated dictionary, the
+        magnitude path's). Leading axes are free: temporal dictionaries need (batch, pos, d_in).
+        """
+        from core.dictionaries.sae_lens import run_with_pre_acts
+
+        self._check_input(x)
+        return run_with_pre_acts(self, x)
+
+    def reconstruct(self, x: Float[np.ndarray, "*batch d_in"]) -> Float[np.ndarray, "*batch d_out"]:
+        """Return `x_hat`, by sae-lens' forward pass (which adds what decode alone may lack)."""
+        from core.dictionaries.sae_lens import run
+
+        self._check_input(x)
+        return run(self, x, lambda sae, t: sae(t))
+
+    def _check_input(self, x: np.ndarray) -> None:
+        # Flattened rows would pass for one long text, and the tokens before would be another row's.
+        whole_rows = self.config.architecture == "temporal"
+        if x.shape[-1] != self.d_in or (whole_rows and x.ndim != 3):
+            expected = f"(batch, pos, {self.d_in})" if whole_rows else f"(tokens, {self.d_in})"
+            step = "Pass whole rows of text." if whole_rows else "Choose a dictionary of this model and hook."
+            raise DoesNotFitError(f"{self.title} cannot read vectors of shape {x.shape}; expected {expected}. {step}")

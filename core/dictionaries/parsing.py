@@ -1,0 +1,85 @@
+"""From a config in sae-lens' present layout to ours, naming the field that is missing or odd."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from core.dictionaries.config import ADDITIVE, TRANSCODERS, UNFOLDED_NORMALISATIONS, WITH_K, DictionaryConfig
+from core.errors import BadDictionaryError
+from core.files.fields import ConfigFields
+
+CONFIG_FILE = "cfg.json"
+ARCHITECTURES = ADDITIVE | TRANSCODERS | {"topk", "abstopk", "temporal", "matching_pursuit"}
+# Saved by training checkpoints; at inference sae-lens writes both as jumprelu.
+TRAINING_ONLY = {"batchtopk", "matryoshka_batchtopk"}
+NORMALISATIONS = {"none", "layer_norm", "constant_norm_rescale"} | UNFOLDED_NORMALISATIONS
+LONGEST_CONTEXT = 2**24
+MODEL_OPTIONS = {"center_writing_weights", "fold_ln", "center_unembed", "fold_value_biases", "device", "dtype"}
+"""How a model may be asked to be loaded: the first is done, the others change nothing that a dictionary reads."""
+
+
+def parse_config(
+    raw: Mapping[str, Any], path: Path, *, config_file: str = CONFIG_FILE, hook_needed: bool = True
+) -> DictionaryConfig:
+    """Check a config and return it under our names; `path` and `config_file` are for messages."""
+    top = ConfigFields(raw, path / config_file)
+    metadata = top.group("metadata")
+    architecture = top.text("architecture", needed=True)
+    check_architecture(architecture, path)
+    transcodes = architecture in TRANSCODERS
+    d_in, d_sae = top.whole("d_in", needed=True), top.whole("d_sae", needed=True)
+    subtracts = top.flag("apply_b_dec_to_input", default=not transcodes)
+    if transcodes and subtracts:
+        raise top.bad("apply_b_dec_to_input", "false, as a transcoder's b_dec belongs to its output")
+    scalings = NORMALISATIONS | ({"constant_scalar_rescale"} if architecture == "temporal" else set())
+    return DictionaryConfig(
+        architecture=architecture,
+        d_in=d_in,
+        d_sae=d_sae,
+        d_out=top.whole("d_out", needed=True) if transcodes else d_in,
+        model_name=metadata.text("model_name"),
+        hook_name=metadata.name("hook_name", needed=hook_needed) or "",
+        hook_name_out=metadata.name("hook_name_out") if transcodes else None,
+        context_size=metadata.whole("context_size", most=LONGEST_CONTEXT),
+        prepend_bos=metadata.flag("prepend_bos", default=False),
+        k=top.whole("k", most=d_sae, needed=architecture in WITH_K),
+        apply_b_dec_to_input=subtracts,
+        normalize_activations=top.one_of("normalize_activations", scalings),
+        reshape_activations=top.one_of("reshape_activations", {"none", "hook_z"}),
+        rescale_acts_by_decoder_norm=top.flag("rescale_acts_by_decoder_norm", default=False),
+        center_writing_weights=metadata.group("model_from_pretrained_kwargs").flag(
+            "center_writing_weights", default=False
+        ),
+        training_architecture=metadata.text("training_architecture"),
+    )
+
+
+def not_applied(raw: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return a note on how the config wants the model loaded where that is not done here, none if it is all done.
+
+    Folding the norms and centring the unembedding change no activation that a dictionary reads.
+    """
+    metadata = raw.get("metadata")
+    options = metadata.get("model_from_pretrained_kwargs") if isinstance(metadata, Mapping) else None
+    asked = {str(k): v for k, v in options.items() if k not in MODEL_OPTIONS} if isinstance(options, Mapping) else {}
+    if not asked:
+        return ()
+    listed = ", ".join(f"{name}={value!r:.40}" for name, value in asked.items())
+    return (
+        f"The dictionary was trained on a model loaded with {listed[:300]}, which is not done here: what it reads may "
+        "differ. Name a model folder that was saved so, with --model.",
+    )
+
+
+def check_architecture(architecture: str, path: Path) -> None:
+    """Raise BadDictionaryError for an architecture that does not run at inference."""
+    if architecture in TRAINING_ONLY:
+        raise BadDictionaryError(
+            f"{path} is a training checkpoint of a {architecture} dictionary. "
+            "Expected an inference model: load it with sae-lens' TrainingSAE and call save_inference_model."
+        )
+    if architecture not in ARCHITECTURES:
+        raise BadDictionaryError(
+            f"{path} has architecture {architecture[:80]!r}; expected one of {', '.join(sorted(ARCHITECTURES))}. "
+            "Convert the dictionary to one of these, or add a format that reads it."
+        )

@@ -1,0 +1,1 @@
+"""The registry of pretrained dictionaries that sae-lens ships."""

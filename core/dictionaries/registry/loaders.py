@@ -1,0 +1,130 @@
+"""sae-lens' own loaders on files of the cache: every named format, no request, at a pinned commit.
+
+The loaders fetch by name as they go. Here they run in a copy of their module whose two ways to the
+network look into the cache instead; sae-lens itself, which a notebook may be using, is not touched.
+"""
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from core.dictionaries.registry.index import RegistryItem
+from core.errors import BadDictionaryError, NotDownloadedError
+from core.hub import cache as hub_cache
+
+_MODULE = "sae_lens.loading.pretrained_sae_loaders"
+_FOLDERS = {
+    None: (("cfg.json", "sae_weights.safetensors"), ("sparsity.safetensors",)),
+    "sae_lens": (("cfg.json", "sae_weights.safetensors"), ("sparsity.safetensors",)),
+    "gemma_2": (("params.npz",), ()),
+    "gemma_2_transcoder": (("params.npz",), ()),
+    "gemma_3": (("params.safetensors",), ("config.json",)),
+    "llama_scope": (("hyperparams.json", "checkpoints/final.safetensors"), ()),
+    "llama_scope_r1_distill": (("config.json", "sae_weights.safetensors"), ()),
+    "dictionary_learning_1": (("config.json", "ae.pt"), ()),
+    "sparsify": (("cfg.json", "sae.safetensors"), ()),
+    "temporal": (("conf.yaml", "latest_ckpt.safetensors"), ()),
+}
+"""Files that a loader reads from the item's folder: needed, and read if there."""
+SINGLE_FILES = ("deepseek_r1", "qwen_scope", "goodfire")
+"""Loaders whose path is the one file they read."""
+
+
+def wanted_files(item: RegistryItem) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the files that sae-lens reads for an item: those it needs, and those it can do without.
+
+    Raises BadDictionaryError for a format that this version of the app does not know.
+    """
+    if item.conversion in _FOLDERS:
+        needed, optional = _FOLDERS[item.conversion]
+        return tuple(f"{item.path}/{name}" for name in needed), tuple(f"{item.path}/{name}" for name in optional)
+    if item.conversion in SINGLE_FILES:
+        return (item.path,), ()
+    if item.conversion == "connor_rob_hook_z":
+        return (f"{item.path.split('.pt')[0]}_cfg.json", item.path), ()
+    if item.conversion == "mwhanna_transcoder":
+        return (item.path,), ("wandb-config.yaml", "wanb-config.yaml", "config.yaml")
+    if item.conversion == "mntss_clt_layer_transcoder":
+        return ("config.yaml", f"W_enc_{item.path}.safetensors", f"W_dec_{item.path}.safetensors"), ()
+    raise BadDictionaryError(
+        f"{item.id} is stored in the format {str(item.conversion)[:80]!r}, which this version does not know. "
+        f"Expected one of {', '.join(sorted(filter(None, _FOLDERS)))}. Save it with sae-lens and open the folder."
+    )
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What sae-lens made of an item: config in its present layout, weights as float32, what to be careful about."""
+
+    raw_config: dict[str, Any]
+    tensors: dict[str, np.ndarray]
+    notes: tuple[str, ...]
+
+
+def load(item: RegistryItem, revision: str = hub_cache.MAIN) -> Loaded:
+    """Let sae-lens read an item from the cache (imports torch and sae-lens).
+
+    Raises NotDownloadedError when a file is missing, BadDictionaryError when sae-lens cannot read it.
+    """
+    from core.dictionaries.sae_lens import quiet_imports
+
+    quiet_imports()
+    from huggingface_hub.errors import EntryNotFoundError
+    from sae_lens import SAE
+
+    asked: list[str] = []
+    loaders = _loaders_on_cache(revision, asked)
+    name = item.conversion or "sae_lens"
+    try:
+        sae, _, _ = SAE.from_pretrained_with_cfg_and_sparsity(
+            item.release, item.sae_id, converter=loaders.NAMED_PRETRAINED_SAE_LOADERS[name]
+        )
+    except EntryNotFoundError as error:
+        raise NotDownloadedError("dictionary", item.id, what=asked[-1] if asked else "") from error
+    except Exception as error:  # files from outside, read by code that raises whatever it comes to
+        raise BadDictionaryError(
+            f"sae-lens cannot read {item.id} ({type(error).__name__}: {str(error)[:300]}). Expected a dictionary in "
+            f"its {name} format; delete {hub_cache.repository_folder(item.repository)} and download it again."
+        ) from error
+    tensors = {key: np.ascontiguousarray(value.detach().float().numpy()) for key, value in sae.state_dict().items()}
+    return Loaded(sae.cfg.to_dict(), tensors, _notes(sae, item))
+
+
+def _notes(sae, item: RegistryItem) -> tuple[str, ...]:
+    if sae.cfg.normalize_activations == "expected_average_only_in":
+        return (
+            f"{item.id} expects inputs of a certain average length, and the registry does not say by which factor to "
+            "scale them, so activations and scores may be off. Compare its L0 with the published one.",
+        )
+    return ()
+
+
+def _loaders_on_cache(revision: str, asked: list[str]) -> ModuleType:
+    """Return a copy of sae-lens' loader module that only reads the cache; `asked` collects file names."""
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    spec = importlib.util.find_spec(_MODULE)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+    def cached(repo_id: str, filename: str, *, subfolder: str | None = None, **_: object) -> str:
+        path = f"{subfolder}/{filename}" if subfolder else filename
+        asked.append(path)
+        found = hub_cache.cached_file(repo_id, path, revision)
+        if found is None:
+            raise LocalEntryNotFoundError(f"{path} of {repo_id} is not downloaded")
+        return str(found)
+
+    def shapes(repo_id: str, filename: str) -> dict[str, list[int]]:
+        from safetensors import safe_open
+
+        with safe_open(Path(cached(repo_id, filename)), framework="numpy") as file:
+            return {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+
+    assert {"hf_hub_download", "get_safetensors_tensor_shapes"} <= vars(module).keys(), f"{_MODULE} has changed"
+    module.hf_hub_download, module.get_safetensors_tensor_shapes = cached, shapes
+    return module

@@ -1,0 +1,87 @@
+"""Where dictionaries come from: one module per source, found by name.
+
+A source module offers `NAME`, `TITLE`, `entries(workspace)` and `open(key, workspace, ...)`, and, if
+it is one that downloads, `cost(key)` and `download(key, progress)`. A dictionary's id is
+`<source>/<key>`; it is what the URL holds. A new source is one new file here.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from types import ModuleType
+
+from core.dictionaries.dictionary import Dictionary
+from core.errors import UnknownNameError
+from core.hub.download import Cost
+from core.work.jobs import Progress
+from core.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One dictionary on offer, known without reading its weights."""
+
+    id: str
+    title: str
+    hook_name: str | None = None
+    kind: str | None = None
+    d_sae: int | None = None
+    labels: Mapping[str, str | int] = field(default_factory=dict)
+    nbytes: int | None = None
+    """Size on disk, for a cost before loading."""
+
+
+@dataclass(frozen=True)
+class Located:
+    """Where a dictionary stands on this machine, known without reading its weights."""
+
+    id: str
+    stamp: str
+    """Changes when another revision was downloaded."""
+    nbytes: int
+    """What the weights need in memory, about."""
+
+
+@cache
+def sources() -> dict[str, ModuleType]:
+    """Return the source modules of this package by name."""
+    modules = [importlib.import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__)]
+    return {module.NAME: module for module in modules if hasattr(module, "NAME")}
+
+
+def entries(workspace: Workspace) -> list[Entry]:
+    """Return every dictionary that the sources list, pinned folders first."""
+    listed = [entry for module in sources().values() for entry in module.entries(workspace)]
+    return sorted(listed, key=lambda entry: not entry.id.startswith("folder/"))
+
+
+def open_dictionary(id: str, workspace: Workspace, *, fold_decoder_norms: bool = True) -> Dictionary:
+    """Open the dictionary with an id such as 'demo/layer0-standard-2048' or 'folder/PATH'.
+
+    Raises a LoupeError that says what is wrong with the id or with the files behind it.
+    """
+    source, _, key = id.partition("/")
+    if source not in sources() or not key:
+        known = [entry.id for entry in entries(workspace)]
+        raise UnknownNameError("dictionary", id, known)
+    return sources()[source].open(key, workspace, fold_decoder_norms=fold_decoder_norms)
+
+
+def cost(id: str) -> Cost:
+    """Ask the hub what downloading a dictionary would fetch (makes requests; raises HubError)."""
+    return _downloading(id).cost(id.partition("/")[2])
+
+
+def download(id: str, progress: Progress | None = None) -> None:
+    """Download a dictionary into the cache, from where `open_dictionary` then opens it without a network."""
+    _downloading(id).download(id.partition("/")[2], progress)
+
+
+def _downloading(id: str) -> ModuleType:
+    modules = {name: module for name, module in sources().items() if hasattr(module, "download")}
+    source = id.partition("/")[0]
+    if source not in modules:
+        raise UnknownNameError("source that downloads", source, sorted(modules))
+    return modules[source]

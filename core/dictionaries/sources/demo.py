@@ -1,0 +1,53 @@
+"""The dictionaries that come with the repository (trained by demo/train.py)."""
+
+import json
+from functools import cache
+
+from core.dictionaries.dictionary import Dictionary
+from core.dictionaries.formats.sae_lens import WEIGHTS_FILE
+from core.dictionaries.sources import Entry
+from core.dictionaries.sources.folder import read_folder
+from core.errors import UnknownNameError
+from core.workspace import PROJECT, Workspace
+
+NAME = "demo"
+TITLE = "Demo"
+FOLDER = PROJECT / "demo" / "dictionaries"
+
+
+@cache
+def _index() -> dict[str, dict]:
+    path = FOLDER / "index.json"
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def entries(workspace: Workspace) -> list[Entry]:
+    """List the demo dictionaries in the order of their index."""
+    return [
+        Entry(
+            id=f"{NAME}/{name}",
+            title=item["title"],
+            hook_name=item["hook_name"],
+            kind=item["labels"]["type"],
+            d_sae=item["labels"]["width"],
+            labels=item["labels"],
+            nbytes=(FOLDER / name / WEIGHTS_FILE).stat().st_size,
+        )
+        for name, item in _index().items()
+        if (FOLDER / name / WEIGHTS_FILE).is_file()
+    ]
+
+
+def open(key: str, workspace: Workspace, *, fold_decoder_norms: bool = True) -> Dictionary:
+    """Open a demo dictionary by name."""
+    if key not in _index():
+        raise UnknownNameError("dictionary", f"{NAME}/{key}", [f"{NAME}/{name}" for name in _index()])
+    item = _index()[key]
+    return read_folder(
+        FOLDER / key,
+        id=f"{NAME}/{key}",
+        title=item["title"],
+        fold_decoder_norms=fold_decoder_norms,
+        labels=item["labels"],
+        published=item["measured"],
+    )

@@ -1,0 +1,167 @@
+"""A folder or file on this machine, in any format of core.dictionaries.formats: folder/PATH[#NAME=VALUE&...].
+
+What stands behind the # overrides what the files say or do not say: format, model_name, hook_name,
+hook_name_out, context_size, prepend_bos and k.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.dictionaries.dictionary import Dictionary
+from core.dictionaries.formats import Contents, Place, choose
+from core.dictionaries.parsing import not_applied, parse_config
+from core.dictionaries.sources import Entry
+from core.errors import BadDictionaryError, UnknownNameError
+from core.files.npz import unpacked_bytes
+from core.workspace import Workspace, located
+
+NAME = "folder"
+TITLE = "Folder"
+WHOLE_NUMBERS, FLAGS = ("context_size", "k"), ("prepend_bos",)
+SETTINGS = ("format", "model_name", "hook_name", "hook_name_out", *WHOLE_NUMBERS, *FLAGS)
+_EXAMPLES = {"model_name": "gpt2-small", "hook_name": "blocks.8.hook_resid_pre"}
+
+
+@dataclass(frozen=True)
+class Found:
+    """What an id stands for on disk now."""
+
+    id: str
+    place: Place
+    settings: Mapping[str, str]
+    stamp: int
+    """Changes when a file that would be read does."""
+    nbytes: int
+    """What the weights need in memory, about."""
+
+
+def entries(workspace: Workspace) -> list[Entry]:
+    """List the folders and files named on the command line."""
+    return [Entry(id=f"{NAME}/{located(path)}", title=located(path).name) for path in workspace.pinned]
+
+
+def open(key: str, workspace: Workspace, *, fold_decoder_norms: bool = True) -> Dictionary:
+    """Open a folder or file that lies below an allowed root."""
+    found = find(key, workspace)
+    return read_place(
+        found.place,
+        id=found.id,
+        title=found.place.path.name,
+        settings=found.settings,
+        fold_decoder_norms=fold_decoder_norms,
+    )
+
+
+def find(key: str, workspace: Workspace) -> Found:
+    """Check that a key may be read and return what it stands for; nothing large is read."""
+    text, settings = split_settings(key)
+    path = workspace.allowed_path(text)
+    # What was named on the command line may link where it likes, and its format may look beside it.
+    trusted = workspace.is_pinned(path)
+    place = Place(path) if trusted else Place(path, lambda file: workspace.check_files(file.parent, (file.name,)))
+    module, _ = choose(place, settings.get("format"))
+    files = [place.need(name) for name in module.files(place)]
+    sizes = [unpacked_bytes(file) if file.suffix == ".npz" else file.stat().st_size for file in files]
+    tail = "&".join(f"{name}={settings[name]}" for name in SETTINGS if name in settings)
+    return Found(
+        id=f"{NAME}/{path}" + (f"#{tail}" if tail else ""),
+        place=place,
+        settings=settings,
+        stamp=hash(tuple((str(file), file.stat().st_mtime_ns) for file in files)),
+        nbytes=sum(sizes),
+    )
+
+
+def split_settings(key: str) -> tuple[str, dict[str, str]]:
+    """Part PATH#NAME=VALUE&NAME=VALUE; raise UnknownNameError for a setting that is none.
+
+    A # that no setting follows belongs to the path.
+    """
+    found = re.fullmatch(r"(.*?)#((?:\w+=[^#&]*)(?:&\w+=[^#&]*)*)", key.strip(), re.DOTALL)
+    if not found:
+        return key, {}
+    settings = dict(pair.split("=", 1) for pair in found[2].split("&"))
+    for name in settings:
+        if name not in SETTINGS:
+            raise UnknownNameError("setting", name, SETTINGS)
+    return found[1], settings
+
+
+def read_folder(
+    path: Path,
+    *,
+    id: str,
+    title: str,
+    fold_decoder_norms: bool = True,
+    labels: Mapping[str, str | int] | None = None,
+    published: Mapping[str, float] | None = None,
+) -> Dictionary:
+    """Read a folder or file that may be read wherever its links lead (see read_place)."""
+    return read_place(
+        Place(path), id=id, title=title, fold_decoder_norms=fold_decoder_norms, labels=labels, published=published
+    )
+
+
+def read_place(place: Place, *, id: str, settings: Mapping[str, str] | None = None, **options: Any) -> Dictionary:
+    """Find the format, read config and weights, check them, and return the dictionary.
+
+    `options` are those of Dictionary. Raises BadDictionaryError where the files hold no dictionary.
+    """
+    settings = settings or {}
+    module, others = choose(place, settings.get("format"))
+    contents: Contents = module.read(place)
+    raw = overridden(contents.raw, settings, place)
+    config = parse_config(raw, place.folder, config_file=contents.config_file, hook_needed=contents.hook_needed)
+    inferred = contents.inferred
+    if others:
+        inferred += (f"format {module.NAME}, though {' and '.join(others)} would fit as well",)
+    set_here = ", ".join(f"{name} {value}" for name, value in settings.items())
+    return Dictionary(
+        id=id,
+        config=config,
+        raw_config=raw,
+        tensors=contents.tensors,
+        notes=contents.notes + not_applied(raw) + unsaid(config.model_name, config.hook_name),
+        format=module.NAME,
+        inferred=inferred + ((f"set by hand: {set_here}",) if set_here else ()),
+        **options,
+    )
+
+
+def overridden(raw: dict[str, Any], settings: Mapping[str, str], place: Place) -> dict[str, Any]:
+    """Return a config with what was set by hand; values of a wrong kind are named when it is parsed."""
+    values = {name: _value(name, text) for name, text in settings.items() if name != "format"}
+    if not values:
+        return raw
+    raw = dict(raw)
+    if "k" in values:
+        if "k" not in raw:
+            raise BadDictionaryError(
+                f"{place.path} is a {str(raw.get('architecture'))[:80]} dictionary, which has no k to be set to "
+                f"{values['k']!s:.20}. Expected one only for TopK dictionaries; leave it out behind the #."
+            )
+        raw["k"] = values.pop("k")
+    metadata = raw.get("metadata")
+    raw["metadata"] = (metadata if isinstance(metadata, dict) else {}) | values
+    return raw
+
+
+def _value(name: str, text: str) -> str | int | bool:
+    if name in WHOLE_NUMBERS and text.isascii() and text.isdecimal() and len(text) < 20:
+        return int(text)
+    return {"true": True, "false": False}.get(text.lower(), text) if name in FLAGS else text
+
+
+def unsaid(model_name: str | None, hook_name: str) -> tuple[str, ...]:
+    """Return a note on what the files should say of the model and do not."""
+    lacking = [name for name, value in zip(_EXAMPLES, (model_name, hook_name), strict=True) if not value]
+    if not lacking:
+        return ()
+    example = "&".join(f"{name}={_EXAMPLES[name]}" for name in lacking)
+    return (
+        f"The files do not say {' and '.join(lacking)}. What is seen in the weights alone needs neither; for the rest, "
+        f"write them behind the path, such as #{example}",
+    )

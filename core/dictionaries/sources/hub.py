@@ -1,0 +1,117 @@
+"""Dictionaries in any folder of any hub repository: hub/USER/REPO/FOLDER[@REVISION][#NAME=VALUE&...].
+
+The files are those of one commit; what they hold is found out by the readers of local folders, and what
+stands behind the # means what it means there.
+"""
+
+from pathlib import Path
+
+from core.dictionaries.dictionary import Dictionary
+from core.dictionaries.formats import Place
+from core.dictionaries.sources import Entry, Located
+from core.dictionaries.sources.folder import read_place, split_settings
+from core.errors import HubNotFoundError, NotDownloadedError
+from core.files.npz import unpacked_bytes
+from core.hub import cache as hub_cache
+from core.hub import client as hub_client
+from core.hub import download as hub_download
+from core.hub.cache import HubFolder
+from core.hub.download import Cost
+from core.work.jobs import Progress
+from core.workspace import Workspace
+
+NAME = "hub"
+TITLE = "Hub repository"
+WEIGHTS = (".safetensors", ".npz", ".pt", ".pth")
+ABOUT = (".json", ".yaml", ".yml")
+_NOT_WEIGHTS = ("optimizer", "training_args", "scheduler")
+
+
+def entries(workspace: Workspace) -> list[Entry]:
+    """List nothing: a repository is named by typing it."""
+    return []
+
+
+def parse(key: str) -> HubFolder:
+    """Read USER/REPO/FOLDER[@REVISION][#...]; the folder may be empty, several deep, or one file."""
+    text, _ = split_settings(key)
+    path, at, revision = text.rpartition("@")
+    if not at or not hub_cache.is_revision(revision):
+        path, revision = text, hub_cache.MAIN
+    user, _, rest = path.partition("/")
+    repository, _, folder = rest.partition("/")
+    if not user or not repository:
+        raise HubNotFoundError(
+            f"{key[:200]!r} names no hub repository. Expected USER/REPO/FOLDER, such as "
+            "jbloom/GPT2-Small-SAEs-Reformatted/blocks.8.hook_resid_pre; add what is missing."
+        )
+    return HubFolder(f"{user}/{repository}", folder.rstrip("/"), revision)
+
+
+def open(key: str, workspace: Workspace, *, fold_decoder_norms: bool = True) -> Dictionary:
+    """Open a downloaded folder; raise NotDownloadedError if it is not in the cache."""
+    found, folder = find(key, workspace), parse(key)
+    return read_place(
+        Place(local_path(folder)),
+        id=found.id,
+        title=str(folder),
+        settings=split_settings(key)[1],
+        fold_decoder_norms=fold_decoder_norms,
+        labels={"repository": folder.repository, "revision": found.stamp[:12]},
+    )
+
+
+def find(key: str, workspace: Workspace) -> Located:
+    """Say which revision of a folder is in the cache and how large it is. No request is made."""
+    folder = parse(key)
+    place = local_path(folder)
+    if place is None:
+        raise NotDownloadedError("dictionary", f"{NAME}/{key}")
+    files = [place] if place.is_file() else [path for path in place.iterdir() if path.suffix in WEIGHTS]
+    sizes = (unpacked_bytes(path) if path.suffix == ".npz" else path.stat().st_size for path in files)
+    return Located(f"{NAME}/{key}", hub_cache.commit_of(folder.repository, folder.revision) or "", sum(sizes))
+
+
+def local_path(folder: HubFolder) -> Path | None:
+    """Return where a downloaded folder or file lies, None if it is not in the cache. No request is made."""
+    snapshot = hub_cache.snapshot(folder.repository, folder.revision)
+    place = snapshot / folder.path if snapshot else None
+    if place is None or not (place.is_file() or place.is_dir()):
+        return None
+    has_weights = place.is_file() or any(path.suffix in WEIGHTS for path in place.iterdir())
+    return place if has_weights else None
+
+
+def cost(key: str) -> Cost:
+    """Ask the hub what downloading a folder would fetch."""
+    folder = parse(key)
+    hub_client.check_reachable()
+    if folder.path.endswith(WEIGHTS):
+        needed = [folder.path]
+    else:
+        listed = [path for path, _ in hub_client.list_folder(folder)]
+        needed = wanted(listed)
+        if not any(path.endswith(WEIGHTS) for path in needed):
+            raise HubNotFoundError(
+                f"{folder} holds no weights (found: {', '.join(listed)[:200] or 'no files'}). Expected a file that "
+                f"ends in {', '.join(WEIGHTS)}; name the folder that directly contains it."
+            )
+    # Some formats keep the model's name one folder up.
+    above = folder.path.rpartition("/")[0]
+    optional = [f"{above}/config.json" if above else "config.json"] if folder.path else []
+    return hub_download.cost(folder.repository, folder.revision, needed, [p for p in optional if p not in needed])
+
+
+def wanted(paths: list[str]) -> list[str]:
+    """Choose from the files of a folder those that a dictionary may be made of."""
+    names = {path.rpartition("/")[2]: path for path in paths}
+    if {"cfg.json", "sae_weights.safetensors"} <= names.keys():
+        ours = ("cfg.json", "sae_weights.safetensors", "sparsity.safetensors")
+        return [names[name] for name in ours if name in names]
+    useful = (path for name, path in names.items() if not name.startswith(_NOT_WEIGHTS))
+    return [path for path in useful if path.endswith(WEIGHTS + ABOUT)]
+
+
+def download(key: str, progress: Progress | None = None) -> None:
+    """Download a folder into the cache."""
+    hub_download.download(cost(key), parse(key).revision, progress)

@@ -1,0 +1,79 @@
+"""Dictionaries of sae-lens' registry: searched by name, downloaded when asked, read by sae-lens' own loaders."""
+
+from pathlib import Path
+
+from core.dictionaries.dictionary import Dictionary
+from core.dictionaries.parsing import not_applied, parse_config
+from core.dictionaries.registry import loaders as registry_loaders
+from core.dictionaries.registry.index import RegistryItem, registry
+from core.dictionaries.sources import Entry, Located
+from core.errors import NotDownloadedError
+from core.files.npz import unpacked_bytes
+from core.hub import cache as hub_cache
+from core.hub import download as hub_download
+from core.hub.download import Cost
+from core.work.jobs import Progress
+from core.workspace import Workspace
+
+NAME = "registry"
+TITLE = "Registry of sae-lens"
+
+
+def entries(workspace: Workspace) -> list[Entry]:
+    """List nothing: the registry is searched (core.dictionaries.registry.index), as it holds thousands."""
+    return []
+
+
+def open(key: str, workspace: Workspace, *, fold_decoder_norms: bool = True) -> Dictionary:
+    """Open RELEASE/SAE_ID from the download cache; raise NotDownloadedError if it is not there."""
+    find(key, workspace)
+    item = registry().parse(key)
+    loaded = registry_loaders.load(item)
+    measured = {"l0": item.l0, "fve": item.variance_explained}
+    return Dictionary(
+        id=item.id,
+        title=f"{item.release} {item.sae_id}",
+        config=parse_config(loaded.raw_config, Path(item.id)),
+        raw_config=loaded.raw_config,
+        tensors=loaded.tensors,
+        fold_decoder_norms=fold_decoder_norms,
+        labels=_labels(item),
+        published={name: value for name, value in measured.items() if value is not None},
+        notes=loaded.notes + not_applied(loaded.raw_config),
+        format=item.conversion or "sae-lens",
+    )
+
+
+def find(key: str, workspace: Workspace) -> Located:
+    """Say which revision of an item is in the cache and how large it is. No request is made."""
+    item = registry().parse(key)
+    if not is_downloaded(item):
+        raise NotDownloadedError("dictionary", item.id)
+    needed, _ = registry_loaders.wanted_files(item)
+    files = [hub_cache.cached_file(item.repository, path) for path in needed]
+    sizes = (unpacked_bytes(path) if path.suffix == ".npz" else path.stat().st_size for path in files)
+    return Located(item.id, hub_cache.commit_of(item.repository) or "", sum(sizes))
+
+
+def _labels(item: RegistryItem) -> dict[str, str | int]:
+    commit = hub_cache.commit_of(item.repository) or ""
+    labels = {"release": item.release, "repository": item.repository, "revision": commit[:12]}
+    return labels | ({"neuronpedia": item.neuronpedia} if item.neuronpedia else {})
+
+
+def is_downloaded(item: RegistryItem) -> bool:
+    """Whether all files that sae-lens needs of an item are in the cache. No request is made."""
+    needed, _ = registry_loaders.wanted_files(item)
+    return all(hub_cache.cached_file(item.repository, path) for path in needed)
+
+
+def cost(key: str) -> Cost:
+    """Ask the hub what downloading RELEASE/SAE_ID would fetch."""
+    item = registry().parse(key)
+    needed, optional = registry_loaders.wanted_files(item)
+    return hub_download.cost(item.repository, hub_cache.MAIN, needed, optional)
+
+
+def download(key: str, progress: Progress | None = None) -> None:
+    """Download RELEASE/SAE_ID into the cache."""
+    hub_download.download(cost(key), hub_cache.MAIN, progress)

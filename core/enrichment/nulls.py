@@ -1,0 +1,101 @@
+"""How surprising an enrichment score is: p-values from the null that a set is drawn at random from the vocabulary.
+
+Everything is kept as log10, since a set of 20,000 tokens can give a p-value of 1e-3000.
+"""
+
+import numpy as np
+from jaxtyping import Float, Int
+
+SMALL = 30
+"""Below this many tokens in the set (or outside it) p-values are from draws, from there on asymptotic."""
+DRAWS = 100_000
+_CHUNK = 2**20
+
+
+class EnrichmentNull:
+    """The null distribution of the enrichment score's size for some set sizes.
+
+    From SMALL tokens on: Kolmogorov-Smirnov's asymptotic p for two samples, with n_e = k(V - k)/V. Below:
+    (1 + draws with at least this score) / (1 + draws), from seeded draws that all sets of one size share;
+    that resolves p down to 1 / (1 + draws). A score beyond all draws gets the asymptotic p where that is
+    smaller still: for small sets it is too large, so it errs on the safe side.
+    """
+
+    def __init__(self, sizes: Int[np.ndarray, " n_sets"], n_tokens: int, *, seed: int, draws: int):
+        self._sizes, self._n_tokens, self._draws = sizes.astype(np.int64), n_tokens, draws
+        # A set and its complement have the same null.
+        smaller = np.minimum(self._sizes, n_tokens - self._sizes)
+        small = {i: k for i, k in enumerate(smaller.tolist()) if k < SMALL}
+        drawn = {k: null_extremes(k, n_tokens, seed=seed, draws=draws) for k in sorted(set(small.values()))}
+        self._drawn = {i: drawn[k] for i, k in small.items()}
+
+    def log10_p(self, extremes: Int[np.ndarray, "feature n_sets"]) -> Float[np.ndarray, "feature n_sets"]:
+        """Return log10 p of scores, given as |ES| k (V - k), which is a whole number."""
+        outside = self._n_tokens - self._sizes
+        score = extremes / (self._sizes * outside)
+        result = log10_kolmogorov(score * np.sqrt(self._sizes * outside / self._n_tokens))
+        for i, drawn in self._drawn.items():
+            reached = len(drawn) - np.searchsorted(drawn, extremes[:, i], side="left")
+            permuted = np.log10((1 + reached) / (1 + self._draws))
+            result[:, i] = np.where(reached > 0, permuted, np.minimum(permuted, result[:, i]))
+        return result
+
+
+def null_extremes(k: int, n_tokens: int, *, seed: int, draws: int) -> Int[np.ndarray, " draw"]:
+    """Draw sets of k of the V tokens and return |ES| k (V - k) of each, ascending.
+
+    The same seed, k and V give the same draws, whatever other sets there are.
+    """
+    from core.enrichment.kernels import draw_extremes
+
+    rng = np.random.default_rng([seed, n_tokens, k])
+    left = n_tokens - np.arange(k)
+    largest = np.empty(draws, np.int64)
+    step = max(1, _CHUNK // k)
+    for start in range(0, draws, step):
+        part = largest[start : start + step]
+        picks = (rng.random((len(part), k)) * left).astype(np.int64)
+        draw_extremes(picks, n_tokens, part)
+    largest.sort()
+    return largest
+
+
+def log10_kolmogorov(x: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+    """Return log10 of Kolmogorov's Q(x) = 2 sum over m >= 1 of (-1)^(m - 1) exp(-2 m^2 x^2), however small."""
+    from scipy.special import kolmogorov
+
+    # Beyond 10 the second term is under 1e-260 of the first; Q itself would end at 1e-308.
+    near = np.log10(kolmogorov(np.minimum(x, 10.0)))
+    return np.where(x < 10, near, (np.log(2) - 2 * x**2) / np.log(10))
+
+
+def log10_normal_tails(z: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+    """Return log10 of the probability that a standard normal is at least as far from 0 as z, on either side."""
+    from scipy.special import log_ndtr
+
+    return np.minimum((np.log(2) + log_ndtr(-np.abs(z))) / np.log(10), 0.0)
+
+
+def benjamini_hochberg(log10_p: Float[np.ndarray, "d_sae n_sets"]) -> Float[np.ndarray, "d_sae n_sets"]:
+    """Return log10 q, the smallest false discovery rate at which each would be called (Benjamini & Hochberg 1995).
+
+    All finite values are one family of m tests: q of the i-th smallest p is the least p m / j over j >= i. NaN
+    stays NaN and counts as no test. Beyond the result it needs twice its memory.
+    """
+    ascending = log10_p[~np.isnan(log10_p)]
+    ascending.sort()
+    m, least = len(ascending), np.inf
+    log10_q = np.empty_like(ascending)
+    for stop in range(m, 0, -_CHUNK):
+        part = slice(max(0, stop - _CHUNK), stop)
+        q = ascending[part] + np.log10(m / np.arange(part.start + 1, stop + 1))
+        log10_q[part] = np.minimum(np.minimum.accumulate(q[::-1])[::-1], least)
+        least = log10_q[part.start]
+    result = np.full_like(log10_p, np.nan)
+    rows = max(1, _CHUNK // max(1, log10_p.shape[1]))
+    for start in range(0, len(log10_p), rows):
+        p = log10_p[start : start + rows]
+        known = np.argsort(p, axis=None)[: p.size - np.count_nonzero(np.isnan(p))]  # NaN comes last
+        # Asked in order, neighbours find what they need in cache.
+        result[start : start + rows].flat[known] = log10_q[np.searchsorted(ascending, p.flat[known], side="left")]
+    return result

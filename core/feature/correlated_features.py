@@ -1,0 +1,127 @@
+"""Which features are active alike: one against all others over the tokens of a pass, in one reading of its store.
+
+What is the same for all features (sums of activations and their squares) is in the statistics of the pass; what
+two have in common is added up on the tokens where the one is active.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+
+from core.activations.statistics import ActivationStatistics
+from core.activations.store import ActivationBlock, ActivationStore, FeatureActivations
+from core.work.jobs import Progress
+
+TOP = 20
+LEAST = 10
+"""On how many tokens a feature must be active to be listed: two that fire once, on one token, correlate perfectly."""
+CONSTANT = 1e-12
+"""A spread under this share of the sum of squares is rounding: the values are constant."""
+
+
+@dataclass(frozen=True, eq=False)
+class CorrelatedFeatures:
+    """One vector of activations against all features of a dictionary over `n_tokens` tokens, zeros included."""
+
+    correlation: Float[np.ndarray, " d_sae"]
+    """Pearson's; NaN for the feature itself, and where either is constant."""
+    together: Int[np.ndarray, " d_sae"]
+    """Tokens on which both are active."""
+    count: Int[np.ndarray, " d_sae"]
+    """Tokens on which each feature is active."""
+    own_count: int
+    """Tokens on which the one is active."""
+    n_tokens: int
+
+    def table(self, *, top: int = TOP, least: int = LEAST, lowest: bool = False) -> pd.DataFrame:
+        """Return the features with the largest (or lowest) correlations; of equal ones the lower number first.
+
+        Columns: correlated_feature, feature_correlation, together_tokens, together_share, together_lift, density.
+        Features active on fewer than `least` tokens are left out; so are, among the lowest, those not below 0.
+        """
+        listed = np.isfinite(self.correlation) & (self.count >= max(1, least))
+        if lowest:
+            listed &= self.correlation < 0
+        chosen = np.flatnonzero(listed)
+        sign = 1 if lowest else -1
+        chosen = chosen[np.argsort(sign * self.correlation[chosen], kind="stable")][:top]
+        together, count = self.together[chosen], self.count[chosen]
+        own, n = max(1, self.own_count), self.n_tokens
+        return pd.DataFrame(
+            {
+                "correlated_feature": chosen,
+                "feature_correlation": self.correlation[chosen],
+                "together_tokens": together,
+                "together_share": together / own,
+                "together_lift": together * (n / own) / count,
+                "density": count / n,
+            }
+        )
+
+
+def correlated_features(
+    acts: FeatureActivations,
+    store: ActivationStore,
+    statistics: ActivationStatistics,
+    *,
+    itself: int | None = None,
+    progress: Progress | None = None,
+) -> CorrelatedFeatures:
+    """Correlate activations with all features of a store, over all counted tokens, in float64.
+
+    `acts` are a feature's of that store (then `itself` is its number, which is left out) or of another
+    dictionary on the same rows; `statistics` are the store's. `progress` counts blocks. Raises
+    MissingActivationsError.
+    """
+    n_pos, d_sae = store.rows.shape[1], statistics.count.shape[1]
+    tokens, values = acts.row * n_pos + acts.position, acts.act.astype(np.float64)
+    product, together = np.zeros(d_sae), np.zeros(d_sae, np.int64)
+    for part, block in zip(store.parts, store.blocks(progress), strict=True):
+        first, last = np.searchsorted(tokens, [part.start * n_pos, part.stop * n_pos])
+        if first < last:
+            entries, weights = _entries(block, tokens[first:last] - part.start * n_pos, values[first:last])
+            features = block.features[entries]
+            product += np.bincount(features, weights * block.acts[entries], minlength=d_sae)
+            together += np.bincount(features, minlength=d_sae)
+    count, total, square = (getattr(statistics, name).sum(axis=0) for name in ("count", "total", "square"))
+    n = statistics.n_tokens()
+    found = correlations(product, (values.sum(), values @ values), (total, square), n)
+    if itself is not None:
+        found[itself] = np.nan
+    return CorrelatedFeatures(found, together, count, len(values), n)
+
+
+def correlations(
+    product: Float[np.ndarray, "*shape"],
+    one: tuple[float | np.ndarray, float | np.ndarray],
+    other: tuple[float | np.ndarray, float | np.ndarray],
+    n: int,
+) -> Float[np.ndarray, "*shape"]:
+    """Return Pearson's correlations from sums over n tokens: of products, and of values and squares of either side.
+
+    NaN where a side is constant.
+    """
+    scale = [_scale(total, square, n) for total, square in (one, other)]
+    # One after the other: the product of two small scales may be no number.
+    return np.clip((product - one[0] * other[0] / max(n, 1)) * scale[0] * scale[1], -1, 1)
+
+
+def _scale(total, square, n: int) -> Float[np.ndarray, "*shape"]:
+    """Return 1 / root of the sum of squared deviations; NaN where that is rounding."""
+    total, square = np.asarray(total, float), np.asarray(square, float)
+    spread = square - total**2 / max(n, 1)
+    varies = spread > CONSTANT * square
+    return np.divide(1, np.sqrt(np.where(varies, spread, 1)), out=np.full(spread.shape, np.nan), where=varies)
+
+
+def _entries(
+    block: ActivationBlock, tokens: Int[np.ndarray, " token"], values: Float[np.ndarray, " token"]
+) -> tuple[Int[np.ndarray, " entry"], Float[np.ndarray, " entry"]]:
+    """Return the places of all entries of some tokens of a block, and each token's value beside each of its entries."""
+    stop = block.ends[tokens]
+    start = np.where(tokens > 0, block.ends[tokens - 1], 0)
+    size = stop - start
+    places = np.arange(size.sum()) + np.repeat(start - (size.cumsum() - size), size)
+    return places, np.repeat(values, size)

@@ -1,0 +1,226 @@
+"""Which of the model's own units, such as neurons, take values like a feature's (Bricken et al. 2023).
+
+The activations come from the store of a token pass; only the model is run again, up to the hook of the units.
+Sparse activations times dense units are added up for as many features at a time as memory allows.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float, Int
+
+from core.activations.encoding import run_model
+from core.activations.sparse import SparseActivations
+from core.activations.statistics import ActivationStatistics
+from core.activations.store import ActivationBlock, ActivationStore, left_out_name
+from core.errors import OutOfRangeError
+from core.feature.correlated_features import correlations
+from core.models.language_model import LanguageModel
+from core.work.artifacts import artifact_key
+from core.work.jobs import Progress
+from core.work.threads import as_done, available_cpus
+
+K = 10
+MEMORY = 2**29
+"""Bytes that sums of products may take by default; for more features than fit, the model is run again."""
+_UNITS, _FEATURES = 128, 1024
+_PROBE_TOKENS, _TOKENS_PER_RUN = 512, 2**12
+
+
+@dataclass(frozen=True)
+class CorrelatedNeurons:
+    """For each feature the k units with the Pearson correlation farthest from 0, either way; the farthest first.
+
+    Of equal ones the lower number comes first. NaN and -1 stand for what a feature that is never active, or as
+    constant as its units, does not have.
+    """
+
+    corr: Float[np.ndarray, "d_sae k"]
+    idx: Int[np.ndarray, "d_sae k"]
+    count: Int[np.ndarray, " d_sae"]
+    """Tokens on which each feature is active."""
+    hook_name: str
+    n_units: int
+    n_tokens: int
+    version: ClassVar[int] = 1
+
+    @classmethod
+    def key(
+        cls,
+        dictionary_sha256: str,
+        model_sha256: str,
+        rows_sha256: str,
+        hook_name: str,
+        *,
+        left_out: tuple[int, ...] = (),
+        k: int = K,
+    ) -> str:
+        return artifact_key(
+            "correlated-neurons",
+            cls.version,
+            dictionary=dictionary_sha256,
+            model=model_sha256,
+            rows=rows_sha256,
+            hook_name=hook_name,
+            left_out=left_out_name(left_out),
+            k=k,
+        )
+
+    def table(self, feature: int) -> pd.DataFrame:
+        """Return one feature's units: correlated_unit, neuron_correlation. Raises OutOfRangeError."""
+        if not 0 <= feature < len(self.idx):
+            raise OutOfRangeError("Feature", feature, len(self.idx))
+        known = self.idx[feature] >= 0
+        values = self.corr[feature, known].astype(float)
+        return pd.DataFrame({"correlated_unit": self.idx[feature, known], "neuron_correlation": values})
+
+
+@dataclass(frozen=True)
+class NeuronCost:
+    """What correlating with a hook's units takes, judged by about 512 tokens; not what loading the model takes."""
+
+    n_tokens: int
+    runs: int
+    """How often the model reads all tokens."""
+    seconds: float
+
+
+def estimate_cost(store: ActivationStore, model: LanguageModel, hook_name: str, d_sae: int) -> NeuronCost:
+    """Run the model on a few rows and judge by them; products with activations add little. Raises DoesNotFitError."""
+    runs = len(range(0, d_sae, _group(model.hook_width(hook_name), MEMORY)))
+    run_model(model, store.rows[:1], hook_name)  # loads what is loaded once
+    probe = store.rows[: max(1, _PROBE_TOKENS // store.rows.shape[1])]
+    start = time.perf_counter()
+    run_model(model, probe, hook_name)
+    seconds = (time.perf_counter() - start) * store.rows.size / probe.size
+    return NeuronCost(store.rows.size, runs, seconds * runs)
+
+
+def correlated_neurons(
+    store: ActivationStore,
+    statistics: ActivationStatistics,
+    model: LanguageModel,
+    hook_name: str,
+    *,
+    k: int = K,
+    memory: int = MEMORY,
+    progress: Progress | None = None,
+    workers: int | None = None,
+) -> CorrelatedNeurons:
+    """Correlate all features of a store with the units at a hook, over all counted tokens; sums are float64.
+
+    Beyond `memory`, which changes no number, it takes what the model's values on a block of tokens and d_sae x
+    1 kB for each worker take. `progress` counts tokens. Raises DoesNotFitError, MissingActivationsError.
+    """
+    width, d_sae = model.hook_width(hook_name), statistics.count.shape[1]
+    k, step = min(k, width), _group(model.hook_width(hook_name), memory)
+    corr, idx = np.empty((d_sae, k), np.float32), np.empty((d_sae, k), np.int32)
+    starts, n = range(0, d_sae, step), statistics.n_tokens()
+    for run, start in enumerate(starts):
+        features = slice(start, min(start + step, d_sae))
+        sums = _Sums(width, features, workers or available_cpus())
+        for block, x in _units(store, model, hook_name, progress, run, len(starts)):
+            sums.add(block, x, d_sae)
+        fields = (getattr(statistics, name).sum(axis=0)[features] for name in ("total", "square"))
+        corr[features], idx[features] = sums.best(*fields, n, k)
+    return CorrelatedNeurons(corr, idx, statistics.count.sum(axis=0), hook_name, width, n)
+
+
+def _group(width: int, memory: int) -> int:
+    """How many features' sums of products fit."""
+    return max(1, memory // (8 * width))
+
+
+def _units(
+    store: ActivationStore, model: LanguageModel, hook_name: str, progress: Progress | None, run: int, runs: int
+) -> Iterator[tuple[ActivationBlock, Float[np.ndarray, "token unit"]]]:
+    """Yield the blocks of a store, each with the model's values on its tokens."""
+    done = run * store.rows.size
+    for block in store.blocks():
+        step, parts = max(1, _TOKENS_PER_RUN // block.n_pos), []
+        for start in range(0, len(block.rows), step):
+            parts.append(run_model(model, block.rows[start : start + step], hook_name))
+            done += len(parts[-1])
+            if progress is not None:
+                progress.update(done, runs * store.rows.size)
+        yield block, np.concatenate(parts)
+
+
+class _Sums:
+    """Sums behind correlations of some features; units are taken from their first means, which may be far from 0."""
+
+    def __init__(self, width: int, features: slice, workers: int):
+        self._features, self._workers = features, workers
+        self._product = np.zeros((features.stop - features.start, width))
+        self._total, self._square = np.zeros(width), np.zeros(width)
+        self._shift: np.ndarray | None = None
+
+    def add(self, block: ActivationBlock, x: Float[np.ndarray, "token unit"], d_sae: int) -> None:
+        from core.activations.pair_kernels import mix
+
+        counted = block.counted.ravel()
+        if self._shift is None and counted.any():
+            self._shift = x[counted].mean(axis=0, dtype=np.float64)
+        if self._shift is None:
+            return
+        ends, tokens, values = SparseActivations(block.ends, block.features, block.acts, d_sae).by_feature
+        first = ends[self._features.start - 1] if self._features.start else 0
+        ends = ends[self._features] - first
+        part = slice(first, first + ends[-1])
+
+        def work(start: int) -> None:
+            units = slice(start, start + _UNITS)
+            moved = self._add_moments(x, counted, units)
+            out = np.empty((len(ends), moved.shape[1]))
+            mix(ends, tokens[part], values[part], moved, out)
+            self._product[:, units] += out
+
+        with closing(as_done(work, range(0, x.shape[1], _UNITS), workers=self._workers)) as finished:
+            for _ in finished:
+                pass
+
+    def _add_moments(
+        self, x: Float[np.ndarray, "token unit"], counted: Bool[np.ndarray, " token"], units: slice
+    ) -> Float[np.ndarray, "token some_units"]:
+        """Add up some units and return them about their shift."""
+        assert self._shift is not None
+        moved = x[:, units] - self._shift[units]
+        kept = moved if counted.all() else moved[counted]
+        self._total[units] += kept.sum(axis=0)
+        self._square[units] += (kept**2).sum(axis=0)
+        return moved
+
+    def best(self, total: np.ndarray, square: np.ndarray, n: int, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the k correlations farthest from 0 of each feature and their units."""
+        corr, idx = np.empty((len(total), k), np.float32), np.empty((len(total), k), np.int32)
+        constant = np.zeros(len(self._total), bool)
+        if self._shift is not None:
+            # Rounding of values far from 0 is not variation.
+            constant = self._square <= 1e-12 * (self._square + n * self._shift**2)
+        for start in range(0, len(total), _FEATURES):
+            part = slice(start, start + _FEATURES)
+            mine = total[part, None], square[part, None]
+            found = correlations(self._product[part], mine, (self._total, self._square), n)
+            corr[part], idx[part] = _farthest(np.where(constant, np.nan, found), k)
+        return corr, idx
+
+
+def _farthest(found: Float[np.ndarray, "feature unit"], k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the k values farthest from 0 of each row and their places; NaN and -1 where there are no more."""
+    size = np.where(np.isnan(found), -1.0, np.abs(found))
+    n, width = size.shape
+    least = np.partition(size, width - k, axis=1)[:, width - k, None]
+    chosen = size >= least
+    plain = chosen.sum(axis=1) == k  # elsewhere several are equal to the k-th, and the lower numbers count
+    order = np.empty((n, k), np.int64)
+    order[plain] = np.nonzero(chosen[plain])[1].reshape(-1, k)
+    order[~plain] = np.argsort(-size[~plain], axis=1, kind="stable")[:, :k]
+    best = np.argsort(-np.take_along_axis(size, order, axis=1), axis=1, kind="stable")
+    order = np.take_along_axis(order, best, axis=1)
+    values = np.take_along_axis(found, order, axis=1)
+    return values.astype(np.float32), np.where(np.isnan(values), -1, order).astype(np.int32)

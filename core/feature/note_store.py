@@ -1,0 +1,157 @@
+"""Where notes are kept: one file for each dictionary, found by its content hash.
+
+Unlike results notes cannot be computed again: they live outside the cache, writers take turns, a file is replaced
+whole or not at all, and one that cannot be read is set aside, never written over.
+"""
+
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from core.feature.notes import MOST_BYTES, DamagedNotesError, Note, Notes, NotesError, from_json
+
+_PATIENCE_S = 10
+
+
+class NoteConflictError(NotesError):
+    """A note was changed by somebody else since it was read."""
+
+
+class NoteStore:
+    """The notes on one dictionary, in a folder. Safe to share between threads and between processes."""
+
+    def __init__(self, folder: Path, dictionary_sha256: str, title: str, d_sae: int):
+        assert re.fullmatch(r"[0-9a-f]+", dictionary_sha256)
+        self.path = folder / f"{dictionary_sha256}.json"
+        self.d_sae = d_sae
+        self._empty = Notes(dictionary_sha256, title, {})
+
+    def read(self) -> Notes:
+        """Return all notes. A damaged file is set aside (see `set_aside`) and none is found; raises NotesError."""
+        try:
+            return self._load()
+        except DamagedNotesError:
+            with self._turn():
+                return self._load_or_set_aside()
+
+    def set_aside(self) -> list[Path]:
+        """Return the damaged files that were set aside; they stay until a person removes them."""
+        return sorted(self.path.parent.glob(f"{self.path.name}.damaged*"))
+
+    def write(self, feature: int, note: Note, *, was: Note | None = None) -> Notes:
+        """Keep one feature's note (an empty one removes it) and return all notes.
+
+        Raises NoteConflictError if `was` is given and the note there is neither that nor already the new one,
+        and NotesError.
+        """
+        self._check_feature(feature)
+        with self._turn():
+            notes = self._load_or_set_aside()
+            there = notes.by_feature.get(feature, Note())
+            if was is not None and there not in (was, note):
+                raise NoteConflictError(
+                    f"The note on feature {feature} was changed meanwhile in another window and now reads "
+                    f"{there.text[:200]!r}, tags: {', '.join(there.tags) or 'none'}. Nothing was saved; save again to "
+                    "put yours in its place."
+                )
+            return self._save(notes, {feature: note})
+
+    def add(self, other: Notes) -> Notes:
+        """Add the notes of a file to those here; no text and no tag is lost. Raises NotesError."""
+        for feature in other.by_feature:
+            self._check_feature(feature)
+        with self._turn():
+            notes = self._load_or_set_aside()
+            here = notes.by_feature
+            return self._save(notes, {i: here.get(i, Note()).merged(note) for i, note in other.by_feature.items()})
+
+    def _check_feature(self, feature: int) -> None:
+        if not 0 <= feature < self.d_sae:
+            raise NotesError(
+                f"Feature {feature} does not exist: expected a whole number from 0 to {self.d_sae - 1}. Check that the "
+                "notes belong to this dictionary."
+            )
+
+    def _load(self) -> Notes:
+        try:
+            size = self.path.stat().st_size if self.path.exists() else None
+            data = b"" if size is None or size > MOST_BYTES else self.path.read_bytes()
+        except OSError as error:
+            raise NotesError(
+                f"The notes in {self.path} cannot be read ({error}). Check the folder's rights."
+            ) from error
+        if size is None:
+            return self._empty
+        if size > MOST_BYTES:
+            raise NotesError(f"{self.path} holds {size / 1e6:,.0f} MB; expected at most {MOST_BYTES / 1e6:,.0f} MB.")
+        found = from_json(data)
+        if found.dictionary_sha256 != self._empty.dictionary_sha256:
+            raise DamagedNotesError(f"{self.path} names the dictionary {found.dictionary_sha256[:64]!r}.")
+        return found
+
+    def _load_or_set_aside(self) -> Notes:
+        try:
+            return self._load()
+        except DamagedNotesError:
+            places = (self.path.with_name(f"{self.path.name}.damaged{i or ''}") for i in range(1000))
+            free = next((place for place in places if not place.exists()), None)
+            if free is None:
+                raise NotesError(f"{self.path} is damaged, as 1,000 before it. Move them away.") from None
+            with _explained(self.path):
+                os.rename(self.path, free)
+            return self._empty
+
+    def _save(self, notes: Notes, changed: Mapping[int, Note]) -> Notes:
+        kept = {i: note for i, note in {**notes.by_feature, **changed}.items() if note}
+        notes = Notes(self._empty.dictionary_sha256, self._empty.title, kept)
+        data = notes.to_json()
+        if len(data) > MOST_BYTES:
+            raise NotesError(
+                f"{len(data) / 1e6:,.0f} MB of notes are too many; expected at most {MOST_BYTES / 1e6:,.0f}."
+            )
+        with _explained(self.path):
+            handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.", suffix=".tmp")
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.replace(name, self.path)
+            finally:
+                Path(name).unlink(missing_ok=True)
+        return notes
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Wait for other writers, of this process and of others."""
+        from filelock import FileLock, Timeout
+
+        with _explained(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.path.with_name(f"{self.path.name}.lock"), timeout=_PATIENCE_S)
+            try:
+                lock.acquire()
+            except Timeout as error:
+                raise NotesError(
+                    f"The notes in {self.path} are being written by another program for over {_PATIENCE_S} s. "
+                    f"Nothing was saved; try again, or remove {self.path.name}.lock if none runs."
+                ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn what the disk says into something a person can act on."""
+    try:
+        yield
+    except OSError as error:
+        raise NotesError(
+            f"Notes cannot be kept in {path.parent} ({str(error)[:200]}). Expected a folder that can be written and "
+            "has room; start the app with --notes FOLDER to name another."
+        ) from error

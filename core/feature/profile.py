@@ -1,0 +1,47 @@
+"""Where in a row one feature is active, and how strongly there."""
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int, Num
+
+from core.activations.store import FeatureActivations
+
+_Z = 1.959963984540054
+"""Of a 95 % interval."""
+
+
+def position_profile(found: FeatureActivations, counted: Int[np.ndarray, " pos"]) -> pd.DataFrame:
+    """Return one row per position; `counted` says how many tokens count there.
+
+    Columns `position`, `active_rows`, `fires_share` with `share_low` and `share_high` (95 %, Wilson 1927), and
+    `mean_active`, `std_active` of the non-zero activations; NaN where there is nothing to divide by.
+    """
+    n_pos = len(counted)
+    count = np.bincount(found.position, minlength=n_pos)
+    total = np.bincount(found.position, weights=found.act, minlength=n_pos)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = total / count
+        spread = np.bincount(found.position, weights=(found.act - mean[found.position]) ** 2, minlength=n_pos)
+        std, share = np.sqrt(spread / count), count / counted
+    low, high = wilson(count, counted)
+    columns = {
+        "position": np.arange(n_pos),
+        "active_rows": count,
+        "fires_share": share,
+        "share_low": low,
+        "share_high": high,
+        "mean_active": mean,
+        "std_active": std,
+    }
+    return pd.DataFrame(columns)
+
+
+def wilson(
+    count: Num[np.ndarray, " n"], of: Num[np.ndarray, " n"]
+) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    """Return the 95 % interval of a share count / of (Wilson 1927); NaN where `of` is 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = count / of
+        middle = (share + _Z**2 / (2 * of)) / (1 + _Z**2 / of)
+        half = _Z / (1 + _Z**2 / of) * np.sqrt(share * (1 - share) / of + _Z**2 / (4 * of**2))
+    return middle - half, middle + half

@@ -1,0 +1,75 @@
+"""Everything about one feature on text as one JSON file, for programs and for the record."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Int
+
+from core.activations.store import FeatureActivations
+from core.feature import examples
+from core.feature.contexts import contexts
+from core.feature.profile import position_profile
+
+WIDTH, N_STRONGEST, N_BINS = 10, 20, 50
+
+
+def report(
+    tokenizer,
+    token_strings: Sequence[str],
+    rows: Int[np.ndarray, "row pos"],
+    found: FeatureActivations,
+    counted: Int[np.ndarray, " pos"],
+    *,
+    tables: Mapping[str, pd.DataFrame],
+    provenance: Mapping[str, object],
+) -> bytes:
+    """Return numbers, histogram, positions, tokens and examples of a feature, and further tables by name.
+
+    `counted` says how many tokens count at each position. The same inputs give the same bytes.
+    """
+    best = examples.strongest_of_rows(found)
+    best = examples.taken(best, np.arange(min(N_STRONGEST, len(best.act))))
+    token, share, n = examples.commonest_strongest(found, rows)
+    counts = examples.token_counts(found, rows)
+    counts["token_text"] = [token_strings[i] for i in counts["token"].tolist()]
+
+    def dressed(shown: FeatureActivations) -> list[dict]:
+        return [asdict(one) for one in contexts(tokenizer, rows, found, shown, width=WIDTH)]
+
+    content = {
+        "provenance": dict(provenance),
+        "n_tokens": int(counted.sum()),
+        "active_tokens": len(found.act),
+        "strongest_token": {"token": token, "share": share, "of_rows": n},
+        "histogram": _histogram(found),
+        "positions": _records(position_profile(found, counted)),
+        "tokens": _records(counts),
+        "strongest": dressed(best),
+        "intervals": [
+            {"low": one.low, "high": one.high, "count": one.count, "examples": dressed(one.examples)}
+            for one in examples.intervals(found)
+        ],
+        **{name: _records(table) for name, table in tables.items()},
+    }
+    return json.dumps(_finite(content), ensure_ascii=False, allow_nan=False, indent=1).encode("utf-8", "replace")
+
+
+def _histogram(found: FeatureActivations) -> dict[str, list]:
+    counts, edges = np.histogram(found.act.astype(float), bins=N_BINS) if len(found.act) else (np.zeros(0), np.zeros(0))
+    return {"counts": counts.tolist(), "edges": edges.tolist()}
+
+
+def _records(table: pd.DataFrame) -> dict[str, list]:
+    return {str(name): table[name].tolist() for name in table}
+
+
+def _finite(content):
+    """Replace NaN and infinity, which JSON does not have, by null."""
+    if isinstance(content, dict):
+        return {name: _finite(part) for name, part in content.items()}
+    if isinstance(content, list):
+        return [_finite(part) for part in content]
+    return None if isinstance(content, float) and not np.isfinite(content) else content

@@ -1,0 +1,88 @@
+"""Texts on which features are most active: one scan of the stored activations for several features."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from core.activations.store import ActivationStore, counted
+from core.errors import OutOfRangeError
+from core.work.jobs import Progress
+
+
+@dataclass(frozen=True)
+class FeatureExamples:
+    """One feature's strongest rows, strongest first; rows on which it is silent are left out."""
+
+    feature: int
+    rows: Int[np.ndarray, "example pos"]
+    """Token ids."""
+    acts: Float[np.ndarray, "example pos"]
+    count: int
+    """Tokens of all rows with f != 0."""
+    n_tokens: int
+    """Counted tokens of all rows."""
+
+    @property
+    def density(self) -> float:
+        return self.count / self.n_tokens
+
+
+def top_examples(
+    store: ActivationStore, features: Sequence[int], *, d_sae: int, n: int = 20, progress: Progress | None = None
+) -> list[FeatureExamples]:
+    """Return for each feature the n rows with the largest activation on any token; of equal ones the earlier first.
+
+    `progress` counts blocks. Raises OutOfRangeError, MissingActivationsError.
+    """
+    for feature in features:
+        if not 0 <= feature < d_sae:
+            raise OutOfRangeError("Feature", feature, d_sae)
+    n_pos = store.rows.shape[1]
+    best = {feature: _Strongest(n, n_pos) for feature in features}
+    slots = np.full(d_sae, len(best))
+    slots[list(best)] = np.arange(len(best))
+    for part, block in zip(store.parts, store.blocks(progress), strict=True):
+        slot = slots[block.features]
+        entries = np.flatnonzero(slot < len(best))
+        entries = entries[np.argsort(slot[entries], kind="stable")]
+        tokens = part.start * n_pos + np.searchsorted(block.ends, entries, side="right")
+        cuts = np.searchsorted(slot[entries], np.arange(len(best) + 1))
+        for one, start, stop in zip(best.values(), cuts[:-1], cuts[1:], strict=True):
+            one.add(tokens[start:stop], block.acts[entries[start:stop]])
+    n_tokens = int(np.count_nonzero(counted(store.rows, store.left_out)))
+    found = {feature: one.examples(feature, store.rows, n_tokens) for feature, one in best.items()}
+    return [found[feature] for feature in features]
+
+
+class _Strongest:
+    """A feature's n strongest rows of all blocks seen so far; memory does not grow with the blocks."""
+
+    def __init__(self, n: int, n_pos: int):
+        self._n, self._n_pos, self._count = n, n_pos, 0
+        self._row, self._largest = np.empty(0, np.int64), np.empty(0, np.float32)
+        self._acts = np.empty((0, n_pos), np.float32)
+
+    def add(self, tokens: Int[np.ndarray, " nonzero"], acts: Float[np.ndarray, " nonzero"]) -> None:
+        """Take in a block's activations, tokens counted from the first of all rows and ascending."""
+        self._count += len(tokens)
+        if not len(tokens):
+            return
+        row, first = np.unique(tokens // self._n_pos, return_index=True)
+        largest = np.maximum.reduceat(acts, first)
+        best = np.argsort(-largest, kind="stable")[: self._n]
+        best = best[largest[best] > 0]
+        stops = np.append(first[1:], len(tokens))
+        dense = np.zeros((len(best), self._n_pos), np.float32)
+        for line, i in zip(dense, best, strict=True):
+            part = slice(first[i], stops[i])
+            line[tokens[part] % self._n_pos] = acts[part]
+        # Earlier rows stand first, and so they do among equals.
+        largest = np.append(self._largest, largest[best])
+        keep = np.argsort(-largest, kind="stable")[: self._n]
+        self._largest, self._row = largest[keep], np.append(self._row, row[best])[keep]
+        self._acts = np.concatenate([self._acts, dense])[keep]
+
+    def examples(self, feature: int, rows: Int[np.ndarray, "row pos"], n_tokens: int) -> FeatureExamples:
+        return FeatureExamples(feature, rows[self._row], self._acts, self._count, n_tokens)

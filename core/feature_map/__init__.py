@@ -1,0 +1,1 @@
+"""A dictionary laid out in two dimensions: layouts, clusters, layers stacked on one map."""

@@ -1,0 +1,90 @@
+"""How features go on from one dictionary of a series to the next: the steps of an animation between layers.
+
+A series is a Stack of dictionaries in order. All its features share one map; in a step, each feature of
+one dictionary moves to where its best match in the next one stands.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+
+from core.feature_map.layout import Layout
+from core.feature_map.stack import Stack
+from core.geometry.neighbors import DictionarySide, nearest_between
+from core.work.artifacts import artifact_key
+from core.work.jobs import Part, Progress
+
+
+@dataclass(frozen=True)
+class LayerLinks:
+    """For every row of a stack, the feature of the next dictionary with the largest cosine."""
+
+    match: Int[np.ndarray, " row"]
+    """Feature in the next dictionary; -1 in the last one and where weights are NaN or infinite."""
+    cos: Float[np.ndarray, " row"]
+    """Its cosine, -1 to 1; NaN where there is no match."""
+    version: ClassVar[int] = 1
+
+    @classmethod
+    def key(cls, *weights_sha256: str, side: DictionarySide) -> str:
+        return artifact_key("layer-links", cls.version, weights=",".join(weights_sha256), side=side)
+
+
+@dataclass(frozen=True)
+class LayerStep:
+    """One dictionary's features, where they stand and where their matches stand; NaN off the map."""
+
+    feature: Int[np.ndarray, " d_sae"]
+    x: Float[np.ndarray, " d_sae"]
+    y: Float[np.ndarray, " d_sae"]
+    match: Int[np.ndarray, " d_sae"]
+    to_x: Float[np.ndarray, " d_sae"]
+    to_y: Float[np.ndarray, " d_sae"]
+    cos: Float[np.ndarray, " d_sae"]
+
+
+def layer_links(stack: Stack, *, progress: Progress | None = None) -> LayerLinks:
+    """Match each feature of each dictionary to the next one. `progress` counts steps and may raise."""
+    match = np.full(len(stack.feature), -1, np.int32)
+    cos = np.full(len(stack.feature), np.nan, np.float32)
+    for step in range(stack.count - 1):
+        here, there = stack.rows(step), stack.rows(step + 1)
+        part = Part(progress, step, stack.count - 1) if progress is not None else None
+        found = nearest_between(stack.directions[here], stack.directions[there], k=1, progress=part)
+        match[here], cos[here] = found.a_in_b_idx[:, 0], found.a_in_b_cos[:, 0]
+    return LayerLinks(match, cos)
+
+
+def layer_steps(stack: Stack, layout: Layout, links: LayerLinks) -> list[LayerStep]:
+    """Return where the features of each dictionary but the last stand, and where each goes."""
+    steps = []
+    for step in range(stack.count - 1):
+        here, there = stack.rows(step), stack.rows(step + 1)
+        match = links.match[here]
+        # One more value at the end, which -1 picks.
+        to_x, to_y = (np.append(axis[there], np.float32(np.nan))[match] for axis in (layout.x, layout.y))
+        steps.append(LayerStep(stack.feature[here], layout.x[here], layout.y[here], match, to_x, to_y, links.cos[here]))
+    return steps
+
+
+def step_table(steps: list[LayerStep]) -> pd.DataFrame:
+    """Return one row per feature and step, with the columns of a figure."""
+    names = {"feature": "feature", "x": "map_x", "y": "map_y", "match": "next_match", "cos": "next_cosine"}
+    frames = [
+        pd.DataFrame({"series_step": number} | {column: getattr(step, name) for name, column in names.items()})
+        for number, step in enumerate(steps)
+    ]
+    return pd.concat(frames, ignore_index=True)
+
+
+def trail(stack: Stack, links: LayerLinks, row: int) -> pd.DataFrame:
+    """Follow one row of a stack from dictionary to dictionary: one row per step, from its own onwards."""
+    steps = []
+    while links.match[row] >= 0:
+        number, match = int(stack.dictionary[row]), int(links.match[row])
+        steps.append((number, int(stack.feature[row]), match, float(links.cos[row])))
+        row = stack.rows(number + 1).start + match
+    return pd.DataFrame(steps, columns=["series_step", "feature", "next_match", "next_cosine"])

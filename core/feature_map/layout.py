@@ -1,0 +1,146 @@
+"""The whole dictionary in two dimensions, and how far such a map can be trusted.
+
+Maps are made from directions of length 1, so that distances follow the cosine, and from the exact
+nearest neighbours of core/geometry/neighbors.py; nothing is searched for approximately.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal, get_args
+
+import numpy as np
+from jaxtyping import Float
+
+from core.errors import BadSettingError, UnknownNameError
+from core.feature_map.tsne_layout import tsne_layout
+from core.feature_map.umap_layout import umap_layout
+from core.geometry.neighbors import DictionarySide, Neighbors
+from core.maths.principal_axes import principal_axes
+from core.work.artifacts import artifact_key
+from core.work.jobs import Progress
+from core.work.threads import available_cpus
+
+Method = Literal["pca", "umap", "tsne"]
+_LIMITS = {"n_neighbors": (2, 101), "min_dist": (0, 1), "perplexity": (1, 33), "seed": (0, 2**32 - 1)}
+NEAR = 15
+"""How many neighbours `preservation` compares."""
+_USED = {"pca": (), "umap": ("n_neighbors", "min_dist", "seed"), "tsne": ("perplexity", "seed")}
+"""What each method depends on; a map is not computed again for a setting that it does not use."""
+
+
+@dataclass(frozen=True)
+class LayoutSettings:
+    """How to draw a map. Raises BadSettingError or UnknownNameError for values that cannot be used."""
+
+    method: str = "umap"
+    """pca, umap or tsne."""
+    n_neighbors: int = 15
+    """UMAP: how many features count as near, the feature itself included; 2 to 101."""
+    min_dist: float = 0.05
+    """UMAP: how close points may come, 0 to 1; small values make tight clumps."""
+    perplexity: float = 30.0
+    """t-SNE: about how many features count as near, 1 to 33 (it needs three times as many neighbours)."""
+    seed: int = 42
+    side: str = "decoder"
+    """decoder or encoder."""
+
+    def __post_init__(self):
+        for kind, name, known in (("map", self.method, Method), ("side of a dictionary", self.side, DictionarySide)):
+            if name not in get_args(known):
+                raise UnknownNameError(kind, str(name), get_args(known))
+        for name, low, high in (
+            ("n_neighbors", 2, 101),
+            ("min_dist", 0, 1),
+            ("perplexity", 1, 33),
+            ("seed", 0, 2**32 - 1),
+        ):
+            value = getattr(self, name)
+            if not low <= value <= high:  # NaN fails, too
+                raise BadSettingError(
+                    f"{name} {value} cannot be used: expected {low} to {high:,}. Choose another value."
+                )
+
+    def used(self) -> dict[str, str | int | float]:
+        """Return the settings that this map depends on."""
+        found = {name: getattr(self, name) for name in ("method", "side", *_USED[self.method])}
+        # 30 and 30.0 are one setting and must give one name.
+        return {name: float(value) if name in ("min_dist", "perplexity") else value for name, value in found.items()}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where each feature stands on the map. NaN for features with NaN or infinite weights.
+
+    Axes have no unit and may be turned or mirrored; on a UMAP or t-SNE map only who is near whom means
+    something.
+    """
+
+    x: Float[np.ndarray, " d_sae"]
+    y: Float[np.ndarray, " d_sae"]
+    preservation: Float[np.ndarray, " d_sae"]
+    """Share of the 15 nearest features by cosine that are among the 15 nearest points, 0 to 1."""
+    settings: tuple[tuple[str, str | int | float], ...] = ()
+    """What the map was made with, as pairs of name and value."""
+    version: ClassVar[int] = 1
+
+    @property
+    def mean_preservation(self) -> float:
+        """Mean over all features on the map."""
+        return float(np.nanmean(self.preservation))
+
+    @classmethod
+    def key(cls, *weights_sha256: str, settings: LayoutSettings) -> str:
+        """Name the map of one dictionary, or of several in this order."""
+        return artifact_key("layout", cls.version, weights=",".join(weights_sha256), **settings.used())
+
+
+def layout(
+    directions: Float[np.ndarray, "d_sae d"],
+    neighbors: Neighbors,
+    settings: LayoutSettings,
+    *,
+    progress: Progress | None = None,
+) -> Layout:
+    """Draw the map of these directions, whose neighbours by cosine are given.
+
+    Raises DoesNotFitError if there are too few features for the settings; `progress` may raise.
+    """
+    start = pca_layout(directions)
+    if settings.method == "pca":
+        points = start
+    elif settings.method == "tsne":
+        points = tsne_layout(neighbors, start, perplexity=settings.perplexity, seed=settings.seed, progress=progress)
+    else:
+        near = {"n_neighbors": settings.n_neighbors, "min_dist": settings.min_dist, "seed": settings.seed}
+        points = umap_layout(neighbors, start, **near, progress=progress)
+    x, y = np.ascontiguousarray(points.T.astype(np.float32))
+    return Layout(x, y, preservation(neighbors, x, y), tuple(settings.used().items()))
+
+
+def pca_layout(directions: Float[np.ndarray, "d_sae d"]) -> Float[np.ndarray, "d_sae 2"]:
+    """Return the first two principal components of the directions at length 1, NaN for those not finite."""
+    return principal_axes(directions, 2)
+
+
+def preservation(
+    neighbors: Neighbors, x: Float[np.ndarray, " d_sae"], y: Float[np.ndarray, " d_sae"], k: int = NEAR
+) -> Float[np.ndarray, " d_sae"]:
+    """Return the share of each feature's k nearest by cosine that are among its k nearest points, exactly.
+
+    NaN for points that are not on the map. With fewer than k neighbours at hand all of them count.
+    Points at one place are taken in an order that is arbitrary but always the same.
+    """
+    from scipy.spatial import cKDTree
+
+    placed = np.flatnonzero(np.isfinite(x) & (neighbors.idx[:, 0] >= 0))
+    k = min(k, neighbors.k, len(placed) - 1)
+    points = np.stack([x[placed], y[placed]], axis=1).astype(np.float64)
+    # One more than asked, as a point is the nearest to itself.
+    _, near = cKDTree(points).query(points, k + 1, workers=available_cpus())
+    near = placed[near]
+    near[near == placed[:, None]] = -1
+    crowded = (near >= 0).all(axis=1)  # more than k others at the very place
+    near[crowded, k] = -1
+    kept = sum((near == neighbors.idx[placed, rank, None]).any(axis=1) for rank in range(k))
+    found = np.full(len(x), np.nan, np.float32)
+    found[placed] = kept / k
+    return found

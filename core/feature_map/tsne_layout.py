@@ -1,0 +1,101 @@
+"""t-SNE of features from their exact nearest neighbours (van der Maaten 2014, by scikit-learn).
+
+It runs in a process of its own (see embedding_process), since it takes minutes and cannot be stopped otherwise.
+"""
+
+import re
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from core.errors import DoesNotFitError
+from core.feature_map.embedder import run_embedder, serve
+from core.geometry.neighbors import Neighbors
+from core.work.jobs import Progress
+
+ITERATIONS = 1000
+
+
+def tsne_layout(
+    neighbors: Neighbors,
+    start: Float[np.ndarray, "d_sae 2"],
+    *,
+    perplexity: float,
+    seed: int,
+    progress: Progress | None = None,
+) -> Float[np.ndarray, "d_sae 2"]:
+    """Lay out features by t-SNE of their directions at length 1, beginning at `start`.
+
+    Features without neighbours get NaN. Raises DoesNotFitError if there are too few neighbours for the
+    perplexity; `progress.update(done, total)` counts iterations and may raise, which ends the work.
+    """
+    placed = np.flatnonzero(neighbors.idx[:, 0] >= 0)
+    n = len(placed)
+    wanted = min(n - 1, int(3 * perplexity + 1))  # as scikit-learn asks for
+    if wanted > neighbors.k or perplexity >= n:
+        raise DoesNotFitError(
+            f"Perplexity {perplexity:g} does not go with {n:,} features of which {neighbors.k} neighbours each are "
+            "at hand. Choose a smaller perplexity (a third of the neighbours always works), or the PCA map."
+        )
+    number = np.full(len(neighbors.idx), -1, np.int32)
+    number[placed] = np.arange(n, dtype=np.int32)
+    middle = start[placed]
+    inputs = {
+        "idx": number[neighbors.idx[placed, :wanted]],
+        "cos": neighbors.cos[placed, :wanted],
+        "start": 1e-4 * middle / max(float(middle[:, 0].std()), 1e-12),
+        "perplexity": perplexity,
+        "seed": seed,
+    }
+    found = np.full(start.shape, np.nan, np.float32)
+    # More than two partial sums may be added in any order, and the bits would differ from run to run.
+    threads = {"OMP_NUM_THREADS": "2" if n > 1000 else "1"}
+    found[placed] = run_embedder("core.feature_map.tsne_layout", inputs, progress=progress, environment=threads)
+    return found
+
+
+def fit(inputs: dict[str, np.ndarray]) -> np.ndarray:
+    """Run scikit-learn's t-SNE on prepared inputs, printing its iterations."""
+    from sklearn.manifold import TSNE
+
+    tsne = TSNE(
+        perplexity=float(inputs["perplexity"]),
+        metric="precomputed",
+        init=inputs["start"],
+        random_state=int(inputs["seed"]),
+        max_iter=ITERATIONS,
+        verbose=2,
+    )
+    with redirect_stdout(_Steps(sys.stdout)):
+        return tsne.fit_transform(distances(inputs["idx"], inputs["cos"]))
+
+
+class _Steps:
+    """Turn scikit-learn's report of an iteration into the words that are waited for."""
+
+    def __init__(self, target):
+        self._target = target
+
+    def write(self, text: str) -> int:
+        return self._target.write(re.sub(r"Iteration (\d+)", rf"step \1 of {ITERATIONS}", text))
+
+    def flush(self) -> None:
+        self._target.flush()
+
+
+def distances(idx: np.ndarray, cos: np.ndarray):
+    """Return distances of points on a sphere to their nearest (scipy CSR, each point itself first)."""
+    from scipy.sparse import csr_matrix
+
+    n, k = idx.shape
+    columns = np.concatenate([np.arange(n, dtype=np.int32)[:, None], idx], axis=1)
+    chords = np.sqrt(np.clip(2 - 2 * cos.astype(np.float64), 0, None)).astype(np.float32)
+    chords = np.concatenate([np.zeros((n, 1), np.float32), chords], axis=1)
+    return csr_matrix((chords.ravel(), columns.ravel(), np.arange(0, n * (k + 1) + 1, k + 1)), shape=(n, n))
+
+
+if __name__ == "__main__":
+    serve(Path(sys.argv[1]), fit)

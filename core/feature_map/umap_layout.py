@@ -1,0 +1,125 @@
+"""UMAP of features from their exact nearest neighbours (McInnes, Healy & Melville 2018, by umap-learn).
+
+The neighbours are handed over, so that umap-learn searches for none: its own search is approximate and
+compiles for half a minute in every process. What else it compiles is kept. It runs in a process of its own
+(see embedding_process); one thread and a seed make the same bits each time.
+"""
+
+import sys
+import warnings
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from core.errors import DoesNotFitError
+from core.feature_map.embedder import run_embedder, serve
+from core.geometry.neighbors import Neighbors
+from core.work.jobs import Progress
+
+_NOISE = 1e-4
+
+
+def umap_layout(
+    neighbors: Neighbors,
+    start: Float[np.ndarray, "d_sae axis"],
+    *,
+    n_neighbors: int,
+    min_dist: float,
+    seed: int,
+    progress: Progress | None = None,
+) -> Float[np.ndarray, "d_sae axis"]:
+    """Lay out features from their neighbours, beginning at `start` (principal components).
+
+    `n_neighbors` counts the feature itself. Any number of axes. Features without neighbours get NaN. Raises
+    DoesNotFitError if there are too few neighbours; `progress.update(done, total)` counts epochs and may raise.
+    """
+    placed = np.flatnonzero(neighbors.idx[:, 0] >= 0)
+    idx, cos = first_neighbors(neighbors, placed, n_neighbors - 1)
+    inputs = {
+        "idx": idx,
+        "cos": cos,
+        "start": parted(start[placed], seed),
+        "n_neighbors": n_neighbors,
+        "min_dist": min_dist,
+        "seed": seed,
+    }
+    found = np.full(start.shape, np.nan, np.float32)
+    found[placed] = run_embedder("core.feature_map.umap_layout", inputs, progress=progress)
+    return found
+
+
+def first_neighbors(
+    neighbors: Neighbors, placed: Int[np.ndarray, " placed"], k: int
+) -> tuple[Int[np.ndarray, "placed k"], Float[np.ndarray, "placed k"]]:
+    """Return the k nearest of the features `placed`, numbered among these, and their cosines.
+
+    Raises DoesNotFitError if fewer are stored.
+    """
+    if neighbors.k < k:
+        raise DoesNotFitError(
+            f"n_neighbors {k + 1} needs {k} other features; {neighbors.k} are at hand for each of {len(placed):,}. "
+            f"Choose n_neighbors of at most {neighbors.k + 1}, or the PCA map."
+        )
+    number = np.full(len(neighbors.idx), -1, np.int32)
+    number[placed] = np.arange(len(placed), dtype=np.int32)
+    return number[neighbors.idx[placed, :k]], neighbors.cos[placed, :k]
+
+
+def parted(start: Float[np.ndarray, "n axis"], seed: int) -> Float[np.ndarray, "n axis"]:
+    """Add a little noise to a start, so that no two points coincide and no axis is flat."""
+    scale = _NOISE * max(float(np.abs(start).max(initial=0)), 1e-6)
+    return start + np.random.default_rng(seed).normal(scale=scale, size=start.shape)
+
+
+def with_self(
+    idx: Int[np.ndarray, "n k"], cos: Float[np.ndarray, "n k"]
+) -> tuple[Int[np.ndarray, "n k_plus_1"], Float[np.ndarray, "n k_plus_1"]]:
+    """Return neighbours and cosine distances as umap-learn takes them: each point itself first, at distance 0."""
+    own = np.arange(len(idx), dtype=np.int32)[:, None]
+    distances = np.clip(1 - cos.astype(np.float64), 0, None).astype(np.float32)
+    return np.concatenate([own, idx], axis=1), np.concatenate([np.zeros_like(distances[:, :1]), distances], axis=1)
+
+
+def keep_compiled() -> None:
+    """Let numba keep what it compiles of umap-learn on disk, which saves every process but the first five seconds.
+
+    It is what `njit(cache=True)` does; umap-learn leaves it out. Without a folder to write to, nothing is kept.
+    """
+    from numba.core.dispatcher import Dispatcher
+    from umap import layouts, umap_, utils
+
+    for module in (layouts, umap_, utils):
+        for function in vars(module).values():
+            if isinstance(function, Dispatcher) and function.py_func.__module__ == module.__name__:
+                with suppress(RuntimeError):
+                    function.enable_caching()
+
+
+def fit(inputs: dict[str, np.ndarray]) -> np.ndarray:
+    """Run umap-learn on prepared inputs, printing its epochs."""
+    warnings.filterwarnings("ignore")  # that no new points can be placed later, which nobody asks for
+    from umap import UMAP
+
+    keep_compiled()
+    start = inputs["start"]
+    found = UMAP(
+        n_components=start.shape[1],
+        metric="cosine",
+        n_neighbors=int(inputs["n_neighbors"]),
+        min_dist=float(inputs["min_dist"]),
+        init=start,
+        random_state=int(inputs["seed"]),
+        n_jobs=1,
+        precomputed_knn=with_self(inputs["idx"], inputs["cos"]),
+        force_approximation_algorithm=True,  # or few points would be compared anew, by what stands for them here
+        verbose=True,
+        tqdm_kwds={"bar_format": "step {n_fmt} of {total_fmt}", "file": sys.stdout, "mininterval": 0.2},
+    )
+    # With neighbours and start given, umap-learn looks at the rows for their number alone.
+    return found.fit_transform(start.astype(np.float32))
+
+
+if __name__ == "__main__":
+    serve(Path(sys.argv[1]), fit)

@@ -1,0 +1,1 @@
+"""Reading files of strangers: tensors, archives, torch saves, fields of configurations."""

@@ -1,0 +1,1 @@
+"""How decoder directions lie to each other: neighbours, cosines, alignment with the basis."""

@@ -1,0 +1,103 @@
+"""Features that are the sum of two others: does d_i + d_j point where d_k does?
+
+After the example of composed features in Drori 2024: a dictionary may hold f1, f2 and, for the inputs
+where both are active, a feature of its own for f1 + f2.
+"""
+
+from contextlib import closing
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from core.geometry.neighbors import DictionarySide, Neighbors
+from core.work.artifacts import artifact_key
+from core.work.jobs import Progress
+from core.work.threads import as_done, available_cpus, one_thread_per_product
+
+MOST_NEIGHBORS = 20
+"""The pair is sought among so many nearest neighbours: a sum that is near is made of what is near."""
+_BLOCK = 256
+
+
+@dataclass(frozen=True)
+class Composed:
+    """For every feature k the best pair i, j of its nearest neighbours, by the cosine of d_k with d_i + d_j.
+
+    Directions count at length 1. Where no sum is nearer than the nearest feature alone, and for features
+    left out, the ids are -1 and the cosine NaN.
+    """
+
+    first: Int[np.ndarray, " d_sae"]
+    """The nearer one of the pair."""
+    second: Int[np.ndarray, " d_sae"]
+    cosine: Float[np.ndarray, " d_sae"]
+    n_neighbors: int
+    version: ClassVar[int] = 1
+
+    @classmethod
+    def key(cls, weights_sha256: str, side: DictionarySide, n_neighbors: int) -> str:
+        return artifact_key("composed", cls.version, weights=weights_sha256, side=side, n_neighbors=n_neighbors)
+
+
+def composed_features(
+    directions: Float[np.ndarray, "d_sae d"],
+    neighbors: Neighbors,
+    *,
+    n_neighbors: int = MOST_NEIGHBORS,
+    progress: Progress | None = None,
+    workers: int | None = None,
+) -> Composed:
+    """Find the best pair among each feature's `n_neighbors` nearest (fewer where fewer are known).
+
+    cos(d_k, d_i + d_j) = (c_ki + c_kj) / |d_i + d_j|, so one small product for each feature is enough.
+    Of equal pairs the nearer neighbours win. `progress.update` counts features and may raise.
+    """
+    m, d_sae, workers = min(n_neighbors, neighbors.k), len(directions), workers or available_cpus()
+    first, second = np.full(d_sae, -1, np.int32), np.full(d_sae, -1, np.int32)
+    cosine = np.full(d_sae, np.nan, np.float32)
+
+    def work(start: int) -> int:
+        features = slice(start, min(start + _BLOCK, d_sae))
+        idx, cos = neighbors.idx[features, :m], neighbors.cos[features, :m]
+        rows = directions[idx]
+        rows[idx < 0] = 0
+        i, j, best = _best_pairs(unit(rows), cos)
+        found = best > cos[:, 0]  # never so for NaN
+        places = np.arange(len(idx))
+        first[features] = np.where(found, idx[places, i], -1)
+        second[features] = np.where(found, idx[places, j], -1)
+        cosine[features] = np.where(found, best, np.nan)
+        return features.stop - start
+
+    done = 0
+    with one_thread_per_product(), closing(as_done(work, range(0, d_sae, _BLOCK), workers=workers)) as finished:
+        for count in finished:
+            done += count
+            if progress is not None:
+                progress.update(done, d_sae)
+    return Composed(first, second, cosine, m)
+
+
+def unit(rows: Float[np.ndarray, "*batch d"]) -> Float[np.ndarray, "*batch d"]:
+    """Scale vectors to length 1 in float32; zero ones stay."""
+    length = np.sqrt(np.einsum("...i,...i->...", rows, rows, dtype=np.float64))[..., None]
+    out = np.zeros(rows.shape, np.float32)
+    return np.divide(rows, length, out=out, where=length > 0, casting="same_kind")
+
+
+def _best_pairs(
+    rows: Float[np.ndarray, "feature m d"], cos: Float[np.ndarray, "feature m"]
+) -> tuple[Int[np.ndarray, " feature"], Int[np.ndarray, " feature"], Float[np.ndarray, " feature"]]:
+    """Return places i < j of the best pair of each feature's neighbours, and its cosine."""
+    gram = rows @ rows.transpose(0, 2, 1)
+    squares = np.einsum("fii->fi", gram)
+    lengths = squares[:, :, None] + squares[:, None, :] + 2 * gram
+    sums = cos[:, :, None] + cos[:, None, :]
+    # Two opposite directions have no sum; below this its length is rounding.
+    pairs = np.divide(sums, np.sqrt(np.maximum(lengths, 0)), out=np.full_like(sums, -1), where=lengths > 1e-6)
+    pairs[:, *np.tril_indices(cos.shape[1])] = -1  # i < j: once each
+    best = pairs.reshape(len(cos), -1).argmax(axis=1)
+    i, j = np.divmod(best, cos.shape[1])
+    return i, j, pairs[np.arange(len(cos)), i, j]

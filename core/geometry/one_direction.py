@@ -1,0 +1,69 @@
+"""One direction against all features of a dictionary: for a single feature, without comparing all with all."""
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from core.dictionaries.dictionary import Dictionary
+from core.errors import DoesNotFitError
+from core.geometry.neighbors import DictionarySide, directions
+
+_ROWS = 2**12
+
+
+def cosines_with(
+    direction: Float[np.ndarray, " d"], dictionary: Dictionary, side: DictionarySide
+) -> Float[np.ndarray, " d_sae"]:
+    """Return a direction's cosine with every feature's, summed in float64; NaN for what is not finite, 0 for zero rows.
+
+    Raises DoesNotFitError for a direction of another width.
+    """
+    rows = directions(dictionary, side)
+    if rows.shape[1] != len(direction):
+        raise DoesNotFitError(
+            f"A direction of width {len(direction):,} has no cosine with those of {dictionary.title}, which have width "
+            f"{rows.shape[1]:,}. Choose a dictionary of the same place of the same model."
+        )
+    one = direction.astype(np.float64)
+    found = np.empty(len(rows))
+    for start in range(0, len(rows), _ROWS):
+        part = rows[start : start + _ROWS].astype(np.float64)
+        with np.errstate(invalid="ignore", over="ignore"):
+            dots, length = part @ one, np.sqrt((part**2).sum(axis=1) * (one @ one))
+            cosine = np.divide(dots, length, out=np.zeros(len(part)), where=length != 0)
+        found[start : start + _ROWS] = np.where(np.isfinite(length), np.clip(cosine, -1, 1), np.nan)
+    return found
+
+
+def nearest_table(cosines: Float[np.ndarray, " d_sae"], *, top: int, itself: int | None = None) -> pd.DataFrame:
+    """Return the features with the largest cosines, best first: neighbor_rank, neighbor, neighbor_cosine.
+
+    Of equal ones the lower number comes first; `itself` is left out, as is what has no cosine.
+    """
+    listed = np.isfinite(cosines)
+    if itself is not None:
+        listed[itself] = False
+    known = np.flatnonzero(listed)
+    chosen = known[np.argsort(-cosines[known], kind="stable")[:top]]
+    return pd.DataFrame(
+        {
+            "neighbor_rank": np.arange(1, len(chosen) + 1),
+            "neighbor": chosen,
+            "neighbor_cosine": cosines[chosen],
+        }
+    )
+
+
+def match_table(
+    decoder: Float[np.ndarray, " d_sae"], encoder: Float[np.ndarray, " d_sae"], *, top: int
+) -> pd.DataFrame:
+    """Return the features of another dictionary that are nearest by decoder or by encoder, best decoder cosine first.
+
+    Columns: best_match, decoder_cosine, encoder_cosine, alignment. The `top` nearest by either are listed, so that
+    there are up to twice as many.
+    """
+    lists = [nearest_table(cosines, top=top)["neighbor"] for cosines in (decoder, encoder)]
+    chosen = np.union1d(*lists).astype(np.int64)
+    chosen = chosen[np.argsort(-decoder[chosen], kind="stable")]
+    columns = {"best_match": chosen, "decoder_cosine": decoder[chosen], "encoder_cosine": encoder[chosen]}
+    return pd.DataFrame(columns).assign(alignment=(decoder[chosen] + encoder[chosen]) / 2)

@@ -1,0 +1,143 @@
+"""Downloading files of the hub into the cache: with progress, cancelled at any chunk, taken up again, checked.
+
+huggingface_hub throws away what it had when a download stops; a part kept here goes on where it ended.
+"""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.errors import HubDamagedError, HubNotFoundError, OutOfSpaceError
+from core.hub import cache as hub_cache
+from core.hub import client as hub_client
+from core.hub.client import CHUNK, HubFile
+from core.work.jobs import Progress
+
+_SPARE = 64 << 20
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a download would fetch, known before it begins."""
+
+    files: tuple[HubFile, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all files."""
+        return sum(file.nbytes for file in self.files)
+
+    @property
+    def missing(self) -> int:
+        """Bytes still to be fetched."""
+        return sum(file.nbytes - _already(file) for file in self.files)
+
+
+def cost(repository: str, revision: str, needed: Iterable[str], optional: Sequence[str] = ()) -> Cost:
+    """Ask the hub for the sizes of files, all of one commit; `optional` ones may be absent."""
+    hub_client.check_reachable()
+    found: list[HubFile] = []
+    for path in (*needed, *optional):
+        try:
+            found.append(hub_client.describe(repository, path, found[0].commit if found else revision))
+        except HubNotFoundError:
+            if path not in optional:
+                raise
+    return Cost(tuple(found))
+
+
+def download(wanted: Cost, revision: str, progress: Progress | None = None) -> list[Path]:
+    """Fetch what is missing and return the files in the cache, in order.
+
+    A file shows in the cache only when all are there. Raises HubError for what the hub does,
+    OutOfSpaceError before anything that cannot fit, and CancelledError; parts stay for the next time.
+    """
+    check_space(wanted.missing)
+    blobs, before = [], 0
+    for file in wanted.files:
+
+        def report(done: int, base: int = before, name: str = file.path.rpartition("/")[2]) -> None:
+            if progress:
+                progress.note(name)
+                progress.update(base + done, wanted.nbytes)
+
+        blobs.append(hub_cache.blob_path(file.repository, file.etag))
+        if not blobs[-1].is_file():
+            _fetch(file, blobs[-1], report)
+        before += file.nbytes
+        report(file.nbytes)
+    return [
+        hub_cache.link(file.repository, file.path, revision, file.commit, blob)
+        for file, blob in zip(wanted.files, blobs, strict=True)
+    ]
+
+
+def check_space(nbytes: int) -> None:
+    """Raise OutOfSpaceError unless the disk of the cache has room for so many bytes."""
+    place = hub_cache.cache_root()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if nbytes + _SPARE > free:
+        raise OutOfSpaceError(
+            f"The download needs {nbytes / 1e6:,.0f} MB, but the disk of {hub_cache.cache_root()} has "
+            f"{free / 1e6:,.0f} MB free. Make room, or set HF_HOME to a larger disk and restart."
+        )
+
+
+def _part_of(blob: Path) -> Path:
+    return blob.with_name(f"{blob.name}.part")
+
+
+def _already(file: HubFile) -> int:
+    blob = hub_cache.blob_path(file.repository, file.etag)
+    if blob.is_file():
+        return file.nbytes
+    part = _part_of(blob)
+    return min(part.stat().st_size, file.nbytes) if part.is_file() else 0
+
+
+def _fetch(file: HubFile, blob: Path, report: Callable[[int], None]) -> None:
+    """Fetch one file beside its place, check it, and move it there."""
+    part = _part_of(blob)
+    part.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        _append(file, part, report)
+    except hub_client.RangeRefusedError:  # then from the beginning, in one piece
+        part.unlink()
+        _append(file, part, report)
+    wrong = _checksum_problem(file, part)
+    if wrong:
+        part.unlink()
+        raise HubDamagedError(
+            f"{file.path} of {file.repository} arrived with {wrong}. Expected what the hub announced; it was thrown "
+            "away: download it again, and if this happens again check for a proxy that changes files."
+        )
+    os.replace(part, blob)
+
+
+def _append(file: HubFile, part: Path, report: Callable[[int], None]) -> None:
+    """Add to a part what is missing in it."""
+    with open(part, "ab") as out:
+        report(out.tell())
+        for piece in hub_client.stream(file, out.tell()):
+            out.write(piece)
+            report(out.tell())
+
+
+def _checksum_problem(file: HubFile, part: Path) -> str | None:
+    """Say what is wrong with the content; None if its hash is as announced (or of a kind we do not know)."""
+    with open(part, "rb") as stored:
+        if len(file.etag) == 64:
+            found = hashlib.file_digest(stored, "sha256").hexdigest()
+        elif len(file.etag) == 40:  # a git blob
+            digest = hashlib.sha1(f"blob {file.nbytes}\0".encode(), usedforsecurity=False)
+            while chunk := stored.read(CHUNK):
+                digest.update(chunk)
+            found = digest.hexdigest()
+        else:
+            return None
+    return None if found == file.etag else f"the checksum {found[:16]}… instead of {file.etag[:16]}…"

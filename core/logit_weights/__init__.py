@@ -1,0 +1,1 @@
+"""What a feature adds to the logit of every token."""

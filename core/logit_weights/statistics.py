@@ -1,0 +1,234 @@
+"""Logit weights: what each feature does to the logit of every token, in statistics that need no full matrix.
+
+L[i, t] is what feature i writes times the unembedding of token t. One pass over tokens, in tiles that stay
+in cache, gives the moments and extreme tokens of all features; [d_sae, d_vocab] is never held. No torch is
+imported.
+"""
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from core.errors import OutOfRangeError
+from core.logit_weights.unembedding import Centre, LogitSettings, Unembedding
+from core.maths.square_sums import sum_of_squares
+from core.work.artifacts import artifact_key
+from core.work.jobs import Progress
+from core.work.threads import as_done, available_cpus, one_thread_per_product
+
+CONSTANT = 1e-5
+"""A standard deviation under this share of what an even W_U gives is rounding: the row counts as constant."""
+
+
+@dataclass(frozen=True)
+class LogitStatistics:
+    """Moments over tokens of every feature's logit weights, and its extreme tokens, the most extreme first.
+
+    Of a row of equal values (a zero decoder row, for one) std is 0, skewness and kurtosis are NaN.
+    """
+
+    mean: Float[np.ndarray, " d_sae"]
+    std: Float[np.ndarray, " d_sae"]
+    """Of the population: divided by the number of tokens."""
+    skewness: Float[np.ndarray, " d_sae"]
+    kurtosis: Float[np.ndarray, " d_sae"]
+    """Not excess: 3 for a Gaussian."""
+    minimum: Float[np.ndarray, " d_sae"]
+    maximum: Float[np.ndarray, " d_sae"]
+    top_tokens: Int[np.ndarray, "d_sae k"]
+    """Token ids; of equal values the lower id comes first."""
+    top_values: Float[np.ndarray, "d_sae k"]
+    bottom_tokens: Int[np.ndarray, "d_sae k"]
+    bottom_values: Float[np.ndarray, "d_sae k"]
+    n_tokens: int
+    version: ClassVar[int] = 2
+
+    @classmethod
+    def key(cls, dictionary_sha256: str, model_sha256: str, settings: LogitSettings, *, k: int = 20) -> str:
+        inputs = {"dictionary": dictionary_sha256, "model": model_sha256, "k": k} | settings.as_inputs()
+        return artifact_key("logit-statistics", cls.version, **inputs)
+
+    @property
+    def excess_kurtosis(self) -> Float[np.ndarray, " d_sae"]:
+        """Kurtosis - 3: 0 for a Gaussian."""
+        return self.kurtosis - 3
+
+    @property
+    def constant(self) -> Bool[np.ndarray, " d_sae"]:
+        """Features whose logit weights are all equal, as a mask."""
+        return self.std == 0
+
+
+class _Tokens:
+    """The unembedding's rows tile by tile, centred over tokens, with what closed forms give of them."""
+
+    def __init__(self, unembedding: Unembedding, tile: int):
+        self._rows, self.tile = unembedding.rows, tile
+        self.n, self.d = self._rows.shape
+        self.mean = self._rows.sum(axis=0, dtype=np.float64) / self.n
+        self.spread = np.sqrt(sum_of_squares(self._rows, about=self.mean) / self.n / self.d)
+        """Standard deviation that a row of length 1 would have if W_U were alike in all directions."""
+        self._mean32 = self.mean.astype(np.float32)
+        # Rounding aside: rows that are centred already are used in place.
+        self.centred = np.abs(self.mean).max(initial=0) <= 1e-6 * self.spread and self._rows.dtype == np.float32
+
+    @property
+    def starts(self) -> range:
+        return range(0, self.n, self.tile)
+
+    def buffer(self) -> Float[np.ndarray, "tile d_model"]:
+        return np.empty((0 if self.centred else self.tile, self.d), np.float32)
+
+    def read(self, start: int, buffer: Float[np.ndarray, "tile d_model"]) -> Float[np.ndarray, "n d_model"]:
+        """Return the rows from `start` on, less their mean, as float32."""
+        rows = self._rows[start : start + self.tile]
+        if self.centred:
+            return rows
+        return np.subtract(rows, self._mean32, out=buffer[: len(rows)])
+
+    def means(
+        self, directions: Float[np.ndarray, "feature d_model"]
+    ) -> tuple[Float[np.ndarray, " feature"], Float[np.ndarray, " feature"]]:
+        """Return every feature's mean over tokens, and what must be added to its products with `read`."""
+        mean = directions.astype(np.float64)
+        return mean @ self.mean, mean @ (self.mean if not self.centred else np.zeros(self.d))
+
+
+def logit_statistics(
+    directions: Float[np.ndarray, "d_sae d_model"],
+    unembedding: Unembedding,
+    *,
+    center: Centre,
+    k: int = 20,
+    progress: Progress | None = None,
+    block: int = 512,
+    tile: int = 4096,
+    workers: int | None = None,
+) -> LogitStatistics:
+    """Compute LogitStatistics of all rows of `directions` (see unembedding.residual_directions).
+
+    Definitions: population moments of L over tokens, kurtosis not excess (Gurnee et al. 2024). With
+    `center="median"` every feature's median is shifted to 0; "mean" is done on W_U already. Products are
+    float32 of centred rows, sums float64: moments are right to about 1e-7 however far off 0 the mean is.
+    Each of `workers` threads holds (block + d_model) x tile floats. `progress.update` counts features.
+    """
+    n, k = len(directions), min(k, len(unembedding.rows))
+    tokens = _Tokens(unembedding, tile)
+    # Some blocks to share out, wide enough to make reading a tile worth it; whatever the number of workers,
+    # which must not change the answer.
+    block = min(block, max(128, -(-n // 4)))
+    parts: dict[int, dict[str, np.ndarray]] = {}
+
+    def work(start: int) -> int:
+        parts[start] = _block(directions[start : start + block], tokens, k, center)
+        return len(parts[start]["mean"])
+
+    done, starts = 0, range(0, n, block)
+    workers = min(workers or available_cpus(), max(1, len(starts)))
+    with one_thread_per_product(), closing(as_done(work, starts, workers=workers)) as finished:
+        for count in finished:
+            done += count
+            if progress is not None:
+                progress.update(done, n)
+    fields = {name: np.concatenate([parts[start][name] for start in starts]) for name in parts[0]}
+    for name in ("top_tokens", "bottom_tokens"):
+        fields[name] = unembedding.tokens[fields[name]]
+    return LogitStatistics(n_tokens=tokens.n, **fields)
+
+
+def logit_weights(
+    directions: Float[np.ndarray, "d_sae d_model"],
+    unembedding: Unembedding,
+    features: Sequence[int],
+    *,
+    center: Centre,
+) -> Float[np.ndarray, "feature n_tokens"]:
+    """Return the logit weights of some features in full, in the order of `unembedding.tokens`.
+
+    Raises OutOfRangeError for a feature that does not exist.
+    """
+    for feature in features:
+        if not 0 <= feature < len(directions):
+            raise OutOfRangeError("Feature", feature, len(directions))
+    tokens = _Tokens(unembedding, 4096)
+    found = _full(np.ascontiguousarray(directions[list(features)]), tokens)
+    return found - np.median(found, axis=1, keepdims=True) if center == "median" else found
+
+
+def random_directions(n: int, d: int, *, seed: int) -> Float[np.ndarray, "n d"]:
+    """Draw rows of length 1 evenly from all directions: the baseline of Gurnee et al. 2024."""
+    rows = np.random.default_rng(seed).standard_normal((n, d), dtype=np.float32)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def prepare() -> None:
+    """Run the loop once on one token, so that no visitor waits for compiling."""
+    one = np.ones((1, 1), np.float32)
+    logit_statistics(one, Unembedding(one, np.arange(1)), center="none", k=1, workers=1)
+
+
+def _block(
+    directions: Float[np.ndarray, "feature d_model"], tokens: _Tokens, k: int, center: Centre
+) -> dict[str, np.ndarray]:
+    """Return the fields of LogitStatistics for some features, tokens as row numbers."""
+    from core.logit_weights.kernels import scan_logits
+
+    n = len(directions)
+    directions = np.ascontiguousarray(directions, dtype=np.float32)
+    scale = np.linalg.norm(directions.astype(np.float64), axis=1) * tokens.spread
+    inverse = np.divide(1, scale, out=np.zeros(n), where=scale > 0).astype(np.float32)
+    moments, top, bottom = np.zeros((n, 4)), np.full((n, k), -np.inf, np.float32), np.full((n, k), np.inf, np.float32)
+    top_tokens, bottom_tokens = np.zeros((n, k), np.int32), np.zeros((n, k), np.int32)
+    rows, products = tokens.buffer(), np.empty(n * tokens.tile, np.float32)
+    for start in tokens.starts:
+        part = tokens.read(start, rows)
+        x = np.matmul(directions, part.T, out=products[: n * len(part)].reshape(n, -1))
+        scan_logits(x, start, inverse, moments, top, top_tokens, bottom, bottom_tokens)
+    mean, shift = tokens.means(directions)
+    if center == "median":
+        median = _medians(directions, tokens)
+        mean, shift = mean - median, shift - median
+    top, bottom = (top + shift[:, None]).astype(np.float32), (bottom + shift[:, None]).astype(np.float32)
+    return _shape_of(moments / tokens.n, scale) | {
+        "mean": mean,
+        "minimum": bottom[:, 0].astype(np.float64),
+        "maximum": top[:, 0].astype(np.float64),
+        "top_tokens": top_tokens,
+        "top_values": top,
+        "bottom_tokens": bottom_tokens,
+        "bottom_values": bottom,
+    }
+
+
+def _shape_of(moments: Float[np.ndarray, "feature 4"], scale: Float[np.ndarray, " feature"]) -> dict[str, np.ndarray]:
+    """Turn raw moments of values over `scale` into central ones, so that the guesses of mean and scale cancel."""
+    one, two, three, four = moments.T
+    variance = np.maximum(two - one**2, 0)
+    constant = np.sqrt(variance) <= CONSTANT
+    variance = np.where(constant, np.nan, variance)
+    return {
+        "std": np.where(constant, 0, np.sqrt(variance) * scale),
+        "skewness": (three - 3 * one * two + 2 * one**3) / variance**1.5,
+        "kurtosis": (four - 4 * one * three + 6 * one**2 * two - 3 * one**4) / variance**2,
+    }
+
+
+def _full(directions: Float[np.ndarray, "feature d_model"], tokens: _Tokens) -> Float[np.ndarray, "feature n_tokens"]:
+    """Return logit weights of a few features, float32, not shifted by their median."""
+    found, rows = np.empty((len(directions), tokens.n), np.float32), tokens.buffer()
+    for start in tokens.starts:
+        part = tokens.read(start, rows)
+        np.matmul(directions, part.T, out=found[:, start : start + len(part)])
+    found += tokens.means(directions)[1].astype(np.float32)[:, None]
+    return found
+
+
+def _medians(directions: Float[np.ndarray, "feature d_model"], tokens: _Tokens) -> Float[np.ndarray, " feature"]:
+    """Return every feature's median over tokens: a second product, a few rows in full at a time."""
+    few = max(1, 2**22 // tokens.n)
+    parts = [np.median(_full(directions[i : i + few], tokens), axis=1) for i in range(0, len(directions), few)]
+    return np.concatenate(parts).astype(np.float64)

@@ -1,0 +1,68 @@
+"""One dictionary's logit-weight statistics with all that is needed to show and to export them."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+
+from core import tables
+from core.dictionaries.dictionary import Dictionary
+from core.logit_weights.classes import ClassThresholds, classify, logit_table
+from core.logit_weights.statistics import LogitStatistics
+from core.logit_weights.unembedding import LogitSettings, residual_directions
+from core.models.language_model import LanguageModel
+
+
+@dataclass(frozen=True)
+class LogitStudy:
+    """Everything the views of logit weights share for one dictionary and one way of making logit weights."""
+
+    dictionary: Dictionary
+    model: LanguageModel
+    settings: LogitSettings
+    stats: LogitStatistics
+
+    @cached_property
+    def directions(self) -> Float[np.ndarray, "d_sae d_model"]:
+        """What each feature adds to the residual stream."""
+        return residual_directions(self.dictionary, self.model, self.settings)
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """One row per feature, classes by the usual thresholds."""
+        return logit_table(self.stats, self.model.token_strings)
+
+    def classified(self, thresholds: ClassThresholds) -> pd.DataFrame:
+        """The table with the classes that other thresholds give."""
+        return self.table.assign(logit_class=classify(self.stats, thresholds))
+
+    def note(self, *more: str) -> str:
+        """Say what a figure was computed from."""
+        parts = [f"{self.stats.n_tokens:,} tokens", self.settings.describe(), f"d_sae {self.dictionary.d_sae:,}"]
+        parts.append("decoder norms folded" if self.dictionary.folded else "decoder norms as stored")
+        return " · ".join([*parts, *more])
+
+    @cached_property
+    def provenance(self) -> dict:
+        return tables.provenance(
+            dictionary=self.dictionary, model=self.model, method="logit weights", settings=self.settings.as_inputs()
+        )
+
+
+def drawn_features(
+    stats: LogitStatistics, thresholds: ClassThresholds, *, most: int = 5000, seed: int = 0
+) -> Int[np.ndarray, " n"]:
+    """Choose at most `most` features for a scatter, ascending: the peaked ones, and a sample of the others.
+
+    Constant rows have no place in it. Where even the peaked ones are more than `most`, they are sampled.
+    """
+    rng = np.random.default_rng(seed)
+    varied = np.flatnonzero(~stats.constant)
+    peaked = stats.kurtosis[varied] > thresholds.peaked
+    first, rest = varied[peaked], varied[~peaked]
+    if len(first) > most:
+        first, rest = rng.choice(first, most, replace=False), rest[:0]
+    chosen = rng.choice(rest, min(len(rest), most - len(first)), replace=False)
+    return np.sort(np.concatenate([first, chosen]))

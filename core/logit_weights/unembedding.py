@@ -1,0 +1,155 @@
+"""What features write to the residual stream, and the unembedding that reads it: the two sides of a logit weight.
+
+Every choice that changes a logit weight is a field of LogitSettings; it is shown on the page and is part of
+the name of every result.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from core.dictionaries.dictionary import Dictionary
+from core.errors import DoesNotFitError
+from core.models.language_model import LanguageModel
+
+WRITES = ("hook_resid_pre", "hook_resid_mid", "hook_resid_post", "hook_attn_out", "hook_mlp_out")
+"""Hooks of a block whose activations are in the space of the residual stream, or are added to it."""
+Centre = Literal["mean", "median", "none"]
+
+
+@dataclass(frozen=True)
+class LogitSettings:
+    """How logit weights are made from decoder and unembedding; the defaults are TransformerLens' own."""
+
+    fold_ln: bool = True
+    """Multiply W_U by the weight of the final norm, where the model has one."""
+    center_d_model: bool = True
+    """Subtract from every token's column of W_U its mean over d_model. LayerNorm models alone: RMSNorm keeps it."""
+    center: Centre = "mean"
+    """Over the vocabulary: subtract W_U's mean over tokens, shift every feature's median to 0, or do neither."""
+    unit_columns: bool = False
+    """Scale every token's column of W_U to length 1, after all centring."""
+    unit_rows: bool = False
+    """Scale what every feature writes to length 1; with unit_columns, logit weights are cosines."""
+    skip_unused: bool = False
+    """Leave out ids for which the tokenizer has no text."""
+
+    def __post_init__(self):
+        assert self.center in ("mean", "median", "none"), self.center
+
+    def describe(self) -> str:
+        """Say all settings in one line, for captions."""
+        over = {"mean": "centred over the vocabulary", "median": "median of each feature at 0", "none": "not centred"}
+        parts = ["final norm folded" if self.fold_ln else "final norm not folded"]
+        parts += ["centred over d_model"] if self.center_d_model else []
+        parts += [over[self.center]]
+        parts += ["token columns of length 1"] if self.unit_columns else []
+        parts += ["feature rows of length 1"] if self.unit_rows else []
+        parts += ["ids without text left out"] if self.skip_unused else []
+        return ", ".join(parts)
+
+    def as_inputs(self) -> dict[str, str | bool]:
+        """Return the fields for artifact keys and provenance."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Unembedding:
+    """The processed W_U, a row for each token. float16 rows, for vocabularies that would not fit, serve as well."""
+
+    rows: Float[np.ndarray, "n_tokens d_model"]
+    tokens: Int[np.ndarray, " n_tokens"]
+    """The token id of each row, ascending."""
+
+
+def source_key(model: LanguageModel, settings: LogitSettings) -> str:
+    """Return the content hash of all of a model that `unembedding` and `residual_directions` read."""
+    return f"{model.sha256} {model.tokenizer_sha256}" if settings.skip_unused else model.sha256
+
+
+def unembedding(model: LanguageModel, settings: LogitSettings) -> Unembedding:
+    """Process W_U as `settings` say: fold, centre over d_model, centre over tokens, scale, in this order.
+
+    With the defaults it is what TransformerLens' fold_ln and center_unembed make of W_U. `center="median"`
+    concerns features, not W_U, and does nothing here. Raises DoesNotFitError for a model without W_U.
+    """
+    W_U, (weight, _) = model.W_U, model.ln_final
+    texts = model.token_strings if settings.skip_unused else ()
+    tokens = np.array([i for i, text in enumerate(texts) if text]) if settings.skip_unused else np.arange(model.d_vocab)
+    if not len(tokens):
+        raise DoesNotFitError(
+            f"The tokenizer of {model.name} has no text for any of {model.d_vocab} ids; expected at least one. "
+            "Include ids without text, or check tokenizer.json."
+        )
+    rows = np.array((W_U if len(tokens) == W_U.shape[1] else W_U[:, tokens]).T, order="C")
+    if settings.fold_ln and weight is not None:
+        rows *= weight
+    if settings.center_d_model and str(model.config.get("normalization_type")).startswith("LN"):
+        rows -= rows.mean(axis=1, keepdims=True)
+    if settings.center == "mean":
+        rows -= rows.mean(axis=0, dtype=np.float64).astype(np.float32)
+    return Unembedding(unit(rows) if settings.unit_columns else rows, tokens)
+
+
+def residual_directions(
+    dictionary: Dictionary, model: LanguageModel, settings: LogitSettings
+) -> Float[np.ndarray, "d_sae d_model"]:
+    """Return what each feature adds to the residual stream, per unit of activation (float32).
+
+    That is W_dec at hooks of the residual stream, W_dec @ W_out of the block at mlp.hook_post and
+    W_dec @ W_O, all heads flattened, at attn.hook_z; of a transcoder, the hook it writes to counts. Raises
+    DoesNotFitError for other hooks and for a decoder of another width.
+    """
+    hook = dictionary.config.hook_name_out or dictionary.config.hook_name
+    layer, point = split_hook(hook)
+    W_dec = dictionary.W_dec
+    if point in WRITES or hook in ("hook_embed", "hook_pos_embed"):
+        check_width(dictionary, model, hook, model.d_model)
+        rows = W_dec
+    elif layer is not None and point in ("mlp.hook_post", "attn.hook_z"):
+        rows = through_weights(dictionary, model, hook, "mlp.W_out" if point == "mlp.hook_post" else "attn.W_O")
+    else:
+        raise DoesNotFitError(
+            f"Features of {dictionary.title} write to {hook[:100]!r}, which no weight matrix alone takes to the "
+            f"residual stream. Expected one of {', '.join(WRITES)}, mlp.hook_post or attn.hook_z of a block: choose "
+            "such a dictionary."
+        )
+    return unit(rows) if settings.unit_rows else rows
+
+
+def split_hook(hook: str) -> tuple[int | None, str]:
+    """Part blocks.3.mlp.hook_post into 3 and mlp.hook_post; no block gives None and the whole name."""
+    first, _, rest = hook.partition(".")
+    layer, _, point = rest.partition(".")
+    return (int(layer), point) if first == "blocks" and layer.isdecimal() else (None, hook)
+
+
+def through_weights(
+    dictionary: Dictionary, model: LanguageModel, hook: str, name: str
+) -> Float[np.ndarray, "d_sae d_model"]:
+    """Carry decoder rows through W_out or W_O of their block."""
+    layer, _ = split_hook(hook)
+    # W_O is (head, d_head, d_model); the dictionary reads all heads in one row.
+    matrix = model.tensor(f"blocks.{layer}.{name}").reshape(-1, model.d_model)
+    check_width(dictionary, model, hook, len(matrix))
+    if model.centred:
+        matrix = matrix - matrix.mean(axis=1, keepdims=True)
+    return dictionary.W_dec @ matrix
+
+
+def check_width(dictionary: Dictionary, model: LanguageModel, hook: str, expected: int) -> None:
+    """Raise DoesNotFitError unless decoder rows have the width of the hook they write to."""
+    found = dictionary.W_dec.shape[1]
+    if found != expected:
+        raise DoesNotFitError(
+            f"Features of {dictionary.title} write rows of width {found}, but {hook} of {model.name} has {expected}. "
+            "Choose the model it was trained on, or check d_in and d_out in its cfg.json."
+        )
+
+
+def unit(rows: Float[np.ndarray, "row d"]) -> Float[np.ndarray, "row d"]:
+    """Scale rows to length 1; rows of zeros stay."""
+    length = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.divide(rows, length, out=np.zeros_like(rows), where=length > 0)

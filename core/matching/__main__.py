@@ -1,0 +1,144 @@
+"""Match two dictionaries from the command line:   python -m core.matching A B -o match.json"""
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from core import tables
+from core.dictionaries.dictionary import Dictionary
+from core.errors import BadSettingError, LoupeError
+from core.matching.comparison import K, compare, differences
+from core.matching.file import match_file, to_json
+from core.matching.null import SEED
+from core.matching.numbers import null_numbers, pair_numbers
+from core.matching.pairs import METHODS, SIMILARITIES, THRESHOLD, match
+from core.matching.tables import pair_table
+from core.notebook import load_dictionary
+
+ENDINGS = (".json", ".csv", ".parquet")
+_WIDTH = 30
+_EVERY_S = 0.1
+
+
+class Bar:
+    """Progress as one line on a terminal's standard error; elsewhere one line per stage."""
+
+    def __init__(self):
+        self.text, self.drawn = "", 0.0
+
+    def note(self, text: str) -> None:
+        """Begin a stage."""
+        self.close()
+        self.text = text
+        if not sys.stderr.isatty():
+            print(text, file=sys.stderr)
+
+    def update(self, done: int, total: int) -> None:
+        """Draw how far the stage is, ten times a second at most."""
+        now = time.monotonic()
+        if not sys.stderr.isatty() or (done < total and now - self.drawn < _EVERY_S):
+            return
+        self.drawn = now
+        filled = _WIDTH * done // max(1, total)
+        print(f"\r[{'#' * filled:{_WIDTH}}] {self.text}\x1b[K", end="", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """End the line drawn so far."""
+        if self.drawn:
+            print(file=sys.stderr)
+        self.drawn = 0.0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run, and return the exit code: 0, or 2 with a message for what a person can put right."""
+    options = _parser().parse_args(arguments)
+    bar = Bar()
+    try:
+        _run(options, bar)
+    except (LoupeError, OSError) as error:
+        bar.close()
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        bar.close()
+        print("Stopped; nothing was written.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m core.matching", description="Match two dictionaries by weights.")
+    parser.add_argument("a", metavar="A", help="id of a dictionary, such as demo/layer2-standard-2048, or its path")
+    parser.add_argument("b", metavar="B", help="the other one")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="match.json, or a table: .csv or .parquet")
+    parser.add_argument("--similarity", choices=SIMILARITIES, default="decoder", help="default: %(default)s")
+    parser.add_argument("--method", choices=list(METHODS), default="one-to-one", help="default: %(default)s")
+    parser.add_argument("-k", type=int, default=K, help="candidates of each feature (default: %(default)s)")
+    parser.add_argument("--threshold", type=float, default=THRESHOLD, help="of a match (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=SEED, help="of the shuffled null (default: %(default)s)")
+    return parser
+
+
+def _run(options: argparse.Namespace, bar: Bar) -> None:
+    _check(options)
+    a, b = load_dictionary(options.a), load_dictionary(options.b)
+    comparison = compare(a, b, k=options.k, progress=bar)
+    for warning in differences(a, b):
+        bar.close()
+        print(f"Warning: {warning}", file=sys.stderr)
+    settings = {"threshold": options.threshold}
+    how = {"similarity": options.similarity, "method": options.method}
+    matching = match(comparison, **how, progress=bar)
+    if options.output.suffix == ".json":
+        stats = pair_numbers(comparison, options.similarity, threshold=options.threshold, progress=bar)
+        null_settings = {"k": options.k, "threshold": options.threshold, "seed": options.seed}
+        null = null_numbers(a, b, comparison, options.similarity, **null_settings, progress=bar)
+        settings |= {"shuffle_seed": options.seed}
+        _write(options.output, to_json(match_file(a, b, matching, settings=settings, stats=stats, null=null)))
+        found = [f"{name} {value:.3f}" for name, value in stats.items() if value is not None]
+    else:
+        _write(options.output, _table(options.output.suffix, a, b, matching, how))
+        found = []
+    bar.close()
+    pairs = f"{len(matching.a):,} pairs of {a.d_sae:,} and {b.d_sae:,} features"
+    print(" · ".join([pairs, *found, f"written to {options.output}"]))
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Refuse before minutes are spent what would fail after them."""
+    if options.output.suffix not in ENDINGS:
+        raise BadSettingError(f"{options.output.name!r} ends in none of {', '.join(ENDINGS)}. Choose one of these.")
+    if not options.output.resolve().parent.is_dir():
+        raise BadSettingError(f"There is no folder {options.output.parent}. Expected one to write to; make it first.")
+    if not -1 <= options.threshold <= 1:
+        raise BadSettingError(f"The threshold is {options.threshold}; expected a cosine, −1 to 1, such as {THRESHOLD}.")
+    if options.seed < 0:
+        raise BadSettingError(f"The seed is {options.seed}; expected 0 or more.")
+
+
+def _table(suffix: str, a: Dictionary, b: Dictionary, matching, how: dict[str, str]) -> bytes:
+    table = pair_table(matching)
+    if suffix == ".csv":
+        return tables.to_csv(table)
+    source = tables.provenance(dictionary=[a, b], method="matching by weights", settings=how | {"k": matching.k})
+    return tables.to_parquet(table, source)
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write beside the file and rename, so that what was there before stays until all is written."""
+    handle, name = tempfile.mkstemp(dir=path.resolve().parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,92 @@
+"""Matches by activation as tidy tables: best pairs, one feature's list, histograms and medians."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+
+from core.dictionaries.dictionary import Dictionary
+from core.feature_map.stack import check_same_space
+from core.matching.activations import ActivationMatch
+
+WAYS = ("A in B", "B in A")
+_PAIRS = 4096
+
+
+def best_table(match: ActivationMatch, way: str = WAYS[0]) -> pd.DataFrame:
+    """One row per feature with a match, of A or of B, the best first.
+
+    feature_a, feature_b, activation_correlation, active_tokens_a, active_tokens_b.
+    """
+    corr, idx = ways(match)[way]
+    features = np.flatnonzero(idx[:, 0] >= 0)
+    order = features[np.argsort(-corr[features, 0], kind="stable")]
+    return _pairs(match, way, order, idx[order, 0], corr[order, 0])
+
+
+def matches_of(match: ActivationMatch, feature: int, way: str = WAYS[0]) -> pd.DataFrame:
+    """One row per match of one feature, with match_rank before the columns of `best_table`."""
+    corr, idx = ways(match)[way]
+    found = idx[feature] >= 0
+    n = int(found.sum())
+    table = _pairs(match, way, np.full(n, feature), idx[feature][found], corr[feature][found])
+    table.insert(0, "match_rank", np.arange(1, n + 1))
+    return table
+
+
+def ways(match: ActivationMatch) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return correlations and numbers by way."""
+    return {WAYS[0]: (match.a_in_b_corr, match.a_in_b_idx), WAYS[1]: (match.b_in_a_corr, match.b_in_a_idx)}
+
+
+def _pairs(
+    match: ActivationMatch,
+    way: str,
+    own: Int[np.ndarray, " pair"],
+    other: Int[np.ndarray, " pair"],
+    corr: Float[np.ndarray, " pair"],
+) -> pd.DataFrame:
+    a, b = (own, other) if way == WAYS[0] else (other, own)
+    return pd.DataFrame(
+        {
+            "feature_a": a.astype(np.int64),
+            "feature_b": b.astype(np.int64),
+            "activation_correlation": corr.astype(float),
+            "active_tokens_a": match.a_count[a],
+            "active_tokens_b": match.b_count[b],
+        }
+    )
+
+
+def with_decoder_cosines(table: pd.DataFrame, a: Dictionary, b: Dictionary) -> pd.DataFrame:
+    """Add decoder_cosine of each row's pair, summed in float64; 0 where a direction is zero.
+
+    Raises DoesNotFitError where the two do not write to one space.
+    """
+    check_same_space(a, b, "decoder")
+    cosine = np.empty(len(table))
+    for start in range(0, len(table), _PAIRS):
+        part = table.iloc[start : start + _PAIRS]
+        x, y = a.W_dec[part["feature_a"]].astype(float), b.W_dec[part["feature_b"]].astype(float)
+        length = np.linalg.norm(x, axis=1) * np.linalg.norm(y, axis=1)
+        dots = np.einsum("ij,ij->i", x, y)
+        cosine[start : start + len(part)] = np.divide(dots, length, out=np.zeros(len(part)), where=length > 0)
+    return table.assign(decoder_cosine=cosine)
+
+
+def excess_table(match: ActivationMatch, rotated: Float[np.ndarray, " d_sae_a"]) -> pd.DataFrame:
+    """Add rotated_correlation and excess_correlation to `best_table` of A in B."""
+    table = best_table(match)
+    chance = rotated[table["feature_a"]].astype(float)
+    return table.assign(
+        rotated_correlation=chance, excess_correlation=table["activation_correlation"].to_numpy() - chance
+    )
+
+
+def medians(series: Mapping[str, Float[np.ndarray, " value"]]) -> dict[str, float]:
+    """Return the median of each, NaN aside; NaN where nothing is left."""
+    return {
+        name: float(np.median(values[np.isfinite(values)])) if np.isfinite(values).any() else np.nan
+        for name, values in series.items()
+    }

@@ -1,0 +1,192 @@
+"""Which features of two dictionaries are active alike on the same tokens (Bricken et al. 2023), whatever their weights.
+
+A product of sparse activations, one feature of A at a time: what two features have in common is added up on
+the tokens where both are active. The matrix of all correlations is never held.
+"""
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from core.activations.sparse import SparseActivations
+from core.errors import BadSettingError, OutOfRangeError
+from core.work.artifacts import artifact_key
+from core.work.jobs import Progress
+from core.work.threads import as_done, available_cpus
+
+K = 10
+LEAST = 10
+"""On how many tokens a feature must be active: two that fire once, on one token, correlate perfectly."""
+EDGE = 0.4
+"""Masked cosine over which features are joined (Bricken et al. 2023)."""
+_BLOCK = 64
+
+
+@dataclass(frozen=True)
+class ActivationMatch:
+    """For each feature the k of the other dictionary with the largest Pearson correlation over tokens, best first.
+
+    Features active on fewer than `least` tokens, or constant, are left out on both sides. NaN and -1 stand for
+    them, and where the other dictionary has fewer than k.
+    """
+
+    a_in_b_corr: Float[np.ndarray, "d_sae_a k"]
+    a_in_b_idx: Int[np.ndarray, "d_sae_a k"]
+    b_in_a_corr: Float[np.ndarray, "d_sae_b k"]
+    b_in_a_idx: Int[np.ndarray, "d_sae_b k"]
+    a_count: Int[np.ndarray, " d_sae_a"]
+    b_count: Int[np.ndarray, " d_sae_b"]
+    """Tokens on which each feature is active."""
+    n_tokens: int
+    least: int
+    version: ClassVar[int] = 1
+
+    @classmethod
+    def key(cls, a: str, b: str, rows_sha256: str, *, with_first: bool, k: int = K, least: int = LEAST) -> str:
+        """Name it by what gave the activations: `a` and `b` are hashes of dictionary and model together."""
+        inputs = {"a": a, "b": b, "rows": rows_sha256, "with_first": with_first, "k": k, "least": least}
+        return artifact_key("activation-match", cls.version, **inputs)
+
+
+def match_activations(
+    a: SparseActivations,
+    b: SparseActivations,
+    *,
+    k: int = K,
+    least: int = LEAST,
+    progress: Progress | None = None,
+    workers: int | None = None,
+) -> ActivationMatch:
+    """Correlate all features of A with all of B over tokens and keep the k best of each, both ways.
+
+    Sums are float64, so that values and order do not depend on `workers`; equal ones are in order of feature
+    number. Each worker needs about d_sae_b x (12 k + 24) bytes. `progress` counts features of A. Raises
+    BadSettingError unless k is at least 1.
+    """
+    from core.activations.pair_kernels import correlate
+
+    assert a.n_tokens == b.n_tokens, f"{a.n_tokens} tokens against {b.n_tokens}"
+    if k < 1:
+        raise BadSettingError(f"{k} matches for each feature leave nothing to show; expected 1 or more, such as {K}.")
+    rows = _Best(a.d_sae, k)
+    a_side = a.by_feature, a.moments[0], a.inverse(least)
+    b_side = b.by_token, b.moments[0], b.inverse(least)
+    idle: list[tuple[_Best, np.ndarray]] = []
+    made: list[_Best] = []
+
+    def work(start: int) -> int:
+        try:
+            columns, scratch = idle.pop()
+        except IndexError:
+            columns, scratch = _Best(b.d_sae, k), np.full((3, b.d_sae), -np.inf)
+            made.append(columns)
+        stop = min(start + _BLOCK, a.d_sae)
+        correlate(start, stop, *a_side, *b_side, scratch, rows.corr, rows.idx, columns.corr, columns.idx)
+        idle.append((columns, scratch))
+        return stop - start
+
+    done = 0
+    with closing(as_done(work, range(0, a.d_sae, _BLOCK), workers=workers or available_cpus())) as finished:
+        for n in finished:
+            done += n
+            if progress is not None:
+                progress.update(done, a.d_sae)
+    return ActivationMatch(*rows.finish(), *_merged(made, k).finish(), a.count, b.count, a.n_tokens, least)
+
+
+class _Best:
+    """Room for the k best of every feature."""
+
+    def __init__(self, n: int, k: int):
+        self.corr, self.idx = np.full((n, k), -np.inf), np.full((n, k), -1, np.int32)
+
+    def finish(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return correlations, NaN for what has no match, and numbers."""
+        return np.where(self.idx < 0, np.nan, np.clip(self.corr, -1, 1)).astype(np.float32), self.idx
+
+
+def _merged(parts: Sequence[_Best], k: int) -> _Best:
+    """Put together what several workers found."""
+    corr, idx = (np.concatenate([getattr(part, name) for part in parts], axis=1) for name in ("corr", "idx"))
+    order = np.lexsort((idx, -corr))[:, :k]
+    found = _Best(len(corr), k)
+    found.corr, found.idx = np.take_along_axis(corr, order, axis=1), np.take_along_axis(idx, order, axis=1)
+    return found
+
+
+@dataclass(frozen=True)
+class MaskedEdges:
+    """Pairs of features whose masked cosine is over `edge`, in order of A's feature, then of B's."""
+
+    a: Int[np.ndarray, " pair"]
+    b: Int[np.ndarray, " pair"]
+    score: Float[np.ndarray, " pair"]
+    n_tokens: int
+    least: int
+    edge: float
+    version: ClassVar[int] = 1
+
+    @classmethod
+    def key(cls, a: str, b: str, rows_sha256: str, *, with_first: bool, least: int = LEAST, edge: float = EDGE) -> str:
+        """Name it as ActivationMatch is named."""
+        inputs = {"a": a, "b": b, "rows": rows_sha256, "with_first": with_first, "least": least, "edge": edge}
+        return artifact_key("masked-edges", cls.version, **inputs)
+
+
+def masked_cosine_edges(
+    a: SparseActivations,
+    b: SparseActivations,
+    *,
+    edge: float = EDGE,
+    least: int = LEAST,
+    progress: Progress | None = None,
+    workers: int | None = None,
+) -> MaskedEdges:
+    """Find all pairs with a masked cosine over `edge` (Bricken et al. 2023): a feature and what it is split into.
+
+    That is the larger of two cosines of activations: over the tokens where A's feature is active, and where B's is.
+    Features active on fewer than `least` tokens are left out. `progress` counts features of A.
+    """
+    features = np.flatnonzero(a.kept(least))
+    kept_b = b.kept(least)
+    found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+
+    def work(i: int) -> None:
+        score = masked_cosines(a, b, i)
+        others = np.flatnonzero((score > edge) & kept_b)
+        found[i] = others, score[others]
+
+    _ = a.by_feature, a.square, b.square  # made here, once
+    with closing(as_done(work, features.tolist(), workers=workers or available_cpus())) as finished:
+        for done, _ in enumerate(finished, 1):
+            if progress is not None:
+                progress.update(done, len(features))
+    b_idx = [found[i][0] for i in features.tolist()]
+    score = [found[i][1] for i in features.tolist()]
+    return MaskedEdges(
+        a=np.repeat(features, [len(others) for others in b_idx]).astype(np.int32),
+        b=np.concatenate([np.zeros(0, np.int32), *b_idx]).astype(np.int32),
+        score=np.concatenate([np.zeros(0), *score]).astype(np.float32),
+        n_tokens=a.n_tokens,
+        least=least,
+        edge=edge,
+    )
+
+
+def masked_cosines(a: SparseActivations, b: SparseActivations, feature: int) -> Float[np.ndarray, " d_sae_b"]:
+    """Return the masked cosine of one feature of A with all of B; 0 where the two are never active together.
+
+    Raises OutOfRangeError for a feature that does not exist.
+    """
+    from core.activations.pair_kernels import masked
+
+    assert a.n_tokens == b.n_tokens, f"{a.n_tokens} tokens against {b.n_tokens}"
+    if not 0 <= feature < a.d_sae:
+        raise OutOfRangeError("Feature", feature, a.d_sae)
+    score, scratch = np.empty(b.d_sae), np.empty((3, b.d_sae))
+    masked(feature, a.by_feature, b.by_token, a.square, b.square, scratch, score)
+    return score

@@ -1,0 +1,185 @@
+"""What correlations of features are held against: the models' own units, and a rotated basis.
+
+Units (neurons, or dimensions of the stream) are dense, so a product of all with all is added up row by row of
+text. A rotated basis is random mixtures of B's features: how well a feature of A is found in what B knows, but
+not in B's features themselves (Gurnee et al. 2024, excess correlation).
+"""
+
+from contextlib import closing
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from core.activations.sparse import SparseActivations
+from core.errors import DoesNotFitError
+from core.matching.two_features import check_same_tokens
+from core.models.language_model import LanguageModel
+from core.work.artifacts import artifact_key
+from core.work.jobs import Progress
+from core.work.threads import as_done, available_cpus, one_thread_per_product
+
+SEED = 0
+_TOKENS_PER_RUN = 2**12
+_MIXTURES = 32
+"""Drawn from one generator each time, so part of the answer."""
+_CONSTANT = 1e-12
+
+
+@dataclass(frozen=True)
+class UnitMatch:
+    """The largest Pearson correlation of every unit at a hook with any unit of the other; NaN if it never varies."""
+
+    a_best: Float[np.ndarray, " unit_a"]
+    b_best: Float[np.ndarray, " unit_b"]
+    n_tokens: int
+    version: ClassVar[int] = 1
+
+    @classmethod
+    def key(cls, a: str, b: str, rows_sha256: str, *, with_first: bool) -> str:
+        """Name it by hashes of model and hook together."""
+        return artifact_key("unit-match", cls.version, a=a, b=b, rows=rows_sha256, with_first=with_first)
+
+
+def match_units(
+    a: tuple[LanguageModel, str],
+    b: tuple[LanguageModel, str],
+    rows: Int[np.ndarray, "row pos"],
+    *,
+    with_first: bool = True,
+    progress: Progress | None = None,
+) -> UnitMatch:
+    """Correlate the units at a model's hook with those at another's over the tokens of rows, in float64.
+
+    Memory: width x width floats. `progress` counts rows. Raises DoesNotFitError for one hook of one model, where
+    each unit would match itself, for other tokenizers, and what `activations` raises.
+    """
+    check_same_tokens(a[0], b[0])
+    if same_units(a, b):
+        raise DoesNotFitError(
+            f"Both dictionaries read {a[1]} of {a[0].name}: each of its units would match itself. Expected two models "
+            "or two hooks; compare with a rotated basis instead."
+        )
+    first = 0 if with_first else 1
+    step, sums = max(1, _TOKENS_PER_RUN // rows.shape[1]), None
+    for start in range(0, len(rows), step):
+        part = rows[start : start + step]
+        x, y = (_units(model, hook, part, first) for model, hook in (a, b))
+        sums = sums or _Sums(x, y)
+        sums.add(x, y)
+        if progress is not None:
+            progress.update(min(start + step, len(rows)), len(rows))
+    assert sums is not None, "no rows"
+    corr = sums.correlations()
+    return UnitMatch(_largest(corr), _largest(corr.T), sums.n)
+
+
+class _Sums:
+    """Sums behind correlations; values are taken from their first means, as those may be far from 0."""
+
+    def __init__(self, x: np.ndarray, y: np.ndarray):
+        self.n, self.cross = 0, np.zeros((x.shape[1], y.shape[1]))
+        self.shift = [values.mean(axis=0) for values in (x, y)]
+        self.total, self.square = ([np.zeros(values.shape[1]) for values in (x, y)] for _ in range(2))
+
+    def add(self, x: Float[np.ndarray, "token unit_a"], y: Float[np.ndarray, "token unit_b"]) -> None:
+        self.n += len(x)
+        moved = [values - shift for values, shift in zip((x, y), self.shift, strict=True)]
+        for i, values in enumerate(moved):
+            self.total[i] += values.sum(axis=0)
+            self.square[i] += (values**2).sum(axis=0)
+        self.cross += moved[0].T @ moved[1]
+
+    def correlations(self) -> Float[np.ndarray, "unit_a unit_b"]:
+        inverse = []
+        for total, square, shift in zip(self.total, self.square, self.shift, strict=True):
+            spread = square - total**2 / self.n
+            constant = spread <= _CONSTANT * (square + self.n * shift**2)
+            inverse.append(np.where(constant, np.nan, 1 / np.sqrt(np.where(constant, 1, spread))))
+        covariance = self.cross - np.outer(self.total[0], self.total[1]) / self.n
+        return covariance * inverse[0][:, None] * inverse[1]
+
+
+def same_units(a: tuple[LanguageModel, str], b: tuple[LanguageModel, str]) -> bool:
+    """Whether two hooks are one hook of one model, centred or not."""
+    return (a[0].folder, a[1]) == (b[0].folder, b[1])
+
+
+@dataclass(frozen=True)
+class RotatedMatch:
+    """The largest Pearson correlation of each feature of A with random mixtures of B's; NaN if it is left out."""
+
+    a_best: Float[np.ndarray, " d_sae_a"]
+    n_mixtures: int
+    seed: int
+    version: ClassVar[int] = 1
+
+    @classmethod
+    def key(cls, a: str, b: str, rows_sha256: str, *, with_first: bool, least: int, seed: int = SEED) -> str:
+        """Name it as ActivationMatch is named."""
+        inputs = {"a": a, "b": b, "rows": rows_sha256, "with_first": with_first, "least": least, "seed": seed}
+        return artifact_key("rotated-match", cls.version, **inputs)
+
+
+def match_rotated(
+    a: SparseActivations,
+    b: SparseActivations,
+    *,
+    least: int,
+    seed: int = SEED,
+    progress: Progress | None = None,
+    workers: int | None = None,
+) -> RotatedMatch:
+    """Correlate the features of A with as many mixtures as B has features active on `least` tokens.
+
+    A mixture is the activations of all features of B weighted by a Gaussian vector of length 1. Each worker needs
+    256 bytes for every token and every feature. `progress` counts mixtures.
+    """
+    from core.activations.pair_kernels import mix
+
+    assert a.n_tokens == b.n_tokens, f"{a.n_tokens} tokens against {b.n_tokens}"
+    n = int(b.kept(least).sum())
+    feature_ends, tokens, values = a.by_feature
+    inverse = a.inverse(least)
+
+    def work(start: int) -> tuple[int, np.ndarray]:
+        weights = mixtures(b.d_sae, start, seed)[:, : n - start]
+        y = np.empty((b.n_tokens, weights.shape[1]))
+        mix(*b.by_token, np.ascontiguousarray(weights), y)
+        y -= y.mean(axis=0)
+        length = np.sqrt((y**2).sum(axis=0))
+        y /= np.where(length > 0, length, np.inf)
+        corr = np.empty((a.d_sae, y.shape[1]))
+        mix(feature_ends, tokens, values, y, corr)
+        return y.shape[1], corr.max(axis=1) * inverse
+
+    best, done = np.full(a.d_sae, -np.inf), 0
+    starts, workers = range(0, n, _MIXTURES), workers or available_cpus()
+    with (
+        one_thread_per_product(),
+        closing(as_done(work, starts, workers=workers)) as parts,
+    ):
+        for count, found in parts:
+            best = np.maximum(best, found)  # NaN stays
+            done += count
+            if progress is not None:
+                progress.update(done, n)
+    return RotatedMatch(np.where(np.isfinite(best), best, np.nan).astype(np.float32), n, seed)
+
+
+def mixtures(d_sae: int, start: int, seed: int) -> Float[np.ndarray, "d_sae mixture"]:
+    """Draw mixtures `start` to `start` + 31: a column of length 1 for each."""
+    weights = np.random.default_rng([seed, start]).standard_normal((d_sae, _MIXTURES))
+    return weights / np.linalg.norm(weights, axis=0)
+
+
+def _units(model: LanguageModel, hook: str, rows: np.ndarray, first: int) -> Float[np.ndarray, "token unit"]:
+    x = model.activations(rows, hook)[:, first:]
+    return x.reshape(-1, x.shape[-1]).astype(np.float64)
+
+
+def _largest(corr: Float[np.ndarray, "unit other"]) -> Float[np.ndarray, " unit"]:
+    """Largest of each row, NaN aside; NaN where there is nothing else."""
+    best = np.where(np.isnan(corr), -np.inf, corr).max(axis=1)
+    return np.where(np.isfinite(best), np.clip(best, -1, 1), np.nan).astype(np.float32)

@@ -1,0 +1,196 @@
+"""Two dictionaries side by side: which features of the one are nearest to each of the other, by their weights."""
+
+from contextlib import closing
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from core.dictionaries.dictionary import Dictionary
+from core.errors import BadSettingError, DoesNotFitError
+from core.feature_map.stack import check_same_space
+from core.geometry.neighbors import Between, DictionarySide, nearest_between
+from core.work.jobs import Progress
+from core.work.threads import as_done, available_cpus
+
+SIDES: tuple[DictionarySide, ...] = ("decoder", "encoder")
+K = 20
+"""How many candidates each feature has. 20 bring a one-to-one total within 0.0002 of the best, 50 within 1e-5."""
+NEURONS_K = 4
+_PAIRS = 1 << 16
+
+
+class SameDictionaryError(DoesNotFitError):
+    """A dictionary was to be compared with itself; pages offer the control by its second-best matches instead."""
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """The directions of all features of one dictionary."""
+
+    decoder: Float[np.ndarray, "d_sae d_out"]
+    encoder: Float[np.ndarray, "d_sae d_in"]
+
+    @classmethod
+    def of(cls, dictionary: Dictionary) -> "Weights":
+        """Take a dictionary's weights; a feature that is not finite on one side becomes NaN on both.
+
+        Files with such weights are refused, but folding decoder norms into very large ones may overflow.
+        """
+        decoder, encoder = dictionary.W_dec, np.ascontiguousarray(dictionary.W_enc.T)
+        damaged = ~(np.isfinite(decoder).all(axis=1) & np.isfinite(encoder).all(axis=1))
+        if damaged.any():
+            decoder, encoder = decoder.copy(), encoder.copy()
+            decoder[damaged], encoder[damaged] = np.nan, np.nan
+        return cls(decoder, encoder)
+
+    def side(self, side: DictionarySide) -> Float[np.ndarray, "d_sae d"]:
+        return self.decoder if side == "decoder" else self.encoder
+
+    @property
+    def d_out(self) -> int:
+        return self.decoder.shape[1]
+
+    @property
+    def d_in(self) -> int:
+        return self.encoder.shape[1]
+
+    @cached_property
+    def finite(self) -> Bool[np.ndarray, " d_sae"]:
+        """Which features have finite weights; the others are left out of every match."""
+        return np.isfinite(self.decoder).all(axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Two dictionaries and, for each feature, its nearest of the other one, by decoder and by encoder."""
+
+    a: Weights
+    b: Weights
+    decoder: Between
+    encoder: Between
+
+    def between(self, side: DictionarySide) -> Between:
+        return self.decoder if side == "decoder" else self.encoder
+
+    @property
+    def smaller(self) -> int:
+        """Number of features, those left out aside, of the dictionary that has fewer: more pairs there cannot be."""
+        return int(min(self.a.finite.sum(), self.b.finite.sum()))
+
+
+def check_comparable(a: Dictionary, b: Dictionary) -> None:
+    """Raise DoesNotFitError unless cosines between the two mean something, SameDictionaryError for one twice."""
+    if a.sha256 == b.sha256:
+        raise SameDictionaryError(
+            f"{a.title} and {b.title} are one dictionary, with the content {a.sha256[:16]}: every feature would match "
+            "itself. Expected two; choose another, or look at the control, each feature's best match but itself."
+        )
+    for side in SIDES:
+        check_same_space(a, b, side)
+
+
+def differences(a: Dictionary, b: Dictionary) -> tuple[str, ...]:
+    """Return warnings about settings under which the two were trained that change what cosines mean."""
+    names = {
+        "center_writing_weights": "the model's writing weights centred",
+        "normalize_activations": "input normalisation",
+        "apply_b_dec_to_input": "b_dec subtracted from the input",
+    }
+    found = {name: (getattr(a.config, name), getattr(b.config, name)) for name in names}
+    words = {True: "yes", False: "no"}
+    return tuple(
+        f"{names[name]}: {a.title} {words.get(one, one)}, {b.title} {words.get(other, other)}. They saw different "
+        "inputs, so part of what differs between them may come from that."
+        for name, (one, other) in found.items()
+        if one != other
+    )
+
+
+def compare(
+    a: Dictionary, b: Dictionary, *, k: int = K, progress: Progress | None = None, workers: int | None = None
+) -> Comparison:
+    """Find the k nearest features both ways by decoder and by encoder; fewer where a dictionary has no k features.
+
+    Raises what `check_comparable` raises, and DoesNotFitError if a dictionary has no feature with finite weights.
+    """
+    check_comparable(a, b)
+    return compare_weights(Weights.of(a), Weights.of(b), k=k, progress=progress, workers=workers)
+
+
+def compare_weights(
+    a: Weights, b: Weights, *, k: int = K, progress: Progress | None = None, workers: int | None = None
+) -> Comparison:
+    """Do the same for weights. Raises BadSettingError unless k is at least 1. `progress` counts per side."""
+    if k < 1:
+        raise BadSettingError(
+            f"{k} candidates for each feature leave nothing to match; expected 1 or more, such as {K}."
+        )
+    most = int(min(a.finite.sum(), b.finite.sum()))
+    if not most:
+        raise DoesNotFitError(
+            "Every feature of one of the dictionaries has weights that are NaN or infinite. Expected some that are "
+            "finite; open it without folding decoder norms, or choose another dictionary."
+        )
+    found = {}
+    for side in SIDES:
+        if progress is not None:
+            progress.note(f"nearest by {side}")
+        rows = a.side(side), b.side(side)
+        found[side] = nearest_between(*rows, k=min(k, most), progress=progress, workers=workers)
+    return Comparison(a, b, **found)
+
+
+def pair_cosines(
+    comparison: Comparison,
+    a: Int[np.ndarray, " pair"],
+    b: Int[np.ndarray, " pair"],
+    side: DictionarySide,
+    *,
+    progress: Progress | None = None,
+) -> Float[np.ndarray, " pair"]:
+    """Return cosines of given pairs, summed in float64 and rounded to float32; 0 where a direction is zero."""
+    from core.maths.assignment_kernels import pair_dots
+
+    rows, others = (np.ascontiguousarray(weights.side(side)) for weights in (comparison.a, comparison.b))
+    inverse = [_inverse_lengths(directions) for directions in (rows, others)]
+    out = np.empty(len(a))
+
+    def fill(start: int) -> int:
+        part = slice(start, start + _PAIRS)
+        pair_dots(rows, others, a[part], b[part], out[part])
+        out[part] *= inverse[0][a[part]]  # one after the other, as their product may be no float
+        out[part] *= inverse[1][b[part]]
+        return len(out[part])
+
+    done = 0
+    with closing(as_done(fill, range(0, len(a), _PAIRS), workers=available_cpus())) as filled:
+        for count in filled:
+            done += count
+            if progress is not None:
+                progress.update(done, len(a))
+    return out.astype(np.float32)
+
+
+def nearest_neurons(a: Dictionary, b: Dictionary, side: DictionarySide, *, k: int = NEURONS_K) -> Between:
+    """Find, for each input dimension, the k nearest of the other dictionary: columns over the features (Cho 2025).
+
+    Feature i of A is set against feature i of B, so this says something where both started from the same weights.
+    Features left out on either side count for neither. Raises DoesNotFitError for unequal d_sae.
+    """
+    check_comparable(a, b)
+    if a.d_sae != b.d_sae:
+        raise DoesNotFitError(
+            f"{a.title} has {a.d_sae:,} features, {b.title} {b.d_sae:,}: dimensions have no cosine over features. "
+            "Expected equal numbers; choose two dictionaries of one width, or match features."
+        )
+    one, other = Weights.of(a), Weights.of(b)
+    kept = one.finite & other.finite
+    columns = [np.ascontiguousarray(weights.side(side)[kept].T) for weights in (one, other)]
+    return nearest_between(*columns, k=min(k, len(columns[0])))
+
+
+def _inverse_lengths(rows: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
+    length = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
+    return np.divide(1, length, out=np.zeros(len(rows)), where=length > 0)

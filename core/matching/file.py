@@ -1,0 +1,189 @@
+"""A whole matching as one JSON file, sae-match/v1, that other programs can read and this one can read back.
+
+`version`; `a`, `b`: the dictionaries by content hash; `method`, `metric` (what was compared), `params`; `columns` and
+`pairs`, one list for each pair; `unmatched_a`, `unmatched_b`, `left_out_a`, `left_out_b`: all other features;
+`stats`, `null`: numbers of core/matching/numbers.py; `app`. Cosines are float32 in their shortest form, so that
+reading gives the very same numbers; a number without meaning is null.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from core.dictionaries.dictionary import Dictionary
+from core.errors import LoupeError
+from core.matching.pairs import METHODS, SIMILARITIES, Matching
+from core.tables import app_version
+
+VERSION = "sae-match/v1"
+COLUMNS = ["a", "b", "score", "decoder", "encoder"]
+MOST_BYTES = 64 * 2**20
+"""Some ten times what two dictionaries of 65,536 features make."""
+_LISTS = ("unmatched_a", "unmatched_b", "left_out_a", "left_out_b")
+_OBJECTS = ("a", "b", "params", "stats", "null")
+
+
+class MatchFileError(LoupeError):
+    """A file is no matching that can be read."""
+
+    def __init__(self, what: str):
+        super().__init__(f"{what} Expected a file in {VERSION}, as this app exports it; export it again.")
+
+
+@dataclass(frozen=True)
+class MatchFile:
+    """A matching and where it comes from; the mappings hold what JSON holds."""
+
+    a: Mapping[str, Any]
+    b: Mapping[str, Any]
+    matching: Matching
+    settings: Mapping[str, Any]
+    stats: Mapping[str, Any]
+    null: Mapping[str, Any]
+    app: str
+
+
+def match_file(
+    a: Dictionary,
+    b: Dictionary,
+    matching: Matching,
+    *,
+    settings: Mapping[str, Any],
+    stats: Mapping[str, Any],
+    null: Mapping[str, Any],
+) -> MatchFile:
+    """Put a matching together with its provenance. There is no date in it and no path of this machine."""
+    return MatchFile(
+        _named(a), _named(b), matching, dict(settings), dict(stats), dict(null), f"SAE Loupe {app_version()}"
+    )
+
+
+def to_json(file: MatchFile) -> bytes:
+    """Write a matching; the same one gives the same bytes. Raises ValueError for settings JSON does not hold."""
+    found = file.matching
+    ends = found.a.tolist(), found.b.tolist()
+    content = {
+        "version": VERSION,
+        "app": file.app,
+        "a": file.a,
+        "b": file.b,
+        "method": found.method,
+        "metric": found.similarity,
+        "params": {**file.settings, "k": found.k},
+        "stats": file.stats,
+        "null": file.null,
+        "columns": COLUMNS,
+        "pairs": list(zip(*ends, *(_shortest(v) for v in (found.score, found.decoder, found.encoder)), strict=True)),
+        **{name: getattr(found, name).tolist() for name in _LISTS},
+    }
+    return (json.dumps(content, allow_nan=False) + "\n").encode("ascii")
+
+
+def from_json(data: bytes) -> MatchFile:
+    """Read a matching. Raises MatchFileError, naming the version or the part, for any that is not whole."""
+    content = _parsed(data)
+    version = content.get("version")
+    if version != VERSION:
+        newer = isinstance(version, str) and version.startswith("sae-match/")
+        hint = ", which another version of this app may read" if newer else ""
+        raise MatchFileError(f"The file's version is {str(version)[:60]!r}{hint}.")
+    for name in _OBJECTS:
+        _require(isinstance(content.get(name), dict), f"{name} is no object")
+    texts = {"app": content.get("app")} | {f"sha256 of {name}": content[name].get("sha256") for name in "ab"}
+    for name, text in texts.items():
+        _require(isinstance(text, str), f"{name} is no text")
+    _require(content.get("columns") == COLUMNS, f"columns are not {', '.join(COLUMNS)}")
+    settings = dict(content["params"])
+    matching = _matching(content, settings.pop("k", None))
+    return MatchFile(content["a"], content["b"], matching, settings, content["stats"], content["null"], content["app"])
+
+
+def _parsed(data: bytes) -> dict[str, Any]:
+    if len(data) > MOST_BYTES:
+        raise MatchFileError(f"The file has {len(data) / 1e6:,.1f} MB; at most {MOST_BYTES / 1e6:,.1f} MB are read.")
+    try:
+        content = json.loads(data.decode("utf-8"), parse_constant=_finite, parse_float=_finite)
+    except (ValueError, RecursionError) as error:
+        raise MatchFileError(f"The file is no JSON ({type(error).__name__}: {str(error)[:100]}).") from error
+    if not isinstance(content, dict):
+        raise MatchFileError(f"The file holds a {type(content).__name__}, not an object.")
+    return content
+
+
+def _matching(content: Mapping[str, Any], k: Any) -> Matching:
+    """Check every part of the matching against the others."""
+    _require(content.get("method") in list(METHODS), f"method is {str(content.get('method'))[:60]!r}")
+    _require(content.get("metric") in list(SIMILARITIES), f"metric is {str(content.get('metric'))[:60]!r}")
+    _require(_is_count(k) and k > 0, "params have no k of at least 1")
+    pairs = content.get("pairs")
+    whole = isinstance(pairs, list) and all(isinstance(pair, list) and len(pair) == len(COLUMNS) for pair in pairs)
+    _require(whole, f"pairs is no list of lists of {len(COLUMNS)}")
+    columns = list(zip(*pairs, strict=True)) or [()] * len(COLUMNS)
+    ends = {name: _features(columns[i], f"pairs, column {name}") for i, name in enumerate("ab")}
+    lists = {name: _features(content.get(name), name) for name in _LISTS}
+    sizes = {name: content[name].get("d_sae") for name in "ab"}
+    for name, size in sizes.items():
+        all_of_them = np.concatenate([ends[name], lists[f"unmatched_{name}"], lists[f"left_out_{name}"]])
+        # Each feature stands in one of the lists, once; that bounds d_sae by the size of the file.
+        fits = _is_count(size) and size == len(all_of_them) and (np.sort(all_of_them) == np.arange(size)).all()
+        _require(bool(fits), f"pairs, unmatched_{name} and left_out_{name} do not name each feature of {name} once")
+    for name in _LISTS:
+        _require(bool((np.diff(lists[name]) > 0).all()), f"{name} is not in order")
+    _require(bool((np.diff(ends["a"]) > 0).all()), "pairs are not in order of a")
+    cosines = {name: _cosines(columns[i], name) for i, name in enumerate(COLUMNS) if i > 1}
+    left_out = {f"left_out_{name}": lists[f"left_out_{name}"] for name in "ab"}
+    return Matching(content["metric"], content["method"], k, sizes["a"], sizes["b"], **ends, **cosines, **left_out)
+
+
+def _features(values: Any, name: str) -> np.ndarray:
+    good = isinstance(values, list | tuple) and all(_is_count(value) and value < 2**31 for value in values)
+    _require(good, f"{name} holds something that is no feature")
+    return np.array(values, dtype=np.int32)
+
+
+def _cosines(values: tuple[Any, ...], name: str) -> np.ndarray:
+    # Rounding may bring the cosine of equal directions a little over 1.
+    good = all(isinstance(v, int | float) and not isinstance(v, bool) and abs(v) <= 1 + 1e-6 for v in values)
+    _require(good, f"pairs, column {name}, holds something that is no cosine")
+    return np.array(values, dtype=np.float32)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _shortest(values: np.ndarray) -> list[float]:
+    return [float(text) for text in values.astype(np.float32).astype(str)]
+
+
+def _require(good: bool, what: str) -> None:
+    if not good:
+        raise MatchFileError(f"The file is not whole: {what}.")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:30]} is no number")
+    return value
+
+
+def _named(dictionary: Dictionary) -> dict[str, Any]:
+    source, _, rest = dictionary.id.partition("/")
+    # The path of a folder is nobody else's business; its content is named by the hash.
+    id = f"{source}/{rest.rpartition('/')[2]}" if source == "folder" else dictionary.id
+    return {
+        "id": id,
+        "title": dictionary.title,
+        "sha256": dictionary.sha256,
+        "d_sae": dictionary.d_sae,
+        "d_in": dictionary.d_in,
+        "model_name": dictionary.config.model_name,
+        "hook_name": dictionary.config.hook_name,
+        "decoder_norms_folded": dictionary.folded,
+        "labels": dictionary.labels,
+    }

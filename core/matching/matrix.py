@@ -1,0 +1,162 @@
+"""Many dictionaries against each other: matching ratios of all pairs, of pairs that differ in one factor, of three.
+
+After Cho 2025 (layers, seeds, data, types, k and widths) and Paulo & Belrose 2025 (three seeds).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from core.dictionaries.dictionary import Dictionary
+from core.errors import DoesNotFitError
+from core.feature_map.stack import check_same_space
+from core.geometry.neighbors import Between, DictionarySide, directions, nearest_between
+from core.matching.comparison import Weights
+from core.matching.null import own_nearest, random_ratio
+from core.matching.numbers import share_above
+from core.matching.tables import THRESHOLDS
+from core.work.artifacts import ArtifactStore
+from core.work.jobs import Part, Progress
+
+FACTORS = ("seed", "data", "type", "k", "width", "layer")
+"""Labels of dictionaries whose effect is compared."""
+
+
+@dataclass(frozen=True)
+class MatchMatrix:
+    """How much of each dictionary, a row, is found in each other, a column; on the diagonal the control.
+
+    The control is Cho's (2025): each feature's best match in its own dictionary but itself. NaN where two have no
+    common space, and in the control of a dictionary with one feature.
+    """
+
+    ratio: Float[np.ndarray, "n n threshold"]
+    """Share of the row's features with a cosine over each of THRESHOLDS."""
+    mmcs: Float[np.ndarray, "n n"]
+    random_ratio: Float[np.ndarray, "n n threshold"]
+    """The same of random directions, in closed form; NaN where there is none."""
+    refused: tuple[str, ...]
+    """For each pair that has no common space, why."""
+
+
+def match_matrix(
+    dictionaries: Sequence[Dictionary],
+    side: DictionarySide = "decoder",
+    *,
+    store: ArtifactStore | None = None,
+    progress: Progress | None = None,
+) -> MatchMatrix:
+    """Match all pairs by the nearest feature, both ways. With a `store` every pair is kept and found again."""
+    n = len(dictionaries)
+    ratio, chance = np.full((2, n, n, len(THRESHOLDS)), np.nan)
+    mmcs, refused = np.full((n, n), np.nan), []
+    pairs = [(i, j) for i in range(n) for j in range(i, n)]
+    for done, (i, j) in enumerate(pairs):
+        a, b = dictionaries[i], dictionaries[j]
+        part = Part(progress, done, len(pairs)) if progress is not None else None
+        if part is not None:
+            part.update(0, 1)
+        try:
+            best = _best(a, b, side, store, part)
+        except DoesNotFitError as error:
+            refused += [str(error)] if i != j else []
+            continue
+        d = directions(a, side).shape[1]
+        for row, column, cos, others in ((i, j, best[0], best[1]), (j, i, best[1], best[0])):
+            ratio[row, column], mmcs[row, column] = share_above(cos, THRESHOLDS), np.nanmean(cos, dtype=float)
+            n_others = int(np.count_nonzero(~np.isnan(others))) - (i == j)
+            chance[row, column] = random_ratio(n_others, d, THRESHOLDS) if d > 1 else np.nan
+    return MatchMatrix(ratio, mmcs, chance, tuple(refused))
+
+
+def nearest_pair(
+    a: Dictionary,
+    b: Dictionary,
+    side: DictionarySide,
+    *,
+    store: ArtifactStore | None = None,
+    progress: Progress | None = None,
+) -> Between:
+    """Return the nearest feature of B for each of A and the other way round; kept under one name in either order.
+
+    Raises DoesNotFitError for dictionaries without a common space.
+    """
+    check_same_space(a, b, side)
+    if b.sha256 < a.sha256:
+        return turned(nearest_pair(b, a, side, store=store, progress=progress))
+
+    def compute() -> Between:
+        rows = (Weights.of(dictionary).side(side) for dictionary in (a, b))
+        return nearest_between(*rows, k=1, progress=progress)
+
+    return store.cached(Between, Between.key(a.sha256, b.sha256, side, 1), compute) if store else compute()
+
+
+def turned(between: Between) -> Between:
+    """Exchange A and B."""
+    return Between(between.b_in_a_cos, between.b_in_a_idx, between.a_in_b_cos, between.a_in_b_idx)
+
+
+def matrix_table(matrix: MatchMatrix, names: Sequence[str], *, threshold: float) -> pd.DataFrame:
+    """One row per ordered pair: matched_from, matched_to, matching_ratio, random_ratio, mmcs; NaN where there is none.
+
+    The threshold is rounded to the nearest of THRESHOLDS.
+    """
+    n, at = len(names), nearest_threshold(threshold)
+    return pd.DataFrame(
+        {
+            "matched_from": np.repeat(np.array(list(names), dtype=object), n),
+            "matched_to": np.tile(np.array(list(names), dtype=object), n),
+            "matching_ratio": matrix.ratio[:, :, at].ravel(),
+            "random_ratio": matrix.random_ratio[:, :, at].ravel(),
+            "mmcs": matrix.mmcs.ravel(),
+        }
+    )
+
+
+def factor_pairs(labels: Sequence[Mapping[str, str | int]]) -> list[tuple[str, int, int]]:
+    """Find the pairs that differ in exactly one of FACTORS, and both carry that label."""
+    pairs = []
+    for i, j in combinations(range(len(labels)), 2):
+        differing = [name for name in FACTORS if labels[i].get(name) != labels[j].get(name)]
+        if len(differing) == 1 and all(differing[0] in labels[place] for place in (i, j)):
+            pairs.append((differing[0], i, j))
+    return pairs
+
+
+def factor_table(
+    matrix: MatchMatrix, names: Sequence[str], labels: Sequence[Mapping[str, str | int]], *, threshold: float
+) -> pd.DataFrame:
+    """One row per pair that differs in one factor and way: match_factor, factor_change, and those of `matrix_table`.
+
+    Factors are in the order of FACTORS.
+    """
+    table = matrix_table(matrix, names, threshold=threshold)
+    rows = []
+    for factor, i, j in sorted(factor_pairs(labels), key=lambda pair: FACTORS.index(pair[0])):
+        for one, other in ((i, j), (j, i)):
+            change = f"{labels[one][factor]} → {labels[other][factor]}"
+            row = table.iloc[one * len(names) + other]
+            rows.append({"match_factor": factor, "factor_change": change} | row.to_dict())
+    columns = ["match_factor", "factor_change", *table.columns]
+    return pd.DataFrame(rows, columns=columns).dropna(subset="matching_ratio", ignore_index=True)
+
+
+def nearest_threshold(threshold: float) -> int:
+    """Place in THRESHOLDS."""
+    return int(np.abs(THRESHOLDS - threshold).argmin())
+
+
+def _best(
+    a: Dictionary, b: Dictionary, side: DictionarySide, store: ArtifactStore | None, progress: Progress | None
+) -> tuple[Float[np.ndarray, " d_sae_a"], Float[np.ndarray, " d_sae_b"]]:
+    """Return each feature's largest cosine with the other dictionary, or with its own but itself."""
+    if a is b:
+        own = own_nearest(a, side, progress=progress)
+        return own, own
+    between = nearest_pair(a, b, side, store=store, progress=progress)
+    return between.a_in_b_cos[:, 0], between.b_in_a_cos[:, 0]

@@ -1,0 +1,51 @@
+"""How much two dictionaries would share by chance, and how much one shares with itself.
+
+Two nulls: random directions, in closed form; and B with its coordinates shuffled, which keeps lengths, the values
+in every direction and all cosines among B's own features, and breaks only what A and B have in common. The control
+is Cho's (2025): a dictionary against itself, where each feature's best match but itself counts.
+"""
+
+import numpy as np
+from jaxtyping import Float
+
+from core.dictionaries.dictionary import Dictionary
+from core.geometry.neighbors import DictionarySide, directions, nearest_features
+from core.matching.comparison import Weights
+from core.maths.random_directions import RandomDirections
+from core.work.jobs import Progress
+
+SEED = 0
+
+
+def random_nearest(n_others: int, d: int) -> RandomDirections:
+    """Return the law of the r-th largest cosine of any direction with n_others random ones in d dimensions.
+
+    Raises DoesNotFitError for d = 1, where directions are only signs.
+    """
+    return RandomDirections(n_others + 1, d)
+
+
+def random_ratio(n_others: int, d: int, thresholds: Float[np.ndarray, " threshold"]) -> Float[np.ndarray, " threshold"]:
+    """Return the share of directions with a cosine over each threshold to any of n_others random ones."""
+    # 1 - (1 - p)^n, accurate where p is tiny.
+    return -np.expm1(n_others * np.log1p(-np.minimum(random_nearest(n_others, d).above(thresholds), 1 - 1e-16)))
+
+
+def shuffled(weights: Weights, *, seed: int = SEED) -> Weights:
+    """Return the weights with their coordinates in another order, the same for all features.
+
+    Decoder and encoder get the same order where their widths are equal.
+    """
+    orders = {d: np.random.default_rng([seed, d]).permutation(d) for d in (weights.d_out, weights.d_in)}
+    decoder, encoder = (np.ascontiguousarray(w[:, orders[w.shape[1]]]) for w in (weights.decoder, weights.encoder))
+    return Weights(decoder, encoder)
+
+
+def own_nearest(
+    dictionary: Dictionary, side: DictionarySide, *, progress: Progress | None = None
+) -> Float[np.ndarray, " d_sae"]:
+    """Return each feature's largest cosine with another of its dictionary: the second best match with itself.
+
+    NaN where a feature is left out. Raises what `nearest_features` raises, as for a dictionary of one feature.
+    """
+    return nearest_features(directions(dictionary, side), k=1, progress=progress).cos[:, 0]

@@ -1,0 +1,115 @@
+"""What two dictionaries share in a few numbers: of the pair itself, by chance, and of each with itself."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Float
+
+from core.dictionaries.dictionary import Dictionary
+from core.geometry.neighbors import DictionarySide
+from core.matching.comparison import Comparison, compare_weights
+from core.matching.null import SEED, own_nearest, random_nearest, random_ratio, shuffled
+from core.matching.pairs import THRESHOLD, Matching, Similarity, best_scores, candidates, match, shared
+from core.work.jobs import Progress
+
+Numbers = dict[str, float | None]
+"""None where a number has no meaning."""
+Values = Float[np.ndarray, " value"]
+
+
+def share_above(values: Values, thresholds: Float[np.ndarray, " threshold"]) -> Float[np.ndarray, " threshold"]:
+    """Return the share of the values, NaN aside, that exceed each threshold, itself rounded as they are."""
+    ordered = np.sort(values[~np.isnan(values)])
+    return 1 - np.searchsorted(ordered, thresholds.astype(values.dtype), side="right") / max(1, len(ordered))
+
+
+def pair_numbers(
+    comparison: Comparison,
+    similarity: Similarity = "decoder",
+    *,
+    threshold: float = THRESHOLD,
+    progress: Progress | None = None,
+) -> Numbers:
+    """Return what A and B share: see core/catalogue/matching.toml for each number.
+
+    mmcs_ab, mmcs_ba: mean over the features of A of the best similarity with B, and the other way round. ratio_ab,
+    ratio_ba: share of them over the threshold. one_to_one_ratio, pw_mcc: over the best one-to-one pairs by
+    `similarity`, of the smaller dictionary's features. agreeing, shared, mean_alignment: pairs made by decoder and
+    by encoder alike, those of them with both cosines over the threshold, and the mean alignment of the former.
+    """
+    decoder, encoder = (match(comparison, side, progress=progress) for side in ("decoder", "encoder"))
+    matching, edges = {"decoder": decoder, "encoder": encoder}.get(similarity), None
+    if matching is None:
+        edges = candidates(comparison, similarity, progress=progress)  # slow, so once
+        matching = match(comparison, similarity, edges=edges)
+    best = best_scores(comparison, similarity, edges=edges)
+    return numbers_of(decoder, encoder, matching, best, comparison.smaller, threshold=threshold)
+
+
+def numbers_of(
+    decoder: Matching,
+    encoder: Matching,
+    matching: Matching,
+    best: tuple[Float[np.ndarray, " d_sae_a"], Float[np.ndarray, " d_sae_b"]],
+    smaller: int,
+    *,
+    threshold: float = THRESHOLD,
+) -> Numbers:
+    """Return the same from one-to-one matchings by decoder, encoder and the similarity, and from `best_scores`.
+
+    `smaller` is the number of features of the smaller dictionary.
+    """
+    agreeing = shared(decoder, encoder, threshold=-np.inf)
+    return {
+        **_nearest_numbers(dict(zip(("ab", "ba"), best, strict=True)), threshold),
+        "one_to_one_ratio": float(np.count_nonzero(matching.score > threshold) / smaller),
+        "pw_mcc": float(matching.score.sum(dtype=float) / smaller),
+        "agreeing": float(np.count_nonzero(agreeing) / smaller),
+        "shared": float(np.count_nonzero(shared(decoder, encoder, threshold=threshold)) / smaller),
+        "mean_alignment": float(decoder.alignment[agreeing].mean()) if agreeing.any() else None,
+    }
+
+
+def random_numbers(comparison: Comparison, side: DictionarySide, *, threshold: float = THRESHOLD) -> Numbers:
+    """Return what is expected of random directions, in closed form: MMCS and the share over the threshold."""
+    d = comparison.a.side(side).shape[1]
+    others = {"ab": int(comparison.b.finite.sum()), "ba": int(comparison.a.finite.sum())}
+    mean = {f"mmcs_{way}": random_nearest(n, d).rth_mean_std(1)[0] for way, n in others.items()}
+    ratio = {f"ratio_{way}": float(random_ratio(n, d, np.array([threshold]))[0]) for way, n in others.items()}
+    return mean | ratio
+
+
+def null_numbers(
+    a: Dictionary,
+    b: Dictionary,
+    comparison: Comparison,
+    similarity: Similarity,
+    *,
+    k: int,
+    threshold: float = THRESHOLD,
+    seed: int = SEED,
+    progress: Progress | None = None,
+) -> Mapping[str, Numbers]:
+    """Return the nulls and the control, under 'random', 'shuffled', 'control_a' and 'control_b'.
+
+    There is no closed form for 'both', no random direction on a line, and no control of a dictionary with one
+    feature: what does not exist is left out.
+    """
+    sides = () if similarity == "both" else (similarity,)
+    found: dict[str, Numbers] = {}
+    for side in sides:
+        if comparison.a.side(side).shape[1] > 1:
+            found["random"] = random_numbers(comparison, side, threshold=threshold)
+        for name, dictionary, weights in (("a", a, comparison.a), ("b", b, comparison.b)):
+            if weights.finite.sum() > 1:
+                own = own_nearest(dictionary, side, progress=progress)
+                found[f"control_{name}"] = _nearest_numbers({"own": own}, threshold)
+    other = shuffled(comparison.b, seed=seed)
+    chance = compare_weights(comparison.a, other, k=k, progress=progress)
+    return found | {"shuffled": pair_numbers(chance, similarity, threshold=threshold, progress=progress)}
+
+
+def _nearest_numbers(best: Mapping[str, Values], threshold: float) -> Numbers:
+    mean = {f"mmcs_{name}": float(np.nanmean(values, dtype=float)) for name, values in best.items()}
+    at = np.array([threshold])
+    return mean | {f"ratio_{name}": float(share_above(values, at)[0]) for name, values in best.items()}

@@ -1,0 +1,158 @@
+"""Which features two dictionaries share, judged by their weights.   python -m core.matching A B -o match.json
+
+Cosines between the directions features write (decoder) and read (encoder), exact; definitions after Cho 2025,
+Cunningham et al. 2023, Song et al. 2025 and Paulo & Belrose 2025.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from core.geometry.neighbors import Between
+from core.matching.comparison import SIDES, Comparison, pair_cosines
+from core.maths.assignment import Edges, greedy, mutual, one_to_one
+from core.work.artifacts import artifact_key
+from core.work.jobs import Progress
+
+Similarity = Literal["decoder", "encoder", "both"]
+"""What is compared; 'both' is the geometric mean of decoder and encoder cosine, negative ones taken as 0."""
+Method = Literal["one-to-one", "greedy", "mutual"]
+SIMILARITIES: tuple[Similarity, ...] = ("decoder", "encoder", "both")
+METHODS = {"one-to-one": one_to_one, "greedy": greedy, "mutual": mutual}
+THRESHOLD = 0.7
+"""Cosine over which two features count as the same (Cho 2025; Paulo & Belrose 2025)."""
+
+
+@dataclass(frozen=True)
+class Matching:
+    """Pairs of features of A and B, each feature in one pair at most, by number of A's feature."""
+
+    similarity: str
+    method: str
+    k: int
+    d_sae_a: int
+    d_sae_b: int
+    a: Int[np.ndarray, " pair"]
+    b: Int[np.ndarray, " pair"]
+    score: Float[np.ndarray, " pair"]
+    """Over 0: a pair that is no more alike than that is none."""
+    decoder: Float[np.ndarray, " pair"]
+    """Cosine of what the two write, whatever the similarity."""
+    encoder: Float[np.ndarray, " pair"]
+    left_out_a: Int[np.ndarray, " left_out_a"]
+    """Features with a weight that is NaN or infinite."""
+    left_out_b: Int[np.ndarray, " left_out_b"]
+    version: ClassVar[int] = 1
+
+    @classmethod
+    def key(cls, a_sha256: str, b_sha256: str, similarity: Similarity, method: Method, k: int) -> str:
+        return artifact_key("matching", cls.version, a=a_sha256, b=b_sha256, similarity=similarity, method=method, k=k)
+
+    @property
+    def unmatched_a(self) -> Int[np.ndarray, " unmatched"]:
+        return _rest(self.d_sae_a, self.a, self.left_out_a)
+
+    @property
+    def unmatched_b(self) -> Int[np.ndarray, " unmatched"]:
+        return _rest(self.d_sae_b, self.b, self.left_out_b)
+
+    @property
+    def alignment(self) -> Float[np.ndarray, " pair"]:
+        """Mean of encoder and decoder cosine (Paulo & Belrose 2025)."""
+        return (self.decoder.astype(float) + self.encoder) / 2
+
+
+def candidates(comparison: Comparison, similarity: Similarity, *, progress: Progress | None = None) -> Edges:
+    """Return the pairs that may match: those in either's list of nearest, with a similarity over 0.
+
+    For 'both' they are the pairs in the lists by decoder or by encoder, and exact on these: a pair in none of the
+    four lists is not looked at. Features left out are in no pair.
+    """
+    d_sae_a, d_sae_b = len(comparison.a.decoder), len(comparison.b.decoder)
+    sides = SIDES if similarity == "both" else (similarity,)
+    lists = [_listed(comparison.between(side), d_sae_b) for side in sides]
+    pair, first = np.unique(np.concatenate([pair for pair, _ in lists]), return_index=True)
+    a, b = pair // d_sae_b, pair % d_sae_b
+    if similarity == "both":
+        cosines = [pair_cosines(comparison, a, b, side, progress=progress) for side in SIDES]
+        score = np.sqrt(np.prod([np.maximum(cos, 0, dtype=float) for cos in cosines], axis=0)).astype(np.float32)
+    else:
+        score = np.concatenate([cos for _, cos in lists])[first]
+    kept = score > 0
+    ends = (end[kept].astype(np.int32) for end in (a, b))
+    return Edges(*ends, score[kept], d_sae_a, d_sae_b)
+
+
+def match(
+    comparison: Comparison,
+    similarity: Similarity = "decoder",
+    method: Method = "one-to-one",
+    *,
+    edges: Edges | None = None,
+    progress: Progress | None = None,
+) -> Matching:
+    """Pair the features of A with those of B, one to one, among the `candidates`.
+
+    'one-to-one' has the largest total similarity (linear assignment), 'greedy' takes the best pair left again and
+    again, 'mutual' keeps the pairs that are each other's nearest; of equal ones the lower numbers win. `edges` are the
+    candidates, where they are at hand.
+    """
+    if progress is not None:
+        progress.note(f"matching by {similarity}, {method}")
+    edges = edges or candidates(comparison, similarity, progress=progress)
+    chosen = METHODS[method](edges)
+    a, b = edges.a[chosen], edges.b[chosen]
+    cosines = {side: pair_cosines(comparison, a, b, side) for side in SIDES}
+    left_out = {f"left_out_{end}": np.flatnonzero(~getattr(comparison, end).finite) for end in "ab"}
+    k = comparison.decoder.a_in_b_idx.shape[1]
+    return Matching(
+        similarity, method, k, edges.n_a, edges.n_b, a=a, b=b, score=edges.score[chosen], **cosines, **left_out
+    )
+
+
+def best_scores(
+    comparison: Comparison, similarity: Similarity, *, edges: Edges | None = None
+) -> tuple[Float[np.ndarray, " d_sae_a"], Float[np.ndarray, " d_sae_b"]]:
+    """Return how similar each feature of A is to its nearest of B, and each of B to its nearest of A.
+
+    NaN for features left out. By 'both' it is the best of the `candidates`, and 0 where there is none.
+    """
+    if similarity != "both":
+        between = comparison.between(similarity)
+        return between.a_in_b_cos[:, 0], between.b_in_a_cos[:, 0]
+    edges = edges or candidates(comparison, similarity)
+    found = []
+    for best, weights in zip(edges.best(), (comparison.a, comparison.b), strict=True):
+        scores = np.where(weights.finite, np.float32(0), np.float32(np.nan))
+        scores[best >= 0] = edges.score[best[best >= 0]]
+        found.append(scores)
+    return found[0], found[1]
+
+
+def shared(decoder: Matching, encoder: Matching, *, threshold: float = THRESHOLD) -> Bool[np.ndarray, " pair"]:
+    """Return which of the decoder's pairs are SHARED (Paulo & Belrose 2025).
+
+    These are the pairs that matching by decoder and by encoder both make, with both cosines over the threshold.
+    """
+    same = np.isin(_numbers(decoder), _numbers(encoder), assume_unique=True)
+    return same & (decoder.decoder > threshold) & (decoder.encoder > threshold)
+
+
+def _listed(between: Between, d_sae_b: int) -> tuple[Int[np.ndarray, " listed"], Float[np.ndarray, " listed"]]:
+    """Return all pairs in the lists, each as one number, and their cosines; a pair may come twice."""
+    a = np.repeat(np.arange(len(between.a_in_b_idx)), between.a_in_b_idx.shape[1])
+    b = np.repeat(np.arange(len(between.b_in_a_idx)), between.b_in_a_idx.shape[1])
+    there, back = between.a_in_b_idx.ravel(), between.b_in_a_idx.ravel()
+    pair = np.concatenate([a * d_sae_b + there, back * np.int64(d_sae_b) + b])
+    kept = np.concatenate([there, back]) >= 0
+    return pair[kept], np.concatenate([between.a_in_b_cos.ravel(), between.b_in_a_cos.ravel()])[kept]
+
+
+def _numbers(matching: Matching) -> Int[np.ndarray, " pair"]:
+    return matching.a.astype(np.int64) * matching.d_sae_b + matching.b
+
+
+def _rest(n: int, matched: Int[np.ndarray, " pair"], left_out: Int[np.ndarray, " out"]) -> Int[np.ndarray, " rest"]:
+    return np.setdiff1d(np.arange(n), np.concatenate([matched, left_out]))

@@ -1,0 +1,157 @@
+"""Two features side by side: how alike what they write, where they fire and what they attribute are.
+
+Definitions after Bricken et al. 2023: the activation similarity of two features is the correlation of their
+activations over shared tokens, their attribution similarity that of f(t_j) L(t_j+1).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float, Int
+
+from core.activations.store import FeatureActivations
+from core.dictionaries.dictionary import Dictionary
+from core.errors import DoesNotFitError
+from core.feature_map.stack import check_same_space
+from core.geometry.neighbors import DictionarySide, directions
+from core.matching.pairs import Matching
+from core.models.language_model import LanguageModel
+
+MOST_DRAWN = 4_000
+"""Tokens in a scatter at most."""
+Values = Float[np.ndarray, " token"]
+
+
+def check_same_tokens(a: LanguageModel, b: LanguageModel) -> None:
+    """Raise DoesNotFitError unless token ids mean the same in both models."""
+    if a.tokenizer_sha256 != b.tokenizer_sha256:
+        raise DoesNotFitError(
+            f"{a.name} and {b.name} have different tokenizers: no token is shared. Expected two dictionaries whose "
+            "models read the same tokens; choose another one to compare with."
+        )
+
+
+def pair_cosine(a: Dictionary, b: Dictionary, feature_a: int, feature_b: int, side: DictionarySide) -> float | None:
+    """Return the cosine of two features' directions, summed in float64; None where one is zero or not finite.
+
+    Raises DoesNotFitError for directions of different spaces.
+    """
+    check_same_space(a, b, side)
+    one, other = (directions(d, side)[i].astype(np.float64) for d, i in ((a, feature_a), (b, feature_b)))
+    length = float(np.linalg.norm(one) * np.linalg.norm(other))
+    return float(np.clip(one @ other / length, -1, 1)) if 0 < length < np.inf else None
+
+
+def correlation(x: Values, y: Values) -> float | None:
+    """Return Pearson's correlation, summed in float64; None where either is constant."""
+    x, y = (values - values.mean(dtype=np.float64) for values in (x.astype(np.float64), y.astype(np.float64)))
+    length = float(np.sqrt((x @ x) * (y @ y)))
+    return float(np.clip(x @ y / length, -1, 1)) if length > 0 else None
+
+
+@dataclass(frozen=True, eq=False)
+class PairActivations:
+    """Two features' activations on the same rows of text, at the tokens where at least one is active."""
+
+    rows: Int[np.ndarray, "row pos"]
+    row: Int[np.ndarray, " active"]
+    position: Int[np.ndarray, " active"]
+    a: Float[np.ndarray, " active"]
+    b: Float[np.ndarray, " active"]
+    """0 where the feature is not active."""
+
+    @property
+    def token(self) -> Int[np.ndarray, " active"]:
+        return self.rows[self.row, self.position]
+
+    @property
+    def correlation(self) -> float | None:
+        """Pearson's correlation over all tokens of the rows, zeros included; None where either is constant."""
+        return _correlation_with_zeros(self.a, self.b, self.rows.size)
+
+    @property
+    def masked_cosine(self) -> float | None:
+        """The larger of two cosines, over tokens where A's and where B's feature is active; None if one never is."""
+        found = [_cosine(self.a[on], self.b[on]) for on in (self.a != 0, self.b != 0)]
+        return max(found) if self.a.any() and self.b.any() else None
+
+    def attributions(
+        self, weights_a: Float[np.ndarray, " d_vocab"], weights_b: Float[np.ndarray, " d_vocab"]
+    ) -> tuple[Values, Values]:
+        """Return activation times the logit weight of the token that follows, at `row`, `position` of each pair.
+
+        `weights` are each feature's logit weights by token id. The last token of a row, which none follows, is
+        left out.
+        """
+        inner = self.position + 1 < self.rows.shape[1]
+        following = self.rows[self.row[inner], self.position[inner] + 1]
+        return self.a[inner] * weights_a[following], self.b[inner] * weights_b[following]
+
+    def attribution_correlation(
+        self, weights_a: Float[np.ndarray, " d_vocab"], weights_b: Float[np.ndarray, " d_vocab"]
+    ) -> float | None:
+        """Return Pearson's correlation of attributions over all tokens that another follows."""
+        n = self.rows.shape[0] * (self.rows.shape[1] - 1)
+        return _correlation_with_zeros(*self.attributions(weights_a, weights_b), n)
+
+
+def pair_activations(rows: Int[np.ndarray, "row pos"], a: FeatureActivations, b: FeatureActivations) -> PairActivations:
+    """Put two features' activations on the same rows side by side, in the order of the text."""
+    n_pos = rows.shape[1]
+    places = [found.row * n_pos + found.position for found in (a, b)]
+    where = np.union1d(*places).astype(np.int64)
+    acts = []
+    for place, found in zip(places, (a, b), strict=True):
+        acts.append(np.zeros(len(where)))
+        acts[-1][np.searchsorted(where, place)] = found.act
+    return PairActivations(rows, *np.divmod(where, n_pos), *acts)
+
+
+def drawn(table: pd.DataFrame, x: str, y: str, *, most: int = MOST_DRAWN, seed: int = 0) -> pd.DataFrame:
+    """Choose at most `most` rows for a scatter: half lie farthest out on either axis, the others are a sample."""
+    if len(table) <= most:
+        return table
+    values = np.abs(table[[x, y]].to_numpy(dtype=float))
+    spread = values.max(axis=0)
+    far = (values / np.where(spread > 0, spread, 1)).max(axis=1)
+    order = np.argsort(-far, kind="stable")
+    first, rest = order[: most // 2], order[most // 2 :]
+    chosen = np.random.default_rng(seed).choice(rest, most - len(first), replace=False)
+    return table.iloc[np.sort(np.concatenate([first, chosen]))]
+
+
+def partner_rows(matching: Matching, *, least: float) -> Int[np.ndarray, " row"]:
+    """Return each feature's partner where A's features are rows from 0 and B's follow; -1 without one.
+
+    Pairs count whose similarity is over `least`.
+    """
+    partner = np.full(matching.d_sae_a + matching.d_sae_b, -1, np.int64)
+    kept = matching.score > least
+    a, b = matching.a[kept], matching.b[kept] + matching.d_sae_a
+    partner[a], partner[b] = b, a
+    return partner
+
+
+def with_partners(chosen: Bool[np.ndarray, " row"], partner: Int[np.ndarray, " row"]) -> Bool[np.ndarray, " row"]:
+    """Return the rows chosen and the partners they have."""
+    found = chosen.copy()
+    ends = partner[chosen]
+    found[ends[ends >= 0]] = True
+    return found
+
+
+def _correlation_with_zeros(x: Values, y: Values, n: int) -> float | None:
+    """Correlate two vectors of length n that are 0 wherever neither is listed."""
+    x, y = x.astype(np.float64), y.astype(np.float64)
+    covariance = x @ y - x.sum() * y.sum() / max(n, 1)
+    variances = [values @ values - values.sum() ** 2 / max(n, 1) for values in (x, y)]
+    # What rounding leaves of a constant vector is none.
+    if any(variance <= 1e-12 * (values @ values) for variance, values in zip(variances, (x, y), strict=True)):
+        return None
+    return float(np.clip(covariance / np.sqrt(variances[0] * variances[1]), -1, 1))
+
+
+def _cosine(x: Values, y: Values) -> float:
+    length = float(np.sqrt((x @ x) * (y @ y)))
+    return float(x @ y / length) if length > 0 else 0.0

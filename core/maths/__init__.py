@@ -1,0 +1,1 @@
+"""Mathematics that knows no dictionary: exact sums, assignment, significance, random directions."""

@@ -1,0 +1,1 @@
+"""Language models: opening and running them, their names and layouts, tokens as text."""

@@ -1,0 +1,52 @@
+"""The config.json of a model folder, in TransformerLens' names whichever layout it has."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from core.errors import BadDictionaryError
+from core.models import layouts as model_layouts
+
+WHOLE_NUMBERS = ("d_model", "n_ctx", "d_vocab", "n_layers", "n_heads", "d_head", "d_mlp")
+HOOK_WIDTHS = {
+    **dict.fromkeys(("hook_resid_pre", "hook_resid_mid", "hook_resid_post", "hook_attn_out", "hook_mlp_out"), "stream"),
+    **dict.fromkeys(("ln1.hook_normalized", "ln2.hook_normalized"), "stream"),
+    **dict.fromkeys(("attn.hook_q", "attn.hook_k", "attn.hook_v", "attn.hook_z"), "heads"),
+    **dict.fromkeys(("mlp.hook_pre", "mlp.hook_post"), "mlp"),
+}
+"""What passes at the hooks of a block, one vector for each token. Attention patterns are no such thing."""
+
+
+def read_model_config(folder: Path, name: str | None = None) -> dict[str, Any]:
+    """Read and check config.json of a model folder; raise BadDictionaryError if it is none.
+
+    A config in Hugging Face's layout is translated; such a model is called `name`, or as its folder.
+    """
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        if model_layouts.is_layout(config):
+            config = model_layouts.translate_config(config, name or folder.resolve().name)
+        odd = [name for name in WHOLE_NUMBERS if type(config[name]) is not int or config[name] < 1]
+        odd += [] if isinstance(config["model_name"], str) else ["model_name"]
+        if odd:
+            raise ValueError(f"{odd[0]} is {config[odd[0]]!r:.80}")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise BadDictionaryError(
+            f"{folder} is no model folder ({type(error).__name__}: {error}). Expected config.json with model_name "
+            f"and whole numbers {', '.join(WHOLE_NUMBERS)}, beside model.safetensors and tokenizer.json. "
+            "Export the model again, or name another folder."
+        ) from error
+    return config
+
+
+def hook_width(config: Mapping[str, Any], hook_name: str) -> int | None:
+    """The width of what passes at a hook, by the sizes in a model's config; None where it has no such hook."""
+    first, _, rest = hook_name.partition(".")
+    layer, _, point = rest.partition(".")
+    if first == "blocks" and layer in map(str, range(config["n_layers"])) and point in HOOK_WIDTHS:
+        heads = config["n_heads"] * config["d_head"]
+        return {"stream": config["d_model"], "heads": heads, "mlp": config["d_mlp"]}[HOOK_WIDTHS[point]]
+    whole = ["hook_embed", "ln_final.hook_normalized"]
+    whole += ["hook_pos_embed"] if config.get("positional_embedding_type", "standard") == "standard" else []
+    return config["d_model"] if hook_name in whole else None

@@ -1,0 +1,230 @@
+"""Models of the hub: found in the cache by any of their names, downloaded whole or only the tensors of weight pages.
+
+The embedding, positions, unembedding and final norm of gpt2 are 160 MB of 550; a hub that gives parts of
+files sends only those. They are kept as a model folder of their own, with the whole file's hash.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.errors import HubDamagedError, HubError, HubNotFoundError, UnknownNameError
+from core.hub import cache as hub_cache
+from core.hub import client as hub_client
+from core.hub import download as hub_download
+from core.hub.cache import MAIN
+from core.hub.client import HubFile
+from core.hub.download import Cost
+from core.models import layouts as model_layouts
+from core.models import names as model_names
+from core.models.layouts import CONFIG_FILE, EMBEDDINGS, INDEX_FILE, WEIGHTS_FILE
+from core.work.jobs import Progress
+from core.workspace import Workspace
+
+TOKENIZER_FILE, ORIGIN_FILE = "tokenizer.json", "origin.json"
+LARGEST_HEADER = 100 << 20
+
+
+def local_folder(name: str, workspace: Workspace) -> Path | None:
+    """Return the folder of a model in the cache (whole), or with its kept tensors; None if neither is here."""
+    repository = model_names.repository(name)
+    if repository is None:
+        return None
+    folder = hub_cache.snapshot(repository)
+    if folder is not None and is_whole(folder):
+        return folder
+    kept = tensors_folder(repository, workspace)
+    return kept if (kept / WEIGHTS_FILE).is_file() else None
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether a folder has a config, a tokenizer and all shards of the weights."""
+    if not all((folder / name).is_file() for name in (CONFIG_FILE, TOKENIZER_FILE)):
+        return False
+    if (folder / WEIGHTS_FILE).is_file():
+        return True
+    if not (folder / INDEX_FILE).is_file():
+        return False
+    return all((folder / shard).is_file() for shard in set(model_layouts.shard_of(folder).values()))
+
+
+def tensors_folder(repository: str, workspace: Workspace) -> Path:
+    return workspace.cache / "models" / repository.replace("/", "--")
+
+
+def origin(folder: Path) -> dict[str, Any] | None:
+    """Return where kept tensors are from (repository, commit, hash and bytes of the whole); None for a whole model."""
+    try:
+        return json.loads((folder / ORIGIN_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def cost(name: str) -> Cost:
+    """Ask the hub what downloading a whole model would fetch. Raises UnknownNameError for a name without repository."""
+    repository = _repository(name)
+    try:
+        weights = [WEIGHTS_FILE]
+        return hub_download.cost(repository, MAIN, [CONFIG_FILE, TOKENIZER_FILE, *weights])
+    except HubNotFoundError:
+        shards = sorted(set(_weight_map(repository).values()))
+        return hub_download.cost(repository, MAIN, [CONFIG_FILE, TOKENIZER_FILE, INDEX_FILE, *shards])
+
+
+def download(name: str, progress: Progress | None = None) -> None:
+    """Download a whole model into the cache."""
+    hub_download.download(cost(name), MAIN, progress)
+
+
+@dataclass(frozen=True)
+class TensorPlan:
+    """Which parts of which files hold the tensors of the weight pages."""
+
+    config: HubFile
+    tokenizer: HubFile
+    parts: tuple[tuple[HubFile, str, Mapping[str, Any], int], ...]
+    """File, name, safetensors' entry, and where its data begins in the file."""
+    whole: tuple[HubFile, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that would be fetched."""
+        data = sum(entry["data_offsets"][1] - entry["data_offsets"][0] for _, _, entry, _ in self.parts)
+        return data + self.config.nbytes + self.tokenizer.nbytes
+
+
+def tensor_plan(name: str) -> TensorPlan:
+    """Ask the hub for headers and return what fetching only the weight pages' tensors takes.
+
+    Raises HubError (RangeRefusedError where the hub gives no parts of files), BadDictionaryError for a
+    family that is not known.
+    """
+    repository = _repository(name)
+    hub_client.check_reachable()
+    config = hub_client.describe(repository, CONFIG_FILE)
+    layout = _json(hub_client.read_range(config, 0, config.nbytes), config)
+    model_layouts.family_of(layout)
+    try:
+        shards = {"": hub_client.describe(repository, WEIGHTS_FILE, config.commit)}
+        wanted = None
+    except HubNotFoundError:
+        weight_map = _weight_map(repository)
+        wanted = set(model_layouts.stored_names(layout, EMBEDDINGS, weight_map).values())
+        files = sorted({weight_map[tensor] for tensor in wanted})
+        shards = {file: hub_client.describe(repository, file, config.commit) for file in files}
+    parts = []
+    for shard in shards.values():
+        header, start = read_header(shard)
+        mine = wanted if wanted is not None else set(model_layouts.stored_names(layout, EMBEDDINGS, header).values())
+        parts += [(shard, tensor, header[tensor], start) for tensor in sorted(mine & header.keys())]
+    tokenizer = hub_client.describe(repository, TOKENIZER_FILE, config.commit)
+    return TensorPlan(config, tokenizer, tuple(parts), tuple(shards.values()))
+
+
+def download_tensors(name: str, workspace: Workspace, progress: Progress | None = None) -> Path:
+    """Fetch only the tensors of the weight pages, and return the folder in the app's cache that keeps them."""
+    plan = tensor_plan(name)
+    folder = tensors_folder(plan.config.repository, workspace)
+    hub_download.check_space(plan.nbytes)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    done = 0
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".part-") as temporary:
+        target = Path(temporary, "model")
+        target.mkdir()
+        for file, pieces in _outputs(plan):
+            with open(target / file, "wb") as out:
+                for piece in pieces:
+                    out.write(piece)
+                    done += len(piece)
+                    if progress:
+                        progress.update(min(done, plan.nbytes), plan.nbytes)
+        (target / ORIGIN_FILE).write_text(json.dumps(_origin(plan)))
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(target, folder)
+    return folder
+
+
+def _outputs(plan: TensorPlan) -> Iterator[tuple[str, Iterator[bytes]]]:
+    yield CONFIG_FILE, hub_client.stream(plan.config)
+    yield TOKENIZER_FILE, hub_client.stream(plan.tokenizer)
+    yield WEIGHTS_FILE, _safetensors(plan)
+
+
+def _safetensors(plan: TensorPlan) -> Iterator[bytes]:
+    """Yield a safetensors file of the parts alone, as they come."""
+    header, at = {}, 0
+    for _, name, entry, _ in plan.parts:
+        size = entry["data_offsets"][1] - entry["data_offsets"][0]
+        header[name] = {"dtype": entry["dtype"], "shape": entry["shape"], "data_offsets": [at, at + size]}
+        at += size
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    yield len(text).to_bytes(8, "little") + text
+    for file, _, entry, start in plan.parts:
+        begin, end = entry["data_offsets"]
+        yield from hub_client.stream(file, start + begin, start + end)
+
+
+def _origin(plan: TensorPlan) -> dict[str, Any]:
+    return {
+        "repository": plan.config.repository,
+        "commit": plan.config.commit,
+        "weights_sha256": " ".join(file.etag for file in plan.whole),
+        "nbytes": sum(file.nbytes for file in plan.whole),
+    }
+
+
+def read_header(file: HubFile) -> tuple[dict[str, Any], int]:
+    """Return a safetensors header by name, and where the data begin; two requests for parts of the file."""
+    size = int.from_bytes(hub_client.read_range(file, 0, 8), "little") if file.nbytes > 8 else 0
+    if not 2 <= size <= min(LARGEST_HEADER, file.nbytes - 8):
+        raise _not_safetensors(file, f"its header would have {size:,} bytes")
+    header = _json(hub_client.read_range(file, 8, 8 + size), file)
+    header.pop("__metadata__", None)
+    data = file.nbytes - 8 - size
+    for name, entry in header.items():
+        try:
+            begin, end = entry["data_offsets"]
+            good = isinstance(entry["dtype"], str) and isinstance(entry["shape"], list) and 0 <= begin <= end <= data
+        except (TypeError, KeyError, ValueError):
+            good = False
+        if not good:
+            raise _not_safetensors(file, f"its entry for {name[:80]!r} is odd")
+    return header, 8 + size
+
+
+def _weight_map(repository: str) -> dict[str, str]:
+    index = hub_client.describe(repository, INDEX_FILE)
+    listed = _json(hub_client.read_range(index, 0, index.nbytes), index).get("weight_map")
+    if not isinstance(listed, dict) or not all(isinstance(v, str) and hub_cache.is_inside(v) for v in listed.values()):
+        raise _not_safetensors(index, "it has no weight_map")
+    return listed
+
+
+def _repository(name: str) -> str:
+    repository = model_names.repository(name)
+    if repository is None:
+        raise UnknownNameError("model", name, sorted(model_names.aliases()))
+    return repository
+
+
+def _json(content: bytes, file: HubFile) -> dict[str, Any]:
+    try:
+        found = json.loads(content)
+        if not isinstance(found, dict):
+            raise ValueError(f"a {type(found).__name__}")
+    except (ValueError, RecursionError) as error:
+        raise _not_safetensors(file, f"no JSON object ({str(error)[:80]})") from error
+    return found
+
+
+def _not_safetensors(file: HubFile, why: str) -> HubError:
+    return HubDamagedError(
+        f"{file.path} of {file.repository} is not what its name says: {why}. Expected a file of Hugging Face's layout; "
+        "choose another revision, or tell its owner."
+    )

@@ -1,0 +1,301 @@
+"""A language model: its tensors straight from the file, the running model only on demand.
+
+The weight pages need embeddings and unembedding alone; they are read without torch and without
+building a model. Folder format: `config.json` (TransformerLens' names), `model.safetensors` (its
+state dict without masks) and `tokenizer.json`; or Hugging Face's layout of the same three, from a
+folder of one's own, the download cache, or kept tensors (core.models.layouts, core.models.downloads).
+"""
+
+import hashlib
+import json
+import threading
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from core.errors import BadDictionaryError, DoesNotFitError, NotDownloadedError
+from core.files.tensors import file_sha256, read_tensors
+from core.models import downloads as pretrained_models
+from core.models import layouts as model_layouts
+from core.models.config import hook_width, read_model_config
+from core.models.tokens import decode_vocabulary
+
+RUNTIME_FIELDS = {"architecture", "device", "dtype", "seed", "init_weights", "init_mode", "initializer_range"}
+RUNTIME_FIELDS |= {"n_devices", "n_params", "tokenizer_name", "tokenizer_prepends_bos", "default_prepend_bos"}
+"""Config entries that do not change what the weights compute; all others go to TransformerLens."""
+
+
+TRAINED, ZERO, SHUFFLED = "trained", "zero", "shuffled"
+WPE = (TRAINED, ZERO, SHUFFLED)
+"""What can become of an absolute position embedding: as trained, all zero, or its rows in a random order (seed 0)."""
+
+
+class LanguageModel:
+    """One model folder. `centred` subtracts from all writing weights their mean over d_model.
+
+    `wpe` (of WPE) changes its position embedding, to see what depends on it; it is another model then, with
+    another hash. Raises DoesNotFitError where a model without a learned one is asked for that.
+
+    One lock per model: hooks are state on the module, and all sessions share it. It is held for one
+    forward batch, never longer.
+    """
+
+    def __init__(self, folder: Path, *, centred: bool = False, name: str | None = None, wpe: str = TRAINED):
+        assert wpe in WPE, wpe
+        self.folder, self.wpe = folder, wpe
+        self.lock = threading.RLock()
+        self.make_room: Callable[[int], None] = lambda nbytes: None
+        """Called with the bytes that building the running model takes, before it is built; may raise."""
+        self.config = read_model_config(folder, name)
+        self._layout = model_layouts.read_layout_config(folder)
+        self._origin = pretrained_models.origin(folder)
+        self.name: str = self.config["model_name"]
+        self.d_model: int = self.config["d_model"]
+        self.n_ctx: int = self.config["n_ctx"]
+        self.d_vocab: int = self.config["d_vocab"]
+        self.n_layers: int = self.config["n_layers"]
+        # Only where a LayerNorm takes the mean off again does centring leave the model as it was.
+        self.centred = centred and str(self.config.get("normalization_type")).startswith("LN")
+        if wpe != TRAINED and self.positions != "absolute":
+            raise DoesNotFitError(
+                f"{self.name} has no learned position embedding to make {wpe}: its positions are {self.positions}. "
+                "Choose a model with absolute positions, such as gpt2, or leave its positions as they are."
+            )
+
+    @cached_property
+    def sha256(self) -> str:
+        """Content hash of the weights file and of everything that changes what they compute."""
+        config = {k: v for k, v in self.config.items() if k not in RUNTIME_FIELDS} | {"centred": self.centred}
+        if self.wpe != TRAINED:
+            config["wpe"] = self.wpe
+        if self._origin:  # kept tensors are those of the whole file, and give the same numbers
+            weights = self._origin["weights_sha256"]
+        elif self._layout:
+            weights = model_layouts.weights_sha256(self.folder)
+        else:
+            weights = file_sha256(self.folder / "model.safetensors")
+        return hashlib.sha256(f"{weights}{json.dumps(config, sort_keys=True)}".encode()).hexdigest()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in memory now: nothing is read before it is needed."""
+        from core.models.running import weights_nbytes
+
+        tensors = self.__dict__.get("_embeddings", {})
+        whole = weights_nbytes(self.config) if "hooked" in self.__dict__ else 0
+        return whole + sum(array.nbytes for array in tensors.values())
+
+    @property
+    def positions(self) -> str:
+        """How the model knows position: 'absolute' (added to the embedding), or 'rotary' and others."""
+        kind = self.config.get("positional_embedding_type", "standard")
+        return "absolute" if kind == "standard" else kind
+
+    @cached_property
+    def _embeddings(self) -> dict[str, np.ndarray]:
+        names = ["embed.W_E", "pos_embed.W_pos", "unembed.W_U", "unembed.b_U", "ln_final.w", "ln_final.b"]
+        tensors = self._read(names)
+        self._check_embeddings(tensors)
+        if self.centred:
+            for name in ("embed.W_E", "pos_embed.W_pos"):
+                if name in tensors:
+                    tensors[name] = tensors[name] - tensors[name].mean(axis=1, keepdims=True)
+        if self.wpe != TRAINED:
+            W_pos, order = tensors["pos_embed.W_pos"], np.random.default_rng(0).permutation(self.n_ctx)
+            tensors["pos_embed.W_pos"] = np.zeros_like(W_pos) if self.wpe == ZERO else W_pos[order]
+        for array in tensors.values():
+            array.flags.writeable = False
+        return tensors
+
+    def _read(self, names: list[str]) -> dict[str, np.ndarray]:
+        if self._layout:
+            return model_layouts.read_layout(self.folder, self._layout, names)
+        return read_tensors(self.folder / "model.safetensors", names)
+
+    def _check_embeddings(self, tensors: dict[str, np.ndarray]) -> None:
+        d, vocab = self.d_model, self.d_vocab
+        shapes = {"embed.W_E": (vocab, d)}
+        if self.positions == "absolute":
+            shapes["pos_embed.W_pos"] = (self.n_ctx, d)
+        if "unembed.W_U" in tensors or "unembed.b_U" in tensors:  # a model may have none, but no half of one
+            shapes |= {"unembed.W_U": (d, vocab), "unembed.b_U": (vocab,)}
+        for name, shape in shapes.items():
+            found = tensors[name].shape if name in tensors else "missing"
+            if found != shape:
+                raise BadDictionaryError(
+                    f"{name} of {self.folder} is {found}, expected {shape} from its config.json. "
+                    "Export model and config together."
+                )
+
+    @property
+    def W_E(self) -> Float[np.ndarray, "d_vocab d_model"]:
+        return self._embeddings["embed.W_E"]
+
+    @property
+    def W_pos(self) -> Float[np.ndarray, "n_ctx d_model"]:
+        """Learned absolute positions. Raises DoesNotFitError where the model has none."""
+        if self.positions != "absolute":
+            raise DoesNotFitError(
+                f"{self.name} has {self.positions} positions, expected learned absolute ones: "
+                "no position vector is added to its embeddings. Use statistics from corpus text."
+            )
+        return self._embeddings["pos_embed.W_pos"]
+
+    @property
+    def W_U(self) -> Float[np.ndarray, "d_model d_vocab"]:
+        """The unembedding. Raises DoesNotFitError where the model has none."""
+        if "unembed.W_U" not in self._embeddings:
+            raise DoesNotFitError(
+                f"{self.name} has no unembedding: expected unembed.W_U and unembed.b_U in its model.safetensors. "
+                "Export the whole model, or choose a dictionary of another one."
+            )
+        return self._embeddings["unembed.W_U"]
+
+    @property
+    def b_U(self) -> Float[np.ndarray, " d_vocab"]:
+        return self._embeddings["unembed.b_U"]
+
+    @property
+    def ln_final(self) -> tuple[Float[np.ndarray, " d_model"] | None, Float[np.ndarray, " d_model"] | None]:
+        """Weight and bias of the final norm; None where it was folded away or has none."""
+        return self._embeddings.get("ln_final.w"), self._embeddings.get("ln_final.b")
+
+    def tensor(self, name: str) -> np.ndarray:
+        """Read one tensor as it is in the file (not centred), without torch; raise DoesNotFitError without it."""
+        found = self._read([name])
+        if name not in found and self._origin:
+            raise self._only_tensors()
+        if name not in found:
+            raise DoesNotFitError(
+                f"The weights of {self.name} hold no {name[:100]!r}. Expected TransformerLens' names, with layers 0 to "
+                f"{self.n_layers - 1}; choose a dictionary of this model, or export the model again."
+            )
+        return found[name]
+
+    @cached_property
+    def tokenizer(self):
+        """The `tokenizers.Tokenizer` of the folder."""
+        from tokenizers import Tokenizer
+
+        path = self.folder / "tokenizer.json"
+        if not path.is_file():
+            raise BadDictionaryError(f"{self.folder} has no tokenizer.json. Expected one; export it with the model.")
+        return Tokenizer.from_file(str(path))
+
+    @property
+    def separator(self) -> int:
+        """The token that parts documents (GPT-2's <|endoftext|>); 0 where the tokenizer names none."""
+        own = self._layout.get("bos_token_id") if self._layout else None
+        return self.tokenizer.token_to_id("<|endoftext|>") or (own if isinstance(own, int) else 0)
+
+    @cached_property
+    def tokenizer_sha256(self) -> str:
+        return file_sha256(self.folder / "tokenizer.json")
+
+    @cached_property
+    def token_strings(self) -> tuple[str, ...]:
+        """Every token as text, by id; ids the tokenizer does not know are empty."""
+        return decode_vocabulary(self.raw_tokens)
+
+    @cached_property
+    def raw_tokens(self) -> tuple[str, ...]:
+        """Every vocabulary entry as the tokenizer stores it, by id; ids it does not know are empty."""
+        return tuple(self.tokenizer.id_to_token(i) or "" for i in range(self.d_vocab))
+
+    @cached_property
+    def hooked(self):
+        """The running TransformerLens model in float32 (imports torch on first use).
+
+        Raises NotDownloadedError where only the tensors of the weight pages are on this machine.
+        """
+        if self._origin:
+            raise self._only_tensors()
+        from core.dictionaries.sae_lens import import_model_library
+        from core.models import running as hooked_models
+
+        import_model_library()
+        import torch
+
+        # The weights as they are read, and the model they are copied to.
+        self.make_room(2 * hooked_models.weights_nbytes(self.config))
+        if self._layout:
+            model = hooked_models.build_from_layout(self.folder, self._layout, self.name, n_ctx=self.n_ctx)
+        else:
+            known = {k: v for k, v in self.config.items() if k not in RUNTIME_FIELDS and v is not None}
+            model = hooked_models.build_from_own_names(self.folder, known)
+        if self.centred:
+            model.load_and_process_state_dict(
+                model.state_dict(),
+                fold_ln=False,
+                center_writing_weights=True,
+                center_unembed=False,
+                fold_value_biases=False,
+            )
+        if self.wpe != TRAINED:
+            model.pos_embed.W_pos.data.copy_(torch.tensor(self.W_pos))
+        return model.eval()
+
+    @property
+    def whole(self) -> bool:
+        """Whether all weights are on this machine, not only those that weight pages need."""
+        return self._origin is None
+
+    def _only_tensors(self) -> NotDownloadedError:
+        missing = "all but the tensors of weight pages"
+        return NotDownloadedError("model", self.name, self._origin["nbytes"], what=missing)
+
+    def hook_names(self) -> list[str]:
+        """Return the hooks that hold one vector a token, layer by layer, without building the model."""
+        points = ["hook_resid_pre", "hook_attn_out", "hook_resid_mid", "mlp.hook_pre", "mlp.hook_post"]
+        points += ["hook_mlp_out", "hook_resid_post"]
+        return [f"blocks.{layer}.{point}" for layer in range(self.n_layers) for point in points]
+
+    def hook_width(self, hook_name: str) -> int:
+        """Return the width of activations at a hook, or raise if the model has no such hook."""
+        width = hook_width(self.config, hook_name)
+        if width is not None:
+            return width
+        raise DoesNotFitError(
+            f"{self.name} has no hook {hook_name[:100]!r} with one vector for each token. Expected a TransformerLens "
+            f"name such as blocks.0.hook_resid_pre, with layers 0 to {self.n_layers - 1}. "
+            "Choose a dictionary of this model."
+        )
+
+    def activations(self, tokens: Int[np.ndarray, "batch pos"], hook_name: str) -> Float[np.ndarray, "batch pos d_in"]:
+        """Run the model up to a hook and return what passes there (hook_z with its heads flattened).
+
+        At blocks.0.hook_resid_pre of an absolute-position model this is W_E + W_pos, without torch.
+        Raises DoesNotFitError for rows longer than n_ctx, ids outside the vocabulary, and unknown hooks.
+        """
+        self.hook_width(hook_name)
+        self.check_rows(tokens)
+        if hook_name == "blocks.0.hook_resid_pre" and self.positions == "absolute":
+            return self.W_E[tokens] + self.W_pos[: tokens.shape[1]]
+        from core.dictionaries.sae_lens import import_model_library
+
+        import_model_library()
+        import torch
+
+        parts = hook_name.split(".")
+        stop = int(parts[1]) + 1 if parts[0] == "blocks" else None
+        with self.lock, torch.no_grad():
+            _, cache = self.hooked.run_with_cache(
+                torch.from_numpy(tokens.astype(np.int64)), names_filter=hook_name, stop_at_layer=stop
+            )
+            found = cache[hook_name]
+        return found.flatten(2).float().numpy()
+
+    def check_rows(self, tokens: Int[np.ndarray, "batch pos"]) -> None:
+        """Raise DoesNotFitError for rows longer than n_ctx and ids outside the vocabulary."""
+        if tokens.shape[1] > self.n_ctx:
+            raise DoesNotFitError(
+                f"Rows of {tokens.shape[1]} tokens do not fit {self.name}: its context is {self.n_ctx}. Shorten them."
+            )
+        if tokens.size and not 0 <= tokens.min() <= tokens.max() < self.d_vocab:
+            raise DoesNotFitError(
+                f"Token ids from {tokens.min()} to {tokens.max()} do not fit {self.name}: expected 0 to "
+                f"{self.d_vocab - 1}. Use text that this model's tokenizer has read."
+            )

@@ -1,0 +1,40 @@
+"""Finding a model by its name, among what is on this machine, and whether a dictionary goes with it."""
+
+from core.dictionaries.config import DictionaryConfig
+from core.errors import DoesNotFitError, NotDownloadedError, UnknownNameError
+from core.models import downloads as pretrained_models
+from core.models import names as model_names
+from core.models.language_model import TRAINED, LanguageModel
+from core.workspace import Workspace
+
+
+def find_model(name: str | None, workspace: Workspace, *, centred: bool = False, wpe: str = TRAINED) -> LanguageModel:
+    """Open a model by name: a folder of the workspace, a downloaded model, or its kept tensors. Asks no hub.
+
+    Raises NotDownloadedError for a model of the hub that is not here, UnknownNameError for any other.
+    """
+    known = []
+    for folder in workspace.models:
+        if (folder / "config.json").is_file():
+            model = LanguageModel(folder, centred=centred)
+            known.append(model.name)
+            if name and model_names.same_model(model.name, name):
+                # Opened again, as other models of the workspace may not allow such positions.
+                return model if wpe == TRAINED else LanguageModel(folder, centred=centred, wpe=wpe)
+    folder = pretrained_models.local_folder(name or "", workspace)
+    repository = model_names.repository(name or "")
+    if folder is not None:
+        return LanguageModel(folder, centred=centred, name=repository, wpe=wpe)
+    if repository is not None:
+        raise NotDownloadedError("model", str(name))
+    raise UnknownNameError("model", str(name), known)
+
+
+def check_fit(config: DictionaryConfig, model: LanguageModel) -> None:
+    """Raise DoesNotFitError unless a dictionary's config names a hook of this model with its width."""
+    width = model.hook_width(config.hook_name)
+    if width != config.d_in:
+        raise DoesNotFitError(
+            f"The dictionary reads vectors of width {config.d_in}, but {config.hook_name} of {model.name} has "
+            f"{width}. Choose the model it was trained on, or check d_in in its cfg.json."
+        )

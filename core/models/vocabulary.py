@@ -1,0 +1,88 @@
+"""A vocabulary as text that rules and words can be looked up in."""
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import cached_property
+
+from core.models.tokens import byte_alphabet, spaces_are_bars
+
+STRAY = "\ufffd"
+"""Stands for bytes that are no whole character. It is neither a letter, a digit nor white space."""
+_ESCAPES = re.compile(r"(?:\\x[89a-f][0-9a-f])+")
+_BYTE_TOKEN = re.compile(r"<0x([0-9A-F]{2})>")
+
+
+class Vocabulary:
+    """Tokens by id, from decoded strings, and from the raw ones where they are known.
+
+    Decoded strings show stray bytes as escapes (`\\xe2\\x80`), and a SentencePiece vocabulary names single bytes
+    (`<0x0A>`): here the first are STRAY and the second the character they stand for. The raw strings are the better
+    source, as there an escape that a program's text contains is not mistaken for a byte.
+    """
+
+    def __init__(self, strings: Sequence[str], raw: Sequence[str] | None = None):
+        self._strings = strings
+        if raw is None:
+            self.texts = tuple(_ESCAPES.sub(STRAY, _one_byte(text)) for text in strings)
+        elif spaces_are_bars(raw):
+            self.texts = tuple(_one_byte(text).replace("\u2581", " ") for text in raw)
+        else:
+            self.texts = tuple(_from_bytes(text) for text in raw)
+
+    def word(self, word: str, *, any_case: bool = False) -> list[int]:
+        """Return the tokens that are this word alone, with or without one leading space."""
+        found = self._by_lower if any_case else self._by_text
+        word = word.lower() if any_case else word
+        return found.get(word, []) + found.get(" " + word, [])
+
+    def exactly(self, text: str) -> list[int]:
+        """Return the tokens with this text; usually one, several where byte tokens repeat characters."""
+        return self._by_text.get(text, [])
+
+    def can_write(self, word: str) -> bool:
+        """Whether a chain of tokens gives the word, with or without a leading space."""
+        return any(self._is_chain(text.encode("utf-8", "replace")) for text in (word, " " + word))
+
+    def _is_chain(self, text: bytes) -> bool:
+        reached = [True] + [False] * len(text)
+        for end in range(1, len(text) + 1):
+            reached[end] = any(reached[start] and text[start:end] in self._bytes for start in range(end))
+        return reached[-1]
+
+    @cached_property
+    def _by_text(self) -> dict[str, list[int]]:
+        return _positions(self.texts)
+
+    @cached_property
+    def _by_lower(self) -> dict[str, list[int]]:
+        return _positions(text.lower() for text in self.texts)
+
+    @cached_property
+    def _bytes(self) -> set[bytes]:
+        escape = re.compile(rb"\\x([89a-f][0-9a-f])")
+        whole = {text.encode("utf-8", "replace") for text in self.texts if STRAY not in text}
+        stray = (self._strings[i].encode("utf-8", "replace") for i, text in enumerate(self.texts) if STRAY in text)
+        return whole | {escape.sub(lambda match: bytes([int(match[1], 16)]), text) for text in stray}
+
+
+def _from_bytes(raw: str) -> str:
+    alphabet = byte_alphabet()
+    if all(character in alphabet for character in raw):
+        return bytes(alphabet[character] for character in raw).decode("utf-8", errors="replace")
+    return raw
+
+
+def _one_byte(text: str) -> str:
+    match = _BYTE_TOKEN.fullmatch(text)
+    if not match:
+        return text
+    byte = int(match[1], 16)
+    return chr(byte) if byte < 128 else STRAY
+
+
+def _positions(texts) -> dict[str, list[int]]:
+    found = defaultdict(list)
+    for i, text in enumerate(texts):
+        found[text].append(i)
+    return dict(found)

@@ -1,0 +1,1 @@
+"""Labels from Neuronpedia, and files in its format."""

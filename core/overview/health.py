@@ -1,0 +1,122 @@
+"""Is a dictionary healthy? What it does on text, beside what its source says, and a verdict by stated rules."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from core.activations.statistics import ActivationStatistics
+from core.overview.probe import RecipeProbe
+from core.overview.suspicions import GAIN, Suspicion, number, suspicions
+
+HEALTHY, SUSPICIOUS, BROKEN = "healthy", "suspicious", "broken"
+LEAST_FVE = LEAST_CE = 0.5
+"""Less variance explained or loss recovered is suspicious; nothing at all is broken."""
+FVE_BELOW = 0.2
+"""So much less variance explained than published is suspicious: texts differ, and so do the numbers."""
+L0_FACTOR = 3.0
+"""So many times more or fewer active features than published are suspicious."""
+MOST_DEAD, DEAD_TOKENS = 0.5, 100_000
+"""More dead features are suspicious, judged from so many tokens on: on few, rare features seem dead."""
+RULES = (
+    f"Broken: no feature is active, or variance explained (without position 0) or loss recovered is not above 0. "
+    f"Suspicious: either is below {LEAST_FVE:g}; variance explained is over {FVE_BELOW:g} below what is published, or "
+    f"L0 {L0_FACTOR:g} times off; more than {MOST_DEAD:.0%} of the features are dead on at least {DEAD_TOKENS:,} "
+    f"tokens; a few tokens outweigh all others; or another way to feed the dictionary explains at least {GAIN:g} more "
+    "of the variance and leaves at most half as much unexplained. Healthy: none of these."
+)
+
+
+@dataclass(frozen=True)
+class HealthLine:
+    """One number with its published value, NaN where there is none, and what it says."""
+
+    name: str
+    value: float
+    without_first: float
+    """The same without position 0."""
+    published: float
+    verdict: str = HEALTHY
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Health:
+    """All lines and suspicions; the verdict is the worst of them."""
+
+    lines: tuple[HealthLine, ...]
+    suspicions: tuple[Suspicion, ...]
+    n_tokens: int
+
+    @property
+    def verdict(self) -> str:
+        found = {line.verdict for line in self.lines} | ({SUSPICIOUS} if self.suspicions else set())
+        return next((verdict for verdict in (BROKEN, SUSPICIOUS) if verdict in found), HEALTHY)
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """What speaks against it, one sentence each."""
+        return tuple(line.reason for line in self.lines if line.reason)
+
+
+def judge(
+    statistics: ActivationStatistics,
+    probe: RecipeProbe,
+    published: Mapping[str, float],
+    loss: Mapping[str, float] | None = None,
+) -> Health:
+    """Compare what was measured with what is published, and name what went wrong.
+
+    `published` holds l0, fve, dead_share, ce_recovered as far as the source says them; `loss` the totals
+    of core.activations.spliced_loss, None where they are not known.
+    """
+    whole, rest = (statistics.totals(with_first=first) for first in (True, False))
+    rest = {name: whole[name] if np.isnan(value) else value for name, value in rest.items()}
+    lines = [_line(name, whole[name], rest[name], published) for name in ("l0", "fve")]
+    lines.append(_dead(statistics, whole["dead_share"], rest["dead_share"], published))
+    if loss is not None:
+        lines.append(_line("ce_recovered", loss["ce_score"], np.nan, published))
+    return Health(tuple(lines), suspicions(statistics, probe, published), statistics.n_tokens())
+
+
+def _line(name: str, value: float, without_first: float, published: Mapping[str, float]) -> HealthLine:
+    said = float(published.get(name, np.nan))
+    verdict, reason = {"l0": _l0, "fve": _fve, "ce_recovered": _ce}[name](value, without_first, said)
+    return HealthLine(name, value, without_first, said, verdict, reason)
+
+
+def _l0(value: float, without_first: float, said: float) -> tuple[str, str]:
+    if not value > 0:
+        return BROKEN, "No feature is active on any token."
+    if said > 0 and not 1 / L0_FACTOR <= without_first / said <= L0_FACTOR:
+        return SUSPICIOUS, f"{without_first:,.1f} features are active on a token, published are {said:,.1f}."
+    return HEALTHY, ""
+
+
+def _fve(value: float, without_first: float, said: float) -> tuple[str, str]:
+    if np.isnan(without_first):  # all inputs are alike
+        return HEALTHY, ""
+    if without_first <= 0:
+        return BROKEN, f"The reconstruction is no better than the mean of the inputs ({number(without_first)})."
+    if without_first < LEAST_FVE:
+        return SUSPICIOUS, f"Only {without_first:.0%} of the variance is explained."
+    if max(value, without_first) < said - FVE_BELOW:
+        return SUSPICIOUS, f"{max(value, without_first):.2f} of the variance is explained, published are {said:.2f}."
+    return HEALTHY, ""
+
+
+def _ce(value: float, _: float, said: float) -> tuple[str, str]:
+    if value <= 0:
+        return BROKEN, f"The model predicts no better with the reconstruction than with zeros ({value:.2f})."
+    if value < LEAST_CE:
+        return SUSPICIOUS, f"Only {value:.0%} of the model's loss is recovered with the reconstruction in place."
+    return HEALTHY, ""
+
+
+def _dead(
+    statistics: ActivationStatistics, value: float, without_first: float, published: Mapping[str, float]
+) -> HealthLine:
+    said, n = float(published.get("dead_share", np.nan)), statistics.n_tokens()
+    bad = value > MOST_DEAD and n >= DEAD_TOKENS
+    reason = f"{value:.0%} of the features are active on none of {n:,} tokens." if bad else ""
+    return HealthLine("dead_share", value, without_first, said, SUSPICIOUS if bad else HEALTHY, reason)

@@ -1,0 +1,96 @@
+"""Code to copy: Python that does with sae-lens and TransformerLens what is done here with a dictionary."""
+
+from dataclasses import dataclass, field
+
+from core.dictionaries.dictionary import Dictionary
+from core.models import names as model_names
+
+_HOW = 'device="cpu", dtype="float32"'
+_WORKSPACE = "from core.workspace import Workspace"
+_PATH = "from pathlib import Path"
+
+
+@dataclass
+class _Code:
+    """Lines of code, imports apart."""
+
+    imports: list[str] = field(default_factory=lambda: ["import torch"])
+    lines: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        imports = sorted(set(self.imports), key=lambda line: ("core." in line, line.startswith("from"), line))
+        return "\n".join([*imports, "", *self.lines, ""])
+
+
+def python_recipe(dictionary: Dictionary) -> str:
+    """Return a script: open dictionary and model, read a text, encode it.
+
+    Files that sae-lens cannot read, and models that TransformerLens does not know, are opened with this
+    project's own readers; the script then runs in the project's folder.
+    """
+    code, config = _Code(), dictionary.config
+    _open_dictionary(code, dictionary)
+    if config.reshape_activations == "hook_z":
+        code.lines.append("sae.turn_off_forward_pass_hook_z_reshaping()  # inputs are (batch, pos, n_heads * d_head)")
+    _open_model(code, dictionary)
+    flat = ".flatten(2)" if config.reshape_activations == "hook_z" else ""
+    code.lines += [
+        "with torch.no_grad():",
+        f"    _, cache = model.run_with_cache(tokens, names_filter={[config.hook_name, *_hook_out(dictionary)]!r})",
+        f"    x = cache[{config.hook_name!r}]{flat}",
+        "    acts = sae.encode(x)",
+        "    x_hat = sae(x)",
+        *(f"    target = cache[{name!r}]  # what x_hat should be" for name in _hook_out(dictionary)),
+    ]
+    return str(code)
+
+
+def _hook_out(dictionary: Dictionary) -> list[str]:
+    return [dictionary.config.hook_name_out] if dictionary.config.hook_name_out else []
+
+
+def _open_dictionary(code: _Code, dictionary: Dictionary) -> None:
+    source, _, key = dictionary.id.partition("/")
+    user, _, rest = key.partition("/")
+    repository, _, folder = rest.partition("/")
+    calls = {
+        "registry": f"SAE.from_pretrained({user!r}, {rest!r}, {_HOW})",
+        "demo": f"SAE.load_from_disk({'demo/dictionaries/' + key!r}, {_HOW})",
+        "folder": f"SAE.load_from_disk({key!r}, {_HOW})",
+        "hub": f"SAE.from_pretrained({user + '/' + repository!r}, {folder!r}, {_HOW})",
+    }
+    theirs = dictionary.format in ("", "sae-lens") and "#" not in key and "@" not in key
+    if source in calls and (theirs or source == "registry"):
+        code.imports.append("from sae_lens import SAE")
+        code.lines.append(f"sae = {calls[source]}")
+        code.lines += ["sae.fold_W_dec_norm()  # decoder rows of length 1"] if dictionary.folded else []
+        return
+    code.imports += ["from core.dictionaries.sources import open_dictionary", _PATH, _WORKSPACE]
+    code.lines += [
+        "# sae-lens does not read these files as they are: this project's reader does.",
+        'workspace = Workspace(roots=(Path("/"),))',
+        f"sae = open_dictionary({dictionary.id!r}, workspace, fold_decoder_norms={dictionary.folded}).sae",
+    ]
+
+
+def _open_model(code: _Code, dictionary: Dictionary) -> None:
+    config = dictionary.config
+    cut = f"[:, :{config.context_size}]" if config.context_size else ""
+    if model_names.repository(config.model_name or "") is not None:
+        code.imports.append("from transformer_lens import HookedTransformer")
+        centred = ", center_writing_weights=True" if config.center_writing_weights else ""
+        how = f'{config.model_name!r}{centred}, device="cpu"'
+        code.lines += [
+            f"model = HookedTransformer.from_pretrained_no_processing({how})",
+            f'tokens = model.to_tokens("Your text", prepend_bos={config.prepend_bos}){cut}',
+        ]
+        return
+    code.imports += ["from core.models.search import find_model", _PATH, _WORKSPACE]
+    first = "[found.separator] + " if config.prepend_bos else ""
+    code.lines += [
+        "# TransformerLens does not know this model by name: this project's reader opens its folder.",
+        'workspace = Workspace(models=(Path("demo/model"),))  # the folder of the model',
+        f"found = find_model({config.model_name!r}, workspace, centred={config.center_writing_weights})",
+        "model = found.hooked",
+        f'tokens = torch.tensor([{first}found.tokenizer.encode("Your text", add_special_tokens=False).ids]){cut}',
+    ]

@@ -1,0 +1,1 @@
+"""Which features follow the position of a token."""

@@ -1,0 +1,166 @@
+"""Where the model keeps position: the geometry of W_pos, and how features lie to it.
+
+The learned position vectors of GPT-2 lie on a helix (Chughtai & Lau 2024, figure 1); decoder rows of
+positional features lie along it. Weights alone: nothing is run. A row of length zero has no direction;
+its cosine with everything is 0.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from core.errors import DoesNotFitError
+from core.work.artifacts import artifact_key
+
+
+@dataclass(frozen=True)
+class PositionPCA:
+    """Principal axes of the position vectors `first` to `last - 1`."""
+
+    components: Float[np.ndarray, "k d_model"]
+    """Orthonormal axes, greatest variance first."""
+    mean: Float[np.ndarray, " d_model"]
+    coordinates: Float[np.ndarray, "row k"]
+    """Row r is position `first + r`, measured from the mean."""
+    explained: Float[np.ndarray, " rank"]
+    """Share of the total variance along every axis, also those not kept; all 0 where nothing varies."""
+    first: int
+    last: int
+    unit_norm: bool
+    version: ClassVar[int] = 1
+
+    @classmethod
+    def key(cls, model_sha256: str, *, first: int, last: int, unit_norm: bool, n_components: int) -> str:
+        return artifact_key(
+            "position-pca",
+            cls.version,
+            model=model_sha256,
+            first=first,
+            last=last,
+            unit_norm=unit_norm,
+            n_components=n_components,
+        )
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """For every vector of one set, the most similar one of another. Equal cosines: the lowest index."""
+
+    cosine: Float[np.ndarray, " n"]
+    index: Int[np.ndarray, " n"]
+    version: ClassVar[int] = 1
+
+    @classmethod
+    def key(cls, weights_sha256: str, model_sha256: str, *, of: str, to: str, context: int) -> str:
+        """Name a result by its two sets, such as of='decoder', to='position'."""
+        return artifact_key(
+            "nearest", cls.version, weights=weights_sha256, model=model_sha256, of=of, to=to, context=context
+        )
+
+
+def unit_rows(rows: Float[np.ndarray, "n d_model"]) -> Float[np.ndarray, "n d_model"]:
+    """Return rows scaled to length 1, in their own precision; zero rows stay zero."""
+    # The squares of a dead feature's weights vanish in float32.
+    norms = np.sqrt(np.einsum("nd,nd->n", rows, rows, dtype=np.float64))
+    scale = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
+    return (rows * scale[:, None]).astype(rows.dtype)
+
+
+def position_pca(
+    W_pos: Float[np.ndarray, "n_ctx d_model"],
+    *,
+    first: int = 1,
+    last: int,
+    unit_norm: bool = True,
+    n_components: int = 3,
+) -> PositionPCA:
+    """Find the principal axes of rows `first` to `last - 1` of W_pos.
+
+    Chughtai & Lau take rows 1 to 127: position 0 lies far off, and the dictionary never saw positions
+    past its context. Rows are scaled to length 1 first unless `unit_norm` is off. Signs are fixed: the
+    largest entry of each axis, by absolute value, is positive.
+    Raises DoesNotFitError where there are fewer rows or dimensions than the components need.
+    """
+    n_ctx, d_model = W_pos.shape
+    most = min(last - first - 1, d_model)
+    if not 0 <= first < last <= n_ctx or not 1 <= n_components <= most:
+        raise DoesNotFitError(
+            f"{n_components} principal axes of positions {first} to {last - 1} do not exist in W_pos of shape "
+            f"({n_ctx}, {d_model}). Expected positions within 0 to {n_ctx - 1}, more of them than axes, and "
+            f"1 to {d_model} axes. Choose a longer range or fewer axes."
+        )
+    rows = W_pos[first:last].astype(np.float64)
+    rows = unit_rows(rows) if unit_norm else rows
+    mean = rows.mean(axis=0)
+    _, scales, axes = np.linalg.svd(rows - mean, full_matrices=False)
+    variance = scales**2
+    # Equal rows leave rounding errors about their mean.
+    varies = variance.sum() > 1e-20 * (rows**2).sum()
+    explained = variance / variance.sum() if varies else np.zeros_like(variance)
+    kept = fix_signs(axes[:n_components])
+    return PositionPCA(kept, mean, (rows - mean) @ kept.T, explained, first, last, unit_norm)
+
+
+def fix_signs(axes: Float[np.ndarray, "k d_model"]) -> Float[np.ndarray, "k d_model"]:
+    """Turn each axis so that its largest entry is positive: of nearly equal ones, the first."""
+    size = np.abs(axes)
+    largest = (size > 0.999 * size.max(axis=1, keepdims=True)).argmax(axis=1)
+    return axes * np.where(np.take_along_axis(axes, largest[:, None], axis=1) < 0, -1.0, 1.0)
+
+
+def project(pca: PositionPCA, rows: Float[np.ndarray, "n d_model"]) -> Float[np.ndarray, "n k"]:
+    """Return coordinates of vectors (decoder or encoder rows) in the positions' axes.
+
+    They are scaled to length 1 if the positions were, and measured from the positions' mean, so that
+    a feature that writes exactly W_pos[p] lands on the dot of p.
+    """
+    rows = rows.astype(np.float64)
+    return ((unit_rows(rows) if pca.unit_norm else rows) - pca.mean) @ pca.components.T
+
+
+def cosine_to_positions(
+    rows: Float[np.ndarray, "n d_model"], W_pos: Float[np.ndarray, "n_pos d_model"]
+) -> Float[np.ndarray, "n n_pos"]:
+    """Return cos(row, W_pos[p]), in [-1, 1], for chosen rows and all positions."""
+    return np.clip(unit_rows(rows) @ unit_rows(W_pos).T, -1, 1)
+
+
+def position_self_similarity(W_pos: Float[np.ndarray, "n_pos d_model"]) -> Float[np.ndarray, "n_pos n_pos"]:
+    """Return cos(W_pos[p], W_pos[q]) for all pairs of positions."""
+    return cosine_to_positions(W_pos, W_pos)
+
+
+def nearest_position(
+    rows: Float[np.ndarray, "n d_model"], W_pos: Float[np.ndarray, "n_pos d_model"], *, block: int = 4096
+) -> Nearest:
+    """Return for every row the largest signed cosine with a position, and that position.
+
+    Pass `W_pos[:C]` for the positions of a training context. Peak memory is about
+    block * (n_pos + d_model) floats.
+    """
+    cosine, index = np.zeros(len(rows), rows.dtype), np.zeros(len(rows), np.int64)
+    for start in range(0, len(rows), block):
+        part = slice(start, start + block)
+        similar = cosine_to_positions(rows[part], W_pos)
+        index[part] = similar.argmax(axis=1)
+        cosine[part] = similar.max(axis=1)
+    return Nearest(cosine, index)
+
+
+def token_position_cosine(
+    W_E: Float[np.ndarray, "d_vocab d_model"], W_pos: Float[np.ndarray, "n_pos d_model"], *, block: int = 4096
+) -> Nearest:
+    """Return for every position the largest signed cosine with a token embedding, and that token.
+
+    Low values say that positions have directions of their own. Memory as in `nearest_position`.
+    """
+    cosine, index = np.full(len(W_pos), -np.inf, W_E.dtype), np.zeros(len(W_pos), np.int64)
+    for start in range(0, len(W_E), block):
+        similar = cosine_to_positions(W_E[start : start + block], W_pos)
+        best = similar.max(axis=0)
+        # Strictly greater: of equal tokens the lowest id stays, at any block size.
+        index = np.where(best > cosine, start + similar.argmax(axis=0), index)
+        cosine = np.maximum(best, cosine)
+    return Nearest(cosine, index)

@@ -1,0 +1,92 @@
+"""Proxies: what a text may be that its characters tell, to compare features with (Bricken et al. 2023).
+
+Encodings by their alphabet, scripts by Unicode block, and regular expressions of one's own. What a token's number
+is, is defined in core.proxies.values.
+"""
+
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from core.errors import BadSettingError, UnknownNameError
+from core.work.patterns import check_pattern
+
+MAX_PATTERN = 200
+ALPHABET, SCRIPT, PATTERN = "alphabet", "script", "pattern"
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """One thing that a text may be."""
+
+    name: str
+    title: str
+    kind: str
+    """ALPHABET, SCRIPT or PATTERN."""
+    source: str
+    alphabets: tuple[str, ...] = ()
+    least_tokens: int = 1
+    """Length of the shortest string looked at."""
+    blocks: tuple[tuple[str, int, int], ...] = ()
+    """Name, first and last code point."""
+    pattern: str = ""
+    across: bool = False
+    """Whether a pattern is searched in the text, across tokens, or in each token alone."""
+
+    @property
+    def is_ratio(self) -> bool:
+        """Whether values are log-likelihood ratios, in nats; otherwise they are 0 and 1."""
+        return self.kind != PATTERN
+
+    @property
+    def rule(self) -> str:
+        """What it looks for, in one line."""
+        if self.kind == ALPHABET:
+            sets = " or ".join(_ranges(alphabet) for alphabet in self.alphabets)
+            return f"{sets}{f', {self.least_tokens} tokens or more' if self.least_tokens > 1 else ''}"
+        if self.kind == SCRIPT:
+            return ", ".join(f"{name} U+{first:04X} to U+{last:04X}" for name, first, last in self.blocks)
+        return f"/{self.pattern}/ in {'the text, any token that a match touches' if self.across else 'each token'}"
+
+
+@cache
+def proxies() -> dict[str, Proxy]:
+    """Return the alphabets and scripts of proxies.toml, by name."""
+    data = tomllib.loads((Path(__file__).parent / "proxies.toml").read_text(encoding="utf-8"))
+    found = {}
+    for name, entry in data[ALPHABET].items():
+        found[name] = Proxy(name, kind=ALPHABET, **(entry | {"alphabets": tuple(entry["alphabets"])}))
+    for name, entry in data[SCRIPT].items():
+        blocks, source = tuple(map(tuple, entry["blocks"])), "after Bricken et al. 2023; blocks of the Unicode standard"
+        found[name] = Proxy(name, entry["title"], SCRIPT, source, blocks=blocks)
+    return found
+
+
+def named_proxy(name: str) -> Proxy:
+    """Return an alphabet or script by its name. Raises UnknownNameError."""
+    if name not in proxies():
+        raise UnknownNameError("proxy", name, list(proxies()))
+    return proxies()[name]
+
+
+def pattern_proxy(pattern: str, *, across: bool = False) -> Proxy:
+    """Make a proxy of a regular expression. Raises BadSettingError where it is empty, too long or none."""
+    if not 0 < len(pattern) <= MAX_PATTERN:
+        raise BadSettingError(
+            f"The pattern has {len(pattern):,} characters, expected 1 to {MAX_PATTERN}. "
+            f"{'Shorten it.' if pattern else 'Type a regular expression.'}"
+        )
+    check_pattern(pattern)
+    return Proxy("pattern", f"/{pattern}/", PATTERN, "ours", pattern=pattern, across=across)
+
+
+def _ranges(alphabet: str) -> str:
+    """Write an alphabet as ranges, A-Za-z for one."""
+    runs: list[str] = []
+    for character in alphabet:
+        if runs and ord(character) == ord(runs[-1][-1]) + 1:
+            runs[-1] = runs[-1][0] + character if len(runs[-1]) == 1 else runs[-1][:-1] + character
+        else:
+            runs.append(character)
+    return f"[{''.join('-'.join(run) if len(run) == 2 else run for run in runs)}]"

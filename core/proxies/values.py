@@ -1,0 +1,150 @@
+"""The number that a proxy has at every token of a text (Bricken et al. 2023, where not said otherwise).
+
+For a context C (Base64, Arabic) the proxy of a token is the largest ln(P(s|C) / P(s)) over all strings s of
+tokens that end at it. P(s) is the product over the tokens of s of their share of this very text, so no token is
+unseen; tokens without text count in neither. No string goes across the beginning of a row or such a token.
+
+Alphabets. P(s|C) is the product over the characters of s of 1 / size of the alphabet, 1e-10 for any other
+character (a piece of a character is one). Hexadecimal is the likelier of two alphabets; DNA takes strings of two
+tokens or more.
+
+Scripts. By Bayes P(s|C) / P(s) = P(C|s) / P(C). P(C|s) is 1 if s is whole characters, all of them in the Unicode
+blocks of the script, and otherwise 1e-10. For a single token that is no whole characters it is at least the
+observed fraction: how often, of all times the token occurs, the characters it holds pieces of are in the script.
+P(C) is the share of tokens that hold characters of the script alone. A space that begins a token is passed over,
+as byte-level vocabularies glue it to words; there the source, which does not say so, may differ.
+
+Patterns. 1 where a regular expression is found, else 0 (ours).
+"""
+
+from itertools import pairwise
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from core.errors import BadSettingError
+from core.proxies.library import ALPHABET, PATTERN, SCRIPT, Proxy
+from core.proxies.text import LONGEST, ProxyText
+from core.work.patterns import SECONDS, TooSlowError, find_spans, search_all
+
+FOREIGN = 1e-10
+"""Probability of a character that the context does not have."""
+
+
+def proxy_values(text: ProxyText, proxy: Proxy) -> Float[np.ndarray, "row pos"]:
+    """Return the proxy of every token: log-likelihood ratios in nats (see above), or 0 and 1 for a pattern.
+
+    Minus infinity where no string of tokens ends that is long enough. Raises BadSettingError for a pattern that
+    is not done in time.
+    """
+    kinds = {ALPHABET: _alphabet_ratios, SCRIPT: _script_ratios, PATTERN: _pattern_hits}
+    return kinds[proxy.kind](text, proxy).reshape(text.rows.shape).astype(np.float32)
+
+
+def log_shares(text: ProxyText) -> Float[np.ndarray, " d_vocab"]:
+    """Return the log of each token's share of the tokens that have text; minus infinity for all others."""
+    counts = np.bincount(text.tokens[~text.silent], minlength=len(text.vocabulary)).astype(np.float64)
+    with np.errstate(divide="ignore"):
+        return np.log(counts) - np.log(max(1.0, counts.sum()))
+
+
+def alphabet_log_probability(text: ProxyText, alphabet: str) -> Float[np.ndarray, " d_vocab"]:
+    """Return ln P(token | alphabet) of every token of the vocabulary."""
+    own = alphabet.encode("ascii")
+    inside = np.array([len(token) - len(token.translate(None, own)) for token in text.vocabulary])
+    length = np.array([len(token.decode("utf-8", "replace")) for token in text.vocabulary])
+    return (length - inside) * np.log(FOREIGN) - inside * np.log(len(alphabet))
+
+
+def _alphabet_ratios(text: ProxyText, proxy: Proxy) -> Float[np.ndarray, " token"]:
+    best, shares = np.full(text.rows.size, -np.inf), log_shares(text)
+    for alphabet in proxy.alphabets:
+        ratio = np.full(text.rows.size, -np.inf)
+        spoken, probability = ~text.silent, alphabet_log_probability(text, alphabet)
+        ratio[spoken] = probability[text.tokens[spoken]] - shares[text.tokens[spoken]]
+        best = np.maximum(best, largest_sum(ratio.reshape(text.rows.shape), proxy.least_tokens).ravel())
+    return best
+
+
+def largest_sum(ratio: Float[np.ndarray, "row pos"], least: int = 1) -> Float[np.ndarray, "row pos"]:
+    """Return the largest sum of `least` or more values in a row that end at each place; minus infinity parts a row."""
+    best = ratio.T.copy()  # a string is worth going on with as long as it is worth more than none
+    for before, here in pairwise(best):
+        here += np.maximum(before, 0)
+    for _ in range(least - 1):
+        best[1:] = ratio.T[1:] + best[:-1]
+        best[:1] = -np.inf
+    return best.T.copy()
+
+
+def _script_ratios(text: ProxyText, proxy: Proxy) -> Float[np.ndarray, " token"]:
+    inside = in_blocks(text, proxy)
+    probability = np.where(_ends_whole_string(text, inside), 1.0, FOREIGN)
+    counts = np.bincount(text.tokens, minlength=len(text.vocabulary))
+    observed = np.bincount(text.tokens, weights=inside, minlength=len(text.vocabulary)) / np.maximum(counts, 1)
+    partial = np.array([not _is_whole(token) for token in text.vocabulary])
+    probability = np.maximum(probability, np.where(partial, observed, 0)[text.tokens])
+    n = np.count_nonzero(~text.silent)
+    ratio = np.log(probability) - np.log(max(1, np.count_nonzero(inside)) / max(1, n))
+    return np.where(text.silent, -np.inf, ratio)
+
+
+def in_blocks(text: ProxyText, proxy: Proxy) -> Bool[np.ndarray, " token"]:
+    """Return the tokens that hold (pieces of) characters of a script, and no others but a space they begin with."""
+    script = np.zeros(len(text.codes), bool)
+    for _, first, last in proxy.blocks:
+        script |= (text.codes >= first) & (text.codes <= last)
+    # A character that begins in a token which the one before it has not reached is the first of its token.
+    leads = np.diff(text.first, prepend=-1) > 0
+    leads[1:] &= text.last[:-1] < text.first[1:]
+    space = leads & (text.codes == ord(" "))
+    return text.held(script) & ~text.held(~script & ~space)
+
+
+def _ends_whole_string(text: ProxyText, inside: Bool[np.ndarray, " token"]) -> Bool[np.ndarray, " token"]:
+    """Return the tokens at which a string of whole characters ends whose tokens are all inside a script."""
+    begins, ends = ~text.silent, ~text.silent
+    for step in range(1, LONGEST):
+        more = text.first + step <= text.last
+        begins[text.first[more] + step] = False
+        ends[text.last[more] - step] = False
+    place = np.arange(text.rows.size)
+    begun = np.maximum.accumulate(np.where(inside & begins, place, -1))
+    broken = np.maximum.accumulate(np.where(inside, -1, place))
+    return inside & ends & (begun > broken)
+
+
+def _pattern_hits(text: ProxyText, proxy: Proxy) -> Float[np.ndarray, " token"]:
+    try:
+        hits = _hits_across(text, proxy.pattern) if proxy.across else _hits_alone(text, proxy.pattern)
+    except TooSlowError as error:
+        raise BadSettingError(
+            f"/{proxy.pattern}/ was not done with {text.rows.size:,} tokens after {SECONDS:.0f} s, expected less. "
+            "Avoid repeats inside repeats such as (a+)+, or look at fewer rows of text."
+        ) from error
+    return hits.astype(np.float64)
+
+
+def _hits_alone(text: ProxyText, pattern: str) -> Bool[np.ndarray, " token"]:
+    seen = np.unique(text.tokens[~text.silent])
+    found = search_all([pattern], [text.vocabulary[i].decode("utf-8", "replace") for i in seen])[0]
+    hit = np.zeros(len(text.vocabulary), bool)
+    hit[seen[found]] = True
+    return hit[text.tokens]
+
+
+def _hits_across(text: ProxyText, pattern: str) -> Bool[np.ndarray, " token"]:
+    strings, starts = text.strings()
+    number, start, end = find_spans(pattern, strings).T
+    edges = np.zeros(len(text.codes) + 1, np.int64)
+    np.add.at(edges, starts[number] + start, 1)
+    np.add.at(edges, starts[number] + end, -1)
+    return text.held(edges.cumsum()[:-1] > 0)
+
+
+def _is_whole(token: bytes) -> bool:
+    try:
+        token.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True

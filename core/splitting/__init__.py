@@ -1,0 +1,1 @@
+"""How features of a narrow dictionary split in wider ones."""

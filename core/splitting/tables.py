@@ -1,0 +1,87 @@
+"""Splitting as tidy tables: the edges of a graph, children against width, and what became of features."""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+
+from core.geometry.neighbors import Between
+from core.matching.labels import LABELS
+from core.matching.null import random_ratio
+from core.splitting.graph import SplitGraph, placed, relation
+
+
+def node_table(graph: SplitGraph, widths: Sequence[int]) -> pd.DataFrame:
+    """One row per node: d_sae of its dictionary, feature, and for drawing `level` and `height`, 0 to 1."""
+    return pd.DataFrame(
+        {
+            "d_sae": np.asarray(widths)[graph.level],
+            "feature": graph.feature,
+            "level": graph.level,
+            "height": placed(graph),
+        }
+    )
+
+
+def edge_table(graph: SplitGraph, widths: Sequence[int]) -> pd.DataFrame:
+    """One row per edge: split_step, coarse_feature, child, split_cosine."""
+    steps = np.array([f"{narrow:,} → {wide:,}" for narrow, wide in pairwise(widths)])
+    return pd.DataFrame(
+        {
+            "split_step": steps[graph.level[graph.start]],
+            "coarse_feature": graph.feature[graph.start],
+            "child": graph.feature[graph.end],
+            "split_cosine": graph.score.astype(float),
+        }
+    )
+
+
+def children_table(betweens: Mapping[int, Between], *, threshold: float) -> pd.DataFrame:
+    """One row per feature of the coarse dictionary, A, and wider one, B: feature, d_sae, n_children, best_child_cosine.
+
+    `betweens` are by the number of features of B. Features of A that are left out have no row.
+    """
+    parts = []
+    for d_sae, between in betweens.items():
+        parent = relation(between, threshold=threshold).parent
+        count = np.bincount(parent[parent >= 0], minlength=len(between.a_in_b_idx))
+        columns = {"feature": np.arange(len(count)), "d_sae": d_sae, "n_children": count}
+        table = pd.DataFrame(columns | {"best_child_cosine": between.a_in_b_cos[:, 0].astype(float)})
+        parts.append(table[between.a_in_b_idx[:, 0] >= 0])
+    return pd.concat(parts, ignore_index=True)
+
+
+def width_table(betweens: Mapping[int, Between], d: int, *, threshold: float) -> pd.DataFrame:
+    """One row per wider dictionary: d_sae, mean_children and by chance, most_children, shares by number of children.
+
+    `d` is the width of the directions; by chance is NaN for d = 1, where directions are only signs.
+    """
+    children = children_table(betweens, threshold=threshold)
+    rows = []
+    for d_sae, between in betweens.items():
+        count = children.loc[children["d_sae"] == d_sae, "n_children"]
+        found = np.count_nonzero(between.b_in_a_idx[:, 0] >= 0)
+        chance = random_ratio(len(count), d, np.array([threshold]))[0] * found / len(count) if d > 1 else np.nan
+        rows.append(
+            {
+                "d_sae": d_sae,
+                "mean_children": count.mean(),
+                "random_children": chance,
+                "most_children": count.max(),
+                "childless_share": (count == 0).mean(),
+                "single_child_share": (count == 1).mean(),
+                "split_share": (count > 1).mean(),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def became_table(betweens: Mapping[int, Between], *, threshold: float) -> pd.DataFrame:
+    """One row per wider dictionary and label: d_sae, match_label, labelled_features, labelled_share."""
+    rows = []
+    for d_sae, between in betweens.items():
+        counts = relation(between, threshold=threshold).counts
+        total = max(1, sum(counts.values()))
+        rows += [(d_sae, label, counts[label], counts[label] / total) for label in LABELS]
+    return pd.DataFrame(rows, columns=["d_sae", "match_label", "labelled_features", "labelled_share"])

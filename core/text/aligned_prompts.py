@@ -1,0 +1,46 @@
+"""Two prompts of equally many tokens, side by side: what changes in a dictionary when a word does."""
+
+import numpy as np
+import pandas as pd
+
+from core.errors import DoesNotFitError
+from core.text.features import TextFeatures
+
+
+def aligned_differences(a: TextFeatures, b: TextFeatures) -> pd.DataFrame:
+    """Subtract B from A token by token; one row per token and feature that is active in either, in that order.
+
+    Raises DoesNotFitError unless both have equally many tokens.
+    """
+    if a.n_tokens != b.n_tokens:
+        raise DoesNotFitError(
+            f"Prompt A has {a.n_tokens:,} tokens and prompt B {b.n_tokens:,}. Expected equally many, so that each "
+            "token of A has one of B beside it; change a word, or compare them as two texts."
+        )
+    d_sae = a.acts.d_sae
+    cells = [found.token * d_sae + found.acts.features for found in (a, b)]
+    both = np.union1d(*cells)
+    acts = np.zeros((2, len(both)))
+    for side, found, cell in zip(acts, (a, b), cells, strict=True):
+        side[np.searchsorted(both, cell)] = found.acts.acts
+    columns = {
+        "token_number": both // d_sae,
+        "feature": both % d_sae,
+        "prompt_activation_a": acts[0],
+        "prompt_activation_b": acts[1],
+        "prompt_difference": acts[0] - acts[1],
+    }
+    return pd.DataFrame(columns)
+
+
+def differing_features(cells: pd.DataFrame) -> pd.DataFrame:
+    """Sum up `aligned_differences` by feature, largest sum of absolute differences first, then by feature."""
+    by_feature = cells.assign(size=cells["prompt_difference"].abs()).groupby("feature")
+    columns = {
+        "difference_sum": by_feature["size"].sum(),
+        "difference_max": by_feature["size"].max(),
+        "prompt_difference_sum": by_feature["prompt_difference"].sum(),
+        "differing_tokens": by_feature["size"].agg(lambda size: int((size > 0).sum())),
+    }
+    table = pd.DataFrame(columns).reset_index()
+    return table[table["difference_sum"] > 0].sort_values(["difference_sum", "feature"], ascending=[False, True])

@@ -1,0 +1,117 @@
+"""Which features fire differently in two texts, token by token: a rank test that minds the many zeros.
+
+Neighbouring tokens resemble each other, so that this test, which takes them for independent, calls too
+much. core.text.unit_difference takes whole lines, sentences or documents for independent instead.
+"""
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+
+from core.activations.sparse import SparseActivations
+from core.enrichment.nulls import benjamini_hochberg, log10_normal_tails
+from core.errors import DoesNotFitError
+from core.work.jobs import Progress
+
+_FEATURES_PER_PART = 256
+
+
+def active_in_either(a: SparseActivations, b: SparseActivations) -> Int[np.ndarray, " feature"]:
+    """Return the features that are tested, and so corrected for."""
+    return np.flatnonzero(a.count + b.count)
+
+
+def token_differences(a: SparseActivations, b: SparseActivations, progress: Progress | None = None) -> pd.DataFrame:
+    """Compare every feature that is active in either text, token by token; one row each.
+
+    The p-value is the two-sided one of Mann and Whitney's U, from the normal approximation with
+    corrections for ties and continuity. Raises DoesNotFitError for fewer than two tokens on a side.
+    """
+    check_sizes(a.n_tokens, b.n_tokens, "tokens", 2)
+    features = active_in_either(a, b)
+    auc, z = np.empty(len(features)), np.empty(len(features))
+    for start in range(0, len(features), _FEATURES_PER_PART):
+        part = features[start : start + _FEATURES_PER_PART]
+        auc[start : start + len(part)], z[start : start + len(part)] = rank_test(a, b, part)
+        if progress is not None:
+            progress.update(start + len(part), len(features))
+    log10_p = log10_normal_tails(z)
+    mean_a, mean_b = (side.moments[0][features] for side in (a, b))
+    rate_a, rate_b = (side.count[features] / side.n_tokens for side in (a, b))
+    columns = {
+        "feature": features,
+        "higher_in": np.select([auc > 0.5, auc < 0.5], ["A", "B"], "neither"),
+        "rank_biserial": 2 * auc - 1,
+        "text_auc": auc,
+        "text_p": 10.0**log10_p,
+        "text_q": q_values(log10_p),
+        "minus_log10_p": -log10_p + 0.0,
+        "mean_a": mean_a,
+        "mean_b": mean_b,
+        "mean_difference": mean_a - mean_b,
+        "rate_a": rate_a,
+        "rate_b": rate_b,
+        "rate_difference": rate_a - rate_b,
+        "tokens_a": a.count[features],
+        "tokens_b": b.count[features],
+    }
+    return pd.DataFrame(columns)
+
+
+def rank_test(
+    a: SparseActivations, b: SparseActivations, features: Int[np.ndarray, " feature"]
+) -> tuple[Float[np.ndarray, " feature"], Float[np.ndarray, " feature"]]:
+    """Return the common language effect size P(f in A > in B) + P(equal) / 2 and Mann-Whitney's |z| of features.
+
+    Only what is not zero is sorted: zeros are one tie, with the negative values before it.
+    """
+    (owner_a, values_a), (owner_b, values_b) = (_entries(side, features) for side in (a, b))
+    owner, values = np.concatenate([owner_a, owner_b]), np.concatenate([values_a, values_b])
+    in_a = np.arange(len(owner)) < len(owner_a)
+    order = np.lexsort((values, owner))
+    owner, values, in_a = owner[order], values[order], in_a[order]
+    n, k = len(features), np.bincount(owner, minlength=len(features))
+    zeros, below = a.n_tokens + b.n_tokens - k, np.bincount(owner[values < 0], minlength=n)
+
+    new = np.ones(len(owner), bool)
+    new[1:] = (owner[1:] != owner[:-1]) | (values[1:] != values[:-1])
+    first = np.flatnonzero(new)
+    size = np.diff(first, append=len(owner))
+    rank = first - (k.cumsum() - k)[owner[first]] + (size + 1) / 2 + np.where(values[first] > 0, zeros[owner[first]], 0)
+    ranks = np.bincount(owner[in_a], np.repeat(rank, size)[in_a], minlength=n)
+    active_a = np.bincount(owner[in_a], minlength=n)
+    ranks = ranks + (a.n_tokens - active_a) * (below + (zeros + 1) / 2)
+    ties = np.bincount(owner[first], _ties(size), minlength=n) + _ties(zeros)
+
+    n_a, n_b = float(a.n_tokens), float(b.n_tokens)
+    u, both = ranks - n_a * (n_a + 1) / 2, n_a + n_b
+    variance = n_a * n_b / 12 * (both + 1 - ties / (both * (both - 1)))
+    distance = np.maximum(np.abs(u - n_a * n_b / 2) - 0.5, 0)
+    z = np.divide(distance, np.sqrt(np.maximum(variance, 0)), out=np.zeros(n), where=variance > 0)
+    return u / (n_a * n_b), z
+
+
+def _ties(size: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    return size.astype(np.float64) ** 3 - size
+
+
+def _entries(side: SparseActivations, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the non-zero activations of features, and which of them each belongs to."""
+    ends, _, values = side.by_feature
+    counts = side.count[features]
+    parts = [values[end - count : end] for end, count in zip(ends[features], counts, strict=True)]
+    return np.repeat(np.arange(len(features)), counts), np.concatenate(parts)
+
+
+def q_values(log10_p: Float[np.ndarray, " feature"]) -> Float[np.ndarray, " feature"]:
+    """Return Benjamini and Hochberg's q, all features one family."""
+    return 10.0 ** benjamini_hochberg(log10_p[:, None])[:, 0]
+
+
+def check_sizes(n_a: int, n_b: int, what: str, least: int) -> None:
+    """Raise DoesNotFitError unless both texts have enough to compare."""
+    if min(n_a, n_b) < least:
+        raise DoesNotFitError(
+            f"Text A has {n_a:,} {what} and text B {n_b:,}, expected at least {least} in each to test for differences. "
+            f"Use longer texts{', or shorter units' if what == 'units' else ''}."
+        )

@@ -1,0 +1,178 @@
+"""Which features of a dictionary are active on the tokens of a short text."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+
+from core.activations.encoding import MEASURES, Encoder
+from core.activations.sparse import SparseActivations
+from core.dictionaries.dictionary import Dictionary
+from core.errors import DoesNotFitError
+from core.models.language_model import LanguageModel
+from core.text.texts import OwnText, cut_rows
+from core.work.artifacts import artifact_key
+from core.work.jobs import Progress
+
+
+@dataclass(frozen=True, eq=False)
+class TextFeatures:
+    """Activations f on every token of a text. BOS tokens were read by the model and are not among them."""
+
+    acts: SparseActivations
+    row: Int[np.ndarray, " token"]
+    position: Int[np.ndarray, " token"]
+    """Within its row, counting BOS."""
+    error: Float[np.ndarray, " token"]
+    square: Float[np.ndarray, " token"]
+    """|x - x_hat|^2 and |x|^2; x is what the dictionary should give back."""
+    version: ClassVar[int] = 1
+
+    @classmethod
+    def key(
+        cls, dictionary_sha256: str, model_sha256: str, text_sha256: str, *, length: int, bos: int | None = None
+    ) -> str:
+        named = {"dictionary": dictionary_sha256, "model": model_sha256, "text": text_sha256}
+        return artifact_key("text-features", cls.version, **named, length=length, bos=bos)
+
+    @property
+    def n_tokens(self) -> int:
+        return len(self.error)
+
+    @property
+    def nbytes(self) -> int:
+        """With the second order of the activations, which is made when first asked for."""
+        return 2 * (self.acts.features.nbytes + self.acts.acts.nbytes) + 5 * self.error.nbytes
+
+    @property
+    def token(self) -> Int[np.ndarray, " nonzero"]:
+        """The token of each non-zero activation."""
+        return np.repeat(np.arange(self.n_tokens), np.diff(self.acts.ends, prepend=0))
+
+    def on_token(self, token: int) -> tuple[Int[np.ndarray, " active"], Float[np.ndarray, " active"]]:
+        """Return the features that are active on a token, ascending, and their activations."""
+        entries = slice(int(self.acts.ends[token - 1]) if token else 0, int(self.acts.ends[token]))
+        return self.acts.features[entries], self.acts.acts[entries]
+
+    def of_feature(self, feature: int) -> Float[np.ndarray, " token"]:
+        """Return one feature's activation on every token, 0 where it is silent."""
+        found = np.zeros(self.n_tokens)
+        entries = self.acts.features == feature
+        found[self.token[entries]] = self.acts.acts[entries]
+        return found
+
+
+def encode_text(
+    dictionary: Dictionary,
+    model: LanguageModel,
+    text: OwnText,
+    *,
+    length: int,
+    bos: int | None = None,
+    progress: Progress | None = None,
+    workers: int | None = None,
+) -> TextFeatures:
+    """Run model and dictionary over a text, in rows of at most `length` tokens (see core.text.texts.cut_rows).
+
+    Every row begins with the token `bos`, if that is given. `progress` counts tokens. Raises
+    DoesNotFitError where the model cannot read such rows, and BadSettingError.
+    """
+    if length > model.n_ctx:
+        raise DoesNotFitError(
+            f"Rows of {length:,} tokens do not fit {model.name}: its context is {model.n_ctx:,}. Choose shorter rows."
+        )
+    encoder, first = Encoder(dictionary, workers=workers), int(bos is not None)
+    counts, features, acts, measures, rows, positions = [], [], [], [], [], []
+    # A row at a time: of several, only sums over rows would be known.
+    for number, part in enumerate(cut_rows(text, length, bos=bos is not None)):
+        ids = text.ids[part] if bos is None else np.concatenate([[bos], text.ids[part]])
+        block = encoder.block(model, ids[None].astype(np.int64))
+        skip = int(block.ends[0]) if first else 0
+        counts.append(np.diff(block.ends, prepend=0)[first:])
+        features.append(block.features[skip:])
+        acts.append(block.acts[skip:])
+        measures.append(block.measures[:2, first:])
+        rows.append(np.full(len(ids) - first, number))
+        positions.append(np.arange(first, len(ids)))
+        if progress is not None:
+            progress.update(part.stop, len(text.ids))
+    assert MEASURES[:2] == ("error", "square")
+    error, square = np.concatenate(measures, axis=1)
+    ends = np.concatenate(counts).cumsum().astype(np.int64)
+    joined = np.concatenate(features).astype(np.int32), np.concatenate(acts).astype(np.float32)
+    sparse = SparseActivations(ends, *joined, dictionary.d_sae)
+    return TextFeatures(sparse, np.concatenate(rows), np.concatenate(positions), error, square)
+
+
+def token_table(found: TextFeatures, strings: list[str]) -> pd.DataFrame:
+    """Return one row per token: its text (as given), where it stands, how many features it has, and its error."""
+    share = np.divide(found.error, found.square, out=np.full(found.n_tokens, np.nan), where=found.square > 0)
+    columns = {
+        "token_number": np.arange(found.n_tokens),
+        "token_text": strings,
+        "own_row": found.row,
+        "position": found.position,
+        "token_l0": np.diff(found.acts.ends, prepend=0),
+        "token_error": np.sqrt(found.error),
+        "token_error_share": share,
+    }
+    return pd.DataFrame(columns)
+
+
+def feature_table(found: TextFeatures, largest: Float[np.ndarray, " d_sae"] | None = None) -> pd.DataFrame:
+    """Return one row per feature that is active anywhere in the text.
+
+    With each feature's `largest` activation on a larger text come its share of that, and the two multiplied.
+    """
+    ends, tokens, values = found.acts.by_feature
+    count = found.acts.count
+    features = np.flatnonzero(count)
+    starts = (ends - count)[features]
+    total = np.add.reduceat(values.astype(np.float64), starts) if len(starts) else np.zeros(0)
+    # The strongest entry of each feature, the first of equal ones: sorted by feature, then size, then token.
+    owner = np.repeat(features, count[features])
+    strongest = np.lexsort((tokens, -np.abs(values), owner))[starts]
+    columns = {
+        "feature": features,
+        "text_max": values[strongest].astype(np.float64),
+        "text_sum": total,
+        "text_mean": total / found.n_tokens,
+        "text_tokens": count[features],
+        "token_number": tokens[strongest],
+    }
+    return _with_shares(pd.DataFrame(columns), "text_max", largest)
+
+
+def token_features(found: TextFeatures, token: int, largest: Float[np.ndarray, " d_sae"] | None = None) -> pd.DataFrame:
+    """Return one row per feature that is active on a token, with the same shares as `feature_table`."""
+    features, acts = found.on_token(token)
+    table = pd.DataFrame({"feature": features.astype(np.int64), "text_activation": acts.astype(np.float64)})
+    return _with_shares(table, "text_activation", largest)
+
+
+def _with_shares(table: pd.DataFrame, column: str, largest: Float[np.ndarray, " d_sae"] | None) -> pd.DataFrame:
+    if largest is None:
+        return table
+    top = largest[table["feature"].to_numpy()].astype(np.float64)
+    share = np.divide(table[column], top, out=np.full(len(table), np.nan), where=top > 0)
+    return table.assign(largest_share=share, share_weighted=table[column] * share)
+
+
+def ranked(table: pd.DataFrame, by: str) -> pd.DataFrame:
+    """Sort by the size of a column, largest first; equal ones by feature, missing ones last."""
+    size = table[by].abs()
+    return table.assign(_size=size).sort_values(["_size", "feature"], ascending=[False, True]).drop(columns="_size")
+
+
+def cells(found: TextFeatures, features: list[int], tokens: range) -> pd.DataFrame:
+    """Return the non-zero activations of some features on a stretch of tokens, one row each."""
+    token = found.token
+    inside = (token >= tokens.start) & (token < tokens.stop) & np.isin(found.acts.features, features)
+    columns = {
+        "feature": found.acts.features[inside].astype(np.int64),
+        "token_number": token[inside],
+        "text_activation": found.acts.acts[inside].astype(np.float64),
+    }
+    return pd.DataFrame(columns)

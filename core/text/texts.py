@@ -1,0 +1,159 @@
+"""Text that a person typed or uploaded: its documents, their tokens, and the lines or sentences these belong to."""
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from jaxtyping import Int
+
+from core.errors import BadSettingError, CorpusError
+from core.models.language_model import LanguageModel
+
+MAX_TOKENS = 100_000
+MAX_BYTES = 5_000_000
+"""Of one uploaded file."""
+_ENDS = {
+    "document": re.compile(r"(?!)"),
+    "line": re.compile(r"\n"),
+    # A full stop with white space behind it, those of Chinese and Japanese without, or a blank line.
+    "sentence": re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s)|[。！？]+|\n(?=[^\S\n]*\n)"),
+}
+UNITS = tuple(_ENDS)
+
+
+@dataclass(frozen=True, eq=False)
+class OwnText:
+    """Documents and their tokens, one document after the other."""
+
+    documents: tuple[str, ...]
+    ids: Int[np.ndarray, " token"]
+    document: Int[np.ndarray, " token"]
+    """The number of the document a token belongs to."""
+    start: Int[np.ndarray, " token"]
+    """Its first character, counted within its document."""
+    n_lost: int
+    """Characters, other than white space, that do not come back when the tokens are decoded."""
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the token ids and of where documents begin."""
+        return hashlib.sha256(np.stack([self.ids, self.document]).astype("<i8").tobytes()).hexdigest()
+
+
+def split_documents(text: str, separator: str) -> tuple[str, ...]:
+    """Part a text at the lines that hold exactly `separator` (none if that is empty); blank documents are dropped."""
+    lines, parts, wanted = text.splitlines(keepends=True), [[]], separator.strip()
+    for line in lines:
+        if wanted and line.strip() == wanted:
+            parts.append([])
+        else:
+            parts[-1].append(line)
+    return tuple(part for part in map("".join, parts) if part.strip())
+
+
+def read_upload(name: str, data: bytes) -> str:
+    """Decode an uploaded file. Raises CorpusError for one that is too large or not text in UTF-8."""
+    if len(data) > MAX_BYTES:
+        raise CorpusError(
+            f"{name[:100]!r} has {len(data):,} bytes, expected at most {MAX_BYTES:,}. Upload a part of it, or choose "
+            "it as the text of the token pass."
+        )
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise CorpusError(
+            f"{name[:100]!r} is not text in UTF-8: byte {error.start:,} is 0x{data[error.start]:02x}. Save it as UTF-8."
+        ) from error
+    return text.replace("\r\n", "\n")
+
+
+def tokenise(model: LanguageModel, documents: Sequence[str]) -> OwnText:
+    """Tokenise documents, without any BOS. Special tokens that are spelled out in a text become those tokens.
+
+    Raises CorpusError for text that is empty, blank, no Unicode, unknown to the tokenizer, or over MAX_TOKENS.
+    """
+    _check(documents)
+    found = model.tokenizer.encode_batch(list(documents), add_special_tokens=False)
+    counts = [len(one.ids) for one in found]
+    n_tokens = sum(counts)
+    if n_tokens == 0:
+        raise CorpusError(
+            f"The tokenizer of {model.name} gives no token for these {sum(map(len, documents)):,} characters. "
+            "Expected at least one; its vocabulary does not have them."
+        )
+    if n_tokens > MAX_TOKENS:
+        raise CorpusError(
+            f"The text has {n_tokens:,} tokens, expected at most {MAX_TOKENS:,}. Shorten it, or choose it as the text "
+            "of the token pass, which has no such limit."
+        )
+    decoded = (model.tokenizer.decode(one.ids, skip_special_tokens=False) for one in found)
+    return OwnText(
+        tuple(documents),
+        np.array([i for one in found for i in one.ids], np.int64),
+        np.repeat(np.arange(len(found)), counts),
+        np.array([start for one in found for start, _ in one.offsets], np.int64),
+        sum(map(_lost, documents, decoded)),
+    )
+
+
+def _check(documents: Sequence[str]) -> None:
+    n_characters = sum(map(len, documents))
+    if not any(text.strip() for text in documents):
+        held = f"{n_characters:,} characters of white space" if n_characters else "empty"
+        raise CorpusError(f"The text is {held}, expected at least one letter. Type or upload some text.")
+    for text in documents:
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise CorpusError(
+                f"Character {error.start + 1:,} of the text is half of a surrogate pair (U+{ord(text[error.start]):04X}"
+                "), expected Unicode text. Remove it."
+            ) from error
+
+
+def _lost(text: str, decoded: str) -> int:
+    # Offsets would not tell: where a tokenizer drops characters, they do not count them.
+    missing = Counter(text) - Counter(decoded)
+    return sum(times for character, times in missing.items() if not character.isspace())
+
+
+def units(text: OwnText, kind: str) -> Int[np.ndarray, " token"]:
+    """Number the lines, sentences or documents (UNITS) of a text, from 0, and return the one each token begins in.
+
+    Blank lines belong to what stands before them. A sentence ends at . ! ? or … before white space, at
+    their Chinese and Japanese forms, and at a blank line: "e.g. this" are two.
+    """
+    found, first = np.empty(len(text.ids), np.int64), 0
+    for number, document in enumerate(text.documents):
+        tokens = text.document == number
+        starts = _starts(document, kind)
+        found[tokens] = first + np.maximum(np.searchsorted(starts, text.start[tokens], side="right") - 1, 0)
+        first += len(starts)
+    # A unit may be left without a token: one that begins in the line before can span it.
+    return np.unique(found, return_inverse=True)[1]
+
+
+def _starts(document: str, kind: str) -> list[int]:
+    ends = [0, *(match.end() for match in _ENDS[kind].finditer(document)), len(document)]
+    starts = [start for start, stop in pairwise(ends) if document[start:stop].strip()]
+    return starts or [0]
+
+
+def cut_rows(text: OwnText, length: int, *, bos: bool) -> Iterator[slice]:
+    """Yield the tokens of each row: documents begin rows of their own, longer ones are cut every `length` tokens.
+
+    With `bos`, a row has room for one token less. Raises BadSettingError where nothing fits.
+    """
+    room = length - bos
+    if room < 1:
+        raise BadSettingError(
+            f"Rows of {length} tokens{' with BOS' if bos else ''} hold no text. Expected at least {1 + bos}."
+        )
+    ends = np.cumsum(np.bincount(text.document, minlength=len(text.documents)))
+    for start, stop in zip([0, *ends[:-1]], ends, strict=True):
+        for first in range(int(start), int(stop), room):
+            yield slice(first, min(first + room, int(stop)))

@@ -1,0 +1,1 @@
+"""Sets of tokens, by rules, by lists and as typed."""

@@ -1,0 +1,1 @@
+"""How work is done: jobs, stored results, memory, threads, compiled loops."""

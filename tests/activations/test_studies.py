@@ -1,0 +1,83 @@
+"""The token pass as pages ask for it: at once, after its cost was agreed to, or only if it is stored."""
+
+import numpy as np
+import pytest
+
+from tests.doubles import planted_pages as planted_app
+
+st = pytest.importorskip("streamlit")
+from streamlit.testing.v1 import AppTest  # noqa: E402
+
+
+def app() -> None:
+    """Read a text with the picked dictionary and print what was found."""
+    import sys
+
+    import streamlit as st
+
+    from core.corpus.samples import SampleSettings
+    from ui.shared import errors
+    from ui.studies import compute
+    from ui.studies import token_pass as activation_studies
+
+    st.session_state["sae"] = compute.dictionary_ids()[0]
+    with errors.shown():
+        settings = SampleSettings(n_rows=3, context=6)
+        if "only" in sys.argv:
+            with compute.only_stored():
+                activation_studies.token_pass(settings=settings)
+        st.session_state["found"] = activation_studies.token_pass(settings=settings)
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Return a function that runs the app above."""
+    planted_app.write_workspace(tmp_path)
+    arguments = ["app.py", *planted_app.arguments(tmp_path)]
+    monkeypatch.setattr("ui.shared.progress.PATIENCE_S", 120)
+    planted_app.read_little_text(monkeypatch)
+
+    def start(*more: str) -> AppTest:
+        monkeypatch.setattr("sys.argv", [*arguments, *more])
+        st.cache_resource.clear()
+        st.cache_data.clear()
+        return AppTest.from_function(app, default_timeout=150).run()
+
+    yield start
+    st.cache_resource.clear()
+    st.cache_data.clear()
+
+
+def test_a_short_pass_starts_at_once_and_gives_the_density_of_a_dense_double(run):
+    found = run().session_state["found"]
+    dictionary, rows = found.dictionary, found.sample.rows
+    acts = dictionary.encode(found.model.activations(rows, dictionary.config.hook_name))
+    np.testing.assert_array_equal(found.density, np.count_nonzero(acts, axis=(0, 1)) / rows.size)
+    assert not found.store.missing()
+    assert found.note.startswith("18 tokens: 3 rows of 6 tokens, standard library of Python")
+
+
+def test_a_long_pass_shows_its_cost_and_waits_for_a_button(run, monkeypatch):
+    monkeypatch.setattr("ui.studies.token_pass.AT_ONCE_S", -1.0)
+    at = run()
+    assert "found" not in at.session_state
+    assert [metric.label for metric in at.metric] == ["Tokens", "On disk", "Time", "Active features a token"]
+    assert at.metric[0].value == "18"
+    (button,) = [button for button in at.button if button.label == "Run the token pass"]
+    button.click()
+    at.run()
+    assert at.session_state["found"].statistics.n_tokens() == 18
+
+
+def test_a_stored_pass_asks_nothing(run, monkeypatch):
+    run()
+    monkeypatch.setattr("ui.studies.token_pass.AT_ONCE_S", -1.0)
+    assert run().session_state["found"].statistics.n_tokens() == 18
+
+
+def test_what_is_asked_for_only_if_stored_is_not_computed(run):
+    at = run("only")
+    assert "found" not in at.session_state
+    assert "not computed yet" in at.error[0].value
+    run()
+    assert "found" in run("only").session_state

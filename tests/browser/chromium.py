@@ -1,0 +1,80 @@
+"""Headless Chromium for the tests: the system's own, never a downloaded one."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    # WebGL without a GPU.
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+]
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+TIMEOUT_MS = 90_000
+FIGURE = "[data-testid=stVegaLiteChart] canvas, [data-testid=stVegaLiteChart] svg"
+
+
+def chromium_path() -> str | None:
+    """Return the system's Chromium, or None."""
+    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+
+
+@contextmanager
+def open_browser() -> Iterator:
+    """Start headless Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium_path(), headless=True, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def serve(script: str) -> Iterator[str]:
+    """Run a Streamlit script, given by its path below the project, on a free port; give its URL once it answers."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", script, "--server.headless", "true"]
+    command += ["--server.port", str(port)]
+    server = subprocess.Popen(
+        command, cwd=Path(__file__).parents[2], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        while server.poll() is None:
+            try:
+                if urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1).read() == b"ok":
+                    yield f"http://127.0.0.1:{port}"
+                    return
+            except OSError:
+                time.sleep(0.05)
+        raise AssertionError(f"{script} ended before it answered")
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def wait_until_drawn(page) -> None:
+    """Wait until the page has a title and its script has ended; fail on a shown exception."""
+    page.wait_for_selector("h1", timeout=TIMEOUT_MS)
+    page.wait_for_function(
+        "!document.querySelector('[data-testid=stStatusWidget]') && !document.querySelector('[data-testid=stSpinner]')"
+        " && !document.querySelector('[data-testid=stProgress]')",
+        timeout=TIMEOUT_MS,
+    )
+    failures = page.locator("[data-testid=stException]")
+    assert not failures.count(), failures.first.inner_text()

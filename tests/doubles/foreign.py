@@ -1,0 +1,261 @@
+"""Dictionaries as other libraries save them: small files in the exact names and shapes of each format."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from tests.doubles import foreign_maths as maths
+from tests.doubles.foreign_maths import D_IN, D_SAE, K, Run
+
+
+@dataclass(frozen=True)
+class Case:
+    """One dictionary: where it is saved below a folder, its arrays in the file's names, and the library's numbers."""
+
+    format: str
+    architecture: str
+    path: str
+    """What a person would name: a folder, or a file."""
+    weights: str
+    """The file of the arrays, below `path` if that is a folder."""
+    arrays: dict[str, np.ndarray]
+    run: Run
+    configs: dict[str, object] = field(default_factory=dict)
+    """JSON files by their place."""
+    extra: dict[str, object] = field(default_factory=dict)
+    """What lies beside the arrays in a .pt file."""
+    hook_name: str = ""
+    hook_name_out: str | None = None
+    model_name: str | None = None
+    kind: str | None = None
+    folds: bool = False
+    """Whether the library itself multiplies activations by decoder norms."""
+
+    def write(self, folder: Path) -> Path:
+        """Write all files and return the path to name."""
+        file = folder / self.weights
+        file.parent.mkdir(parents=True, exist_ok=True)
+        for place, said in self.configs.items():
+            (folder / place).write_text(json.dumps(said))
+        write_arrays(file, self.arrays, self.extra)
+        return folder / self.path
+
+    def reference(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return acts and x_hat as the library computes them."""
+        return self.run({name: array.astype(np.float64) for name, array in self.arrays.items()}, x.astype(np.float64))
+
+
+def write_arrays(file: Path, arrays: dict[str, np.ndarray], extra: dict[str, object] | None = None) -> None:
+    if file.suffix == ".npz":
+        np.savez(file, **arrays)
+    elif file.suffix == ".safetensors":
+        from safetensors.numpy import save_file
+
+        save_file(arrays, file)
+    else:
+        import torch
+
+        torch.save({name: torch.from_numpy(np.array(array)) for name, array in arrays.items()} | (extra or {}), file)
+
+
+def draw(seed: int, **shapes: tuple[int, ...]) -> dict[str, np.ndarray]:
+    """Draw arrays; a double underscore in a name stands for a dot."""
+    rng = np.random.default_rng(seed)
+    return {
+        name.replace("__", "."): (rng.normal(size=shape) * (0.8 if len(shape) == 2 else 0.3)).astype(np.float32)
+        for name, shape in shapes.items()
+    }
+
+
+def linear(seed: int, **more: tuple[int, ...]) -> dict[str, np.ndarray]:
+    """Draw an encoder and a decoder as torch.nn.Linear stores them, and more."""
+    return draw(seed, encoder__weight=(D_SAE, D_IN), decoder__weight=(D_IN, D_SAE), **more)
+
+
+def trainer(dict_class: str, **more: object) -> dict[str, object]:
+    said = {"dict_class": dict_class, "activation_dim": D_IN, "dict_size": D_SAE, "layer": 3}
+    said |= {"lm_name": "EleutherAI/pythia-70m-deduped", "submodule_name": "resid_post_layer_3"}
+    return {"trainer": said | more, "buffer": {"ctx_len": 128, "io": "out"}}
+
+
+TRANSPOSED = {"W_enc": (D_IN, D_SAE), "W_dec": (D_SAE, D_IN), "b_enc": (D_SAE,), "b_dec": (D_IN,)}
+GEMMA = {name.replace("W_", "w_"): shape for name, shape in TRANSPOSED.items()}
+THRESHOLDS = np.linspace(0.05, 0.6, D_SAE, dtype=np.float32)
+ONE_THRESHOLD = {"threshold": np.float32(0.4), "k": np.array(K, np.int32)}
+GROUPS = {"group_sizes": np.array([4, 8])}
+CODER = {"encoder__weight": (D_SAE, D_IN), "encoder__bias": (D_SAE,), "W_dec": (D_SAE, D_IN), "b_dec": (D_IN,)}
+RESID = {"hook_name": "blocks.3.hook_resid_post", "model_name": "pythia-70m-deduped"}
+OPENAI = {"latent_bias": (D_SAE,), "pre_bias": (D_IN,)}
+COUNTS = {
+    "stats_last_nonzero": np.zeros(D_SAE, np.int64),
+    "latents_activation_frequency": np.ones(D_SAE, np.float32),
+    "latents_mean_square": np.zeros(D_SAE, np.float32),
+}
+
+
+def learned(architecture: str, dict_class: str, arrays: dict, run: Run, said: dict | None = None, **more) -> Case:
+    config = trainer(dict_class, **(said or {}))
+    options = RESID | more
+    return Case("dictionary_learning", architecture, ".", "ae.pt", arrays, run, {"config.json": config}, **options)
+
+
+def coder(architecture: str, run: Run, said: dict | None = None, folder: str = "layers.5", **more) -> Case:
+    config = {"activation": "topk", "expansion_factor": 32, "normalize_decoder": True, "num_latents": D_SAE, "k": K}
+    config |= {"multi_topk": False, "skip_connection": False, "transcode": False, "d_in": D_IN} | (said or {})
+    arrays = draw(20, **CODER, **({"W_skip": (D_IN, D_IN)} if config["skip_connection"] else {}))
+    configs = {f"{folder}/cfg.json": config, "config.json": {"model": "EleutherAI/pythia-70m", "ctx_len": 256}}
+    options = {"hook_name": "blocks.5.hook_resid_post", "model_name": "pythia-70m"} | more
+    return Case("sparsify", architecture, folder, f"{folder}/sae.safetensors", arrays, run, configs, **options)
+
+
+def scope(folder: str, architecture: str = "jumprelu", run: Run = maths.gemma, **more) -> Case:
+    arrays = draw(30, **GEMMA) | {"threshold": THRESHOLDS}
+    options = {"model_name": "gemma-2-2b"} | more
+    return Case("gemma-scope", architecture, folder, f"{folder}/params.npz", arrays, run, **options)
+
+
+IN_AND_OUT = trainer("AutoEncoder", submodule_name="mlp") | {"buffer": {"ctx_len": 64, "io": "in_and_out"}}
+MLP = {"hook_name": "blocks.3.ln2.hook_normalized", "hook_name_out": "blocks.3.hook_mlp_out"}
+CASES = {
+    "AutoEncoder": learned(
+        "standard", "AutoEncoder", linear(1, encoder__bias=(D_SAE,), bias=(D_IN,)), maths.auto_encoder
+    ),
+    "AutoEncoderNew": learned(
+        "standard", "AutoEncoderNew", linear(2, encoder__bias=(D_SAE,), decoder__bias=(D_IN,)), maths.auto_encoder_new
+    ),
+    "GatedAutoEncoder": learned(
+        "gated",
+        "GatedAutoEncoder",
+        linear(3, decoder_bias=(D_IN,), r_mag=(D_SAE,), gate_bias=(D_SAE,), mag_bias=(D_SAE,)),
+        maths.gated,
+        folds=True,
+    ),
+    "AutoEncoderTopK": learned(
+        "topk",
+        "AutoEncoderTopK",
+        linear(4, encoder__bias=(D_SAE,), b_dec=(D_IN,)) | ONE_THRESHOLD,
+        maths.auto_encoder_topk,
+        {"k": K, "submodule_name": "mlp_out_layer_3"},
+        hook_name="blocks.3.hook_mlp_out",
+    ),
+    "BatchTopKSAE": learned(
+        "jumprelu",
+        "BatchTopKSAE",
+        linear(5, encoder__bias=(D_SAE,), b_dec=(D_IN,)) | ONE_THRESHOLD,
+        maths.batch_topk,
+        {"submodule_name": None},
+        kind="batchtopk",
+    ),
+    "MatryoshkaBatchTopKSAE": learned(
+        "jumprelu",
+        "MatryoshkaBatchTopKSAE",
+        draw(6, **TRANSPOSED) | ONE_THRESHOLD | GROUPS,
+        maths.matryoshka,
+        {"submodule_name": "gpt_neox.layers.4.attention"},
+        hook_name="blocks.4.hook_attn_out",
+        kind="matryoshka_batchtopk",
+    ),
+    "JumpReluAutoEncoder": learned(
+        "jumprelu",
+        "JumpReluAutoEncoder",
+        draw(7, **TRANSPOSED) | {"threshold": THRESHOLDS},
+        maths.jump_relu,
+        folds=True,
+    ),
+    "AutoEncoder transcoder": Case(
+        "dictionary_learning",
+        "transcoder",
+        ".",
+        "ae.pt",
+        linear(8, encoder__bias=(D_SAE,), bias=(D_IN,)),
+        maths.auto_encoder,
+        {"config.json": IN_AND_OUT},
+        **MLP,
+        model_name="pythia-70m-deduped",
+    ),
+    "checkpoint": Case(
+        "dictionary_learning",
+        "standard",
+        "run/checkpoints/ae_100.pt",
+        "run/checkpoints/ae_100.pt",
+        linear(9, encoder__bias=(D_SAE,), bias=(D_IN,)),
+        maths.auto_encoder,
+        {"run/config.json": trainer("AutoEncoder")},
+        **RESID,
+    ),
+    "sparsify": coder("topk", maths.sparse_coder()),
+    "sparsify not normalised": coder("topk", maths.sparse_coder(), {"normalize_decoder": False}),
+    "sparsify signed": coder("abstopk", maths.sparse_coder(signed=True), {"signed": True}),
+    "sparsify transcoder": coder(
+        "topk_transcoder",
+        maths.sparse_coder(transcode=True),
+        {"transcode": True},
+        "layers.5.mlp",
+        hook_name="blocks.5.ln2.hook_normalized",
+        hook_name_out="blocks.5.hook_mlp_out",
+    ),
+    "sparsify skip transcoder": coder(
+        "topk_skip_transcoder",
+        maths.sparse_coder(transcode=True),
+        {"transcode": True, "skip_connection": True},
+        "layers.5.mlp",
+        hook_name="blocks.5.ln2.hook_normalized",
+        hook_name_out="blocks.5.hook_mlp_out",
+    ),
+    "sparsify skip": coder(
+        "topk_skip_transcoder",
+        maths.sparse_coder(),
+        {"skip_connection": True},
+        hook_name_out="blocks.5.hook_resid_post",
+    ),
+    "Gemma Scope": scope(
+        "gemma-scope-2b-pt-res/layer_20/width_16k/average_l0_71", hook_name="blocks.20.hook_resid_post"
+    ),
+    "Gemma Scope attention": scope("gemma-scope-2b-pt-att/layer_2/width_16k", hook_name="blocks.2.attn.hook_z"),
+    "Gemma Scope transcoder": scope(
+        "gemma-scope-2b-pt-transcoders/layer_7/width_16k",
+        "jumprelu_transcoder",
+        hook_name="blocks.7.ln2.hook_normalized",
+        hook_name_out="blocks.7.hook_mlp_out",
+    ),
+    "Gemma Scope embedding": scope(
+        "gemma-scope-2b-pt-res/embedding/width_4k", run=maths.gemma_embedding, hook_name="hook_embed"
+    ),
+    "one .npz": Case(
+        "gemma-scope", "jumprelu", "mine.npz", "mine.npz", draw(31, **GEMMA) | {"threshold": THRESHOLDS}, maths.gemma
+    ),
+    "OpenAI ReLU": Case(
+        "openai",
+        "standard",
+        "7.pt",
+        "7.pt",
+        linear(40, **OPENAI) | COUNTS,
+        maths.openai_relu,
+        extra={"activation": "ReLU"},
+    ),
+    "OpenAI TopK": Case(
+        "openai",
+        "topk",
+        "resid_post_mlp_v5_32k/autoencoders/8.pt",
+        "resid_post_mlp_v5_32k/autoencoders/8.pt",
+        linear(41, **OPENAI) | COUNTS,
+        maths.openai_topk,
+        extra={"activation": "TopK", "activation_state_dict": {"k": K, "postact_fn": "ReLU"}},
+        hook_name="blocks.8.hook_resid_post",
+        model_name="gpt2-small",
+    ),
+    "hook_z": Case(
+        "plain",
+        "standard",
+        "gpt2-small_L1_Hcat_z.pt",
+        "gpt2-small_L1_Hcat_z.pt",
+        draw(50, **TRANSPOSED),
+        maths.plain,
+        {"gpt2-small_L1_Hcat_z_cfg.json": {"act_name": "blocks.1.attn.hook_z", "act_size": D_IN, "dict_size": D_SAE}},
+        hook_name="blocks.1.attn.hook_z",
+        model_name="gpt2-small",
+    ),
+    "plain .pt": Case("plain", "standard", "mine.pt", "mine.pt", draw(51, **TRANSPOSED), maths.plain),
+}

@@ -1,0 +1,38 @@
+"""A page with the views of what a feature is related to, or its notes, for their tests; in the URL: view, own."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import streamlit as st
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from tests.doubles.planted import planted_dictionary
+from ui.feature import notes as feature_note_views
+from ui.feature import related as feature_relation_views
+from ui.shared import errors
+from ui.studies import compute
+from ui.studies.feature import Subject
+from ui.studies.token_pass import pass_over, token_pass
+
+
+def main() -> None:
+    feature = st.number_input("Feature", 0, 11, key="feature", bind="query-params")
+    url = st.query_params
+    with errors.shown():
+        dictionary = compute.dictionary(url["sae"])
+        st.session_state.setdefault("sae", dictionary.id)
+        if url["view"] == "notes":
+            feature_note_views.notes(dictionary, feature)
+            return
+        subject = Subject(dictionary, feature, token_pass(dictionary.id), dictionary)
+        if "own" in url:
+            other = planted_dictionary(seed=5, title="my direction")
+            passed = pass_over(other, subject.passed.model, subject.passed.sample)
+            subject = replace(subject, dictionary=other, feature=4, passed=passed, own=True)
+        getattr(feature_relation_views, url["view"])(subject)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""The feature page on a planted workspace, run by AppTest through the router."""
+
+import numpy as np
+import pytest
+
+from core.feature.own_direction import OwnDirection
+from tests.doubles import planted_pages as planted_app
+
+st = pytest.importorskip("streamlit")
+from streamlit.testing.v1 import AppTest  # noqa: E402
+
+FEATURE = planted_app.POSITIONAL
+QUERY = {"rows": "20", "feature": str(FEATURE)}
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    """A planted workspace whose text is read once for all tests of this file."""
+    root = tmp_path_factory.mktemp("workspace")
+    planted_app.write_workspace(root)
+    with pytest.MonkeyPatch.context() as patch:
+        planted_app.read_little_text(patch)
+        patch.setattr("sys.argv", ["app.py", *planted_app.arguments(root), "--page", "feature"])
+        patch.setattr("ui.shared.progress.PATIENCE_S", 120)  # no progress bars: a test sees the finished page
+        st.cache_resource.clear()
+        st.cache_data.clear()
+        yield root
+    st.cache_resource.clear()
+    st.cache_data.clear()
+
+
+@pytest.fixture
+def open_page(workspace):
+    """Return a function that opens the feature page with a query and runs it."""
+
+    def run(query: dict | None = None) -> AppTest:
+        at = AppTest.from_file(planted_app.SCRIPT, default_timeout=150)
+        at.query_params["sae"] = f"folder/{(workspace / 'dictionary').resolve()}"
+        for name, value in (QUERY | (query or {})).items():
+            at.query_params[name] = value
+        return at.run()
+
+    return run
+
+
+def fine(at: AppTest) -> AppTest:
+    assert not at.exception
+    assert not [error.value for error in at.error]
+    return at
+
+
+def table(at: AppTest, column: str):
+    """The first table on the page that has a column."""
+    return next(d.value for d in at.dataframe if column in d.value.columns)
+
+
+def card(at: AppTest, label: str) -> str:
+    return next(metric.value for metric in at.metric if metric.label == label)
+
+
+@pytest.mark.parametrize("tab", ["Overview", "Examples", "Proxies", "Logits", "Related", "Notes"])
+def test_every_tab_opens_from_a_link(open_page, tab):
+    at = fine(open_page({"tab": tab}))
+    assert at.title[0].value == "One feature"
+
+
+def test_the_overview_shows_where_a_planted_feature_fires_without_a_click(open_page):
+    at = fine(open_page())
+    # The feature reads position alone: every row, at positions 2 and 3 of the context of 6.
+    assert card(at, "Density") == f"{2 / 6:.4g}"
+    assert card(at, "Active tokens") == "40"
+    assert card(at, "Strongest position") == str(planted_app.PEAK)
+    assert len(at.get("vega_lite_chart")) == 3
+    assert at.html[0].value.count('class="strongest"') == 16
+    assert table(at, "logit_weight")["logit_weight"].is_monotonic_decreasing
+
+
+def test_the_histogram_can_be_of_one_position(open_page):
+    at = fine(open_page())
+    at.number_input(key="fe_at").set_value(0).run()
+    assert "never active at position 0" in fine(at).info[0].value
+    at.number_input(key="fe_at").set_value(planted_app.PEAK).run()
+    assert any("20 active tokens · position 2" in caption.value for caption in fine(at).caption)
+
+
+@pytest.mark.parametrize("kind", ["Strongest", "Intervals", "Quantiles", "Random active", "Random text"])
+def test_every_kind_of_example_can_be_linked_to(open_page, kind):
+    at = fine(open_page({"tab": "Examples", "fe_examples": kind, "fe_width": "whole row"}))
+    outlined = sum(part.value.count('class="strongest"') for part in at.html)
+    expected = {"Strongest": 20, "Random active": 20, "Random text": 20}
+    assert outlined == expected.get(kind, outlined) > 0
+    assert table(at, "share_of_token")["active_count"].sum() == 40
+
+
+def test_contexts_are_searched_and_a_bad_or_fruitless_pattern_is_explained(open_page):
+    at = fine(open_page({"tab": "Examples", "fe_search": "[a-z]{2}"}))
+    assert any("20 rows with an active token" in caption.value for caption in at.caption)
+    assert any("of 20 contexts match" in caption.value for caption in at.caption)
+    at.text_input(key="fe_search").set_value("nowhere in it").run()
+    assert "0 of 20 contexts match" in fine(at).info[0].value.replace("\\", "")
+    at.text_input(key="fe_search").set_value("(").run()
+    assert "is no regular expression" in at.error[0].value.replace("\\", "")
+
+
+def test_a_feature_that_never_fires_says_so_and_still_shows_its_logits(open_page):
+    at = fine(open_page({"feature": str(planted_app.NEWCOMER)}))  # it waits for position 9
+    assert "active on none of the 120 tokens" in at.info[0].value
+    assert card(at, "Density") == "0"
+    assert len(table(at, "logit_weight")) == 10
+    at = fine(open_page({"feature": str(planted_app.NEWCOMER), "tab": "Examples"}))
+    assert "there are no examples" in at.info[1].value
+
+
+def test_a_direction_from_a_file_stands_in_for_a_feature_and_goes_again(open_page, workspace):
+    rows = np.eye(planted_app.D)[[0, 6]]  # dimension 6 is what position writes
+    np.save(workspace / "probe.npy", rows)
+    at = fine(open_page())
+    at.text_input(key="own_path").set_value("probe.npy").run()
+    at.number_input(key="own_row").set_value(1).run()
+    at.button(key="own_take").click().run()
+    fine(at)
+    assert "stands in for a feature" in " ".join(part.value for part in at.markdown)
+    assert "probe.npy, row 1" in " ".join(part.value for part in at.markdown).replace("\\", "")
+    at.number_input(key="fe_threshold").set_value(0.5).run()
+    assert card(fine(at), "Density") == f"{2 / 6:.4g}"
+    assert card(at, "Largest activation") == "2"
+    for tab in ("Examples", "Proxies", "Logits", "Related", "Notes"):
+        at.query_params["tab"] = tab
+        fine(at.run())
+        assert card(at, "Largest activation") == "2", tab
+    assert "Notes are kept on features" in at.info[0].value
+    at.button(key="own_back").click().run()
+    assert card(fine(at), "Largest activation") == "1.5"
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "says"),
+    [("short.npy", np.ones(3), "has 3 numbers, expected 8"), ("zero.npy", np.zeros(8), "are 0, expected a direction")],
+)
+def test_a_file_that_is_no_direction_is_explained(open_page, workspace, name, array, says):
+    np.save(workspace / name, array)
+    at = open_page()
+    at.text_input(key="own_path").set_value(name).run()
+    assert says in at.error[0].value
+    at.text_input(key="own_path").set_value("/etc/passwd").run()
+    assert "may read" in at.error[0].value
+
+
+def test_a_direction_that_does_not_fit_another_dictionary_says_so_and_can_be_left(open_page, workspace):
+    np.save(workspace / "probe.npy", np.eye(planted_app.D)[6])
+    at = fine(open_page())
+    at.text_input(key="own_path").set_value("probe.npy").run()
+    at.button(key="own_take").click().run()
+    at.session_state["_own_direction"] = OwnDirection(np.ones(5, np.float32), "of another hook")
+    at.run()
+    assert "has 5 numbers, expected 8 for this dictionary" in at.error[0].value
+    assert not at.tabs
+    at.button(key="own_back").click().run()
+    assert card(fine(at), "Largest activation") == "1.5"

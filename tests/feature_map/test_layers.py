@@ -1,0 +1,106 @@
+"""The tab on layers, on two layers of the demo's series, and the maps behind it."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from core.feature_map.layer_series import LayerLinks
+from core.feature_map.layout import Layout
+from core.feature_map.stack import Stack
+
+st = pytest.importorskip("streamlit")
+from streamlit.testing.v1 import AppTest  # noqa: E402
+
+from ui.feature_map import layers as map_series_views  # noqa: E402
+
+FIRST = "demo/layer2-standard-512"
+SCRIPT = """
+import streamlit as st
+from core.feature_map.layout import LayoutSettings
+from ui.feature_map import layers as map_series_views
+st.session_state["sae"] = {id!r}
+map_series_views.layers(LayoutSettings({method!r}))
+"""
+
+
+@pytest.fixture
+def app(tmp_path, monkeypatch):
+    """Return a function that runs the tab alone on a demo dictionary."""
+    monkeypatch.setattr("sys.argv", ["app.py", "--cache", str(tmp_path / "cache")])
+    monkeypatch.setattr("ui.shared.progress.PATIENCE_S", 120)
+    st.cache_resource.clear()
+    yield lambda id, method="pca": AppTest.from_string(SCRIPT.format(id=id, method=method), default_timeout=150)
+    st.cache_resource.clear()
+
+
+def test_two_layers_are_drawn_apart_and_together(app):
+    at = app("demo/layer2-standard-2048")
+    at.query_params["map_layers"] = "2"
+    at.query_params["map_layers"] = ["2", "3"]
+    at.run()
+    assert not at.exception
+    assert not at.error
+    assert len(at.get("vega_lite_chart")) == 2
+    assert len(at.get("bidi_component")) == 3
+    shown = "\n".join(str(element.value) for element in (*at.markdown, *at.caption))
+    assert "Each layer by itself" in shown
+    assert "4,096 features" in shown
+    assert not [button for button in at.button if button.key == "map_layers_compute"]
+
+
+def test_a_map_that_takes_long_is_offered_first_and_principal_components_are_shown(app):
+    at = app("demo/layer2-standard-2048", "umap")
+    at.query_params["map_layers"] = ["2", "3"]
+    at.run()
+    assert not at.exception
+    assert at.button(key="map_layers_compute").label == "Compute the UMAP maps of 2 layers"
+    assert any("principal components" in caption.value for caption in at.caption)
+
+
+def test_a_dictionary_without_a_series_is_told_so(app):
+    at = app(FIRST).run()
+    assert not at.exception
+    assert "no other dictionary here that differs from this one in the layer alone" in at.info[0].value
+
+
+SHELF = """
+import streamlit as st
+from core.feature_map.layout import LayoutSettings
+from ui.studies import feature_map as layout_studies
+st.session_state["sae"] = "demo/layer2-standard-512"
+settings = LayoutSettings("umap", n_neighbors=5)
+before = layout_studies.stored(settings)
+made = layout_studies.layout(settings)
+st.json({"before": before is None, "same": layout_studies.stored(settings) is made})
+joint = layout_studies.stack(["demo/layer2-standard-512", "demo/layer2-standard-1024"])
+st.json({"rows": len(joint.feature), "pca": list(layout_studies.pca_map([]).x.shape)})
+"""
+
+
+def test_a_map_is_computed_once_and_then_found(app):
+    at = AppTest.from_string(SHELF, default_timeout=150).run()
+    assert not at.exception
+    assert [json.loads(found.value) for found in at.json] == [
+        {"before": True, "same": True},
+        {"rows": 1536, "pca": [512]},
+    ]
+
+
+def test_the_grid_draws_the_same_sample_each_time():
+    table = pd.DataFrame({"feature": np.arange(5000)})
+    first = map_series_views.sample(table)["feature"].tolist()
+    assert first == map_series_views.sample(table)["feature"].tolist() == sorted(set(first))
+    assert len(first) == map_series_views.MOST_POINTS
+    assert len(map_series_views.sample(table[:30])) == 30
+
+
+def test_features_of_the_last_layer_go_nowhere_in_the_animation():
+    stack = Stack(np.eye(5), np.array([0, 0, 0, 1, 1]), np.array([0, 1, 2, 0, 1]), ("a", "b"))
+    links = LayerLinks(np.array([1, -1, 0, -1, -1]), np.array([0.9, np.nan, 0.5, np.nan, np.nan]))
+    x = np.arange(5.0)
+    points = map_series_views.series_points(["A", "B"], stack, Layout(x, x + 10, x), links)
+    assert [(step.title, step.start, step.stop) for step in points.steps] == [("A", 0, 3), ("B", 3, 5)]
+    np.testing.assert_array_equal(points.to_x, [4, np.nan, 3, np.nan, np.nan])
+    np.testing.assert_array_equal(points.to_y, [14, np.nan, 13, np.nan, np.nan])

@@ -1,0 +1,65 @@
+"""core runs without the app, and the weight pages without torch."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+APP = ("streamlit", "altair", "ui", "pages", "app")
+HEAVY = ("torch", "sae_lens", "transformer_lens", "umap", "sklearn", "numba", "scipy", "matplotlib")
+EVERYTHING = """
+import importlib, pkgutil, core
+for module in pkgutil.walk_packages(core.__path__, "core."):
+    importlib.import_module(module.name)
+    print(module.name)
+"""
+LIGHT = [
+    "core.dictionaries.dictionary",
+    "core.models.language_model",
+    "core.dictionaries.sources",
+    "core.positions.methods",
+    "core.work.artifacts",
+    "core.work.jobs",
+]
+
+
+def loaded_by(script: str, unwanted: tuple[str, ...]) -> tuple[list[str], str]:
+    """Run a script in a fresh interpreter; return which unwanted packages it loaded, and what it printed."""
+    check = f"{script}\nimport sys\nprint('LOADED', *sorted(sys.modules.keys() & set({unwanted!r})))"
+    done = subprocess.run([sys.executable, "-c", check], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    output, _, loaded = done.stdout.rpartition("LOADED")
+    return loaded.split(), output
+
+
+def test_no_module_of_core_loads_the_app_or_its_toolkit():
+    loaded, names = loaded_by(EVERYTHING, APP)
+    assert loaded == []
+    files = {path.relative_to(ROOT) for path in (ROOT / "core").rglob("*.py") if path.name != "__init__.py"}
+    assert {str(path.with_suffix("")).replace("/", ".") for path in files} <= set(names.split())
+
+
+def test_the_light_modules_load_nothing_heavy():
+    present = [name for name in LIGHT if (ROOT / name.replace(".", "/")).with_suffix(".py").exists()]
+    present += ["core.dictionaries.sources.demo", "core.dictionaries.sources.folder"]
+    script = "\n".join([*(f"import {name}" for name in present), "core.dictionaries.sources.sources()"])
+    assert loaded_by(script, HEAVY + APP)[0] == []
+
+
+@pytest.mark.parametrize(
+    ("script", "loaded"),
+    [("import streamlit", ["streamlit"]), ("import streamlit.errors, ui.shared.escape", ["streamlit", "ui"])],
+)
+def test_the_check_itself_notices_what_is_loaded(script, loaded):
+    assert loaded_by(script, APP)[0] == loaded
+
+
+def test_the_check_itself_notices_heavy_modules():
+    assert "scipy" in loaded_by("import scipy", HEAVY)[0]
+
+
+def test_the_check_itself_does_not_pass_over_a_failing_script():
+    with pytest.raises(AssertionError, match="ModuleNotFoundError"):
+        loaded_by("import core.no_such_module", APP)

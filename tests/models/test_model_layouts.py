@@ -1,0 +1,254 @@
+"""Models in Hugging Face's layout: own folders, the cache, tensors fetched in parts; and files that are odd."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from core.errors import (
+    BadDictionaryError,
+    DoesNotFitError,
+    HubDamagedError,
+    HubError,
+    HubNotFoundError,
+    NotDownloadedError,
+    UnknownNameError,
+)
+from core.models import downloads as pretrained_models
+from core.models import layouts as model_layouts
+from core.models import names as model_names
+from core.models.language_model import LanguageModel
+from core.models.search import find_model
+from core.workspace import Workspace
+from tests.doubles.hub_files import GPT2, use_hub, write_gpt2
+from tests.doubles.standin_hub import Fault, StandIn
+
+
+def header_of(entry: object) -> bytes:
+    """A safetensors file with one entry and four bytes of data."""
+    text = json.dumps({"wte.weight": entry}).encode()
+    return len(text).to_bytes(8, "little") + text + bytes(4)
+
+
+@pytest.fixture
+def workspace(tmp_path) -> Workspace:
+    return Workspace(cache=tmp_path / "app", models=())
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    with StandIn({"gpt2": write_gpt2(tmp_path / "hub" / "gpt2")}) as hub:
+        use_hub(monkeypatch, hub.url, tmp_path / "cache")
+        yield hub
+
+
+def stored(folder: Path) -> dict[str, np.ndarray]:
+    return load_file(folder / "model.safetensors")
+
+
+@pytest.mark.parametrize("prefix", ["", "transformer."])
+@pytest.mark.parametrize("shards", [1, 3])
+def test_gpt2s_tensors_are_found_under_either_naming_in_one_file_or_several(tmp_path, prefix, shards):
+    expected = stored(write_gpt2(tmp_path / "plain"))
+    model = LanguageModel(write_gpt2(tmp_path / "gpt2", prefix=prefix, shards=shards))
+    np.testing.assert_array_equal(model.W_E, expected["wte.weight"])
+    np.testing.assert_array_equal(model.W_U, expected["wte.weight"].T)
+    np.testing.assert_array_equal(model.W_pos, expected["wpe.weight"])
+    np.testing.assert_array_equal(model.b_U, np.zeros(GPT2["vocab_size"], np.float32))
+    np.testing.assert_array_equal(model.tensor("blocks.1.mlp.W_out"), expected["h.1.mlp.c_proj.weight"])
+    W_O = expected["h.0.attn.c_proj.weight"].reshape(GPT2["n_head"], -1, GPT2["n_embd"])
+    np.testing.assert_array_equal(model.tensor("blocks.0.attn.W_O"), W_O)
+    assert (model.name, model.n_layers, model.d_model, model.positions) == ("gpt2", 2, 8, "absolute")
+
+
+def test_an_unembedding_of_its_own_is_preferred_to_the_embedding(tmp_path):
+    folder = write_gpt2(tmp_path / "gpt2")
+    head = np.ones((GPT2["vocab_size"], GPT2["n_embd"]), np.float32)
+    save_file(stored(folder) | {"lm_head.weight": head}, folder / "model.safetensors")
+    np.testing.assert_array_equal(LanguageModel(folder).W_U, head.T)
+
+
+def test_a_tied_unembedding_takes_no_memory_of_its_own(tmp_path):
+    model = LanguageModel(write_gpt2(tmp_path / "gpt2"))
+    assert np.shares_memory(model.W_U, model.W_E)
+    assert not model.W_U.flags.writeable
+
+
+def test_centring_changes_the_embedding_alone(tmp_path):
+    plain, centred = (LanguageModel(write_gpt2(tmp_path / "gpt2"), centred=c) for c in (False, True))
+    np.testing.assert_allclose(centred.W_E.mean(axis=1), 0, atol=1e-6)
+    np.testing.assert_array_equal(centred.W_U, plain.W_U)
+    assert centred.sha256 != plain.sha256
+
+
+def test_an_unknown_tensor_is_named(tmp_path):
+    with pytest.raises(DoesNotFitError, match=r"hold no 'blocks\.9\.mlp\.W_out'"):
+        LanguageModel(write_gpt2(tmp_path / "gpt2")).tensor("blocks.9.mlp.W_out")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"model_type": "bert"}, "Models of type 'bert' are not read.*gpt_neox"),
+        ({"model_type": ["gpt2"]}, "not read"),
+        ({"n_embd": None}, "is no model folder"),
+        ({"n_embd": "8"}, "is no model folder"),
+        ({"vocab_size": -3}, "d_vocab is -3"),
+        ({"n_head": 0}, "is no model folder"),
+    ],
+)
+def test_a_config_that_cannot_be_used_is_explained(tmp_path, change, says):
+    folder = write_gpt2(tmp_path / "gpt2")
+    config = json.loads((folder / "config.json").read_text()) | change
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(BadDictionaryError, match=says):
+        LanguageModel(folder)
+
+
+@pytest.mark.parametrize(
+    "break_it",
+    [
+        lambda folder: (folder / "model.safetensors").unlink(),
+        lambda folder: (folder / "model.safetensors").write_bytes(b"no tensors"),
+        lambda folder: (folder / "model.safetensors").write_bytes(b"\xff" * 200),
+        lambda folder: save_file({"wte.weight": np.ones(3, np.float32)}, folder / "model.safetensors"),
+        lambda folder: save_file({"wte.weight": np.ones((2, 2, 2), np.float32)}, folder / "model.safetensors"),
+        lambda folder: save_file({"other": np.ones(3, np.float32)}, folder / "model.safetensors"),
+    ],
+)
+def test_weights_that_cannot_be_used_are_explained(tmp_path, break_it):
+    folder = write_gpt2(tmp_path / "gpt2")
+    break_it(folder)
+    with pytest.raises(BadDictionaryError, match=r"gpt2.*[Ee]xpected"):
+        _ = LanguageModel(folder).W_E
+
+
+def test_a_projection_that_does_not_fit_the_heads_is_explained(tmp_path):
+    folder = write_gpt2(tmp_path / "gpt2")
+    odd = {"h.0.attn.c_proj.weight": np.ones((7, 8), np.float32)}
+    save_file(stored(folder) | odd, folder / "model.safetensors")
+    with pytest.raises(BadDictionaryError, match=r"c_proj\.weight .* has shape \(7, 8\)"):
+        LanguageModel(folder).tensor("blocks.0.attn.W_O")
+
+
+@pytest.mark.parametrize("weight_map", [{"wte.weight": "../../secret"}, {"wte.weight": 3}, [], None])
+def test_an_index_of_shards_that_climbs_out_or_is_none_is_refused(tmp_path, weight_map):
+    folder = write_gpt2(tmp_path / "gpt2")
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    with pytest.raises(BadDictionaryError, match="has no readable weights"):
+        _ = LanguageModel(folder).W_E
+
+
+def test_contexts_are_cut_to_what_pages_can_show(tmp_path):
+    config = {"model_type": "llama", "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config |= {"max_position_embeddings": 131_072, "vocab_size": 9, "intermediate_size": 5, "hidden_act": "silu"}
+    found = model_layouts.translate_config(config, "x")
+    assert (found["n_ctx"], found["d_mlp"], found["d_head"], found["normalization_type"]) == (8192, 5, 4, "RMS")
+
+
+@pytest.mark.parametrize("name", ["gpt2", "gpt2-small", "GPT2-Small"])
+def test_a_folder_of_ones_own_is_found_by_any_name_of_the_model(tmp_path, name):
+    workspace = Workspace(cache=tmp_path, models=(write_gpt2(tmp_path / "gpt2"),))
+    assert find_model(name, workspace).folder == tmp_path / "gpt2"
+
+
+def test_names_map_to_repositories():
+    assert model_names.repository("gpt2-small") == "gpt2"
+    assert model_names.repository("pythia-70m-deduped") == "EleutherAI/pythia-70m-deduped"
+    assert model_names.repository("someone/else") == "someone/else"
+    assert model_names.repository("nothing-like-it") is None
+    assert model_names.same_model("google/gemma-2-2b", "gemma-2-2b")
+    assert not model_names.same_model("nothing", "nothing-like-it")
+
+
+def test_a_model_that_is_not_here_is_offered_and_nothing_is_asked(hub, workspace):
+    with pytest.raises(NotDownloadedError, match="model 'gpt2-small' is not on this machine") as error:
+        find_model("gpt2-small", workspace)
+    assert (error.value.kind, error.value.id) == ("model", "gpt2-small")
+    with pytest.raises(UnknownNameError):
+        find_model("nothing-like-it", workspace)
+    with pytest.raises(UnknownNameError):
+        find_model(None, workspace)
+    assert hub.requests == []
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+def test_parts_of_the_file_are_enough_for_weight_pages(hub, tmp_path, workspace, shards):
+    whole = hub.repositories["gpt2"] = write_gpt2(tmp_path / "other" / "gpt2", shards=shards)
+    plan = pretrained_models.tensor_plan("gpt2-small")
+    folder = pretrained_models.download_tensors("gpt2-small", workspace)
+    model, expected = find_model("gpt2-small", workspace), LanguageModel(whole)
+    for name in ("W_E", "W_pos", "W_U"):
+        np.testing.assert_array_equal(getattr(model, name), getattr(expected, name))
+    assert model.token_strings == expected.token_strings
+    assert model.sha256 == expected.sha256
+    assert not model.whole
+    sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
+    assert plan.nbytes < sizes["model.safetensors"] + sizes["config.json"] + sizes["tokenizer.json"]
+    assert sizes["model.safetensors"] < 12_000  # of 21 kB
+    with pytest.raises(NotDownloadedError, match=r"all but the tensors of weight pages.*0\.0 MB"):
+        _ = model.hooked
+    with pytest.raises(NotDownloadedError):
+        model.tensor("blocks.0.mlp.W_out")
+
+
+def test_a_whole_model_takes_the_place_of_its_parts(hub, workspace):
+    pretrained_models.download_tensors("gpt2", workspace)
+    before = find_model("gpt2", workspace).sha256
+    pretrained_models.download("gpt2")
+    model = find_model("gpt2-small", workspace)
+    assert model.whole
+    assert model.sha256 == before
+
+
+def test_shards_that_are_not_all_here_make_no_model(hub, tmp_path, workspace):
+    hub.repositories["gpt2"] = write_gpt2(tmp_path / "other" / "gpt2", shards=3)
+    pretrained_models.download("gpt2")
+    found = find_model("gpt2", workspace)
+    (found.folder / "model-00002-of-00003.safetensors").unlink()
+    with pytest.raises(NotDownloadedError):
+        find_model("gpt2", workspace)
+
+
+def test_a_hub_without_parts_of_files_is_named_and_nothing_is_kept(hub, workspace):
+    hub.faults.append(Fault("GET .*model.safetensors", refuses_parts=True))
+    with pytest.raises(HubError, match=r"only as a whole.*Download the whole file"):
+        pretrained_models.download_tensors("gpt2", workspace)
+    with pytest.raises(NotDownloadedError):
+        find_model("gpt2", workspace)
+
+
+def test_parts_that_break_off_leave_nothing_half(hub, workspace):
+    hub.faults.append(Fault("GET .*model.safetensors", stop_after=0, times=4))
+    with pytest.raises(HubDamagedError, match="broke off"):
+        pretrained_models.download_tensors("gpt2", workspace)
+    assert list((workspace.cache / "models").glob("*")) == [] if (workspace.cache / "models").exists() else True
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\x00" * 8,
+        b"\xff" * 64,
+        (40).to_bytes(8, "little") + b"{" * 40,
+        (2).to_bytes(8, "little") + b"[]" + b"x" * 9,
+        header_of({"dtype": "F32", "shape": [1], "data_offsets": [0, 10**9]}),
+        header_of({"dtype": "F32", "shape": [1], "data_offsets": [4, 0]}),
+        header_of({"dtype": "F32", "data_offsets": [0, 4]}),
+        header_of([]),
+    ],
+)
+def test_a_header_that_is_odd_is_named_before_anything_else_is_fetched(hub, workspace, content):
+    (hub.repositories["gpt2"] / "model.safetensors").write_bytes(content)
+    with pytest.raises(HubDamagedError, match="is not what its name says"):
+        pretrained_models.tensor_plan("gpt2")
+
+
+def test_a_repository_without_safetensors_is_named(hub):
+    (hub.repositories["gpt2"] / "model.safetensors").unlink()
+    with pytest.raises(HubNotFoundError, match=r"model\.safetensors\.index\.json"):
+        pretrained_models.cost("gpt2")

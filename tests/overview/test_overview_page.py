@@ -1,0 +1,115 @@
+"""The overview page on a planted workspace, run by AppTest through the router."""
+
+import json
+from html import escape
+
+import pytest
+
+from core.corpus import streams as corpus
+from tests.doubles import planted_pages as planted_app
+from tests.doubles.planted import planted_dictionary
+from ui.overview import dictionary as overview_views
+
+st = pytest.importorskip("streamlit")
+from streamlit.testing.v1 import AppTest  # noqa: E402
+
+
+@pytest.fixture
+def open_page(tmp_path, monkeypatch):
+    """Return a function that opens the overview of a planted workspace with a query and runs it."""
+    planted_app.write_workspace(tmp_path)
+    planted_app.read_little_text(monkeypatch)
+    monkeypatch.setattr("core.overview.sample_text.standard_library", lambda step: corpus.standard_library())
+    with planted_app.page(tmp_path, monkeypatch, "overview") as run:
+        yield lambda query=None, folder="dictionary": run({"sae": f"folder/{tmp_path / folder}"} | (query or {}))
+
+
+def shown(at: AppTest) -> str:
+    kinds = (at.title, at.html, at.caption, at.markdown, at.error, at.warning, at.info, at.code, at.metric)
+    found = "\n".join(str(getattr(e, "value", "")) + str(getattr(e, "label", "")) for kind in kinds for e in kind)
+    return found.replace("\\", "")
+
+
+@pytest.mark.parametrize("tab", ["Overview", "Density", "Norms and biases", "Basis"])
+def test_every_tab_opens_from_a_link_without_an_exception(open_page, tab):
+    at = open_page({"tab": tab})
+    assert not at.exception
+    assert not [error.value for error in at.error]
+    assert at.title[0].value == "Overview"
+    assert at.get("vega_lite_chart") or len(at.dataframe)
+
+
+def test_the_badge_says_what_was_measured_and_that_nothing_is_published(open_page):
+    at = open_page()
+    readings = {metric.label: metric for metric in at.metric}
+    assert any(label.startswith("Dead features on ") for label in readings)
+    assert "Loss recovered" in readings
+    assert {metric.delta for metric in readings.values()} == {"not published"}
+    assert "Without position 0: Active features, L0 " in shown(at)
+    assert "Published numbers are from other text" in shown(at)
+    recipes = next(d.value for d in at.dataframe if "recipe" in d.value.columns)
+    assert recipes["recipe"][0] == "as it is"
+
+
+def test_facts_norms_and_basis_are_there_without_the_model_and_the_badge_says_what_it_lacks(open_page, tmp_path):
+    planted_dictionary(metadata={"model_name": "nobody/knows-it"}).save(tmp_path / "alone")
+    at = open_page(folder="alone")
+    assert not at.exception
+    assert "nobody/knows-it" in shown(at)
+    assert ["nobody/knows" in error.value for error in at.error] == [True]
+    assert "blocks.0.hook_resid_pre" in shown(at)
+    assert "sae = SAE.load_from_disk" in shown(at)
+    for tab in ("Norms and biases", "Basis"):
+        at = open_page({"tab": tab}, folder="alone")
+        assert not at.exception
+        assert not at.error
+        assert at.get("vega_lite_chart")
+
+
+def test_what_a_config_says_is_shown_letter_by_letter(open_page, tmp_path):
+    text = "<script>alert(1)</script> <img src=x onerror='y'> \" & é"
+    planted_dictionary(metadata={"dataset_path": text, "model_name": "nobody/knows-it"}).save(tmp_path / "odd")
+    at = open_page(folder="odd")
+    found = next(html.value for html in at.html if "Training text" in html.value)
+    assert escape(text) in found
+    assert "<script" not in found
+    assert "<img" not in found
+
+
+def test_the_facts_can_be_taken_away_as_json(open_page):
+    open_page({"tab": "Norms and biases"})
+    dictionary = planted_dictionary(metadata={"l0": float("nan")})
+    found = json.loads(overview_views.as_json(dictionary))
+    assert found["facts"]["Hook"] == "blocks.0.hook_resid_pre"
+    assert found["recipe"]["Decoder norms"] == "folded"
+    assert found["sha256"] == dictionary.sha256
+    assert "run_with_cache" in found["python"]
+
+
+def test_density_is_told_as_far_as_the_number_of_tokens_allows(open_page):
+    at = open_page({"tab": "Density", "ultralow": "1e-2", "density_first": "false"})
+    readings = {metric.label: metric.value for metric in at.metric}
+    assert "Ultralow, below 1e-02" in readings
+    fire, dead = int(readings["Features that fire"]), int(readings["Dead"])
+    assert fire + dead == 12
+    assert "More text tells more" not in shown(at)
+    at = open_page({"tab": "Density"})
+    assert "More text tells more" in shown(at)
+    assert "fire on none and are not drawn" in shown(at)
+
+
+def test_the_axes_of_a_dictionary_with_a_cosine_are_dropped_for_one_without(open_page, tmp_path):
+    at = open_page({"tab": "Density", "separation": "Density and alignment"})
+    assert at.segmented_control(key="separation").value == "Density and alignment"
+    planted_dictionary("transcoder").save(tmp_path / "transcoder")
+    at = open_page({"tab": "Density", "separation": "Density and alignment"}, folder="transcoder")
+    assert not at.exception
+    assert not at.error
+    assert at.segmented_control(key="separation").options == ["Density and bias"]
+
+
+@pytest.mark.parametrize("fold", ["true", "false"])
+def test_norms_say_whether_they_are_folded(open_page, fold):
+    at = open_page({"tab": "Norms and biases", "fold": fold})
+    assert ("folded into the encoder" in shown(at)) == (fold == "true")
+    assert ("**Decoder norm**" in shown(at)) == (fold == "false")

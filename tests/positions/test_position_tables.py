@@ -1,0 +1,38 @@
+"""Tables behind the positional charts."""
+
+import numpy as np
+
+from core.corpus.streams import rows_sha256
+from core.positions import tables as position_tables
+from core.positions.units import unit_curves
+from tests.doubles.planted import planted_model
+
+
+def test_matrix_cells_leave_out_zeros_unless_asked():
+    values = np.array([[0.0, 2.0], [3.0, 0.0]])
+    cells = position_tables.matrix_cells(values, ["a", "b"], [7, 8], names=("row", "position", "value"))
+    assert cells.to_dict("records") == [
+        {"row": "a", "position": 8, "value": 2.0},
+        {"row": "b", "position": 7, "value": 3.0},
+    ]
+    kept = position_tables.matrix_cells(values, ["a", "b"], [7, 8], names=("r", "c", "v"), keep_zeros=True)
+    assert len(kept) == 4
+
+
+def test_unit_curves_match_a_plain_loop_over_rows(tmp_path):
+    model = planted_model(tmp_path)
+    rows = np.random.default_rng(0).integers(0, 257, size=(5, 7))
+    hook = "blocks.1.mlp.hook_pre"
+    found = unit_curves(model, hook, rows, batch=2)
+    x = np.stack([model.activations(row[None], hook)[0] for row in rows]).astype(np.float64)
+    np.testing.assert_allclose(found.mean, x.mean(0).T, atol=1e-5)
+    np.testing.assert_allclose(found.std, x.std(0).T, atol=1e-5)
+    between, total = x.mean(0).var(0), x.reshape(-1, x.shape[-1]).var(0)
+    np.testing.assert_allclose(found.positional_r2, between / total, atol=1e-5)
+    assert found.n_rows == 5
+
+
+def test_rows_are_named_by_content_and_shape():
+    rows = np.arange(6).reshape(2, 3)
+    assert rows_sha256(rows) == rows_sha256(rows.astype(np.int32))
+    assert rows_sha256(rows) != rows_sha256(rows.reshape(3, 2))

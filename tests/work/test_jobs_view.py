@@ -1,0 +1,130 @@
+"""Watching, cancelling and restarting long work in a page."""
+
+import threading
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core.errors import CorpusError
+from core.work.jobs import Jobs
+from ui.shared.progress import describe
+
+
+class Work:
+    """A job that waits for the test at every step, and remembers how often it was begun."""
+
+    def __init__(self):
+        self.jobs = Jobs()
+        self.begun = 0
+        self.started = threading.Event()
+        self.go_on = threading.Event()
+        self.error = None
+
+    def __call__(self, progress):
+        self.begun += 1
+        self.started.set()
+        progress.update(1, 4)
+        assert self.go_on.wait(30)
+        progress.update(2, 4)
+        if self.error:
+            raise self.error
+        return "the answer"
+
+
+def page():
+    import streamlit as st
+
+    from ui.shared import errors
+    from ui.shared import progress as view
+
+    work = st.session_state["work"]
+    with errors.shown():
+        st.markdown(view.run(work.jobs, "key", "Counting", work))
+
+
+@pytest.fixture
+def watched(monkeypatch):
+    """The work, and the page that shows it under way."""
+    monkeypatch.setattr("ui.shared.progress.PATIENCE_S", 0.01)
+    work = Work()
+    at = AppTest.from_function(page, default_timeout=30)
+    at.session_state["work"] = work
+    at.run()
+    assert work.started.wait(30)
+    yield work, at
+    work.go_on.set()
+
+
+def finish(work: Work) -> None:
+    work.go_on.set()
+    job = work.jobs.submit("key", "Counting", work)
+    assert job._finished.wait(30)
+
+
+def test_progress_is_shown_and_then_the_result(watched):
+    work, at = watched
+    assert at.button(key="cancel-key").label == "Cancel"
+    finish(work)
+    at.run()
+    assert [m.value for m in at.markdown] == ["the answer"]
+    assert work.begun == 1
+
+
+def test_cancelled_work_stays_stopped_until_it_is_started_again(watched):
+    work, at = watched
+    job = work.jobs._jobs["key"]
+    at.button(key="cancel-key").click().run()
+    work.go_on.set()
+    assert job._finished.wait(30)
+    for _ in range(2):
+        at.run()
+        assert "Stopped before it was finished" in at.info[0].value
+        assert not at.error
+    assert work.begun == 1
+    at.button(key="again-key").click().run()
+    work.jobs._jobs["key"]._finished.wait(30)
+    at.run()
+    assert [m.value for m in at.markdown] == ["the answer"]
+    assert work.begun == 2
+
+
+def test_an_error_a_person_can_fix_is_shown_in_place_of_the_result(watched):
+    work, at = watched
+    work.error = CorpusError("Too little text. Choose more.")
+    finish(work)
+    at.run()
+    assert at.error[0].value.replace("\\", "") == "Too little text. Choose more."
+    assert not at.exception
+
+
+def test_work_that_goes_on_where_it_was_says_so_when_it_is_stopped():
+    def app():
+        import streamlit as st
+
+        from core.errors import CancelledError
+        from core.work.jobs import Jobs
+        from ui.shared import errors
+        from ui.shared import progress as view
+
+        def work(progress):
+            raise CancelledError("stopped")
+
+        with errors.shown():
+            st.markdown(view.run(Jobs(), "key", "Counting", work, resumes=True))
+
+    at = AppTest.from_function(app, default_timeout=30).run()
+    assert at.info[0].value == "Stopped before it was finished; what was done is kept."
+    assert at.button(key="again-key").label == "Go on"
+
+
+def test_work_under_way_says_its_share_its_rate_in_its_unit_and_the_time_left():
+    clock = iter([0.0, 2.0, 4.0])
+    jobs, said = Jobs(clock=lambda: next(clock)), []
+
+    def count(progress):
+        for done in (1000, 3000, 5000):
+            progress.update(done, 10_000)
+        said.append(describe(jobs._jobs["key"]))
+
+    jobs.submit("key", "Counting", count, unit="tokens").result(30)
+    assert said == ["Counting: 50%, 1,000 tokens a second, about 5 s left"]

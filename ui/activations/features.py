@@ -1,0 +1,195 @@
+"""The activations page's tabs on features: all of them, and the picked one."""
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from core import catalogue
+from core.activations import tables
+from core.activations.store import FeatureActivations
+from core.feature.profile import position_profile
+from core.geometry.tables import drawn
+from ui.activations import charts as activation_charts
+from ui.activations.positions import Chosen
+from ui.shared.escape import plain
+from ui.shared.figure import altair, figure
+from ui.shared.selection import axis_title, choose_feature_from
+from ui.sidebar import pickers
+from ui.studies import token_pass as activation_studies
+
+
+def features(view: Chosen) -> None:
+    """Means against deviations and densities of all features, how means are spread, and cumulative counts."""
+    table = view.deciles
+    if table.empty:
+        st.info("No feature is active on this text. Choose more text.")
+        return
+    left, right = st.columns(2, gap="medium")
+    with left:
+        scatter(view, table, "std_active")
+        means(view, table)
+    with right:
+        scatter(view, table, "density")
+        cumulative(view, table)
+
+
+def scatter(view: Chosen, table: pd.DataFrame, y: str) -> None:
+    """One point a feature, on log axes; a click picks it."""
+    x, key = "mean_active", f"act-scatter-{y}"
+    placed = table[(table[x] > 0) & (table[y] > 0)]
+    shown = drawn(placed, x)
+    hidden = len(table) - len(placed)
+    chart = activation_charts.feature_scatter(
+        shown,
+        x,
+        y,
+        x_title=axis_title(x, True),
+        y_title=axis_title(y, True),
+        picked=table[table["feature"] == int(st.session_state.get("feature", 0))],
+    )
+    figure(
+        f"{catalogue.statistic(y).title} against mean when active",
+        altair(chart, key, on_select=choose_feature_from(key, "point"), selection="point"),
+        table[["feature", "active_tokens", x, y]],
+        explains=[x, y],
+        note=view.note(
+            f"{len(shown):,} of {len(table):,} active features drawn",
+            *(["those with the largest means and a sample of the others"] if len(shown) < len(placed) else []),
+            *([f"{hidden:,} with a value of 0 or less have no place on log axes"] if hidden else []),
+            "ring: the picked feature; click a point to pick its feature",
+        ),
+        name=f"features-mean-{y.replace('_', '-')}",
+        provenance=view.provenance,
+    )
+
+
+def means(view: Chosen, table: pd.DataFrame) -> None:
+    """How the features' means are spread, on a log axis."""
+    found = tables.distribution(table["mean_active"].to_numpy(dtype=float), log=True)
+    figure(
+        "Means of all features",
+        altair(
+            activation_charts.distribution(found, title="Mean when active", y_title="Features", log=True), "act-means"
+        ),
+        found.bars,
+        explains=["mean_active", "kernel_density"],
+        note=view.note(
+            f"{len(table) - found.left_out:,} active features",
+            f"{len(found.bars)} bins of equal ratio",
+            *(["line: kernel density of log₁₀"] if len(found.curve) else []),
+            *([f"{found.left_out:,} means of 0 or less left out"] if found.left_out else []),
+        ),
+        name="features-means-histogram",
+        provenance=view.provenance,
+    )
+
+
+def cumulative(view: Chosen, table: pd.DataFrame) -> None:
+    """How many features have a mean, and a median, below a threshold."""
+    found = tables.cumulative_counts(table)
+    titles = {name: catalogue.statistic(name).title for name in ("features_mean_below", "features_median_below")}
+    figure(
+        "How many features have a mean or median below x",
+        altair(activation_charts.cumulative(found, titles), "act-cumulative"),
+        found,
+        explains=["features_mean_below", "features_median_below"],
+        note=view.note(f"{len(table):,} active features", f"{tables.THRESHOLDS} thresholds up to the largest mean"),
+        name="features-cumulative",
+        provenance=view.provenance,
+    )
+
+
+def one_feature(view: Chosen) -> None:
+    """Histogram of the picked feature's activations, at all positions or at one, and its profile along positions."""
+    feature = int(st.session_state.get("feature", 0))
+    found = activation_studies.of_feature(view.passed, feature)
+    if not view.with_first:
+        found = only(found, found.position > 0)
+    if not len(found.act):
+        st.info(plain(f"Feature {feature} is never active here. Pick another, or choose more text: {view.note()}."))
+        return
+    numbers(view, feature, found.act)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        values(view, feature, found)
+    with right:
+        profile(view, feature, found)
+
+
+def only(found: FeatureActivations, keep: np.ndarray) -> FeatureActivations:
+    """Return some of a feature's activations."""
+    return FeatureActivations(found.row[keep], found.position[keep], found.act[keep])
+
+
+def numbers(view: Chosen, feature: int, acts: np.ndarray) -> None:
+    """The feature's statistics as readings."""
+    row = view.features.iloc[feature]
+    shown = {name: row[name] for name in ("active_tokens", "density", "mean_active", "std_active")}
+    shown |= {"active_quantile": np.median(acts), "largest_activation": row["largest_activation"]}
+    for column, (name, value) in zip(st.columns(len(shown)), shown.items(), strict=True):
+        titles = {"active_quantile": "Median when active", "std_active": "Deviation"}
+        title = titles.get(name, catalogue.statistic(name).title)
+        text = f"{int(value):,}" if name == "active_tokens" else f"{value:.4g}"
+        column.metric(title, text, border=True, help=catalogue.help_text(name))
+
+
+def values(view: Chosen, feature: int, found: FeatureActivations) -> None:
+    """Histogram of the non-zero activations, with a smooth curve in which one peak can be told from two."""
+    where, which, how = st.columns([2, 2, 1], vertical_alignment="bottom")
+    one = where.segmented_control(
+        "Activations at", ["All positions", "One position"], default="All positions", required=True, key="act_at",
+        bind="query-params",
+    ) == "One position"  # fmt: skip
+    at = "all positions"
+    if one:
+        with which:
+            position = pickers.number("Position of the activations", "act_position", view.statistics.n_pos, default=1)
+        found, at = only(found, found.position == position), f"position {position}"
+    log = how.toggle("Log axis", key="act_value_log", bind="query-params")
+    if not len(found.act):
+        st.info(f"Feature {feature} is never active at {at}.")
+        return
+    # About as many as tell peaks from chance.
+    shown = tables.distribution(found.act, bins=min(60, max(8, round(2 * len(found.act) ** 0.5))), log=log)
+    chart = activation_charts.distribution(shown, title="Activation", y_title="Tokens", log=log)
+    figure(
+        f"Activations of feature {feature} at {at}",
+        altair(chart, "act-values"),
+        shown.bars,
+        explains=["active_tokens", "kernel_density"],
+        note=view.note(
+            f"{len(found.act) - shown.left_out:,} activations at {at}, zeros left out",
+            f"{len(shown.bars)} bins",
+            "line: kernel density" if len(shown.curve) else "too few or equal values for a curve",
+            *([f"{shown.left_out:,} negative ones have no place on a log axis"] if shown.left_out else []),
+        ),
+        name=f"feature-{feature}-activations",
+        provenance=view.provenance,
+    )
+
+
+def profile(view: Chosen, feature: int, found: FeatureActivations) -> None:
+    """Mean and count of the feature's activations along positions."""
+    table = position_profile(found, view.statistics.position_rows)
+    n_pos = view.statistics.n_pos
+    if not view.with_first:
+        table = table.iloc[1:].reset_index(drop=True)
+    # No architecture's band reaches below 0 where no activation does.
+    low = table["mean_active"] - table["std_active"]
+    low = low if (found.act < 0).any() else low.clip(lower=0)
+    band = table.assign(low=low, high=table["mean_active"] + table["std_active"])
+
+    def draw() -> None:
+        chart = activation_charts.profile(band, n_pos=n_pos, context_size=view.context_size)
+        st.altair_chart(chart, key="act-profile", width="stretch")
+        st.altair_chart(activation_charts.counts(table, n_pos=n_pos), key="act-profile-counts", width="stretch")
+
+    figure(
+        f"Feature {feature} along positions",
+        draw,
+        table,
+        explains=["mean_active", "std_active", "active_tokens"],
+        note=view.note("bars: one deviation either side, none where it is active once", "below: on how many rows"),
+        name=f"feature-{feature}-by-position",
+        provenance=view.provenance,
+    )

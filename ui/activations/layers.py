@@ -1,0 +1,266 @@
+"""The activations page's tab on layers: activation values of a series of dictionaries side by side."""
+
+from collections.abc import Mapping
+
+import altair as alt
+import pandas as pd
+import streamlit as st
+
+from core import catalogue
+from core import tables as core_tables
+from core.activations import tables
+from core.corpus.samples import TextSample
+from core.dictionaries.dictionary import Dictionary
+from core.dictionaries.sources import Entry
+from core.geometry.tables import drawn
+from core.models.language_model import LanguageModel
+from ui.activations import charts as activation_charts
+from ui.activations.positions import Chosen
+from ui.logit_weights import charts as logit_charts
+from ui.shared import charts, errors
+from ui.shared.errors import NotStoredError
+from ui.shared.escape import plain
+from ui.shared.figure import altair, figure
+from ui.shared.selection import axis_title
+from ui.sidebar import text as text_picker
+from ui.studies import compute
+from ui.studies import feature_map as layout_studies
+from ui.studies import token_pass as activation_studies
+from ui.studies.token_pass import TokenPass
+
+_PANELS = 3
+"""Small plots beside each other."""
+MOST_POINTS = 4_000
+
+
+def layers(view: Chosen) -> None:
+    """Find the series, run the passes that are missing if that is wanted, and compare the layers."""
+    listed = layout_studies.series(view.passed.dictionary.id)
+    if len(listed) < 2:
+        st.info(
+            "There is no other dictionary here that differs from this one in the layer alone. The demo has such a "
+            "series: pick one of its standard dictionaries with 2,048 features.",
+            icon=":material/layers:",
+        )
+        return
+    chosen = st.multiselect(
+        "Layers", list(listed), list(listed), key="act_layers", bind="query-params", help="Each needs a token pass."
+    )
+    wpe = view.passed.model.wpe
+    passes, missing = {}, {}
+    for name, entry in listed.items():
+        if name in chosen:
+            with errors.shown():
+                found = stored(entry, wpe)
+                (missing if found is None else passes)[name] = found or entry
+    if missing:
+        with errors.shown():
+            offer(missing, wpe)
+    if not passes:
+        return
+    shown = {name: Chosen(passed, view.with_first) for name, passed in passes.items()}
+    with errors.shown():
+        by_position(view, shown)
+    by_feature(view, shown)
+
+
+def stored(entry: Entry, wpe: str) -> TokenPass | None:
+    """Return a dictionary's pass if it was run before, else None; runs nothing."""
+    try:
+        with compute.only_stored():
+            return activation_studies.token_pass(entry.id, wpe=wpe)
+    except NotStoredError:
+        return None
+
+
+def offer(missing: Mapping[str, Entry], wpe: str) -> None:
+    """Say what the missing passes cost, and run them one after the other once that is wanted."""
+    agreed = f"_act_passes {wpe} {text_picker.settings()}"
+    if not st.session_state.get(agreed):
+        cost_line(missing, wpe)
+        st.button(
+            f"Run {len(missing)} token {'passes' if len(missing) > 1 else 'pass'}",
+            key="act_run_layers",
+            type="primary",
+            icon=":material/play_arrow:",
+            on_click=lambda: st.session_state.update({agreed: True}),
+        )
+        return
+    name, entry = next(iter(missing.items()))
+    label = f"Token pass of layer {name}, {len(missing)} to go"
+    activation_studies.pass_over(*parts(entry, wpe), ask=False, label=label)
+    st.rerun()
+
+
+def cost_line(missing: Mapping[str, Entry], wpe: str) -> None:
+    """Judge all passes by a few tokens of the deepest layer, which takes longest."""
+    cost = activation_studies.cost(*parts(list(missing.values())[-1], wpe))
+    seconds, megabytes = len(missing) * cost.seconds, len(missing) * cost.nbytes / 1e6
+    st.info(
+        plain(
+            f"Not there yet: layer {', '.join(missing)}. {cost.n_tokens:,} tokens each, together at most about "
+            f"{max(1, seconds):,.0f} s on this machine and {megabytes:,.0f} MB on disk."
+        ),
+        icon=":material/layers:",
+    )
+
+
+def parts(entry: Entry, wpe: str) -> tuple[Dictionary, LanguageModel, TextSample]:
+    """Return what a pass of a dictionary needs."""
+    dictionary = compute.dictionary(entry.id)
+    model = compute.model_of(dictionary, wpe=wpe)
+    return dictionary, model, text_picker.sample(dictionary, model)
+
+
+def by_position(view: Chosen, shown: Mapping[str, Chosen]) -> None:
+    """Mean activation by position: a plot for each layer, and all smoothed curves over each other."""
+    table = tables.layer_curves({name: other.statistics for name, other in shown.items()}, with_first=view.with_first)
+    colours = dict(zip(shown, activation_charts.ramp(len(shown)), strict=True))
+    n_pos = max(other.statistics.n_pos for other in shown.values())
+
+    def draw() -> None:
+        names = list(shown)
+        for first in range(0, len(names), _PANELS):
+            for name, column in zip(names[first : first + _PANELS], st.columns(_PANELS), strict=False):
+                chart = activation_charts.panel(
+                    table[table["layer"] == name],
+                    "mean_active",
+                    n_pos=n_pos,
+                    title=f"Layer {name}",
+                    colour=colours[name],
+                )
+                column.altair_chart(chart, key=f"act-panel-{name}", width="stretch")
+
+    figure(
+        "Mean when active by position, layer by layer",
+        draw,
+        table,
+        explains=["mean_active"],
+        note=view.note(said(shown), "each layer on an axis of its own"),
+        name="layers-mean-by-position",
+        provenance=provenance(view, shown),
+    )
+    overlay(view, shown, table, n_pos)
+
+
+def overlay(view: Chosen, shown: Mapping[str, Chosen], table: pd.DataFrame, n_pos: int) -> None:
+    """Smoothed means of all layers on one axis."""
+    smooth = bool(table["smoothed_mean"].notna().any())
+    column = "smoothed_mean" if smooth else "mean_active"
+    log = st.toggle("Log axis", key="act_layers_log", bind="query-params")
+    chart = activation_charts.lines(
+        table,
+        column,
+        group="layer",
+        order=list(shown),
+        colours=activation_charts.ramp(len(shown)),
+        x=charts.position_axis(n_pos),
+        y_title=catalogue.statistic(column).title,
+        log=log,
+        legend="right",
+        legend_title="Layer",
+    ).properties(height=320)
+    figure(
+        f"{catalogue.statistic(column).title} by position, all layers",
+        altair(chart, "act-layers-overlay"),
+        table,
+        explains=[column],
+        note=view.note(said(shown), *([] if smooth else [f"rows too short to smooth over {tables.WINDOW} positions"])),
+        name="layers-smoothed-by-position",
+        provenance=provenance(view, shown),
+    )
+
+
+def by_feature(view: Chosen, shown: Mapping[str, Chosen]) -> None:
+    """How features' means, deviations and densities change from layer to layer."""
+    found = {name: other.features for name, other in shown.items()}
+    for column, name in zip(st.columns(2, gap="medium"), ("mean_active", "density"), strict=True):
+        with column:
+            boxes(view, shown, tables.layer_boxes(found, name), name)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        scatter(view, shown, found, "std_active")
+    with right:
+        scatter(view, shown, found, "density")
+    densities(view, shown, tables.layer_densities(found, "mean_active"))
+
+
+def boxes(view: Chosen, shown: Mapping[str, Chosen], table: pd.DataFrame, name: str) -> None:
+    """Quartiles over features by layer."""
+    title = catalogue.statistic(name).title
+    figure(
+        f"{title} of features by layer",
+        altair(logit_charts.layer_boxes(table, title=title, log=True), f"act-boxes-{name}"),
+        table,
+        explains=[name],
+        note=view.note(said(shown), "active features", "whiskers to the last value within 1.5 quartile ranges"),
+        name=f"layers-{name.replace('_', '-')}-boxes",
+        provenance=provenance(view, shown),
+    )
+
+
+def scatter(view: Chosen, shown: Mapping[str, Chosen], found: Mapping[str, pd.DataFrame], y: str) -> None:
+    """One point a feature of any layer."""
+    active = {name: table[table["active_tokens"] > 0].assign(layer=name) for name, table in found.items()}
+    some = pd.concat([drawn(table, "mean_active", most=MOST_POINTS // len(active)) for table in active.values()])
+    chart = activation_charts.layer_scatter(
+        some,
+        "mean_active",
+        y,
+        x_title=axis_title("mean_active", True),
+        y_title=axis_title(y, True),
+        order=list(shown),
+    )
+    total = sum(map(len, active.values()))
+    figure(
+        f"{catalogue.statistic(y).title} against mean when active, by layer",
+        altair(chart, f"act-layers-{y}"),
+        lambda: pd.concat(active.values(), ignore_index=True),
+        explains=["mean_active", y],
+        note=view.note(said(shown), f"{len(some):,} of {total:,} active features drawn", "0 has no place on log axes"),
+        name=f"layers-mean-{y.replace('_', '-')}",
+        provenance=provenance(view, shown),
+    )
+
+
+def densities(view: Chosen, shown: Mapping[str, Chosen], table: pd.DataFrame) -> None:
+    """How features' means are spread, a smooth curve for each layer."""
+    axis = alt.X("value:Q").title(axis_title("mean_active", True)).scale(type="log", nice=False)
+    chart = activation_charts.lines(
+        table,
+        "height",
+        group="layer",
+        order=list(shown),
+        colours=activation_charts.ramp(len(shown)),
+        x=axis,
+        y_title="Kernel density of log₁₀",
+        zero=True,
+        legend="right",
+        legend_title="Layer",
+    ).properties(height=300)
+    figure(
+        "Means of features, by layer",
+        altair(chart, "act-layers-means"),
+        table,
+        explains=["mean_active", "kernel_density"],
+        note=view.note(said(shown), "active features with a mean above 0", "area 1 under each curve"),
+        name="layers-mean-densities",
+        provenance=provenance(view, shown),
+    )
+
+
+def said(shown: Mapping[str, Chosen]) -> str:
+    """Which dictionaries, and whether they read one text."""
+    same = len({other.passed.rows_sha256 for other in shown.values()}) == 1
+    titles = "; ".join(other.passed.dictionary.title for other in shown.values())
+    count = f"{len(shown)} {'dictionary' if len(shown) == 1 else 'dictionaries'}"
+    return f"{count}{'' if same else ', each on rows of its own'}: {titles}"
+
+
+def provenance(view: Chosen, shown: Mapping[str, Chosen]) -> dict:
+    """What a download of several layers says."""
+    dictionaries = [other.passed.dictionary for other in shown.values()]
+    same = view.provenance
+    return core_tables.provenance(
+        dictionary=dictionaries, model=view.passed.model, method=same["method"], settings=same["settings"]
+    )

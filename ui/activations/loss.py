@@ -1,0 +1,222 @@
+"""The activations page's tab on the model's loss by position: with reconstructions in place, and without positions."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from core import catalogue
+from core import tables as core_tables
+from core.activations import tables
+from core.activations.spliced_loss import (
+    REPLACED,
+    LossByPosition,
+    SplicedLoss,
+    loss_by_position,
+    spliced_loss,
+    token_losses,
+)
+from core.corpus.samples import TextSample
+from core.corpus.streams import rows_sha256
+from core.dictionaries.dictionary import Dictionary
+from core.models.language_model import SHUFFLED, TRAINED, ZERO, LanguageModel
+from core.work.jobs import Progress
+from ui.activations import charts as activation_charts
+from ui.activations.error import lengths
+from ui.activations.positions import Chosen, embedding_note, first_title
+from ui.shared import charts
+from ui.shared.errors import NotStoredError
+from ui.shared.escape import plain
+from ui.shared.figure import altair, figure
+from ui.sidebar import text as text_picker
+from ui.studies import compute
+
+LOSSES = {TRAINED: "ce_wpe_trained", ZERO: "ce_wpe_zero", SHUFFLED: "ce_wpe_shuffled"}
+"""What the loss of a model is called, by what became of its position embedding."""
+COLOURS = {
+    "ce_wpe_trained": charts.MUTED,
+    "ce_with_x_hat": charts.ACCENT,
+    "ce_wpe_zero": "#4c78a8",
+    "ce_wpe_shuffled": "#0d9488",
+}
+_RUNS_SPLICED = 5
+"""Of the model, in `spliced_loss`: for the mean, as it is, and with each of three things in place."""
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A dictionary, its model as it was picked, and the rows both read."""
+
+    dictionary: Dictionary
+    model: LanguageModel
+    sample: TextSample
+    with_first: bool
+
+    @property
+    def conditions(self) -> list[str]:
+        """What can become of the position embedding."""
+        return list(LOSSES) if self.model.positions == "absolute" else [TRAINED]
+
+    @property
+    def names(self) -> tuple[str, str]:
+        return self.model.sha256, rows_sha256(self.sample.rows)
+
+    def note(self, n: int, *more: str) -> str:
+        """n, text and settings, for the notes under figures."""
+        first = f"{'with' if self.with_first else 'without'} {first_title(self.sample.bos)}"
+        parts = [f"{n:,} guesses of the next token, {first}", self.sample.note]
+        return " · ".join([*parts, self.dictionary.config.hook_name, *embedding_note(self.model.wpe), *more])
+
+
+class Losses(NamedTuple):
+    """By position, over all tokens, and of how many guesses."""
+
+    table: pd.DataFrame
+    means: dict[str, float]
+    n: int
+
+
+def losses(view: Chosen) -> None:
+    """Next-token loss by position, once it was asked for."""
+    settings = lengths(view)
+    dictionary, model = view.passed.dictionary, view.passed.model
+    sample = view.passed.sample if settings is None else text_picker.sample(dictionary, model, settings)
+    subject = Subject(dictionary, model, sample, view.with_first)
+    try:
+        with compute.only_stored():
+            found = curves(subject)
+    except NotStoredError:
+        agreed = f"_act_losses {dictionary.sha256} {subject.names}"
+        if not st.session_state.get(agreed):
+            offer(subject, agreed)
+            return
+        found = curves(subject)
+    numbers(found.means)
+    curve(subject, found)
+
+
+def curves(subject: Subject) -> Losses:
+    """Return the losses from the store or from jobs (raises StillRunningError meanwhile)."""
+    spliced = of_dictionary(subject)
+    totals = spliced.totals(with_first=subject.with_first)
+    own = LOSSES[subject.model.wpe]
+    columns = {own: spliced.ce, "ce_with_x_hat": spliced.ce_replaced[REPLACED.index("spliced")]}
+    means = {own: totals["ce"], "ce_with_x_hat": totals["ce_spliced"], "ce_recovered": totals["ce_score"]}
+    for wpe in subject.conditions:
+        if wpe != subject.model.wpe:
+            other = of_model(subject, wpe)
+            columns[LOSSES[wpe]] = np.append(other.ce, np.nan)
+            means[LOSSES[wpe]] = tables.mean_loss(other, with_first=subject.with_first)
+    table = pd.DataFrame({"position": np.arange(len(spliced.ce))} | columns)
+    part = slice(0 if subject.with_first else 1, -1)  # the last position has no next token
+    return Losses(table.iloc[part].reset_index(drop=True), means, int(spliced.position_rows[part].sum()))
+
+
+def of_dictionary(subject: Subject) -> SplicedLoss:
+    """Return the losses with the dictionary's reconstruction in place."""
+    rows, left_out = subject.sample.rows, subject.sample.left_out
+
+    def work(progress: Progress) -> SplicedLoss:
+        return spliced_loss(subject.dictionary, subject.model, rows, left_out=left_out, progress=progress)
+
+    key = SplicedLoss.key(subject.dictionary.sha256, *subject.names, left_out=left_out)
+    return compute.result(SplicedLoss, key, "Loss with the reconstruction in place", work)
+
+
+def of_model(subject: Subject, wpe: str) -> LossByPosition:
+    """Return the losses of the model alone, with something else become of its position embedding."""
+    model, sample = compute.model_of(subject.dictionary, wpe=wpe), subject.sample
+
+    def work(progress: Progress) -> LossByPosition:
+        return loss_by_position(model, sample.rows, left_out=sample.left_out, progress=progress)
+
+    key = LossByPosition.key(model.sha256, subject.names[1], left_out=sample.left_out)
+    label = f"Loss, position embedding {'as trained' if wpe == TRAINED else wpe}"
+    return compute.result(LossByPosition, key, label, work)
+
+
+def offer(subject: Subject, agreed: str) -> None:
+    """Say how long it takes, and wait for a button."""
+    model, rows = subject.model, subject.sample.rows
+
+    def probe(progress: Progress) -> float:
+        few, taken = rows[: max(1, 512 // rows.shape[1])], []
+        for _ in range(4):  # the first loads what is loaded once, and the page may be drawn meanwhile
+            start = time.perf_counter()
+            token_losses(model, few)
+            taken.append(time.perf_counter() - start)
+        return min(taken) / len(few)
+
+    runs = _RUNS_SPLICED + len(subject.conditions) - 1
+    seconds = runs * len(rows) * compute.transient(f"cost losses {subject.names}", "Looking at a few tokens", probe)
+    st.info(
+        plain(
+            f"This runs the whole model {runs} times over {rows.size:,} tokens: as it is, with the dictionary's "
+            f"reconstruction in place, and without its position embedding where it has one. About "
+            f"{max(1, seconds):,.0f} s on this machine."
+        ),
+        icon=":material/timer:",
+    )
+    st.button(
+        "Compute the losses",
+        key="act_run_losses",
+        type="primary",
+        icon=":material/play_arrow:",
+        on_click=lambda: st.session_state.update({agreed: True}),
+    )
+
+
+def numbers(means: Mapping[str, float]) -> None:
+    """Losses over all tokens as readings."""
+    names = [name for name in (*COLOURS, "ce_recovered") if name in means]
+    for column, name in zip(st.columns(len(names)), names, strict=True):
+        item = catalogue.statistic(name)
+        column.metric(item.title, f"{means[name]:.3f}", border=True, help=catalogue.help_text(name))
+
+
+def curve(subject: Subject, found: Losses) -> None:
+    """All losses by position, smoothed if that is wanted and rows are long enough."""
+    table = found.table
+    wanted = st.toggle("Smoothed", value=True, key="act_loss_smooth", bind="query-params")
+    names = [name for name in COLOURS if name in table]
+    shown = tables.smoothed(table, names) if wanted else table
+    smooth = wanted and bool(shown[names].notna().any(axis=None))
+    titles = {name: catalogue.statistic(name).title for name in names}
+    long = (shown if smooth else table).rename(columns=titles)
+    long = long.melt(["position"], list(titles.values()), "series", "loss")
+    n_pos, context = subject.sample.rows.shape[1], subject.dictionary.config.context_size
+    chart = activation_charts.lines(
+        long,
+        "loss",
+        order=list(titles.values()),
+        colours=[COLOURS[name] for name in names],
+        x=charts.position_axis(n_pos),
+        y_title="Loss, nats",
+    )
+    if smooth:
+        said = f"mean of {tables.WINDOW} positions; the download has each"
+    else:
+        said = "each position" if not wanted else f"rows too short to smooth over {tables.WINDOW} positions"
+    figure(
+        "Loss of the next token by position",
+        altair(activation_charts.with_context(chart, context, n_pos), "act-losses"),
+        table,
+        explains=names,
+        note=subject.note(found.n, said),
+        name="losses-by-position",
+        provenance=core_tables.provenance(
+            dictionary=subject.dictionary,
+            model=subject.model,
+            method="next-token loss",
+            settings={
+                "text": subject.sample.note,
+                "rows_sha256": subject.names[1],
+                "wpe": subject.model.wpe,
+                "with_first": subject.with_first,
+            },
+        ),
+    )

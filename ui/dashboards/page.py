@@ -1,0 +1,133 @@
+"""The page on dashboards that others computed: which folder, which feature, and all that its file says."""
+
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from core import catalogue
+from core.dashboards import Dashboard, DashboardSet, open_dashboards
+from core.errors import OutOfRangeError
+from ui.shared import charts, token_text
+from ui.shared.escape import plain
+from ui.shared.figure import altair, figure
+from ui.shared.selection import columns
+from ui.studies import compute
+
+
+@st.cache_resource(max_entries=4, show_spinner="Looking through the folder")
+def _sets(folder: str, stamp: int) -> list[DashboardSet]:
+    return open_dashboards(Path(folder))
+
+
+def choose() -> DashboardSet | None:
+    """Pick a folder and, where it holds several, a format. Raises LoupeError for a folder without dashboards."""
+    text = st.text_input(
+        "Folder",
+        key="dash_folder",
+        bind="query-params",
+        placeholder="path of a folder with dashboards",
+        help="SAEDashboard's batch-0.json and so on, Neuronpedia's bulk files or API answers, atoms/ of OpenAI's "
+        "viewer, or Delphi's explanations. It must lie below a folder the app was started with.",
+    )
+    if not text.strip():
+        return None
+    folder = compute.workspace().allowed_folder(text)
+    sets = _sets(str(folder), folder.stat().st_mtime_ns)
+    titles = [one.title for one in sets]
+    if len(sets) == 1:
+        return sets[0]
+    title = st.segmented_control(
+        "Format", titles, default=titles[0], required=True, key="dash_format", bind="query-params"
+    )
+    return sets[titles.index(title)]
+
+
+def choose_feature(found: DashboardSet) -> int:
+    """Pick one of the features that have a dashboard; a number in the URL without one is named."""
+    features = found.features
+    asked = st.number_input("Feature", features[0], features[-1], key="dash_feature", bind="query-params")
+    if asked not in found.places:
+        raise OutOfRangeError("A dashboard for feature", asked, features[-1] + 1)
+    return int(asked)
+
+
+def show(found: DashboardSet, feature: int) -> None:
+    """Everything the file says of one feature."""
+    dashboard = found.read(feature)
+    for label in dashboard.labels:
+        st.markdown(f"> {plain(label)}")
+    facts = {"Density": dashboard.density, "Largest activation": dashboard.max_activation}
+    for column, (title, value) in zip(st.columns(4), facts.items(), strict=False):
+        column.metric(title, "n/a" if value is None else f"{value:.4g}", border=True)
+    source = {"app": found.title, "folder": found.folder.name, "feature": feature}
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        examples(dashboard, found, source)
+    with right:
+        histograms(dashboard, found, source)
+        logits(dashboard, found, source)
+
+
+def examples(dashboard: Dashboard, found: DashboardSet, source: dict) -> None:
+    """Texts with the activation on each token, group by group."""
+    if not dashboard.examples:
+        st.info("The file holds no text on which this feature is active.")
+        return
+    groups = list(dict.fromkeys(one.group for one in dashboard.examples))
+    group = st.selectbox("Examples", groups, key="dash_group")
+    shown = [one for one in dashboard.examples if one.group == group]
+    shown.sort(key=lambda one: -max(one.values))
+    rows = [
+        (number, one.group, token, value)
+        for number, one in enumerate(dashboard.examples)
+        for token, value in zip(one.tokens, one.values, strict=True)
+    ]
+    table = pd.DataFrame(rows, columns=["example", "example_group", "token_text", "activation"])
+    figure(
+        f"Feature {dashboard.feature} on text",
+        lambda: token_text.draw([(one.tokens, one.values) for one in shown[:20]]),
+        table,
+        explains=["activation"],
+        note=f"{min(20, len(shown))} of {len(shown)} texts, {group} · as computed by {found.title}",
+        name=f"dashboard-{dashboard.feature}-examples",
+        provenance=source,
+    )
+
+
+def histograms(dashboard: Dashboard, found: DashboardSet, source: dict) -> None:
+    """Histograms of activations and of logit weights, as the file holds them."""
+    for name, title, bars in (
+        ("activation", "Activations that are not zero", dashboard.activations),
+        ("logit_weight", "Logit weights of all tokens", dashboard.logits),
+    ):
+        if bars is None:
+            continue
+        table = pd.DataFrame({name: bars.values, "count": bars.heights})
+        figure(
+            title,
+            altair(charts.bars(table, name, x_title=catalogue.statistic(name).title), f"dash-{name}"),
+            table,
+            explains=[name],
+            note=f"{len(table)} bins · as computed by {found.title}",
+            name=f"dashboard-{dashboard.feature}-{name}",
+            provenance=source,
+        )
+
+
+def logits(dashboard: Dashboard, found: DashboardSet, source: dict) -> None:
+    """The tokens it promotes and suppresses most."""
+    directions = {"promoted": dashboard.promoted, "suppressed": dashboard.suppressed}
+    pairs = [(name, *pair) for name, known in directions.items() for pair in known]
+    if not pairs:
+        return
+    table = pd.DataFrame(pairs, columns=["direction", "token_text", "logit_weight"])
+    figure(
+        "Tokens it promotes and suppresses",
+        lambda: st.dataframe(table, hide_index=True, column_config=columns(table), key="dash-logits", height=300),
+        table,
+        explains=["logit_weight"],
+        note=f"as computed by {found.title}",
+        name=f"dashboard-{dashboard.feature}-logits",
+        provenance=source,
+    )

@@ -1,0 +1,289 @@
+"""Token-set enrichment on a page: one set in all features, two sets against each other, one feature in all sets.
+
+A view takes the study, the result and names; tables and numbers come from core.
+"""
+
+import re
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from core.enrichment import tables as shaped
+from core.enrichment.enrichment import Enrichment
+from core.logit_weights.study import LogitStudy
+from core.token_sets.sets import TokenSets
+from ui.enrichment import charts
+from ui.shared import errors
+from ui.shared.escape import plain
+from ui.shared.figure import altair, figure
+from ui.shared.selection import choose_feature_from, choose_feature_from_rows, columns
+from ui.sidebar import token_sets as token_set_picker
+from ui.studies import enrichment as studies
+from ui.studies import logit_weights as logit_studies
+
+SET_KEY, OTHER_KEY = "token_set", "other_set"
+"""Widget keys, and names in the URL, of the picked set and of the one it is compared with."""
+MOST_POINTS = 4000
+"""As many points as Altair redraws without a pause."""
+PEAKS = 6
+"""Labelled on either side of zero."""
+DIFFERENCES = 12
+ROWS = 200
+HEIGHTS = {"Display score": "display_score", "log10 p": "log10_p"}
+NOTHING = "Every feature gives all tokens the same logit weight, so there is nothing to score. Pick another dictionary."
+
+
+def enrichment(study: LogitStudy, sets: TokenSets) -> None:
+    """The whole tab: pick two sets, then see them in all features and the picked feature in all sets."""
+    found, random = studies.enrichment_of(study, sets), studies.random_enrichment(study, sets)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        first = token_set_picker.choose(study.model, "Token set", SET_KEY).name
+    with right:
+        second = token_set_picker.choose(study.model, "Against", OTHER_KEY, "starts_with_capital").name
+    feature = int(st.session_state.get("feature", 0))
+    with errors.shown():
+        left, right = st.columns([3, 2], gap="medium")
+        with left:
+            manhattan(study, found, random, first)
+        with right:
+            best_features(study, found, first)
+    with errors.shown():
+        left, right = st.columns([3, 2], gap="medium")
+        with left:
+            running_sum(study, found, random, sets, feature, first)
+        with right:
+            best_sets(study, found, random, feature)
+    with errors.shown():
+        set_against_set(study, found, first, second)
+
+
+def manhattan(study: LogitStudy, found: Enrichment, random: Enrichment, name: str) -> None:
+    """One set in all features: promoted above zero, suppressed below; a click picks a feature."""
+    which = st.segmented_control(
+        "Height",
+        list(HEIGHTS),
+        default="Display score",
+        required=True,
+        key="es_height",
+        bind="query-params",
+        help="Display score: −ln(1 − size of ES), with the sign of ES. log10 p: its size, with the sign of ES.",
+    )
+    whole = heights(study, found, name, HEIGHTS[which])
+    if whole.empty:
+        st.info(NOTHING, icon=":material/block:")
+        return
+    places, least = shaped.drawn_features(whole["height"].to_numpy(), most=MOST_POINTS)
+    reach = shaped.random_reach(random, name, HEIGHTS[which])
+    beyond, sure = int((whole["height"].abs() > reach).sum()), int((whole["log10_q"] <= np.log10(0.05)).sum())
+    title = "Display score" if which == "Display score" else "Size of log10 p, signed"
+    chart = charts.manhattan(whole.iloc[places], study.dictionary.d_sae, y_title=title, reach=reach)
+    hidden = [f"drawn: all from {least:.2f} on, of the others {MOST_POINTS // 2:,} (seed 0)"] if least else []
+    figure(
+        f"{name} in all features",
+        altair(chart, "manhattan", on_select=choose_feature_from("manhattan", "point"), selection="point"),
+        lambda: shaped.feature_scores(found, name),
+        explains=["display_score", "enrichment_score", "p_value", "q_value", "es_random"],
+        note=study.note(
+            f"{set_size(found, name):,} tokens in the set",
+            f"{sure:,} features with q ≤ 0.05",
+            f"{beyond:,} beyond the dashed lines, which hold 99 % of {studies.RANDOM:,} random directions (seed 0)",
+            *hidden,
+            "labelled: highest peaks that leave room, with the token at that end",
+            studies.method(found),
+        ),
+        name=f"enrichment-{stem(name)}",
+        provenance=studies.provenance(study, found, token_set=name),
+    )
+
+
+def heights(study: LogitStudy, found: Enrichment, name: str, column: str) -> pd.DataFrame:
+    """Return what the Manhattan plot needs of every feature that is not blank."""
+    table = shaped.feature_scores(found, name)
+    ends = study.table[["feature", "top_token", "bottom_token"]]
+    table = table.merge(ends, on="feature").dropna(subset=["enrichment_score"])
+    promoted = table["enrichment_score"] >= 0
+    height = table[column] if column == "display_score" else np.copysign(table[column], table["enrichment_score"])
+    table = table.assign(height=height, side=np.where(promoted, *charts.SIDES))
+    token = table["top_token"].where(promoted, table["bottom_token"])
+    peaks = []
+    for side in (promoted, ~promoted):
+        order = table[side].sort_values("height", key=np.abs, ascending=False, kind="stable").head(20 * PEAKS)
+        room = (0.1 * study.dictionary.d_sae,)
+        places = shaped.spaced_out(order[["feature"]].to_numpy(dtype=float), gaps=room, most=PEAKS)
+        peaks += order.index[places].tolist()
+    text = table["feature"].astype(str) + " " + token
+    return table.assign(text=text.where(table.index.isin(peaks), "")).reset_index(drop=True)
+
+
+def best_features(study: LogitStudy, found: Enrichment, name: str) -> None:
+    """The features in which a set is most surely enriched; a row picks its feature."""
+    side = st.segmented_control(
+        "Features that",
+        ["both", "promoted", "suppressed"],
+        format_func={"both": "do either", "promoted": "promote it", "suppressed": "suppress it"}.get,
+        default="both",
+        required=True,
+        key="es_side",
+        bind="query-params",
+    )
+    table = shaped.best_features(found, name, side=side)
+    table = table.merge(study.table[["feature", "top_token", "bottom_token"]], on="feature")
+    shown = table.head(ROWS)
+    key = f"best-features-{name}-{side}"  # another table, another key: a ticked row is of one table
+    figure(
+        f"Features by {name}",
+        lambda: st.dataframe(
+            shown,
+            hide_index=True,
+            column_config=columns(shown),
+            column_order=["feature", "enrichment_score", "log10_q", "top_token", "bottom_token", "auc", "log10_p"],
+            height=340,
+            key=key,
+            on_select=choose_feature_from_rows(key, shown["feature"]),
+            selection_mode="single-row",
+        ),
+        table,
+        explains=["enrichment_score", "auc", "auc_z", "p_value", "q_value"],
+        note=study.note(
+            f"first {len(shown):,} of {len(table):,} features, by p",
+            "select a row to pick its feature",
+            studies.method(found),
+        ),
+        name=f"features-by-{stem(name)}",
+        provenance=studies.provenance(study, found, token_set=name),
+    )
+
+
+def best_sets(study: LogitStudy, found: Enrichment, random: Enrichment, feature: int) -> None:
+    """The sets in which one feature is most surely enriched; a row picks its set."""
+    table = shaped.best_sets(found, feature, random=random)
+    if table.empty:
+        st.info(blank(feature), icon=":material/block:")
+        return
+    names, key = table["token_set"].tolist(), f"best-sets-{feature}"
+
+    def pick() -> None:
+        rows = st.session_state[key]["selection"].get("rows") or []
+        if rows and rows[0] < len(names):
+            st.session_state[SET_KEY] = names[rows[0]]
+
+    figure(
+        f"Token sets of feature {feature}",
+        lambda: st.dataframe(
+            table,
+            hide_index=True,
+            column_config=columns(table),
+            column_order=["token_set", "enrichment_score", "es_random", "log10_q", "set_size", "auc", "log10_p"],
+            height=340,
+            key=key,
+            on_select=pick,
+            selection_mode="single-row",
+        ),
+        table,
+        explains=["enrichment_score", "es_random", "auc", "auc_z", "p_value", "q_value"],
+        note=study.note(f"{len(table)} sets, by p", "select a row to pick its set", studies.method(found)),
+        name=f"token-sets-of-feature-{feature}",
+        provenance=studies.provenance(study, found, feature=feature),
+    )
+
+
+def running_sum(
+    study: LogitStudy, found: Enrichment, random: Enrichment, sets: TokenSets, feature: int, name: str
+) -> None:
+    """Walk down one feature's ranking of tokens and see where the set lies."""
+    row = shaped.feature_scores(found, name).iloc[feature]
+    if np.isnan(row["enrichment_score"]):
+        st.info(blank(feature), icon=":material/block:")
+        return
+    values = logit_studies.full_weights(study, feature)
+    members = np.isin(studies.study_tokens(study), sets.named(name).tokens)
+    chart = charts.running_sum(
+        shaped.running_sum(values, members), shaped.members_by_rank(values, members), found.n_tokens
+    )
+    figure(
+        f"Feature {feature} and {name}",
+        altair(chart, "running-sum"),
+        lambda: shaped.running_sum(values, members, most=None),
+        explains=["running_sum", "enrichment_score", "es_high", "es_low", "auc", "p_value", "q_value"],
+        note=study.note(
+            f"{set_size(found, name):,} tokens in the set",
+            f"ES {row['enrichment_score']:.3f} (high {row['es_high']:.3f}, low {row['es_low']:.3f})",
+            f"99 % of random directions within ±{shaped.random_reach(random, name):.3f}",
+            f"AUC {row['auc']:.3f} ({row['auc_z']:+.1f} standard errors)",
+            f"p {power_of_ten(row['log10_p'])}, q {power_of_ten(row['log10_q'])}",
+            studies.method(found),
+        ),
+        name=f"running-sum-{feature}-{stem(name)}",
+        provenance=studies.provenance(study, found, token_set=name, feature=feature),
+    )
+
+
+def set_against_set(study: LogitStudy, found: Enrichment, first: str, second: str) -> None:
+    """Both sets' scores of every feature, with the features that part them; a click picks a feature."""
+    if first == second:
+        st.info("Pick two different token sets to compare them.")
+        return
+    whole = shaped.set_against_set(found, first, second)
+    if whole.empty:
+        st.info(NOTHING, icon=":material/block:")
+        return
+    scores = whole[["score_x", "score_y"]]
+    size = scores.max() - scores.min()
+    room = float(0.04 * size["score_x"]), float(0.03 * size["score_y"])
+    labelled = shaped.spaced_out(scores.head(20 * DIFFERENCES).to_numpy(), gaps=room, most=DIFFERENCES)
+    places, least = shaped.drawn_features(scores.abs().max(axis=1).to_numpy(), most=MOST_POINTS)
+    drawn = whole.iloc[np.union1d(places, labelled)]
+    drawn = drawn.assign(text=drawn["feature"].astype(str).where(drawn.index.isin(labelled), ""))
+    hidden = (
+        [f"drawn: all with a score of {least:.2f} or more, of the others {MOST_POINTS // 2:,} (seed 0)"]
+        if least
+        else []
+    )
+    titles = {"x_title": f"Display score, {first}", "y_title": f"Display score, {second}"}
+    figure(
+        f"{first} against {second}",
+        altair(
+            charts.set_against_set(drawn, whole, **titles),
+            "set-against-set",
+            on_select=choose_feature_from("set-against-set", "point"),
+            selection="point",
+        ),
+        whole,
+        explains=["display_score", "score_difference", "enrichment_score"],
+        note=study.note(
+            f"{set_size(found, first):,} and {set_size(found, second):,} tokens",
+            f"{len(whole):,} features, histograms of all",
+            *hidden,
+            "labelled: the largest differences that leave room",
+            "dashed: equal scores",
+        ),
+        name=f"enrichment-{stem(first)}-against-{stem(second)}",
+        provenance=studies.provenance(study, found, token_set=first, other_set=second),
+    )
+
+
+def set_size(found: Enrichment, name: str) -> int:
+    return int(found.sizes[shaped.set_number(found, name)])
+
+
+def stem(name: str) -> str:
+    """Make a file name of a set's name, which a person may have typed."""
+    return re.sub(r"[^\w-]+", "-", name)
+
+
+def blank(feature: int) -> str:
+    """Say why a feature has no scores."""
+    return plain(
+        f"Feature {feature} gives every token the same logit weight (its decoder row is zero, for one), so no token "
+        "comes before another and there is nothing to score. Pick another feature."
+    )
+
+
+def power_of_ten(log10: float) -> str:
+    """Write a p-value that may be too small for a float."""
+    if log10 > -4:
+        return f"{10**log10:.4f}"
+    power = int(np.floor(log10))
+    return f"{10 ** (log10 - power):.1f}e{power}"

@@ -1,0 +1,228 @@
+"""Examples of one feature on text: contexts with shaded tokens, from every level of activation, searched and sorted."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from core import catalogue
+from core.activations.store import FeatureActivations
+from core.feature import examples as examples_of
+from core.feature.contexts import Context, context_table, context_texts, contexts
+from core.feature.examples import Level
+from core.models.tokens import label
+from ui.shared import token_text
+from ui.shared.escape import plain
+from ui.shared.figure import figure
+from ui.shared.selection import columns
+from ui.shared.token_text import Passage
+from ui.studies import compute
+from ui.studies.feature import Subject
+
+STRONGEST, INTERVALS, QUANTILES, ACTIVE, ANY = "Strongest", "Intervals", "Quantiles", "Random active", "Random text"
+KINDS = [STRONGEST, INTERVALS, QUANTILES, ACTIVE, ANY]
+WIDTHS = {"5": 5, "10": 10, "20": 20, "40": 40, "whole row": None}
+A_PAGE, MOST_DRAWN, MOST_SEARCHED = 20, 200, 5_000
+HELP = (
+    f"{STRONGEST}: one context for each row, by its strongest token. {INTERVALS}: 11 intervals of equal width from 0 "
+    f"to the largest activation, 5 tokens drawn evenly from each. {QUANTILES}: the same from 10 groups of equally many "
+    f"active tokens. {ACTIVE}: active tokens drawn evenly. {ANY}: any tokens, active or not."
+)
+
+
+def strongest(subject: Subject, *, n: int) -> None:
+    """A handful of the strongest contexts."""
+    shown = examples_of.strongest_of_rows(subject.acts)
+    shown = examples_of.taken(shown, np.arange(min(n, len(shown.act))))
+    draw_contexts(subject, "Strongest contexts", [("", shown)], 10, "one for each row", f"{subject.stem}-strongest")
+
+
+def examples(subject: Subject) -> None:
+    """The whole tab."""
+    if not len(subject.acts.act):
+        st.info(f"{plain(subject.title)} is active on none of the tokens of this text: there are no examples.")
+        return
+    kind, width = choose()
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        if kind in (INTERVALS, QUANTILES):
+            levels(subject, kind, width)
+        else:
+            single_list(subject, kind, width)
+    with right:
+        tokens(subject)
+
+
+def choose() -> tuple[str, int | None]:
+    """Pick what kind of examples, and how much text about each."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        kind = st.segmented_control(
+            "Examples", KINDS, default=STRONGEST, required=True, key="fe_examples", bind="query-params", help=HELP
+        )
+        width = st.segmented_control(
+            "Tokens either side", list(WIDTHS), default="10", required=True, key="fe_width", bind="query-params"
+        )
+    return kind, WIDTHS[width]
+
+
+def seed() -> int:
+    return int(st.number_input("Seed", 0, 10**6, key="fe_seed", bind="query-params", width=120, help="Of the draw."))
+
+
+def levels(subject: Subject, kind: str, width: int | None) -> None:
+    """Examples from each level of activation, the highest first."""
+    make = examples_of.intervals if kind == INTERVALS else examples_of.quantile_groups
+    found = make(subject.acts, seed=seed())[::-1]
+    n_tokens, active = subject.passed.statistics.n_tokens(), len(subject.acts.act)
+
+    def said(level: Level) -> str:
+        share, density = level.count / active, level.count / n_tokens
+        ends = f"{level.low:.3g} to {level.high:.3g}"
+        return f"{ends}: {level.count:,} active tokens, {share:.2%} of them, density {density:.2g}"
+
+    groups = [(said(level), level.examples) for level in found]
+    title = {INTERVALS: "Equal intervals of activation", QUANTILES: "Groups of equally many active tokens"}[kind]
+    note = f"{examples_of.PER_GROUP} of each, drawn evenly, no row twice in a group"
+    draw_contexts(subject, title, groups, width, note, f"{subject.stem}-{kind.lower()}")
+
+
+def single_list(subject: Subject, kind: str, width: int | None) -> None:
+    """Contexts in one order, searched, page by page."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        by = st.segmented_control(
+            "In order of",
+            list(examples_of.ORDERS),
+            default="activation",
+            required=True,
+            key="fe_order",
+            bind="query-params",
+        )
+        pattern = st.text_input(
+            "Search the contexts",
+            key="fe_search",
+            bind="query-params",
+            placeholder="regular expression",
+            help="Python's syntax, found anywhere in the context as long as it is shown.",
+        )
+        drawn = pool(subject, kind)
+    found = examples_of.ordered(drawn, by)
+    note = {STRONGEST: f"{len(found.act):,} rows with an active token"}.get(kind, f"{len(found.act):,} tokens drawn")
+    if pattern:
+        found, said = searched(subject, found, pattern, width)
+        note = f"{said} · {note}"
+    if not len(found.act):
+        st.info(plain(f"No context matches /{pattern}/: {note}."), icon=":material/search_off:")
+        return
+    pages = -(-len(found.act) // A_PAGE)
+    if st.session_state.get("fe_page", 1) > pages:
+        st.session_state["fe_page"] = 1  # kept from a longer list
+    page = st.pagination(pages, key="fe_page") if pages > 1 else 1
+    shown = examples_of.taken(found, np.arange((page - 1) * A_PAGE, min(page * A_PAGE, len(found.act))))
+    name = f"{subject.stem}-contexts"
+    draw_contexts(subject, f"{kind} contexts", [("", shown)], width, f"page {page} of {pages} · {note}", name, found)
+
+
+def pool(subject: Subject, kind: str) -> FeatureActivations:
+    """What a list is made from."""
+    if kind == STRONGEST:
+        return examples_of.strongest_of_rows(subject.acts)
+    if kind == ACTIVE:
+        return examples_of.random_active(subject.acts, n=MOST_DRAWN, seed=seed())
+    n_rows, n_pos = subject.passed.sample.rows.shape
+    return examples_of.random_tokens(subject.acts, n_rows, n_pos, n=MOST_DRAWN, seed=seed())
+
+
+def searched(
+    subject: Subject, found: FeatureActivations, pattern: str, width: int | None
+) -> tuple[FeatureActivations, str]:
+    """Return the contexts in which a pattern is found, and how many those are."""
+    tried = examples_of.taken(found, np.arange(min(MOST_SEARCHED, len(found.act))))
+    hits = examples_of.matching(pattern, texts_of(subject, tried, width))
+    what = (
+        f"first {len(tried.act):,} of {len(found.act):,}" if len(tried.act) < len(found.act) else f"{len(found.act):,}"
+    )
+    return examples_of.taken(tried, hits), f"{len(hits):,} of {what} contexts match"
+
+
+def texts_of(subject: Subject, shown: FeatureActivations, width: int | None) -> list[str]:
+    return context_texts(subject.passed.model.tokenizer, subject.passed.sample.rows, shown, width=width)
+
+
+def draw_contexts(
+    subject: Subject,
+    title: str,
+    groups: Sequence[tuple[str, FeatureActivations]],
+    width: int | None,
+    note: str,
+    name: str,
+    whole: FeatureActivations | None = None,
+) -> None:
+    """Draw groups of contexts, each under its head; `whole` is what is downloaded, by default what is drawn."""
+    passed, acts = subject.passed, subject.acts
+    largest = float(np.abs(acts.act).max()) if len(acts.act) else 0.0
+
+    def draw() -> None:
+        for said, shown in groups:
+            if said:
+                st.markdown(f"**{plain(said)}**")
+            made = contexts(passed.model.tokenizer, passed.sample.rows, acts, shown, width=width)
+            passages = [passage(subject, one) for one in made]
+            token_text.draw_passages(passages, largest=largest, one_line=width is not None)
+
+    def table() -> pd.DataFrame:
+        parts = [("", whole)] if whole is not None else groups
+        found = [
+            context_table(
+                passed.sample.rows,
+                shown,
+                texts_of(subject, shown, width),
+                passed.model.token_strings,
+                [said] * len(shown.act) if said else None,
+            )
+            for said, shown in parts
+        ]
+        return pd.concat(found, ignore_index=True)
+
+    figure(
+        title,
+        draw,
+        table,
+        explains=["text_activation", "activation_level" if len(groups) > 1 else "context_text"],
+        note=subject.note(note, "shade: share of the largest activation; outlined: the token a context was chosen for"),
+        name=name,
+        provenance=passed.provenance(feature=subject.feature),
+    )
+
+
+def passage(subject: Subject, context: Context) -> Passage:
+    """Dress a context up for the screen: activation in front, everything about a token in its tooltip."""
+    strings = subject.passed.model.token_strings
+    titles = [
+        f"{label(strings[token])}  id {token}\nactivation {act:.4g}\nposition {position}, row {context.row}"
+        for position, (token, act) in enumerate(zip(context.ids, context.acts, strict=True), context.start)
+    ]
+    head = f"{context.acts[context.center]:.3g}"
+    return Passage(context.pieces, context.acts, titles, head, context.center)
+
+
+def tokens(subject: Subject) -> None:
+    """On which tokens it fires, and whether it fires on all of their occurrences."""
+    passed = subject.passed
+    key = f"token counts {passed.name} {subject.feature}"
+    table = compute.loaded().get(key, lambda: examples_of.token_counts(subject.acts, passed.sample.rows))
+    strings = passed.model.token_strings
+    table = table.assign(token_label=[label(strings[token]) for token in table["token"].tolist()])
+    order = ["token_label", "active_count", "share_of_token", "share_of_active", "mean_active", "largest_activation"]
+    shown = table[order].head(MOST_DRAWN)
+    figure(
+        "Tokens on which it fires",
+        lambda: st.dataframe(shown, hide_index=True, column_config=columns(shown), height=420, key="fe-tokens"),
+        table,
+        explains=["active_count", "share_of_token", "share_of_active", "strongest_token_share"],
+        note=subject.note(f"{len(table):,} different tokens", f"{len(shown):,} shown", "not counted: context"),
+        name=f"{subject.stem}-tokens",
+        provenance=passed.provenance(feature=subject.feature),
+    )
+    title = catalogue.statistic("share_of_token").title
+    st.caption(plain(f"{title} 1: the token alone is enough. Lower: the feature looks at the token in its context."))

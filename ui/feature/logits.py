@@ -1,0 +1,118 @@
+"""What one feature does to the logits: its extreme tokens at once, and the full views of the logit-weight page."""
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from core.errors import LoupeError
+from core.logit_weights.statistics import logit_weights
+from core.logit_weights.unembedding import LogitSettings, residual_directions
+from core.models.tokens import label
+from ui.enrichment import views as enrichment_views
+from ui.logit_weights import one_feature as logit_feature_views
+from ui.shared import errors
+from ui.shared.errors import NotStoredError
+from ui.shared.figure import figure
+from ui.shared.selection import columns
+from ui.sidebar import token_sets
+from ui.studies import compute
+from ui.studies import enrichment as enrichment_studies
+from ui.studies import logit_weights as logit_studies
+from ui.studies.feature import Subject
+
+N_TOKENS, N_SETS = 10, 10
+ENDS = ("promoted", "suppressed")
+
+
+def one_row(subject: Subject, settings: LogitSettings) -> tuple[np.ndarray, np.ndarray]:
+    """Return the feature's logit weights and the tokens they are of; no other feature's are computed."""
+    dictionary, model = subject.dictionary, subject.passed.model
+    key = f"directions {dictionary.sha256} {model.sha256} {settings.unit_rows}"
+    directions = compute.loaded().get(key, lambda: residual_directions(dictionary, model, settings))
+    found = logit_studies.unembedding_of(model, settings)
+    return logit_weights(directions, found, [subject.feature], center=settings.center)[0], found.tokens
+
+
+def extreme_tables(subject: Subject, settings: LogitSettings) -> dict[str, pd.DataFrame]:
+    """Return the tokens it promotes and suppresses most, most extreme first."""
+    weights, tokens = one_row(subject, settings)
+    order = np.argsort(weights, kind="stable")
+    places = {"promoted": order[::-1][:N_TOKENS], "suppressed": order[:N_TOKENS]}
+    strings = subject.passed.model.token_strings
+    return {
+        end: pd.DataFrame(
+            {
+                "token": tokens[at],
+                "token_label": [label(strings[t]) for t in tokens[at].tolist()],
+                "logit_weight": weights[at].astype(float),
+            }
+        )
+        for end, at in places.items()
+    }
+
+
+def extremes(subject: Subject, settings: LogitSettings) -> dict[str, pd.DataFrame]:
+    """Return `extreme_tables`, or nothing where its hook does not write to the logits."""
+    try:
+        return extreme_tables(subject, settings)
+    except LoupeError:
+        return {}
+
+
+def brief(subject: Subject, settings: LogitSettings) -> None:
+    """Its extreme tokens, and its best token sets where they were computed before."""
+    tables = extreme_tables(subject, settings)
+    parts = st.columns(3, gap="medium")
+    for column, (end, table) in zip(parts, tables.items(), strict=False):
+        with column:
+            small_table(subject, f"Most {end} tokens", table, f"fe-{end}", settings.describe(), ["logit_weight"])
+    with parts[2]:
+        sets = stored_sets(subject, settings)
+        if sets is None:
+            st.caption("Token sets: not computed for this dictionary yet. The tab Logits does it, for all features.")
+        else:
+            explains = ["enrichment_score", "auc", "q_value"]
+            small_table(subject, "Best token sets", sets, "fe-sets", settings.describe(), explains)
+
+
+def small_table(subject: Subject, title: str, table: pd.DataFrame, key: str, note: str, explains: list[str]) -> None:
+    """A short table with its downloads."""
+    shown = table.drop(columns="token") if "token" in table else table
+    figure(
+        title,
+        lambda: st.dataframe(shown, hide_index=True, column_config=columns(shown), height=300, key=key),
+        table,
+        explains=explains,
+        note=note,
+        name=f"{subject.stem}-{key.removeprefix('fe-')}",
+        provenance=subject.passed.provenance(feature=subject.feature),
+    )
+
+
+def stored_sets(subject: Subject, settings: LogitSettings) -> pd.DataFrame | None:
+    """Return the sets in which it is most surely enriched, None where that is not computed yet."""
+    try:
+        with compute.only_stored():
+            study = logit_studies.study_of(subject.dictionary, settings)
+            sets = token_sets.sets(study.model)
+            found = enrichment_studies.enrichment_of(study, sets)
+    except NotStoredError:
+        return None
+    table = enrichment_views.shaped.best_sets(found, subject.feature)
+    return table[["token_set", "enrichment_score", "log10_q"]].head(N_SETS)
+
+
+def logits(subject: Subject, settings: LogitSettings) -> None:
+    """The logit-weight page's views of this feature: histogram, tokens, token sets."""
+    study = logit_studies.study_of(subject.dictionary, settings)
+    logit_feature_views.one_feature_by_set(study, subject.feature)
+    with errors.shown():
+        sets = token_sets.sets(study.model)
+        found = enrichment_studies.enrichment_of(study, sets)
+        random = enrichment_studies.random_enrichment(study, sets)
+        name = token_sets.choose(study.model, "Token set", enrichment_views.SET_KEY).name
+        left, right = st.columns([3, 2], gap="medium")
+        with left:
+            enrichment_views.running_sum(study, found, random, sets, subject.feature, name)
+        with right:
+            enrichment_views.best_sets(study, found, random, subject.feature)

@@ -1,0 +1,169 @@
+"""Notes and tags of features: writing one, finding them again, handing them on. Kept on this machine."""
+
+import streamlit as st
+
+from core import tables
+from core.dictionaries.dictionary import Dictionary
+from core.feature.note_store import NoteConflictError, NoteStore
+from core.feature.notes import MOST_BYTES, MOST_CHARACTERS, MOST_TAGS, Note, Notes, NotesError, from_json
+from ui.geometry.features import feature_table
+from ui.shared import errors
+from ui.shared.escape import plain
+from ui.shared.figure import figure
+from ui.studies import compute
+
+_SAID = "_note_said"
+
+
+def notes(dictionary: Dictionary, feature: int) -> None:
+    """Draw a feature's note to write in, and all notes on the dictionary (raises NotesError)."""
+    store = note_store(dictionary)
+    known = store.read()
+    said()
+    for path in store.set_aside():
+        st.warning(
+            plain(f"The notes in {path.parent} were damaged and have been set aside as {path.name}. New ones are kept "
+            "beside them; move the file away once you have looked at it."),
+            icon=":material/healing:",
+        )  # fmt: skip
+    left, right = st.columns([2, 3], gap="medium")
+    with left, st.container(border=True):
+        one(store, known, feature)
+    with right:
+        every(dictionary, known)
+        exchange(store, known)
+
+
+def note_store(dictionary: Dictionary) -> NoteStore:
+    """Return where the notes on a dictionary are; they hold with decoder norms folded or not."""
+    names = dictionary.folded_sha256, dictionary.title
+    return NoteStore(compute.workspace().notes, *names, dictionary.d_sae)
+
+
+def one(store: NoteStore, known: Notes, feature: int) -> None:
+    """The note of one feature. What is typed is kept as soon as the field is left."""
+    stem = f"{store.path.stem[:16]}-{feature}"
+    text, tags, was = f"note-text-{stem}", f"note-tags-{stem}", f"_note-was-{stem}"
+    there = known.by_feature.get(feature, Note())
+    # Anew, or another window wrote: what was typed here is saved by then.
+    if st.session_state.get(was) != there or text not in st.session_state:
+        st.session_state[was] = there
+        st.session_state[text], st.session_state[tags] = there.text, list(there.tags)
+
+    def save() -> None:
+        typed = st.session_state[text], st.session_state[tags]
+        try:
+            note = Note.of(*typed)
+            try:
+                after = store.write(feature, note, was=st.session_state[was])
+            except NoteConflictError:
+                after = store.add(Notes(known.dictionary_sha256, known.title, {feature: note}))
+                say("The note was changed meanwhile in another window: both are kept, one below the other.")
+        except NotesError as error:
+            say(str(error), bad=True)  # what was typed stays in the field
+            return
+        kept = after.by_feature.get(feature, Note())
+        st.session_state[was] = kept
+        st.session_state[text], st.session_state[tags] = kept.text, list(kept.tags)
+
+    st.markdown(f"**Note on feature {feature}**")
+    st.text_area(
+        "What it is",
+        key=text,
+        height=220,
+        max_chars=MOST_CHARACTERS,
+        on_change=save,
+        placeholder="What makes it fire, what it does, what to look at next",
+    )
+    st.multiselect(
+        "Tags",
+        sorted({*known.tags(), *st.session_state[tags]}, key=str.casefold),
+        key=tags,
+        accept_new_options=True,
+        max_selections=MOST_TAGS,
+        on_change=save,
+        placeholder="Choose or type short words",
+    )
+    st.caption(plain(f"Kept in {store.path.parent} when you leave the field; deleting the cache does not touch it."))
+
+
+def every(dictionary: Dictionary, known: Notes) -> None:
+    """All features with a note or a tag, to search and to go to."""
+    if not any(known.by_feature.values()):
+        st.info("No feature of this dictionary has a note yet.", icon=":material/sticky_note_2:")
+        return
+    words, chosen = st.columns(2, vertical_alignment="bottom")
+    search = words.text_input("Search", key="note_search", bind="query-params", placeholder="Words in notes and tags")
+    # A tag that nobody uses any more cannot be asked for.
+    asked = [tag for tag in st.session_state.get("note_tags") or [] if tag in known.tags()]
+    if asked != (st.session_state.get("note_tags") or []):
+        st.session_state["note_tags"] = asked
+    tags = chosen.multiselect("With all of these tags", known.tags(), key="note_tags")
+    table = known.table(search=search or "", tags=tags)
+    figure(
+        "Features with a note",
+        feature_table(table, "note-list", height=300),
+        table,
+        explains=["feature_tags", "feature_note"],
+        note=f"{len(table):,} of {len(known.by_feature):,} features with a note or tags · click a row to go to it",
+        name="feature-notes",
+        provenance=tables.provenance(
+            dictionary=dictionary, method="notes of people", settings={"search": search or ""}
+        ),
+    )
+
+
+def exchange(store: NoteStore, known: Notes) -> None:
+    """All notes as one file, and adding those of a file."""
+    with st.container(horizontal=True):
+        st.download_button(
+            "All notes as JSON",
+            known.to_json(),
+            f"notes-{store.path.stem[:16]}.json",
+            "application/json",
+            key="note_export",
+            icon=":material/download:",
+            disabled=not known.by_feature,
+            on_click="ignore",
+        )
+        with st.popover("Add notes of a file", icon=":material/upload:"):
+            file = st.file_uploader(
+                "JSON as downloaded here", type="json", key="note_file", max_upload_size=MOST_BYTES // 2**20
+            )
+            if file is not None:
+                with errors.shown():
+                    offer(store, from_json(file.getvalue()))
+
+
+def offer(store: NoteStore, found: Notes) -> None:
+    """Say what a file holds and offer to add it."""
+    n = len(found.by_feature)
+    st.markdown(plain(f"{n:,} feature{'s' * (n != 1)} of {found.title[:200]}."))
+    same = found.dictionary_sha256 == store.path.stem
+    if not same:
+        st.warning(
+            "These notes are on another dictionary, where feature numbers mean something else, unless it is the same "
+            "one saved in another way.",
+            icon=":material/warning:",
+        )
+    st.caption("Nothing here is lost: tags come together, and a differing text goes below the one that is there.")
+
+    def add() -> None:
+        try:
+            store.add(found)
+            say(f"Added notes on {n:,} features.")
+        except NotesError as error:
+            say(str(error), bad=True)
+
+    st.button("Add them" if same else "Add them all the same", key="note_add", type="primary", on_click=add)
+
+
+def say(text: str, *, bad: bool = False) -> None:
+    """Have the next run say something, once."""
+    st.session_state[_SAID] = (text, bad)
+
+
+def said() -> None:
+    text, bad = st.session_state.pop(_SAID, ("", False))
+    if text:
+        (st.error if bad else st.success)(plain(text), icon=":material/error:" if bad else ":material/check:")

@@ -1,0 +1,165 @@
+"""The feature page: its head, and the overview that shows everything at a glance."""
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from core import catalogue
+from core.feature.examples import commonest_strongest
+from core.feature.profile import position_profile
+from core.feature.report import report
+from core.logit_weights.unembedding import LogitSettings
+from core.models.tokens import label
+from ui.feature import charts as feature_charts
+from ui.feature import examples as feature_example_views
+from ui.feature import logits as feature_logit_views
+from ui.feature import notes as feature_note_views
+from ui.shared import charts, errors
+from ui.shared.escape import plain
+from ui.shared.figure import altair, figure
+from ui.studies.feature import Subject
+
+TOP = 16
+"""Examples in the overview."""
+
+
+def head(subject: Subject, settings: LogitSettings) -> None:
+    """The feature's numbers, what kind it is, and everything as one file."""
+    acts, n_tokens = subject.acts.act, subject.passed.statistics.n_tokens()
+    profile = profile_table(subject)
+    peak = (profile["fires_share"] * profile["mean_active"]).argmax() if len(acts) else None
+    token, share, n = commonest_strongest(subject.acts, subject.passed.sample.rows)
+    cards = {
+        "density": f"{len(acts) / n_tokens:.4g}" if n_tokens else "n/a",
+        "active_tokens": f"{len(acts):,}",
+        "mean_active": f"{acts.mean(dtype=np.float64):.4g}" if len(acts) else "n/a",
+        "largest_activation": f"{acts[np.abs(acts).argmax()]:.4g}" if len(acts) else "n/a",
+        "strongest_token_share": f"{share:.0%}" if n else "n/a",
+        "peak_active": "n/a" if peak is None else str(peak),
+    }
+    for column, (name, value) in zip(st.columns(len(cards)), cards.items(), strict=True):
+        column.metric(catalogue.statistic(name).title, value, border=True, help=plain(catalogue.help_text(name)))
+    if not n:
+        st.info(
+            f"{plain(subject.title)} is active on none of the {n_tokens:,} tokens of this text. What needs no text is "
+            "shown: its logit weights, what it is related to, and notes. A longer or another text may wake it.",
+            icon=":material/bedtime:",
+        )
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if n:
+            text = plain(label(subject.passed.model.token_strings[token]))
+            if share == 1 and n == 20:
+                st.badge(f"Single-token feature: all 20 strongest rows peak at {text}", color="orange")
+            else:
+                st.badge(f"{share:.0%} of the {n} strongest rows peak at {text}", color="gray")
+        st.download_button(
+            "Everything as JSON",
+            lambda: whole_report(subject, settings),
+            f"{subject.stem}.json",
+            "application/json",
+            key="fe_json",
+            icon=":material/download:",
+            type="tertiary",
+            on_click="ignore",
+        )
+
+
+def profile_table(subject: Subject) -> pd.DataFrame:
+    return position_profile(subject.acts, subject.passed.statistics.position_rows)
+
+
+def whole_report(subject: Subject, settings: LogitSettings) -> bytes:
+    """What the page shows of this feature, as JSON."""
+    passed = subject.passed
+    tokens = feature_logit_views.extremes(subject, settings)
+    about = passed.provenance(feature=subject.feature) | {"title": subject.title}
+    return report(
+        passed.model.tokenizer,
+        passed.model.token_strings,
+        passed.sample.rows,
+        subject.acts,
+        passed.statistics.position_rows,
+        tables=tokens,
+        provenance=about,
+    )
+
+
+def overview(subject: Subject, settings: LogitSettings) -> None:
+    """Examples, histogram, positions, tokens and token sets, all without a click."""
+    if not len(subject.acts.act):
+        feature_logit_views.brief(subject, settings)
+        return
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        feature_example_views.strongest(subject, n=TOP)
+    with right:
+        histogram(subject)
+        positions(subject)
+    with errors.shown():
+        feature_logit_views.brief(subject, settings)
+
+
+def histogram(subject: Subject) -> None:
+    """How strong its activations are, over all positions or at one."""
+    found, n_pos = subject.acts, subject.passed.statistics.n_pos
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        at = st.number_input(
+            "At position",
+            0,
+            n_pos - 1,
+            value=None,
+            placeholder="all",
+            key="fe_at",
+            width=130,
+            help="Only tokens at this position; empty: all.",
+        )
+        log = st.toggle("Counts on a log axis", value=True, key="fe_log", bind="query-params")
+    values = found.act if at is None else found.act[found.position == at]
+    where = "all positions" if at is None else f"position {at}"
+    table = pd.DataFrame({"text_activation": values.astype(float)})
+
+    def draw() -> None:
+        if len(table):
+            title = catalogue.statistic("text_activation").title
+            chart = charts.histogram(table, "text_activation", title, bins=50, log=log, y_title="Tokens")
+            st.altair_chart(chart.properties(height=190), key="fe-histogram", width="stretch")
+        else:
+            st.info(f"{plain(subject.title)} is never active at {where}.", icon=":material/bedtime:")
+
+    figure(
+        f"{subject.title}: activations",
+        draw,
+        table,
+        explains=["text_activation", "density"],
+        note=subject.note(f"{len(values):,} active tokens", where, "50 bins"),
+        name=f"{subject.stem}-activations",
+        provenance=subject.passed.provenance(feature=subject.feature),
+    )
+
+
+def positions(subject: Subject) -> None:
+    """Where in a row it is active, and how strongly there."""
+    table = profile_table(subject)
+    context = subject.dictionary.config.context_size
+
+    def draw() -> None:
+        altair(feature_charts.share_by_position(table, context_size=context), "fe-share")()
+        altair(feature_charts.mean_by_position(table, context_size=context), "fe-mean")()
+
+    figure(
+        f"{subject.title}: along positions",
+        draw,
+        table,
+        explains=["fires_share", "share_low", "mean_active", "std_active"],
+        note=subject.note("bands: 95 % interval of the share, one standard deviation about the mean"),
+        name=f"{subject.stem}-positions",
+        provenance=subject.passed.provenance(feature=subject.feature),
+    )
+
+
+def notes(subject: Subject) -> None:
+    """Notes are kept on features of a dictionary, not on directions of one's own."""
+    if subject.own:
+        st.info("Notes are kept on features. Go back to a feature to write one.", icon=":material/edit_note:")
+        return
+    feature_note_views.notes(subject.dictionary, subject.feature)

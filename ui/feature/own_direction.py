@@ -1,0 +1,150 @@
+"""A direction of one's own in place of a feature: uploaded or read from below the roots, and taken back."""
+
+import streamlit as st
+
+from core.corpus.samples import TextSample
+from core.dictionaries.dictionary import Dictionary
+from core.errors import PathNotAllowedError
+from core.feature.own_direction import (
+    DENSITY,
+    ENDINGS,
+    MAX_BYTES,
+    DirectionError,
+    OwnDirection,
+    as_dictionary,
+    own_direction,
+    projections,
+    read_vectors,
+    suggested_threshold,
+)
+from core.models.language_model import LanguageModel
+from ui.shared import errors
+from ui.shared.escape import plain
+from ui.sidebar import text as text_picker
+from ui.studies import compute
+
+_OWN = "_own_direction"
+THRESHOLD = "fe_threshold"
+
+
+def standing_in(among: Dictionary) -> Dictionary | None:
+    """Return the direction that stands in as a dictionary of one feature, None where none does.
+
+    Raises DirectionError where it does not fit the picked dictionary, StillRunningError while it is tried on text.
+    """
+    direction: OwnDirection | None = st.session_state.get(_OWN)
+    if direction is None:
+        return None
+    _check_width(direction, among)
+    threshold = st.session_state.get(THRESHOLD)
+    if threshold is None:
+        model = compute.model_of(among)
+        threshold = suggested(direction, among, model, text_picker.sample(among, model))
+    threshold = float(threshold)
+    key = f"own direction {direction.sha256} {threshold!r} {among.sha256} {direction.title}"
+    return compute.loaded().get(key, lambda: as_dictionary(direction, among, threshold=threshold))
+
+
+def _check_width(direction: OwnDirection, among: Dictionary) -> None:
+    if len(direction.unit) != among.d_in:
+        raise DirectionError(
+            f"The direction {direction.title[:100]!r} has {len(direction.unit):,} numbers, expected {among.d_in:,} for "
+            "this dictionary. Go back to its features, or pick a dictionary of the hook that the direction is from."
+        )
+
+
+def suggested(direction: OwnDirection, among: Dictionary, model: LanguageModel, sample: TextSample) -> float:
+    """Return the threshold that about 1 % of a few rows' tokens pass."""
+    hook = among.config.hook_name
+    key = f"projections {direction.sha256} {model.sha256} {hook} {sample.note} {sample.title}"
+    values = compute.transient(
+        key, "Trying the direction on text", lambda _: projections(direction, model, hook, sample.rows)
+    )
+    return suggested_threshold(values)
+
+
+def notice(among: Dictionary) -> None:
+    """Say that a direction stands in, with its threshold and the way back.
+
+    Raises StillRunningError while it is tried on text, and LoupeError.
+    """
+    direction: OwnDirection = st.session_state[_OWN]
+    with st.container(border=True):
+        left, right = st.columns([4, 1])
+        title = plain(direction.title)
+        left.markdown(f":material/explore: **A direction of your own stands in for a feature:** {title}")
+        left.caption("f = x · u where that exceeds the threshold, else 0; u is the direction at length 1.")
+        label = f"Back to feature {int(st.session_state.get('feature', 0))}"
+        right.button(label, icon=":material/undo:", on_click=_back, key="own_back", width="stretch")
+        _check_width(direction, among)
+        model = compute.model_of(among)
+        usual = suggested(direction, among, model, text_picker.sample(among, model))
+        st.number_input(
+            "Threshold",
+            min_value=0.0,
+            value=usual,
+            format="%.4g",
+            key=THRESHOLD,
+            persist_state="session",
+            width=200,
+            help=f"Suggested: {usual:.4g}, what about {DENSITY:.0%} of the tokens of a few rows exceed.",
+        )
+
+
+def offer(among: Dictionary) -> None:
+    """A popover to load a direction."""
+    with st.popover("Use a direction of your own", icon=":material/explore:", type="tertiary"):
+        st.caption(
+            f"A vector of {among.d_in:,} numbers, or a matrix of such rows, read at {plain(among.config.hook_name)}: "
+            "a probe, a difference of means, a row of another dictionary."
+        )
+        endings = [ending.removeprefix(".") for ending in ENDINGS]
+        upload = st.file_uploader("File", type=endings, key="own_upload", max_upload_size=MAX_BYTES // 1_000_000)
+        path = st.text_input("or its path", key="own_path", help="Below a folder the app was started with.")
+        with errors.shown():
+            if upload is not None:
+                _choose(upload.name, upload.getvalue(), among)
+            elif path.strip():
+                _choose(*_read(path), among)
+
+
+def _read(text: str) -> tuple[str, bytes]:
+    path = compute.workspace().allowed_path(text)
+    if not path.is_file():
+        raise PathNotAllowedError(f"{text[:200]!r} is a folder, expected a .npy or .safetensors file. Name the file.")
+    size = path.stat().st_size
+    if size > MAX_BYTES:
+        raise DirectionError(
+            f"{path.name[:100]!r} has {size / 1e6:,.0f} MB, expected at most {MAX_BYTES / 1e6:.0f}. Save only the "
+            "direction, or the rows that are needed."
+        )
+    return path.name, path.read_bytes()
+
+
+def _choose(name: str, data: bytes, among: Dictionary) -> None:
+    """Pick tensor and row, and offer to take the direction up."""
+    found = read_vectors(name, data)
+    tensor = next(iter(found))
+    if len(found) > 1:
+        tensor = st.selectbox("Tensor", list(found), key="own_tensor", format_func=lambda key: f"{key[:80]}")
+    rows, row = found[tensor], 0
+    if len(rows) > 1:
+        row = int(st.number_input("Row", 0, len(rows) - 1, key="own_row"))
+    parts = [name[:80], *([tensor[:80]] if tensor else []), *([f"row {row}"] if len(rows) > 1 else [])]
+    direction = own_direction(rows, row, d_in=among.d_in, title=", ".join(parts))
+    st.button("Let it stand in", type="primary", on_click=_take, args=(direction,), key="own_take")
+
+
+def _take(direction: OwnDirection) -> None:
+    st.session_state[_OWN] = direction
+    st.session_state.pop(THRESHOLD, None)
+
+
+def _back() -> None:
+    st.session_state.pop(_OWN, None)
+    st.session_state.pop(THRESHOLD, None)
+
+
+def stands_in() -> bool:
+    """Whether a direction stands in."""
+    return _OWN in st.session_state

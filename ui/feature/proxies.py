@@ -1,0 +1,226 @@
+"""One feature beside a proxy: is it the Base64 feature, the Arabic feature, the one of a pattern of one's own?"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from core import catalogue
+from core.activations.store import FeatureActivations
+from core.feature.contexts import context_table, context_texts, contexts
+from core.proxies import tables
+from core.proxies.examples import active_without, silent_hits
+from core.proxies.library import Proxy
+from core.proxies.tables import FeatureProxy, feature_proxy
+from ui.feature import proxy_charts as charts
+from ui.feature.examples import passage
+from ui.shared import errors, token_text
+from ui.shared.escape import plain
+from ui.shared.figure import altair, figure
+from ui.shared.selection import choose_feature_from_rows, columns
+from ui.studies import proxies as studies
+from ui.studies.feature import Subject
+
+EXAMPLES, EITHER_SIDE, RANKED = 8, 12, 100
+CARDS = ["proxy_base_rate", "proxy_specificity", "proxy_sensitivity", "proxy_weight", "proxy_correlation"]
+PERCENT = 4
+"""So many of the cards are shares."""
+HITS, RATIOS = "Hits", "Log-likelihood ratio"
+
+
+@dataclass(frozen=True, eq=False)
+class _View:
+    """What every figure of the tab needs."""
+
+    subject: Subject
+    proxy: Proxy
+    pair: FeatureProxy
+
+    def figure(self, title: str, draw: Callable, table, explains: Sequence[str], name: str, *notes: str) -> None:
+        rule = self.proxy.rule
+        said = f"{self.proxy.title}: {rule}, over {self.pair.threshold:g} nats" if self.proxy.is_ratio else rule
+        provenance = {"proxy": self.proxy.name, "rule": rule, "threshold": self.pair.threshold}
+        figure(
+            title,
+            draw,
+            table,
+            explains=explains,
+            note=self.subject.note(said, *notes),
+            name=f"{self.subject.stem}-proxy-{name}",
+            provenance=self.subject.passed.provenance(feature=self.subject.feature, **provenance),
+        )
+
+
+def proxies(subject: Subject) -> None:
+    """The whole tab: pick a proxy, then see how the feature goes with it, and which features go with it best."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        proxy = studies.choose()
+        threshold = studies.choose_threshold(proxy) if proxy is not None else 0.0
+    if proxy is None:
+        st.info("Type a regular expression, such as a word or a class of characters.", icon=":material/search:")
+        return
+    value = studies.values(subject.passed, proxy)
+    pair = feature_proxy(subject.acts, value, studies.counted_tokens(subject.passed), threshold=threshold)
+    view = _View(subject, proxy, pair)
+    if not pair.hits.any():
+        _no_hits(view)
+        return
+    cards(view)
+    if proxy.is_ratio:
+        left, right = st.columns([3, 2], gap="medium")
+        with right:
+            sensitivity(view)
+    else:
+        left = st.container()
+    with left, errors.shown():
+        ranked(view)
+    if pair.active.any():
+        by_activation(view)
+        disagreements(view)
+    else:
+        st.info(plain(f"{subject.title} is active on none of the tokens of this text: there is nothing to compare."))
+
+
+def _no_hits(view: _View) -> None:
+    """Say that the text has nothing of the kind, and how near it comes."""
+    largest = float(view.pair.values.max()) if len(view.pair.values) else -np.inf
+    near = f" The largest ratio is {largest:.2f} nats; lower the threshold, or" if np.isfinite(largest) else ""
+    near = f"{near or ' Choose another proxy, or'} look at another text." if view.proxy.is_ratio else ""
+    said = f"over {view.pair.threshold:g} nats" if view.proxy.is_ratio else "found"
+    st.info(
+        plain(f"{view.proxy.title} is {said} on none of the {len(view.pair.f):,} tokens of this text.{near}"),
+        icon=":material/search_off:",
+    )
+
+
+def cards(view: _View) -> None:
+    """How feature and proxy go together, in numbers."""
+    numbers = view.pair.numbers()
+    names = [*CARDS, *(["proxy_excess_correlation"] if view.proxy.is_ratio else [])]
+    for place, (column, name) in enumerate(zip(st.columns(len(names)), names, strict=True)):
+        number = numbers[name]
+        said = "n/a" if np.isnan(number) else f"{number:.3g}" if place >= PERCENT else f"{100 * number:.3g} %"
+        title = plain(catalogue.statistic(name).title)
+        column.metric(title, said, border=True, help=plain(catalogue.help_text(name)))
+
+
+def by_activation(view: _View) -> None:
+    """What the feature's tokens are at each level of activation."""
+    names, number, measure = _split(view)
+    table = tables.class_table(view.pair, names, number)
+    n = f"{int(view.pair.active.sum()):,} active tokens"
+    left, right = st.columns(2, gap="medium")
+    with left:
+        draw = altair(charts.by_class(table, names, measure), "fe-proxy-classes")
+        counts = ["proxy_class_tokens", "proxy_class_share", "proxy_class", "proxy_value"]
+        view.figure("Activations by what the proxy says", draw, table, counts, "classes", n)
+        bins = tables.bin_table(view.pair)
+        draw = altair(charts.specificity(bins, float(view.pair.hits.mean())), "fe-proxy-specificity")
+        explains = ["proxy_specificity", "proxy_specificity_low", "proxy_base_rate"]
+        view.figure("Specificity by activation", draw, bins, explains, "specificity", n, "bars: 95 % intervals")
+    with right:
+        draw = altair(charts.expected_value(table, names), "fe-proxy-expected")
+        explains = ["proxy_class_activation", "proxy_weight"]
+        view.figure("Expected value: where the activation is spent", draw, table, explains, "expected", n)
+        steps = tables.threshold_table(view.pair)
+        draw = altair(charts.cutoffs(steps), "fe-proxy-cutoffs")
+        explains = ["proxy_specificity", "proxy_sensitivity", "proxy_cutoff"]
+        view.figure("If only strong activations count", draw, steps, explains, "cutoffs", n)
+
+
+def _split(view: _View) -> tuple[list[str], np.ndarray, str]:
+    """Pick how the histogram is coloured, and what is on its y axis."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        by = HITS
+        if view.proxy.is_ratio:
+            by = st.segmented_control(
+                "Coloured by", [HITS, RATIOS], default=HITS, required=True, key="fe_proxy_by", bind="query-params"
+            )
+        measure = st.segmented_control(
+            "Height",
+            [charts.TOKENS, charts.LOG, charts.SHARE],
+            default=charts.TOKENS,
+            required=True,
+            key="fe_proxy_height",
+            bind="query-params",
+            help="Log draws one line for each class: stacked heights cannot be read on a log axis.",
+        )
+    names, number = (tables.hit_classes if by == HITS else tables.ratio_classes)(view.pair)
+    return names, number, measure
+
+
+def sensitivity(view: _View) -> None:
+    """On what share of tokens the feature is active, by how sure the proxy is."""
+    table = tables.sensitivity_table(view.pair)
+    draw = altair(charts.by_ratio(table, view.pair.threshold), "fe-proxy-sensitivity")
+    explains = ["proxy_active_share", "proxy_active_share_low", "proxy_value"]
+    n = f"{int(table['proxy_value_tokens'].sum()):,} tokens with a ratio"
+    view.figure("Sensitivity by ratio", draw, table, explains, "sensitivity", n, "bars: 95 % intervals")
+
+
+def ranked(view: _View) -> None:
+    """Which features go with the proxy best; a row picks its feature."""
+    if view.subject.own:
+        st.caption("A direction of your own stands in for a feature: go back to the dictionary to rank its features.")
+        return
+    table = studies.ranking(view.subject.passed, view.proxy, view.pair.threshold)
+    shown = table.head(RANKED)
+    place = np.flatnonzero(table["feature"] == view.subject.feature)
+    mine = f"feature {view.subject.feature} is number {place[0] + 1:,}" if len(place) else "this one is never active"
+    key = f"fe-proxy-ranked-{view.proxy.name}"
+    view.figure(
+        f"Features that go with {view.proxy.title}",
+        lambda: st.dataframe(
+            shown,
+            hide_index=True,
+            column_config=columns(shown),
+            height=290,
+            key=key,
+            on_select=choose_feature_from_rows(key, shown["feature"]),
+            selection_mode="single-row",
+        ),
+        table,
+        ["proxy_correlation", "proxy_specificity", "proxy_sensitivity", "proxy_lift"],
+        "features",
+        f"first {len(shown):,} of {len(table):,} features that are active, by correlation",
+        mine,
+        "click a row to pick its feature",
+    )
+
+
+def disagreements(view: _View) -> None:
+    """Tokens on which feature and proxy disagree, either way."""
+    left, right = st.columns(2, gap="medium")
+    with left:
+        found = active_without(view.pair, n=EXAMPLES)
+        _examples(view, "Active, but no hit", found, "active-no-hit", "the strongest, one for each row")
+    with right:
+        found = silent_hits(view.pair, n=EXAMPLES)
+        _examples(view, "A hit, but silent", found, "hit-silent", "the surest hits, one for each row, equal ones drawn")
+
+
+def _examples(view: _View, title: str, found: tuple[np.ndarray, np.ndarray], name: str, note: str) -> None:
+    (row, position), passed = found, view.subject.passed
+    if not len(row):
+        st.info(f"{title}: there is no such token.", icon=":material/check:")
+        return
+    shown = FeatureActivations(row, position, view.pair.act[row, position])
+    values, model, rows = view.pair.value[row, position], passed.model, passed.sample.rows
+
+    def draw() -> None:
+        made = contexts(model.tokenizer, rows, view.subject.acts, shown, width=EITHER_SIDE)
+        drawn = [passage(view.subject, one) for one in made]
+        if view.proxy.is_ratio:
+            said = zip(shown.act, values, strict=True)
+            heads = [f"{act:.3g} · {value:.3g} nats" for act, value in said]
+            drawn = [replace(one, head=head) for one, head in zip(drawn, heads, strict=True)]
+        token_text.draw_passages(drawn, largest=float(np.abs(view.pair.act).max()))
+
+    def table() -> pd.DataFrame:
+        texts = context_texts(model.tokenizer, rows, shown, width=EITHER_SIDE)
+        return context_table(rows, shown, texts, model.token_strings).assign(proxy_value=values.astype(float))
+
+    shade = "shade: activation; outlined: the token in question"
+    view.figure(title, draw, table, ["text_activation", "proxy_value"], name, note, shade)

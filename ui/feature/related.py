@@ -1,0 +1,290 @@
+"""What a feature is related to: near directions, features and neurons active alike, coordinates, another dictionary."""
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from core import catalogue, tables
+from core.dictionaries.dictionary import Dictionary
+from core.feature.correlated_features import LEAST
+from core.feature.correlated_neurons import NeuronCost
+from core.geometry import basis as basis_alignment
+from core.geometry.tables import drawn
+from ui.feature import related_charts as feature_relation_charts
+from ui.feature.second_dictionary import second_dictionary
+from ui.geometry import charts as geometry_charts
+from ui.geometry.features import feature_table
+from ui.neuronpedia import labels as neuronpedia_views
+from ui.shared import charts, errors
+from ui.shared.escape import plain
+from ui.shared.figure import altair, figure
+from ui.shared.selection import axis_title, choose_feature_from
+from ui.studies import relations as studies
+from ui.studies.feature import Subject
+
+TOP = 20
+AT_ONCE_S = 10.0
+"""A run of the model that takes no longer starts when the button is pressed; before others the cost is shown."""
+ENDS = {"Most alike": False, "Most opposed": True}
+
+
+def related(subject: Subject) -> None:
+    """Draw everything a feature is related to, from what needs least to what needs most."""
+    left, right = st.columns(2, gap="medium")
+    with left, errors.shown():
+        nearest(subject)
+    with right, errors.shown():
+        correlated(subject)
+    left, right = st.columns(2, gap="medium")
+    with left, errors.shown():
+        alike_and_near(subject)
+    with right, errors.shown():
+        neurons(subject)
+    with errors.shown():
+        coefficients(subject)
+    with errors.shown():
+        second_dictionary(subject)
+
+
+def labelled(table: pd.DataFrame, column: str, dictionary: Dictionary) -> pd.DataFrame:
+    """Add what Neuronpedia calls the features in a column, where its labels were downloaded."""
+    known = neuronpedia_views.labels(dictionary)
+    if known is None:
+        return table
+    return table.assign(neuronpedia_label=[known.of(int(feature)) or "" for feature in table[column]])
+
+
+def nearest(subject: Subject) -> None:
+    """The features that write nearly the same."""
+    table = labelled(studies.nearest(subject, top=TOP), "neighbor", subject.among)
+    if table.empty:
+        st.info("There is no other feature to be near to.")
+        return
+    shown = table.drop(columns="random_rth_cosine", errors="ignore")
+
+    def draw() -> object:
+        if "random_rth_cosine" in table:
+            st.altair_chart(geometry_charts.by_rank(table).properties(height=190), key="rel-near-chart")
+        return feature_table(shown, "rel-near", height=250, picks="neighbor")()
+
+    figure(
+        "Nearest features by what they write",
+        draw,
+        table,
+        explains=["neighbor_cosine", "random_rth_cosine", "mutual_rank"],
+        note=f"exact decoder cosines with {subject.among.d_sae:,} features · dashed: median of random directions · "
+        "click a row to go to its feature",
+        name=f"{subject.stem}-nearest",
+        provenance=weights_provenance(subject, "cosines of decoder rows"),
+    )
+
+
+def correlated(subject: Subject) -> None:
+    """The features that are active on the same tokens, or on others."""
+    found = studies.correlated(subject)
+    end = st.segmented_control(
+        "Correlated features",
+        list(ENDS),
+        default="Most alike",
+        required=True,
+        key="rel_end",
+        bind="query-params",
+        label_visibility="collapsed",
+    )
+    table = labelled(found.table(top=TOP, lowest=ENDS[end]), "correlated_feature", subject.among)
+    if table.empty:
+        said = "is active on no token of this text" if not found.own_count else "has no such correlation on this text"
+        st.info(plain(f"{subject.title} {said}."))
+        return
+    few = f" · {subject.title} is active on only {found.own_count}" if found.own_count < LEAST else ""
+    figure(
+        "Features active on the same tokens" if not ENDS[end] else "Features active on other tokens",
+        feature_table(table.drop(columns="density"), f"rel-corr-{ENDS[end]}", height=430, picks="correlated_feature"),
+        table,
+        explains=["feature_correlation", "together_share", "together_lift"],
+        note=subject.note(f"features active on {LEAST} tokens or more{few}", "click a row to go to its feature"),
+        name=f"{subject.stem}-correlated",
+        provenance=subject.passed.provenance(feature=subject.feature, least=LEAST),
+    )
+
+
+def alike_and_near(subject: Subject) -> None:
+    """Every other feature by how near it is and how alike it is active."""
+    found, cosines = studies.correlated(subject), studies.cosines(subject)
+    both = {"neighbor_cosine": cosines, "feature_correlation": found.correlation}
+    table = pd.DataFrame({"feature": np.arange(len(cosines))} | both)
+    table = table[found.count >= LEAST].dropna(ignore_index=True)
+    if table.empty:
+        return
+    some = drawn(table, "feature_correlation")
+    names = list(both)
+    chart = charts.scatter(some, *names, **axis_titles(names), select="point").properties(height=300)
+    figure(
+        "Near in direction, alike in activity?",
+        altair(chart, "rel-both", on_select=choose_feature_from("rel-both", "point"), selection="point"),
+        table,
+        explains=names,
+        note=subject.note(
+            f"{len(some):,} of {len(table):,} features active on {LEAST} tokens or more drawn",
+            "near and alike: split or copied; near and not alike: two cases of one thing · click a point to go to it",
+        ),
+        name=f"{subject.stem}-near-and-alike",
+        provenance=subject.passed.provenance(feature=subject.feature, least=LEAST),
+    )
+
+
+def axis_titles(names: list[str]) -> dict[str, str]:
+    return {f"{axis}_title": axis_title(name, False) for axis, name in zip("xy", names, strict=True)}
+
+
+def neurons(subject: Subject) -> None:
+    """The model's own units that take values like the feature's, once somebody asks for them."""
+    hooks = studies.neuron_hooks(subject)
+    if st.session_state.get("rel_hook") not in (None, *hooks):
+        del st.session_state["rel_hook"]  # chosen for another model
+    hook = st.selectbox(
+        "Units to correlate with",
+        hooks,
+        index=hooks.index(studies.usual_hook(subject)),
+        key="rel_hook",
+        bind="query-params",
+        help="The neurons of a layer (mlp.hook_post, after the activation function), or the coordinates of the hook "
+        "that the dictionary reads.",
+    )
+    if not (studies.neurons_known(subject, hook) or agreed(subject, hook)):
+        return
+    neuron_figure(subject, hook)
+
+
+def agreed(subject: Subject, hook: str) -> bool:
+    """Offer to run the model for all features at once; True once that was agreed to, or takes no time to speak of."""
+    key = studies.neuron_key(subject, hook)
+    asked, sure = f"_rel_asked_{key}", f"_rel_sure_{key}"
+    if asked not in st.session_state:
+        st.info(
+            plain(f"Runs {subject.passed.model.name} once more over this text, for all features together."),
+            icon=":material/neurology:",
+        )
+        st.button("Correlate with these units", key="rel_run", on_click=_set, args=(asked,))
+        return False
+    if sure in st.session_state:
+        return True
+    cost = studies.neuron_cost(subject, hook)
+    if cost.seconds <= AT_ONCE_S:
+        return True
+    st.info(plain(cost_line(cost)), icon=":material/timer:")
+    st.button("Start", key="rel_start", type="primary", on_click=_set, args=(sure,))
+    return False
+
+
+def _set(key: str) -> None:
+    st.session_state[key] = True
+
+
+def cost_line(cost: NeuronCost) -> str:
+    """Say what correlating with neurons takes."""
+    times = f", {cost.runs} times, as there is not room for all features at once" if cost.runs > 1 else ""
+    seconds = f"{cost.seconds:.0f} s" if cost.seconds < 90 else f"{cost.seconds / 60:.0f} min"
+    return f"The model reads {cost.n_tokens:,} tokens{times}: about {seconds} on this machine. The result is kept."
+
+
+def neuron_figure(subject: Subject, hook: str) -> None:
+    """The units a feature is most correlated with, beside how well other features do."""
+    found = studies.correlated_units(subject, hook)
+    table = found.table(subject.feature)
+    if table.empty:
+        st.info(plain(f"{subject.title} is active on no token of this text, so nothing correlates with it."))
+        return
+    title = basis_alignment.basis_name(hook).capitalize()
+    value_title = axis_title("neuron_correlation", False)
+    bars = feature_relation_charts.signed_bars(
+        table, "correlated_unit", "neuron_correlation", unit_title="Unit", value_title=value_title
+    )
+    best = np.abs(found.corr[found.count >= LEAST, 0])
+    than = f"farther from 0 than {(best < abs(table['neuron_correlation'][0])).mean():.0%} of features' best"
+    figure(
+        f"{title} that follow it",
+        altair(bars, "rel-neurons"),
+        table,
+        explains=["correlated_unit", "neuron_correlation"],
+        note=subject.note(f"{found.n_units:,} units at {hook}", *([than] if best.size > 1 else [])),
+        name=f"{subject.stem}-neurons",
+        provenance=subject.passed.provenance(feature=subject.feature, hook_name=hook),
+    )
+
+
+def coefficients(subject: Subject) -> None:
+    """How what the feature writes is spread over coordinates or neurons."""
+    layer = choose_basis(subject)
+    rows = studies.neuron_basis(subject, layer)
+    table = basis_alignment.coefficients(subject.dictionary, subject.feature, basis=rows)
+    if table["basis_coefficient"].isna().all():
+        st.info(plain(f"{subject.title} has a decoder row of zeros: it writes nothing."))
+        return
+    spread(subject, layer)
+    hook = basis_alignment.written_hook(subject.dictionary)
+    words = basis_alignment.basis_name(hook) if layer is None else f"neurons of layer {layer}"
+    note = f"{len(table):,} {words}, decoder row of length 1"
+    provenance = weights_provenance(subject, "coefficients of a decoder row", layer=layer)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        bars = feature_relation_charts.signed_bars(
+            table.head(TOP), "coordinate", "basis_coefficient", unit_title=words.capitalize(), value_title="Coefficient"
+        )
+        figure(
+            f"The {min(TOP, len(table))} largest coefficients",
+            altair(bars, "rel-coefficients"),
+            table,
+            explains=["basis_coefficient", "coordinate"],
+            note=note,
+            name=f"{subject.stem}-coefficients",
+            provenance=provenance,
+        )
+    with right:
+        chart = charts.histogram(table, "basis_coefficient", "Coefficient", log=True, y_title=words.capitalize())
+        figure(
+            "All coefficients",
+            altair(chart.properties(height=300), "rel-all-coefficients"),
+            table,
+            explains=["basis_coefficient"],
+            note=f"{note} · one far out: the feature is that coordinate; a bell: it is spread over all",
+            name=f"{subject.stem}-all-coefficients",
+            provenance=provenance,
+        )
+
+
+def choose_basis(subject: Subject) -> int | None:
+    """Pick what coefficients are of: the hook's coordinates (None), or the neurons of a layer."""
+    hook = basis_alignment.written_hook(subject.dictionary)
+    names: dict[str, int | None] = {basis_alignment.basis_name(hook).capitalize(): None}
+    if basis_alignment.in_stream(hook):
+        names |= {f"Neurons of layer {layer}": layer for layer in range(subject.passed.model.n_layers)}
+    if st.session_state.get("rel_basis") not in (None, *names):
+        del st.session_state["rel_basis"]  # chosen for another hook
+    chosen = st.selectbox(
+        "Basis of what it writes",
+        list(names),
+        key="rel_basis",
+        bind="query-params",
+        help="Coefficients along the coordinates of the hook, or cosines with what each neuron of a layer's MLP writes "
+        "to the stream.",
+    )
+    return names[chosen]
+
+
+def spread(subject: Subject, layer: int | None) -> None:
+    """Numbers of the spread, each with the feature's place among all."""
+    table = studies.alignment(subject.dictionary, subject, layer).to_frame()
+    names = ("top3_share", "large_coefficients", "basis_kurtosis", "effective_coordinates")
+    for column, name in zip(st.columns(len(names)), names, strict=True):
+        value, all_values = table[name][subject.feature], table[name].dropna()
+        item = catalogue.statistic(name)
+        text = f"{value:,.0f}" if item.format == "d" else f"{value:.4g}"
+        more = f" Higher than in {(all_values < value).mean():.0%} of features." if len(table) > 1 else ""
+        column.metric(item.title, text, border=True, help=plain(catalogue.help_text(name) + more))
+
+
+def weights_provenance(subject: Subject, method: str, **settings: int | None) -> dict:
+    """Say where numbers that need no text are from."""
+    named = [subject.dictionary] if subject.dictionary is subject.among else [subject.dictionary, subject.among]
+    return tables.provenance(dictionary=named, method=method, settings={"feature": subject.feature} | settings)

@@ -1,0 +1,88 @@
+"""The features of a second dictionary that a feature may be the same as."""
+
+from urllib.parse import urlencode
+
+import numpy as np
+import streamlit as st
+
+from core import tables
+from core.dictionaries.dictionary import Dictionary
+from core.errors import DoesNotFitError
+from core.feature_map.stack import check_same_space
+from core.geometry.one_direction import cosines_with, match_table
+from core.matching.comparison import SIDES
+from core.matching.null import random_nearest
+from ui.feature import related_charts as feature_relation_charts
+from ui.matching import picker as match_picker
+from ui.matching.lists import B_KEY
+from ui.neuronpedia import labels as neuronpedia_views
+from ui.shared.escape import plain
+from ui.shared.figure import figure
+from ui.shared.selection import columns
+from ui.studies.feature import Subject
+
+TOP = 5
+
+
+def second_dictionary(subject: Subject) -> None:
+    """Pick another dictionary and show what comes nearest there, by what it reads and by what it writes."""
+    other, found = match_picker.second(), subject.dictionary
+    try:
+        check(found, other)
+    except DoesNotFitError as error:  # the picker's first choice may be no good: nothing has gone wrong
+        st.info(plain(str(error)), icon=":material/compare_arrows:")
+        return
+    sides = found.W_dec[subject.feature], np.ascontiguousarray(found.W_enc[:, subject.feature])
+    cosines = [cosines_with(row, other, side) for row, side in zip(sides, SIDES, strict=True)]
+    table = match_table(*cosines, top=TOP)
+    known = neuronpedia_views.labels(other)
+    if known is not None:
+        table["neuronpedia_label"] = [known.of(int(feature)) or "" for feature in table["best_match"]]
+    chance = chance_level(other)
+
+    def draw() -> None:
+        left, right = st.columns([2, 3], gap="medium")
+        left.altair_chart(feature_relation_charts.matches(table, chance), key="rel-match-chart")
+        right.dataframe(table, hide_index=True, column_config=columns(table), height=240, key="rel-match")
+
+    said = "" if chance is None else f" · by chance the nearest of so many has {chance:.3f} (median, dashed)"
+    figure(
+        f"Nearest in {other.title}",
+        draw,
+        table,
+        explains=["best_match", "decoder_cosine", "encoder_cosine", "alignment", "random_rth_cosine"],
+        note=f"the {TOP} nearest of {other.d_sae:,} features by decoder and by encoder, exact cosines{said}",
+        name=f"{subject.stem}-match",
+        provenance=tables.provenance(
+            dictionary=[found, other], method="cosines with a second dictionary", settings={"feature": subject.feature}
+        ),
+    )
+    if not subject.own and len(table):
+        link(subject, other, int(table["best_match"].iloc[0]))
+
+
+def check(found: Dictionary, other: Dictionary) -> None:
+    """Raise DoesNotFitError unless there is something to compare."""
+    if other.sha256 == found.sha256:
+        raise DoesNotFitError(f"{other.title} is the feature's own dictionary. Expected another one; choose it above.")
+    for side in SIDES:
+        check_same_space(found, other, side)
+
+
+def chance_level(other: Dictionary) -> float | None:
+    """Return the median of the largest cosine that a random direction has with as many random ones."""
+    if other.config.d_out < 2:
+        return None
+    return float(random_nearest(other.d_sae, other.config.d_out).rth_quantile(np.array([0.5]), 1)[0])
+
+
+def link(subject: Subject, other: Dictionary, match: int) -> None:
+    """Offer the pair on the matching page, which also pairs all features and compares on text."""
+    state = {"sae": subject.dictionary.id, "b": other.id, "feature": subject.feature, B_KEY: match, "tab": "Pair"}
+    if not st.session_state.get("fold", True):
+        state["fold"] = "false"
+    st.link_button(
+        plain(f"Feature {subject.feature} and its match side by side"),
+        f"matching?{urlencode(state)}",
+        icon=":material/compare_arrows:",
+    )

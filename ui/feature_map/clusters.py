@@ -1,0 +1,71 @@
+"""The map's tab on clusters: groups of features in nearby directions."""
+
+import numpy as np
+import streamlit as st
+
+from core import tables
+from core.feature_map.clusters import cluster_table
+from core.feature_map.layout import LayoutSettings
+from ui.feature_map import colouring as map_colouring
+from ui.shared.figure import figure
+from ui.shared.selection import columns
+from ui.studies import compute
+from ui.studies import feature_map as layout_studies
+
+
+def clusters(settings: LayoutSettings) -> None:
+    """The list of clusters of the picked dictionary; a click on one finds it on the map."""
+    dictionary = compute.dictionary()
+    flag = f"_clusters {dictionary.sha256} {settings.side}"
+    if flag not in st.session_state and map_colouring.known_clusters([dictionary.id], settings.side) is None:
+        st.info(
+            "Clusters are groups of at least three features whose directions lie together: HDBSCAN on a UMAP with ten "
+            "dimensions. Computing them takes longer than the map itself.",
+            icon=":material/bubble_chart:",
+        )
+        st.button(
+            "Compute the clusters",
+            key="clusters_compute",
+            type="primary",
+            icon=":material/play_arrow:",
+            on_click=lambda: st.session_state.update({flag: True}),
+        )
+        return
+    found = layout_studies.clusters(None, settings.side)
+    table = cluster_table(found)
+    alone = int((found.label < 0).sum())
+    left, middle, right = st.columns(3)
+    left.metric("Clusters", f"{found.count:,}", border=True)
+    middle.metric("Median size", f"{np.median(table['cluster_size']) if len(table) else 0:.0f}", border=True)
+    right.metric("Features in no cluster", f"{alone:,} ({alone / len(found.label):.0%})", border=True)
+    key = "clusters-table"
+
+    def take() -> None:
+        rows = st.session_state[key]["selection"].get("rows") or []
+        if rows and 0 <= rows[0] < len(table):
+            st.session_state["find"] = f"cluster {table['cluster'].iloc[rows[0]]}"
+            st.session_state["feature"] = int(table["medoid"].iloc[rows[0]])
+            st.session_state["tab"] = "Map"
+
+    figure(
+        f"{found.count:,} clusters",
+        lambda: st.dataframe(
+            table,
+            hide_index=True,
+            column_config=columns(table),
+            height=560,
+            key=key,
+            on_select=take,
+            selection_mode="single-row",
+        ),
+        table,
+        explains=["cluster", "cluster_size", "medoid"],
+        note=f"{settings.side} directions · seed {found.seed} · similar clusters have similar numbers · "
+        "click a row to see its features on the map",
+        name=f"clusters-{settings.side}",
+        provenance=tables.provenance(
+            dictionary=dictionary,
+            method="HDBSCAN on a 10-D UMAP",
+            settings={"side": settings.side, "seed": found.seed, "min_cluster_size": found.min_cluster_size},
+        ),
+    )

@@ -1,0 +1,90 @@
+"""What a feature map is coloured by: any number there is for a feature, its cluster, or its dictionary."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from core import catalogue
+from core.errors import LoupeError
+from core.feature_map.clusters import Clusters
+from core.feature_map.layout import Layout
+from core.feature_map.stack import Stack
+from core.logit_weights.statistics import LogitStatistics
+from core.logit_weights.study import LogitStudy
+from core.logit_weights.unembedding import LogitSettings, source_key
+from ui.feature_map.component import MapColours, by_group, by_value
+from ui.studies import compute
+from ui.studies import feature_map as layout_studies
+from ui.studies import logit_weights as logit_studies
+from ui.studies.feature_columns import COLUMNS
+
+CHOICES = ["preservation", "cluster", *COLUMNS, "dictionary"]
+
+
+@dataclass(frozen=True)
+class Colouring:
+    """Colours of a map's rows, and the column of the table that they show."""
+
+    colours: MapColours
+    name: str
+    values: np.ndarray
+
+
+def plain_colours(stack: Stack, ids: list[str]) -> Colouring:
+    """Colour by dictionary, which is always known."""
+    colours = by_group(stack.dictionary, ids, catalogue.statistic("dictionary").title)
+    return Colouring(colours, "dictionary", np.asarray(ids, object)[stack.dictionary])
+
+
+def colouring(name: str, stack: Stack, ids: list[str], layout: Layout, side: str) -> Colouring:
+    """Return the colours for a choice (raises LoupeError; StillRunningError while they are being computed)."""
+    if name == "dictionary" or (name == "preservation" and np.isnan(layout.preservation).all()):
+        return plain_colours(stack, ids)
+    title = catalogue.statistic(name).title
+    if name == "cluster":
+        found = [layout_studies.clusters(id, side) for id in ids]
+        return cluster_colours(found, title)
+    if name == "preservation":
+        return Colouring(by_value(layout.preservation, title), name, layout.preservation.astype(float))
+    values = np.concatenate([np.asarray(COLUMNS[name].values(id), dtype=np.float64) for id in ids])
+    return Colouring(by_value(values, title, log=COLUMNS[name].log), name, values)
+
+
+def cluster_colours(found: list[Clusters], title: str) -> Colouring:
+    """Colour by cluster; those of several dictionaries are counted on."""
+    before = np.cumsum([0, *(clusters.count for clusters in found)])
+    codes = np.concatenate(
+        [np.where(c.label < 0, -1, c.label + first) for c, first in zip(found, before[:-1], strict=True)]
+    )
+    own = np.concatenate([clusters.label for clusters in found])
+    names = [str(number) for clusters in found for number in range(clusters.count)]
+    return Colouring(by_group(codes, names, title), "cluster", own)
+
+
+def known_clusters(ids: list[str], side: str) -> np.ndarray | None:
+    """Return each row's cluster if that was computed before, without computing anything."""
+    keys = [Clusters.key(compute.dictionary(id).sha256, side) for id in ids]
+    if not all(_at_hand(Clusters, key) for key in keys):
+        return None
+    return np.concatenate([layout_studies.clusters(id, side).label for id in ids])
+
+
+def known_tokens(ids: list[str]) -> list[str] | None:
+    """Return the token that each row's feature promotes most, if logit weights were computed before."""
+    studies = [_known_study(id) for id in ids]
+    if any(study is None for study in studies):
+        return None
+    return [text for study in studies for text in study.table["top_token"]]
+
+
+def _known_study(id: str) -> LogitStudy | None:
+    try:
+        found = compute.dictionary(id)
+        key = LogitStatistics.key(found.sha256, source_key(compute.model_of(found), LogitSettings()), LogitSettings())
+        return logit_studies.logit_study(LogitSettings(), id) if _at_hand(LogitStatistics, key) else None
+    except LoupeError:  # no model here, or one that this dictionary does not fit
+        return None
+
+
+def _at_hand(cls: type, key: str) -> bool:
+    return key in compute.loaded() or compute.store().load(cls, key) is not None

@@ -1,0 +1,170 @@
+"""The feature map: up to some hundred thousand points to pan, zoom, hover, click and lasso.
+
+A Streamlit component of our own, drawn by WebGL: points in an Altair chart of this size take seconds to
+appear and to zoom. Where there is no WebGL a smaller Altair chart stands in behind the same function.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+
+from core.maths.polygon import inside
+from ui.feature_map.component import fallback
+from ui.feature_map.component.colours import MapColours, by_group, by_value
+from ui.feature_map.component.payload import pack
+from ui.feature_map.component.points import MapPoints, Step
+
+__all__ = ["MapColours", "MapEvent", "MapPoints", "Step", "by_group", "by_value", "feature_map"]
+
+_FOLDER = Path(__file__).parent
+
+
+def _text(*names: str) -> str:
+    return "\n".join((_FOLDER / name).read_text(encoding="utf-8") for name in names)
+
+
+_component = st.components.v2.component(
+    "loupe_feature_map",
+    html=_text("feature_map.html"),
+    css=_text("feature_map.css", "legend.css"),
+    js=_text("feature_map.js", "scatter.js", "camera.js", "pointer.js", "film.js", "view.js"),
+)
+_part = st.components.v2.component(
+    "loupe_feature_map_part",
+    html='<div class="legend" hidden></div>',
+    css=_text("legend.css"),
+    js=_text("part.js"),
+)
+
+
+@dataclass(frozen=True)
+class MapEvent:
+    """What a person did on a map. Rows are those of MapPoints."""
+
+    row: int | None = None
+    """The row clicked just now; None on every run but the one that follows the click."""
+    feature: int | None = None
+    """Its feature number."""
+    polygon: list | None = None
+    """The lasso in the map's own units; it stays until it is removed."""
+    selected: np.ndarray | None = None
+    """bool [n]: inside the lasso and highlighted; None where there is neither lasso nor highlight."""
+
+
+def feature_map(
+    points: MapPoints,
+    colours: MapColours,
+    *,
+    key: str,
+    label: str,
+    highlighted: np.ndarray | None = None,
+    picked: Sequence[int] = (),
+    on_pick: Callable[[int], None] | None = None,
+    linked: Callable[[np.ndarray], np.ndarray] | None = None,
+    height: int = 560,
+) -> MapEvent:
+    """Draw a map and return what was done on it.
+
+    `highlighted` (bool [n]) keeps its colour and all other points are greyed, as are those outside the
+    lasso; `picked` rows get a ring. `on_pick(row)` is called before the next run when a point is clicked,
+    so it may set the state of other widgets. `linked` turns what is selected (bool [n]) into what keeps its
+    colour on the map; without WebGL all keep it. `label` is what a screen reader says. An animation has no
+    lasso. Raises BadPolygonError for a lasso that our own code cannot have sent.
+    """
+    assert len(colours.index) == len(points.x), "colours and points differ in length"
+    if st.session_state.get(_without_webgl(key)):
+        found = fallback.draw(points, colours, key=key, highlighted=highlighted, picked=picked, on_pick=on_pick)
+        return _event(points, found["row"], found["polygon"], highlighted)
+    with st.container(gap=None):
+        result = _component(
+            key=key,
+            data=_points_payload(points, key, label, height),
+            on_point_change=lambda: _pick(points, key, on_pick),
+            on_lasso_change=_nothing,
+            on_webgl_change=lambda: _note_webgl(key),
+        )
+        event = _event(points, _row(points, result.get("point")), _polygon(points, result.get("lasso")), highlighted)
+        _part(key=f"{key}-colours", data=_colours_payload(points, colours, key))
+        bright = event.selected if linked is None or event.selected is None else linked(event.selected)
+        _part(key=f"{key}-marks", data=_marks_payload(points, replace(event, selected=bright), key, picked))
+    return event
+
+
+def _nothing() -> None:
+    """Streamlit keeps a component's state only under keys that have a callback."""
+
+
+def _without_webgl(key: str) -> str:
+    return f"_{key}_without_webgl"
+
+
+def _note_webgl(key: str) -> None:
+    if st.session_state[key].get("webgl") is False:
+        st.session_state[_without_webgl(key)] = True
+
+
+def _pick(points: MapPoints, key: str, on_pick: Callable[[int], None] | None) -> None:
+    row = _row(points, st.session_state[key].get("point"))
+    if row is not None and on_pick is not None:
+        on_pick(row)
+
+
+def _row(points: MapPoints, click: object) -> int | None:
+    """The row of a click, None if the click is of another layout or no click at all."""
+    if not isinstance(click, dict) or click.get("digest") != points.digest:
+        return None
+    point = click.get("point")
+    if not isinstance(point, int) or not 0 <= point < len(points.shown):
+        return None
+    return int(points.shown[point])
+
+
+def _polygon(points: MapPoints, lasso: object) -> list | None:
+    return lasso.get("polygon") if isinstance(lasso, dict) and lasso.get("digest") == points.digest else None
+
+
+def _event(points: MapPoints, row: int | None, polygon: list | None, highlighted: np.ndarray | None) -> MapEvent:
+    selected = highlighted
+    if polygon is not None:
+        within = inside(points.x, points.y, polygon)
+        selected = within if highlighted is None else within & highlighted
+    return MapEvent(row, None if row is None else int(points.feature[row]), polygon, selected)
+
+
+# Three messages, so that a click or another colour does not bring all points again: Streamlit sends a message
+# only when its bytes have changed. The browser puts them together under the map's name.
+
+
+def _points_payload(points: MapPoints, key: str, label: str, height: int) -> bytes:
+    header = {"kind": "points", "map": key, "n": len(points.shown), "order": points.order, "digest": points.digest}
+    return pack(header | {"label": label, "height": height, "steps": points.sent_steps()}, points.arrays)
+
+
+def _colours_payload(points: MapPoints, colours: MapColours, key: str) -> bytes:
+    rows = points.shown
+    header = {
+        "kind": "colours",
+        "map": key,
+        "n": len(rows),
+        "order": points.order,
+        "title": colours.title,
+        "log": colours.log,
+        "ramp": colours.ramp,
+        "groups": colours.groups,
+        "missing": int(colours.missing),
+    }
+    arrays = {"colour": colours.index[rows]}
+    if colours.values is not None:
+        arrays["value"] = colours.values[rows]
+    return pack(header, arrays)
+
+
+def _marks_payload(points: MapPoints, event: MapEvent, key: str, picked: Sequence[int]) -> bytes:
+    numbers = points.sent[np.asarray(picked, dtype=int)]
+    header = {"kind": "marks", "map": key, "n": len(points.shown), "order": points.order, "digest": points.digest}
+    header |= {"picked": numbers[numbers >= 0].tolist(), "polygon": event.polygon}
+    arrays = {} if event.selected is None else {"bright": np.packbits(event.selected[points.shown])}
+    return pack(header, arrays)

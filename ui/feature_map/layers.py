@@ -1,0 +1,224 @@
+"""The map's tab on layers: a map for each layer, and one map of all in which features move to their matches."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from core import tables
+from core.dictionaries.sources import Entry
+from core.feature_map.layer_series import LayerLinks, layer_steps, step_table, trail
+from core.feature_map.layout import Layout, LayoutSettings
+from core.feature_map.stack import Stack
+from ui.feature_map import layer_charts as map_series_charts
+from ui.feature_map.component import MapPoints, by_value, feature_map
+from ui.shared import errors
+from ui.shared.escape import plain
+from ui.shared.figure import figure
+from ui.shared.selection import columns
+from ui.studies import feature_map as layout_studies
+
+MOST_POINTS = 2_000
+"""Points drawn for each layer of the grid."""
+MOST_ROWS = 40_000
+"""A series with more features begins with the picked dictionary and its next."""
+_COLUMNS = 3
+
+
+def layers(settings: LayoutSettings) -> None:
+    """Pick the layers, then draw the grid and the animation."""
+    with errors.shown():
+        picked = layout_studies.dictionaries()[0]
+        listed = layout_studies.series()
+        if len(listed) < 2:
+            st.info(
+                "There is no other dictionary here that differs from this one in the layer alone. The demo has such a "
+                "series: pick one of its standard dictionaries with 2,048 features.",
+                icon=":material/layers:",
+            )
+            return
+        names = pick_layers(listed, picked.id)
+        if len(names) < 2:
+            st.info("Choose two layers or more.", icon=":material/layers:")
+            return
+        ids = [listed[name].id for name in names]
+        stack = layout_studies.stack(ids, settings.side)
+        links = layout_studies.links(ids, settings.side)
+        settings = choose_method(settings, names)
+        with errors.shown():
+            grid(settings, names, ids, stack, links)
+        with errors.shown():
+            animation(settings, names, ids, stack, links)
+
+
+def pick_layers(listed: dict[str, Entry], id: str) -> list[str]:
+    """Pick layers of a series; they stay in the order of the model."""
+    names = list(listed)
+    usual = names
+    if sum(entry.d_sae or 0 for entry in listed.values()) > MOST_ROWS:
+        at = min(next((i for i, name in enumerate(names) if listed[name].id == id), 0), len(names) - 2)
+        usual = names[at : at + 2]
+    chosen = st.multiselect(
+        "Layers",
+        names,
+        usual,
+        key="map_layers",
+        bind="query-params",
+        help="Dictionaries that differ from the picked one in the layer alone. The time a joint map takes grows with "
+        "the square of the number of features.",
+    )
+    return [name for name in names if name in chosen]
+
+
+def choose_method(settings: LayoutSettings, names: Sequence[str]) -> LayoutSettings:
+    """Keep the chosen map if it is there or wanted; else show principal components and offer to compute it."""
+    if settings.method == "pca":
+        return settings
+    wanted = f"_layers {settings.used()} {names}"
+    if st.session_state.get(wanted):
+        return settings
+    st.button(
+        f"Compute the {settings.method.upper()} maps of {len(names)} layers",
+        key="map_layers_compute",
+        type="primary",
+        icon=":material/play_arrow:",
+        on_click=lambda: st.session_state.update({wanted: True}),
+        help="One map for each layer and one of all together. Until then principal components are shown.",
+    )
+    return replace(settings, method="pca")
+
+
+def grid(settings: LayoutSettings, names: Sequence[str], ids: Sequence[str], stack: Stack, links: LayerLinks) -> None:
+    """Each layer's own map, coloured by how well the next layer keeps a feature."""
+    frames = []
+    for number, id in enumerate(ids):
+        layout = map_of(settings, [id])
+        frames.append(grid_table(number, layout, stack, links).assign(layer=names[number]))
+    table = pd.concat(frames, ignore_index=True)
+
+    def draw() -> None:
+        for first in range(0, len(names), _COLUMNS):
+            for place, column in enumerate(st.columns(_COLUMNS)):
+                if first + place < len(names):
+                    shown = sample(frames[first + place])
+                    chart = map_series_charts.small_map(shown, f"Layer {names[first + place]}")
+                    column.altair_chart(chart, key=f"small-map-{first + place}", width="stretch")
+
+    most = max(map(len, frames))
+    drawn = f"{MOST_POINTS:,} features of each drawn, by chance" if most > MOST_POINTS else "all features drawn"
+    figure(
+        "Each layer by itself",
+        draw,
+        table,
+        explains=["map_x", "map_y", "next_cosine"],
+        note=f"{describe(settings)} · {drawn} · grey to orange: cosine 0 to 1 to the best match in the next layer, "
+        "none for the last · maps of different layers are not aligned",
+        name="layer-maps",
+        provenance=provenance(settings, ids),
+    )
+
+
+def animation(
+    settings: LayoutSettings, names: Sequence[str], ids: Sequence[str], stack: Stack, links: LayerLinks
+) -> None:
+    """All layers on one map; in each step the features of a layer move to their matches in the next."""
+    layout = map_of(settings, ids)
+    titles = [f"Layer {name}" for name in names]
+
+    def draw():
+        colours = by_value(links.cos, "Cosine to the next layer")
+        label = f"Joint map of {len(names)} layers, an animation from layer to layer"
+        return feature_map(series_points(titles, stack, layout, links), colours, key="layer-map", label=label)
+
+    kept = [] if settings.method == "pca" else [f"neighbours kept on the joint map: {layout.mean_preservation:.0%}"]
+    event = figure(
+        "From layer to layer",
+        draw,
+        lambda: step_table(layer_steps(stack, layout, links)),
+        explains=["map_x", "map_y", "next_match", "next_cosine", "mean_preservation"],
+        note=" · ".join(
+            [
+                f"{describe(settings)} of all {len(stack.feature):,} features",
+                "each moves to its best match by cosine in the next layer",
+                *kept,
+            ]
+        ),
+        name="layer-steps",
+        provenance=provenance(settings, ids),
+    )
+    follow(event.row, names, stack, links)
+
+
+def follow(row: int | None, names: Sequence[str], stack: Stack, links: LayerLinks) -> None:
+    """The best matches of the feature clicked last, layer by layer."""
+    state = f"_layer_row {stack.sha256}"
+    if row is not None:
+        st.session_state[state] = row
+    row = st.session_state.get(state)
+    if row is None:
+        st.caption("Click a point to follow its feature through the layers.")
+        return
+    st.markdown(f"**Feature {stack.feature[row]} of layer {plain(names[stack.dictionary[row]])} and what it becomes**")
+    found = trail(stack, links, row)
+    config = columns(found)
+    found["series_step"] = [f"{names[step]} → {names[step + 1]}" for step in found["series_step"]]
+    st.dataframe(found, hide_index=True, column_config=config, key="layer-trail")
+
+
+def map_of(settings: LayoutSettings, ids: Sequence[str]) -> Layout:
+    """Return a map; principal components come without the neighbours that would judge them."""
+    if settings.method == "pca":
+        return layout_studies.pca_map(ids, settings.side)
+    return layout_studies.layout(settings, ids)
+
+
+def series_points(titles: Sequence[str], stack: Stack, layout: Layout, links: LayerLinks) -> MapPoints:
+    """Return the animation's points: where each layer's features stand and where they go."""
+    steps = layer_steps(stack, layout, links)
+    last = stack.rows(stack.count - 1)
+    nowhere = np.full(last.stop - last.start, np.nan, np.float32)
+    return MapPoints.series(
+        titles,
+        [*(step.x for step in steps), layout.x[last]],
+        [*(step.y for step in steps), layout.y[last]],
+        [*(step.to_x for step in steps), nowhere],
+        [*(step.to_y for step in steps), nowhere],
+    )
+
+
+def grid_table(number: int, layout: Layout, stack: Stack, links: LayerLinks) -> pd.DataFrame:
+    """One row per feature of a dictionary of the series: where it stands on its own map, and its match."""
+    rows = stack.rows(number)
+    return pd.DataFrame(
+        {
+            "feature": stack.feature[rows],
+            "map_x": layout.x,
+            "map_y": layout.y,
+            "next_match": links.match[rows],
+            "next_cosine": links.cos[rows],
+        }
+    )
+
+
+def sample(table: pd.DataFrame) -> pd.DataFrame:
+    """At most MOST_POINTS rows, the same ones each time."""
+    if len(table) <= MOST_POINTS:
+        return table
+    chosen = np.random.default_rng(0).choice(len(table), MOST_POINTS, replace=False)
+    return table.iloc[np.sort(chosen)]
+
+
+def describe(settings: LayoutSettings) -> str:
+    """Say how a map was made."""
+    names = {"pca": "principal components", "umap": "UMAP", "tsne": "t-SNE"}
+    used = {name: value for name, value in settings.used().items() if name not in ("method", "side")}
+    parts = [names[settings.method], f"{settings.side} directions", *(f"{name} {v}" for name, v in used.items())]
+    return " · ".join(parts)
+
+
+def provenance(settings: LayoutSettings, ids: Sequence[str]) -> dict[str, object]:
+    """Say what a table was computed from."""
+    found = layout_studies.dictionaries(ids)
+    return tables.provenance(dictionary=found, method=settings.method, settings=settings.used())

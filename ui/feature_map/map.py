@@ -1,0 +1,304 @@
+"""The map's own tab: the map, what is found or chosen on it, and one feature's true neighbours."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from core import catalogue
+from core.feature_map.layout import Layout, LayoutSettings
+from core.feature_map.stack import Stack
+from core.feature_map.tables import search, true_neighbors
+from ui.feature_map import colouring as map_colouring
+from ui.feature_map.colouring import Colouring
+from ui.feature_map.component import MapEvent, MapPoints, feature_map
+from ui.feature_map.layers import describe, provenance
+from ui.shared import errors
+from ui.shared.escape import plain
+from ui.shared.figure import figure
+from ui.shared.selection import columns
+from ui.studies import compute
+from ui.studies import feature_map as layout_studies
+
+KEY = "map"
+MOST_ROWS = 2_000
+_PICKED = "_map_row"
+
+
+@dataclass(frozen=True)
+class MapStudy:
+    """A map that is there, with what its views share. `settings` are its own, not those that were asked for."""
+
+    settings: LayoutSettings
+    ids: list[str]
+    stack: Stack
+    layout: Layout
+    tokens: list[str] | None
+    """What each row's feature promotes most, if that is known."""
+    cluster: np.ndarray | None
+
+    @property
+    def joint(self) -> bool:
+        return len(self.ids) > 1
+
+    @property
+    def n(self) -> int:
+        return len(self.stack.feature)
+
+    def points(self) -> MapPoints:
+        """The points as the component takes them, kept in memory: packing them takes longer than a rerun."""
+        labels = self.tokens is not None
+        key = f"map points {self.settings.used()} {self.stack.sha256} {self.ids} {labels}"
+        return compute.loaded().get(key, self._points)
+
+    def _points(self) -> MapPoints:
+        names = [self.ids[number] for number in self.stack.dictionary] if self.joint else [""] * self.n
+        tokens = [f"promotes {token}" if token else "" for token in self.tokens or [""] * self.n]
+        labels = ["\n".join(filter(None, pair)) for pair in zip(names, tokens, strict=True)]
+        return MapPoints(
+            self.layout.x, self.layout.y, self.stack.feature, labels if self.joint or self.tokens is not None else ()
+        )
+
+    def table(self, colouring: Colouring) -> pd.DataFrame:
+        """One row per point, with everything that is known of it."""
+        found: dict[str, object] = {"dictionary": np.asarray(self.ids, object)[self.stack.dictionary]}
+        found |= {"feature": self.stack.feature, colouring.name: colouring.values}
+        if self.cluster is not None:
+            found["cluster"] = self.cluster
+        if self.tokens is not None:
+            found["top_token"] = self.tokens
+        if not np.isnan(self.layout.preservation).all():
+            found["preservation"] = self.layout.preservation.astype(float)
+        table = pd.DataFrame(found | {"map_x": self.layout.x, "map_y": self.layout.y})
+        return table if self.joint or colouring.name == "dictionary" else table.drop(columns="dictionary")
+
+    def picked_row(self) -> int:
+        """The row that was clicked last, or that of the feature all pages look at."""
+        feature = int(st.session_state.get("feature", 0))
+        row, then = st.session_state.get(_PICKED, (None, None))
+        return row if row is not None and then == (self.stack.sha256, feature) else feature
+
+    def pick(self, row: int) -> None:
+        """Take a row for the picked one; a feature of the picked dictionary is then picked on all pages."""
+        if self.stack.dictionary[row] == 0:
+            st.session_state["feature"] = int(self.stack.feature[row])
+        st.session_state[_PICKED] = (row, (self.stack.sha256, int(st.session_state.get("feature", 0))))
+
+    def row_title(self, row: int) -> str:
+        whose = f" of {self.ids[self.stack.dictionary[row]]}" if self.joint else ""
+        return f"feature {self.stack.feature[row]}{whose}"
+
+
+def the_map(settings: LayoutSettings, ids: list[str]) -> None:
+    """Draw the map that was asked for if it is there, else principal components, and beside it what is picked."""
+    controls = st.container()
+    left, right = st.columns([5, 3], gap="medium")
+    with left:
+        place, work = st.container(), st.container()
+    stack = layout_studies.stack(ids, settings.side)
+    with work:
+        study = available(settings, ids, stack)
+    with controls:
+        name, text, metric = controls_row(study)
+    with work:
+        colouring = colouring_of(name, study)
+    with place:
+        highlighted = found(text, study)
+        event = draw(study, colouring, highlighted)
+    with metric:
+        how_many(event, highlighted, study)
+    with right, errors.shown():
+        neighbour_panel(study)
+    chosen_table(study, colouring, event)
+
+
+def available(settings: LayoutSettings, ids: list[str], stack: Stack) -> MapStudy:
+    """Return the map to draw now; offer to compute the one that was asked for, or show how far it is."""
+    layout = layout_studies.stored(settings, ids)
+    if layout is None:
+        with errors.shown():
+            layout = wanted(settings, ids)
+    if layout is None:
+        settings, layout = LayoutSettings("pca", side=settings.side), layout_studies.pca_map(ids, settings.side)
+    tokens = map_colouring.known_tokens(ids)
+    return MapStudy(settings, ids, stack, layout, tokens, map_colouring.known_clusters(ids, settings.side))
+
+
+def wanted(settings: LayoutSettings, ids: list[str]) -> Layout | None:
+    """Compute a map once somebody has asked for it; None until then."""
+    flag = f"_map {settings.used()} {ids} {st.session_state.get('fold', True)}"
+    if flag in st.session_state:
+        return layout_studies.layout(settings, ids)
+    pca = settings.method == "pca"
+    name = {"pca": "PCA", "umap": "UMAP", "tsne": "t-SNE"}[settings.method]
+    st.button(
+        "Measure how far this map can be trusted" if pca else f"Compute the {name} map",
+        key="map_compute",
+        type="secondary" if pca else "primary",
+        icon=":material/play_arrow:",
+        on_click=lambda: st.session_state.update({flag: True}),
+        help="Finds the nearest features by cosine"
+        + ("." if pca else " and then lays them out. Principal components are shown until then.")
+        + " It goes on in the background and is kept.",
+    )
+    return None
+
+
+def controls_row(study: MapStudy):
+    """The pickers above the map; returns the colouring's name, the search text, and a place for a number."""
+    left, middle, trust, count = st.columns([3, 3, 2, 1], vertical_alignment="bottom", gap="medium")
+    choices = {catalogue.statistic(choice).title: choice for choice in map_colouring.CHOICES}
+    title = left.selectbox(
+        "Colour by",
+        list(choices),
+        key="colour",
+        bind="query-params",
+        help="Any number there is for a feature. What is not there yet is computed when it is chosen.",
+    )
+    text = middle.text_input(
+        "Find",
+        key="find",
+        bind="query-params",
+        placeholder="7, 20-30 · cluster 5 · text",
+        help="Feature numbers and ranges, a cluster, or a part of the token that a feature promotes most. What is "
+        "found keeps its colour.",
+    )
+    mean = catalogue.statistic("mean_preservation")
+    value = "n/a" if np.isnan(study.layout.preservation).all() else f"{study.layout.mean_preservation:.0%}"
+    trust.metric(mean.title, value, help=plain(catalogue.help_text("mean_preservation")))
+    return choices[title], text, count
+
+
+def colouring_of(name: str, study: MapStudy) -> Colouring:
+    """Return the chosen colours, or plain ones where they are not to be had (yet)."""
+    with errors.shown():
+        return map_colouring.colouring(name, study.stack, study.ids, study.layout, study.settings.side)
+    return map_colouring.plain_colours(study.stack, study.ids)
+
+
+def found(text: str, study: MapStudy) -> np.ndarray | None:
+    """Return which rows a search finds; None where nothing is looked for."""
+    if not text or not text.strip():
+        return None
+    with errors.shown():
+        return search(text, study.stack.feature, cluster=study.cluster, tokens=study.tokens)
+    return None
+
+
+def draw(study: MapStudy, colouring: Colouring, highlighted: np.ndarray | None) -> MapEvent:
+    """The map in its figure."""
+    missing = study.n - len(study.points().shown)
+    title = "Principal components" if study.settings.method == "pca" else "Map"
+    with errors.shown(stop=True):
+        return figure(
+            f"{title} of {study.n:,} features",
+            lambda: feature_map(
+                study.points(),
+                colouring.colours,
+                key=KEY,
+                label=f"Map of {study.n:,} features. Arrow keys move, plus and minus zoom, Enter picks.",
+                highlighted=highlighted,
+                picked=[study.picked_row()],
+                on_pick=study.pick,
+            ),
+            lambda: study.table(colouring),
+            explains=["map_x", "map_y", "preservation", colouring.name],
+            note=" · ".join(
+                [
+                    describe(study.settings),
+                    *([f"{missing:,} features with NaN or infinite weights are not on it"] if missing else []),
+                    "scroll to zoom, drag to move, Shift and drag for a lasso, click to pick",
+                ]
+            ),
+            name="feature-map",
+            provenance=provenance(study.settings, study.ids),
+        )
+
+
+def how_many(event: MapEvent, highlighted: np.ndarray | None, study: MapStudy) -> None:
+    """Say how many features are chosen by the lasso or the search."""
+    title = "In the lasso" if event.polygon is not None else "Found" if highlighted is not None else "Features"
+    st.metric(title, f"{study.n if event.selected is None else int(event.selected.sum()):,}")
+
+
+def neighbour_panel(study: MapStudy) -> None:
+    """The picked feature's nearest by cosine, whatever the map makes of them."""
+    row = study.picked_row()
+    table = true_neighbors(study.stack.directions, study.layout.x, study.layout.y, row)
+    if table.empty:
+        st.info(plain(f"There are weights that are NaN or infinite in {study.row_title(row)}: it has no neighbours."))
+        return
+    shown = table.drop(columns="row")
+    shown.insert(1, "neighbor", study.stack.feature[table["row"]])
+    if study.joint:
+        shown["dictionary"] = np.asarray(study.ids, object)[study.stack.dictionary[table["row"]]]
+    key = "map-neighbors"
+
+    def take() -> None:
+        rows = st.session_state[key]["selection"].get("rows") or []
+        if rows and 0 <= rows[0] < len(table):
+            study.pick(int(table["row"].iloc[rows[0]]))
+
+    figure(
+        f"Nearest to {study.row_title(row)}",
+        lambda: st.dataframe(
+            shown,
+            hide_index=True,
+            column_config=columns(shown),
+            height=560,
+            key=key,
+            on_select=take,
+            selection_mode="single-row",
+        ),
+        shown,
+        explains=["neighbor_cosine", "map_rank", "preservation"],
+        note=" · ".join(
+            [
+                f"by the true cosine of {study.settings.side} directions, not by distance on the map",
+                *_kept(study, row),
+                "click a row to pick its feature",
+            ]
+        ),
+        name=f"map-neighbors-{study.stack.feature[row]}",
+        provenance=provenance(study.settings, study.ids),
+    )
+
+
+def _kept(study: MapStudy, row: int) -> list[str]:
+    share = study.layout.preservation[row]
+    return [] if np.isnan(share) else [f"the map keeps {share:.0%} of the 15 nearest near by"]
+
+
+def chosen_table(study: MapStudy, colouring: Colouring, event: MapEvent) -> None:
+    """The features that the lasso and the search leave, in a table; a click on a row picks its feature."""
+    rows = np.arange(study.n) if event.selected is None else np.flatnonzero(event.selected)
+    table = study.table(colouring).iloc[rows]
+    if pd.api.types.is_float_dtype(table[colouring.name]):
+        table = table.sort_values(colouring.name, ascending=False, kind="stable")
+    shown = table.head(MOST_ROWS)
+    key = "map-table"
+
+    def take() -> None:
+        chosen = st.session_state[key]["selection"].get("rows") or []
+        if chosen and 0 <= chosen[0] < len(shown):
+            study.pick(int(shown.index[chosen[0]]))
+
+    figure(
+        f"{len(table):,} features" if event.selected is not None else "All features",
+        lambda: st.dataframe(
+            shown.drop(columns=["map_x", "map_y"]),
+            hide_index=True,
+            column_config=columns(shown),
+            height=360,
+            key=key,
+            on_select=take,
+            selection_mode="single-row",
+        ),
+        table,
+        explains=[colouring.name, "preservation"],
+        note=(f"the first {MOST_ROWS:,} shown, all in the download · " if len(table) > MOST_ROWS else "")
+        + "draw a lasso or search to filter · click a row to pick its feature",
+        name="feature-map-chosen",
+        provenance=provenance(study.settings, study.ids),
+    )

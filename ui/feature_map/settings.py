@@ -1,0 +1,86 @@
+"""How a feature map is made: settings in the sidebar, kept in the URL; nothing is computed here."""
+
+import streamlit as st
+
+from core.feature_map.layout import LayoutSettings
+from ui.geometry import distances as geometry_views
+from ui.studies import compute
+
+METHODS = {"UMAP": "umap", "t-SNE": "tsne", "PCA": "pca"}
+
+
+def pick() -> tuple[LayoutSettings, list[str]]:
+    """Return the settings and the ids of all dictionaries on the map, the picked one first."""
+    with st.sidebar.expander("How the map is made", icon=":material/tune:", expanded=True):
+        method = METHODS[
+            st.segmented_control(
+                "Method",
+                list(METHODS),
+                default="UMAP",
+                required=True,
+                key="method",
+                bind="query-params",
+                help="UMAP and t-SNE keep neighbours together and say nothing about distances between groups. PCA is "
+                "there at once and shows the two directions in which features differ most.",
+            )
+        ]
+        side = geometry_views.side()
+        chosen = _numbers(method)
+        picked = compute.dictionary().id
+        others = st.multiselect(
+            "Also on this map",
+            [id for id in compute.dictionary_ids() if id != picked],
+            key="with",
+            bind="query-params",
+            placeholder="Choose dictionaries",
+            help="Dictionaries of the same model and space, drawn together with the picked one.",
+        )
+    return LayoutSettings(method=method, side=side, **chosen), [picked, *(id for id in others if id != picked)]
+
+
+def _numbers(method: str) -> dict[str, int | float]:
+    """The settings that a method has."""
+    usual = LayoutSettings()
+    found: dict[str, int | float] = {}
+    if method == "umap":
+        found["n_neighbors"] = st.slider(
+            "Neighbours",
+            2,
+            101,
+            usual.n_neighbors,
+            key="n_neighbors",
+            bind="query-params",
+            help="How many features count as near, the feature itself included. More show the large, fewer the small.",
+        )
+        found["min_dist"] = st.slider(
+            "Least distance",
+            0.0,
+            1.0,
+            usual.min_dist,
+            step=0.01,
+            key="min_dist",
+            bind="query-params",
+            help="How close points may come to each other; small values make tight clumps.",
+        )
+    if method == "tsne":
+        found["perplexity"] = st.slider(
+            "Perplexity",
+            1.0,
+            33.0,
+            usual.perplexity,
+            step=1.0,
+            key="perplexity",
+            bind="query-params",
+            help="About how many features count as near.",
+        )
+    if method != "pca":
+        found["seed"] = st.number_input(
+            "Seed",
+            0,
+            2**32 - 1,
+            usual.seed,
+            key="seed",
+            bind="query-params",
+            help="The same seed gives the same map. What differs from seed to seed is not in the dictionary.",
+        )
+    return found

@@ -1,0 +1,218 @@
+"""The geometry page's tab on distances: how near features are, against chance and other dictionaries.
+
+A view takes the study (dictionary, side, neighbours), shapes tables through core, and draws figures.
+"""
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from core import catalogue, tables
+from core.geometry import tables as geometry_tables
+from core.geometry.neighbors import DictionarySide
+from core.geometry.study import GeometryStudy
+from core.maths.random_directions import RandomDirections
+from ui.geometry import charts as geometry_charts
+from ui.shared import errors
+from ui.shared.figure import altair, figure
+from ui.shared.selection import columns
+from ui.studies import compute
+from ui.studies import geometry as geometry_studies
+
+RANKS = (1, 10, 100)
+"""Those of the first figures of this kind (Drori 2024)."""
+MOST_COMPARED = 7
+
+
+def side() -> DictionarySide:
+    """Pick whose directions are compared."""
+    chosen = st.segmented_control(
+        "Directions",
+        ["Decoder", "Encoder"],
+        default="Decoder",
+        required=True,
+        key="side",
+        bind="query-params",
+        help="Decoder rows are what features write, encoder columns what they read.",
+    )
+    return "encoder" if chosen == "Encoder" else "decoder"
+
+
+def distances(study: GeometryStudy) -> None:
+    """How near the r-th most similar feature is."""
+    left, middle, right = st.columns([5, 5, 3], vertical_alignment="bottom", gap="medium")
+    with left:
+        r = rank(study)
+    with middle:
+        others = compared(study, r)
+    with right:
+        log = st.toggle("Logarithmic heights", key="heights", bind="query-params")
+        check = st.toggle(
+            "Simulate chance, too",
+            key="simulate",
+            bind="query-params",
+            help="Draw as many random directions (seed 0) and count them, as a check of the closed form.",
+        )
+    readouts(study, r)
+    histogram(study, others, r, log=log, check=check)
+    if others:
+        comparison([study, *others], r)
+
+
+def rank(study: GeometryStudy) -> int:
+    """Pick r: one of the usual three, or any."""
+    k = study.neighbors.k
+    names = [str(r) for r in RANKS if r <= k] + ["Other"]
+    if st.session_state.get("nearest", "1") not in names:
+        del st.session_state["nearest"]  # kept from a wider dictionary
+    left, right = st.columns([3, 2], vertical_alignment="bottom")
+    chosen = left.segmented_control(
+        "r-th largest cosine, r =",
+        names,
+        default="1",
+        required=True,
+        key="nearest",
+        bind="query-params",
+        help=catalogue.help_text("rth_cosine"),
+    )
+    if chosen != "Other":
+        return int(chosen)
+    if not 1 <= st.session_state.get("r", 1) <= k:
+        del st.session_state["r"]
+    return int(right.number_input("r", 1, k, min(2, k), key="r", bind="query-params"))
+
+
+def compared(study: GeometryStudy, r: int) -> list[GeometryStudy]:
+    """Pick dictionaries to draw beside this one; what cannot be opened or has too few features is named."""
+    ids = st.multiselect(
+        "Compare with",
+        [id for id in compute.dictionary_ids() if id != study.dictionary.id],
+        key="with",
+        bind="query-params",
+        accept_new_options=True,
+        max_selections=MOST_COMPARED,
+        placeholder="Other dictionaries",
+        help="Their histograms are drawn in the same bins, as shares of their features. Choose from the list, or type "
+        "an id or the path of a folder.",
+    )
+    found = []
+    for id in ids:
+        with errors.shown():
+            other = geometry_studies.study(id, study.side)
+            geometry_tables.rth_cosine(other.neighbors, r)
+            found.append(other)
+    return found
+
+
+def readouts(study: GeometryStudy, r: int) -> None:
+    """The numbers that sum the figure up, each with what random directions give."""
+    found, chance, random = study.crowding, study.expected_crowding, study.random
+    mean = float(np.nanmean(geometry_tables.rth_cosine(study.neighbors, r)))
+    readings = {
+        "mean_cosine": (found.mean_cosine, chance.mean_cosine),
+        "mean_nearest_cosine": (found.mean_nearest_cosine, chance.mean_nearest_cosine),
+        "largest_cosine": (found.largest_cosine, chance.largest_cosine),
+        **({"rth_cosine": (mean, random.rth_mean_std(r)[0])} if r > 1 else {}),
+        "interference": (random.interference, None),
+        "welch_bound": (random.welch_bound, None),
+    }
+    for place, (name, (value, by_chance)) in zip(st.columns(len(readings)), readings.items(), strict=True):
+        item = catalogue.statistic(name)
+        place.metric(
+            f"Mean {ordinal(r)} largest" if name == "rth_cosine" else item.title,
+            f"{value:.3f}",
+            f"random {by_chance:.3f}" if by_chance is not None else None,
+            delta_color="off",
+            delta_arrow="off",
+            border=True,
+            height="stretch",
+            help=catalogue.help_text(name),
+        )
+
+
+def histogram(study: GeometryStudy, others: list[GeometryStudy], r: int, *, log: bool, check: bool) -> None:
+    """The r-th largest cosine of every feature, with the random baseline and the two reference lines."""
+    studies = {found.dictionary.id: found for found in (study, *others)}
+    values = {id: geometry_tables.rth_cosine(found.neighbors, r) for id, found in studies.items()}
+    randoms = {found.random: None for found in studies.values()}
+    extremes = {str(random): random.rth_quantile(np.array([1e-3, 1 - 1e-3]), r) for random in randoms}
+    edges = geometry_tables.common_edges(values | extremes)
+    known = geometry_tables.histograms(values, edges)
+    chance = [geometry_tables.random_histogram(random, r, edges, random_name(random)) for random in randoms]
+    if check:
+        with errors.shown():
+            drawn = geometry_studies.simulated(study.random, study.neighbors.k)
+            name = f"{random_name(study.random)}, simulated"
+            chance.append(geometry_tables.histograms({name: geometry_tables.rth_cosine(drawn, r)}, edges))
+    baselines = pd.concat(chance, ignore_index=True)
+    chart = geometry_charts.distances(
+        known,
+        baselines,
+        {"1 / √d": study.random.interference, "Welch bound": study.random.welch_bound},
+        value="share_in_bin" if others else "features_in_bin",
+        x_title=f"Cosine with the {nth_nearest(r)} feature",
+        y_title=f"{'Share of the features' if others else 'Features'}{' (log)' if log else ''}",
+        log=log,
+    )
+    figure(
+        f"How near the {nth_nearest(r)} feature is, against chance",
+        altair(chart, "distances"),
+        pd.concat([known, baselines], ignore_index=True),
+        explains=["rth_cosine", "random_cosine", "interference", "welch_bound"],
+        note=study.note(
+            f"{len(edges) - 1} bins",
+            "dashed: expected of as many random directions (closed form)",
+            *(["simulated with seed 0"] if check else []),
+            *([f"dotted lines for {study.dictionary.id}"] if others else []),
+        ),
+        name=f"distances-{study.side}-{r}",
+        provenance=provenance(list(studies.values())),
+    )
+
+
+def random_name(random: RandomDirections) -> str:
+    return f"random, {random.n:,} × {random.d:,}"
+
+
+def nth_nearest(r: int) -> str:
+    return f"{ordinal(r)} nearest" if r > 1 else "nearest"
+
+
+def ordinal(r: int) -> str:
+    """1st, 2nd, 3rd, 4th, ..."""
+    ending = "th" if r % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(r % 10, "th")
+    return f"{r}{ending}"
+
+
+def comparison(studies: list[GeometryStudy], r: int) -> None:
+    """The read-outs of all dictionaries in the figure."""
+    table = pd.DataFrame(
+        [
+            {
+                "dictionary": found.dictionary.id,
+                "d_sae": found.dictionary.d_sae,
+                "rth_cosine": float(np.nanmean(geometry_tables.rth_cosine(found.neighbors, r))),
+                **vars(found.crowding),
+                "welch_bound": found.random.welch_bound,
+                "interference": found.random.interference,
+            }
+            for found in studies
+        ]
+    )
+    figure(
+        "The same for every dictionary in the figure",
+        lambda: st.dataframe(table, hide_index=True, column_config=columns(table), key="comparison"),
+        table,
+        explains=["mean_cosine", "mean_nearest_cosine", "largest_cosine"],
+        note=f"{studies[0].side} directions · the r-th largest cosine is the mean for r = {r}",
+        name=f"distances-comparison-{studies[0].side}-{r}",
+        provenance=provenance(studies),
+    )
+
+
+def provenance(studies: list[GeometryStudy]) -> dict:
+    return tables.provenance(
+        dictionary=[study.dictionary for study in studies],
+        method="exact nearest neighbours by cosine",
+        settings={"side": studies[0].side, "k": studies[0].neighbors.k},
+    )

@@ -1,0 +1,218 @@
+"""The geometry page's tabs on features: hubs, density, sums of two features, one feature's neighbours."""
+
+from collections.abc import Callable
+
+import pandas as pd
+import streamlit as st
+
+from core.geometry import tables as geometry_tables
+from core.geometry.study import GeometryStudy
+from ui.geometry import charts as geometry_charts
+from ui.shared import charts, errors
+from ui.shared.figure import altair, figure
+from ui.shared.selection import axis_title, choose_feature_from, choose_feature_from_rows, columns
+from ui.studies import geometry as geometry_studies
+from ui.studies import token_pass as activation_studies
+
+MOST_ROWS = 500
+
+
+def feature_table(table: pd.DataFrame, key: str, *, height: int = 420, picks: str = "feature") -> Callable:
+    """Return a `draw` for a table in which a click on a row picks the feature in its column `picks`."""
+
+    def draw():
+        return st.dataframe(
+            table,
+            hide_index=True,
+            column_config=columns(table),
+            height=height,
+            key=key,
+            on_select=choose_feature_from_rows(key, table[picks]),
+            selection_mode="single-row",
+        )
+
+    return draw
+
+
+def hubs(study: GeometryStudy) -> None:
+    """Which features are neighbour of many, and whether those at one distance share theirs."""
+    table = geometry_tables.hubs(study.neighbors)
+    shown = table.head(MOST_ROWS)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        figure(
+            "Features that are nearest to many others",
+            feature_table(shown, f"hubs-{study.side}", height=560),
+            table,
+            explains=["in_degree", "in_degree_top", "nearest_cosine"],
+            note=study.note(
+                f"the {len(shown):,} of {len(table):,} with the most",
+                f"{int((table['in_degree'] == 0).sum()):,} are nearest to none",
+                f"among the {study.neighbors.k} nearest: {study.neighbors.k} on average",
+                "click a row to pick its feature",
+            ),
+            name=f"hubs-{study.side}",
+            provenance=study.provenance,
+        )
+    with right:
+        shared_neighbors(study)
+
+
+def shared_neighbors(study: GeometryStudy) -> None:
+    """For each bin of the nearest cosine, whether its features have one neighbour in common."""
+    bins = st.slider("Bins", 5, 60, 20, key="bins", bind="query-params")
+    edges = geometry_tables.common_edges({"nearest": study.neighbors.cos[:, 0].astype(float)}, bins=bins)
+    table = geometry_tables.neighbors_by_bin(study.neighbors, edges)
+
+    def draw() -> None:
+        st.altair_chart(geometry_charts.shared_neighbors(table), key="shared-neighbors", width="stretch")
+        share = st.column_config.ProgressColumn(
+            columns(table)["same_neighbor_share"]["label"], format="percent", min_value=0, max_value=1
+        )
+        st.dataframe(
+            table,
+            hide_index=True,
+            column_config=columns(table) | {"same_neighbor_share": share},
+            height=240,
+            key="shared-neighbors-table",
+        )
+
+    figure(
+        "Do features at one distance share their nearest neighbour?",
+        draw,
+        table,
+        explains=["same_neighbor_share", "commonest_neighbor", "distinct_neighbors"],
+        note=study.note(f"{bins} bins of the nearest cosine, empty ones left out"),
+        name=f"shared-neighbors-{study.side}-{bins}",
+        provenance=study.provenance,
+    )
+
+
+def against_density(study: GeometryStudy) -> None:
+    """Nearest cosine against how often a feature fires, and against its encoder's cosine with its decoder."""
+    table = geometry_tables.feature_distances(study.neighbors, 1).drop(columns="rth_cosine")
+    left, right = st.columns(2, gap="medium")
+    with left, errors.shown():
+        found = activation_studies.token_pass(study.dictionary.id)
+        values = found.density[table["feature"]]
+        note = f"{found.note}; {int((values == 0).sum()):,} features fire on none and have no place"
+        scatter(study, table.assign(density=values), "density", log=True, more=note)
+    with right, errors.shown():
+        cosine = geometry_tables.encoder_decoder_cosine(study.dictionary)
+        scatter(study, table.assign(encoder_decoder_cosine=cosine[table["feature"]]), "encoder_decoder_cosine")
+
+
+def scatter(study: GeometryStudy, table: pd.DataFrame, x: str, *, log: bool = False, more: str | None = None) -> None:
+    """One point for each feature; a click picks it."""
+    drawn = geometry_tables.drawn(table[table[x] > 0] if log else table, "nearest_cosine")
+    key = f"nearest-{x}"
+    chart = charts.scatter(
+        drawn,
+        x,
+        "nearest_cosine",
+        x_title=axis_title(x, log),
+        y_title=axis_title("nearest_cosine", False),
+        x_log=log,
+        select="point",
+    )
+    figure(
+        f"{axis_title('nearest_cosine', False)} against {axis_title(x, False).lower()}",
+        altair(chart, key, on_select=choose_feature_from(key, "point"), selection="point"),
+        table,
+        explains=["nearest_cosine", x],
+        note=study.note(
+            f"{len(drawn):,} of {len(table):,} features drawn",
+            *(["those with the largest cosines and a sample of the others"] if len(drawn) < len(table) else []),
+            *([more] if more else []),
+            "click a point to pick its feature",
+        ),
+        name=f"nearest-cosine-{x.replace('_', '-')}-{study.side}",
+        provenance=study.provenance,
+    )
+
+
+def composed(study: GeometryStudy) -> None:
+    """Features that are nearly the sum of two others."""
+    found = geometry_studies.composed(study)
+    table = geometry_tables.composed_table(found, study.neighbors)
+    if table.empty:
+        st.info("No feature is nearer to a sum of two of its neighbours than to the nearest one.")
+        return
+    # For random directions the pair is nearly orthogonal, so its cosines add up over the root of two.
+    chance = sum(study.random.rth_mean_std(r)[0] for r in (1, 2)) / 2**0.5 if study.random.n > 2 else 0.0
+    note = study.note(
+        f"pairs among the {found.n_neighbors} nearest",
+        f"{len(table):,} features are nearer to a sum than to any one",
+        f"random directions: about {chance:.3f}",
+    )
+    left, right = st.columns([2, 3], gap="medium")
+    with left:
+        drawn = geometry_tables.drawn(table, "composed_cosine")
+        chart = charts.scatter(
+            drawn,
+            "nearest_cosine",
+            "composed_cosine",
+            x_title=axis_title("nearest_cosine", False),
+            y_title=axis_title("composed_cosine", False),
+            select="point",
+        )
+        figure(
+            "The sum of two against the nearest",
+            altair(chart, "composed", on_select=choose_feature_from("composed", "point"), selection="point"),
+            table,
+            explains=["composed_cosine", "nearest_cosine"],
+            note=f"{note} · {len(drawn):,} drawn",
+            name=f"composed-scatter-{study.side}",
+            provenance=study.provenance,
+        )
+    with right:
+        figure(
+            "Features closest to the sum of two others",
+            feature_table(table.head(MOST_ROWS), f"composed-{study.side}"),
+            table,
+            explains=["composed_cosine", "composed_first", "composed_second", "composed_gain"],
+            note=f"{note} · the {min(MOST_ROWS, len(table)):,} closest · click a row to pick its feature",
+            name=f"composed-{study.side}",
+            provenance=study.provenance,
+        )
+
+
+def one_feature(study: GeometryStudy) -> None:
+    """The picked feature's neighbours by true cosine."""
+    feature = int(st.session_state.get("feature", 0))
+    table = geometry_tables.neighbors_of(study.neighbors, feature)
+    if table.empty:
+        st.info(f"Feature {feature} has {study.side} weights that are NaN or infinite, so it has no neighbours.")
+        return
+    table = geometry_tables.with_random_ranks(table, study.random)
+    degree = geometry_tables.hubs(study.neighbors).set_index("feature").loc[feature]
+    note = study.note(
+        f"nearest of {int(degree['in_degree']):,} features",
+        f"among the {study.neighbors.k} nearest of {int(degree['in_degree_top']):,}",
+    )
+    left, right = st.columns(2, gap="medium")
+    with left:
+        figure(
+            f"Cosines of feature {feature} with its {len(table)} nearest",
+            altair(geometry_charts.by_rank(table), "by-rank"),
+            table,
+            explains=["neighbor_cosine", "random_rth_cosine"],
+            note=f"{note} · dashed: median of random directions",
+            name=f"feature-{feature}-cosines-{study.side}",
+            provenance=study.provenance,
+        )
+    with right:
+        figure(
+            f"The {len(table)} nearest features to feature {feature}",
+            feature_table(
+                table[["neighbor_rank", "neighbor", "neighbor_cosine", "mutual_rank"]],
+                f"near-{feature}",
+                height=360,
+                picks="neighbor",
+            ),
+            table,
+            explains=["neighbor_cosine", "mutual_rank", "in_degree"],
+            note="place in return: empty where this feature is not among the neighbour's own · click a row to go to it",
+            name=f"feature-{feature}-neighbors-{study.side}",
+            provenance=study.provenance,
+        )

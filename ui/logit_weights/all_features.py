@@ -1,0 +1,231 @@
+"""The logit-weight page's tabs on all features: the scatter of shapes, histograms, and the range query.
+
+A view takes the study (dictionary, model, settings, statistics, table) and draws figures. Nothing is
+computed here that has a definition of its own.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from core import catalogue
+from core.logit_weights.classes import CLASSES, ClassThresholds, class_counts
+from core.logit_weights.study import LogitStudy, drawn_features
+from ui.logit_weights import charts as logit_charts
+from ui.logit_weights import one_feature as logit_feature_views
+from ui.shared import errors
+from ui.shared.escape import plain
+from ui.shared.figure import altair, figure
+from ui.shared.selection import choose_feature_from, choose_feature_from_rows, columns
+from ui.studies import feature_columns
+from ui.studies import logit_weights as logit_studies
+
+MOST_POINTS = 5_000
+"""As many points as a browser redraws without a pause."""
+RANGED = ("logit_std", "skewness", "kurtosis")
+
+
+def overview(study: LogitStudy) -> None:
+    """The scatter with its classes, the histograms, and the features in a range."""
+    with st.expander("Borders of the classes", icon=":material/straighten:"):
+        thresholds = logit_studies.thresholds()
+    table = study.classified(thresholds)
+    counts(table)
+    if study.stats.constant.all():
+        st.info("Every feature gives all tokens the same logit weight, so there are no shapes to show.")
+        return
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        with errors.shown():
+            scatter(study, table, thresholds)
+        with errors.shown():
+            picked(study)
+    with right, errors.shown():
+        histograms(study)
+    range_query(study, table)
+
+
+def counts(table: pd.DataFrame) -> None:
+    """How many features each class has, with the borders as they are set."""
+    found = class_counts(table["logit_class"].to_numpy(dtype=str))
+    for column, name in zip(st.columns(len(CLASSES)), CLASSES, strict=True):
+        column.metric(
+            name.capitalize(),
+            f"{found[name]:,}",
+            border=True,
+            help=plain(catalogue.help_text("logit_class")),
+        )
+
+
+def colour_of(study: LogitStudy) -> tuple[str, bool, np.ndarray | None]:
+    """Pick what colours the points: its name, whether on a log scale, and the values that the table lacks."""
+    own = {catalogue.statistic(name).title: name for name in ("logit_std", "logit_class")}
+    others = {column.title: column for column in feature_columns.COLUMNS.values() if column.title not in own}
+    title = st.selectbox("Colour", [*own, *others], key="lw_colour", bind="query-params")
+    if title in own:
+        return own[title], own[title] == "logit_std", None
+    column = others[title]
+    return column.name, column.log, np.asarray(column.values(study.dictionary.id))
+
+
+def scatter(study: LogitStudy, table: pd.DataFrame, thresholds: ClassThresholds) -> None:
+    """Skewness against kurtosis of all features; a click picks one, a drag sets the range query."""
+    controls = st.columns([2, 1], vertical_alignment="bottom")
+    excess = controls[1].toggle("Excess", key="lw_excess", bind="query-params", help="Kurtosis − 3: 0 for a Gaussian.")
+    with controls[0]:
+        colour, log, values = colour_of(study)
+    if values is not None:
+        table = table.assign(**{colour: values})
+    y = "excess_kurtosis" if excess else "kurtosis"
+    table = table.assign(excess_kurtosis=table["kurtosis"] - 3)
+    drawn = table.iloc[drawn_features(study.stats, thresholds, most=MOST_POINTS)]
+    least = drawn.loc[drawn[colour] > 0, colour].min() if log else np.nan
+    shift = 3 if excess else 0
+    chart = logit_charts.shape_scatter(
+        # A log scale has no place for 0: such points take the colour of the least that has one.
+        drawn.assign(**{colour: drawn[colour].clip(lower=least)}) if log and least > 0 else drawn,
+        y=y,
+        y_title=catalogue.statistic(y).title,
+        colour=colour,
+        colour_title=catalogue.statistic(colour).title,
+        log=log and least > 0,
+        borders={
+            "skewness": (-thresholds.even, thresholds.even),
+            y: (thresholds.flat - shift, thresholds.peaked - shift),
+        },
+        picked=st.session_state.get("feature"),
+    )
+    part = f"drawn: all with kurtosis > {thresholds.peaked:g} and a seeded sample, {len(drawn):,} in all"
+    figure(
+        "Shape of every feature's logit weights",
+        lambda: st.altair_chart(
+            chart, key="lw-scatter", width="stretch", on_select=on_scatter, selection_mode=["point", "brush"]
+        ),
+        table,
+        explains=["skewness", y, colour, "logit_class"],
+        note=study.note(
+            f"{int((~study.stats.constant).sum()):,} features with a shape",
+            *([part] if len(drawn) < (~study.stats.constant).sum() else []),
+            f"dashed: {thresholds.describe(study.stats)}",
+            "click a point to pick its feature, drag to set the range below",
+        ),
+        name=f"logit-{y.replace('_', '-')}-skewness",
+        provenance=study.provenance,
+    )
+
+
+def picked(study: LogitStudy) -> None:
+    """The logit weights of the picked feature, below the scatter that it was picked in."""
+    feature = int(st.session_state.get("feature", 0))
+    if study.stats.constant[feature]:
+        st.caption(f"Feature {feature} gives every token the same logit weight.")
+        return
+    split = logit_feature_views.split_by(study, st.session_state.get("lw_split", "starts_with_space"))
+    logit_feature_views.weight_histogram(study, feature, split)
+
+
+def on_scatter() -> None:
+    """Take a click as the picked feature and a drag as the range of the query."""
+    choose_feature_from("lw-scatter", "point")()
+    brush = st.session_state["lw-scatter"]["selection"].get("brush") or {}
+    shift = 3 if st.session_state.get("lw_excess") else 0
+    for name, field, add in (
+        ("skewness", "skewness", 0),
+        ("kurtosis", "kurtosis", 0),
+        ("kurtosis", "excess_kurtosis", shift),
+    ):
+        limits = brush.get(field)
+        if limits:
+            st.session_state[f"lw_{name}_min"] = float(min(limits)) + add
+            st.session_state[f"lw_{name}_max"] = float(max(limits)) + add
+
+
+def histograms(study: LogitStudy) -> None:
+    """Skewness and log10 kurtosis of all features beside random directions."""
+    controls = st.columns([1, 1], vertical_alignment="bottom")
+    bins = controls[0].select_slider("Bins", [25, 50, 100, 200, 400], value=100, key="lw_bins", bind="query-params")
+    against = controls[1].toggle(
+        "Random directions",
+        value=True,
+        key="lw_random",
+        bind="query-params",
+        help=f"As many directions as there are features, drawn evenly with seed {logit_studies.BASELINE_SEED}.",
+    )
+    baseline = logit_studies.random_baseline(study) if against else None
+    for name, title in (("skewness", "Skewness"), ("kurtosis", "log₁₀ kurtosis")):
+        series = {f"{study.dictionary.d_sae:,} features": getattr(study.stats, name)}
+        if baseline is not None:
+            series["as many random directions"] = getattr(baseline, name)
+        if name == "kurtosis":
+            series = {key: np.log10(values) for key, values in series.items()}
+        table = logit_charts.binned(series, int(bins))
+        figure(
+            title,
+            altair(logit_charts.overlaid(table, title=title), f"lw-{name}"),
+            table,
+            explains=[name],
+            note=study.note(f"{bins} bins", "counts on a symlog axis"),
+            name=f"logit-{name}-histogram",
+            provenance=study.provenance,
+        )
+
+
+def range_query(study: LogitStudy, table: pd.DataFrame) -> None:
+    """Ask for ranges of std, skewness and kurtosis; a click on a row of the answer picks its feature."""
+    limits = {}
+    boxes = st.columns(2 * len(RANGED) + 1, vertical_alignment="bottom")
+    for i, name in enumerate(RANGED):
+        title = catalogue.statistic(name).title
+        limits[name] = [
+            boxes[2 * i + j].number_input(
+                f"{title} {words}",
+                value=None,
+                format="%.4g",
+                placeholder="any",
+                key=f"lw_{name}_{end}",
+                bind="query-params",
+            )
+            for j, (end, words) in enumerate((("min", "from"), ("max", "to")))
+        ]
+    boxes[-1].button("Clear", on_click=clear_ranges, width="stretch")
+    found = within(table, limits).sort_values(["skewness", "feature"], ascending=[False, True], ignore_index=True)
+    if not len(found):
+        st.info(f"None of {len(table):,} features lies in these ranges. Widen or clear them.")
+        return
+    figure(
+        f"{len(found):,} of {len(table):,} features lie in these ranges",
+        lambda: st.dataframe(
+            found,
+            hide_index=True,
+            column_config=columns(found),
+            height=420,
+            key="lw-range",
+            on_select=choose_feature_from_rows("lw-range", found["feature"]),
+            selection_mode="single-row",
+        ),
+        found,
+        explains=["logit_class", *RANGED, "top_token", "bottom_token"],
+        note=study.note("sorted by skewness; click a column to sort by it, a row to pick its feature"),
+        name="logit-features",
+        provenance=study.provenance,
+    )
+
+
+def clear_ranges() -> None:
+    """Forget all limits."""
+    for name in RANGED:
+        for end in ("min", "max"):
+            st.session_state[f"lw_{name}_{end}"] = None
+
+
+def within(table: pd.DataFrame, limits: dict[str, Sequence[float | None]]) -> pd.DataFrame:
+    """Keep rows whose columns lie between both limits, ends included; None is no limit, and NaN lies nowhere."""
+    keep = np.ones(len(table), bool)
+    for name, (low, high) in limits.items():
+        if low is not None:
+            keep &= (table[name] >= low).to_numpy()
+        if high is not None:
+            keep &= (table[name] <= high).to_numpy()
+    return table[keep]

@@ -1,0 +1,220 @@
+"""The logit-weight page's tabs on one feature and on a series of layers."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from core import catalogue
+from core.dictionaries.sources import entries
+from core.logit_weights.classes import token_table
+from core.logit_weights.series import box, box_table, layer_entries, percentile_table
+from core.logit_weights.study import LogitStudy, drawn_features
+from ui.logit_weights import charts as logit_charts
+from ui.shared import errors
+from ui.shared.escape import plain
+from ui.shared.figure import altair, figure
+from ui.shared.selection import choose_feature_from, columns
+from ui.sidebar import token_sets as token_set_picker
+from ui.studies import compute
+from ui.studies import logit_weights as logit_studies
+
+CARDS = ["logit_class", "logit_std", "skewness", "kurtosis", "logit_max", "logit_min"]
+MOST_POINTS = 3_000
+"""In the scatter that a slider redraws."""
+
+
+@dataclass(frozen=True)
+class TokenSplit:
+    """Tokens to tell apart in a histogram: a mask by token id, and what the set is called."""
+
+    mask: np.ndarray
+    title: str
+
+
+def one_feature_by_set(study: LogitStudy, feature: int) -> None:
+    """The feature's logit weights, split by a token set that is picked here."""
+    chosen = token_set_picker.choose(study.model, "Split by token set", "lw_split")
+    one_feature(study, feature, split_by(study, chosen.name))
+
+
+def split_by(study: LogitStudy, name: str) -> TokenSplit | None:
+    """Return the token set of this name as a mask over the vocabulary, None if there is no such set."""
+    known = token_set_picker.sets(study.model)
+    if name not in known.names:
+        return None
+    mask = np.zeros(study.model.d_vocab, bool)
+    mask[known.named(name).tokens] = True
+    return TokenSplit(mask, name)
+
+
+def one_feature(study: LogitStudy, feature: int, split: TokenSplit | None = None) -> None:
+    """Numbers, histogram and extreme tokens of one feature's logit weights."""
+    row = study.table.iloc[feature]
+    for column, name in zip(st.columns(len(CARDS)), CARDS, strict=True):
+        value = row[name] if isinstance(row[name], str) else "n/a" if pd.isna(row[name]) else f"{row[name]:.4g}"
+        column.metric(catalogue.statistic(name).title, value, border=True, help=plain(catalogue.help_text(name)))
+    if study.stats.constant[feature]:
+        st.info(
+            f"Feature {feature} gives every token the same logit weight ({row['logit_mean']:.4g}): its decoder row is "
+            "zero or writes only what the final norm takes off. There is nothing to sort; choose another feature.",
+            icon=":material/block:",
+        )
+        return
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        weight_histogram(study, feature, split)
+    with right:
+        for end, words in (("top", "promoted"), ("bottom", "suppressed")):
+            extreme_tokens(study, feature, end, words, split)
+
+
+def weight_histogram(study: LogitStudy, feature: int, split: TokenSplit | None) -> None:
+    """All of one feature's logit weights, in and out of a token set, with a box for each."""
+    weights, tokens = logit_studies.full_weights(study, feature), logit_studies.processed_unembedding(study).tokens
+    inside = split.mask[tokens] if split is not None else np.ones(len(tokens), bool)
+    groups = {split.title if split is not None else "all tokens": weights[inside]}
+    if split is not None:
+        groups["other tokens"] = weights[~inside]
+    groups = {name: values for name, values in groups.items() if len(values)}
+    table = logit_charts.binned(groups, 120)
+    names = ["low", "q1", "median", "q3", "high", "n", "n_outside"]
+    boxes = pd.DataFrame(
+        [(name, *box(values.astype(float))) for name, values in groups.items()], columns=["series", *names]
+    )
+    domain = [float(table["low"].min()), float(table["high"].max())]
+    width = logit_charts.AXIS_WIDTH
+
+    def draw() -> None:
+        strip = logit_charts.marginal_boxes(boxes, domain=domain, axis_width=width)
+        st.altair_chart(strip, key="lw-feature-boxes", width="stretch")
+        chart = logit_charts.overlaid(
+            table, title="Logit weight", y_title="Tokens", axis_width=width, height=300, legend="bottom", domain=domain
+        )
+        st.altair_chart(chart, key="lw-feature", width="stretch")
+
+    said = [f"{name}: {len(values):,}" for name, values in groups.items()] if split is not None else []
+    figure(
+        f"Logit weights of feature {feature}",
+        draw,
+        table,
+        explains=["logit_weight"],
+        note=study.note(
+            *said,
+            "120 bins, counts on a symlog axis",
+            "box: quartiles, whiskers to the last value within 1.5 quartile ranges",
+        ),
+        name=f"logit-feature-{feature}",
+        provenance=study.provenance,
+    )
+
+
+def extreme_tokens(study: LogitStudy, feature: int, end: str, words: str, split: TokenSplit | None) -> None:
+    """The tokens at one end, the most extreme first."""
+    table = token_table(study.stats, feature, study.model.token_strings, end=end)
+    if split is not None:
+        table = table.assign(in_set=split.mask[table["token"].to_numpy()])
+    figure(
+        f"Most {words} tokens",
+        lambda: st.dataframe(table, hide_index=True, column_config=columns(table), height=212, key=f"lw-{end}-tokens"),
+        table,
+        explains=[f"{end}_token", "logit_weight"],
+        note=study.note(f"feature {feature}"),
+        name=f"logit-feature-{feature}-{end}",
+        provenance=study.provenance,
+    )
+
+
+def layers(study: LogitStudy) -> None:
+    """How shapes change from layer to layer, where the dictionaries at hand form a series."""
+    listed = layer_entries(entries(compute.workspace()), study.dictionary.id)
+    if len(listed) < 2:
+        st.info(
+            "A series needs dictionaries that differ from this one in the layer alone, from the same source and of the "
+            "same kind and width. None is at hand; pick one of the demo's standard dictionaries to see it.",
+            icon=":material/layers:",
+        )
+        return
+    studies: dict[str, LogitStudy] = {}
+    for name, entry in listed.items():
+        with errors.shown():
+            other = logit_studies.logit_study(study.settings, entry.id)
+            if other.model.sha256 == study.model.sha256:
+                studies[name] = other
+    if not studies:
+        return
+    note = f"{len(studies)} dictionaries: {', '.join(s.dictionary.title for s in studies.values())}"
+    percentiles(study, studies, note)
+    boxes(study, studies, note)
+    layer_scatter(study, studies, note)
+
+
+def percentiles(study: LogitStudy, studies: dict[str, LogitStudy], note: str) -> None:
+    """Percentiles of skewness and kurtosis over features, by layer."""
+    table = percentile_table({name: other.stats for name, other in studies.items()})
+    for column, name in zip(st.columns(2, gap="medium"), ("skewness", "kurtosis"), strict=True):
+        part, title = table[table["statistic"] == name], catalogue.statistic(name).title
+        with column:
+            figure(
+                f"{title} by layer",
+                altair(logit_charts.percentile_areas(part, title=title, log=name == "kurtosis"), f"lw-areas-{name}"),
+                part,
+                explains=[name],
+                note=study.note(note, "line: median; bands: 25–75, 10–90, 5–95 and 1–99 % of features"),
+                name=f"logit-{name}-by-layer",
+                provenance=study.provenance,
+            )
+
+
+def boxes(study: LogitStudy, studies: dict[str, LogitStudy], note: str) -> None:
+    """Box plots of skewness and kurtosis by layer."""
+    table = box_table({name: other.stats for name, other in studies.items()})
+    for column, name in zip(st.columns(2, gap="medium"), ("skewness", "kurtosis"), strict=True):
+        part, title = table[table["statistic"] == name], catalogue.statistic(name).title
+        with column:
+            figure(
+                f"{title} by layer, quartiles",
+                altair(logit_charts.layer_boxes(part, title=title, log=name == "kurtosis"), f"lw-boxes-{name}"),
+                part,
+                explains=[name],
+                note=study.note(note, "whiskers to the last value within 1.5 quartile ranges"),
+                name=f"logit-{name}-boxes",
+                provenance=study.provenance,
+            )
+
+
+def layer_scatter(picked: LogitStudy, studies: dict[str, LogitStudy], note: str) -> None:
+    """The scatter of one layer at a time, on axes that all layers share."""
+    names = list(studies)
+    own = next((name for name in names if studies[name].dictionary.id == picked.dictionary.id), names[0])
+    if st.session_state.get("lw_layer", own) not in names:
+        del st.session_state["lw_layer"]  # kept from a series of other layers
+    name = st.select_slider("Layer", names, own, key="lw_layer", bind="query-params") if len(names) > 1 else own
+    shown = studies[name]
+    thresholds = logit_studies.ClassThresholds()
+    shapes = pd.concat([other.table[["skewness", "kurtosis"]] for other in studies.values()]).dropna()
+    domains = {column: (shapes[column].min(), shapes[column].max()) for column in shapes} if len(shapes) else {}
+    drawn = shown.table.iloc[drawn_features(shown.stats, thresholds, most=MOST_POINTS)]
+    chart = logit_charts.shape_scatter(
+        drawn,
+        y="kurtosis",
+        y_title="Kurtosis",
+        colour="logit_class",
+        colour_title=catalogue.statistic("logit_class").title,
+        borders={"kurtosis": (thresholds.flat, thresholds.peaked)},
+        domains=domains,
+        brush=False,
+    )
+    # A feature of another layer is no feature of the picked dictionary.
+    click = {"on_select": choose_feature_from("lw-layer-scatter", "point"), "selection": "point"}
+    click = click if name == own else {}
+    figure(
+        f"Skewness and kurtosis in layer {name}",
+        altair(chart, "lw-layer-scatter", **click),
+        shown.table,
+        explains=["skewness", "kurtosis", "logit_class"],
+        note=shown.note(note, f"{len(drawn):,} features drawn", "axes as of all layers", "usual borders"),
+        name=f"logit-shapes-layer-{name.replace(' ', '-')}",
+        provenance=shown.provenance,
+    )

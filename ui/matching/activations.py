@@ -1,0 +1,254 @@
+"""The matching page's tab on activations: which features are active alike on the same tokens."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from core import catalogue, tables
+from core.dictionaries.dictionary import Dictionary
+from core.errors import DoesNotFitError
+from core.geometry import tables as geometry_tables
+from core.matching.activation_tables import WAYS, best_table, excess_table, matches_of, medians, with_decoder_cosines
+from core.matching.activations import LEAST, ActivationMatch, K
+from core.matching.baselines import RotatedMatch, UnitMatch
+from ui.geometry import charts as geometry_charts
+from ui.geometry.features import feature_table
+from ui.shared import charts, errors
+from ui.shared.escape import plain
+from ui.shared.figure import altair, figure
+from ui.shared.selection import axis_title, choose_feature_from
+from ui.studies import matching_activations as match_activation_studies
+from ui.studies.matching_activations import N_ROWS, SharedTokens
+
+MOST_ROWS = 2_000
+UNIVERSAL = 0.5
+"""Excess correlation above which a feature counts as universal (Gurnee et al. 2024)."""
+UNITS, ROTATED = "The models' own units", "A in a rotated basis of B"
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What was matched, on which tokens, and what it is held against where that was asked for."""
+
+    tokens: SharedTokens
+    match: ActivationMatch
+    units: UnitMatch | None
+    rotated: RotatedMatch | None
+
+    @property
+    def series(self) -> dict[str, np.ndarray]:
+        """Best correlation of every feature, by what it is of."""
+        return {WAYS[0]: self.match.a_in_b_corr[:, 0], WAYS[1]: self.match.b_in_a_corr[:, 0]}
+
+    @property
+    def chance(self) -> dict[str, np.ndarray]:
+        """The same of what features are held against."""
+        found = {UNITS: self.units.a_best} if self.units else {}
+        return found | ({ROTATED: self.rotated.a_best} if self.rotated else {})
+
+    def note(self, *more: str) -> str:
+        tokens = self.tokens
+        place = "" if tokens.with_first else " after position 0"
+        parts = [f"{tokens.n_tokens:,} tokens{place} of {len(tokens.rows):,} rows of the {tokens.text}"]
+        parts.append(f"features active on at least {self.match.least} of them")
+        return " · ".join([*parts, *more])
+
+    @property
+    def provenance(self) -> dict:
+        settings = {"n_rows": len(self.tokens.rows), "context": self.tokens.rows.shape[1], "text": self.tokens.text}
+        settings |= {"with_first": self.tokens.with_first, "least": self.match.least, "k": K}
+        return tables.provenance(
+            dictionary=[self.tokens.a, self.tokens.b],
+            model=self.tokens.model_a,
+            method="activation correlation",
+            settings=settings,
+        )
+
+
+def activations(a: Dictionary, b: Dictionary) -> None:
+    """Match A and B by what they do on the same text; their models may differ, if they read the same tokens."""
+    if a.sha256 == b.sha256:
+        st.info("A and B are one dictionary: every feature is active as it is itself. Choose another for B.")
+        return
+    n_rows, least, with_first, rotate = settings()
+    tokens = match_activation_studies.shared(a, b, n_rows=n_rows, with_first=with_first)
+    match = match_activation_studies.match(tokens, least=least)
+    if not (match.a_in_b_idx >= 0).any():
+        st.info(
+            f"No two features are active on {least} or more of the {tokens.n_tokens:,} tokens, so nothing can be "
+            "correlated. Take more rows, or fewer tokens as the least."
+        )
+        return
+    units = rotated = None
+    with errors.shown():
+        units = match_activation_studies.units(tokens)
+    if rotate:
+        with errors.shown():
+            rotated = match_activation_studies.rotated(tokens, least=least)
+    found = Found(tokens, match, units, rotated)
+    readouts(found)
+    histogram(found)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        best(found)
+    with right:
+        against_cosine(found)
+    one_feature(found)
+
+
+def settings() -> tuple[int, int, bool, bool]:
+    """Pick how much text, how rare a feature may be, and what to compare with: rows, least, with_first, rotated."""
+    places = st.columns([2, 2, 2, 3], vertical_alignment="bottom", gap="medium")
+    n_rows = places[0].number_input(
+        "Rows of text",
+        2,
+        100_000,
+        N_ROWS,
+        key="match_rows",
+        bind="query-params",
+        help="Rows of the standard library, as long as both training contexts allow. What was passed before is kept.",
+    )
+    least = places[1].number_input(
+        "Least active tokens",
+        1,
+        1_000_000,
+        LEAST,
+        key="match_least",
+        bind="query-params",
+        help="Features active on fewer tokens are left out on both sides: two that fire once, on one token, correlate "
+        "perfectly.",
+    )
+    without_first = places[2].toggle(
+        "Without position 0",
+        value=True,
+        key="match_without_first",
+        bind="query-params",
+        help="In deep layers position 0 is so unlike all others that whatever reacts to it correlates.",
+    )
+    rotate = places[3].toggle(
+        "Compare with a rotated basis",
+        key="match_rotated",
+        bind="query-params",
+        help=plain(catalogue.help_text("excess_correlation")),
+    )
+    return int(n_rows), int(least), not without_first, rotate
+
+
+def readouts(found: Found) -> None:
+    """Medians of features and of units, and what is universal."""
+    values = medians(found.series | found.chance)
+    readings = [(f"Median, {name}", "median_best_correlation", value) for name, value in values.items()]
+    if found.rotated is not None:
+        excess = excess_table(found.match, found.rotated.a_best)["excess_correlation"]
+        readings.append((None, "universal_share", float((excess > UNIVERSAL).mean())))
+    for place, (label, name, value) in zip(st.columns(len(readings)), readings, strict=True):
+        item = catalogue.statistic(name)
+        place.metric(
+            label or item.title,
+            f"{value:{item.format}}",
+            border=True,
+            height="stretch",
+            help=plain(catalogue.help_text(name)),
+        )
+
+
+def histogram(found: Found) -> None:
+    """Best correlation of every feature, both ways, with medians, and what it is held against."""
+    edges = geometry_tables.common_edges(found.series | found.chance)
+    known = geometry_tables.histograms(found.series, edges)
+    chance = geometry_tables.histograms(found.chance, edges) if found.chance else known.head(0)
+    lines = {f"median {name}, {value:.2f}": value for name, value in medians(found.series | found.chance).items()}
+    chart = geometry_charts.distances(
+        known,
+        chance,
+        {name: value for name, value in lines.items() if np.isfinite(value)},
+        value="share_in_bin",
+        x_title="Best activation correlation",
+        y_title="Share of the features",
+        log=False,
+    )
+    figure(
+        "How well features are found on the other side",
+        altair(chart, "match-activations"),
+        pd.concat([known, chance], ignore_index=True),
+        explains=["activation_correlation", "median_best_correlation", "unit_correlation", "rotated_correlation"],
+        note=found.note("dotted: medians", *units_note(found)),
+        name="match-activations-histogram",
+        provenance=found.provenance,
+    )
+
+
+def units_note(found: Found) -> list[str]:
+    (one, hook), (other, _) = found.tokens.hooks
+    if found.units is not None:
+        return ["dashed: each unit at A's hook with its best at B's"]
+    if one.folder == other.folder:
+        return [f"both read {hook} of {one.name}, so its own units would only match themselves"]
+    return []
+
+
+def best(found: Found) -> None:
+    """Pairs of A's features and their best of B's; a click picks A's."""
+    table = best_table(found.match)
+    if found.rotated is not None:
+        table = excess_table(found.match, found.rotated.a_best)
+    shown = table.head(MOST_ROWS)
+    figure(
+        "Best matches of A's features",
+        feature_table(shown, "match-activations-best", picks="feature_a"),
+        table,
+        explains=["activation_correlation", "active_tokens_a", "active_tokens_b"]
+        + (["rotated_correlation", "excess_correlation"] if found.rotated else []),
+        note=found.note(f"{len(shown):,} of {len(table):,} features", "click a row to pick its feature of A"),
+        name="match-activations-best",
+        provenance=found.provenance,
+    )
+
+
+def against_cosine(found: Found) -> None:
+    """Activation correlation of the best pairs against their decoder cosine, where there is one."""
+    try:
+        table = with_decoder_cosines(best_table(found.match), found.tokens.a, found.tokens.b)
+    except DoesNotFitError as error:
+        st.info(f"Only activations can be compared. {plain(str(error))}", icon=":material/info:")
+        return
+    names = ["decoder_cosine", "activation_correlation"]
+    drawn = geometry_tables.drawn(table.rename(columns={"feature_a": "feature"}), "activation_correlation")
+    chart = charts.scatter(drawn, *names, **axes(names), select="point")
+    key = "match-activations-cosine"
+    figure(
+        "Active alike against writing alike",
+        altair(chart, key, on_select=choose_feature_from(key, "point"), selection="point"),
+        table,
+        explains=names,
+        note=found.note(f"{len(drawn):,} of {len(table):,} features of A, each with its best of B by activation"),
+        name=key,
+        provenance=found.provenance,
+    )
+
+
+def axes(names: list[str]) -> dict[str, str]:
+    return {f"{axis}_title": axis_title(name, False) for axis, name in zip("xy", names, strict=True)}
+
+
+def one_feature(found: Found) -> None:
+    """The picked feature's best matches."""
+    feature = int(st.session_state.get("feature", 0))
+    if feature >= found.tokens.a.d_sae:
+        return
+    table = matches_of(found.match, feature)
+    active = int(found.match.a_count[feature])
+    if table.empty:
+        st.info(f"Feature {feature} of A is active on {active:,} tokens, expected {found.match.least} or more.")
+        return
+    figure(
+        f"The {len(table)} of B most like feature {feature} of A",
+        feature_table(table, "match-activations-one", picks="feature_a", height=390),
+        table,
+        explains=["match_rank", "activation_correlation"],
+        note=found.note(f"feature {feature} is active on {active:,}"),
+        name=f"match-activations-{feature}",
+        provenance=found.provenance,
+    )

@@ -1,0 +1,157 @@
+"""The matching page's tab on files: the whole matching to take away, and one that somebody else made."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from core import tables
+from core.dictionaries.dictionary import Dictionary
+from core.matching import tables as match_tables
+from core.matching.file import MOST_BYTES, VERSION, MatchFile, from_json
+from ui.matching.lists import choose_pair
+from ui.shared import errors
+from ui.shared.escape import plain
+from ui.shared.figure import figure
+from ui.shared.selection import columns
+from ui.studies import compute
+from ui.studies import matching as match_studies
+from ui.studies.matching import MatchStudy
+
+
+def export(study: MatchStudy) -> None:
+    """Download this matching; look at a file with another."""
+    left, right = st.columns(2, gap="large")
+    with left, errors.shown():
+        downloads(study)
+    with right:
+        upload = st.file_uploader(
+            f"Look at a matching ({VERSION})",
+            type=["json"],
+            max_upload_size=MOST_BYTES // 2**20,
+            key="match_upload",
+            help="A file that this page or the command line wrote. It is read, checked and shown; nothing is kept.",
+        )
+    if upload is not None:
+        with errors.shown():
+            uploaded(study, upload.getvalue())
+
+
+def downloads(study: MatchStudy) -> None:
+    """The matching as JSON with everything that is known of it, and its pairs as tables."""
+    st.markdown("**Download this matching**")
+    st.caption(
+        plain(
+            f"{VERSION}: pairs, unmatched features, statistics, chance and control, hashes of both dictionaries. The "
+            "same bytes as python -m core.matching A B -o match.json writes. CSV and Parquet hold the pairs."
+        )
+    )
+    stem = f"match-{study.similarity}-{study.method}"
+    with st.container(horizontal=True):
+        json_button(study, f"{stem}.json")
+        pairs = match_tables.pair_table(match_studies.matching(study))
+        st.download_button(
+            "CSV", lambda: tables.to_csv(pairs), f"{stem}.csv", "text/csv", key="match_csv", on_click="ignore"
+        )
+        st.download_button(
+            "Parquet",
+            lambda: tables.to_parquet(pairs, study.provenance),
+            f"{stem}.parquet",
+            key="match_parquet",
+            on_click="ignore",
+        )
+
+
+def json_button(study: MatchStudy, name: str) -> None:
+    """Offer to make the file, as its statistics by chance take as long as the matching; then to download it."""
+    flag = f"_{match_studies.export_key(study)}"
+    if flag not in st.session_state:
+        st.button(
+            "Make the JSON file",
+            key="match_make",
+            type="primary",
+            on_click=lambda: st.session_state.update({flag: True}),
+            help="Computes what chance and the control give, too.",
+        )
+        return
+    with errors.shown():
+        st.download_button(
+            "JSON", match_studies.export(study), name, "application/json", key="match_json", on_click="ignore"
+        )
+
+
+def uploaded(study: MatchStudy, data: bytes) -> None:
+    """Show a file: what it was made from, whether that is what is picked here, its numbers and its pairs."""
+    key = f"match file {hashlib.sha256(data).hexdigest()}"
+    file = compute.loaded().get(key, lambda: from_json(data), nbytes=len(data), name="The file")
+    found = file.matching
+    st.markdown(
+        plain(
+            f"{len(found.a):,} pairs of {found.d_sae_a:,} and {found.d_sae_b:,} features, by {found.similarity}, "
+            f"{found.method}, {found.k:,} candidates for each feature. Written by {file.app[:80]}."
+        )
+    )
+    picked = {"A": study.a, "B": study.b}
+    same = [origin(name, said, picked) for name, said in (("A", file.a), ("B", file.b))]
+    with st.expander("Settings, statistics and chance as the file gives them"):
+        st.json({"params": flat(file.settings), "stats": flat(file.stats), "null": nested(file.null)}, expanded=1)
+    pairs(study, file, all(same))
+
+
+def origin(name: str, said: Mapping[str, Any], picked: Mapping[str, Dictionary]) -> bool:
+    """Say which dictionary a file names and whether it is the one picked here; return whether it is."""
+    sha256 = str(said["sha256"])
+    text = f"{name} of the file: {str(said.get('title'))[:100]} ({str(said.get('id'))[:100]}), content {sha256[:16]}"
+    here = [end for end, dictionary in picked.items() if dictionary.sha256 == sha256]
+    if here == [name]:
+        st.success(plain(f"{text}: the very weights that are {name} here."), icon=":material/check:")
+    elif here:
+        st.warning(plain(f"{text}: these weights are {here[0]} here, not {name}."), icon=":material/swap_horiz:")
+    else:
+        st.warning(
+            plain(
+                f"{text}. The dictionary picked as {name}, {picked[name].title}, has the content "
+                f"{picked[name].sha256[:16]}: other weights, or other settings such as folded decoder norms. The pairs "
+                "are shown, but their numbers are no features of what is picked."
+            ),
+            icon=":material/warning:",
+        )
+    return here == [name]
+
+
+def pairs(study: MatchStudy, file: MatchFile, same: bool) -> None:
+    """The pairs of a file; a click on a row picks them only where they are features of what is picked."""
+    table = match_tables.pair_table(file.matching)
+    key = "match-file-pairs"
+    picks = {"on_select": choose_pair(study, key, file.matching.a, file.matching.b), "selection_mode": "single-row"}
+    provenance = {
+        "app": file.app,
+        "dictionaries": [{"sha256": said["sha256"]} for said in (file.a, file.b)],
+        "method": file.matching.method,
+        "settings": {"similarity": file.matching.similarity, "k": file.matching.k},
+    }
+    figure(
+        "Pairs of the file",
+        lambda: st.dataframe(
+            table, hide_index=True, column_config=columns(table), height=420, key=key, **(picks if same else {})
+        ),
+        table,
+        explains=["match_score", "decoder_cosine", "encoder_cosine", "alignment"],
+        note="as the file gives them" + (" · click a row to pick its features" if same else ""),
+        name=key,
+        provenance=provenance,
+    )
+
+
+def flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep plain numbers and short texts: what else a file holds is not shown."""
+    return {
+        str(name)[:60]: value[:100] if isinstance(value, str) else value
+        for name, value in list(values.items())[:40]
+        if value is None or isinstance(value, str | int | float)
+    }
+
+
+def nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {str(name)[:60]: flat(value) for name, value in list(values.items())[:10] if isinstance(value, Mapping)}

@@ -1,0 +1,239 @@
+"""The matching page's tabs on features: both sides, lists of what is shared and what is not, density."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from core.geometry import tables as geometry_tables
+from core.matching import tables as match_tables
+from core.matching.labels import LABELS
+from core.matching.pairs import shared
+from ui.matching import charts as match_charts
+from ui.shared import charts, errors
+from ui.shared.figure import altair, figure
+from ui.shared.selection import axis_title, choose_feature_from, columns
+from ui.studies import matching as match_studies
+from ui.studies import token_pass as activation_studies
+from ui.studies.matching import MatchStudy
+
+B_KEY = "match_feature_b"
+PAIR_OF = "_match_pair_of"
+"""For which contents and feature of A the feature of B was chosen; another brings its own partner."""
+MATCHED, A_ONLY, B_ONLY, LABELLED = "Matched", "A only", "B only", "Labels"
+
+
+def both_sides(study: MatchStudy) -> None:
+    """Encoder against decoder cosine of every pair made by decoder or encoder, by whether the other makes it too."""
+    side = study.side
+    pairs, other = (match_studies.matching(study, of, "one-to-one") for of in ("decoder", "encoder"))
+    if side == "encoder":
+        pairs, other = other, pairs
+    agree = shared(pairs, other, threshold=-np.inf)
+    over = int(shared(pairs, other, threshold=study.threshold).sum())
+    table = match_tables.pair_table(pairs).assign(agreement=np.where(agree, "both sides agree", "one side only"))
+    table = table.sort_values("agreement", kind="stable", ignore_index=True)
+    drawn = geometry_tables.drawn(table.rename(columns={"feature_a": "feature"}), "alignment")
+    chart = charts.scatter(
+        drawn,
+        "decoder_cosine",
+        "encoder_cosine",
+        x_title=axis_title("decoder_cosine", False),
+        y_title=axis_title("encoder_cosine", False),
+        group="agreement",
+        select="point",
+    )
+    figure(
+        "What matched features read against what they write",
+        altair(chart, "match-both", on_select=choose_feature_from("match-both", "point"), selection="point"),
+        table,
+        explains=["decoder_cosine", "encoder_cosine", "agreement", "agreeing", "shared"],
+        note=" · ".join(
+            [
+                f"{len(table):,} one-to-one pairs by {side}, {int(agree.sum()):,} of them also by the other side",
+                f"{over:,} shared: these with both cosines over {study.threshold:.2f}",
+                *([f"{len(drawn):,} drawn"] if len(drawn) < len(table) else []),
+                "click a point to pick the feature of A",
+            ]
+        ),
+        name=f"match-both-sides-{side}",
+        provenance=study.provenance,
+    )
+
+
+def lists(study: MatchStudy) -> None:
+    """Which features are matched, which A and B have alone, and what became of them where widths differ."""
+    matching, near = match_studies.matching(study), match_studies.nearest(study)
+    over = matching.score > study.threshold
+    alone = {
+        end: np.setdiff1d(np.flatnonzero(~np.isnan(getattr(near, end))), getattr(matching, end)[over]) for end in "ab"
+    }
+    options = [MATCHED, A_ONLY, B_ONLY, *([LABELLED] if study.a.d_sae != study.b.d_sae else [])]
+    chosen = st.segmented_control(
+        "List",
+        options,
+        default=MATCHED,
+        required=True,
+        key="match_list",
+        bind="query-params",
+        help="Matched: the pairs over the threshold. A only, B only: features in none of these. Labels: what became "
+        "of the features of the smaller dictionary in the wider one.",
+    )
+    if chosen == MATCHED:
+        matched(study, match_tables.pair_table(matching)[over])
+    elif chosen == LABELLED:
+        labels(study)
+    else:
+        end = "a" if chosen == A_ONLY else "b"
+        only(study, end, match_tables.unmatched_table(alone[end], getattr(near, end), getattr(near, f"of_{end}"), end))
+
+
+def matched(study: MatchStudy, pairs: pd.DataFrame) -> None:
+    """Pairs over the threshold, the most similar first; SHARED ones are said to be."""
+    both = [match_studies.matching(study, side, "one-to-one") for side in ("decoder", "encoder")]
+    agree = shared(*both, threshold=-np.inf)
+    made = pd.MultiIndex.from_arrays([both[0].a[agree], both[0].b[agree]])
+    table = pairs.assign(agreement=pd.MultiIndex.from_frame(pairs[["feature_a", "feature_b"]]).isin(made))
+    table = table.sort_values("match_score", ascending=False, kind="stable", ignore_index=True)
+    listed(
+        study,
+        f"{len(table):,} matched pairs, {study.method}",
+        table,
+        table["feature_a"],
+        table["feature_b"],
+        explains=["match_score", "decoder_cosine", "encoder_cosine", "alignment", "agreement"],
+        note=f"{int(table['agreement'].sum()):,} of them made by decoder and by encoder alike",
+    )
+
+
+def only(study: MatchStudy, end: str, table: pd.DataFrame) -> None:
+    """Features of one dictionary in no pair over the threshold, the least similar first."""
+    mine, other = table[f"feature_{end}"], table["best_match"]
+    listed(
+        study,
+        f"{len(table):,} features of {end.upper()} alone",
+        table,
+        *((mine, other) if end == "a" else (other, mine)),
+        explains=["best_match", "best_similarity", f"feature_{end}"],
+        note="several may have the same most similar one, so that it may be over the threshold without a pair",
+    )
+
+
+def labels(study: MatchStudy) -> None:
+    """What became of the smaller dictionary's features in the wider: new, kept, split or merged."""
+    end = "a" if study.a.d_sae > study.b.d_sae else "b"
+    found = match_studies.relation(study, end)
+    for place, name in zip(st.columns(len(LABELS)), LABELS, strict=True):
+        place.metric(name.capitalize(), f"{found.counts[name]:,}", border=True)
+    table = match_tables.label_table(found)
+    mine, other = table["feature"], table["parent"]
+    listed(
+        study,
+        f"What the features of {end.upper()}, the wider one, are to the other",
+        table,
+        *((mine, other) if end == "a" else (other, mine)),
+        explains=["match_label", "parent", "siblings", "merged_from"],
+        note=f"a parent is the nearest by {study.side} cosine, if over the threshold",
+    )
+
+
+def listed(
+    study: MatchStudy, title: str, table: pd.DataFrame, a: pd.Series, b: pd.Series, *, explains: list[str], note: str
+) -> None:
+    """A table in its figure; a click on a row picks its features of A and B, where it has them."""
+    key = f"match-list-{st.session_state.get('match_list', MATCHED).lower().replace(' ', '-')}"
+    figure(
+        title,
+        lambda: st.dataframe(
+            table,
+            hide_index=True,
+            column_config=columns(table),
+            height=560,
+            key=key,
+            on_select=choose_pair(study, key, a.to_numpy(), b.to_numpy()),
+            selection_mode="single-row",
+        ),
+        table,
+        explains=explains,
+        note=study.note(
+            f"threshold {study.threshold:.2f}", note, "click a row to pick its feature of A, and that of B for the pair"
+        ),
+        name=key,
+        provenance=study.provenance,
+    )
+
+
+def choose_pair(study: MatchStudy, table_key: str, a: np.ndarray, b: np.ndarray) -> Callable[[], None]:
+    """Return a callback that picks the features of a clicked row; -1 picks none."""
+
+    def callback() -> None:
+        rows = st.session_state[table_key]["selection"].get("rows") or []
+        if not rows or not 0 <= rows[0] < len(a):
+            return
+        if a[rows[0]] >= 0:
+            st.session_state["feature"] = int(a[rows[0]])
+        if b[rows[0]] >= 0:
+            st.session_state[B_KEY] = int(b[rows[0]])
+            st.session_state[PAIR_OF] = (*study.names, int(st.session_state.get("feature", 0)))
+
+    return callback
+
+
+def against_density(study: MatchStudy) -> None:
+    """Whether features that fire often are found in the other dictionary more often."""
+    end = st.segmented_control(
+        "Features of", ["A", "B"], default="A", required=True, key="match_whose", bind="query-params"
+    ).lower()
+    with errors.shown():
+        dictionary = getattr(study, end)
+        best = getattr(match_studies.nearest(study), end).astype(float)
+        found = activation_studies.token_pass(dictionary.id)
+        table = pd.DataFrame({"feature": np.arange(len(best)), "density": found.density, "best_similarity": best})
+        table = table.dropna(ignore_index=True)
+        left, right = st.columns(2, gap="medium")
+        with left:
+            density_scatter(study, end, table, found.note)
+        with right:
+            deciles(study, end, match_tables.decile_table(found.density, best, threshold=study.threshold))
+
+
+def density_scatter(study: MatchStudy, end: str, table: pd.DataFrame, text: str) -> None:
+    """One point for each feature that fires; a click picks it where it is A's."""
+    drawn = geometry_tables.drawn(table[table["density"] > 0], "best_similarity")
+    chart = charts.scatter(
+        drawn,
+        "density",
+        "best_similarity",
+        x_title=axis_title("density", True),
+        y_title=axis_title("best_similarity", False),
+        x_log=True,
+        select="point" if end == "a" else None,
+    )
+    key = f"match-density-{end}"
+    picks = {"on_select": choose_feature_from(key, "point"), "selection": "point"} if end == "a" else {}
+    figure(
+        f"Best similarity of each feature of {end.upper()} against its density",
+        altair(chart, key, **picks),
+        table,
+        explains=["best_similarity", "density"],
+        note=study.note(
+            f"{len(drawn):,} of {len(table):,} features drawn",
+            f"{text}; {int((table['density'] == 0).sum()):,} features fire on none and have no place",
+        ),
+        name=key,
+        provenance=study.provenance,
+    )
+
+
+def deciles(study: MatchStudy, end: str, table: pd.DataFrame) -> None:
+    """The matching ratio in each tenth of the features, by density."""
+    figure(
+        f"Matching ratio of {end.upper()} by decile of density",
+        altair(match_charts.by_decile(table, study.threshold), f"match-deciles-{end}"),
+        table,
+        explains=["density_decile", "matching_ratio", "mmcs"],
+        note=study.note(f"threshold {study.threshold:.2f}", "features that fire on no token left out"),
+        name=f"match-deciles-{end}",
+        provenance=study.provenance,
+    )

@@ -1,0 +1,163 @@
+"""The matching page's settings and its guard: what can be compared, and what is offered where nothing can."""
+
+from collections.abc import Callable
+
+import numpy as np
+import streamlit as st
+
+from core import catalogue, tables
+from core.dictionaries.dictionary import Dictionary
+from core.errors import DoesNotFitError
+from core.geometry import tables as geometry_tables
+from core.matching import tables as match_tables
+from core.matching.comparison import SIDES, SameDictionaryError, differences
+from core.matching.pairs import METHODS, SIMILARITIES, THRESHOLD
+from ui.matching import activations as match_activation_views
+from ui.matching import charts as match_charts
+from ui.matching import export as match_export_views
+from ui.matching import joint_map as match_map_views
+from ui.matching import lists as match_list_views
+from ui.matching import pair as match_pair_views
+from ui.matching import similarity as match_similarity_views
+from ui.matching.lists import B_KEY, PAIR_OF
+from ui.shared.errors import StillRunningError
+from ui.shared.escape import plain
+from ui.shared.figure import altair, figure
+from ui.sidebar import pickers
+from ui.studies import geometry as geometry_studies
+from ui.studies import matching as match_studies
+from ui.studies.matching import MatchStudy
+
+Tabs = dict[str, Callable[[], None]]
+
+
+def settings() -> dict[str, object]:
+    """Pick how features are compared and paired, and over which similarity two count as the same."""
+    left, middle, right = st.columns([4, 3, 4], vertical_alignment="bottom", gap="medium")
+    similarity = left.segmented_control(
+        "Compare features by",
+        list(SIMILARITIES),
+        format_func=str.capitalize,
+        default="decoder",
+        required=True,
+        key="match_similarity",
+        bind="query-params",
+        help="The cosine of what features write (decoder rows), of what they read (encoder columns), or the geometric "
+        "mean of both, negative cosines taken as 0.",
+    )
+    method = middle.selectbox(
+        "Pair them",
+        list(METHODS),
+        format_func=str.capitalize,
+        key="match_method",
+        bind="query-params",
+        help="One-to-one: the pairs with the largest total similarity, each feature used once at most. Greedy: the "
+        "best pair left, again and again. Mutual: pairs that are each other's nearest.",
+    )
+    threshold = right.slider(
+        catalogue.statistic("match_threshold").title,
+        0.0,
+        1.0,
+        THRESHOLD,
+        0.01,
+        key="match_threshold",
+        bind="query-params",
+        help=catalogue.help_text("match_threshold"),
+    )
+    return {"similarity": similarity, "method": method, "threshold": threshold}
+
+
+def tabs(a: Dictionary, b: Dictionary) -> Tabs:
+    """Return what can be shown of the two; where they cannot be compared, say why and what can be done instead."""
+    chosen = settings()
+    for warning in differences(a, b):
+        st.warning(plain(warning), icon=":material/warning:")
+    try:
+        study = match_studies.study(a, b, **chosen)
+    except StillRunningError:
+        return {}
+    except SameDictionaryError as error:
+        st.info(plain(str(error)), icon=":material/info:")
+        return {"Control": lambda: control(a, chosen["threshold"])}
+    except DoesNotFitError as error:
+        st.error(plain(str(error)), icon=":material/error:")
+        st.info(
+            "Directions of different spaces have no cosine, but features can be compared by when they fire, where both "
+            "dictionaries read text with the same tokens."
+        )
+        return {"By activations": lambda: match_activation_views.activations(a, b)}
+    return {
+        "Similarity": lambda: match_similarity_views.similarity(study),
+        "Both sides": lambda: match_list_views.both_sides(study),
+        "Lists": lambda: match_list_views.lists(study),
+        "Against density": lambda: match_list_views.against_density(study),
+        "Pair": lambda: pair(study),
+        "Map": lambda: match_map_views.joint(study),
+        "By activations": lambda: match_activation_views.activations(a, b),
+        "Export": lambda: match_export_views.export(study),
+    }
+
+
+def pair(study: MatchStudy) -> None:
+    """The picked feature of A beside one of B: its partner, its most similar one, or any."""
+    feature = int(st.session_state.get("feature", 0))
+    partner = partner_of(study, feature)
+    # Each feature of A brings its own partner; what a link says comes first, as Streamlit has it.
+    if st.session_state.get(PAIR_OF) != (*study.names, feature):
+        st.session_state[B_KEY] = partner
+    st.session_state[PAIR_OF] = (*study.names, feature)
+    words = match_words(study, feature)
+    st.caption(plain(f"Feature {feature} of A, picked in the sidebar or by a click. Its match in B: {words}."))
+    other = pickers.number(
+        "Feature of B", B_KEY, study.b.d_sae, default=partner, help="Follows the feature of A; any other can be chosen."
+    )
+    match_pair_views.pair(study.a, study.b, feature, other)
+
+
+def partner_of(study: MatchStudy, feature: int) -> int:
+    """Return the feature of B that this one of A is paired with over the threshold, else its most similar one, or 0."""
+    found = match_studies.matching(study)
+    partner = found.b[(found.a == feature) & (found.score > study.threshold)]
+    return int(partner[0]) if len(partner) else max(0, int(match_studies.nearest(study).of_a[feature]))
+
+
+def match_words(study: MatchStudy, feature: int) -> str:
+    """Say what a feature is paired with and what is most similar to it."""
+    found, near = match_studies.matching(study), match_studies.nearest(study)
+    place = np.flatnonzero(found.a == feature)
+    paired = f"{found.b[place[0]]} ({found.score[place[0]]:.3f}, {study.method})" if len(place) else "none"
+    if near.of_a[feature] < 0:
+        return paired
+    return f"{paired}; its most similar one: {near.of_a[feature]} ({near.a[feature]:.3f})"
+
+
+def first(dictionary: Dictionary) -> None:
+    """Say which dictionary is A, beside the picker of B."""
+    st.text_input("Dictionary A", dictionary.id, disabled=True, help="Picked in the sidebar.")
+    pickers.facts(dictionary)
+
+
+def control(dictionary: Dictionary, threshold: float) -> None:
+    """A dictionary against itself: each feature's best match but itself (Cho 2025)."""
+    values = {side.capitalize(): geometry_studies.neighbors(dictionary.id, side).cos[:, 0] for side in SIDES}
+    curves = match_tables.ratio_table(values)
+    figure(
+        "How many features have a match in their own dictionary, but themselves",
+        altair(match_charts.ratios(curves, curves.head(0), threshold), "match-control"),
+        curves,
+        explains=["matching_ratio", "match_threshold"],
+        note=f"{dictionary.title} · the control: what a second dictionary shares is worth what it is over this",
+        name="match-control",
+        provenance=tables.provenance(dictionary=dictionary, method="exact nearest neighbours by cosine", settings={}),
+    )
+    found = geometry_tables.histograms(values, geometry_tables.common_edges(values))
+    found = found.rename(columns={"dictionary": "match_series"})
+    figure(
+        "Best match but itself",
+        altair(match_charts.histograms(found, found.head(0), threshold), "match-control-histogram"),
+        found,
+        explains=["nearest_cosine"],
+        note=f"{dictionary.title} · shares of its {dictionary.d_sae:,} features",
+        name="match-control-histogram",
+        provenance=tables.provenance(dictionary=dictionary, method="exact nearest neighbours by cosine", settings={}),
+    )

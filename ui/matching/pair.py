@@ -1,0 +1,286 @@
+"""The matching page's tab on one pair: two features side by side, and how alike they are."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from core import catalogue, tables
+from core.dictionaries.dictionary import Dictionary
+from core.errors import DoesNotFitError, LoupeError, OutOfRangeError
+from core.logit_weights.classes import token_table
+from core.logit_weights.study import LogitStudy
+from core.logit_weights.unembedding import LogitSettings
+from core.matching.two_features import PairActivations, check_same_tokens, correlation, drawn, pair_cosine
+from core.models.tokens import label
+from ui.matching.pair_charts import pair_scatter
+from ui.shared import errors
+from ui.shared.errors import StillRunningError
+from ui.shared.escape import plain
+from ui.shared.figure import altair, figure
+from ui.shared.selection import columns
+from ui.sidebar import token_sets as token_set_picker
+from ui.studies import compute
+from ui.studies import geometry as geometry_studies
+from ui.studies import logit_weights as logit_studies
+from ui.studies import matching_pair as match_pair_studies
+from ui.studies.feature_columns import COLUMNS
+
+SHAPE = ("logit_std", "skewness", "kurtosis", "nearest_cosine")
+ON_TEXT = ("density", "position_score", "peak")
+N_TOKENS = 10
+"""Listed at either end of a feature's logit weights."""
+
+
+@dataclass(frozen=True)
+class Half:
+    """One of the two features."""
+
+    name: str
+    """A or B."""
+    dictionary: Dictionary
+    feature: int
+    study: LogitStudy | None
+    """None where the dictionary's model is not at hand."""
+
+    @property
+    def title(self) -> str:
+        return f"feature {self.feature} of {self.dictionary.title}"
+
+    def weights(self) -> np.ndarray:
+        """Its logit weight on every token of the vocabulary, kept in memory."""
+        study = self.study
+        assert study is not None
+        key = f"logit weights of {self.feature} {self.dictionary.sha256} {study.model.sha256}"
+        return compute.loaded().get(key, lambda: logit_studies.full_weights(study, self.feature))
+
+
+def pair(a: Dictionary, b: Dictionary, feature_a: int, feature_b: int) -> None:
+    """Draw two features side by side.
+
+    Raises OutOfRangeError for a feature that does not exist, and StillRunningError while what the cards need is
+    being computed.
+    """
+    more = st.toggle(
+        "Density and position",
+        key="match_pair_more",
+        bind="query-params",
+        help="Count on text how often each feature fires, and find where in the row it does. Takes a while the first "
+        "time, and is kept.",
+    )
+    halves = half("A", a, feature_a), half("B", b, feature_b)
+    for column, one in zip(st.columns(2, gap="medium"), halves, strict=True):
+        with column:
+            card(one, (*SHAPE, *(ON_TEXT if more else ())))
+    left, right = st.columns(2, gap="medium")
+    with left, errors.shown():
+        by_weights(*halves)
+    with right, errors.shown():
+        by_activations(*halves)
+
+
+def half(name: str, dictionary: Dictionary, feature: int) -> Half:
+    """Open one of the two; where it has no logit weights a warning says why."""
+    if not 0 <= feature < dictionary.d_sae:
+        raise OutOfRangeError(f"Feature of {name}", feature, dictionary.d_sae)
+    try:
+        return Half(name, dictionary, feature, logit_studies.logit_study(LogitSettings(), dictionary.id))
+    except StillRunningError:  # its progress is drawn, and must not be drawn again
+        raise
+    except LoupeError as error:
+        st.warning(plain(f"No logit weights of {dictionary.title}: {error}"), icon=":material/warning:")
+        return Half(name, dictionary, feature, None)
+
+
+def card(half: Half, names: tuple[str, ...]) -> None:
+    """What one feature is: its numbers, its nearest in its own dictionary, the tokens at either end."""
+    with st.container(border=True):
+        st.markdown(f"**{half.name}: {plain(half.title)}**")
+        with st.container(horizontal=True):
+            for name in names:
+                value, reason = number(half, name)
+                text = f"{catalogue.help_text(name)} {reason}".strip()
+                st.metric(catalogue.statistic(name).title, value, help=plain(text), width="content")
+        if half.dictionary.d_sae > 1:
+            nearest = int(geometry_studies.neighbors(half.dictionary.id).idx[half.feature, 0])
+            st.caption("" if nearest < 0 else f"Nearest in its own dictionary: feature {nearest}")
+    if half.study is not None:
+        tokens(half, half.study)
+
+
+def number(half: Half, name: str) -> tuple[str, str]:
+    """One number of a feature as a card shows it, n/a where the dictionary has none, and then the reason."""
+    try:
+        if name in COLUMNS:
+            value = COLUMNS[name].values(half.dictionary.id)[half.feature]
+        else:
+            value = np.nan if half.study is None else half.study.table[name].iloc[half.feature]
+    except StillRunningError:
+        raise
+    except LoupeError as error:
+        return "n/a", str(error)
+    return ("n/a" if np.isnan(value) else f"{value:.4g}"), ""
+
+
+def tokens(half: Half, study: LogitStudy) -> None:
+    """The tokens that a feature promotes and suppresses most."""
+    ends = {"promoted": "top", "suppressed": "bottom"}
+    parts = [
+        token_table(study.stats, half.feature, study.model.token_strings, end=end).assign(direction=words)[:N_TOKENS]
+        for words, end in ends.items()
+    ]
+    table = pd.concat(parts, ignore_index=True)[["direction", "token_label", "logit_weight"]]
+    if study.stats.constant[half.feature]:
+        st.info(plain(f"{half.title} gives every token the same logit weight: there is nothing to sort."))
+        return
+    figure(
+        f"Tokens of feature {half.feature} of {half.name}",
+        lambda: st.dataframe(
+            table, hide_index=True, column_config=columns(table), height=300, key=f"match-pair-tokens-{half.name}"
+        ),
+        table,
+        explains=["direction", "logit_weight"],
+        note=study.note(f"the {N_TOKENS} at either end"),
+        name=f"pair-{half.name}-{half.feature}-tokens",
+        provenance=study.provenance,
+    )
+
+
+def by_weights(a: Half, b: Half) -> None:
+    """Cosines of the two, and their logit weights against each other."""
+    readings = {"decoder_cosine": cosine(a, b, "decoder"), "encoder_cosine": cosine(a, b, "encoder")}
+    if a.study is None or b.study is None:
+        metrics(readings)
+        return
+    check_same_tokens(a.study.model, b.study.model)
+    n = min(len(half.weights()) for half in (a, b))  # one of the two may be filled up with unused ids
+    weights = [half.weights()[:n] for half in (a, b)]
+    metrics(readings | {"pair_logit_correlation": correlation(*weights)})
+    weights_scatter(a, b, weights, a.study)
+
+
+def weights_scatter(a: Half, b: Half, weights: list[np.ndarray], study: LogitStudy) -> None:
+    """One point for each token, by what the two features do to its logit."""
+    texts, n = study.model.token_strings, len(weights[0])
+    chosen = token_set_picker.choose(study.model, "Colour by token set", "match_tokens")
+    inside = np.isin(np.arange(n), chosen.tokens)
+    table = pd.DataFrame(
+        {"token": np.arange(n), "in_set": inside, "logit_weight_a": weights[0], "logit_weight_b": weights[1]}
+    )
+    shown = drawn(table, "logit_weight_a", "logit_weight_b")
+    shown = shown.assign(
+        group=np.where(shown["in_set"], chosen.name, "other tokens"),
+        text=[label(texts[token]) for token in shown["token"]],
+    )
+    names = ["logit_weight_a", "logit_weight_b"]
+    titles = axis_titles(names, (a, b))
+    chart = pair_scatter(shown, *names, titles=titles, groups=[chosen.name, "other tokens"], text="text")
+    figure(
+        "Logit weights against each other",
+        altair(chart, "match-pair-weights"),
+        lambda: table.assign(token_label=[label(texts[token]) for token in table["token"]]),
+        explains=["pair_logit_correlation", *names],
+        note=" · ".join([*drawn_note(shown, table), study.settings.describe(), "ticks: where the points lie"]),
+        name=f"pair-{a.feature}-{b.feature}-logit-weights",
+        provenance=provenance(a, b, study),
+    )
+
+
+def by_activations(a: Half, b: Half) -> None:
+    """The two features' activations on one text against each other."""
+    if not st.toggle(
+        "Compare on text",
+        key="match_pair_text",
+        bind="query-params",
+        help="Run both dictionaries over the same text, once for all pairs. Takes a while the first time, and is kept.",
+    ):
+        st.info("The two features can also be compared by where they fire on a text.", icon=":material/text_fields:")
+        return
+    found, text = match_pair_studies.activations(a.dictionary, b.dictionary, a.feature, b.feature)
+    readings = {"activation_correlation": found.correlation, "pair_masked_cosine": found.masked_cosine}
+    if a.study is not None and b.study is not None:
+        readings["pair_attribution_correlation"] = found.attribution_correlation(a.weights(), b.weights())
+    metrics(readings)
+    if not len(found.row):
+        st.info(f"Neither feature fires on any of {found.rows.size:,} tokens.", icon=":material/do_not_disturb_on:")
+        return
+    activation_scatter(a, b, found, text)
+
+
+def activation_scatter(a: Half, b: Half, found: PairActivations, text: str) -> None:
+    """One point for each token on which at least one of the two is active."""
+    model = compute.model_of(a.dictionary)
+    names = ["activation_a", "activation_b"]
+    columns_of = {"position": found.position, "token": found.token, "activation_a": found.a, "activation_b": found.b}
+    table = pd.DataFrame(columns_of)
+    shown = drawn(table, *names)
+    shown = shown.assign(text=[context(found, place, model.token_strings) for place in shown.index])
+    titles = axis_titles(names, (a, b))
+    both = int(((found.a != 0) & (found.b != 0)).sum())
+    figure(
+        "Activations against each other",
+        altair(pair_scatter(shown, *names, titles=titles, text="text"), "match-pair-activations"),
+        lambda: table.assign(token_label=[label(model.token_strings[token]) for token in table["token"]]),
+        explains=["activation_correlation", "pair_masked_cosine", "pair_attribution_correlation", *names],
+        note=" · ".join(
+            [
+                f"{found.rows.size:,} tokens in {len(found.rows):,} rows of {text}",
+                f"A fires on {int((found.a != 0).sum()):,}, B on {int((found.b != 0).sum()):,}, both on {both:,}",
+                *drawn_note(shown, table),
+                "tokens on which neither fires are not drawn, but count in the correlations",
+            ]
+        ),
+        name=f"pair-{a.feature}-{b.feature}-activations",
+        provenance=tables.provenance(
+            dictionary=[a.dictionary, b.dictionary],
+            model=model,
+            method="activations of a pair on text",
+            settings={"feature_a": a.feature, "feature_b": b.feature, "n_tokens": found.rows.size},
+        ),
+    )
+
+
+def context(found: PairActivations, place: int, texts: list[str], *, before: int = 8) -> str:
+    """The token at one of the points, behind those before it in the row."""
+    row, position = found.rows[found.row[place]], int(found.position[place])
+    words = [texts[token] for token in row[max(0, position - before) : position]]
+    return f"{label(texts[row[position]])} after {label(''.join(words))}" if words else label(texts[row[position]])
+
+
+def cosine(a: Half, b: Half, side: str) -> float | None:
+    """Cosine of the two on one side; None where their spaces differ."""
+    try:
+        return pair_cosine(a.dictionary, b.dictionary, a.feature, b.feature, side)
+    except DoesNotFitError:
+        return None
+
+
+def metrics(readings: dict[str, float | None]) -> None:
+    """Numbers of the pair in a row."""
+    with st.container(horizontal=True):
+        for name, value in readings.items():
+            shown = "n/a" if value is None else f"{value:.3f}"
+            help = plain(catalogue.help_text(name))
+            st.metric(catalogue.statistic(name).title, shown, border=True, help=help, width="content")
+
+
+def axis_titles(names: list[str], halves: tuple[Half, Half]) -> list[str]:
+    return [
+        f"{catalogue.statistic(name).title}, feature {half.feature}" for name, half in zip(names, halves, strict=True)
+    ]
+
+
+def drawn_note(shown: pd.DataFrame, table: pd.DataFrame) -> list[str]:
+    if len(shown) == len(table):
+        return [f"{len(table):,} tokens"]
+    return [f"{len(shown):,} of {len(table):,} tokens drawn, those farthest out and a sample (seed 0)"]
+
+
+def provenance(a: Half, b: Half, study: LogitStudy) -> dict:
+    return tables.provenance(
+        dictionary=[a.dictionary, b.dictionary],
+        model=study.model,
+        method="logit weights of a pair",
+        settings=study.settings.as_inputs() | {"feature_a": a.feature, "feature_b": b.feature},
+    )

@@ -1,0 +1,183 @@
+"""The matching page's tab on similarity: how much two dictionaries share, in numbers, curves and histograms.
+
+Each beside what chance gives, as random directions and as shuffled coordinates, and beside the control, each
+dictionary with itself.
+"""
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from core import catalogue
+from core.geometry import tables as geometry_tables
+from core.geometry.neighbors import Between, DictionarySide
+from core.matching import tables as match_tables
+from core.matching.comparison import SIDES
+from core.matching.null import random_nearest
+from ui.matching import charts as match_charts
+from ui.shared import errors
+from ui.shared.escape import plain
+from ui.shared.figure import altair, figure
+from ui.studies import matching as match_studies
+from ui.studies.matching import MatchStudy
+
+WAYS = ("A in B", "B in A")
+RANKS = ("nearest", "2nd", "3rd", "4th")
+RANDOM, SHUFFLED = match_charts.CHANCE
+
+
+def similarity(study: MatchStudy) -> None:
+    """How much the two share: in numbers, over every threshold, and as histograms of the four best cosines."""
+    with errors.shown():
+        readouts(study)
+    with errors.shown():
+        curve(study)
+    way = st.segmented_control(
+        "Histograms of",
+        WAYS,
+        default=WAYS[0],
+        required=True,
+        key="match_way",
+        bind="query-params",
+        help=catalogue.help_text("match_way"),
+    )
+    same_width = study.a.d_sae == study.b.d_sae
+    for draw in (feature_ranks, neuron_ranks) if same_width else (feature_ranks,):
+        for place, side in zip(st.columns(2, gap="medium"), SIDES, strict=True):
+            with place, errors.shown():
+                draw(study, side, way)
+    if not same_width:
+        st.caption("Input dimensions have no cosine over features where the dictionaries differ in their number.")
+
+
+def readouts(study: MatchStudy) -> None:
+    """The numbers that sum it up, each with what the same gives after B's coordinates are shuffled."""
+    found, chance = match_studies.numbers(study), match_studies.numbers(match_studies.shuffled_study(study))
+    names = {
+        "mmcs_ab": ("mmcs", "MMCS, A in B"),
+        "mmcs_ba": ("mmcs", "MMCS, B in A"),
+        "ratio_ab": ("matching_ratio", "Matched, A in B"),
+        "ratio_ba": ("matching_ratio", "Matched, B in A"),
+        "one_to_one_ratio": ("one_to_one_ratio", "Matched, one to one"),
+        "pw_mcc": ("pw_mcc", "PW-MCC"),
+        "agreeing": ("agreeing", "Both sides agree"),
+        "shared": ("shared", "Shared features"),
+        "mean_alignment": ("mean_alignment", "Mean alignment"),
+    }
+    rows = st.columns(5), st.columns(5)
+    for place, (name, (declared, title)) in zip([*rows[0], *rows[1]], names.items(), strict=False):
+        place.metric(
+            title,
+            shown(declared, found[name]),
+            f"by chance {shown(declared, chance[name])}",
+            delta_color="off",
+            delta_arrow="off",
+            border=True,
+            height="stretch",
+            help=plain(catalogue.help_text(declared)),
+        )
+    st.caption(
+        plain(
+            study.note(
+                f"threshold {study.threshold:.2f}",
+                "shared: decoder and encoder matching make the same pair, both cosines over the threshold",
+                "chance: the same with the coordinates of B shuffled",
+            )
+        )
+    )
+
+
+def shown(name: str, value: float | None) -> str:
+    return "n/a" if value is None else format(value, catalogue.statistic(name).format.replace("~", ""))
+
+
+def curve(study: MatchStudy) -> None:
+    """The share of features with a match over each threshold, both ways, one to one, by chance and the control."""
+    near, pairs = match_studies.nearest(study), match_studies.matching(study)
+    # A feature without a partner counts as one with similarity 0.
+    paired = np.zeros(study.comparison.smaller, np.float32)
+    paired[: len(pairs.score)] = pairs.score
+    found = match_tables.ratio_table({WAYS[0]: near.a, WAYS[1]: near.b, study.method: paired})
+    by_chance = match_studies.nearest(match_studies.shuffled_study(study))
+    dashed = [match_tables.ratio_table({SHUFFLED: by_chance.a})]
+    if study.similarity != "both":
+        own = controls(study, study.side)
+        dashed += [*random_curve(study, study.side), *([match_tables.ratio_table(own)] if own else [])]
+    chance = pd.concat(dashed, ignore_index=True)
+    figure(
+        "How many features have a match over a threshold",
+        altair(match_charts.ratios(found, chance, study.threshold), "match-ratios"),
+        pd.concat([found, chance], ignore_index=True),
+        explains=["matching_ratio", "one_to_one_ratio", "match_threshold", "random_ratio"],
+        note=study.note(
+            "random: as many random directions, closed form",
+            "shuffled: the coordinates of B in another order, seed 0",
+            "with itself: best match but itself",
+            *(["no closed form and no control for both sides"] if study.similarity == "both" else []),
+        ),
+        name=f"match-ratios-{study.similarity}",
+        provenance=study.provenance,
+    )
+
+
+def random_curve(study: MatchStudy, side: DictionarySide) -> list[pd.DataFrame]:
+    """The closed form for A among as many random directions as B has; none on a line."""
+    d, others = study.comparison.a.side(side).shape[1], int(study.comparison.b.finite.sum())
+    return [match_tables.random_ratio_table(others, d, RANDOM)] if d > 1 else []
+
+
+def controls(study: MatchStudy, side: DictionarySide) -> dict[str, np.ndarray]:
+    """Best cosines of each dictionary with itself, where there is another feature."""
+    found = {f"{end.upper()} with itself": match_studies.own(study, end, side) for end in "ab"}
+    return {name: values for name, values in found.items() if values is not None}
+
+
+def feature_ranks(study: MatchStudy, side: DictionarySide, way: str) -> None:
+    """The four best cosines of every feature, by decoder or encoder."""
+    own = match_studies.own(study, "a" if way == WAYS[0] else "b", side)
+    by_chance = cosines(match_studies.shuffled_study(study).comparison.between(side), way)
+    dashed = {SHUFFLED: by_chance[:, 0]} | ({f"{way[0]} with itself": own} if own is not None else {})
+    others = study.comparison.b if way == WAYS[0] else study.comparison.a
+    random = int(others.finite.sum()), others.side(side).shape[1]
+    ranks(study, cosines(study.comparison.between(side), way), dashed, random, f"{side}-features")
+
+
+def neuron_ranks(study: MatchStudy, side: DictionarySide, way: str) -> None:
+    """The four best cosines of every input dimension, taken over the features (Cho 2025)."""
+    found = match_studies.neurons(study, side)
+    ranks(study, cosines(found, way), {}, (len(found.b_in_a_cos), study.a.d_sae), f"{side}-input dimensions")
+
+
+def ranks(
+    study: MatchStudy, cos: np.ndarray, dashed: dict[str, np.ndarray], random: tuple[int, int], what: str
+) -> None:
+    """Histograms of the nearest, 2nd, 3rd and 4th, and dashed the nearest by chance.
+
+    `random` is among how many random directions of how many dimensions the closed form looks.
+    """
+    n, d = random
+    values = {name: cos[:, i].astype(float) for i, name in enumerate(RANKS[: cos.shape[1]])}
+    law = random_nearest(n, d) if d > 1 else None
+    extremes = {"": law.rth_quantile(np.array([1e-3, 1 - 1e-3]), 1)} if law else {}
+    edges = geometry_tables.common_edges(values | dashed | extremes)
+    chance = [geometry_tables.histograms(dashed, edges)] if dashed else []
+    if law:
+        chance.append(geometry_tables.random_histogram(law, 1, edges, RANDOM))
+    found = geometry_tables.histograms(values, edges).rename(columns={"dictionary": "match_series"})
+    chance = pd.concat([found.head(0), *(table.rename(columns={"dictionary": "match_series"}) for table in chance)])
+    side, _, of = what.partition("-")
+    # Input dimensions are no features: the threshold says nothing of them.
+    threshold = study.threshold if of == "features" else None
+    figure(
+        f"{side.capitalize()}, {of}",
+        altair(match_charts.histograms(found, chance, threshold), f"match-{what}"),
+        pd.concat([found, chance], ignore_index=True),
+        explains=["rth_match_cosine", "match_rank", "random_cosine"],
+        note=f"{len(cos):,} {of} · shares in {len(edges) - 1} bins · dashed: the nearest by chance and the control",
+        name=f"match-{what.replace(' ', '-')}",
+        provenance=study.provenance,
+    )
+
+
+def cosines(between: Between, way: str) -> np.ndarray:
+    return between.a_in_b_cos if way == WAYS[0] else between.b_in_a_cos

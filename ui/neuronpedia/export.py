@@ -1,0 +1,185 @@
+"""Bringing features to Neuronpedia: files made here, which the person uploads; the app sends nothing."""
+
+import json
+import re
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+
+from core.corpus.samples import SampleSettings
+from core.dictionaries.dictionary import Dictionary
+from core.feature.lists import FeatureListError, format_features, parse_explanations
+from core.logit_weights.unembedding import LogitSettings
+from core.models.language_model import LanguageModel
+from core.neuronpedia.export import FeatureExport, export_features, export_key
+from core.neuronpedia.labels import SITE, NeuronpediaSource, neuronpedia_source
+from core.neuronpedia.layouts import (
+    LONGEST_EXPLANATION,
+    MOST_IN_UPLOAD,
+    MOST_TOKENS,
+    ExportedFeature,
+    bulk_archive,
+    upload_batch,
+)
+from ui.shared.escape import plain
+from ui.shared.figure import figure
+from ui.shared.selection import columns
+from ui.studies import compute
+from ui.studies import token_pass as activation_studies
+
+MOST_IN_ARCHIVE = 2_000
+_ASKED = "_np_export"
+
+
+def export(dictionary: Dictionary, model: LanguageModel, features: Sequence[int]) -> None:
+    """Choose where to, with what text and explanations; compute; offer the two files."""
+    if len(features) > MOST_IN_ARCHIVE:
+        raise FeatureListError(
+            f"{len(features):,} features are too many for one export. Expected at most {MOST_IN_ARCHIVE:,}; "
+            "choose fewer, and export the others after them."
+        )
+    source = _target(dictionary, model)
+    text = st.text_area(
+        "Explanations of your own",
+        key=f"np_said {dictionary.id}",
+        placeholder="12: names of months\n45: closing brackets",
+        help=f"One to a line, behind the feature's number, at most {LONGEST_EXPLANATION} characters each.",
+    )
+    said = parse_explanations(text, features, longest=LONGEST_EXPLANATION)
+    found = _computed(dictionary, model, features)
+    if found is not None:
+        _overview(dictionary, found)
+        _files(dictionary, source, found, found.explained(said), model.token_strings)
+
+
+def _target(dictionary: Dictionary, model: LanguageModel) -> NeuronpediaSource:
+    """Pick model and source id that the files will name. Raises NeuronpediaError for what is none."""
+    said, layer = neuronpedia_source(dictionary), dictionary.config.layer
+    own = re.sub(r"[^a-z0-9._-]+", "-", model.name.rpartition("/")[2].lower()).strip("-._")
+    left, right = st.columns(2)
+    model_id = left.text_input(
+        "Model id",
+        said.model_id if said else own,
+        key=f"np_model {dictionary.id}",
+        max_chars=128,
+        help="As Neuronpedia calls the model, which may differ from its name elsewhere.",
+    )
+    source_id = right.text_input(
+        "Source id",
+        said.source_id if said else f"{layer or 0}-mine",
+        key=f"np_source {dictionary.id}",
+        max_chars=128,
+        help="The layer, a dash, and the name of a source set that you made on Neuronpedia.",
+    )
+    return NeuronpediaSource.parse(f"{model_id.strip()}/{source_id.strip()}")
+
+
+def _computed(dictionary: Dictionary, model: LanguageModel, features: Sequence[int]) -> FeatureExport | None:
+    """Return texts and tokens of the features; None until the person has asked for them."""
+    row = st.container(horizontal=True, vertical_alignment="bottom")
+    n_rows = row.number_input(
+        "Rows of text",
+        16,
+        4_096,
+        128,
+        step=16,
+        key="np_rows",
+        bind="query-params",
+        width=200,
+        help="Rows of the Python standard library, as long as the dictionary's training context.",
+    )
+    context = min(dictionary.config.context_size or model.n_ctx, model.n_ctx, MOST_TOKENS)
+    settings = LogitSettings()
+    asked = (dictionary.id, dictionary.folded, tuple(features), int(n_rows))
+    row.button(
+        "Compute",
+        key="np_compute",
+        type="primary",
+        icon=":material/calculate:",
+        on_click=lambda: st.session_state.update({_ASKED: asked}),
+    )
+    st.caption(
+        plain(
+            f"Finds the texts of {context} tokens on which each of {len(features):,} features is most active, and the "
+            f"tokens it promotes and suppresses ({settings.describe()}). Nothing is sent anywhere."
+        )
+    )
+    if st.session_state.get(_ASKED) != asked:
+        return None
+    store = activation_studies.token_pass(settings=SampleSettings(n_rows=int(n_rows), context=context)).store
+    return compute.transient(
+        export_key(dictionary, model, store, features, settings),
+        f"Examples of {len(features):,} features",
+        lambda progress: export_features(dictionary, model, store, features, settings=settings, progress=progress),
+    )
+
+
+def _overview(dictionary: Dictionary, found: FeatureExport) -> None:
+    """What the files will say, one row a feature."""
+    examples = [one.examples for one in found.features]
+    table = pd.DataFrame(
+        {
+            "feature": [one.feature for one in examples],
+            "density": [one.density for one in examples],
+            "largest_activation": [float(one.acts.max(initial=0)) for one in examples],
+            "example_texts": [len(one.rows) for one in examples],
+            "top_promoted": [one.promoted[0][0] if one.promoted else "" for one in found.features],
+        }
+    )
+    figure(
+        "What the files hold",
+        lambda: st.dataframe(table, key="np-export", hide_index=True, column_config=columns(table)),
+        table,
+        explains=[name for name in table.columns if name != "feature"],
+        note=f"{len(table):,} features · density of {examples[0].n_tokens:,} tokens of the Python standard library",
+        name="neuronpedia-export",
+        provenance={"dictionary": dictionary.id},
+    )
+
+
+def _files(
+    dictionary: Dictionary,
+    source: NeuronpediaSource,
+    found: FeatureExport,
+    features: list[ExportedFeature],
+    strings: Sequence[str],
+) -> None:
+    """The two downloads; a file is made when its button is pressed."""
+    silent = set(found.silent)
+    active = [one for one in features if one.examples.feature not in silent]
+    if silent:
+        st.warning(
+            f"Silent on all of this text and left out of the upload file, as Neuronpedia takes no feature without a "
+            f"text: {format_features(found.silent)[:300]}. More rows of text may find some.",
+            icon=":material/volume_off:",
+        )
+    fits = 0 < len(active) <= MOST_IN_UPLOAD
+    stem = f"{source.model_id}-{source.source_id}".lower()
+    with st.container(horizontal=True):
+        st.download_button(
+            f"Upload file, {len(active):,} of {len(features):,} features" if fits else "Upload file",
+            lambda: json.dumps(upload_batch(source, active, strings), ensure_ascii=False),
+            f"{stem}.json",
+            "application/json",
+            key="np_upload",
+            icon=":material/data_object:",
+            disabled=not fits,
+            on_click="ignore",
+        )
+        st.download_button(
+            f"Bulk archive, {len(features):,} features",
+            lambda: bulk_archive(source, features, strings, hook_name=dictionary.config.hook_name),
+            f"{stem}.zip",
+            "application/zip",
+            key="np_bulk",
+            icon=":material/folder_zip:",
+            on_click="ignore",
+        )
+    if not fits:
+        st.caption(f"The upload file takes 1 to {MOST_IN_UPLOAD} features with a text; {len(active):,} have one.")
+    st.caption(
+        f"The upload file is the body of `POST {SITE}/api/feature/upload-batch`, with your key in the header "
+        "`x-api-key`; the source set must exist there and be yours. The archive has the folders that Neuronpedia's "
+        "bulk import reads."
+    )

@@ -1,0 +1,234 @@
+"""What Neuronpedia has on features: links, its page in a frame, and labels.
+
+Links are made here. A request leaves this machine only when a person turned the frame on (the browser's) or
+pressed the button that says what it fetches (ours); neither is kept in the URL.
+"""
+
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+
+from core import catalogue
+from core.dictionaries.dictionary import Dictionary
+from core.feature.lists import parse_features
+from core.neuronpedia.labels import (
+    MOST_IN_LIST,
+    Labels,
+    NeuronpediaSource,
+    download_labels,
+    labels_address,
+    neuronpedia_source,
+)
+from ui.shared import errors
+from ui.shared import progress as job_view
+from ui.shared.errors import StillRunningError
+from ui.shared.escape import plain
+from ui.shared.figure import figure
+from ui.shared.selection import choose_feature_from_rows, columns
+from ui.sidebar import downloads
+from ui.studies import compute
+
+_TYPED, _FETCH = "_np_typed", "_np_fetch"
+_NO_ID = (
+    "This dictionary names no Neuronpedia id, neither in its config nor in sae-lens' registry. If it is there under "
+    "the same feature numbers, type its id above: links, frame and labels need it. To bring features there, open "
+    "Export."
+)
+FRAME_HEIGHT = 620
+
+
+def choose_source(dictionary: Dictionary) -> NeuronpediaSource | None:
+    """Return where the dictionary says it is; draw a field for one that does not. Raises NeuronpediaError."""
+    said = neuronpedia_source(dictionary)
+    if said is not None:
+        st.caption(plain(f"On Neuronpedia as {said.model_id}/{said.source_id}, as its files or the registry say."))
+        return said
+    # An id belongs to one dictionary: what was typed for another is not carried over.
+    if st.session_state.setdefault("_np_for", dictionary.id) != dictionary.id:
+        st.session_state["_np_for"] = dictionary.id
+        st.session_state["np_id"] = ""  # taken away, it would be read from the URL again
+    text = st.text_input(
+        "Neuronpedia id",
+        key="np_id",
+        bind="query-params",
+        max_chars=260,
+        placeholder="gpt2-small/8-res-jb",
+        help="Model and source as in the address of a feature's page there. This dictionary does not say it itself.",
+    )
+    typed = st.session_state.setdefault(_TYPED, {})
+    typed.pop(dictionary.id, None)
+    if not text.strip():
+        st.info(plain(_NO_ID), icon=":material/public_off:")
+        return None
+    typed[dictionary.id] = NeuronpediaSource.parse(text)
+    return typed[dictionary.id]
+
+
+def labels(dictionary: Dictionary) -> Labels | None:
+    """Return the labels of a dictionary's features if they were downloaded before. No request is made."""
+    source = neuronpedia_source(dictionary) or st.session_state.get(_TYPED, {}).get(dictionary.id)
+    return _kept(source) if source is not None else None
+
+
+def _kept(source: NeuronpediaSource) -> Labels | None:
+    key = Labels.key(source)
+    if key in compute.loaded():
+        return compute.loaded().get(key, lambda: compute.store().load(Labels, key))
+    found = compute.store().load(Labels, key)
+    return found and compute.loaded().get(key, lambda: found)
+
+
+def panel(dictionary: Dictionary, feature: int) -> None:
+    """One feature: its page as a link and, when asked for, in a frame; its label; labels to download."""
+    source = choose_source(dictionary)
+    if source is None:
+        return
+    known = labels(dictionary)
+    if known is not None:
+        _label(known, dictionary, feature)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.link_button(
+            f"Open feature {feature}", source.feature_url(feature), icon=":material/open_in_new:", type="primary"
+        )
+        st.link_button("Open all features", source.url, icon=":material/open_in_new:")
+        if known is None:
+            _offer_labels(source)
+        shown = st.toggle(
+            "Show here",
+            key="np_show",
+            help="Your browser then asks www.neuronpedia.org for the page of each feature that you pick. "
+            "Off, nothing is asked.",
+        )
+    if st.session_state.get(_FETCH) == Labels.key(source):
+        with errors.shown():
+            _fetch(source)
+    if shown:
+        # In front of the frame: behind it, it would be off the screen.
+        st.caption(
+            "An empty frame: Neuronpedia has no such feature, or the browser cannot reach it. "
+            f"[Open the page]({source.feature_url(feature)}) to see which."
+        )
+        st.iframe(source.embed_url(feature), height=FRAME_HEIGHT, alt=f"Neuronpedia's page of feature {feature}")
+
+
+def _label(known: Labels, dictionary: Dictionary, feature: int) -> None:
+    text = known.of(feature)
+    if text is not None:
+        st.markdown(f"> {plain(text)}")
+    else:
+        st.markdown(f"Feature {feature} has no label on Neuronpedia.")
+    st.caption(
+        f"{len(known.text):,} of {dictionary.d_sae:,} features have a label, most of them written by a language model."
+    )
+    largest = int(known.feature.max(initial=0))
+    if largest >= dictionary.d_sae:
+        st.warning(
+            f"Neuronpedia labels a feature {largest:,}, but this dictionary has {dictionary.d_sae:,}: the id belongs "
+            "to another dictionary, whose labels say nothing of this one.",
+            icon=":material/warning:",
+        )
+
+
+def _offer_labels(source: NeuronpediaSource) -> None:
+    """Ask before labels are fetched."""
+    with st.popover("Download labels", icon=":material/download:"):
+        st.markdown("This machine will ask")
+        st.code(labels_address(source), language=None, wrap_lines=True)
+        st.markdown(
+            "for the labels of all features: one file after the other, some hundred kilobytes each, until there are no "
+            "more. Nothing of yours is sent; the labels are kept."
+        )
+        st.button("Download", key="np_fetch", type="primary", on_click=_ask_for, args=(source,))
+
+
+def _ask_for(source: NeuronpediaSource) -> None:
+    key = Labels.key(source)
+    st.session_state[_FETCH] = key
+    st.session_state.pop(f"_stopped_{key}", None)
+
+
+def _fetch(source: NeuronpediaSource) -> None:
+    """Fetch labels and keep them; draws the progress and raises StillRunningError until they are here."""
+    key, store = Labels.key(source), compute.store()
+    try:
+        found = job_view.run(
+            downloads.jobs(),
+            key,
+            f"Labels of {source.model_id}/{source.source_id}",
+            lambda progress: store.cached(Labels, key, lambda: download_labels(source, progress=progress)),
+        )
+    except StillRunningError:
+        raise
+    except Exception:
+        del st.session_state[_FETCH]  # a failed job would ask again on every run
+        raise
+    del st.session_state[_FETCH]
+    compute.loaded().get(key, lambda: found)
+    st.rerun()
+
+
+def choose_features(dictionary: Dictionary, feature: int) -> list[int]:
+    """Draw the field for a list of features; the picked one where it is empty. Raises LoupeError."""
+    text = st.text_input(
+        "Features",
+        key="np_features",
+        bind="query-params",
+        max_chars=12_000,
+        placeholder="12, 45-60",
+        help="Numbers and ranges. Empty: the feature picked in the sidebar.",
+    )
+    return parse_features(text, dictionary.d_sae) or [feature]
+
+
+def quick_list(dictionary: Dictionary, features: Sequence[int]) -> None:
+    """Some features together: a link to a page that shows them all, and a table with a link for each."""
+    source = choose_source(dictionary)
+    if source is None:
+        return
+    name = st.text_input("Name of the list", key="np_name", max_chars=100, placeholder=dictionary.title)
+    if len(features) > MOST_IN_LIST:
+        st.warning(
+            f"{len(features):,} features are too many for one page: Neuronpedia shows at most {MOST_IN_LIST} together. "
+            "The table links each of them.",
+            icon=":material/format_list_numbered:",
+        )
+    else:
+        st.link_button(
+            f"Open {len(features)} feature{'s' * (len(features) > 1)} together",
+            source.list_url(name.strip() or dictionary.title, features),
+            icon=":material/open_in_new:",
+            type="primary",
+        )
+    _table(dictionary, source, features)
+
+
+def _table(dictionary: Dictionary, source: NeuronpediaSource, features: Sequence[int]) -> None:
+    known = labels(dictionary)
+    table = pd.DataFrame({"feature": features})
+    if known is not None:
+        table["neuronpedia_label"] = [known.of(feature) or "" for feature in features]
+    table["neuronpedia_page"] = [source.feature_url(feature) for feature in features]
+    shown = columns(table)
+    shown["neuronpedia_page"] = st.column_config.LinkColumn(
+        catalogue.statistic("neuronpedia_page").title,
+        help=catalogue.help_text("neuronpedia_page"),
+        display_text="Open",
+    )
+    explains = [name for name in table.columns if name != "feature"]
+    figure(
+        "Features of the list",
+        lambda: st.dataframe(
+            table,
+            key="np-list",
+            hide_index=True,
+            column_config=shown,
+            on_select=choose_feature_from_rows("np-list", features),
+            selection_mode="single-row",
+        ),
+        table,
+        explains=explains,
+        note=f"{len(features):,} features · {'labels as downloaded' if known else 'no labels downloaded'}",
+        name="neuronpedia-list",
+        provenance={"dictionary": dictionary.id, "neuronpedia": f"{source.model_id}/{source.source_id}"},
+    )

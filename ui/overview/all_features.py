@@ -1,0 +1,141 @@
+"""One table of all features with every statistic that any page has computed: choose, filter, sort, take away."""
+
+import pandas as pd
+import streamlit as st
+
+from core import catalogue, tables
+from core.dictionaries.dictionary import Dictionary
+from core.overview.filters import Range, Words, filtered
+from ui.shared.escape import plain
+from ui.shared.figure import figure
+from ui.shared.selection import choose_feature_from_rows, columns
+from ui.studies import compute, feature_tables
+from ui.studies.feature_tables import FeatureTable
+
+MOST_ROWS = 20_000
+"""Rows sent to the browser at most; files hold all."""
+
+
+def all_features(dictionary: Dictionary) -> None:
+    """Draw the table with its filters (raises LoupeError)."""
+    whole, groups, missing = feature_tables.stored(dictionary)
+    chosen = choose_groups(list(groups))
+    names = [name for group in groups if group in chosen for name in groups[group]]
+    whole = whole[["feature", *names]]
+    found, said = filter_by_widgets(whole)
+    by = sorting(found)
+    shown = found.sort_values(by, ascending=by == "feature", kind="stable").head(MOST_ROWS)
+    figure(
+        f"{len(found):,} of {len(whole):,} features",
+        lambda: draw(shown),
+        found,
+        explains=[name for name in ("density", "nearest_cosine", "kurtosis", "position_score") if name in names],
+        note=" · ".join([*said, *cut(len(shown), len(found), by), "click a row to pick its feature"]),
+        name="all-features",
+        provenance=tables.provenance(dictionary=dictionary, model=None, method="every stored statistic", settings={}),
+    )
+    not_yet(missing)
+
+
+def choose_groups(groups: list[str]) -> list[str]:
+    """Pick which statistics are shown; what was computed since the last look comes in by itself."""
+    known, key = "_ov_known_groups", "ov_groups"
+    if key in st.session_state:
+        new = [group for group in groups if group not in st.session_state.get(known, groups)]
+        st.session_state[key] = [group for group in groups if group in new or group in (st.session_state[key] or ())]
+    st.session_state[known] = groups
+    return st.pills(
+        "Columns",
+        groups,
+        default=None if key in st.session_state else groups,
+        selection_mode="multi",
+        key=key,
+        bind="query-params",
+        help="Statistics that come together. Each page adds its own once it has computed them.",
+    )
+
+
+def filter_by_widgets(whole: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Draw a filter for each column that was chosen; return what passes all of them, and the filters in words."""
+    titles = {name: catalogue.statistic(name).title for name in whole.columns}
+    picked = st.multiselect(
+        "Filter by",
+        list(titles),
+        format_func=lambda name: titles[name],
+        key="ov_filters",
+        bind="query-params",
+        placeholder="Any statistic, several at once",
+    )
+    places = st.columns(3) if picked else []
+    filters = [one_filter(whole[name], titles[name], places[i % 3]) for i, name in enumerate(picked)]
+    return filtered(whole, filters), [f.describe(titles[f.column]) for f in filters]
+
+
+def one_filter(values: pd.Series, title: str, place) -> Range | Words:
+    """A range for numbers, a word for text."""
+    name = str(values.name)
+    with place.container(border=True):
+        if not pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):
+            return Words(name, st.text_input(f"{title} contains", key=f"ov_{name}_has", max_chars=100))
+        finite = values[values.abs() < float("inf")]
+        ends = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 0.0)
+        left, right = st.columns(2)
+        low = left.number_input(f"{title} from", value=None, key=f"ov_{name}_from", placeholder=f"{ends[0]:.4g}")
+        high = right.number_input("to", value=None, key=f"ov_{name}_to", placeholder=f"{ends[1]:.4g}")
+        empty = st.checkbox("Also features without a value", key=f"ov_{name}_empty") if values.isna().any() else False
+    return Range(name, low, high, with_empty=empty)
+
+
+def sorting(found: pd.DataFrame) -> str:
+    """Which column decides what is shown of a table too long for the browser."""
+    if len(found) <= MOST_ROWS:
+        return "feature"
+    numbers = [name for name in found.columns if pd.api.types.is_numeric_dtype(found[name])]
+    return st.selectbox("Largest first", numbers, format_func=lambda name: catalogue.statistic(name).title, key="ov_by")
+
+
+def cut(n_shown: int, n_found: int, by: str) -> list[str]:
+    """Say what is not shown."""
+    if n_shown == n_found:
+        return ["click a column to sort by it"]
+    which = "first" if by == "feature" else f"with the largest {catalogue.statistic(by).title.lower()}"
+    return [f"the {n_shown:,} {which} are shown, files hold all"]
+
+
+def draw(shown: pd.DataFrame) -> None:
+    """Draw the table."""
+    st.dataframe(
+        shown,
+        hide_index=True,
+        column_config=columns(shown),
+        height=620,
+        key="ov_table",
+        on_select=choose_feature_from_rows("ov_table", shown["feature"]),
+        selection_mode="single-row",
+    )
+
+
+def not_yet(missing: list[FeatureTable]) -> None:
+    """Say which statistics are not there, and offer to compute them here, a group at a time."""
+    missing = [item for item in missing if item.makes]
+    if not missing:
+        return
+    st.caption("Not computed yet for this dictionary. A page computes its own when it is opened; or do it here:")
+    with st.container(horizontal=True):
+        for item in missing:
+            st.button(
+                plain(item.title),
+                key=f"ov_make_{item.page}_{item.title}",
+                on_click=ask_for,
+                args=(item.title,),
+                icon=":material/calculate:",
+            )
+    asked = next((item for item in missing if item.title == st.session_state.get("_ov_asked")), None)
+    if asked is not None:
+        asked.make(compute.dictionary())
+        st.rerun()
+
+
+def ask_for(title: str) -> None:
+    """Remember what is to be computed."""
+    st.session_state["_ov_asked"] = title

@@ -1,0 +1,119 @@
+"""The overview page's tab on density: how often features fire on the picked text, and what parts the seldom ones."""
+
+import pandas as pd
+import streamlit as st
+
+from core import catalogue
+from core.dictionaries.dictionary import Dictionary
+from core.geometry import tables as geometry_tables
+from core.overview import tables as overview_tables
+from ui.overview import charts as overview_charts
+from ui.shared.escape import plain
+from ui.shared.figure import altair, figure
+from ui.shared.selection import choose_feature_from
+from ui.sidebar import text as text_picker
+from ui.studies import compute
+from ui.studies import token_pass as activation_studies
+from ui.studies.token_pass import TokenPass
+
+MOST_POINTS = 5_000
+THRESHOLDS = [f"{digit}e{exponent}" for exponent in range(-8, -1) for digit in (1, 3)]
+PAIRS = {
+    "Density and bias": ("log_density", "encoder_bias", "encoder_decoder_cosine"),
+    "Density and alignment": ("log_density", "encoder_decoder_cosine", "encoder_bias"),
+    "Bias and alignment": ("encoder_bias", "encoder_decoder_cosine", "log_density"),
+}
+"""Which two of the three numbers of the separation plot are axes; the third is the colour."""
+
+
+def density(dictionary: Dictionary) -> None:
+    """How often features fire on the picked text, and what parts those that seldom do."""
+    text_picker.draw(dictionary, compute.model_of(dictionary))
+    passed = activation_studies.token_pass()
+    left, middle, right = st.columns([4, 2, 2], vertical_alignment="bottom", gap="medium")
+    chosen = left.select_slider(
+        "Ultralow below",
+        THRESHOLDS,
+        "1e-6",  # as overview_tables.ULTRALOW
+        key="ultralow",
+        bind="query-params",
+        help=catalogue.help_text("ultralow"),
+    )
+    threshold = float(chosen)
+    with_first = middle.toggle("Count position 0", True, key="density_first", bind="query-params")
+    log = right.toggle("Logarithmic heights", key="density_log", bind="query-params")
+    table = overview_tables.density_table(passed.statistics, with_first=with_first)
+    n_tokens = passed.statistics.n_tokens(with_first=with_first)
+    counts(table, threshold, n_tokens)
+    histogram(table, passed, threshold, n_tokens, log=log)
+    separation(dictionary, table, passed)
+
+
+def counts(table: pd.DataFrame, threshold: float, n_tokens: int) -> None:
+    """How many features are dead, ultralow and neither, and what the number of tokens can tell."""
+    found, unseen = overview_tables.density_counts(table, threshold), overview_tables.unseen_below(n_tokens)
+    readings = {
+        "Features that fire": (f"{found['other'] + found['ultralow']:,}", catalogue.help_text("active_tokens")),
+        "Dead": (f"{found['dead']:,}", catalogue.help_text("dead_share")),
+        f"Ultralow, below {threshold:.0e}": (f"{found['ultralow']:,}", catalogue.help_text("ultralow")),
+        "Unseen means below": (f"{unseen:.1e}", catalogue.help_text("unseen_below")),
+    }
+    for place, (title, (value, text)) in zip(st.columns(len(readings)), readings.items(), strict=True):
+        place.metric(title, value, border=True, help=text)
+    if threshold < 1 / n_tokens:
+        st.caption(
+            plain(
+                f"One token of {n_tokens:,} is a density of {1 / n_tokens:.1e}: no feature that fires can be below the "
+                f"threshold, and a dead one may have any density below {unseen:.1e}. More text tells more."
+            )
+        )
+
+
+def histogram(table: pd.DataFrame, passed: TokenPass, threshold: float, n_tokens: int, *, log: bool) -> None:
+    """Features by log10 density, with the threshold and with what cannot be told."""
+    unseen = overview_tables.unseen_below(n_tokens)
+    lines = {f"unseen means below {unseen:.1e} (95 %)": unseen, f"ultralow below {threshold:.0e}": threshold}
+    dead = int((table["density"] == 0).sum())
+    chart = overview_charts.density_histogram(table, lines, x_title=catalogue.statistic("log_density").title, log=log)
+    figure(
+        "How often features fire",
+        altair(chart, "density-histogram"),
+        table,
+        explains=["density", "log_density", "dead_share", "ultralow", "unseen_below"],
+        note=f"{passed.note} · {dead:,} of {len(table):,} features fire on none and are not drawn · bins of 0.1",
+        name="density",
+        provenance=passed.provenance(),
+    )
+
+
+def separation(dictionary: Dictionary, densities: pd.DataFrame, passed: TokenPass) -> None:
+    """Density, encoder bias and encoder-decoder cosine, two as axes and one as colour."""
+    table = densities.merge(overview_tables.weight_table(dictionary), on="feature")
+    known = {name: pair for name, pair in PAIRS.items() if set(pair[:2]) <= set(table.columns)}
+    if st.session_state.get("separation") not in known:
+        st.session_state.pop("separation", None)  # kept from a dictionary that has all three
+    chosen = st.segmented_control(
+        "Axes", list(known), default=next(iter(known)), required=True, key="separation", bind="query-params"
+    )
+    x, y, colour = known[chosen]
+    names = [name for name in ("log_density", "encoder_bias", "encoder_decoder_cosine") if name in table.columns]
+    drawn = geometry_tables.drawn(table.dropna(subset=[x, y]), y, most=MOST_POINTS)
+    chart = overview_charts.separation(
+        drawn,
+        x,
+        y,
+        colour if colour in table.columns else None,
+        titles={name: catalogue.statistic(name).title for name in names},
+        picked=int(st.session_state.get("feature", 0)),
+    )
+    key = "density-separation"
+    figure(
+        "What parts the seldom from the others",
+        altair(chart, key, on_select=choose_feature_from(key, "point"), selection="point"),
+        table,
+        explains=names,
+        note=f"{len(drawn):,} of {len(table):,} features drawn · {passed.note} · ringed: the picked feature; click a "
+        "point to pick another",
+        name="separation",
+        provenance=passed.provenance(),
+    )

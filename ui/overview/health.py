@@ -1,0 +1,212 @@
+"""The health badge: a few thousand tokens of a text that every machine has, and what they say."""
+
+import json
+import math
+from contextlib import suppress
+
+import pandas as pd
+import streamlit as st
+
+from core import catalogue
+from core.activations.spliced_loss import SplicedLoss, spliced_loss
+from core.corpus.samples import SampleSettings, TextSample, sample_of_stream
+from core.corpus.streams import TokenStream, rows_sha256
+from core.dictionaries.dictionary import Dictionary
+from core.models.language_model import LanguageModel
+from core.models.running import weights_nbytes
+from core.overview.health import BROKEN, HEALTHY, RULES, SUSPICIOUS, Health, HealthLine, judge
+from core.overview.probe import RecipeProbe, expected_l0, probe_recipes
+from core.overview.sample_text import badge_key, badge_stream
+from core.work.jobs import Progress
+from ui.shared import errors
+from ui.shared.errors import NotStoredError
+from ui.shared.escape import plain
+from ui.shared.figure import figure
+from ui.shared.selection import columns
+from ui.studies import compute
+from ui.studies import token_pass as activation_studies
+from ui.studies.token_pass import TokenPass
+
+ROWS, LONGEST = 32, 128
+"""The sample: so many rows, of the training context but of no more tokens than this."""
+LOSS_ROWS = 8
+"""Rows of it on which the model is run with the reconstruction in place, five times in all."""
+ASK_BYTES = 2e9
+"""The sample starts unasked on a model whose weights take no more than this."""
+_COLOURS = {HEALTHY: "green", SUSPICIOUS: "orange", BROKEN: "red"}
+_ICONS = {HEALTHY: ":material/check_circle:", SUSPICIOUS: ":material/help:", BROKEN: ":material/cancel:"}
+
+
+def badge(dictionary: Dictionary) -> None:
+    """Run the sample, then say what was found (raises LoupeError, StillRunningError).
+
+    What the loss takes is the longest: the badge is drawn before it and once more with it.
+    """
+    model = compute.model_of(dictionary)
+    compute.expect_model_run()
+    ask = weights_nbytes(model.config) > ASK_BYTES
+    passed = activation_studies.pass_over(dictionary, model, sample(dictionary, model), ask=ask)
+    probe, place = recipe_probe(passed), st.empty()
+    loss = stored_loss(passed)
+    found(place, passed, probe, loss)
+    if loss is None:
+        with errors.shown():
+            found(place, passed, probe, loss_recovered(passed))
+    with st.expander("How this is judged, and other ways of feeding it", icon=":material/rule:"):
+        st.markdown(plain(RULES))
+        other_recipes(probe, passed)
+
+
+def found(place, passed: TokenPass, probe: RecipeProbe, loss: SplicedLoss | None) -> None:
+    """Draw verdict, numbers and suspicions into a place, in the stead of what was there."""
+    health = judge(passed.statistics, probe, passed.dictionary.published, loss.totals() if loss else None)
+    with place.container():
+        verdict(health, passed, final=loss is not None)
+        readings(health)
+        for suspicion in health.suspicions:
+            st.warning(
+                f"**{plain(suspicion.name)}.** {plain(suspicion.evidence)}  \n{plain(suspicion.next_step)}",
+                icon=":material/troubleshoot:",
+            )
+
+
+def stored_loss(passed: TokenPass) -> SplicedLoss | None:
+    """Return the loss if it was computed before."""
+    with suppress(NotStoredError), compute.only_stored():
+        return loss_recovered(passed)
+
+
+def sample(dictionary: Dictionary, model: LanguageModel) -> TextSample:
+    """Return the badge's rows; they do not follow the text picker, so that badges can be compared."""
+
+    def work(progress: Progress) -> TokenStream:
+        return badge_stream(model.tokenizer, separator=model.separator, progress=progress)
+
+    label = "Reading some of the standard library"
+    stream = compute.result(TokenStream, badge_key(model.tokenizer_sha256, compute.library_sha256()), label, work)
+    context = min(dictionary.config.context_size or LONGEST, LONGEST, model.n_ctx)
+    settings = SampleSettings(n_rows=ROWS, context=context)
+    return sample_of_stream(stream.tokens, stream.title, dictionary.config, model, settings)
+
+
+def recipe_probe(passed: TokenPass) -> RecipeProbe:
+    """Return what other ways of feeding the dictionary would explain."""
+    expected, left_out = expected_l0(passed.dictionary), passed.sample.left_out
+
+    def work(progress: Progress) -> RecipeProbe:
+        return probe_recipes(
+            passed.dictionary,
+            passed.model,
+            passed.sample.rows,
+            expected_l0=expected,
+            left_out=left_out,
+            progress=progress,
+        )
+
+    hashes = passed.dictionary.sha256, passed.model.sha256, passed.rows_sha256
+    key = RecipeProbe.key(*hashes, expected_l0=expected, left_out=left_out)
+    return compute.result(RecipeProbe, key, "Trying other ways of feeding the dictionary", work)
+
+
+def loss_recovered(passed: TokenPass) -> SplicedLoss:
+    """Return the model's loss with the reconstruction in place, on the first rows of the sample."""
+    left_out, rows = passed.sample.left_out, passed.sample.rows[:LOSS_ROWS]
+
+    def work(progress: Progress) -> SplicedLoss:
+        return spliced_loss(passed.dictionary, passed.model, rows, left_out=left_out, progress=progress)
+
+    key = SplicedLoss.key(passed.dictionary.sha256, passed.model.sha256, rows_sha256(rows), left_out=left_out)
+    return compute.result(SplicedLoss, key, "Loss with the reconstruction in place", work)
+
+
+def verdict(health: Health, passed: TokenPass, *, final: bool) -> None:
+    """One word, what speaks against it, and what was looked at."""
+    head = st.container(horizontal=True, vertical_alignment="center")
+    head.markdown("### Health")
+    head.badge(health.verdict.capitalize(), color=_COLOURS[health.verdict], icon=_ICONS[health.verdict])
+    head.download_button(
+        "JSON",
+        lambda: as_json(health, passed),
+        "health.json",
+        "application/json",
+        key="health_json" if final else "health_json_before_loss",
+        icon=":material/download:",
+        type="tertiary",
+        on_click="ignore",
+    )
+    if health.reasons:
+        st.markdown(plain(" ".join(health.reasons)))
+    about = f"On {passed.note}; loss on the first {LOSS_ROWS} rows."
+    st.caption(plain(f"{about} Published numbers are from other text: close, never equal."))
+
+
+def readings(health: Health) -> None:
+    """The numbers, each with what is published, and below the same without the first token."""
+    for place, line in zip(st.columns(len(health.lines)), health.lines, strict=True):
+        item = catalogue.statistic(line.name)
+        title = f"{item.title} on {health.n_tokens:,} tokens" if line.name == "dead_share" else item.title
+        place.metric(
+            title,
+            written(line.name, line.value),
+            beside(line),
+            delta_color="off",
+            delta_arrow="off",
+            border=True,
+            height="stretch",
+            help=catalogue.help_text(line.name),
+        )
+    st.caption(plain(f"Without position 0: {without_first(health)}."))
+
+
+def beside(line: HealthLine) -> str:
+    """Say what is published; what is not published is said to be so."""
+    return "not published" if math.isnan(line.published) else f"published {written(line.name, line.published)}"
+
+
+def without_first(health: Health) -> str:
+    """The same numbers without position 0, in one sentence."""
+    known = [line for line in health.lines if not math.isnan(line.without_first)]
+    return ", ".join(
+        f"{catalogue.statistic(line.name).title} {written(line.name, line.without_first)}" for line in known
+    )
+
+
+def written(name: str, value: float) -> str:
+    """Write a number as the catalogue says."""
+    return "none" if math.isnan(value) else format(value, catalogue.statistic(name).format)
+
+
+def other_recipes(probe: RecipeProbe, passed: TokenPass) -> None:
+    """What each way of feeding the dictionary explains."""
+    names = [f"{kind} {detail}".strip() for kind, detail in zip(probe.kinds, probe.details, strict=True)]
+    table = pd.DataFrame({"recipe": names, "recipe_fve": probe.fve})
+    figure(
+        "Variance explained when it is fed in other ways",
+        lambda: st.dataframe(table, hide_index=True, column_config=columns(table), key="recipes"),
+        table,
+        explains=["recipe", "recipe_fve"],
+        note=f"{probe.n_tokens:,} tokens, the beginnings of rows, position 0 and {probe.n_outliers} long ones left out",
+        name="recipes",
+        provenance=passed.provenance(),
+    )
+
+
+def as_json(health: Health, passed: TokenPass) -> str:
+    """The verdict with all that it rests on; what is not known is null."""
+
+    def known(value: float) -> float | None:
+        return None if math.isnan(value) else value
+
+    lines = [
+        {
+            "name": line.name,
+            "value": known(line.value),
+            "without_first": known(line.without_first),
+            "published": known(line.published),
+            "verdict": line.verdict,
+            "reason": line.reason,
+        }
+        for line in health.lines
+    ]
+    found = {"verdict": health.verdict, "numbers": lines, "suspicions": [vars(found) for found in health.suspicions]}
+    return json.dumps(found | {"rules": RULES, "provenance": passed.provenance()}, indent=1)

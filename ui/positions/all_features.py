@@ -1,0 +1,237 @@
+"""The positional page's tabs on all features: overview, curves, scores, table.
+
+A view takes the study (dictionary, model, statistics, scores), shapes tables through core, and draws
+figures. Nothing is computed here that has a definition of its own.
+"""
+
+import numpy as np
+import streamlit as st
+
+from core import catalogue
+from core.positions import tables as position_tables
+from core.positions.scores import peaks_per_position
+from core.positions.study import Study
+from ui.positions import charts as position_charts
+from ui.shared import charts
+from ui.shared.escape import plain
+from ui.shared.figure import altair, figure
+from ui.shared.selection import axis_title, choose_feature_from, columns
+
+MOST_CURVES = 50
+"""As many lines as the eye can follow, and as a browser redraws without a pause."""
+
+MOST_BARS = 40
+
+
+def overview(study: Study, count: int) -> None:
+    """The heatmap, the score-rank curve, and where the peaks lie."""
+    features = study.top(count)
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        feature_heatmap(study, features)
+    with right:
+        score_rank(study, len(features))
+        peak_counts(study, features)
+
+
+def feature_heatmap(study: Study, features: list[int]) -> None:
+    """Mean activation of the chosen features by position; a click picks a feature."""
+    order = position_tables.feature_order_by_peak(study.stats, features)
+    floor = 0.0
+    cells = position_tables.heatmap_cells(study.stats, order)
+    while len(cells) > charts.MAX_CELLS:
+        floor = max(1.5 * floor, 1e-3)
+        cells = position_tables.heatmap_cells(study.stats, order, floor=floor)
+    chart = position_charts.feature_heatmap(cells, order, n_pos=study.n_pos, context_size=study.context_size)
+    hidden = [f"means under {floor:.2%} of the largest are not drawn"] if floor else []
+    figure(
+        "Mean activation by position, features sorted by peak",
+        altair(chart, "heatmap", on_select=choose_feature_from("heatmap", "cell"), selection="cell"),
+        lambda: position_tables.heatmap_cells(study.stats, order),
+        explains=["mean_activation", "peak"],
+        note=study.note(
+            f"{len(order)} of {study.dictionary.d_sae:,} features",
+            "colour on a square-root scale",
+            *hidden,
+            *study.context_note,
+            "click a row to pick its feature",
+        ),
+        name="position-heatmap",
+        provenance=study.provenance,
+    )
+
+
+def score_rank(study: Study, count: int) -> None:
+    """How steeply the scores fall, and where they bend."""
+    figure(
+        "Position score by rank",
+        altair(position_charts.score_rank(study.scores, count, study.suggested), "score-rank"),
+        study.scores[["rank", "feature", "position_score", "peak"]],
+        explains=["position_score", "n_positional"],
+        note=study.note(f"positions below {study.context_size}", f"elbow at {study.suggested}"),
+        name="position-score-rank",
+        provenance=study.provenance,
+    )
+
+
+def peak_counts(study: Study, features: list[int]) -> None:
+    """How the chosen features cover the positions."""
+    table = peaks_per_position(study.stats, features)
+    covered = int((table["features"] > 0).sum())
+    figure(
+        f"Where the {len(features)} shown features peak",
+        altair(position_charts.peaks(table, context_size=study.context_size), "peaks"),
+        table,
+        explains=["features_peaking", "peak"],
+        note=study.note(f"{covered} of {study.context_size} positions are some feature's peak"),
+        name="position-peaks",
+        provenance=study.provenance,
+    )
+
+
+def one_position(study: Study) -> None:
+    """The features that fire most at the picked position, and their curves."""
+    position = int(st.session_state.get("position", 0))
+    table = position_tables.at_position(study.stats, position, top=20)
+    lines = position_tables.curves(study.stats, table["feature"].head(10).astype(int).tolist())
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        chart = position_charts.curves(
+            lines, n_pos=study.n_pos, context_size=study.context_size, y_title="Mean activation", legend="right"
+        )
+        figure(
+            f"The ten strongest features at position {position}, along all positions",
+            altair(chart, "at-position-curves"),
+            lines,
+            explains=["mean_activation", "std_activation"],
+            note=study.note("band: one standard deviation over tokens either side", *study.context_note),
+            name=f"position-{position}-curves",
+            provenance=study.provenance,
+        )
+    with right:
+        figure(
+            f"Strongest features at position {position}",
+            lambda: st.dataframe(table, hide_index=True, column_config=columns(table), key="at-position"),
+            table,
+            explains=["mean_activation", "std_activation", "firing_rate"],
+            note=study.note("top 20 by mean activation"),
+            name=f"position-{position}-features",
+            provenance=study.provenance,
+        )
+
+
+def curves(study: Study, count: int) -> None:
+    """Mean and band along positions, before or after the activation function."""
+    stage = st.segmented_control(
+        "Show",
+        ["Activations", "Pre-activations"],
+        default="Activations",
+        required=True,
+        key="stage",
+        bind="query-params",
+        help="Pre-activations are what the activation function gets: (x − b_dec) · W_enc + b_enc.",
+    )
+    before = stage == "Pre-activations"
+    features = study.top(min(count, MOST_CURVES))
+    table = position_tables.curves(study.stats, features, stage="pre_acts" if before else "acts")
+    chart = position_charts.curves(
+        table,
+        n_pos=study.n_pos,
+        context_size=study.context_size,
+        y_title="Mean pre-activation" if before else "Mean activation",
+        legend="right" if len(features) <= 20 else None,
+    )
+    figure(
+        f"{stage} of the {len(features)} features with the largest position score",
+        altair(chart, "curves"),
+        table,
+        explains=["mean_pre_activation", "std_pre_activation"] if before else ["mean_activation", "std_activation"],
+        note=study.note("band: one standard deviation over tokens either side", *study.context_note),
+        name=f"position-curves-{'pre' if before else 'post'}",
+        provenance=study.provenance,
+    )
+
+
+SCATTERS = {
+    "Position score against token score": ("token_score", "position_score", True, True),
+    "Share of variance: token against position": ("share_token", "share_position", False, False),
+    "Mutual information against position score": ("position_score", "mutual_information", True, True),
+    "Inverse scores (disjointness)": ("inverse_token_score", "inverse_position_score", True, True),
+    "t-score against position score": ("position_score", "t_score", True, False),
+    "Peak width against peak": ("peak", "peak_width", False, False),
+}
+
+
+def scores(study: Study, count: int) -> None:
+    """Do features follow position or token, by several definitions at once."""
+    table = study.scores
+    pair = st.selectbox("Compare", list(SCATTERS), key="pair", bind="query-params")
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        if table[list(SCATTERS[pair][:2])].notna().all(axis=1).any():
+            scatter(study, pair, count)
+        else:
+            st.info(f"{plain(pair)} needs the whole token by position grid, which this dictionary does not have.")
+    with right:
+        shares(study, min(count, MOST_BARS))
+
+
+def scatter(study: Study, pair: str, count: int) -> None:
+    """One point for each feature; a click picks it."""
+    x, y, x_log, y_log = SCATTERS[pair]
+    table = study.scores[["feature", "rank", x, y]]
+    groups = np.where(table["rank"] <= count, f"{count} largest position scores", "other features")
+    chart = charts.scatter(
+        table.assign(group=groups),
+        x,
+        y,
+        x_title=axis_title(x, x_log),
+        y_title=axis_title(y, y_log),
+        x_log=x_log,
+        y_log=y_log,
+        group="group",
+        select="point",
+    )
+    zeros = sum(int((table[name] <= 0).sum()) for name, log in ((x, x_log), (y, y_log)) if log)
+    figure(
+        pair,
+        altair(chart, "scatter", on_select=choose_feature_from("scatter", "point"), selection="point"),
+        table,
+        explains=[x, y],
+        note=study.note(
+            f"{int(table[[x, y]].notna().all(axis=1).sum()):,} features with both values",
+            *([f"{zeros:,} values of 0 or less have no place on a log axis"] if zeros else []),
+            "click a point to pick its feature",
+        ),
+        name=f"scatter-{x}-{y}",
+        provenance=study.provenance,
+    )
+
+
+def shares(study: Study, count: int) -> None:
+    """How the variance of the strongest features splits into position, token and their interaction."""
+    names = ["share_position", "share_token", "share_interaction"]
+    table = study.scores.loc[study.scores["position_score"] > 0, ["feature", "rank", *names]].head(count)
+    figure(
+        f"How the variance of the top {len(table)} splits",
+        altair(position_charts.shares(table, {name: catalogue.statistic(name).title for name in names}), "shares"),
+        table,
+        explains=names,
+        note=study.note(f"positions below {study.context_size}", "two-way analysis of variance"),
+        name="variance-shares",
+        provenance=study.provenance,
+    )
+
+
+def all_features(study: Study) -> None:
+    """The table of every score of every feature."""
+    table = study.scores
+    figure(
+        f"All {len(table):,} features",
+        lambda: st.dataframe(table, hide_index=True, column_config=columns(table), height=560, key="all-features"),
+        table,
+        explains=["position_score", "token_score", "mutual_information", "t_score"],
+        note=study.note("sorted by position score; click a column to sort by it"),
+        name="positional-features",
+        provenance=study.provenance,
+    )

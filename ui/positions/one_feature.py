@@ -1,0 +1,184 @@
+"""The positional page's tabs on one feature and on one token."""
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from core import catalogue
+from core.models.tokens import label
+from core.positions import tables as position_tables
+from core.positions.study import Study
+from ui.positions import charts as position_charts
+from ui.shared import errors
+from ui.shared.escape import plain
+from ui.shared.figure import altair, figure
+from ui.shared.selection import columns
+from ui.sidebar import pickers
+from ui.studies import compute
+
+TOKENS_SHOWN = 32
+CARDS = ["position_score", "peak", "peak_width", "token_score", "mutual_information", "positional_r2"]
+
+
+def one_feature(study: Study) -> None:
+    """Scores, curve and token x position heatmap of the picked feature."""
+    feature = int(st.session_state.get("feature", 0))
+    row = study.scores.set_index("feature").loc[feature]
+    for column, name in zip(st.columns(len(CARDS)), CARDS, strict=True):
+        item = catalogue.statistic(name)
+        value = "n/a" if pd.isna(row[name]) else f"{row[name]:.4g}"
+        column.metric(item.title, value, border=True, help=plain(catalogue.help_text(name)))
+    left, right = st.columns([2, 3], gap="medium")
+    with left:
+        table = pd.concat(
+            [
+                position_tables.curves(study.stats, [feature], stage=stage).assign(feature=title)
+                for stage, title in (("acts", "activation"), ("pre_acts", "pre-activation"))
+            ]
+        )
+        chart = position_charts.curves(
+            table,
+            n_pos=study.n_pos,
+            context_size=study.context_size,
+            y_title="Mean over tokens",
+            legend="top",
+            name="Stage",
+        )
+        figure(
+            f"Feature {feature} along positions",
+            altair(chart, "feature-curve"),
+            table,
+            explains=["mean_activation", "std_activation", "mean_pre_activation", "std_pre_activation"],
+            note=study.note("band: one standard deviation over tokens either side"),
+            name=f"feature-{feature}-curve",
+            provenance=study.provenance,
+        )
+    with right, errors.shown():
+        token_heatmap(study, feature)
+
+
+def token_heatmap(study: Study, feature: int) -> None:
+    """Activation of one feature on a choice of tokens at every position (layer-0 grids only)."""
+    if study.stats.method == "corpus":
+        st.info(
+            "A token by position heatmap needs a layer-0 dictionary of a model with absolute positions: only there is "
+            "an activation a function of token and position alone.",
+            icon=":material/grid_off:",
+        )
+        return
+    which = st.segmented_control(
+        "Tokens",
+        ["Strongest", "Spread evenly", "Random"],
+        default="Strongest",
+        required=True,
+        key="rows",
+        bind="query-params",
+        help="Strongest by mean over positions, every n-th of that ranking, or drawn with seed 0.",
+    )
+    grid = compute.feature_grid(feature, study.n_pos)
+    score = grid[:, : study.context_size].mean(axis=1)
+    chosen = pick_tokens(score, which)
+    labels = [f"{label(study.model.token_strings[t])} {t}" for t in chosen]
+    cells = position_tables.matrix_cells(
+        grid[chosen], labels, np.arange(study.n_pos), names=("token", "position", "activation")
+    )
+    if not len(cells):
+        st.info(f"Feature {feature} is silent on these {len(chosen)} tokens at every position shown.")
+        return
+    chart = position_charts.token_heatmap(cells, labels, n_pos=study.n_pos, context_size=study.context_size)
+    figure(
+        f"Feature {feature} on tokens and positions",
+        altair(chart, "token-heatmap"),
+        cells,
+        explains=["activation", "token_score_of_token"],
+        note=study.note(f"{len(chosen)} tokens, {which.lower()}", f"fires on {int((score > 0).sum()):,} tokens"),
+        name=f"feature-{feature}-tokens",
+        provenance=study.provenance,
+    )
+
+
+def pick_tokens(score: np.ndarray, which: str) -> list[int]:
+    """Choose the tokens of the heatmap's rows by their score s_i(tok)."""
+    ranking = np.argsort(-score, kind="stable")
+    if which == "Strongest":
+        return ranking[:TOKENS_SHOWN].tolist()
+    if which == "Spread evenly":
+        return ranking[np.linspace(0, len(ranking) - 1, TOKENS_SHOWN).astype(int)].tolist()
+    drawn = np.random.default_rng(0).choice(len(score), size=min(TOKENS_SHOWN, len(score)), replace=False)
+    return sorted(drawn.tolist(), key=lambda t: -score[t])
+
+
+def token_picker(study: Study) -> int:
+    """Pick a token by typing it, or by its id; the id is in the URL."""
+
+    def find() -> None:
+        text = st.session_state["token_text"]
+        exact = [i for i, token in enumerate(study.model.token_strings) if token == text]
+        found = exact or study.model.tokenizer.encode(text, add_special_tokens=False).ids
+        if found:
+            st.session_state["token"] = int(found[0])
+
+    left, right, rest = st.columns([2, 1, 3], vertical_alignment="bottom")
+    left.text_input(
+        "Find a token",
+        key="token_text",
+        on_change=find,
+        placeholder="Type it, with its leading space",
+        help="The exact token if there is one, else the first token of what you typed.",
+    )
+    with right:
+        token = pickers.number("Token id", "token", study.model.d_vocab, default=min(300, study.model.d_vocab - 1))
+    rest.markdown(f"Token {token}: {plain(label(study.model.token_strings[token]))}")
+    return token
+
+
+def one_token(study: Study) -> None:
+    """The features that respond most to one token, along positions."""
+    if study.stats.method == "corpus":
+        st.info(
+            "The token explorer needs a layer-0 dictionary of a model with absolute positions.",
+            icon=":material/grid_off:",
+        )
+        return
+    token = token_picker(study)
+    acts = compute.token_curves(token, study.n_pos)
+    score = acts[: study.context_size].mean(axis=0)
+    top = [int(i) for i in np.argsort(-score, kind="stable")[:10] if score[i] > 0]
+    if not top:
+        st.info(f"No feature fires on token {token} at any position below {study.context_size}.")
+        return
+    ranking = pd.DataFrame({"feature": top, "token_score_of_token": score[top]}).merge(
+        study.scores[["feature", "position_score", "share_token", "share_position"]], on="feature"
+    )
+    table = pd.concat(
+        [pd.DataFrame({"feature": i, "position": np.arange(study.n_pos), "mean": acts[:, i]}) for i in top]
+    )
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        chart = position_charts.curves(
+            table, n_pos=study.n_pos, context_size=study.context_size, y_title="Activation", band=False, legend="right"
+        )
+        figure(
+            f"The {len(top)} strongest features of token {label(study.model.token_strings[token])}",
+            altair(chart, "token-curves"),
+            table,
+            explains=["activation", "token_score_of_token"],
+            note=study.note(f"token {token}", f"ranked by mean over positions below {study.context_size}"),
+            name=f"token-{token}-features",
+            provenance=study.provenance,
+        )
+    with right:
+        token_ranking(study, token, ranking)
+
+
+def token_ranking(study: Study, token: int, ranking: pd.DataFrame) -> None:
+    """Whether the features of one token are token features in general."""
+    figure(
+        "Are they token features?",
+        lambda: st.dataframe(ranking, hide_index=True, column_config=columns(ranking), key="token-ranking"),
+        ranking,
+        explains=["token_score_of_token", "share_token", "share_position"],
+        note=study.note(f"token {token}"),
+        name=f"token-{token}-ranking",
+        provenance=study.provenance,
+    )

@@ -1,0 +1,1 @@
+"""What every page draws with: figures, charts, selection, errors, progress, text from files."""

@@ -1,0 +1,70 @@
+"""One figure as every page shows it: title, formula on hover, chart, what was counted, downloads."""
+
+from collections.abc import Callable, Sequence
+
+import pandas as pd
+import streamlit as st
+
+from core import catalogue, tables
+from ui.shared.escape import plain
+
+Table = pd.DataFrame | Callable[[], pd.DataFrame]
+
+
+def help_markdown(names: Sequence[str]) -> str:
+    """Formula, unit and source of the statistics a figure shows, from the catalogue."""
+    lines = []
+    for name in names:
+        item = catalogue.statistic(name)
+        unit = f", {item.unit}" if item.unit else ""
+        lines.append(
+            f"**{plain(item.title)}**{plain(unit)}: {plain(item.formula)}  \n{plain(item.meaning)} "
+            f"({plain(item.source)})"
+        )
+    return "\n\n".join(lines)
+
+
+def figure(
+    title: str,
+    draw: Callable[[], object],
+    table: Table,
+    *,
+    explains: Sequence[str],
+    note: str,
+    name: str,
+    provenance: dict,
+) -> object:
+    """Draw a bordered figure and return what `draw` returns (a selection event, for charts).
+
+    `explains` are names in the catalogue; `note` says n, filters and settings; `name` is the stem of
+    the downloaded files. The table is made only when it is downloaded, if a function is given.
+    """
+    make = table if callable(table) else lambda: table
+    with st.container(border=True):
+        head = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center")
+        head.markdown(f"**{plain(title)}**", help=help_markdown(explains))
+        with head.popover("Data", icon=":material/download:", type="tertiary"):
+            st.download_button(
+                "CSV", lambda: tables.to_csv(make()), f"{name}.csv", "text/csv", key=f"csv-{name}", on_click="ignore"
+            )
+            st.download_button(
+                "Parquet",
+                lambda: tables.to_parquet(make(), provenance),
+                f"{name}.parquet",
+                key=f"parquet-{name}",
+                on_click="ignore",
+            )
+        event = draw()
+        st.caption(plain(note))
+    return event
+
+
+def altair(chart, key: str, *, on_select: Callable | None = None, selection: str | None = None) -> Callable:
+    """Return a `draw` for an Altair chart in the page's theme and width."""
+
+    def draw():
+        if on_select is None:
+            return st.altair_chart(chart, key=key, width="stretch")
+        return st.altair_chart(chart, key=key, width="stretch", on_select=on_select, selection_mode=[selection])
+
+    return draw

@@ -1,0 +1,79 @@
+"""Drawing long work: progress, rate, time left, a cancel button; the work itself is core's."""
+
+import streamlit as st
+
+from core.errors import CancelledError
+from core.work.jobs import Job
+from ui.shared.errors import StillRunningError
+from ui.shared.escape import plain
+from ui.shared.garbage import spare_modules
+
+PATIENCE_S = 1.0
+"""Work that ends within this time shows no progress bar at all."""
+
+
+def wait(job: Job, *, narrow: bool = False):
+    """Return the job's result; if it takes longer than a second, draw its progress and raise.
+
+    In a `narrow` place, such as the sidebar, the cancel button stands below the bar.
+
+    Raises StillRunningError while it runs (`errors.shown` passes over it), and what the job raised.
+    """
+    try:
+        return job.result(timeout=PATIENCE_S)
+    except TimeoutError:
+        st.session_state[f"_job_{job.key}"] = job
+
+    @st.fragment(run_every=0.5)
+    def watch() -> None:
+        spare_modules()  # jobs import the heaviest ones
+        if job.state in ("done", "failed", "cancelled"):
+            st.rerun()
+        bar, button = (st, st) if narrow else st.columns([6, 1], vertical_alignment="bottom")
+        bar.progress(min(1.0, job.fraction or 0.0), text=plain(describe(job)))
+        button.button("Cancel", key=f"cancel-{job.key}", on_click=job.cancel, width="stretch")
+
+    watch()
+    raise StillRunningError(f"{job.label} is still running.")
+
+
+def describe(job: Job) -> str:
+    """Say how far a job is: label, share, rate, time left."""
+    if job.state == "waiting":
+        return f"{job.label}: waiting for other work to finish"
+    parts = [f"{job.label}: {job.fraction:.0%}" if job.fraction is not None else job.label]
+    if job.unit and job.rate:
+        parts.append(f"{job.rate:,.0f} {job.unit} a second")
+    if job.seconds_left is not None:
+        parts.append(f"about {max(1, round(job.seconds_left))} s left")
+    if job.text:
+        parts.append(job.text)
+    return ", ".join(parts)
+
+
+def stopped(key: str, *, resumes: bool = False) -> bool:
+    """Say that this work was stopped and offer to start it again; True while it stays stopped."""
+    flag = f"_stopped_{key}"
+    if flag not in st.session_state:
+        return False
+    kept = "what was done is kept" if resumes else "nothing was kept"
+    st.info(f"Stopped before it was finished; {kept}.", icon=":material/stop_circle:")
+    st.button("Go on" if resumes else "Start again", key=f"again-{key}", on_click=lambda: st.session_state.pop(flag))
+    return True
+
+
+def run(jobs, key: str, label: str, work, *, narrow: bool = False, unit: str = "", resumes: bool = False):
+    """Submit work under a key, wait for it, and handle its being cancelled.
+
+    Progress counts in `unit`, in the plural; `resumes` says that stopped work goes on from where it was.
+    """
+    if stopped(key, resumes=resumes):
+        raise StillRunningError(f"{label} was stopped.")
+    try:
+        # A job that was being watched is asked for its end first; submitting would start a stopped one anew.
+        watched = st.session_state.pop(f"_job_{key}", None)
+        return wait(watched or jobs.submit(key, label, work, unit=unit), narrow=narrow)
+    except CancelledError as error:
+        st.session_state[f"_stopped_{key}"] = True
+        stopped(key, resumes=resumes)
+        raise StillRunningError(f"{label} was stopped.") from error

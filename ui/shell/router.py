@@ -1,0 +1,84 @@
+"""The router: navigation, the pickers that all pages share, and one page run."""
+
+import ast
+import runpy
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import streamlit as st
+
+from core.errors import UnknownNameError
+from ui.shared import errors
+from ui.shared.garbage import spare_modules
+from ui.sidebar import pickers
+from ui.studies import compute
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+opened: set[str] = set()
+"""Pages that were opened since the server started, by their names in the address; root is the page to begin with."""
+
+
+@dataclass(frozen=True)
+class PageFile:
+    """What a page says of itself: its docstring is 'Title: question.', and it sets ICON and ORDER."""
+
+    path: Path
+    title: str
+    question: str
+    icon: str
+    order: int
+
+
+@cache
+def page_files() -> tuple[PageFile, ...]:
+    """Read the heads of the files in pages/, without running them, in the order they ask for."""
+    found = []
+    for path in sorted((ROOT / "pages").glob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        title, _, question = (ast.get_docstring(tree) or path.stem).partition(":")
+        constants = {
+            node.targets[0].id: ast.literal_eval(node.value)
+            for node in tree.body
+            if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", None) in ("ICON", "ORDER")
+        }
+        found.append(PageFile(path, title, question.strip(), constants["ICON"], constants["ORDER"]))
+    return tuple(sorted(found, key=lambda page: page.order))
+
+
+def start_page() -> PageFile:
+    """The page that --page names, by default the first. Raises UnknownNameError for a name that no page has."""
+    name = compute.workspace().start_page
+    pages = {page.path.stem: page for page in page_files()}
+    if name is None:
+        return page_files()[0]
+    if name not in pages:
+        raise UnknownNameError("page", name, list(pages))
+    return pages[name]
+
+
+def run_start_page() -> None:
+    """Run the page to begin with."""
+    with errors.shown(stop=True):
+        page = start_page()
+    runpy.run_path(str(page.path))
+
+
+def main() -> None:
+    """Draw one run of the app."""
+    spare_modules()
+    st.set_page_config(page_title="SAE Loupe", page_icon=str(ROOT / "ui" / "shell" / "favicon.png"), layout="wide")
+    pages = [
+        st.Page(str(page.path), title=page.title, icon=page.icon, url_path=page.path.stem) for page in page_files()
+    ]
+    # Streamlit gives the default page no path of its own. With one more page at the root that runs the
+    # page to begin with, every page has a link that stays good whatever comes first.
+    root = st.Page(run_start_page, title="SAE Loupe", url_path="root", default=True, visibility="hidden")
+    page = st.navigation({"SAE Loupe": [root, *pages]})
+    opened.add(page.url_path)
+    with st.sidebar:
+        pickers.dictionary()
+        pickers.feature()
+    page.run()

@@ -1,0 +1,32 @@
+"""Work done between the server's start and the first visit, so that the first page need not wait for it."""
+
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+
+@asynccontextmanager
+async def warm_up(_app) -> AsyncIterator[None]:
+    """Import what the first page needs on a thread of its own; the server answers meanwhile."""
+    threading.Thread(target=import_first_page, name="loupe-warm-up", daemon=True).start()
+    yield
+
+
+def import_first_page() -> None:
+    """Import the page's modules, draw one chart, fetch compiled loops from numba's cache (or compile them)."""
+    import pandas as pd
+
+    import ui.positions.beyond
+    import ui.positions.directions
+    import ui.positions.one_feature
+    import ui.shared.charts
+    import ui.shell.router
+    from core.activations import encoding as activation_encoding
+    from core.positions import additive as position_additive
+
+    if ui.shell.router.opened <= {"root", "positions"}:  # who came for another page waits for its own things
+        position_additive.prepare()
+    # The first chart of a process makes Altair read its schema.
+    ui.shared.charts.histogram(pd.DataFrame({"value": [0.0, 1.0]}), "value", "Value").to_dict()
+    # Last, as no figure of the first page waits for it: the loops of a token pass.
+    activation_encoding.prepare()

@@ -1,0 +1,134 @@
+"""Opening another dictionary: from sae-lens' registry, any hub repository, or a folder on this machine."""
+
+import streamlit as st
+
+from core.dictionaries.registry.index import RegistryIndex, registry
+from core.dictionaries.registry.table import registry_table
+from core.dictionaries.sources import sources
+from core.errors import LoupeError, NotDownloadedError
+from core.hub import cache as hub_cache
+from ui.shared import errors, selection
+from ui.shared.escape import plain
+from ui.sidebar import downloads
+from ui.sidebar.downloads import DICTIONARY, NEXT_DICTIONARY, Wanted
+from ui.studies import compute
+
+SHOWN = 200
+"""Rows of a search; further words make it narrower."""
+
+
+def take_up() -> None:
+    """Make what was opened or downloaded the picked dictionary; before the picker is drawn."""
+    if NEXT_DICTIONARY in st.session_state:
+        st.session_state["sae"] = st.session_state.pop(NEXT_DICTIONARY)
+
+
+def button() -> None:
+    """Draw the button that opens the dialog, and the download that goes on."""
+    if st.button("Open another dictionary", icon=":material/travel_explore:", width="stretch"):
+        dialog()
+    downloads.show()
+    offer_missing()
+
+
+def offer_missing() -> None:
+    """Offer what the picked dictionary or its model lacks on this machine; other problems are the page's to say."""
+    if downloads.going_on():
+        return
+    try:
+        model = compute.model_of(compute.dictionary())
+    except NotDownloadedError as error:
+        downloads.offer(error)
+    except LoupeError:
+        return
+    else:
+        if not model.whole:
+            st.caption(plain(f"Of {model.name} only the tensors of weight pages are here; text needs all of it."))
+            downloads.buttons(Wanted(downloads.MODEL, model.name), "Download the whole model")
+
+
+@st.dialog("Open another dictionary", width="large")
+def dialog() -> None:
+    contents()
+
+
+def contents() -> None:
+    """Draw the three ways to name a dictionary."""
+    of_registry, of_hub, of_folder = st.tabs(["Registry", "Hub repository", "Folder"])
+    with of_registry, errors.shown():
+        _registry()
+    with of_hub, errors.shown():
+        _hub()
+    with of_folder, errors.shown():
+        _folder()
+
+
+@st.cache_resource(show_spinner="Reading the registry")
+def _index() -> RegistryIndex:
+    return registry()
+
+
+def _registry() -> None:
+    text = st.text_input(
+        "Search",
+        key="_find",
+        placeholder="gpt2-small resid_pre, gemma-2-2b 16k transcoder, ...",
+        help="All words must occur in the release, id, model, hook, width or repository.",
+    )
+    found = _index().search(text, limit=SHOWN)
+    table = registry_table(found.items)
+    event = st.dataframe(
+        table,
+        key=f"_found {text}",
+        hide_index=True,
+        column_config=selection.columns(table),
+        on_select="rerun",
+        selection_mode="single-row",
+        height=280,
+    )
+    st.caption(plain(f"{found.total:,} of {len(_index().items):,} dictionaries; {len(table):,} shown."))
+    rows = event["selection"]["rows"]
+    if rows:
+        _chosen(found.items[rows[0]].id)
+    else:
+        st.caption("Click at the left of a row to choose it.")
+
+
+def _hub() -> None:
+    repository = st.text_input("Repository", key="_hub_repository", placeholder="USER/NAME").strip()
+    folder = st.text_input("Folder or file", key="_hub_folder", placeholder="blocks.8.hook_resid_pre").strip("/ ")
+    revision = st.text_input(
+        "Revision", key="_hub_revision", placeholder=hub_cache.MAIN, help="A branch, a tag or a commit; main if empty."
+    ).strip()
+    if repository:
+        id = f"hub/{repository}" + (f"/{folder}" if folder else "") + (f"@{revision}" if revision else "")
+        sources()["hub"].parse(id.removeprefix("hub/"))
+        _chosen(id)
+
+
+def _folder() -> None:
+    path = st.text_input(
+        "Path",
+        key="_folder_path",
+        help="A folder or file below one of those that the app was started with (--root).",
+    ).strip()
+    if path and st.button("Open", key="_open_folder", type="primary"):
+        _open(f"folder/{path}")
+
+
+def _chosen(id: str) -> None:
+    """Offer to open what is here, and to fetch what is not."""
+    st.markdown(f"**{plain(id)}**")
+    source, _, key = id.partition("/")
+    try:
+        sources()[source].find(key, compute.workspace())
+    except NotDownloadedError:
+        downloads.buttons(Wanted(DICTIONARY, id))
+        return
+    if st.button("Open", key=f"open {id}", type="primary"):
+        _open(id)
+
+
+def _open(id: str) -> None:
+    st.session_state[NEXT_DICTIONARY] = id
+    st.rerun()

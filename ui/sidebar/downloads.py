@@ -1,0 +1,131 @@
+"""Fetching from the hub, when asked: what it costs, its progress, and what went wrong.
+
+One download at a time is shown in the sidebar and goes on while pages are used; core fetches.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import streamlit as st
+
+from core.dictionaries import sources
+from core.errors import LoupeError, NotDownloadedError
+from core.models import downloads as pretrained_models
+from core.work.jobs import Jobs, Progress
+from ui.shared import errors
+from ui.shared import progress as job_view
+from ui.shared.errors import StillRunningError
+from ui.shared.escape import plain
+from ui.studies import compute
+
+_WANTED, _PROBLEM = "_download", "_download_problem"
+NEXT_DICTIONARY = "_sae_next"
+"""The id that the picker takes up on the next run."""
+DICTIONARY, MODEL, TENSORS = "dictionary", "model", "model tensors"
+"""What can be fetched: a dictionary, a whole model, and only those of a model's tensors that weight pages need."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a person asked to download."""
+
+    kind: str
+    id: str
+
+    @property
+    def key(self) -> str:
+        return f"download {self.kind} {self.id}"
+
+    def work(self) -> Callable[[Progress], object]:
+        workspace = compute.workspace()
+        return {
+            DICTIONARY: lambda progress: sources.download(self.id, progress),
+            MODEL: lambda progress: pretrained_models.download(self.id, progress),
+            TENSORS: lambda progress: pretrained_models.download_tensors(self.id, workspace, progress),
+        }[self.kind]
+
+    def nbytes(self) -> int:
+        """Ask the hub how much is still to be fetched."""
+        if self.kind == DICTIONARY:
+            return sources.cost(self.id).missing
+        return pretrained_models.tensor_plan(self.id).nbytes if self.kind == TENSORS else self._model_bytes()
+
+    def _model_bytes(self) -> int:
+        return pretrained_models.cost(self.id).missing
+
+
+@st.cache_resource(show_spinner=False)
+def jobs() -> Jobs:
+    """A queue of its own, so that no computation waits for the network."""
+    return Jobs(workers=2, keep=4)
+
+
+def start(wanted: Wanted) -> None:
+    """Note what to fetch; `show` does it on this run or the next."""
+    st.session_state[_WANTED] = wanted
+    st.session_state.pop(_PROBLEM, None)
+    st.session_state.pop(f"_stopped_{wanted.key}", None)
+
+
+def going_on() -> bool:
+    """Whether a download is shown: it runs, was stopped, or went wrong."""
+    return _WANTED in st.session_state
+
+
+def show() -> None:
+    """Draw the download that goes on, if any, or what went wrong; take a finished dictionary up."""
+    wanted = st.session_state.get(_WANTED)
+    if wanted is None:
+        return
+    if _PROBLEM in st.session_state:
+        st.error(plain(st.session_state[_PROBLEM]), icon=":material/cloud_off:")
+        st.button("Download again", key="_download_again", on_click=start, args=(wanted,), width="stretch")
+        st.button("Leave it", key="_download_leave", on_click=_forget, width="stretch")
+        return
+    try:
+        job_view.run(jobs(), wanted.key, f"Downloading {wanted.id}", wanted.work(), narrow=True)
+    except StillRunningError:
+        if f"_stopped_{wanted.key}" in st.session_state:
+            st.caption("What has arrived is kept; starting again goes on from there.")
+            st.button("Leave it", key="_download_leave", on_click=_forget, width="stretch")
+        return
+    except LoupeError as error:
+        # A failed job would be started anew on every run.
+        st.session_state[_PROBLEM] = str(error)
+        st.rerun()
+    _forget()
+    if wanted.kind == DICTIONARY:
+        st.session_state[NEXT_DICTIONARY] = wanted.id
+    st.rerun()
+
+
+def _forget() -> None:
+    wanted = st.session_state.pop(_WANTED, None)
+    st.session_state.pop(_PROBLEM, None)
+    if wanted:
+        st.session_state.pop(f"_stopped_{wanted.key}", None)
+
+
+def buttons(wanted: Wanted, label: str = "Download") -> None:
+    """Offer to ask for the size, and to download."""
+    size = f"_size of {wanted.key}"
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.button("Ask the hub for the size", key=f"ask {wanted.key}", type="tertiary"):
+            with errors.shown(), st.spinner("Asking the hub"):
+                st.session_state[size] = wanted.nbytes()
+        if size in st.session_state:
+            st.markdown(plain(f"{st.session_state[size] / 1e6:,.1f} MB to fetch"))
+        if st.button(label, key=f"fetch {wanted.key}", icon=":material/download:", type="primary"):
+            start(wanted)
+            st.rerun()
+
+
+def offer(error: NotDownloadedError) -> None:
+    """Say what is not on this machine and offer to fetch it, in place of a plain error."""
+    st.warning(plain(str(error)), icon=":material/cloud_download:")
+    if error.kind == DICTIONARY:
+        buttons(Wanted(DICTIONARY, error.id))
+        return
+    if error.nbytes is None:  # then not even its tensors are here
+        buttons(Wanted(TENSORS, error.id), "Download embeddings only")
+    buttons(Wanted(MODEL, error.id), "Download the whole model")

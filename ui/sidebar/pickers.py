@@ -1,0 +1,143 @@
+"""Widgets that several pages share; their values live in the URL under the widget's key."""
+
+from contextlib import suppress
+
+import streamlit as st
+
+from core.dictionaries.dictionary import Dictionary
+from core.errors import LoupeError, OutOfRangeError
+from core.models.language_model import LanguageModel
+from core.positions.study import Study
+from ui.shared import errors
+from ui.shared.escape import plain
+from ui.sidebar import dictionary_finder
+from ui.studies import compute
+
+
+def dictionary() -> None:
+    """Pick the dictionary: from the list, or by typing the path of a folder."""
+    dictionary_finder.take_up()
+    options = compute.dictionary_ids()
+    st.selectbox(
+        "Dictionary",
+        options,
+        key="sae",
+        bind="query-params",
+        accept_new_options=True,
+        placeholder="Choose one or type a path",
+        help="The SAE to look at. Type to search, or type the path of a folder or file "
+        "(it must lie below a folder the app was started with). The format is found out; #format=NAME behind the path "
+        "sets it, and #model_name=NAME&hook_name=NAME what the files do not say.",
+    )
+    dictionary_finder.button()
+    st.toggle(
+        "Fold decoder norms",
+        value=True,
+        key="fold",
+        bind="query-params",
+        help="Scale every decoder row to length 1 and the activations by the old length, where the architecture "
+        "allows it. Reconstructions do not change; activations of different features become comparable.",
+    )
+
+
+def feature() -> None:
+    """Pick the feature that all pages look at; nothing where no dictionary can be opened (the page says why)."""
+    with suppress(LoupeError):
+        size = compute.dictionary().d_sae
+        number(
+            "Feature", "feature", size, help="All pages look at this one. Also picked by a click in a chart or a table."
+        )
+
+
+def number(label: str, key: str, size: int, *, default: int = 0, help: str | None = None) -> int:
+    """Pick a whole number from 0 to size - 1, kept in the URL; a bad number in the URL is named.
+
+    Streamlit drops a value it cannot use without a word, so the raw URL is checked first.
+    """
+    problem = f"_{key}_problem"
+    raw = st.query_params.get(key)
+    if raw is not None and not (raw.isdecimal() and int(raw[:12]) < size):
+        st.session_state[problem] = str(OutOfRangeError(label, raw, size))
+    # A smaller dictionary was chosen: the number kept from the larger one may be out of range.
+    if not 0 <= st.session_state.get(key, default) < size:
+        st.session_state[problem] = str(OutOfRangeError(label, st.session_state[key], size))
+        st.session_state[key] = default
+    value = st.number_input(
+        label,
+        min_value=0,
+        max_value=size - 1,
+        value=default,
+        key=key,
+        bind="query-params",
+        help=help,
+        on_change=lambda: st.session_state.pop(problem, None),
+    )
+    if problem in st.session_state:
+        st.warning(plain(f"{st.session_state[problem]} Showing {value}."), icon=":material/link_off:")
+    return int(value)
+
+
+def positions() -> int:
+    """Pick how many positions are looked at."""
+    with errors.shown(stop=True):
+        found = compute.dictionary()
+        model = compute.model_of(found)
+    context = min(found.config.context_size or model.n_ctx, model.n_ctx)
+    sizes = sorted({context, min(2 * context, model.n_ctx), model.n_ctx})
+    if len(sizes) == 1:
+        return sizes[0]
+    if st.session_state.get("positions", sizes[0]) not in sizes:
+        del st.session_state["positions"]  # kept from a dictionary of another context
+    with st.sidebar:
+        return st.select_slider(
+            "Positions",
+            sizes,
+            value=min(2 * context, model.n_ctx),
+            key="positions",
+            bind="query-params",
+            help=f"How far to look. The dictionary was trained on {context} positions; the model reads {model.n_ctx}.",
+        )
+
+
+def count(study: Study) -> int:
+    """Pick how many features count as positional; the elbow of the scores is suggested."""
+    suggested = study.suggested
+    # Another dictionary has another elbow: a number chosen for the last one is not carried over.
+    if st.session_state.setdefault("_n_for", study.dictionary.id) != study.dictionary.id:
+        st.session_state["_n_for"] = study.dictionary.id
+        # Taken away, it would be read from the URL again.
+        st.session_state["n"] = min(200, max(1, suggested))
+    return st.slider(
+        "Features shown",
+        1,
+        max(64, min(200, 2 * suggested)),
+        min(200, max(1, suggested)),
+        key="n",
+        bind="query-params",
+        help="The features with the largest position score. The suggestion is the elbow of the score-rank curve.",
+    )
+
+
+def facts(dictionary: Dictionary, model: LanguageModel | None = None, reason: str = "") -> None:
+    """Say which dictionary this is, how its numbers are made, and what to be careful about.
+
+    Without a model on pages that need weights alone.
+    """
+    config = dictionary.config
+    with st.container(horizontal=True, vertical_alignment="center"):
+        for text in (
+            config.kind,
+            f"{dictionary.d_sae:,} features",
+            config.hook_name,
+            *([model.name] if model else []),
+            f"context {config.context_size}" if config.context_size else "context unknown",
+            "decoder norms folded" if dictionary.folded else "decoder norms as stored",
+            *([f"read as {dictionary.format}"] if dictionary.format else []),
+        ):
+            st.badge(plain(text), color="gray")
+    if dictionary.inferred:
+        st.caption(plain(f"Not stated in its files but concluded or set: {'; '.join(dictionary.inferred)}."))
+    if reason:
+        st.caption(plain(reason))
+    for note in dictionary.notes:
+        st.warning(plain(note), icon=":material/warning:")

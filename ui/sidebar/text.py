@@ -1,0 +1,230 @@
+"""Choosing the text of a token pass: kept in the URL, shared by all pages that read text.
+
+What is typed as a path stays in this session unless it can be said relative to a folder that the app was
+started with, so that no link tells where things lie on this machine.
+"""
+
+from contextlib import suppress
+from typing import Any
+
+import streamlit as st
+
+from core.corpus.datasets import EXAMPLE, SYNTAX, DatasetName
+from core.corpus.samples import (
+    DATASET,
+    FILES,
+    LIBRARY,
+    SampleSettings,
+    TextSample,
+    context_of,
+    fitting,
+    sample_of,
+    with_bos,
+)
+from core.dictionaries.dictionary import Dictionary
+from core.errors import LoupeError
+from core.models.language_model import LanguageModel
+from ui.shared import errors
+from ui.shared.escape import plain
+from ui.sidebar import datasets as text_datasets
+from ui.studies import compute
+from ui.studies import corpus as text_sources
+
+SOURCES = {"Standard library": LIBRARY, "File or folder": FILES, "Dataset": DATASET}
+BOS = {"As trained": None, "With": True, "Without": False}
+SIZES = {f"{megabytes} MB": megabytes for megabytes in text_datasets.MEGABYTES}
+NAMES = {FILES: "text_path", DATASET: "text_dataset"}
+"""Where the name of a text is kept in this session; in the URL it is text_name."""
+MAX_ROWS, MAX_SEED = 100_000, 10**6
+DEFAULT = SampleSettings()
+
+
+def settings() -> SampleSettings:
+    """Return what was chosen, whether or not the picker is drawn on this page."""
+    source = _choice("text", SOURCES, LIBRARY)
+    return SampleSettings(
+        source=source,
+        name=_name(source),
+        n_rows=_number("rows", 1, MAX_ROWS) or DEFAULT.n_rows,
+        context=_number("length", 1, 10**6),
+        bos=_choice("bos", BOS, None),
+        seed=_number("text_seed", 0, MAX_SEED) or 0,
+        special=str(_said("special", True)).lower() != "false",
+        megabytes=_choice("text_mb", SIZES, DEFAULT.megabytes),
+    )
+
+
+def sample(dictionary: Dictionary, model: LanguageModel, chosen: SampleSettings | None = None) -> TextSample:
+    """Return the rows that settings (by default the picker's) mean for a dictionary (raises LoupeError).
+
+    Where there are fewer rows, or the model reads no rows as long, there are as many and as long as can be.
+    """
+    asked = chosen or settings()
+    text = text_sources.find(asked, model)
+    config = dictionary.config
+    settled = fitting(text.tokens, config, model, asked)
+    name = f"{text.name} {model.tokenizer_sha256} {model.separator} {model.d_vocab}"
+    key = f"sample {name} {context_of(config, model, settled)} {with_bos(config, settled)} {settled} {text.title}"
+    return compute.loaded().get(key, lambda: sample_of(text.tokens, text.title, config, model, settled))
+
+
+def draw(dictionary: Dictionary, model: LanguageModel) -> None:
+    """Draw the picker in the sidebar; nothing is read or computed for it that is not at hand."""
+    with st.sidebar:
+        with st.popover("Text", icon=":material/article:", width="stretch"):
+            source = _source()
+            _rows(dictionary, model)
+        chosen = settings()
+        if source == DATASET and chosen.name:
+            with suppress(LoupeError):  # a bad name is said where it is typed
+                text_datasets.offer(DatasetName.parse(chosen.name), chosen.megabytes)
+        _summary(dictionary, model, chosen)
+
+
+def _source() -> str:
+    titles = list(SOURCES)
+    source = SOURCES[st.selectbox("Source", titles, key="text", bind="query-params")]
+    if source == FILES:
+        _path()
+    elif source == DATASET:
+        _dataset()
+    _keep_in_url(_sayable(_name(source), source))
+    return source
+
+
+def _path() -> None:
+    st.session_state.setdefault(NAMES[FILES], st.query_params.get("text_name", ""))
+    typed = st.text_input(
+        "Path",
+        key=NAMES[FILES],
+        persist_state="session",
+        placeholder="texts, notes.txt, tokens.npy",
+        help="A text file, a folder of text files (UTF-8), or token ids: a .npy or .safetensors file with one stream "
+        "(1-D) or with rows that are used as they stand (2-D). It must lie below a folder that the app was started "
+        "with (--root).",
+    )
+    if typed:
+        with errors.shown():
+            compute.workspace().allowed_path(typed)
+
+
+def _dataset() -> None:
+    st.session_state.setdefault(NAMES[DATASET], st.query_params.get("text_name", ""))
+    typed = st.text_input(
+        "Dataset",
+        key=NAMES[DATASET],
+        persist_state="session",
+        placeholder="USER/NAME:CONFIG:SPLIT:COLUMN",
+        help=plain(f"{SYNTAX}. For example {EXAMPLE}."),
+    )
+    if typed:
+        with errors.shown():
+            DatasetName.parse(typed)
+    st.selectbox(
+        "Fetch at most",
+        list(SIZES),
+        index=list(SIZES.values()).index(DEFAULT.megabytes),
+        key="text_mb",
+        bind="query-params",
+        help="The first documents, to so much text.",
+    )
+
+
+def _rows(dictionary: Dictionary, model: LanguageModel) -> None:
+    left, right = st.columns(2)
+    left.number_input(
+        "Rows", 1, MAX_ROWS, DEFAULT.n_rows, key="rows", bind="query-params", help="How many rows of text are read."
+    )
+    longest = f"_length_problem {model.name}"
+    if (st.session_state.get("length") or 0) > model.n_ctx:
+        # Kept from a dictionary of another model.
+        st.session_state[longest] = f"{model.name} reads {model.n_ctx:,} tokens, not {st.session_state['length']:,}."
+        st.session_state["length"] = None
+    right.number_input(
+        "Tokens a row",
+        min(2, model.n_ctx),
+        model.n_ctx,
+        None,
+        key="length",
+        bind="query-params",
+        placeholder=f"{context_of(dictionary.config, model, DEFAULT):,}",
+        on_change=lambda: st.session_state.pop(longest, None),
+        help=f"Empty: the dictionary's training context. The model reads {model.n_ctx:,}.",
+    )
+    if longest in st.session_state:
+        st.warning(plain(f"{st.session_state[longest]} Back to the training context."), icon=":material/link_off:")
+    trained = "with" if dictionary.config.prepend_bos else "without"
+    left.selectbox(
+        "BOS", list(BOS), key="bos", bind="query-params", help=f"Whether rows begin with BOS. Trained {trained} it."
+    )
+    right.number_input(
+        "Seed", 0, MAX_SEED, 0, key="text_seed", bind="query-params", help="Which rows are drawn from the text."
+    )
+    st.toggle(
+        "Count special tokens",
+        value=True,
+        key="special",
+        bind="query-params",
+        help="Off: BOS, separators and padding are read by the model but left out of all statistics.",
+    )
+
+
+def _summary(dictionary: Dictionary, model: LanguageModel, chosen: SampleSettings) -> None:
+    """Say what is read: the rows themselves if they are at hand, else what was asked for."""
+    try:
+        with compute.only_stored():
+            found = sample(dictionary, model)
+    except LoupeError:  # a page that reads text says why
+        context = min(context_of(dictionary.config, model, chosen), model.n_ctx)
+        st.caption(plain(f"{chosen.n_rows:,} rows of {context:,} tokens of {_title(chosen)}"))
+        return
+    fewer = "" if len(found.rows) >= chosen.n_rows else f" The text has no more than {len(found.rows):,} such rows."
+    st.caption(plain(f"{found.rows.size:,} tokens: {found.note}.{fewer}"))
+
+
+def _title(chosen: SampleSettings) -> str:
+    return "the standard library" if chosen.source == LIBRARY else chosen.name or "a text to be named"
+
+
+def _keep_in_url(name: str) -> None:
+    if st.query_params.get("text_name", "") == name:
+        return
+    if name:
+        st.query_params["text_name"] = name
+    else:
+        del st.query_params["text_name"]
+
+
+def _sayable(name: str, source: str) -> str:
+    """What of a name may stand in a link: all of a dataset's, of a path what is below one of the app's folders."""
+    if source != FILES or not name:
+        return name
+    workspace = compute.workspace()
+    with suppress(LoupeError):
+        path = workspace.allowed_path(name)
+        for root in workspace.roots:
+            if path.is_relative_to(root.resolve()):
+                short = path.relative_to(root.resolve()).as_posix()
+                # Two roots may hold the same name.
+                return short if workspace.allowed_path(short) == path else ""
+    return ""
+
+
+def _name(source: str) -> str:
+    if source not in NAMES:
+        return ""
+    return str(st.session_state.get(NAMES[source], st.query_params.get("text_name", "")))
+
+
+def _said(key: str, default: Any = None) -> Any:
+    """A widget's value, or what the URL says where the widget was never drawn."""
+    return st.session_state[key] if key in st.session_state else st.query_params.get(key, default)
+
+
+def _choice(key: str, options: dict[str, Any], default: Any) -> Any:
+    return options.get(_said(key), default)
+
+
+def _number(key: str, low: int, high: int) -> int | None:
+    said = str(_said(key, ""))
+    return int(said) if said.isdecimal() and len(said) < 12 and low <= int(said) <= high else None

@@ -1,0 +1,187 @@
+"""The splitting page's tabs on many dictionaries: the matrix of ratios, factors, and the overlap of three."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+
+from core import tables
+from core.dictionaries.dictionary import Dictionary
+from core.dictionaries.sources import Entry, entries
+from core.feature_map.stack import check_same_space
+from core.geometry.neighbors import DictionarySide
+from core.matching.matrix import FACTORS, factor_pairs, factor_table, matrix_table
+from core.matching.overlap import overlap_table
+from ui.shared import errors
+from ui.shared.escape import plain
+from ui.shared.figure import altair, figure
+from ui.shared.selection import columns
+from ui.splitting import charts as splitting_charts
+from ui.studies import compute
+from ui.studies import splitting as splitting_studies
+
+USUAL = 8
+MOST = 24
+SIDES: dict[str, DictionarySide] = {"Decoder": "decoder", "Encoder": "encoder"}
+
+
+def many(threshold: float) -> None:
+    """The matrix of matching ratios of any set, and bars by the one factor in which pairs differ."""
+    picked = compute.dictionary()
+    left, right = st.columns([4, 1], vertical_alignment="bottom", gap="medium")
+    ids = left.multiselect(
+        "Dictionaries",
+        compute.dictionary_ids(),
+        usual_set(entries(compute.workspace()), picked),
+        key="split_many",
+        bind="query-params",
+        accept_new_options=True,
+        max_selections=MOST,
+        placeholder="Choose two or more, or type a path",
+        help="All pairs are matched. At first, those at the hook of the dictionary picked in the sidebar. Layers of a "
+        "residual stream may be compared, as they share its space.",
+    )
+    side = SIDES[
+        right.segmented_control(
+            "Directions", list(SIDES), default="Decoder", required=True, key="split_side", bind="query-params"
+        )
+    ]
+    found = opened(ids)
+    if len(found) < 2:
+        st.info("Choose two dictionaries or more.", icon=":material/grid_on:")
+        return
+    matrix = splitting_studies.matrix(found, side)
+    if matrix.refused:
+        st.warning(
+            plain(f"{len(matrix.refused)} pairs have no cell, as they share no space. {matrix.refused[0]}"),
+            icon=":material/warning:",
+        )
+    note = f"{side} cosine over {threshold:.2f} to the nearest feature, several may have the same"
+    ratios(found, matrix_table(matrix, names(found), threshold=threshold), side, note)
+    labels = [dictionary.labels for dictionary in found]
+    by_factor(found, factor_table(matrix, names(found), labels, threshold=threshold), side, note)
+
+
+def usual_set(listed: Sequence[Entry], picked: Dictionary) -> list[str]:
+    """The picked dictionary, its pairs for each factor, and others at its hook, from one source."""
+    source = picked.id.partition("/")[0]
+    kin = [
+        entry
+        for entry in listed
+        if entry.id.partition("/")[0] == source and entry.hook_name == picked.config.hook_name and entry.id != picked.id
+    ]
+    chosen = [picked.id] if any(entry.id == picked.id for entry in listed) else []
+    return [*chosen, *by_relevance(picked, kin)][:USUAL]
+
+
+def by_relevance(picked: Dictionary, kin: Sequence[Entry]) -> list[str]:
+    """Ids, first those that differ from the picked one in one factor alone, in the order of the factors."""
+
+    def place(entry: Entry) -> int:
+        pairs = factor_pairs([picked.labels, entry.labels])
+        return FACTORS.index(pairs[0][0]) if pairs else len(FACTORS)
+
+    return [entry.id for entry in sorted(kin, key=place)]
+
+
+def opened(ids: Sequence[str]) -> list[Dictionary]:
+    """Open dictionaries; what cannot be opened is named, and left out."""
+    found = []
+    for id in ids:
+        with errors.shown():
+            found.append(compute.dictionary(id))
+    return found
+
+
+def names(dictionaries: Sequence[Dictionary]) -> list[str]:
+    """Titles, with the id where several have one title."""
+    titles = [dictionary.title for dictionary in dictionaries]
+    return [d.title if titles.count(d.title) == 1 else f"{d.title} ({d.id})" for d in dictionaries]
+
+
+def ratios(found: Sequence[Dictionary], table: pd.DataFrame, side: str, note: str) -> None:
+    figure(
+        "How much of each dictionary is found in each other",
+        altair(splitting_charts.ratio_matrix(table), "split-matrix"),
+        table,
+        explains=["matching_ratio", "random_ratio", "mmcs"],
+        note=f"{note} · on the diagonal the control: best match in the dictionary itself but the feature",
+        name=f"ratio-matrix-{side}",
+        provenance=provenance(found, {"side": side}),
+    )
+
+
+def by_factor(found: Sequence[Dictionary], table: pd.DataFrame, side: str, note: str) -> None:
+    """Bars by factor, where there are pairs that differ in one label alone."""
+    if table.empty:
+        st.info(
+            "No two of these differ in just one of seed, data, type, k, width and layer, as far as they carry such "
+            "labels. The demo's dictionaries do.",
+            icon=":material/label_off:",
+        )
+        return
+    left, right = st.columns(2, gap="medium")
+    with left:
+        figure(
+            "What one change does to the match",
+            altair(splitting_charts.factors(table), "split-factors"),
+            table,
+            explains=["match_factor", "matching_ratio", "random_ratio"],
+            note=f"{note} · pairs that differ in one label, both ways; bars: their mean; ticks: random directions",
+            name=f"ratio-factors-{side}",
+            provenance=provenance(found, {"side": side}),
+        )
+    with right:
+        figure(
+            "The pairs",
+            lambda: st.dataframe(table, hide_index=True, column_config=columns(table), key="split-factor-pairs"),
+            table,
+            explains=["factor_change", "matching_ratio", "mmcs"],
+            note=f"{len(table):,} rows, two for each pair",
+            name=f"ratio-pairs-{side}",
+            provenance=provenance(found, {"side": side}),
+        )
+
+
+def three(threshold: float) -> None:
+    """What three dictionaries share, by mutual nearest neighbours."""
+    picked = compute.dictionary()
+    ids = st.multiselect(
+        "Three dictionaries, A, B and C",
+        compute.dictionary_ids(),
+        usual_set(entries(compute.workspace()), picked)[:3],
+        key="split_three",
+        bind="query-params",
+        accept_new_options=True,
+        max_selections=3,
+        help="A feature belongs to another dictionary too if the two are each other's nearest there.",
+    )
+    found = opened(ids)
+    if len(found) != 3:
+        st.info(f"Choose three dictionaries; {len(found)} chosen so far.", icon=":material/join_inner:")
+        return
+    pairs = [(0, 1), (0, 2), (1, 2)]
+    for i, j in pairs:
+        check_same_space(found[i], found[j], "decoder")
+    betweens = [splitting_studies.between(found[i], found[j]) for i, j in pairs]
+    table = overlap_table(*betweens, names(found), threshold=threshold)
+    letters = [f"{letter}: {name}" for letter, name in zip("ABC", names(found), strict=True)]
+
+    def draw() -> None:
+        st.altair_chart(splitting_charts.overlap(table, letters), key="split-overlap", width="stretch")
+        st.dataframe(table, hide_index=True, column_config=columns(table), key="split-overlap-table")
+
+    figure(
+        "What three dictionaries share",
+        draw,
+        table,
+        explains=["overlap_region", "overlap_share"],
+        note=f"mutual nearest neighbours by decoder cosine over {threshold:.2f} · open: with a partner in both others "
+        "that are not each other's",
+        name="overlap-of-three",
+        provenance=provenance(found, {"threshold": threshold}),
+    )
+
+
+def provenance(found: Sequence[Dictionary], settings: dict) -> dict:
+    return tables.provenance(dictionary=found, method="nearest features between dictionaries", settings=settings)

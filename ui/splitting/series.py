@@ -1,0 +1,248 @@
+"""The splitting page's tabs on one series of widths: the graph of children, and counts."""
+
+from collections.abc import Callable
+
+import pandas as pd
+import streamlit as st
+
+from core import catalogue
+from core.dictionaries.dictionary import Dictionary
+from core.errors import LoupeError
+from core.matching.pairs import THRESHOLD
+from core.splitting import tables as splitting_tables
+from core.splitting.graph import MOST_NODES, SplitGraph, check_series, split_graph
+from ui.shared.errors import StillRunningError
+from ui.shared.escape import plain
+from ui.shared.figure import altair, figure
+from ui.shared.selection import choose_feature_from_rows, columns
+from ui.splitting import charts as splitting_charts
+from ui.studies import compute
+from ui.studies import splitting as splitting_studies
+from ui.studies.splitting import RULES, Series
+
+MOST_WIDER = 3
+MOST_ROWS = 500
+
+
+def threshold() -> float:
+    """Pick over which similarity two features belong together."""
+    return st.slider(
+        catalogue.statistic("match_threshold").title,
+        0.0,
+        1.0,
+        THRESHOLD,
+        0.01,
+        key="split_threshold",
+        bind="query-params",
+        help=catalogue.help_text("match_threshold"),
+    )
+
+
+def of_series(draw: Callable[[Series], None], threshold: float) -> None:
+    """Pick the series, and draw a tab on it if there is one."""
+    series = pick(threshold)
+    if series is not None:
+        draw(series)
+
+
+def pick(threshold: float) -> Series | None:
+    """Pick the wider dictionaries; None, with a word on it, where there is none."""
+    coarse = compute.dictionary()
+    listed = splitting_studies.listed()
+    usual = [entry.id for entry in listed if (entry.d_sae or 0) > coarse.d_sae][:MOST_WIDER]
+    # Those that go with another dictionary are not carried over.
+    if st.session_state.setdefault("_split_for", coarse.id) != coarse.id:
+        st.session_state["_split_for"] = coarse.id
+        st.session_state["split_wider"] = usual
+    ids = st.multiselect(
+        "Wider dictionaries",
+        [id for id in compute.dictionary_ids() if id != coarse.id],
+        usual,
+        key="split_wider",
+        bind="query-params",
+        accept_new_options=True,
+        max_selections=MOST_WIDER,
+        placeholder="Choose up to three, or type a path",
+        help="The features of the dictionary picked in the sidebar are followed into these, from the narrowest to the "
+        "widest. At first, those that differ from it in the width alone.",
+    )
+    if not ids:
+        narrowest_first(coarse, listed[0].id if len(listed) > 1 else None)
+        return None
+    wider = sorted((compute.dictionary(id) for id in ids), key=lambda dictionary: dictionary.d_sae)
+    check_series([coarse, *wider])
+    return Series((coarse, *wider), threshold)
+
+
+def pick_rule() -> str:
+    """Pick how children are found (of RULES)."""
+    return st.segmented_control(
+        "Children",
+        list(RULES),
+        default=next(iter(RULES)),
+        required=True,
+        key="split_rule",
+        bind="query-params",
+        help="One parent each: a feature belongs to its nearest in the narrower dictionary, so the graph is a tree. "
+        "All over the threshold: it may belong to several, as features merge again. Active together: by the masked "
+        "cosine of activations on text, over 0.4 whatever the threshold; it takes a pass over text.",
+    )
+
+
+def narrowest_first(coarse: Dictionary, narrowest: str | None) -> None:
+    """Say that there is nothing wider, and offer to begin at the narrow end where there is one."""
+    st.info(
+        plain(f"{coarse.title} has {coarse.d_sae:,} features, and no wider dictionary is chosen. ")
+        + ("Choose one above, or begin with the narrowest of its series." if narrowest else "Choose one above."),
+        icon=":material/account_tree:",
+    )
+    if narrowest and narrowest != coarse.id:
+        st.button(
+            plain(f"Begin with {narrowest}"),
+            key="split_narrowest",
+            icon=":material/first_page:",
+            on_click=lambda: st.session_state.update({"sae": narrowest, "feature": 0}),
+        )
+
+
+def children(series: Series) -> None:
+    """The graph of the picked feature, and its edges as a table."""
+    feature = int(st.session_state.get("feature", 0))
+    rule = pick_rule()
+    graph = split_graph(feature, splitting_studies.links(series, rule))
+    edges = splitting_tables.edge_table(graph, series.widths)
+    nodes, unnamed = named_nodes(series, graph)
+    headings = [f"{d.d_sae:,} features" for d in series.dictionaries]
+    drawn = edges.assign(start=graph.start, end=graph.end)
+    more = [f"{sum(graph.left_off):,} less similar ones left off"] if any(graph.left_off) else []
+    figure(
+        f"What becomes of feature {feature}",
+        altair(splitting_charts.split_graph(nodes, drawn, headings), "split-graph"),
+        edges,
+        explains=["child", "split_cosine", "promoted_tokens"],
+        note=series.note(f"at most {MOST_NODES} for each width", *more, *unnamed, rule=rule),
+        name=f"splitting-{feature}",
+        provenance=series.provenance,
+    )
+    if edges.empty:
+        st.info(
+            f"No feature of the wider dictionary goes back to feature {feature} at this threshold. Lower it, or pick "
+            "another feature.",
+            icon=":material/block:",
+        )
+    else:
+        edge_list(series, graph, edges, nodes, rule)
+
+
+def edge_list(series: Series, graph: SplitGraph, edges: pd.DataFrame, nodes: pd.DataFrame, rule: str) -> None:
+    """The edges of a graph with what each child promotes."""
+    table = edges.assign(promoted_tokens=nodes["promoted_tokens"].to_numpy()[graph.end])
+    figure(
+        "Features and their children",
+        lambda: st.dataframe(table, hide_index=True, column_config=columns(table), key="split-edges", height=420),
+        table,
+        explains=["coarse_feature", "child", "split_cosine"],
+        note=series.note(f"{len(table):,} edges", rule=rule),
+        name="splitting-edges",
+        provenance=series.provenance,
+    )
+
+
+def named_nodes(series: Series, graph: SplitGraph) -> tuple[pd.DataFrame, list[str]]:
+    """Return the nodes with the tokens they promote, and what a note says where there are none."""
+    nodes = splitting_tables.node_table(graph, series.widths)
+    texts, why = [], []
+    for level, dictionary in enumerate(series.dictionaries):
+        features = graph.features(level)
+        try:
+            texts += splitting_studies.promoted(dictionary, features) if len(features) else []
+        except StillRunningError:
+            raise
+        except LoupeError:  # the model is not at hand, or no weights lead to its tokens: the graph needs neither
+            texts += [[]] * len(features)
+            why = ["promoted tokens are not known"]
+    labels = [f"{feature}  {' '.join(found[:1])}" for feature, found in zip(nodes["feature"], texts, strict=True)]
+    return nodes.assign(promoted_tokens=[" ".join(found) for found in texts], label=labels), why
+
+
+def counts(series: Series) -> None:
+    """Children against width, what became of the wider dictionaries' features, and who splits most."""
+    feature = int(st.session_state.get("feature", 0))
+    betweens = splitting_studies.from_coarse(series)
+    table = splitting_tables.children_table(betweens, threshold=series.threshold)
+    widths = splitting_tables.width_table(betweens, series.coarse.W_dec.shape[1], threshold=series.threshold)
+    note = series.note(f"nearest of the {series.coarse.d_sae:,} features, whatever lies between")
+    left, right = st.columns(2, gap="medium")
+    with left:
+        figure(
+            "Number of children against width",
+            altair(splitting_charts.children_by_width(lines(table, widths, feature)), "split-by-width"),
+            widths,
+            explains=["n_children", "mean_children", "random_children"],
+            note=note,
+            name="children-by-width",
+            provenance=series.provenance,
+        )
+    with right:
+        became = splitting_tables.became_table(betweens, threshold=series.threshold)
+        figure(
+            "What became of the wider dictionaries' features",
+            altair(splitting_charts.became(became), "split-became"),
+            became,
+            explains=["match_label", "labelled_share"],
+            note=note,
+            name="became-by-width",
+            provenance=series.provenance,
+        )
+    left, right = st.columns(2, gap="medium")
+    with left:
+        figure(
+            "In numbers",
+            lambda: st.dataframe(widths, hide_index=True, column_config=columns(widths), key="split-widths"),
+            widths,
+            explains=["mean_children", "childless_share", "single_child_share", "split_share"],
+            note=note,
+            name="children-numbers",
+            provenance=series.provenance,
+        )
+    with right:
+        most_split(series, table)
+
+
+def lines(table: pd.DataFrame, widths: pd.DataFrame, feature: int) -> pd.DataFrame:
+    """Series of the chart against width: the mean, the picked feature, chance."""
+    own = table.loc[table["feature"] == feature, ["d_sae", "n_children"]]
+    parts = {
+        "mean of all features": widths[["d_sae", "mean_children"]].rename(columns={"mean_children": "n_children"}),
+        "picked feature": own,
+        "by chance": widths[["d_sae", "random_children"]].rename(columns={"random_children": "n_children"}).dropna(),
+    }
+    found = pd.concat([part.assign(series=name) for name, part in parts.items()], ignore_index=True)
+    return found.astype({"n_children": float})
+
+
+def most_split(series: Series, table: pd.DataFrame) -> None:
+    """The features with the most children in the widest dictionary; a click picks one."""
+    wide = table[table["d_sae"] == series.widths[-1]]
+    shown = wide.sort_values(["n_children", "feature"], ascending=[False, True]).head(MOST_ROWS)
+
+    def draw() -> None:
+        st.dataframe(
+            shown,
+            hide_index=True,
+            column_config=columns(shown),
+            height=300,
+            key="split-most",
+            on_select=choose_feature_from_rows("split-most", shown["feature"]),
+            selection_mode="single-row",
+        )
+
+    figure(
+        "Features that split most",
+        draw,
+        table,
+        explains=["n_children", "best_child_cosine"],
+        note=series.note(f"in the widest; the {len(shown):,} of {len(wide):,} with the most", "click a row to pick it"),
+        name="split-most",
+        provenance=series.provenance,
+    )

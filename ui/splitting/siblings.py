@@ -1,0 +1,96 @@
+"""The splitting page's tab on siblings: what tells the children of one feature apart."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from core.splitting import siblings as sibling_logits
+from core.splitting.graph import relation
+from ui.shared.figure import altair, figure
+from ui.shared.selection import columns
+from ui.splitting import charts as splitting_charts
+from ui.studies import compute
+from ui.studies import splitting as splitting_studies
+from ui.studies.splitting import Series
+
+MOST_SIBLINGS = 16
+"""Beyond, neither of the pictures can be read."""
+MOST_TOKENS = 40
+
+
+def siblings(series: Series) -> None:
+    """What tells the children of the picked feature apart in one of the wider dictionaries."""
+    feature = int(st.session_state.get("feature", 0))
+    titles = {f"{dictionary.d_sae:,} features": dictionary for dictionary in series.wider}
+    if st.session_state.get("split_in") not in titles:
+        st.session_state.pop("split_in", None)
+    name = st.segmented_control(
+        "Children in", list(titles), default=next(iter(titles)), required=True, key="split_in", bind="query-params"
+    )
+    wide = titles[name]
+    between = splitting_studies.between(series.coarse, wide)
+    found = relation(between, threshold=series.threshold).children(feature)
+    if len(found) < 2:
+        st.info(
+            f"Feature {feature} has {len(found)} {'child' if len(found) == 1 else 'children'} among the {name}: there "
+            "is nothing to tell apart. Pick another feature, a wider dictionary or a lower threshold.",
+            icon=":material/block:",
+        )
+        return
+    order = np.argsort(-between.b_in_a_cos[found, 0], kind="stable")[:MOST_SIBLINGS]
+    weights, tokens = splitting_studies.logits(wide, found[order])
+    texts = compute.model_of(wide).token_strings
+    more = [f"{len(order)} of {len(found):,}, the most similar to the parent"] if len(order) < len(found) else []
+    note = series.note(f"children of feature {feature} among the {name}", splitting_studies.LOGITS.describe(), *more)
+    sibling_figures(series, sibling_logits.Siblings(found[order], weights, tokens), texts, note, feature)
+
+
+def sibling_figures(
+    series: Series, found: sibling_logits.Siblings, texts: Sequence[str], note: str, feature: int
+) -> None:
+    """Differences on distinctive tokens, correlations, and the tokens as a table."""
+    k = max(2, min(sibling_logits.K, MOST_TOKENS // len(found.feature)))
+    cells = sibling_logits.difference_cells(found, texts, k=k)
+    table = sibling_logits.distinctive_table(found, texts)
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        figure(
+            "Logits that tell the siblings apart",
+            altair(splitting_charts.sibling_tokens(cells.assign(text=shown_texts(cells))), "split-sibling-tokens"),
+            cells,
+            explains=["sibling_difference", "logit_weight"],
+            note=f"{note} · the {k} tokens in which each exceeds the others most",
+            name=f"siblings-{feature}",
+            provenance=series.provenance,
+        )
+    with right:
+        correlations = sibling_logits.correlation_table(found)
+        figure(
+            "How alike their logits are",
+            altair(splitting_charts.sibling_correlations(correlations), "split-sibling-correlations"),
+            correlations,
+            explains=["sibling_correlation"],
+            note=note,
+            name=f"sibling-correlations-{feature}",
+            provenance=series.provenance,
+        )
+        figure(
+            "Most distinctive tokens",
+            lambda: st.dataframe(table, hide_index=True, column_config=columns(table), key="split-distinctive"),
+            table,
+            explains=["sibling_rank", "sibling_difference"],
+            note=note,
+            name=f"sibling-distinctive-{feature}",
+            provenance=series.provenance,
+        )
+
+
+def shown_texts(cells: pd.DataFrame) -> list[str]:
+    """Tokens as a chart's labels: in quotes, with the id where several have one text."""
+    ids = cells.groupby("token_text")["token"].nunique()
+    return [
+        repr(text) if ids[text] == 1 else f"{text!r} {token}"
+        for token, text in zip(cells["token"], cells["token_text"], strict=True)
+    ]

@@ -1,0 +1,77 @@
+"""Token ids of the text that settings name: from memory, from the store, or from a job that reads it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from core.corpus.datasets import DatasetName
+from core.corpus.files import TOKEN_SUFFIXES, TextFiles, files_stream, read_tokens, summarise
+from core.corpus.samples import DATASET, FILES, SampleSettings
+from core.corpus.streams import TokenStream, documents_stream
+from core.models.language_model import LanguageModel
+from core.work.jobs import Progress
+from ui.sidebar import datasets as text_datasets
+from ui.studies import compute
+
+
+@dataclass(frozen=True, eq=False)
+class TextTokens:
+    """A stream of ids, or a table of rows (2-D), and what it is."""
+
+    tokens: np.ndarray
+    title: str
+    name: str
+    """Changes whenever the ids do."""
+
+
+def find(settings: SampleSettings, model: LanguageModel) -> TextTokens:
+    """Return the text that settings name, read by a model's tokenizer (raises LoupeError, as compute.result does)."""
+    if settings.source == FILES:
+        return _files(settings.name, model)
+    if settings.source == DATASET:
+        return _dataset(settings, model)
+    tokens, title = compute.library_tokens(model)
+    return TextTokens(tokens, title, f"library {model.tokenizer_sha256} {title}")
+
+
+def _files(typed: str, model: LanguageModel) -> TextTokens:
+    path = compute.workspace().allowed_path(typed)
+    if path.is_file() and path.suffix in TOKEN_SUFFIXES:
+        return _token_file(path)
+    files = TextFiles.find(path)
+    about = compute.transient(
+        f"texts {files.stamp}", f"Reading {path.name}", lambda progress: summarise(files, progress)
+    )
+
+    def work(progress: Progress) -> TokenStream:
+        return files_stream(files, model, about, progress)
+
+    return _stream(about.sha256, about.title, model, work)
+
+
+def _token_file(path: Path) -> TextTokens:
+    status = path.stat()
+    name = f"tokens {path} {status.st_size} {status.st_mtime_ns}"
+    if path.suffix == ".npy":  # stays on disk, and opening it costs nothing
+        return TextTokens(read_tokens(path), path.name, name)
+    tokens = compute.loaded().get(name, lambda: read_tokens(path), nbytes=status.st_size, name=path.name)
+    return TextTokens(tokens, path.name, name)
+
+
+def _dataset(settings: SampleSettings, model: LanguageModel) -> TextTokens:
+    texts = text_datasets.texts(DatasetName.parse(settings.name), settings.megabytes)
+
+    def work(progress: Progress) -> TokenStream:
+        documents = list(texts.documents())
+        return documents_stream(
+            model.tokenizer, documents, separator=model.separator, title=texts.title, progress=progress
+        )
+
+    return _stream(texts.sha256, texts.title, model, work)
+
+
+def _stream(text_sha256: str, title: str, model: LanguageModel, work) -> TextTokens:
+    key = TokenStream.key(model.tokenizer_sha256, text_sha256, separator=model.separator)
+    # The title is not the stored one: the same text may lie in two places.
+    return TextTokens(compute.result(TokenStream, key, f"Tokenising {title}", work).tokens, title, key)

@@ -1,0 +1,70 @@
+"""Where token-set enrichment meets Streamlit's caches, and what all its figures say about themselves."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from core.enrichment.enrichment import Enrichment, enrichment
+from core.enrichment.inputs import usable_sets
+from core.enrichment.nulls import SMALL
+from core.logit_weights.statistics import random_directions
+from core.logit_weights.study import LogitStudy
+from core.logit_weights.unembedding import source_key
+from core.token_sets.sets import TokenSets
+from core.work.jobs import Progress
+from ui.studies import compute
+from ui.studies import logit_weights as logit_studies
+
+RANDOM = 1024
+"""Directions behind the 99 % line of each set."""
+
+
+def enrichment_of(study: LogitStudy, sets: TokenSets) -> Enrichment:
+    """Return every feature's enrichment in every set of which some tokens, and not all, have a logit weight.
+
+    Computed as a job for all sets at once, as q is over all features and sets. Raises LoupeError.
+    """
+    return _result(
+        study, sets, study.dictionary.sha256, f"{study.dictionary.d_sae:,} features", lambda: study.directions
+    )
+
+
+def random_enrichment(study: LogitStudy, sets: TokenSets) -> Enrichment:
+    """Return the enrichment of RANDOM random directions in the same sets, to compare with."""
+    name = f"{RANDOM:,} random directions"
+    width = study.model.d_model
+    return _result(study, sets, f"{name}, seed 0", name, lambda: random_directions(RANDOM, width, seed=0))
+
+
+def _result(
+    study: LogitStudy, sets: TokenSets, content: str, of: str, directions: Callable[[], np.ndarray]
+) -> Enrichment:
+    settings = study.settings
+    tokens = study_tokens(study) if settings.skip_unused else np.arange(study.model.d_vocab)
+    usable = usable_sets(sets, tokens)
+
+    def work(progress: Progress) -> Enrichment:
+        return enrichment(directions(), logit_studies.processed_unembedding(study), usable, progress=progress)
+
+    key = Enrichment.key(content, source_key(study.model, settings), settings, usable.sha256)
+    return compute.result(Enrichment, key, f"{len(usable)} token sets in {of}", work)
+
+
+def study_tokens(study: LogitStudy) -> np.ndarray:
+    """Return the ids of the tokens with a logit weight, in the order of `logit_studies.full_weights`."""
+    return logit_studies.processed_unembedding(study).tokens
+
+
+def method(found: Enrichment) -> str:
+    """Say how p and q are made, with the numbers of this result."""
+    return (
+        f"p: Kolmogorov-Smirnov, under {SMALL} tokens {found.draws:,} draws (seed {found.seed}); "
+        f"q: Benjamini-Hochberg over {found.n_tests:,} pairs of feature and set"
+    )
+
+
+def provenance(study: LogitStudy, found: Enrichment, **more: str | int) -> dict:
+    """Say what a table of enrichment was computed from."""
+    settings = study.provenance["settings"] | {"seed": found.seed, "draws": found.draws}
+    settings |= {"n_sets": len(found.set_names), "n_tokens": found.n_tokens} | more
+    return study.provenance | {"method": "token-set enrichment", "settings": settings}

@@ -1,0 +1,72 @@
+"""Every number that some page has for each feature of a dictionary, under its name in the catalogue.
+
+The map colours by them and tables list them; a page that has a new one adds it here.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from core import catalogue
+from core.geometry.tables import encoder_decoder_cosine
+from core.logit_weights.unembedding import LogitSettings
+from ui.studies import compute
+from ui.studies import geometry as geometry_studies
+from ui.studies import logit_weights as logit_studies
+from ui.studies import token_pass as activation_studies
+
+Values = Callable[[str | None], np.ndarray]
+
+
+@dataclass(frozen=True)
+class FeatureColumn:
+    """One number of each feature; `values` takes the id of a dictionary (None is the picked one).
+
+    It may raise a LoupeError: where a dictionary has no such number, or while it is being computed.
+    """
+
+    name: str
+    values: Values
+    log: bool = False
+    """Whether its range spans orders of magnitude."""
+    categorical: bool = False
+
+    @property
+    def title(self) -> str:
+        return catalogue.statistic(self.name).title
+
+
+def _position_score(name: str) -> Values:
+    def values(id: str | None) -> np.ndarray:
+        scores = compute.position_study(id).scores.set_index("feature").sort_index()
+        return scores[name].to_numpy(dtype=float)
+
+    return values
+
+
+def _activations(name: str) -> Values:
+    return lambda id: activation_studies.token_pass(id).statistics.feature_table()[name].to_numpy(dtype=float)
+
+
+def _logit_weights(name: str) -> Values:
+    def values(id: str | None) -> np.ndarray:
+        return getattr(logit_studies.logit_study(LogitSettings(), id).stats, name)
+
+    return values
+
+
+COLUMNS = {
+    column.name: column
+    for column in (
+        FeatureColumn("density", lambda id: activation_studies.token_pass(id).density, log=True),
+        FeatureColumn("mean_active", _activations("mean_active"), log=True),
+        FeatureColumn("largest_activation", _activations("largest_activation"), log=True),
+        FeatureColumn("position_score", _position_score("position_score"), log=True),
+        FeatureColumn("peak", _position_score("peak")),
+        FeatureColumn("skewness", _logit_weights("skewness")),
+        FeatureColumn("kurtosis", _logit_weights("kurtosis"), log=True),
+        FeatureColumn("nearest_cosine", lambda id: geometry_studies.neighbors(id).cos[:, 0]),
+        FeatureColumn("encoder_decoder_cosine", lambda id: encoder_decoder_cosine(compute.dictionary(id))),
+    )
+}

@@ -1,0 +1,121 @@
+"""Where maps, clusters and layer series meet Streamlit's store: computed once, found again by content.
+
+`ids` are dictionaries by id, in order; none means the picked one. Functions raise LoupeError for
+dictionaries that do not fit, and StillRunningError while a job draws its progress.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from core.dictionaries.dictionary import Dictionary
+from core.dictionaries.sources import Entry, entries
+from core.feature_map.clusters import Clusters, find_clusters
+from core.feature_map.layer_series import LayerLinks, layer_links
+from core.feature_map.layout import Layout, LayoutSettings, pca_layout
+from core.feature_map.layout import layout as make_layout
+from core.feature_map.stack import Stack, joint_directions
+from core.geometry.neighbors import K, Neighbors, directions, nearest_features
+from core.logit_weights.series import layer_entries
+from core.work.jobs import Progress
+from ui.studies import compute
+from ui.studies import geometry as geometry_studies
+
+Ids = Sequence[str]
+
+
+def dictionaries(ids: Ids = ()) -> list[Dictionary]:
+    """Open the dictionaries of a map."""
+    return [compute.dictionary(id) for id in ids] or [compute.dictionary()]
+
+
+def stack(ids: Ids = (), side: str = "decoder") -> Stack:
+    """Return the directions of all features of a map, one dictionary after the other."""
+    found = dictionaries(ids)
+    if len(found) == 1:  # a view of the weights, so nothing is held twice
+        return joint_directions(found, side)
+    key = f"stack {side} {_hashes(found)}"
+    return compute.loaded().get(key, lambda: joint_directions(found, side), name="The joint map")
+
+
+def neighbors(ids: Ids = (), side: str = "decoder") -> Neighbors:
+    """Return the nearest features by cosine among all features of a map."""
+    if len(ids) < 2:
+        return geometry_studies.neighbors(next(iter(ids), None), side)
+    rows = stack(ids, side)
+    k = min(K, len(rows.feature) - 1)
+
+    def work(progress: Progress) -> Neighbors:
+        return nearest_features(rows.directions, k=k, progress=progress)
+
+    key = Neighbors.key(",".join(rows.sha256), side, k)
+    return compute.result(Neighbors, key, f"Nearest features of {len(ids)} dictionaries", work)
+
+
+def pca(ids: Ids = (), side: str = "decoder") -> np.ndarray:
+    """Return the first two principal components of all features of a map, [row, 2]; quick, and not stored."""
+    rows = stack(ids, side)
+    key = f"pca {side} {','.join(rows.sha256)}"
+    return compute.transient(key, "Principal components", lambda _: pca_layout(rows.directions))
+
+
+def pca_map(ids: Ids = (), side: str = "decoder") -> Layout:
+    """Return the PCA map without the neighbours that judging it would need: its preservation is NaN."""
+    x, y = np.ascontiguousarray(pca(ids, side).T)
+    return Layout(x, y, np.full(len(x), np.nan, np.float32))
+
+
+def stored(settings: LayoutSettings, ids: Ids = ()) -> Layout | None:
+    """Return a map if it was computed before; None, at once, if not."""
+    key = _layout_key(settings, dictionaries(ids))
+    if key not in compute.loaded():
+        found = compute.store().load(Layout, key)
+        if found is None:
+            return None
+        return compute.loaded().get(key, lambda: found)
+    return compute.loaded().get(key, lambda: compute.store().load(Layout, key))
+
+
+def layout(settings: LayoutSettings, ids: Ids = ()) -> Layout:
+    """Return a map, after computing the neighbours it needs."""
+    found = dictionaries(ids)
+    rows = stack(ids, settings.side)
+    near = neighbors(ids, settings.side)
+
+    def work(progress: Progress) -> Layout:
+        return make_layout(rows.directions, near, settings, progress=progress)
+
+    what = found[0].title if len(found) == 1 else f"{len(found)} dictionaries"
+    return compute.result(Layout, _layout_key(settings, found), f"{settings.method.upper()} map of {what}", work)
+
+
+def clusters(id: str | None = None, side: str = "decoder", seed: int = 42) -> Clusters:
+    """Return the clusters of one dictionary."""
+    found = compute.dictionary(id)
+    near = geometry_studies.neighbors(id, side)
+
+    def work(progress: Progress) -> Clusters:
+        return find_clusters(directions(found, side), near, seed=seed, progress=progress)
+
+    key = Clusters.key(found.sha256, side, seed=seed)
+    return compute.result(Clusters, key, f"Clusters of {found.title}", work)
+
+
+def series(id: str | None = None) -> dict[str, Entry]:
+    """Return the dictionaries that differ from one in the layer alone, by layer; empty if there are none."""
+    return layer_entries(entries(compute.workspace()), compute.dictionary(id).id)
+
+
+def links(ids: Ids, side: str = "decoder") -> LayerLinks:
+    """Return the best match of each feature in the next dictionary of a series."""
+    rows = stack(ids, side)
+    key = LayerLinks.key(*rows.sha256, side=side)
+    return compute.result(LayerLinks, key, "Matching layers", lambda progress: layer_links(rows, progress=progress))
+
+
+def _layout_key(settings: LayoutSettings, found: Sequence[Dictionary]) -> str:
+    return Layout.key(*(dictionary.sha256 for dictionary in found), settings=settings)
+
+
+def _hashes(found: Sequence[Dictionary]) -> str:
+    return ",".join(dictionary.sha256 for dictionary in found)

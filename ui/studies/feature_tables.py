@@ -1,0 +1,141 @@
+"""Every statistic that some page has of each feature, as tables that one big table is put together from.
+
+A page that has new ones adds a line here. Nothing is computed for the big table: what is not stored is left out,
+and the page that computes it is named.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from core.dictionaries.dictionary import Dictionary
+from core.enrichment.tables import best_set_of_each
+from core.errors import LoupeError
+from core.geometry import tables as geometry_tables
+from core.geometry.basis import basis_alignment
+from core.logit_weights.unembedding import LogitSettings
+from core.overview.tables import weight_table
+from ui.feature import notes as feature_note_views
+from ui.matching import picker as match_picker
+from ui.neuronpedia import labels as neuronpedia_views
+from ui.shared.errors import NotStoredError
+from ui.sidebar import token_sets as token_set_picker
+from ui.studies import compute, relations
+from ui.studies import enrichment as enrichment_studies
+from ui.studies import feature_map as layout_studies
+from ui.studies import geometry as geometry_studies
+from ui.studies import logit_weights as logit_studies
+from ui.studies import token_pass as activation_studies
+from ui.studies.feature import Subject
+
+
+@dataclass(frozen=True)
+class FeatureTable:
+    """Statistics of each feature that come together; `make` takes a dictionary and may raise a LoupeError."""
+
+    title: str
+    page: str
+    """The file name of the page that computes them."""
+    make: Callable[[Dictionary], pd.DataFrame]
+    """One row for each feature listed, with a column `feature`."""
+    makes: bool = True
+    """Whether it can be computed; else a person makes or fetches it."""
+
+
+def _activations(dictionary: Dictionary) -> pd.DataFrame:
+    return activation_studies.token_pass(dictionary.id).statistics.feature_table()
+
+
+def _medians(dictionary: Dictionary) -> pd.DataFrame:
+    found = activation_studies.quantiles(activation_studies.token_pass(dictionary.id))
+    median = found.values[:, found.levels.index(0.5)]
+    return pd.DataFrame({"feature": np.arange(len(median)), "median_active": median})
+
+
+def _logit_weights(dictionary: Dictionary) -> pd.DataFrame:
+    return logit_studies.logit_study(LogitSettings(), dictionary.id).table
+
+
+def _clusters(dictionary: Dictionary) -> pd.DataFrame:
+    label = layout_studies.clusters(dictionary.id).label
+    return pd.DataFrame({"feature": np.arange(len(label)), "cluster": label})
+
+
+def _enrichment(dictionary: Dictionary) -> pd.DataFrame:
+    study = logit_studies.logit_study(LogitSettings(), dictionary.id)
+    found = enrichment_studies.enrichment_of(study, token_set_picker.sets(study.model))
+    return best_set_of_each(found)
+
+
+def _neurons(dictionary: Dictionary) -> pd.DataFrame:
+    passed = activation_studies.token_pass(dictionary.id)
+    subject = Subject(dictionary, 0, passed, dictionary)
+    found = relations.correlated_units(subject, relations.usual_hook(subject))
+    return pd.DataFrame(
+        {
+            "feature": np.arange(dictionary.d_sae),
+            "correlated_unit": found.idx[:, 0],
+            "neuron_correlation": found.corr[:, 0].astype(float),
+        }
+    )
+
+
+def _match(dictionary: Dictionary) -> pd.DataFrame:
+    lists = match_picker.comparison(dictionary).between("decoder")
+    return pd.DataFrame(
+        {
+            "feature": np.arange(dictionary.d_sae),
+            "best_match": lists.a_in_b_idx[:, 0],
+            "best_similarity": lists.a_in_b_cos[:, 0].astype(float),
+        }
+    )
+
+
+def _labels(dictionary: Dictionary) -> pd.DataFrame:
+    labels = neuronpedia_views.labels(dictionary)
+    if labels is None:
+        raise NotStoredError("Labels were not downloaded.")
+    return pd.DataFrame({"feature": labels.feature, "neuronpedia_label": labels.text})
+
+
+def _notes(dictionary: Dictionary) -> pd.DataFrame:
+    notes = feature_note_views.note_store(dictionary).read()
+    if not notes.by_feature:
+        raise NotStoredError("Nothing was noted.")
+    return notes.table()
+
+
+TABLES = (
+    FeatureTable("Weights", "overview", weight_table),
+    FeatureTable("Basis", "overview", lambda dictionary: basis_alignment(dictionary).to_frame()),
+    FeatureTable("Activations on text", "activations", _activations),
+    FeatureTable("Medians", "activations", _medians),
+    FeatureTable("Position and token", "positions", lambda d: compute.position_study(d.id).scores),
+    FeatureTable("Logit weights", "logit_weights", _logit_weights),
+    FeatureTable("Token sets", "logit_weights", _enrichment),
+    FeatureTable("Neighbours", "geometry", lambda d: geometry_tables.hubs(geometry_studies.neighbors(d.id))),
+    FeatureTable("Clusters", "feature_map", _clusters),
+    FeatureTable("Match in dictionary B", "matching", _match),
+    FeatureTable("Neurons", "feature", _neurons),
+    FeatureTable("Labels", "neuronpedia", _labels, makes=False),
+    FeatureTable("Notes", "feature", _notes, makes=False),
+)
+
+
+def stored(dictionary: Dictionary) -> tuple[pd.DataFrame, dict[str, list[str]], list[FeatureTable]]:
+    """Return one row per feature with all that is stored, which columns came from which table, and what is missing."""
+    whole = pd.DataFrame({"feature": np.arange(dictionary.d_sae)})
+    groups, missing = {}, []
+    for item in TABLES:
+        try:
+            with compute.only_stored():
+                found = item.make(dictionary)
+        except LoupeError:  # not computed yet, or not to be had: no model here, no such statistic
+            missing.append(item)
+            continue
+        new = [name for name in found.columns if name not in whole.columns]
+        whole = whole.merge(found[["feature", *new]], on="feature", how="left", validate="one_to_one")
+        groups[item.title] = new
+    return whole, groups, missing

@@ -1,0 +1,51 @@
+"""Where the neighbours of features meet Streamlit: studies, baselines and sums of features from the store."""
+
+from core.geometry.composed import MOST_NEIGHBORS, Composed, composed_features
+from core.geometry.neighbors import DictionarySide, K, Neighbors, directions, nearest_features
+from core.geometry.study import GeometryStudy
+from core.logit_weights.statistics import random_directions
+from core.maths.random_directions import RandomDirections
+from core.work.jobs import Progress
+from ui.studies import compute
+
+SIMULATION_SEED = 0
+
+
+def neighbors(id: str | None = None, side: DictionarySide = "decoder") -> Neighbors:
+    """Return the nearest features of the picked dictionary, or of that with this id (raises LoupeError)."""
+    found = compute.dictionary(id)
+    k = max(1, min(K, found.d_sae - 1))
+
+    def work(progress: Progress) -> Neighbors:
+        return nearest_features(directions(found, side), k=k, progress=progress)
+
+    return compute.result(Neighbors, Neighbors.key(found.sha256, side, k), f"Nearest features of {found.title}", work)
+
+
+def study(id: str | None = None, side: DictionarySide = "decoder") -> GeometryStudy:
+    """Return a dictionary with its neighbours."""
+    found = compute.dictionary(id)
+    near = neighbors(id, side)
+    # Kept beside the neighbours: its sums over all features are the same on every rerun.
+    key = f"geometry study {Neighbors.key(found.sha256, side, near.k)} of {found.id}"
+    return compute.loaded().get(key, lambda: GeometryStudy(found, side, near))
+
+
+def simulated(random: RandomDirections, k: int) -> Neighbors:
+    """Return the neighbours of seeded random directions: the check of the closed form."""
+    name = f"{random.n} random directions in {random.d} dimensions, seed {SIMULATION_SEED}"
+
+    def work(progress: Progress) -> Neighbors:
+        return nearest_features(random_directions(random.n, random.d, seed=SIMULATION_SEED), k=k, progress=progress)
+
+    return compute.result(Neighbors, Neighbors.key(name, "decoder", k), f"Nearest of {name}", work)
+
+
+def composed(study: GeometryStudy) -> Composed:
+    """Return the best sum of two neighbours for every feature."""
+
+    def work(progress: Progress) -> Composed:
+        return composed_features(study.directions, study.neighbors, n_neighbors=MOST_NEIGHBORS, progress=progress)
+
+    key = Composed.key(study.dictionary.sha256, study.side, min(MOST_NEIGHBORS, study.neighbors.k))
+    return compute.result(Composed, key, f"Sums of two features of {study.dictionary.title}", work)

@@ -1,0 +1,129 @@
+"""Where logit-weight statistics meet Streamlit: settings in the sidebar, studies and baselines from the store."""
+
+import numpy as np
+import streamlit as st
+
+from core.dictionaries.dictionary import Dictionary
+from core.logit_weights.classes import ClassThresholds
+from core.logit_weights.statistics import LogitStatistics, logit_statistics, logit_weights, random_directions
+from core.logit_weights.study import LogitStudy
+from core.logit_weights.unembedding import LogitSettings, Unembedding, residual_directions, source_key, unembedding
+from core.models.language_model import LanguageModel
+from core.work.jobs import Progress
+from ui.studies import compute
+
+BASELINE_SEED = 0
+CENTRES = {"Mean of W_U": "mean", "Median of each feature": "median", "Not at all": "none"}
+
+
+def settings() -> LogitSettings:
+    """Pick how logit weights are made, in the sidebar; the choice is in the URL."""
+    usual = LogitSettings()
+
+    def toggle(label: str, key: str, default: bool, help: str) -> bool:
+        return st.toggle(label, value=default, key=key, bind="query-params", help=help)
+
+    with st.sidebar.expander("How logit weights are made", icon=":material/tune:"):
+        center = st.selectbox(
+            "Centre over the vocabulary",
+            list(CENTRES),
+            key="lw_center",
+            bind="query-params",
+            help="Subtract from W_U its mean over tokens (TransformerLens), shift every feature's median to 0 "
+            "(Bricken et al. 2023), or neither. Skewness and kurtosis do not change.",
+        )
+        return LogitSettings(
+            fold_ln=toggle("Fold the final norm", "lw_fold", usual.fold_ln, "Multiply W_U by the final norm's weight."),
+            center_d_model=toggle(
+                "Centre over d_model",
+                "lw_dmodel",
+                usual.center_d_model,
+                "Subtract the mean over d_model from each token's column: a LayerNorm takes it off anyway.",
+            ),
+            center=CENTRES[center],
+            unit_columns=toggle(
+                "Token columns of length 1", "lw_columns", usual.unit_columns, "Every token counts by direction alone."
+            ),
+            unit_rows=toggle(
+                "Feature rows of length 1", "lw_rows", usual.unit_rows, "Every feature counts by direction alone."
+            ),
+            skip_unused=toggle(
+                "Leave out ids without text", "lw_unused", usual.skip_unused, "Ids that the tokenizer has no text for."
+            ),
+        )
+
+
+def thresholds() -> ClassThresholds:
+    """Pick where the classes begin and end, kept in the URL."""
+    usual = ClassThresholds()
+    columns = st.columns(4)
+
+    def number(place: int, label: str, key: str, default: float, least: float, most: float, help: str) -> float:
+        return columns[place].number_input(
+            label, least, most, default, step=0.05 if most <= 1 else 0.5, key=key, bind="query-params", help=help
+        )
+
+    return ClassThresholds(
+        peaked=number(
+            0, "Peaked: kurtosis above", "lw_peaked", usual.peaked, 1.0, 1e4, "Prediction and suppression features."
+        ),
+        flat=number(1, "Flat: kurtosis below", "lw_flat", usual.flat, 1.0, 1e4, "Partition features."),
+        even=number(2, "Even: skewness within ±", "lw_even", usual.even, 0.0, 100.0, "Partition features."),
+        spread=number(
+            3, "Wide: quantile of std", "lw_spread", usual.spread, 0.0, 1.0, "Partition features lie above it."
+        ),
+    )
+
+
+def logit_study(settings: LogitSettings, id: str | None = None) -> LogitStudy:
+    """Return dictionary, model and statistics, of the picked dictionary by default (raises LoupeError)."""
+    return study_of(compute.dictionary(id), settings)
+
+
+def study_of(found: Dictionary, settings: LogitSettings) -> LogitStudy:
+    """Return the same of a dictionary that is at hand."""
+    model = compute.model_of(found)
+
+    def work(progress: Progress) -> LogitStatistics:
+        directions = residual_directions(found, model, settings)
+        return logit_statistics(directions, unembedding(model, settings), center=settings.center, progress=progress)
+
+    key = LogitStatistics.key(found.sha256, source_key(model, settings), settings)
+    stats = compute.result(LogitStatistics, key, f"Logit weights of {found.title}", work)
+    # Kept beside the statistics: its table is the same on every rerun.
+    return compute.loaded().get(f"logit study {key} of {found.id}", lambda: LogitStudy(found, model, settings, stats))
+
+
+def random_baseline(study: LogitStudy) -> LogitStatistics:
+    """Return the same statistics of as many random directions."""
+    model, settings, n = study.model, study.settings, study.dictionary.d_sae
+
+    def work(progress: Progress) -> LogitStatistics:
+        directions = random_directions(n, model.d_model, seed=BASELINE_SEED)
+        return logit_statistics(directions, unembedding(model, settings), center=settings.center, progress=progress)
+
+    name = f"{n} random directions, seed {BASELINE_SEED}"
+    key = LogitStatistics.key(name, source_key(model, settings), settings)
+    return compute.result(LogitStatistics, key, "Logit weights of random directions", work)
+
+
+def processed_unembedding(study: LogitStudy) -> Unembedding:
+    """Return the processed W_U, kept in memory between reruns."""
+    return unembedding_of(study.model, study.settings)
+
+
+def unembedding_of(model: LanguageModel, settings: LogitSettings) -> Unembedding:
+    """Return a model's processed W_U, kept in memory between reruns."""
+    inputs = sorted(settings.as_inputs().items())
+    return compute.loaded().get(
+        f"unembedding {source_key(model, settings)} {inputs}",
+        lambda: unembedding(model, settings),
+        nbytes=model.W_U.nbytes,
+        name=f"The unembedding of {model.name}",
+    )
+
+
+def full_weights(study: LogitStudy, feature: int) -> np.ndarray:
+    """Return one feature's logit weight on every token, in the order of the unembedding's tokens."""
+    found = processed_unembedding(study)
+    return logit_weights(study.directions, found, [feature], center=study.settings.center)[0]

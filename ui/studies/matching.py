@@ -1,0 +1,168 @@
+"""Where matching meets Streamlit: pairs, best similarities, nulls and numbers of two dictionaries, found by content."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from core import tables
+from core.dictionaries.dictionary import Dictionary
+from core.geometry.neighbors import Between, DictionarySide
+from core.matching.comparison import SIDES, Comparison, K, nearest_neurons
+from core.matching.file import match_file, to_json
+from core.matching.labels import Relation, relate
+from core.matching.null import SEED, shuffled
+from core.matching.numbers import Numbers, null_numbers, numbers_of, pair_numbers
+from core.matching.pairs import Matching, Method, Similarity, best_scores, candidates, match
+from core.work.jobs import Progress
+from ui.matching import picker as match_picker
+from ui.studies import compute
+from ui.studies import geometry as geometry_studies
+
+
+@dataclass(frozen=True, eq=False)
+class MatchStudy:
+    """Two dictionaries, their nearest features, and what was chosen above the tabs."""
+
+    a: Dictionary
+    b: Dictionary
+    comparison: Comparison
+    similarity: Similarity
+    method: Method
+    threshold: float
+    names: tuple[str, str]
+    """Content names of what is compared: the hashes, unless one of them is shuffled."""
+
+    @property
+    def side(self) -> DictionarySide:
+        """The similarity, or the decoder where it is both sides."""
+        return "encoder" if self.similarity == "encoder" else "decoder"
+
+    @property
+    def settings(self) -> dict[str, object]:
+        return {"similarity": self.similarity, "method": self.method, "threshold": self.threshold, "k": K}
+
+    @property
+    def provenance(self) -> dict[str, object]:
+        return tables.provenance(
+            dictionary=[self.a, self.b], method="matching by weights", settings=self.settings | {"shuffle_seed": SEED}
+        )
+
+    def note(self, *more: str) -> str:
+        """What figures say below them: how it was matched, over which threshold, and more."""
+        how = {"both": "encoder and decoder"}.get(self.similarity, self.similarity)
+        return " · ".join([f"A {self.a.title}, B {self.b.title}", f"by {how}", *more])
+
+
+@dataclass(frozen=True, eq=False)
+class Nearest:
+    """How similar each feature's nearest of the other dictionary is, and which that is (-1: none)."""
+
+    a: Float[np.ndarray, " d_sae_a"]
+    b: Float[np.ndarray, " d_sae_b"]
+    of_a: Int[np.ndarray, " d_sae_a"]
+    of_b: Int[np.ndarray, " d_sae_b"]
+
+
+def study(a: Dictionary, b: Dictionary, similarity: Similarity, method: Method, threshold: float) -> MatchStudy:
+    """Return the two side by side (raises what `match_picker.comparison` raises)."""
+    found = match_picker.comparison(a, b)
+    return MatchStudy(a, b, found, similarity, method, threshold, (a.sha256, b.sha256))
+
+
+def shuffled_study(study: MatchStudy) -> MatchStudy:
+    """Return the same with the coordinates of B shuffled: what chance gives."""
+    names = study.a.sha256, f"{study.b.sha256} shuffled with seed {SEED}"
+    other = compute.loaded().get(f"directions {names[1]}", lambda: shuffled(study.comparison.b, seed=SEED))
+    found = match_picker.compared(study.comparison.a, other, names, "Matching with shuffled coordinates")
+    return replace(study, comparison=found, names=names)
+
+
+def matching(study: MatchStudy, similarity: Similarity | None = None, method: Method | None = None) -> Matching:
+    """Return the pairs, by what was chosen or by another similarity or method."""
+    similarity, method = similarity or study.similarity, method or study.method
+    k = study.comparison.decoder.a_in_b_idx.shape[1]
+    key = Matching.key(*study.names, similarity, method, k)
+
+    def work(progress: Progress) -> Matching:
+        return match(study.comparison, similarity, method, progress=progress)
+
+    return compute.result(Matching, key, f"Pairing features by {similarity}, {method}", work)
+
+
+def nearest(study: MatchStudy) -> Nearest:
+    """Return each feature's most similar one of the other dictionary."""
+    found, similarity = study.comparison, study.similarity
+    if similarity != "both":
+        lists = found.between(similarity)
+        columns = lists.a_in_b_cos, lists.b_in_a_cos, lists.a_in_b_idx, lists.b_in_a_idx
+        return Nearest(*(column[:, 0] for column in columns))
+
+    def work(progress: Progress) -> Nearest:
+        edges = candidates(found, similarity, progress=progress)
+        best = zip(edges.best(), (edges.b, edges.a), strict=True)
+        partners = (np.append(others, np.int32(-1))[edge] for edge, others in best)
+        return Nearest(*best_scores(found, similarity, edges=edges), *partners)
+
+    key = f"nearest by both sides {study.names} {K}"
+    return compute.transient(key, "Features nearest by both sides", work)
+
+
+def numbers(study: MatchStudy) -> Numbers:
+    """Return what the two share: see core/catalogue/matching.toml."""
+    decoder, encoder, chosen = (matching(study, similarity, "one-to-one") for similarity in (*SIDES, study.similarity))
+    near = nearest(study)
+    return numbers_of(decoder, encoder, chosen, (near.a, near.b), study.comparison.smaller, threshold=study.threshold)
+
+
+def own(study: MatchStudy, end: str, side: DictionarySide) -> Float[np.ndarray, " d_sae"] | None:
+    """Return each feature's best match with its own dictionary but itself: the control. None for one feature."""
+    if getattr(study.comparison, end).finite.sum() < 2:
+        return None
+    return geometry_studies.neighbors(getattr(study, end).id, side).cos[:, 0]
+
+
+def neurons(study: MatchStudy, side: DictionarySide) -> Between:
+    """Return the nearest input dimensions, columns over features (raises DoesNotFitError for unequal d_sae)."""
+    key = f"nearest neurons {study.names} {side}"
+    return compute.transient(
+        key, f"Matching input dimensions, {side}", lambda _: nearest_neurons(study.a, study.b, side)
+    )
+
+
+def relation(study: MatchStudy, end: str) -> Relation:
+    """Label the features of A or B by their nearest of the other, by decoder or encoder cosine."""
+    found = study.comparison.between(study.side)
+    a = found.a_in_b_cos[:, 0], found.a_in_b_idx[:, 0]
+    b = found.b_in_a_cos[:, 0], found.b_in_a_idx[:, 0]
+    return relate(*(a + b if end == "a" else b + a), threshold=study.threshold)
+
+
+@dataclass(frozen=True, eq=False)
+class Content:
+    """A file that is ready to be downloaded."""
+
+    data: bytes
+
+    @property
+    def nbytes(self) -> int:
+        return len(self.data)
+
+
+def export_key(study: MatchStudy) -> str:
+    return f"match file {study.names} {sorted(study.settings.items())} {study.a.id} {study.b.id}"
+
+
+def export(study: MatchStudy) -> bytes:
+    """Return the whole matching in sae-match/v1, byte for byte what the command line writes."""
+
+    def work(progress: Progress) -> Content:
+        comparison, similarity = study.comparison, study.similarity
+        how = {"threshold": study.threshold, "progress": progress}
+        pairs = match(comparison, similarity, study.method, progress=progress)
+        stats = pair_numbers(comparison, similarity, **how)
+        null = null_numbers(study.a, study.b, comparison, similarity, k=K, seed=SEED, **how)
+        settings = {"threshold": study.threshold, "shuffle_seed": SEED}
+        return Content(to_json(match_file(study.a, study.b, pairs, settings=settings, stats=stats, null=null)))
+
+    return compute.transient(export_key(study), "The file of the matching", work).data

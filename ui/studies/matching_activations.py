@@ -1,0 +1,120 @@
+"""Where activations of two dictionaries on the same tokens meet Streamlit: passes, matches and baselines as jobs."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from core.activations.sparse import SparseActivations, check_shared_rows, read_activations
+from core.activations.store import ActivationStore
+from core.corpus.samples import context_of
+from core.corpus.streams import rows_sha256
+from core.dictionaries.dictionary import Dictionary
+from core.matching.activations import LEAST, ActivationMatch, MaskedEdges, masked_cosine_edges, match_activations
+from core.matching.baselines import RotatedMatch, UnitMatch, match_rotated, match_units, same_units
+from core.matching.two_features import check_same_tokens
+from core.models.language_model import LanguageModel
+from core.work.jobs import Progress
+from ui.sidebar import text as text_picker
+from ui.studies import compute
+from ui.studies import token_pass as activation_studies
+
+N_ROWS = 128
+
+
+@dataclass(frozen=True, eq=False)
+class SharedTokens:
+    """Two dictionaries, their models, and their stored activations on the same rows of text."""
+
+    a: Dictionary
+    b: Dictionary
+    model_a: LanguageModel
+    model_b: LanguageModel
+    store_a: ActivationStore
+    store_b: ActivationStore
+    rows: np.ndarray
+    text: str
+    with_first: bool
+
+    @property
+    def names(self) -> tuple[str, str, str]:
+        """What results are named after: dictionary and model of both sides, and the rows."""
+        sides = ((self.a, self.model_a), (self.b, self.model_b))
+        return *(f"{found.sha256} {model.sha256}" for found, model in sides), rows_sha256(self.rows)
+
+    @property
+    def hooks(self) -> tuple[tuple[LanguageModel, str], tuple[LanguageModel, str]]:
+        return (self.model_a, self.a.config.hook_name), (self.model_b, self.b.config.hook_name)
+
+    @property
+    def n_tokens(self) -> int:
+        return len(self.rows) * (self.rows.shape[1] - (not self.with_first))
+
+    def read(self, progress: Progress) -> tuple[SparseActivations, SparseActivations]:
+        """Read both stores whole."""
+        progress.note("reading activations")
+        sides = ((self.store_a, self.a), (self.store_b, self.b))
+        found = [read_activations(store, side.d_sae, with_first=self.with_first) for store, side in sides]
+        progress.note("")
+        return found[0], found[1]
+
+
+def shared(a: Dictionary, b: Dictionary, *, n_rows: int | None = None, with_first: bool = True) -> SharedTokens:
+    """Return both dictionaries' activations on the same rows, after a token pass of each that has none yet.
+
+    Text is what the text picker says, as long as both dictionaries were trained on.
+    Raises DoesNotFitError for models of different tokenizers, and StillRunningError while a pass draws its progress.
+    """
+    models = compute.model_of(a), compute.model_of(b)
+    check_same_tokens(*models)
+    chosen = text_picker.settings()
+    context = min(context_of(found.config, model, chosen) for found, model in zip((a, b), models, strict=True))
+    chosen = replace(chosen, context=context, n_rows=n_rows or chosen.n_rows)
+    sample = text_picker.sample(a, models[0], chosen)
+    passes = [activation_studies.pass_over(found, model, sample) for found, model in zip((a, b), models, strict=True)]
+    stores = [passed.store for passed in passes]
+    check_shared_rows(*stores, with_first=with_first)
+    return SharedTokens(a, b, *models, *stores, sample.rows, sample.title, with_first)
+
+
+def match(tokens: SharedTokens, *, least: int = LEAST) -> ActivationMatch:
+    """Return the best matches of all features by correlation, both ways."""
+
+    def work(progress: Progress) -> ActivationMatch:
+        return match_activations(*tokens.read(progress), least=least, progress=progress)
+
+    key = ActivationMatch.key(*tokens.names, with_first=tokens.with_first, least=least)
+    return compute.result(ActivationMatch, key, "Correlating activations", work)
+
+
+def masked_edges(tokens: SharedTokens, *, least: int = LEAST) -> MaskedEdges:
+    """Return the pairs of features that masked cosine joins."""
+
+    def work(progress: Progress) -> MaskedEdges:
+        return masked_cosine_edges(*tokens.read(progress), least=least, progress=progress)
+
+    key = MaskedEdges.key(*tokens.names, with_first=tokens.with_first, least=least)
+    return compute.result(MaskedEdges, key, "Masked cosines", work)
+
+
+def rotated(tokens: SharedTokens, *, least: int = LEAST) -> RotatedMatch:
+    """Return the best correlation of A's features with random mixtures of B's."""
+
+    def work(progress: Progress) -> RotatedMatch:
+        return match_rotated(*tokens.read(progress), least=least, progress=progress)
+
+    key = RotatedMatch.key(*tokens.names, with_first=tokens.with_first, least=least)
+    return compute.result(RotatedMatch, key, "Correlating with a rotated basis", work)
+
+
+def units(tokens: SharedTokens) -> UnitMatch | None:
+    """Return the best correlations of the models' own units; None where both read one hook of one model."""
+    a, b = tokens.hooks
+    if same_units(a, b):
+        return None
+
+    def work(progress: Progress) -> UnitMatch:
+        return match_units(a, b, tokens.rows, with_first=tokens.with_first, progress=progress)
+
+    names = [f"{model.sha256} {hook}" for model, hook in (a, b)]
+    key = UnitMatch.key(*names, rows_sha256(tokens.rows), with_first=tokens.with_first)
+    return compute.result(UnitMatch, key, "Correlating the models' own units", work)

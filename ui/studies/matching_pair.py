@@ -1,0 +1,17 @@
+"""Where the activations of two features on one text meet Streamlit's store."""
+
+from core.dictionaries.dictionary import Dictionary
+from core.matching.two_features import PairActivations, pair_activations
+from ui.studies import matching_activations as match_activation_studies
+from ui.studies import token_pass as activation_studies
+
+
+def activations(a: Dictionary, b: Dictionary, feature_a: int, feature_b: int) -> tuple[PairActivations, str]:
+    """Return two features' activations on the same text, and what text it is (raises LoupeError).
+
+    A dictionary that was not run on the text before is run on it first.
+    """
+    tokens = match_activation_studies.shared(a, b)
+    stores = (tokens.store_a, a, feature_a), (tokens.store_b, b, feature_b)
+    found = [activation_studies.of_store(*each) for each in stores]
+    return pair_activations(tokens.rows, *found), tokens.text

@@ -1,0 +1,152 @@
+"""Where what a feature is related to meets Streamlit: correlations from the store, neurons, coefficients, cosines."""
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from core.dictionaries.dictionary import Dictionary
+from core.errors import LoupeError
+from core.feature import correlated_features as features
+from core.feature import correlated_neurons as neurons
+from core.feature.correlated_features import CorrelatedFeatures
+from core.feature.correlated_neurons import CorrelatedNeurons, NeuronCost
+from core.geometry import basis
+from core.geometry import tables as geometry_tables
+from core.geometry.basis import BasisAlignment
+from core.geometry.one_direction import cosines_with, nearest_table
+from core.maths.random_directions import RandomDirections
+from core.work.jobs import Progress
+from ui.shared.errors import NotStoredError
+from ui.studies import compute
+from ui.studies import geometry as geometry_studies
+from ui.studies import token_pass as activation_studies
+from ui.studies.feature import Subject
+from ui.studies.token_pass import TokenPass
+
+
+def itself(subject: Subject) -> int | None:
+    """Return the feature's number where it is looked for in its own dictionary."""
+    return None if subject.own else subject.feature
+
+
+def nearest(subject: Subject, *, top: int) -> pd.DataFrame:
+    """Return the features with the nearest decoder directions and what random ones would give at each place.
+
+    Columns: neighbor_rank, neighbor, neighbor_cosine, mutual_rank (where the neighbours of all features are stored)
+    and random_rth_cosine (from two features on).
+    """
+    cosines = cosines_with(subject.direction(), subject.among, "decoder")
+    table = nearest_table(cosines, top=top, itself=itself(subject))
+    if not subject.own:
+        try:
+            with compute.only_stored():
+                known = geometry_tables.neighbors_of(geometry_studies.neighbors(subject.among.id), subject.feature)
+            back = known.set_index("neighbor")["mutual_rank"]
+            table["mutual_rank"] = pd.array(table["neighbor"].map(back), dtype="Int64")
+        except NotStoredError:
+            pass  # the geometry page computes them
+        except LoupeError:
+            pass  # a dictionary of one feature has no neighbours
+    others = int(np.isfinite(cosines).sum()) - (itself(subject) is not None)
+    if others >= 1 and subject.among.config.d_out > 1:
+        table = geometry_tables.with_random_ranks(table, RandomDirections(others + 1, subject.among.config.d_out))
+    return table
+
+
+def pass_among(subject: Subject) -> TokenPass:
+    """Return the pass of the dictionary that is searched, over the text of the feature's (raises StillRunningError)."""
+    if not subject.own:
+        return subject.passed
+    return activation_studies.pass_over(subject.among, subject.passed.model, subject.passed.sample)
+
+
+def correlated(subject: Subject) -> CorrelatedFeatures:
+    """Return the feature's correlations with all features of the dictionary that is searched."""
+    among, acts = pass_among(subject), subject.acts
+
+    def work(progress: Progress) -> CorrelatedFeatures:
+        return features.correlated_features(
+            acts, among.store, among.statistics, itself=itself(subject), progress=progress
+        )
+
+    key = f"correlated with {subject.feature} of {subject.passed.name} among {among.name}"
+    return compute.transient(key, f"Features correlated with {subject.title}", work)
+
+
+def cosines(subject: Subject) -> Float[np.ndarray, " d_sae"]:
+    """Return the decoder cosine with every feature, NaN for itself."""
+    found = cosines_with(subject.direction(), subject.among, "decoder")
+    if itself(subject) is not None:
+        found[subject.feature] = np.nan
+    return found
+
+
+def neuron_hooks(subject: Subject) -> list[str]:
+    """Return the hooks whose units a feature can be correlated with: neurons layer by layer, and its own hook."""
+    model, own = subject.passed.model, subject.among.config.hook_name
+    hooks = [name for name in model.hook_names() if name.endswith("mlp.hook_post")]
+    return hooks if own in hooks else [*hooks, own]
+
+
+def usual_hook(subject: Subject) -> str:
+    """Return the neurons that write to a feature's hook last, or those of its layer."""
+    config = subject.among.config
+    layer = basis.writing_layer(config.hook_name)
+    wanted = f"blocks.{(config.layer or 0) if layer is None else layer}.mlp.hook_post"
+    hooks = neuron_hooks(subject)
+    return wanted if wanted in hooks else hooks[0]
+
+
+def neuron_key(subject: Subject, hook_name: str) -> str:
+    passed = subject.passed
+    names = passed.dictionary.sha256, passed.model.sha256, passed.rows_sha256
+    return CorrelatedNeurons.key(*names, hook_name, left_out=passed.sample.left_out)
+
+
+def neurons_known(subject: Subject, hook_name: str) -> bool:
+    """Whether the correlations with a hook's units are there already."""
+    key = neuron_key(subject, hook_name)
+    return compute.at_hand(key)
+
+
+def neuron_cost(subject: Subject, hook_name: str) -> NeuronCost:
+    """Return what the correlations with a hook's units will take."""
+    passed = subject.passed
+
+    def work(_: Progress) -> NeuronCost:
+        return neurons.estimate_cost(passed.store, passed.model, hook_name, passed.dictionary.d_sae)
+
+    return compute.transient(f"cost of {neuron_key(subject, hook_name)}", "Running a few tokens", work)
+
+
+def correlated_units(subject: Subject, hook_name: str) -> CorrelatedNeurons:
+    """Return, for all features of the subject's dictionary, the units they correlate with."""
+    passed = subject.passed
+
+    def work(progress: Progress) -> CorrelatedNeurons:
+        return neurons.correlated_neurons(passed.store, passed.statistics, passed.model, hook_name, progress=progress)
+
+    label = f"Features of {passed.dictionary.title} against {hook_name}"
+    return compute.result(CorrelatedNeurons, neuron_key(subject, hook_name), label, work)
+
+
+def neuron_basis(subject: Subject, layer: int | None) -> Float[np.ndarray, "unit d_out"] | None:
+    """Return what a layer's neurons write; None, the hook's own coordinates, for no layer."""
+    if layer is None:
+        return None
+    model = subject.passed.model
+    return compute.loaded().get(
+        f"W_out {model.sha256} {layer}", lambda: basis.neuron_basis(model, layer), name=f"Neurons of layer {layer}"
+    )
+
+
+def alignment(dictionary: Dictionary, subject: Subject, layer: int | None) -> BasisAlignment:
+    """Return how all features of a dictionary are spread over a basis."""
+    rows = neuron_basis(subject, layer)
+    name = "hook" if layer is None else basis.neuron_basis_key(subject.passed.model.sha256, layer)
+
+    def work(progress: Progress) -> BasisAlignment:
+        return basis.basis_alignment(dictionary, basis=rows, progress=progress)
+
+    label = f"Coefficients of {dictionary.title}"
+    return compute.result(BasisAlignment, BasisAlignment.key(dictionary.sha256, name), label, work)

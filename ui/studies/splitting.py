@@ -1,0 +1,138 @@
+"""Where splitting and many dictionaries meet Streamlit: series of widths, nearest features, logit weights."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from core import tables
+from core.dictionaries.dictionary import Dictionary
+from core.dictionaries.sources import Entry, entries
+from core.geometry.neighbors import Between, DictionarySide
+from core.logit_weights.statistics import logit_weights
+from core.logit_weights.unembedding import LogitSettings, residual_directions
+from core.matching.activations import EDGE
+from core.matching.matrix import MatchMatrix, match_matrix, nearest_pair, turned
+from core.maths.assignment import Edges
+from core.splitting.graph import Links, cosine_links, edge_links, parent_links, wider_entries
+from core.work.jobs import Progress
+from ui.studies import compute
+from ui.studies import logit_weights as logit_studies
+from ui.studies import matching_activations as match_activation_studies
+
+LOGITS = LogitSettings(unit_rows=True)
+"""Decoder rows at length 1, so that features of different dictionaries compare."""
+TOKENS_SHOWN = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """A coarse dictionary, first, and wider ones, with the threshold for children."""
+
+    dictionaries: tuple[Dictionary, ...]
+    threshold: float
+
+    @property
+    def coarse(self) -> Dictionary:
+        return self.dictionaries[0]
+
+    @property
+    def wider(self) -> tuple[Dictionary, ...]:
+        return self.dictionaries[1:]
+
+    @property
+    def widths(self) -> list[int]:
+        return [dictionary.d_sae for dictionary in self.dictionaries]
+
+    @cached_property
+    def provenance(self) -> dict:
+        settings = {"threshold": self.threshold}
+        return tables.provenance(
+            dictionary=self.dictionaries, method="decoder cosines between widths", settings=settings
+        )
+
+    def note(self, *more: str, rule: str = "") -> str:
+        """Say what a figure was computed from."""
+        widths = ", ".join(f"{width:,}" for width in self.widths)
+        masked = f"masked cosine of activations over {EDGE:.2f}"
+        how = masked if rule == TOGETHER else f"decoder cosine over {self.threshold:.2f}"
+        return " · ".join([f"{widths} features", how, *([rule.lower()] if rule else []), *more])
+
+
+def listed() -> list[Entry]:
+    """Return the dictionaries that differ from the picked one in the width alone, by width."""
+    return wider_entries(entries(compute.workspace()), compute.dictionary().id)
+
+
+def between(a: Dictionary, b: Dictionary) -> Between:
+    """Return the nearest features by decoder, both ways; of dictionaries of one space (raises LoupeError)."""
+    first, second = sorted((a, b), key=lambda dictionary: dictionary.sha256)  # kept once, in whatever order
+
+    def work(progress: Progress) -> Between:
+        return nearest_pair(first, second, "decoder", progress=progress)
+
+    key = Between.key(first.sha256, second.sha256, "decoder", 1)
+    found = compute.result(Between, key, f"Nearest features of {a.title} and {b.title}", work)
+    return found if first is a else turned(found)
+
+
+def from_coarse(series: Series) -> dict[int, Between]:
+    """Return the nearest features of the coarse dictionary and of each wider one, by width."""
+    return {wide.d_sae: between(series.coarse, wide) for wide in series.wider}
+
+
+def links(series: Series, rule: str) -> list[Links]:
+    """Return how children are found at each step of a series, by one of RULES."""
+    steps = zip(series.dictionaries, series.wider, strict=False)
+    return [RULES[rule](narrow, wide, series.threshold) for narrow, wide in steps]
+
+
+def by_parent(narrow: Dictionary, wide: Dictionary, threshold: float) -> Links:
+    return parent_links(between(narrow, wide), threshold=threshold)
+
+
+def by_cosine(narrow: Dictionary, wide: Dictionary, threshold: float) -> Links:
+    return cosine_links(narrow.W_dec, wide.W_dec, threshold=threshold)
+
+
+def by_activations(narrow: Dictionary, wide: Dictionary, threshold: float) -> Links:
+    """Join features that are active together; masked cosine has a threshold of its own."""
+    found = match_activation_studies.masked_edges(match_activation_studies.shared(narrow, wide))
+    return edge_links(Edges(found.a, found.b, found.score, narrow.d_sae, wide.d_sae), threshold=found.edge)
+
+
+TOGETHER = "Active together"
+RULES = {"One parent each": by_parent, "All over the threshold": by_cosine, TOGETHER: by_activations}
+"""How the edges of a graph are found."""
+
+
+def logits(dictionary: Dictionary, features: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return logit weights of some features and the tokens they are of (raises LoupeError)."""
+    model = compute.model_of(dictionary)
+    found = logit_studies.unembedding_of(model, LOGITS)
+    numbers = [int(feature) for feature in features]
+    key = f"logits {dictionary.sha256} {model.sha256} {numbers}"
+
+    def work(_: Progress) -> np.ndarray:
+        return logit_weights(residual_directions(dictionary, model, LOGITS), found, numbers, center=LOGITS.center)
+
+    return compute.transient(key, f"Logit weights of {len(numbers)} features", work), found.tokens
+
+
+def promoted(dictionary: Dictionary, features: Sequence[int]) -> list[list[str]]:
+    """Return the tokens each feature promotes most, as text (raises LoupeError)."""
+    weights, tokens = logits(dictionary, features)
+    texts = compute.model_of(dictionary).token_strings
+    best = np.argsort(-weights, axis=1, kind="stable")[:, :TOKENS_SHOWN]
+    return [[repr(texts[token]) for token in tokens[row]] for row in best]
+
+
+def matrix(dictionaries: Sequence[Dictionary], side: DictionarySide) -> MatchMatrix:
+    """Return the ratios of all pairs; every pair is kept on disk, so that another choice costs what is new in it."""
+    key = f"match matrix {side} {','.join(dictionary.sha256 for dictionary in dictionaries)}"
+
+    def work(progress: Progress) -> MatchMatrix:
+        return match_matrix(dictionaries, side, store=compute.store(), progress=progress)
+
+    return compute.transient(key, f"Matching {len(dictionaries)} dictionaries", work)

@@ -1,0 +1,179 @@
+"""Where the token pass meets Streamlit: its cost, the pass as a job, and what is read from its store afterwards."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import streamlit as st
+
+from core import tables
+from core.activations.quantiles import DECILES, ActivationQuantiles, activation_quantiles
+from core.activations.statistics import ActivationStatistics
+from core.activations.store import ActivationStore, FeatureActivations, feature_activations
+from core.activations.token_pass import PassCost, activation_pass, estimate_cost, open_store
+from core.corpus.samples import SampleSettings, TextSample
+from core.corpus.streams import rows_sha256
+from core.dictionaries.dictionary import Dictionary
+from core.models.language_model import LanguageModel
+from core.work.jobs import Progress
+from ui.shared import progress as job_view
+from ui.shared.errors import StillRunningError
+from ui.shared.escape import plain
+from ui.sidebar import text as text_picker
+from ui.studies import compute
+
+AT_ONCE_S, AT_ONCE_BYTES = 10.0, 200e6
+"""A pass that takes no more than this starts unasked."""
+
+
+@dataclass(frozen=True, eq=False)
+class TokenPass:
+    """A dictionary on text: its statistics, and its activations on disk."""
+
+    dictionary: Dictionary
+    model: LanguageModel
+    sample: TextSample
+    store: ActivationStore
+    statistics: ActivationStatistics
+
+    @property
+    def rows_sha256(self) -> str:
+        return rows_sha256(self.sample.rows)
+
+    @property
+    def name(self) -> str:
+        """What is named after this pass: dictionary, model, tokens, and what is not counted."""
+        return f"{self.dictionary.sha256} {self.model.sha256} {self.rows_sha256} {self.sample.left_out}"
+
+    @property
+    def note(self) -> str:
+        """n and settings, for the notes under figures."""
+        return f"{self.statistics.n_tokens():,} tokens: {self.sample.note}"
+
+    @property
+    def density(self) -> np.ndarray:
+        """Share of counted tokens on which each feature is active."""
+        return self.statistics.count.sum(axis=0) / self.statistics.n_tokens()
+
+    def provenance(self, **more: str | int | float | bool | None) -> dict:
+        """What a download says of where its numbers are from."""
+        settings = {"text": self.sample.note, "rows_sha256": self.rows_sha256, "wpe": self.model.wpe}
+        return tables.provenance(
+            dictionary=self.dictionary, model=self.model, method="token pass", settings=settings | more
+        )
+
+
+def token_pass(id: str | None = None, settings: SampleSettings | None = None, *, wpe: str | None = None) -> TokenPass:
+    """Return the pass of a dictionary (by default the picked one) over text (by default what the picker says).
+
+    A pass that is not stored is started: at once if it is short, else after its cost was shown and a button pressed.
+    Raises StillRunningError meanwhile, and LoupeError.
+    """
+    found = compute.dictionary(id)
+    model = compute.model_of(found, wpe=wpe)
+    return pass_over(found, model, text_picker.sample(found, model, settings))
+
+
+def pass_over(
+    dictionary: Dictionary, model: LanguageModel, sample: TextSample, *, ask: bool = True, label: str = ""
+) -> TokenPass:
+    """Return the pass of a dictionary over these rows, as `token_pass` does; without `ask` it starts in any case.
+
+    `label` stands before its progress.
+    """
+    label = label or f"Token pass of {dictionary.title}"
+    names, left_out = (dictionary.sha256, model.sha256, rows_sha256(sample.rows)), sample.left_out
+    store = open_store(dictionary, model, sample.rows, compute.store(), left_out=left_out)
+    key, missing = ActivationStatistics.key(*names, left_out=left_out), store.missing()
+    if missing:
+        compute.check_may_compute(label)
+        if ask:
+            _agree(dictionary, model, sample, len(missing) / len(store), key)
+
+    def work(progress: Progress) -> ActivationStatistics:
+        return activation_pass(dictionary, model, sample.rows, compute.store(), left_out=left_out, progress=progress)
+
+    if missing:
+        statistics = job_view.run(compute.jobs(), f"pass-{key}", label, work, unit="tokens", resumes=True)
+    else:
+        statistics = compute.result(ActivationStatistics, key, label, work)
+    return TokenPass(dictionary, model, sample, store, statistics)
+
+
+def _agree(dictionary: Dictionary, model: LanguageModel, sample: TextSample, share: float, key: str) -> None:
+    """Show what a pass will cost; go on if it is short, was agreed to, or runs already. `share` of it is missing."""
+    if st.session_state.get(f"_agreed_{key}") or f"_job_pass-{key}" in st.session_state:
+        return
+    whole = cost(dictionary, model, sample)
+    if whole.seconds * share <= AT_ONCE_S and whole.nbytes * share <= AT_ONCE_BYTES:
+        return
+    _card(whole, share, sample)
+    st.button(
+        "Run the token pass",
+        key=f"run-{key}",
+        type="primary",
+        icon=":material/play_arrow:",
+        on_click=lambda: st.session_state.update({f"_agreed_{key}": True}),
+    )
+    raise StillRunningError("The token pass waits to be started.")
+
+
+def cost(dictionary: Dictionary, model: LanguageModel, sample: TextSample) -> PassCost:
+    """Return what a pass over all of these rows takes, judged by a few tokens."""
+
+    def work(_: Progress) -> PassCost:
+        return estimate_cost(dictionary, model, sample.rows, left_out=sample.left_out)
+
+    key = f"cost {dictionary.sha256} {model.sha256} {rows_sha256(sample.rows)} {sample.left_out}"
+    return compute.transient(key, "Looking at a few tokens", work)
+
+
+def _card(cost: PassCost, share: float, sample: TextSample) -> None:
+    with st.container(border=True):
+        st.markdown("**One pass over the text answers every view of activations**")
+        columns = st.columns(4)
+        columns[0].metric("Tokens", f"{cost.n_tokens:,}")
+        columns[1].metric("On disk", _bytes(cost.nbytes * share))
+        columns[2].metric("Time", _seconds(cost.seconds * share), help="On this machine, judged by about 512 tokens.")
+        columns[3].metric("Active features a token", f"{cost.l0:,.1f}")
+        there = f" {1 - share:.0%} of it is there already." if share < 1 else ""
+        st.caption(plain(f"{sample.note}.{there} It can be stopped at any time and goes on from there."))
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+
+
+def _bytes(nbytes: float) -> str:
+    return f"{nbytes / 1e6:,.0f} MB" if nbytes < 1e9 else f"{nbytes / 1e9:,.1f} GB"
+
+
+def quantiles(
+    passed: TokenPass, *, levels: tuple[float, ...] = DECILES, with_first: bool = True
+) -> ActivationQuantiles:
+    """Return quantiles of all features' non-zero activations."""
+    key = ActivationQuantiles.key(
+        passed.dictionary.sha256,
+        passed.model.sha256,
+        passed.rows_sha256,
+        levels=levels,
+        with_first=with_first,
+        left_out=passed.sample.left_out,
+    )
+
+    def work(progress: Progress) -> ActivationQuantiles:
+        return activation_quantiles(
+            passed.store, passed.statistics, levels=levels, with_first=with_first, progress=progress
+        )
+
+    return compute.result(ActivationQuantiles, key, "Quantiles of activations", work)
+
+
+def of_feature(passed: TokenPass, feature: int) -> FeatureActivations:
+    """Return where one feature is active."""
+    return of_store(passed.store, passed.dictionary, feature)
+
+
+def of_store(store: ActivationStore, dictionary: Dictionary, feature: int) -> FeatureActivations:
+    """Return one feature's activations, kept in memory: reading them goes through the whole store."""
+    key = f"activations of {feature} in {' '.join(store.keys)}"
+    return compute.loaded().get(key, lambda: feature_activations(store, feature, d_sae=dictionary.d_sae))
