@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from core.activations.measures import LARGEST, MEASURES, Measure
 from core.activations.store import ActivationBlock, among, counted
 from core.dictionaries.config import UNFOLDED_NORMALISATIONS
 from core.dictionaries.dictionary import Dictionary
@@ -23,13 +24,6 @@ _TOKENS_PER_RUN = 2**12
 _TOPK = {"topk", "topk_transcoder"}
 _PLAIN_DECODERS = {"standard", "jumprelu", "gated", "topk", "abstopk"}
 _PLAIN_DECODERS |= {"transcoder", "jumprelu_transcoder", "topk_transcoder"}
-MEASURES = ("error", "square", "square_hat", "dot", "spread", "l2", "l2_random", "norm", "norm_hat")
-MEASURES += ("cosine", "l2_ratio", "l0", "l1")
-"""What is known of a token: squared lengths of x - x_hat, x and x_hat, x . x_hat, |x - b_dec|^2, then as in
-core.activations.reconstruction.ErrorByPosition; l2_ratio is |x_hat| / |x|, 0 where x is, and l1 the sum of |f|."""
-
-LARGEST = 2**22
-"""No activation or length is larger, so that the sums of many fit into integers."""
 
 
 class Tile(NamedTuple):
@@ -114,13 +108,15 @@ class Encoder:
         x_hat = self._give_back(x, ends, features, acts)
         measures = np.zeros((len(MEASURES), len(target)))
         compare(target, x_hat, self.dictionary.b_dec, measures)
-        error, square, square_hat, dot = measures[:4]
+        square, square_hat = measures[Measure.SQUARE], measures[Measure.SQUARE_HAT]
         lengths, norm, norm_hat = np.sqrt(square * square_hat), np.sqrt(square), np.sqrt(square_hat)
-        measures[5:9] = np.sqrt(error), np.sqrt(square + square_hat), norm, norm_hat
-        np.divide(dot, lengths, out=measures[9], where=lengths > 0)
-        np.divide(norm_hat, norm, out=measures[10], where=norm > 0)
-        measures[11] = np.diff(ends, prepend=0)
-        sum_sizes(ends, acts, measures[12])
+        measures[Measure.L2] = np.sqrt(measures[Measure.ERROR])
+        measures[Measure.L2_RANDOM] = np.sqrt(square + square_hat)
+        measures[Measure.NORM], measures[Measure.NORM_HAT] = norm, norm_hat
+        np.divide(measures[Measure.DOT], lengths, out=measures[Measure.COSINE], where=lengths > 0)
+        np.divide(norm_hat, norm, out=measures[Measure.L2_RATIO], where=norm > 0)
+        measures[Measure.L0] = np.diff(ends, prepend=0)
+        sum_sizes(ends, acts, measures[Measure.L1])
         return Tile(ends, features, acts, measures)
 
     def _give_back(
@@ -203,7 +199,8 @@ class Encoder:
         return block
 
     def _check_sizes(self, acts: np.ndarray, measures: np.ndarray) -> None:
-        sizes = [np.abs(acts).max(initial=0), *np.sqrt(measures[[0, 1, 2, 4]].max(axis=1))]
+        squares = measures[[Measure.ERROR, Measure.SQUARE, Measure.SQUARE_HAT, Measure.SPREAD]]
+        sizes = [np.abs(acts).max(initial=0), *np.sqrt(squares.max(axis=1))]
         largest = np.max(sizes)  # NaN if one is
         if not largest <= LARGEST:
             raise DoesNotFitError(
@@ -229,24 +226,3 @@ def run_model(
         if tick is not None:
             tick(0)
     return np.ascontiguousarray(np.concatenate(runs).reshape(rows.size, -1), np.float32)
-
-
-def prepare() -> None:
-    """Compile the loops of a pass on one token and one feature, so that no visitor waits for it."""
-    from core.activations import kernels
-    from core.activations.statistics import Tally
-
-    one, ends, fixed = np.ones((1, 1), np.float32), np.ones(1, np.int64), np.ones((1, 1), np.float32)
-    features, acts = np.zeros(2, np.int32), np.ones(2, np.float32)
-    fixed.flags.writeable = False
-    kernels.compress(one, one[0], one[0], fixed[0], ends, features, acts)
-    kernels.keep_nonzero(one, ends, features, acts)
-    kernels.keep_largest(one, 1, ends, features, acts)
-    kernels.decode(ends, features, acts, fixed, fixed[0], one)
-    measures = np.zeros((len(MEASURES), 1))
-    kernels.compare(one, one, fixed[0], measures)
-    kernels.sum_sizes(ends, acts, measures[0])
-    block = ActivationBlock(np.zeros((1, 1), np.int32), ends, features[:1], acts[:1], measures, np.zeros((1, 1)))
-    read_only(block)
-    kernels.gather(block.ends, block.features, block.acts, 1, True, np.zeros(1, np.int64), acts)
-    Tally(1, 1, 1).add(block)

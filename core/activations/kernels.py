@@ -5,7 +5,7 @@ from typing import no_type_check
 
 import numpy as np
 
-from core.activations.statistics import LOWEST_EXPONENT, N_BINS
+from core.activations.measures import LOWEST_EXPONENT, N_BINS
 from core.maths.exact_sums import FRACTION_BITS
 from core.work.compiled import compiled
 
@@ -127,7 +127,10 @@ def decode(ends, features, acts, W_dec, b_dec, x_hat):
 @compiled
 @no_type_check
 def compare(x, x_hat, centre, found):
-    """Write for each token sum of (x - x_hat)^2, x^2, x_hat^2, x x_hat and (x - centre)^2; found (5, token) float64."""
+    """Write for each token sum of (x - x_hat)^2, x^2, x_hat^2, x x_hat and (x - centre)^2.
+
+    found (measure, token) float64: its first five rows, as Measure numbers them.
+    """
     for t in range(x.shape[0]):
         error = square = square_hat = dot = spread = 0.0
         for i in range(x.shape[1]):

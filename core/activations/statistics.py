@@ -11,15 +11,11 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from core.activations.encoding import MEASURES
+from core.activations.measures import LOWEST_EXPONENT, MEASURES, N_BINS, Measure
 from core.activations.reconstruction import ErrorByPosition, mean_over, ratio, square_about_mean
 from core.activations.store import ActivationBlock, left_out_name
 from core.maths.exact_sums import FRACTION_BITS, ExactSum
 from core.work.artifacts import artifact_key
-
-N_BINS, LOWEST_EXPONENT = 64, -16
-"""Bin b of a histogram holds 2^(b / 2 - 16) <= |f| < 2^((b + 1) / 2 - 16)."""
-
 
 TOTALS = ("fve", "nmse", "mse", "l0", "l1", "cosine", "l2_ratio", "reconstruction_bias", "dead_share")
 """What is said of a dictionary on a text."""
@@ -48,7 +44,7 @@ class ActivationStatistics:
     position_square: Float[np.ndarray, " pos"]
     """Non-zero activations of all features at a position, sum of f, sum of f^2."""
     measures: Float[np.ndarray, "measure pos"]
-    """Means over counted tokens of what core.activations.encoding.MEASURES names; NaN where none is counted."""
+    """Means over counted tokens of what core.activations.measures.Measure names; NaN where none is counted."""
     shifted: Float[np.ndarray, "pos d_out"]
     """Means over counted tokens of x - b_dec; NaN where none is counted."""
     position_rows: Int[np.ndarray, " pos"]
@@ -132,7 +128,7 @@ class ActivationStatistics:
             return dict.fromkeys(TOTALS, np.nan)
         means = mean_over(self.measures[:, part], n[part])
         found = dict(zip(MEASURES, means[:, None], strict=True))
-        square = self.measures[MEASURES.index("spread")]
+        square = self.measures[Measure.SPREAD]
         spread = mean_over(square_about_mean(square, self.shifted, n, part)[None, part], n[part])
         nmse = ratio(found["error"], spread)[0]
         totals = {"fve": 1 - nmse, "nmse": nmse, "mse": found["error"][0] / self.shifted.shape[1]}

@@ -33,7 +33,7 @@ class ActivationBlock:
     features: Int[np.ndarray, " nonzero"]
     acts: Float[np.ndarray, " nonzero"]
     measures: Float[np.ndarray, "measure pos"]
-    """Sums over counted tokens of what core.activations.encoding.MEASURES names."""
+    """Sums over counted tokens of what core.activations.measures.Measure names."""
     shifted: Float[np.ndarray, "pos d_out"]
     """Sums over counted tokens of x - b_dec; x is what the dictionary should give back."""
     left_out: tuple[int, ...] = ()

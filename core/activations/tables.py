@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
 
-from core.activations.encoding import MEASURES
+from core.activations.measures import Measure
 from core.activations.quantiles import ActivationQuantiles
 from core.activations.reconstruction import mean_over
 from core.activations.spliced_loss import LossByPosition
@@ -171,7 +171,7 @@ def error_curves(
     first = 0 if with_first or min(context_size or statistics.n_pos, statistics.n_pos) == 1 else 1
     errors = statistics.errors(context_size=context_size, first=first)
     more = statistics.position_table()[["l2_ratio", "reconstruction_bias"]]
-    more.insert(0, "l1", statistics.measures[MEASURES.index("l1")])
+    more.insert(0, "l1", statistics.measures[Measure.L1])
     table = pd.concat([errors.to_frame(), more], axis=1)
     return table.iloc[first:].reset_index(drop=True), errors.totals()
 

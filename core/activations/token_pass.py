@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int
 
-from core.activations.encoding import Encoder
+from core.activations.encoding import Encoder, read_only
+from core.activations.measures import MEASURES
 from core.activations.reconstruction import check_comparable
 from core.activations.statistics import ActivationStatistics, Tally
 from core.activations.store import ActivationBlock, ActivationStore, counted, rows_per_block
@@ -109,6 +110,26 @@ def open_store(
     """Return the stored activations of a dictionary on rows of text, whether they are there yet or not."""
     shas = dictionary.sha256, model.sha256
     return ActivationStore(artifacts, *shas, rows, left_out=left_out, block_rows=block_rows)
+
+
+def prepare() -> None:
+    """Compile the loops of a pass on one token and one feature, so that no visitor waits for it."""
+    from core.activations import kernels
+
+    one, ends, fixed = np.ones((1, 1), np.float32), np.ones(1, np.int64), np.ones((1, 1), np.float32)
+    features, acts = np.zeros(2, np.int32), np.ones(2, np.float32)
+    fixed.flags.writeable = False
+    kernels.compress(one, one[0], one[0], fixed[0], ends, features, acts)
+    kernels.keep_nonzero(one, ends, features, acts)
+    kernels.keep_largest(one, 1, ends, features, acts)
+    kernels.decode(ends, features, acts, fixed, fixed[0], one)
+    measures = np.zeros((len(MEASURES), 1))
+    kernels.compare(one, one, fixed[0], measures)
+    kernels.sum_sizes(ends, acts, measures[0])
+    block = ActivationBlock(np.zeros((1, 1), np.int32), ends, features[:1], acts[:1], measures, np.zeros((1, 1)))
+    read_only(block)
+    kernels.gather(block.ends, block.features, block.acts, 1, True, np.zeros(1, np.int64), acts)
+    Tally(1, 1, 1).add(block)
 
 
 class _Blocks:

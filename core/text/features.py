@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from core.activations.encoding import MEASURES, Encoder
+from core.activations.encoding import Encoder
+from core.activations.measures import Measure
 from core.activations.sparse import SparseActivations
 from core.dictionaries.dictionary import Dictionary
 from core.errors import DoesNotFitError
@@ -93,12 +94,11 @@ def encode_text(
         counts.append(np.diff(block.ends, prepend=0)[first:])
         features.append(block.features[skip:])
         acts.append(block.acts[skip:])
-        measures.append(block.measures[:2, first:])
+        measures.append(block.measures[[Measure.ERROR, Measure.SQUARE], first:])
         rows.append(np.full(len(ids) - first, number))
         positions.append(np.arange(first, len(ids)))
         if progress is not None:
             progress.update(part.stop, len(text.ids))
-    assert MEASURES[:2] == ("error", "square")
     error, square = np.concatenate(measures, axis=1)
     ends = np.concatenate(counts).cumsum().astype(np.int64)
     joined = np.concatenate(features).astype(np.int32), np.concatenate(acts).astype(np.float32)

@@ -8,11 +8,11 @@ import pytest
 from numpy.linalg import norm
 
 from core.activations import kernels as activation_kernels
-from core.activations.encoding import Encoder, prepare
+from core.activations.encoding import Encoder
 from core.activations.quantiles import activation_quantiles
 from core.activations.reconstruction import error_by_position
 from core.activations.statistics import ExactSum, Tally, bin_edges, mean_std
-from core.activations.token_pass import activation_pass, estimate_cost, open_store
+from core.activations.token_pass import activation_pass, estimate_cost, open_store, prepare
 from core.catalogue import ALIASES, STATISTICS
 from core.errors import CorpusError, DoesNotFitError
 from core.work.artifacts import ArtifactStore

@@ -21,7 +21,7 @@ def import_first_page() -> None:
     import ui.positions.one_feature
     import ui.shared.charts
     import ui.shell.router
-    from core.activations import encoding as activation_encoding
+    from core.activations import token_pass
     from core.positions import additive as position_additive
 
     if ui.shell.router.opened <= {"root", "positions"}:  # who came for another page waits for its own things
@@ -29,4 +29,4 @@ def import_first_page() -> None:
     # The first chart of a process makes Altair read its schema.
     ui.shared.charts.histogram(pd.DataFrame({"value": [0.0, 1.0]}), "value", "Value").to_dict()
     # Last, as no figure of the first page waits for it: the loops of a token pass.
-    activation_encoding.prepare()
+    token_pass.prepare()

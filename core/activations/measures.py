@@ -1,0 +1,44 @@
+"""What a token pass measures: of each token, one row of `measures` each, and of each activation, one bin."""
+
+from enum import IntEnum
+
+
+class Measure(IntEnum):
+    """Row of what is known of a token; x is what passes at the hook, x_hat its reconstruction, f its activations."""
+
+    ERROR = 0
+    """|x - x_hat|^2."""
+    SQUARE = 1
+    """|x|^2."""
+    SQUARE_HAT = 2
+    """|x_hat|^2."""
+    DOT = 3
+    """x . x_hat."""
+    SPREAD = 4
+    """|x - b_dec|^2."""
+    L2 = 5
+    """|x - x_hat|."""
+    L2_RANDOM = 6
+    """sqrt(|x|^2 + |x_hat|^2): the error of a vector as long as x_hat in a random direction."""
+    NORM = 7
+    """|x|."""
+    NORM_HAT = 8
+    """|x_hat|."""
+    COSINE = 9
+    """Of x and x_hat; 0 where one of them is."""
+    L2_RATIO = 10
+    """|x_hat| / |x|; 0 where x is."""
+    L0 = 11
+    """Number of f that are not 0."""
+    L1 = 12
+    """Sum of |f|."""
+
+
+MEASURES = tuple(measure.name.lower() for measure in Measure)
+"""Their names in tables."""
+
+LARGEST = 2**22
+"""No activation or length is larger, so that the sums of many fit into integers."""
+
+N_BINS, LOWEST_EXPONENT = 64, -16
+"""Bin b of a histogram holds 2^(b / 2 - 16) <= |f| < 2^((b + 1) / 2 - 16)."""
