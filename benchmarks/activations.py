@@ -43,7 +43,7 @@ def dense_torch(dictionary: Dictionary, x: np.ndarray, n_pos: int) -> Callable[[
     """Return a call that computes in dense torch, 1024 tokens at a time, what the pass keeps (histograms left out)."""
     import torch
 
-    from core.dictionaries.sae_lens import as_tensor
+    from core.work.torch_library import as_tensor
 
     W_enc, W_dec, b_enc, b_dec = map(
         as_tensor, (dictionary.W_enc, dictionary.W_dec, dictionary.b_enc, dictionary.b_dec)

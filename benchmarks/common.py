@@ -94,7 +94,7 @@ def product_backends(tall: np.ndarray, wide: np.ndarray) -> dict[str, Callable[[
     """
     import torch
 
-    from core.dictionaries.sae_lens import as_tensor
+    from core.work.torch_library import as_tensor
 
     out = np.empty((len(wide), len(tall)), np.float32)
     probe = wide[:8].astype(np.float64) @ tall[:512].T.astype(np.float64)

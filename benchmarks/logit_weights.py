@@ -90,7 +90,7 @@ def torch_in_passes(directions: np.ndarray, rows: np.ndarray, block: int = 512) 
     """The usual notebook: the matrix in blocks, one pass for each number, topk for either end."""
     import torch
 
-    from core.dictionaries.sae_lens import as_tensor
+    from core.work.torch_library import as_tensor
 
     W, W_U = as_tensor(directions), as_tensor(rows).T
     for start in range(0, len(W), block):

@@ -19,8 +19,8 @@ import torch
 from tokenizers import Tokenizer
 
 from core.corpus.streams import standard_library, token_stream
-from core.dictionaries.sae_lens import quiet_imports
 from core.models.language_model import LanguageModel
+from core.work.torch_library import quiet_imports
 from demo.measure import measure
 from demo.settings import (
     DICTIONARIES,

@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Float
 
 from core.dictionaries.config import ADDITIVE, UNFOLDED_NORMALISATIONS, DictionaryConfig
+from core.dictionaries.sae_lens import build_sae, run, run_with_pre_acts
 from core.dictionaries.weights import can_fold, check_tensors, fold_norms
 from core.errors import DoesNotFitError
 
@@ -177,8 +178,6 @@ class Dictionary:
     @cached_property
     def sae(self):
         """The sae-lens object on these very arrays (imports torch and sae-lens on first use)."""
-        from core.dictionaries.sae_lens import build_sae
-
         return build_sae(self._raw_config, self._tensors)
 
     def save(self, folder: Path) -> None:
@@ -196,10 +195,8 @@ class Dictionary:
         Of a temporal dictionary these are the novel codes; its inputs must be (batch, pos, d_in).
         Raises DoesNotFitError for inputs of another shape.
         """
-        from core.dictionaries.sae_lens import run
-
         self._check_input(x)
-        return run(self, x, lambda sae, t: sae.encode(t))
+        return run(self.sae, self.lock, x, lambda sae, t: sae.encode(t))
 
     def encode_with_pre_acts(
         self, x: Float[np.ndarray, "*batch d_in"]
@@ -209,17 +206,18 @@ class Dictionary:
         Pre-activations are what sae-lens hands to the activation function (of a gated dictionary, the
         magnitude path's). Leading axes are free: temporal dictionaries need (batch, pos, d_in).
         """
-        from core.dictionaries.sae_lens import run_with_pre_acts
-
         self._check_input(x)
-        return run_with_pre_acts(self, x)
+        acts, pre_acts = run_with_pre_acts(self.sae, self.lock, x)
+        if pre_acts is None:
+            return acts, np.full_like(acts, np.nan)
+        if self.config.rescale_acts_by_decoder_norm:  # which sae-lens does after its hook
+            pre_acts = pre_acts * np.linalg.norm(self.W_dec, axis=1)
+        return acts, pre_acts
 
     def reconstruct(self, x: Float[np.ndarray, "*batch d_in"]) -> Float[np.ndarray, "*batch d_out"]:
         """Return `x_hat`, by sae-lens' forward pass (which adds what decode alone may lack)."""
-        from core.dictionaries.sae_lens import run
-
         self._check_input(x)
-        return run(self, x, lambda sae, t: sae(t))
+        return run(self.sae, self.lock, x, lambda sae, t: sae(t))
 
     def _check_input(self, x: np.ndarray) -> None:
         # Flattened rows would pass for one long text, and the tokens before would be another row's.

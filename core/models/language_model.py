@@ -213,8 +213,8 @@ class LanguageModel:
         """
         if self._origin:
             raise self._only_tensors()
-        from core.dictionaries.sae_lens import import_model_library
         from core.models import running as hooked_models
+        from core.work.torch_library import import_model_library
 
         import_model_library()
         import torch
@@ -274,7 +274,7 @@ class LanguageModel:
         self.check_rows(tokens)
         if hook_name == "blocks.0.hook_resid_pre" and self.positions == "absolute":
             return self.W_E[tokens] + self.W_pos[: tokens.shape[1]]
-        from core.dictionaries.sae_lens import import_model_library
+        from core.work.torch_library import import_model_library
 
         import_model_library()
         import torch

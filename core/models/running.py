@@ -28,7 +28,7 @@ def build_from_own_names(folder: Path, config: Mapping[str, Any]):
 
     Raises BadDictionaryError where the two do not fit TransformerLens or each other.
     """
-    from core.dictionaries.sae_lens import as_tensor, quiet_imports
+    from core.work.torch_library import as_tensor, quiet_imports
 
     quiet_imports()
     from transformer_lens import HookedTransformer, HookedTransformerConfig
@@ -57,7 +57,7 @@ def build_from_layout(folder: Path, layout: Mapping[str, Any], name: str, *, n_c
     `name` is a hub repository or any name. Raises BadDictionaryError where transformers or TransformerLens
     cannot read the folder.
     """
-    from core.dictionaries.sae_lens import quiet_imports
+    from core.work.torch_library import quiet_imports
 
     quiet_imports()
     import torch

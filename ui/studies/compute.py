@@ -21,7 +21,6 @@ from core.activations.reconstruction import ErrorByPosition
 from core.corpus.streams import TokenStream, rows_sha256, sample_rows, standard_library_sha256, standard_library_stream
 from core.dictionaries.config import check_said
 from core.dictionaries.dictionary import Dictionary
-from core.dictionaries.sae_lens import import_model_library
 from core.dictionaries.sources import entries, open_dictionary, sources
 from core.models.downloads import local_folder
 from core.models.language_model import TRAINED, LanguageModel
@@ -34,6 +33,7 @@ from core.positions.units import UnitCurves
 from core.work.artifacts import ArtifactStore
 from core.work.jobs import Jobs, Progress
 from core.work.memory import Loaded, free_memory
+from core.work.torch_library import import_model_library
 from core.workspace import PROJECT, Workspace, located
 from ui.shared import progress as job_view
 from ui.shared.errors import NotStoredError

@@ -67,7 +67,7 @@ def read_config(place: Place) -> dict[str, Any]:
 
 def translate_old(raw: dict[str, Any], path: Path) -> dict[str, Any]:
     """Rename a config from before sae-lens 6 with sae-lens' own code (imports it)."""
-    from core.dictionaries.sae_lens import quiet_imports
+    from core.work.torch_library import quiet_imports
 
     quiet_imports()
     from sae_lens.loading.pretrained_sae_loaders import handle_pre_6_0_config

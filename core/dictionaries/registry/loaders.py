@@ -70,7 +70,7 @@ def load(item: RegistryItem, revision: str = hub_cache.MAIN) -> Loaded:
 
     Raises NotDownloadedError when a file is missing, BadDictionaryError when sae-lens cannot read it.
     """
-    from core.dictionaries.sae_lens import quiet_imports
+    from core.work.torch_library import quiet_imports
 
     quiet_imports()
     from huggingface_hub.errors import EntryNotFoundError
