@@ -21,7 +21,7 @@ from core.dictionaries.dictionary import Dictionary, DictionaryConfig
 from core.models.language_model import LanguageModel
 from core.positions.additive import additive_parts, additive_statistics
 from core.positions.encoded import plain_grid_statistics
-from core.positions.methods import PositionStatistics
+from core.positions.statistics import PositionStatistics
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from core.dictionaries.dictionary import Dictionary
 from core.models.language_model import LanguageModel
-from core.positions.methods import PositionStatistics, empty_fields, variance_split
+from core.positions.statistics import PositionStatistics, empty_fields, variance_split
 from core.work.jobs import Progress
 from core.work.threads import as_done, available_cpus, one_thread_per_product
 

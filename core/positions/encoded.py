@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 
 from core.dictionaries.dictionary import Dictionary
 from core.models.language_model import LanguageModel
-from core.positions.methods import PositionStatistics, variance_split
+from core.positions.statistics import PositionStatistics, variance_split
 from core.work.jobs import Progress
 
 # What sae-lens and our sums hold of one activation at the same time: input to output of the encoder,

@@ -10,7 +10,8 @@ from core.errors import DoesNotFitError, OutOfRangeError
 from core.models.language_model import LanguageModel
 from core.positions.additive import additive_parts
 from core.positions.encoded import samples_per_block
-from core.positions.methods import PositionSettings, choose_method
+from core.positions.methods import choose_method
+from core.positions.statistics import PositionSettings
 from core.work.jobs import Progress
 
 Stage = Literal["acts", "pre_acts"]

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from core.positions.methods import PositionStatistics
+from core.positions.statistics import PositionStatistics
 
 
 def position_score(stats: PositionStatistics) -> Float[np.ndarray, " d_sae"]:

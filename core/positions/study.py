@@ -8,8 +8,8 @@ import pandas as pd
 from core import tables
 from core.dictionaries.dictionary import Dictionary
 from core.models.language_model import LanguageModel
-from core.positions.methods import PositionStatistics
 from core.positions.scores import score_table, suggested_count
+from core.positions.statistics import PositionStatistics
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from core.positions.methods import PositionStatistics
+from core.positions.statistics import PositionStatistics
 
 Stage = Literal["acts", "pre_acts"]
 

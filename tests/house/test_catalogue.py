@@ -9,8 +9,9 @@ import pytest
 from core.activations.reconstruction import ErrorByPosition
 from core.catalogue import ALIASES, NEEDS, STATISTICS, help_text, markdown_table, read_statistics, statistic
 from core.errors import UnknownNameError
-from core.positions.methods import PositionSettings, position_statistics
+from core.positions.methods import position_statistics
 from core.positions.scores import peaks_per_position, score_table
+from core.positions.statistics import PositionSettings
 from tests.doubles.planted import planted_dictionary, planted_model
 
 ENTRY = """

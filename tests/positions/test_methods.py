@@ -10,7 +10,8 @@ import pytest
 from core.errors import CancelledError, CorpusError, DoesNotFitError, OutOfRangeError
 from core.positions.additive import additive_statistics
 from core.positions.encoded import corpus_statistics, plain_grid_statistics
-from core.positions.methods import PositionSettings, PositionStatistics, choose_method, grid_tokens, position_statistics
+from core.positions.methods import choose_method, position_statistics
+from core.positions.statistics import PositionSettings, PositionStatistics, grid_tokens
 from core.work.artifacts import ArtifactStore
 from core.workspace import PROJECT
 from tests.doubles.planted import planted_dictionary, planted_model

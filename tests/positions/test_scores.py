@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from core.positions import scores as position_scores
-from core.positions.methods import PositionStatistics, empty_fields
 from core.positions.scores import elbow, peaks_per_position, score_table, suggested_count
+from core.positions.statistics import PositionStatistics, empty_fields
 
 C, N_POS = 5, 7
 

@@ -27,7 +27,8 @@ from core.models.language_model import TRAINED, LanguageModel
 from core.models.search import check_fit, find_model
 from core.positions import grids as feature_grids
 from core.positions import units
-from core.positions.methods import PositionSettings, PositionStatistics, choose_method, position_statistics
+from core.positions.methods import choose_method, position_statistics
+from core.positions.statistics import PositionSettings, PositionStatistics
 from core.positions.study import Study
 from core.positions.units import UnitCurves
 from core.work.artifacts import ArtifactStore
