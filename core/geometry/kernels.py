@@ -121,3 +121,11 @@ def dot(a, b):
     for t in range(len(a)):
         total += np.float64(a[t]) * np.float64(b[t])
     return total
+
+
+@compiled
+@no_type_check
+def pair_dots(rows, others, ends_a, ends_b, out):
+    """Write the inner products, summed in float64, of row ends_a[p] with other ends_b[p] for every pair p."""
+    for p in range(len(ends_a)):
+        out[p] = dot(rows[ends_a[p]], others[ends_b[p]])

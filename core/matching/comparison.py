@@ -151,7 +151,7 @@ def pair_cosines(
     progress: Progress | None = None,
 ) -> Float[np.ndarray, " pair"]:
     """Return cosines of given pairs, summed in float64 and rounded to float32; 0 where a direction is zero."""
-    from core.maths.assignment_kernels import pair_dots
+    from core.geometry.kernels import pair_dots
 
     rows, others = (np.ascontiguousarray(weights.side(side)) for weights in (comparison.a, comparison.b))
     inverse = [_inverse_lengths(directions) for directions in (rows, others)]

@@ -2,7 +2,6 @@
 
 from typing import no_type_check
 
-from core.geometry.kernels import dot
 from core.work.compiled import compiled
 
 
@@ -49,11 +48,3 @@ def take_greedily(ends_a, ends_b, order, used_a, used_b, chosen):
     for e in order:
         if not used_a[ends_a[e]] and not used_b[ends_b[e]]:
             used_a[ends_a[e]], used_b[ends_b[e]], chosen[e] = True, True, True
-
-
-@compiled
-@no_type_check
-def pair_dots(rows, others, ends_a, ends_b, out):
-    """Write the inner products, summed in float64, of row ends_a[p] with other ends_b[p] for every pair p."""
-    for p in range(len(ends_a)):
-        out[p] = dot(rows[ends_a[p]], others[ends_b[p]])
