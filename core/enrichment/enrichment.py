@@ -15,8 +15,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from core.enrichment.inputs import TILE, Members, check_sets, check_width, token_length
-from core.enrichment.nulls import DRAWS, EnrichmentNull, benjamini_hochberg, log10_normal_tails
+from core.enrichment.nulls import DRAWS, EnrichmentNull
 from core.logit_weights.unembedding import LogitSettings, Unembedding
+from core.maths.significance import benjamini_hochberg, log10_normal_tails
 from core.token_sets.sets import TokenSet, TokenSets
 from core.work.artifacts import artifact_key
 from core.work.jobs import Progress

@@ -10,6 +10,7 @@ SMALL = 30
 """Below this many tokens in the set (or outside it) p-values are from draws, from there on asymptotic."""
 DRAWS = 100_000
 _CHUNK = 2**20
+"""Tokens that are drawn at a time."""
 
 
 class EnrichmentNull:
@@ -67,35 +68,3 @@ def log10_kolmogorov(x: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shap
     # Beyond 10 the second term is under 1e-260 of the first; Q itself would end at 1e-308.
     near = np.log10(kolmogorov(np.minimum(x, 10.0)))
     return np.where(x < 10, near, (np.log(2) - 2 * x**2) / np.log(10))
-
-
-def log10_normal_tails(z: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
-    """Return log10 of the probability that a standard normal is at least as far from 0 as z, on either side."""
-    from scipy.special import log_ndtr
-
-    return np.minimum((np.log(2) + log_ndtr(-np.abs(z))) / np.log(10), 0.0)
-
-
-def benjamini_hochberg(log10_p: Float[np.ndarray, "d_sae n_sets"]) -> Float[np.ndarray, "d_sae n_sets"]:
-    """Return log10 q, the smallest false discovery rate at which each would be called (Benjamini & Hochberg 1995).
-
-    All finite values are one family of m tests: q of the i-th smallest p is the least p m / j over j >= i. NaN
-    stays NaN and counts as no test. Beyond the result it needs twice its memory.
-    """
-    ascending = log10_p[~np.isnan(log10_p)]
-    ascending.sort()
-    m, least = len(ascending), np.inf
-    log10_q = np.empty_like(ascending)
-    for stop in range(m, 0, -_CHUNK):
-        part = slice(max(0, stop - _CHUNK), stop)
-        q = ascending[part] + np.log10(m / np.arange(part.start + 1, stop + 1))
-        log10_q[part] = np.minimum(np.minimum.accumulate(q[::-1])[::-1], least)
-        least = log10_q[part.start]
-    result = np.full_like(log10_p, np.nan)
-    rows = max(1, _CHUNK // max(1, log10_p.shape[1]))
-    for start in range(0, len(log10_p), rows):
-        p = log10_p[start : start + rows]
-        known = np.argsort(p, axis=None)[: p.size - np.count_nonzero(np.isnan(p))]  # NaN comes last
-        # Asked in order, neighbours find what they need in cache.
-        result[start : start + rows].flat[known] = log10_q[np.searchsorted(ascending, p.flat[known], side="left")]
-    return result

@@ -9,8 +9,8 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from core.activations.sparse import SparseActivations
-from core.enrichment.nulls import benjamini_hochberg, log10_normal_tails
 from core.errors import DoesNotFitError
+from core.maths.significance import benjamini_hochberg, log10_normal_tails
 from core.work.jobs import Progress
 
 _FEATURES_PER_PART = 256

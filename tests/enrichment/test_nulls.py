@@ -5,7 +5,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from core.enrichment.nulls import EnrichmentNull, benjamini_hochberg, log10_kolmogorov, null_extremes
+from core.enrichment.nulls import EnrichmentNull, log10_kolmogorov, null_extremes
+from core.maths.significance import benjamini_hochberg
 from tests.doubles.token_set_scores import V, random_sets, scores_of, slow_scores, tied_values, token_sets
 
 
