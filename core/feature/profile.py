@@ -2,12 +2,10 @@
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int, Num
+from jaxtyping import Int
 
 from core.activations.store import FeatureActivations
-
-_Z = 1.959963984540054
-"""Of a 95 % interval."""
+from core.maths.significance import wilson
 
 
 def position_profile(found: FeatureActivations, counted: Int[np.ndarray, " pos"]) -> pd.DataFrame:
@@ -34,14 +32,3 @@ def position_profile(found: FeatureActivations, counted: Int[np.ndarray, " pos"]
         "std_active": std,
     }
     return pd.DataFrame(columns)
-
-
-def wilson(
-    count: Num[np.ndarray, " n"], of: Num[np.ndarray, " n"]
-) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-    """Return the 95 % interval of a share count / of (Wilson 1927); NaN where `of` is 0."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        share = count / of
-        middle = (share + _Z**2 / (2 * of)) / (1 + _Z**2 / of)
-        half = _Z / (1 + _Z**2 / of) * np.sqrt(share * (1 - share) / of + _Z**2 / (4 * of**2))
-    return middle - half, middle + half

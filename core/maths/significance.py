@@ -1,10 +1,12 @@
 """Significance: false discovery rates, tails of the normal distribution in logarithms, intervals of a share."""
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Num
 
 _CHUNK = 2**20
 """Values that are worked on at a time."""
+_Z = 1.959963984540054
+"""A standard normal lies between -_Z and _Z in 95 % of draws."""
 
 
 def log10_normal_tails(z: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
@@ -37,3 +39,14 @@ def benjamini_hochberg(log10_p: Float[np.ndarray, "d_sae n_sets"]) -> Float[np.n
         # Asked in order, neighbours find what they need in cache.
         result[start : start + rows].flat[known] = log10_q[np.searchsorted(ascending, p.flat[known], side="left")]
     return result
+
+
+def wilson(
+    count: Num[np.ndarray, " n"], of: Num[np.ndarray, " n"]
+) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    """Return the 95 % interval of a share count / of (Wilson 1927); NaN where `of` is 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = count / of
+        middle = (share + _Z**2 / (2 * of)) / (1 + _Z**2 / of)
+        half = _Z / (1 + _Z**2 / of) * np.sqrt(share * (1 - share) / of + _Z**2 / (4 * of**2))
+    return middle - half, middle + half

@@ -11,7 +11,7 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int
 
 from core.activations.store import FeatureActivations
-from core.feature.profile import wilson
+from core.maths.significance import wilson
 
 N_BINS, MOST_POINTS = 24, 200
 RATIO_CLASSES = (-np.inf, -10.0, 0.0, 5.0, 10.0, np.inf)

@@ -10,8 +10,9 @@ from core.activations.store import FeatureActivations
 from core.errors import BadSettingError
 from core.feature import examples
 from core.feature.contexts import context_table, context_texts, contexts, window
-from core.feature.profile import position_profile, wilson
+from core.feature.profile import position_profile
 from core.feature.report import report
+from core.maths.significance import wilson
 from tests.doubles.planted import write_tokenizer
 
 N_ROWS, N_POS = 30, 9
