@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
+from core.dictionaries.spaces import DictionarySide
 from core.errors import BadSettingError
 from core.feature_map.umap_layout import umap_layout
-from core.geometry.neighbors import DictionarySide, Neighbors
+from core.geometry.neighbors import Neighbors
 from core.maths.principal_axes import principal_axes, unit_rows
 from core.work.artifacts import artifact_key
 from core.work.jobs import Progress

@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
+from core.dictionaries.spaces import DictionarySide
 from core.feature_map.layout import Layout
 from core.feature_map.stack import Stack
-from core.geometry.neighbors import DictionarySide, nearest_between
+from core.geometry.neighbors import nearest_between
 from core.work.artifacts import artifact_key
 from core.work.jobs import Part, Progress
 

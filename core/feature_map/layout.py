@@ -10,10 +10,11 @@ from typing import ClassVar, Literal, get_args
 import numpy as np
 from jaxtyping import Float
 
+from core.dictionaries.spaces import DictionarySide
 from core.errors import BadSettingError, UnknownNameError
 from core.feature_map.tsne_layout import tsne_layout
 from core.feature_map.umap_layout import umap_layout
-from core.geometry.neighbors import DictionarySide, Neighbors
+from core.geometry.neighbors import Neighbors
 from core.maths.principal_axes import principal_axes
 from core.work.artifacts import artifact_key
 from core.work.jobs import Progress

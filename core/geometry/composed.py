@@ -11,7 +11,8 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float, Int
 
-from core.geometry.neighbors import DictionarySide, Neighbors
+from core.dictionaries.spaces import DictionarySide
+from core.geometry.neighbors import Neighbors
 from core.work.artifacts import artifact_key
 from core.work.jobs import Progress
 from core.work.threads import as_done, available_cpus, one_thread_per_product

@@ -4,18 +4,17 @@ Everything about distances between features reads the one result stored per dict
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from core.dictionaries.dictionary import Dictionary
+from core.dictionaries.spaces import DictionarySide
 from core.errors import DoesNotFitError
 from core.geometry.search import Side, search
 from core.work.artifacts import artifact_key
 from core.work.jobs import Progress
 
-DictionarySide = Literal["decoder", "encoder"]
 K = 100
 """How many neighbours are stored for each feature, where there are as many."""
 
@@ -58,11 +57,6 @@ class Between:
     @classmethod
     def key(cls, a_sha256: str, b_sha256: str, side: DictionarySide, k: int) -> str:
         return artifact_key("between", cls.version, a=a_sha256, b=b_sha256, side=side, k=k)
-
-
-def directions(dictionary: Dictionary, side: DictionarySide) -> Float[np.ndarray, "d_sae d"]:
-    """Return what each feature writes (decoder rows) or reads (encoder columns), a view of the weights."""
-    return dictionary.W_dec if side == "decoder" else dictionary.W_enc.T
 
 
 def nearest_features(

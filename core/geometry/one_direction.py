@@ -5,8 +5,8 @@ import pandas as pd
 from jaxtyping import Float
 
 from core.dictionaries.dictionary import Dictionary
+from core.dictionaries.spaces import DictionarySide, directions
 from core.errors import DoesNotFitError
-from core.geometry.neighbors import DictionarySide, directions
 
 _ROWS = 2**12
 

@@ -8,7 +8,8 @@ from jaxtyping import Float
 
 from core import tables
 from core.dictionaries.dictionary import Dictionary
-from core.geometry.neighbors import DictionarySide, Neighbors, directions
+from core.dictionaries.spaces import DictionarySide, directions
+from core.geometry.neighbors import Neighbors
 from core.maths.random_directions import Crowding, RandomDirections, crowding, expected_crowding
 
 

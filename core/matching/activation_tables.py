@@ -7,7 +7,7 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from core.dictionaries.dictionary import Dictionary
-from core.feature_map.stack import check_same_space
+from core.dictionaries.spaces import check_same_space
 from core.matching.activations import ActivationMatch
 
 WAYS = ("A in B", "B in A")

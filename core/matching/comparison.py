@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from core.dictionaries.dictionary import Dictionary
+from core.dictionaries.spaces import DictionarySide, check_same_space
 from core.errors import BadSettingError, DoesNotFitError
-from core.feature_map.stack import check_same_space
-from core.geometry.neighbors import Between, DictionarySide, nearest_between
+from core.geometry.neighbors import Between, nearest_between
 from core.work.jobs import Progress
 from core.work.threads import as_done, available_cpus
 

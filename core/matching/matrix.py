@@ -12,9 +12,9 @@ import pandas as pd
 from jaxtyping import Float
 
 from core.dictionaries.dictionary import Dictionary
+from core.dictionaries.spaces import DictionarySide, check_same_space, directions
 from core.errors import DoesNotFitError
-from core.feature_map.stack import check_same_space
-from core.geometry.neighbors import Between, DictionarySide, directions, nearest_between
+from core.geometry.neighbors import Between, nearest_between
 from core.matching.comparison import Weights
 from core.matching.null import own_nearest, random_ratio
 from core.matching.numbers import share_above

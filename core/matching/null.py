@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Float
 
 from core.dictionaries.dictionary import Dictionary
-from core.geometry.neighbors import DictionarySide, directions, nearest_features
+from core.dictionaries.spaces import DictionarySide, directions
+from core.geometry.neighbors import nearest_features
 from core.matching.comparison import Weights
 from core.maths.random_directions import RandomDirections
 from core.work.jobs import Progress

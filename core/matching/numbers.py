@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from core.dictionaries.dictionary import Dictionary
-from core.geometry.neighbors import DictionarySide
+from core.dictionaries.spaces import DictionarySide
 from core.matching.comparison import Comparison, compare_weights
 from core.matching.null import SEED, own_nearest, random_nearest, random_ratio, shuffled
 from core.matching.pairs import THRESHOLD, Matching, Similarity, best_scores, candidates, match, shared

@@ -12,9 +12,8 @@ from jaxtyping import Bool, Float, Int
 
 from core.activations.store import FeatureActivations
 from core.dictionaries.dictionary import Dictionary
+from core.dictionaries.spaces import DictionarySide, check_same_space, directions
 from core.errors import DoesNotFitError
-from core.feature_map.stack import check_same_space
-from core.geometry.neighbors import DictionarySide, directions
 from core.matching.pairs import Matching
 from core.models.language_model import LanguageModel
 

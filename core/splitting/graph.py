@@ -13,8 +13,8 @@ from jaxtyping import Float, Int
 
 from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.sources import Entry
+from core.dictionaries.spaces import check_same_space
 from core.errors import DoesNotFitError, OutOfRangeError
-from core.feature_map.stack import check_same_space
 from core.geometry.neighbors import Between
 from core.matching.labels import Relation, relate
 from core.maths.assignment import Edges

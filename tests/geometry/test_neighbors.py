@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from core.dictionaries.spaces import directions
 from core.errors import CancelledError, DoesNotFitError
-from core.geometry.neighbors import Between, Neighbors, directions, nearest_between, nearest_features
+from core.geometry.neighbors import Between, Neighbors, nearest_between, nearest_features
 from core.work.artifacts import ArtifactStore
 from tests.doubles.planted import planted_dictionary
 

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from core.dictionaries.spaces import directions
 from core.errors import DoesNotFitError
 from core.geometry import tables as geometry_tables
-from core.geometry.neighbors import directions, nearest_features
+from core.geometry.neighbors import nearest_features
 from core.geometry.one_direction import cosines_with, match_table, nearest_table
 from tests.doubles.planted import planted_dictionary
 

@@ -7,8 +7,8 @@ import streamlit as st
 
 from core import tables
 from core.dictionaries.dictionary import Dictionary
+from core.dictionaries.spaces import check_same_space
 from core.errors import DoesNotFitError
-from core.feature_map.stack import check_same_space
 from core.geometry.one_direction import cosines_with, match_table
 from core.matching.comparison import SIDES
 from core.matching.null import random_nearest

@@ -8,8 +8,8 @@ import pandas as pd
 import streamlit as st
 
 from core import catalogue, tables
+from core.dictionaries.spaces import DictionarySide
 from core.geometry import tables as geometry_tables
-from core.geometry.neighbors import DictionarySide
 from core.geometry.study import GeometryStudy
 from core.maths.random_directions import RandomDirections
 from ui.geometry import charts as geometry_charts

@@ -7,7 +7,8 @@ import streamlit as st
 
 from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.sources import entries
-from core.geometry.neighbors import Between, DictionarySide, nearest_between
+from core.dictionaries.spaces import DictionarySide
+from core.geometry.neighbors import Between, nearest_between
 from core.matching.comparison import SIDES, Comparison, K, Weights, check_comparable, compare_weights
 from core.work.jobs import Progress
 from ui.studies import compute

@@ -9,8 +9,9 @@ import pandas as pd
 import streamlit as st
 
 from core import catalogue
+from core.dictionaries.spaces import DictionarySide
 from core.geometry import tables as geometry_tables
-from core.geometry.neighbors import Between, DictionarySide
+from core.geometry.neighbors import Between
 from core.matching import tables as match_tables
 from core.matching.comparison import SIDES
 from core.matching.null import random_nearest

@@ -8,8 +8,7 @@ import streamlit as st
 from core import tables
 from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.sources import Entry, entries
-from core.feature_map.stack import check_same_space
-from core.geometry.neighbors import DictionarySide
+from core.dictionaries.spaces import DictionarySide, check_same_space
 from core.matching.matrix import FACTORS, factor_pairs, factor_table, matrix_table
 from core.matching.overlap import overlap_table
 from ui.shared import errors

@@ -10,12 +10,13 @@ import numpy as np
 
 from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.sources import Entry, entries
+from core.dictionaries.spaces import directions
 from core.feature_map.clusters import Clusters, find_clusters
 from core.feature_map.layer_series import LayerLinks, layer_links
 from core.feature_map.layout import Layout, LayoutSettings, pca_layout
 from core.feature_map.layout import layout as make_layout
 from core.feature_map.stack import Stack, joint_directions
-from core.geometry.neighbors import K, Neighbors, directions, nearest_features
+from core.geometry.neighbors import K, Neighbors, nearest_features
 from core.logit_weights.series import layer_entries
 from core.work.jobs import Progress
 from ui.studies import compute

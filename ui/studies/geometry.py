@@ -1,7 +1,8 @@
 """Where the neighbours of features meet Streamlit: studies, baselines and sums of features from the store."""
 
+from core.dictionaries.spaces import DictionarySide, directions
 from core.geometry.composed import MOST_NEIGHBORS, Composed, composed_features
-from core.geometry.neighbors import DictionarySide, K, Neighbors, directions, nearest_features
+from core.geometry.neighbors import K, Neighbors, nearest_features
 from core.geometry.study import GeometryStudy
 from core.logit_weights.statistics import random_directions
 from core.maths.random_directions import RandomDirections

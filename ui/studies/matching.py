@@ -7,7 +7,8 @@ from jaxtyping import Float, Int
 
 from core import tables
 from core.dictionaries.dictionary import Dictionary
-from core.geometry.neighbors import Between, DictionarySide
+from core.dictionaries.spaces import DictionarySide
+from core.geometry.neighbors import Between
 from core.matching.comparison import SIDES, Comparison, K, nearest_neurons
 from core.matching.file import match_file, to_json
 from core.matching.labels import Relation, relate

@@ -9,7 +9,8 @@ import numpy as np
 from core import tables
 from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.sources import Entry, entries
-from core.geometry.neighbors import Between, DictionarySide
+from core.dictionaries.spaces import DictionarySide
+from core.geometry.neighbors import Between
 from core.logit_weights.statistics import logit_weights
 from core.logit_weights.unembedding import LogitSettings, residual_directions
 from core.matching.activations import EDGE
