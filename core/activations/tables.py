@@ -12,7 +12,7 @@ from core.activations.quantiles import ActivationQuantiles
 from core.activations.reconstruction import mean_over
 from core.activations.spliced_loss import LossByPosition
 from core.activations.statistics import ActivationStatistics
-from core.logit_weights.series import box
+from core.maths.summaries import box
 
 WINDOW = 10
 """Positions that a smoothed value is the mean of."""

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 
 from core.dictionaries.sources import Entry
 from core.logit_weights.statistics import LogitStatistics
 from core.logit_weights.unembedding import WRITES, split_hook
+from core.maths.summaries import box
 
 PERCENTILES = (1, 5, 10, 25, 50, 75, 90, 95, 99)
 SHAPES = ("skewness", "kurtosis")
@@ -64,16 +64,6 @@ def box_table(series: Mapping[str, LogitStatistics]) -> pd.DataFrame:
     rows = [(layer, name, *box(values)) for layer, name, values in _shapes(series)]
     columns = ["layer", "statistic", "low", "q1", "median", "q3", "high", "n", "n_outside"]
     return pd.DataFrame(rows, columns=columns)
-
-
-def box(values: Float[np.ndarray, " n"]) -> tuple[float, float, float, float, float, int, int]:
-    """Return low whisker, quartiles, high whisker (Tukey 1977), number of values and of those outside."""
-    if not len(values):
-        return (np.nan,) * 5 + (0, 0)
-    q1, median, q3 = np.percentile(values, (25, 50, 75)).tolist()
-    reach = 1.5 * (q3 - q1)
-    inside = values[(values >= q1 - reach) & (values <= q3 + reach)]
-    return inside.min().item(), q1, median, q3, inside.max().item(), len(values), len(values) - len(inside)
 
 
 def _shapes(series: Mapping[str, LogitStatistics]) -> Iterator[tuple[str, str, np.ndarray]]:

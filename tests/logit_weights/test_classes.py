@@ -5,10 +5,11 @@ import pytest
 
 from core.dictionaries.sources import Entry
 from core.logit_weights.classes import CLASSES, ClassThresholds, class_counts, classify, logit_table, token_table
-from core.logit_weights.series import PERCENTILES, box, box_table, layer_entries, percentile_table
+from core.logit_weights.series import PERCENTILES, box_table, layer_entries, percentile_table
 from core.logit_weights.statistics import LogitStatistics, logit_statistics, random_directions
 from core.logit_weights.study import drawn_features
 from core.logit_weights.unembedding import Unembedding
+from core.maths.summaries import box
 
 NAN = float("nan")
 

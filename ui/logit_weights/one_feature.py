@@ -9,8 +9,9 @@ import streamlit as st
 from core import catalogue
 from core.dictionaries.sources import entries
 from core.logit_weights.classes import token_table
-from core.logit_weights.series import box, box_table, layer_entries, percentile_table
+from core.logit_weights.series import box_table, layer_entries, percentile_table
 from core.logit_weights.study import LogitStudy, drawn_features
+from core.maths.summaries import box
 from ui.logit_weights import charts as logit_charts
 from ui.shared import errors
 from ui.shared.escape import plain
