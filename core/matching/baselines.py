@@ -14,8 +14,8 @@ from jaxtyping import Float, Int
 
 from core.activations.sparse import SparseActivations
 from core.errors import DoesNotFitError
-from core.matching.two_features import check_same_tokens
 from core.models.language_model import LanguageModel
+from core.models.search import check_same_tokens
 from core.work.artifacts import artifact_key
 from core.work.jobs import Progress
 from core.work.threads import as_done, available_cpus, one_thread_per_product

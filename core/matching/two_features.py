@@ -13,22 +13,11 @@ from jaxtyping import Bool, Float, Int
 from core.activations.store import FeatureActivations
 from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.spaces import DictionarySide, check_same_space, directions
-from core.errors import DoesNotFitError
 from core.matching.pairs import Matching
-from core.models.language_model import LanguageModel
 
 MOST_DRAWN = 4_000
 """Tokens in a scatter at most."""
 Values = Float[np.ndarray, " token"]
-
-
-def check_same_tokens(a: LanguageModel, b: LanguageModel) -> None:
-    """Raise DoesNotFitError unless token ids mean the same in both models."""
-    if a.tokenizer_sha256 != b.tokenizer_sha256:
-        raise DoesNotFitError(
-            f"{a.name} and {b.name} have different tokenizers: no token is shared. Expected two dictionaries whose "
-            "models read the same tokens; choose another one to compare with."
-        )
 
 
 def pair_cosine(a: Dictionary, b: Dictionary, feature_a: int, feature_b: int, side: DictionarySide) -> float | None:

@@ -38,3 +38,12 @@ def check_fit(config: DictionaryConfig, model: LanguageModel) -> None:
             f"The dictionary reads vectors of width {config.d_in}, but {config.hook_name} of {model.name} has "
             f"{width}. Choose the model it was trained on, or check d_in in its cfg.json."
         )
+
+
+def check_same_tokens(a: LanguageModel, b: LanguageModel) -> None:
+    """Raise DoesNotFitError unless token ids mean the same in both models."""
+    if a.tokenizer_sha256 != b.tokenizer_sha256:
+        raise DoesNotFitError(
+            f"{a.name} and {b.name} have different tokenizers: no token is shared. Expected two dictionaries whose "
+            "models read the same tokens; choose another one to compare with."
+        )

@@ -7,15 +7,8 @@ import pytest
 from core.activations.store import FeatureActivations
 from core.errors import DoesNotFitError
 from core.matching.pairs import Matching
-from core.matching.two_features import (
-    check_same_tokens,
-    correlation,
-    drawn,
-    pair_activations,
-    pair_cosine,
-    partner_rows,
-    with_partners,
-)
+from core.matching.two_features import correlation, drawn, pair_activations, pair_cosine, partner_rows, with_partners
+from core.models.search import check_same_tokens
 from tests.doubles.planted import planted_dictionary, planted_model
 
 ROWS = np.random.default_rng(0).integers(0, 20, (5, 8))

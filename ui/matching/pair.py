@@ -12,7 +12,8 @@ from core.errors import DoesNotFitError, LoupeError, OutOfRangeError
 from core.logit_weights.classes import token_table
 from core.logit_weights.study import LogitStudy
 from core.logit_weights.unembedding import LogitSettings
-from core.matching.two_features import PairActivations, check_same_tokens, correlation, drawn, pair_cosine
+from core.matching.two_features import PairActivations, correlation, drawn, pair_cosine
+from core.models.search import check_same_tokens
 from core.models.tokens import label
 from ui.matching.pair_charts import pair_scatter
 from ui.shared import errors

@@ -11,8 +11,8 @@ from core.corpus.streams import rows_sha256
 from core.dictionaries.dictionary import Dictionary
 from core.matching.activations import LEAST, ActivationMatch, MaskedEdges, masked_cosine_edges, match_activations
 from core.matching.baselines import RotatedMatch, UnitMatch, match_rotated, match_units, same_units
-from core.matching.two_features import check_same_tokens
 from core.models.language_model import LanguageModel
+from core.models.search import check_same_tokens
 from core.work.jobs import Progress
 from ui.sidebar import text as text_picker
 from ui.studies import compute
