@@ -1,4 +1,4 @@
-"""From the names that training libraries give to a place in a model to TransformerLens' hook names."""
+"""Hooks, the places in a model: from training libraries' names to TransformerLens', and what a name says."""
 
 import re
 
@@ -24,6 +24,8 @@ _HOOKS = {
 }
 _TWO_NORMS = ("gemma-2", "gemma-3")
 """Models that norm what mlp and attention put out, before TransformerLens' hooks: no hook has the bare output."""
+WRITES = ("hook_resid_pre", "hook_resid_mid", "hook_resid_post", "hook_attn_out", "hook_mlp_out")
+"""Hooks of a block whose activations are in the space of the residual stream, or are added to it."""
 
 
 def hook_of(name: str, side: str = "out", *, layer: int | None = None, model_name: str | None = None) -> str | None:
@@ -62,3 +64,10 @@ def norm_warning(hook_name: str | None) -> tuple[str, ...]:
         f"This dictionary reads a module's input, behind the norm's weights; {hook_name}, the nearest hook, lies "
         "before them. Activations on text are off unless the model's norm weights are 1.",
     )
+
+
+def split_hook(hook: str) -> tuple[int | None, str]:
+    """Part blocks.3.mlp.hook_post into 3 and mlp.hook_post; no block gives None and the whole name."""
+    first, _, rest = hook.partition(".")
+    layer, _, point = rest.partition(".")
+    return (int(layer), point) if first == "blocks" and layer.isdecimal() else (None, hook)

@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import Float
 
 from core.dictionaries.dictionary import Dictionary
+from core.dictionaries.hooks import WRITES, split_hook
 from core.errors import DoesNotFitError
-from core.logit_weights.unembedding import WRITES, split_hook
 
 DictionarySide = Literal["decoder", "encoder"]
 

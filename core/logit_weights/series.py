@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from core.dictionaries.hooks import WRITES, split_hook
 from core.dictionaries.sources import Entry
 from core.logit_weights.statistics import LogitStatistics
-from core.logit_weights.unembedding import WRITES, split_hook
 from core.maths.summaries import box
 
 PERCENTILES = (1, 5, 10, 25, 50, 75, 90, 95, 99)

@@ -11,11 +11,10 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from core.dictionaries.dictionary import Dictionary
+from core.dictionaries.hooks import WRITES, split_hook
 from core.errors import DoesNotFitError
 from core.models.language_model import LanguageModel
 
-WRITES = ("hook_resid_pre", "hook_resid_mid", "hook_resid_post", "hook_attn_out", "hook_mlp_out")
-"""Hooks of a block whose activations are in the space of the residual stream, or are added to it."""
 Centre = Literal["mean", "median", "none"]
 
 
@@ -117,13 +116,6 @@ def residual_directions(
             "such a dictionary."
         )
     return unit(rows) if settings.unit_rows else rows
-
-
-def split_hook(hook: str) -> tuple[int | None, str]:
-    """Part blocks.3.mlp.hook_post into 3 and mlp.hook_post; no block gives None and the whole name."""
-    first, _, rest = hook.partition(".")
-    layer, _, point = rest.partition(".")
-    return (int(layer), point) if first == "blocks" and layer.isdecimal() else (None, hook)
 
 
 def through_weights(
