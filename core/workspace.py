@@ -1,5 +1,6 @@
 """Where this running app may read and where it writes; made once at start from the command line."""
 
+import argparse
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -87,3 +88,27 @@ class Workspace:
             f"{text[:200]!r} is not {what} that this app may read. Expected {what} below {roots}. "
             "To allow another place, start the app with: streamlit run app.py -- --root FOLDER"
         )
+
+
+def parse_arguments(arguments: list[str]) -> Workspace:
+    """Turn what stands behind `streamlit run app.py --` into a workspace; unknown words are ignored."""
+    parser = argparse.ArgumentParser(prog="streamlit run app.py --", add_help=False, exit_on_error=False)
+    parser.add_argument("--sae", action="append", type=Path, default=[], help="a dictionary's folder or file to offer")
+    parser.add_argument("--root", action="append", type=Path, default=[], help="allow typed paths below this folder")
+    parser.add_argument("--model", action="append", type=Path, default=[], help="a model folder")
+    parser.add_argument("--cache", type=Path, default=PROJECT / "cache", help="where results are kept")
+    parser.add_argument("--notes", type=Path, default=PROJECT / "notes", help="where notes on features are kept")
+    parser.add_argument("--page", help="the page to begin with, by its name in the address")
+    parser.add_argument("--memory", type=float, help="GB to hold in memory; default: half of what is free")
+    known, _ = parser.parse_known_args(arguments)
+    roots = tuple(path.resolve() for path in known.root) or (PROJECT,)
+    models = (*(path.resolve() for path in known.model), PROJECT / "demo" / "model")
+    return Workspace(
+        cache=known.cache.resolve(),
+        roots=roots,
+        pinned=tuple(located(path) for path in known.sae),
+        models=models,
+        start_page=known.page,
+        memory_bytes=int(known.memory * 1e9) if known.memory else None,
+        notes=known.notes.resolve(),
+    )

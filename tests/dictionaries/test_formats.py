@@ -14,7 +14,7 @@ from core.dictionaries.hooks import hook_of
 from core.dictionaries.sources import entries, open_dictionary
 from core.dictionaries.sources.folder import find, read_folder
 from core.errors import BadDictionaryError, DoesNotFitError, PathNotAllowedError, UnknownNameError
-from core.workspace import Workspace
+from core.workspace import Workspace, parse_arguments
 from tests.doubles import saved
 from tests.doubles.foreign import CASES, D_IN, D_SAE, Case, draw, trainer, write_arrays
 
@@ -133,7 +133,7 @@ def test_ids_with_settings_and_files_pass_through_the_app(tmp_path):
     (tmp_path / "link.pt").symlink_to(tmp_path / "blobs" / "mine.pt")
     text = f"{tmp_path}/link.pt#format=plain&k=3"
     assert compute.full_id(text) == compute.full_id(f"folder/{text}") == f"folder/{text}"
-    (pinned,) = compute.parse_arguments(["--sae", str(tmp_path / "link.pt")]).pinned
+    (pinned,) = parse_arguments(["--sae", str(tmp_path / "link.pt")]).pinned
     assert pinned == tmp_path.resolve() / "link.pt"
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 
+from core.workspace import parse_arguments
 from tests.doubles import planted_pages as planted_app
 from ui.shell.router import page_files
-from ui.studies import compute
 
 st = pytest.importorskip("streamlit")
 from streamlit.testing.v1 import AppTest  # noqa: E402
@@ -37,5 +37,5 @@ def test_a_page_that_does_not_exist_is_named_with_those_that_do(tmp_path, monkey
 
 
 def test_the_command_line_says_what_may_be_held_in_memory():
-    assert compute.parse_arguments(["--memory", "1.5"]).memory_bytes == 1_500_000_000
-    assert compute.parse_arguments([]).memory_bytes is None
+    assert parse_arguments(["--memory", "1.5"]).memory_bytes == 1_500_000_000
+    assert parse_arguments([]).memory_bytes is None

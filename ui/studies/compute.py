@@ -4,13 +4,11 @@ Cached functions take ids and numbers and look the objects up inside. Weights an
 between sessions and never changed; anything over a second runs as a job.
 """
 
-import argparse
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -35,36 +33,12 @@ from core.work.artifacts import ArtifactStore
 from core.work.jobs import Jobs, Progress
 from core.work.memory import Loaded, free_memory
 from core.work.torch_library import import_model_library
-from core.workspace import PROJECT, Workspace, located
+from core.workspace import Workspace, parse_arguments
 from ui.shared import progress as job_view
 from ui.shared.errors import NotStoredError
 
 T = TypeVar("T")
 _only_stored: ContextVar[bool] = ContextVar("only_stored", default=False)
-
-
-def parse_arguments(arguments: list[str]) -> Workspace:
-    """Turn what stands behind `streamlit run app.py --` into a workspace; unknown words are ignored."""
-    parser = argparse.ArgumentParser(prog="streamlit run app.py --", add_help=False, exit_on_error=False)
-    parser.add_argument("--sae", action="append", type=Path, default=[], help="a dictionary's folder or file to offer")
-    parser.add_argument("--root", action="append", type=Path, default=[], help="allow typed paths below this folder")
-    parser.add_argument("--model", action="append", type=Path, default=[], help="a model folder")
-    parser.add_argument("--cache", type=Path, default=PROJECT / "cache", help="where results are kept")
-    parser.add_argument("--notes", type=Path, default=PROJECT / "notes", help="where notes on features are kept")
-    parser.add_argument("--page", help="the page to begin with, by its name in the address")
-    parser.add_argument("--memory", type=float, help="GB to hold in memory; default: half of what is free")
-    known, _ = parser.parse_known_args(arguments)
-    roots = tuple(path.resolve() for path in known.root) or (PROJECT,)
-    models = (*(path.resolve() for path in known.model), PROJECT / "demo" / "model")
-    return Workspace(
-        cache=known.cache.resolve(),
-        roots=roots,
-        pinned=tuple(located(path) for path in known.sae),
-        models=models,
-        start_page=known.page,
-        memory_bytes=int(known.memory * 1e9) if known.memory else None,
-        notes=known.notes.resolve(),
-    )
 
 
 @st.cache_resource(show_spinner=False)
