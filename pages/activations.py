@@ -10,7 +10,7 @@ from ui.activations import positions as views
 from ui.shared import errors
 from ui.sidebar import pickers
 from ui.sidebar import text as text_picker
-from ui.studies import compute
+from ui.studies import opened
 
 ICON = ":material/ssid_chart:"
 ORDER = 3
@@ -19,8 +19,8 @@ st.title("Activation values")
 st.caption("How large activations are and how often they come, by position, by feature and by layer; zeros left out.")
 
 with errors.shown(stop=True):
-    dictionary = compute.dictionary()
-    model = compute.model_of(dictionary)
+    dictionary = opened.dictionary()
+    model = opened.model_of(dictionary)
 
 pickers.facts(dictionary, model)
 with errors.shown(stop=True):

@@ -11,9 +11,9 @@ from ui.feature import related as feature_relation_views
 from ui.shared import errors
 from ui.sidebar import pickers, token_sets
 from ui.sidebar import text as text_picker
-from ui.studies import compute
 from ui.studies import feature as subjects
 from ui.studies import logit_weights as logit_studies
+from ui.studies import opened
 
 ICON = ":material/manage_search:"
 ORDER = 2
@@ -22,8 +22,8 @@ st.title("One feature")
 st.caption("What makes this feature fire, how strongly and where, what it promotes, and what it is related to.")
 
 with errors.shown(stop=True):
-    dictionary = compute.dictionary()
-    model = compute.model_of(dictionary)
+    dictionary = opened.dictionary()
+    model = opened.model_of(dictionary)
 text_picker.draw(dictionary, model)
 settings = logit_studies.settings()
 with st.sidebar:

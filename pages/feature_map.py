@@ -8,7 +8,7 @@ from ui.feature_map import map as map_views
 from ui.feature_map import settings as map_settings
 from ui.shared import errors
 from ui.sidebar import pickers
-from ui.studies import compute
+from ui.studies import opened
 
 ICON = ":material/scatter_plot:"
 ORDER = 7
@@ -17,7 +17,7 @@ st.title("Feature map")
 st.caption("Every feature as a point, near to those that point in a similar direction, and how far to trust that.")
 
 with errors.shown(stop=True):
-    dictionary = compute.dictionary()
+    dictionary = opened.dictionary()
 pickers.facts(dictionary)
 with errors.shown(stop=True):
     settings, ids = map_settings.pick()

@@ -7,8 +7,8 @@ from ui.geometry import features as feature_views
 from ui.shared import errors
 from ui.shared.escape import plain
 from ui.sidebar import pickers
-from ui.studies import compute
 from ui.studies import geometry as geometry_studies
+from ui.studies import opened
 
 ICON = ":material/hub:"
 ORDER = 6
@@ -17,7 +17,7 @@ st.title("Geometry of the dictionary")
 st.caption("How far apart the features' directions are, compared with chance, and which of them nearly coincide.")
 
 with errors.shown(stop=True):
-    dictionary = compute.dictionary()
+    dictionary = opened.dictionary()
 pickers.facts(dictionary)
 side = views.side()
 with errors.shown(stop=True):

@@ -6,7 +6,7 @@ from ui.matching import page as views
 from ui.matching import picker as match_picker
 from ui.shared import errors
 from ui.sidebar import pickers
-from ui.studies import compute
+from ui.studies import opened
 
 ICON = ":material/compare_arrows:"
 ORDER = 8
@@ -16,7 +16,7 @@ st.caption("Which features A and B share, by what they read and write, compared 
 
 left, right = st.columns(2, gap="large")
 with errors.shown(stop=True):
-    a = compute.dictionary()
+    a = opened.dictionary()
     with left:
         views.first(a)
     with right:

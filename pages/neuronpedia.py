@@ -6,7 +6,7 @@ from ui.neuronpedia import export as export_views
 from ui.neuronpedia import labels as views
 from ui.shared import errors
 from ui.sidebar import pickers
-from ui.studies import compute
+from ui.studies import opened
 
 ICON = ":material/public:"
 ORDER = 10
@@ -18,7 +18,7 @@ st.caption(
 )
 
 with errors.shown(stop=True):
-    dictionary = compute.dictionary()
+    dictionary = opened.dictionary()
 pickers.facts(dictionary)
 feature = int(st.session_state.get("feature", 0))
 
@@ -28,7 +28,7 @@ def quick_list() -> None:
 
 
 def export() -> None:
-    export_views.export(dictionary, compute.model_of(dictionary), views.choose_features(dictionary, feature))
+    export_views.export(dictionary, opened.model_of(dictionary), views.choose_features(dictionary, feature))
 
 
 TABS = {

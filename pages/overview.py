@@ -7,7 +7,7 @@ from ui.overview import density as density_views
 from ui.overview import dictionary as views
 from ui.shared import errors
 from ui.sidebar import pickers
-from ui.studies import compute
+from ui.studies import opened
 
 ICON = ":material/monitor_heart:"
 ORDER = 1
@@ -16,7 +16,7 @@ st.title("Overview")
 st.caption("What this dictionary is, exactly how it is used here, and whether it does what its source says.")
 
 with errors.shown(stop=True):
-    dictionary = compute.dictionary()
+    dictionary = opened.dictionary()
 pickers.facts(dictionary)
 
 TABS = {

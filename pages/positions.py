@@ -8,7 +8,7 @@ from ui.positions import directions as space_views
 from ui.positions import one_feature as feature_views
 from ui.shared import errors
 from ui.sidebar import pickers
-from ui.studies import compute
+from ui.studies import positions as position_studies
 
 ICON = ":material/linear_scale:"
 ORDER = 0
@@ -17,7 +17,7 @@ st.title("Positional features")
 st.caption("Which features of this dictionary follow the position of a token, which follow the token, and where.")
 
 with errors.shown(stop=True):
-    study = compute.position_study(n_pos=pickers.positions())
+    study = position_studies.position_study(n_pos=pickers.positions())
 
 pickers.facts(study.dictionary, study.model, study.reason)
 with st.sidebar:

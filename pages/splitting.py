@@ -7,7 +7,7 @@ from ui.sidebar import pickers
 from ui.splitting import matrix as many_views
 from ui.splitting import series as views
 from ui.splitting import siblings as sibling_views
-from ui.studies import compute
+from ui.studies import opened
 
 ICON = ":material/account_tree:"
 ORDER = 9
@@ -19,7 +19,7 @@ st.caption(
 )
 
 with errors.shown(stop=True):
-    dictionary = compute.dictionary()
+    dictionary = opened.dictionary()
 pickers.facts(dictionary)
 threshold = views.threshold()
 

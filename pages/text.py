@@ -4,7 +4,7 @@ import streamlit as st
 
 from ui.shared import errors
 from ui.sidebar import pickers
-from ui.studies import compute
+from ui.studies import opened
 from ui.text import input as text_input
 from ui.text import one_text as views
 from ui.text import two_prompts as prompt_views
@@ -20,8 +20,8 @@ st.caption(
 )
 
 with errors.shown(stop=True):
-    dictionary = compute.dictionary()
-    model = compute.model_of(dictionary)
+    dictionary = opened.dictionary()
+    model = opened.model_of(dictionary)
     how = text_input.reading(dictionary, model)
 
 pickers.facts(dictionary, model)

@@ -10,7 +10,7 @@ from core.models.language_model import LanguageModel
 from tests.doubles import planted_pages as planted_app
 from tests.doubles.planted import planted_dictionary
 from ui.sidebar import text as text_picker
-from ui.studies import compute
+from ui.studies import opened
 
 st = pytest.importorskip("streamlit")
 from streamlit.testing.v1 import AppTest  # noqa: E402
@@ -75,8 +75,8 @@ def planted_loss(model, rows, *, left_out=(), progress=None) -> LossByPosition:
 
 def dense(at: AppTest, *, wpe: str | None = None, first: int = 1) -> np.ndarray:
     """All activations of the picked dictionary on the page's rows, one line a token, from position `first` on."""
-    dictionary = compute.dictionary(at.selectbox(key="sae").value)
-    model = compute.model_of(dictionary, wpe=wpe)
+    dictionary = opened.dictionary(at.selectbox(key="sae").value)
+    model = opened.model_of(dictionary, wpe=wpe)
     rows = text_picker.sample(dictionary, model, SampleSettings()).rows
     acts = dictionary.encode(activations(model, rows, dictionary.config.hook_name))
     return acts[:, first:].reshape(-1, dictionary.d_sae).astype(np.float64)

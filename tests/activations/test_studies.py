@@ -17,10 +17,10 @@ def app() -> None:
 
     from core.corpus.samples import SampleSettings
     from ui.shared import errors
-    from ui.studies import compute
+    from ui.studies import compute, opened
     from ui.studies import token_pass as activation_studies
 
-    st.session_state["sae"] = compute.dictionary_ids()[0]
+    st.session_state["sae"] = opened.dictionary_ids()[0]
     with errors.shown():
         settings = SampleSettings(n_rows=3, context=6)
         if "only" in sys.argv:

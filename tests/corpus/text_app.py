@@ -10,13 +10,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from ui.shared import errors
 from ui.shared.escape import plain
 from ui.sidebar import text as text_picker
-from ui.studies import compute
+from ui.studies import opened
 
 
 def main() -> None:
-    st.selectbox("Dictionary", compute.dictionary_ids(), key="sae", bind="query-params")
-    dictionary = compute.dictionary()
-    model = compute.model_of(dictionary)
+    st.selectbox("Dictionary", opened.dictionary_ids(), key="sae", bind="query-params")
+    dictionary = opened.dictionary()
+    model = opened.model_of(dictionary)
     if "off" not in st.query_params:
         text_picker.draw(dictionary, model)
     with errors.shown():

@@ -4,7 +4,7 @@ import pytest
 
 from tests.doubles.hub_files import RES_JB, RES_JB_ID, use_hub, write_gpt2, write_res_jb
 from tests.doubles.standin_hub import Fault, StandIn
-from ui.studies import compute
+from ui.studies import opened
 
 st = pytest.importorskip("streamlit")
 from streamlit.testing.v1 import AppTest  # noqa: E402
@@ -75,7 +75,7 @@ def test_a_hub_folder_is_priced_downloaded_and_becomes_the_picked_one(at, hub):
     assert not at.exception
     assert not at.error
     button(at, "Open").click().run()
-    assert compute.dictionary("hub/me/mine/blocks.1.hook_resid_pre").config.hook_name == "blocks.1.hook_resid_pre"
+    assert opened.dictionary("hub/me/mine/blocks.1.hook_resid_pre").config.hook_name == "blocks.1.hook_resid_pre"
 
 
 def test_what_was_downloaded_is_marked_in_the_search(at):
@@ -123,9 +123,9 @@ def test_a_linked_dictionary_that_is_not_here_is_offered_then_its_model(hub, tmp
     assert "The model 'gpt2-small' is not on this machine" in texts(at)
     button(at, "Download embeddings only").click().run()
     assert "Of gpt2 only the tensors of weight pages are here" in texts(at)
-    assert compute.model_of(compute.dictionary(RES_JB_ID)).W_U.shape == (8, 257)
+    assert opened.model_of(opened.dictionary(RES_JB_ID)).W_U.shape == (8, 257)
     button(at, "Download the whole model").click().run()
     assert not at.exception
     assert "not on this machine" not in texts(at)
     assert "only the tensors" not in texts(at)
-    assert compute.model_of(compute.dictionary(RES_JB_ID)).whole
+    assert opened.model_of(opened.dictionary(RES_JB_ID)).whole

@@ -25,7 +25,7 @@ def read(path: Path, *, fold: bool = True) -> Dictionary:
     return read_folder(path, id="folder/x", title="x", fold_decoder_norms=fold)
 
 
-def opened(folder: Path, id: str) -> Dictionary:
+def open_folder(folder: Path, id: str) -> Dictionary:
     return open_dictionary(f"folder/{id}", Workspace(roots=(folder,)), fold_decoder_norms=False)
 
 
@@ -94,22 +94,22 @@ def test_the_format_can_be_set_in_the_id_and_is_kept_there(tmp_path):
     (path / "cfg.json").write_text(json.dumps(case.configs["layers.5/cfg.json"]))
     id = f"folder/{path.resolve()}#format=sparsify"
     for text in (str(path), f"{path}#format=sparsify", "layers.5#format=sparsify"):
-        assert opened(tmp_path, text).format == "sparsify"
-    assert opened(tmp_path, "layers.5#format=sparsify").id == id
+        assert open_folder(tmp_path, text).format == "sparsify"
+    assert open_folder(tmp_path, "layers.5#format=sparsify").id == id
     with pytest.raises(BadDictionaryError):
-        opened(tmp_path, "layers.5#format=sae-lens")
+        open_folder(tmp_path, "layers.5#format=sae-lens")
     with pytest.raises(UnknownNameError, match=r"no format called 'sparsefy'. Did you mean sparsify"):
-        opened(tmp_path, "layers.5#format=sparsefy")
+        open_folder(tmp_path, "layers.5#format=sparsefy")
 
 
 def test_what_the_files_do_not_say_can_be_set_in_the_id(tmp_path):
     CASES["one .npz"].write(tmp_path)
-    silent = opened(tmp_path, "mine.npz")
+    silent = open_folder(tmp_path, "mine.npz")
     with pytest.raises(DoesNotFitError, match=r"do not say model_name and hook_name.*PATH#model_name=...&hook_name"):
         check_said(silent.config, silent.title)
     (note,) = silent.notes
     assert note.endswith("such as #model_name=gpt2-small&hook_name=blocks.8.hook_resid_pre")
-    told = opened(tmp_path, "mine.npz#hook_name=blocks.0.hook_mlp_out&model_name=gpt2-small&context_size=64")
+    told = open_folder(tmp_path, "mine.npz#hook_name=blocks.0.hook_mlp_out&model_name=gpt2-small&context_size=64")
     check_said(told.config, told.title)
     config = told.config
     assert (config.hook_name, config.model_name, config.context_size) == ("blocks.0.hook_mlp_out", "gpt2-small", 64)
@@ -117,7 +117,7 @@ def test_what_the_files_do_not_say_can_be_set_in_the_id(tmp_path):
     assert told.inferred[-1].startswith("set by hand: hook_name blocks.0.hook_mlp_out")
     path = (tmp_path / "mine.npz").resolve()
     assert told.id == f"folder/{path}#model_name=gpt2-small&hook_name=blocks.0.hook_mlp_out&context_size=64"
-    assert opened(tmp_path, told.id.removeprefix("folder/")).id == told.id
+    assert open_folder(tmp_path, told.id.removeprefix("folder/")).id == told.id
     assert told.sha256 != silent.sha256
 
 
@@ -127,23 +127,23 @@ def test_nothing_is_concluded_about_an_npz_file_of_ones_own(tmp_path):
 
 
 def test_ids_with_settings_and_files_pass_through_the_app(tmp_path):
-    from ui.studies import compute
+    from ui.studies import opened
 
     CASES["plain .pt"].write(tmp_path / "blobs")
     (tmp_path / "link.pt").symlink_to(tmp_path / "blobs" / "mine.pt")
     text = f"{tmp_path}/link.pt#format=plain&k=3"
-    assert compute.full_id(text) == compute.full_id(f"folder/{text}") == f"folder/{text}"
+    assert opened.full_id(text) == opened.full_id(f"folder/{text}") == f"folder/{text}"
     (pinned,) = parse_arguments(["--sae", str(tmp_path / "link.pt")]).pinned
     assert pinned == tmp_path.resolve() / "link.pt"
 
 
 def test_k_can_be_set_for_topk_dictionaries_only(tmp_path):
     path = CASES["sparsify"].write(tmp_path)
-    dictionary = opened(tmp_path, f"{path}#k=1")
+    dictionary = open_folder(tmp_path, f"{path}#k=1")
     assert set((dictionary.encode(X) > 0).sum(axis=1)) == {1}
     CASES["one .npz"].write(tmp_path)
     with pytest.raises(BadDictionaryError, match=r"jumprelu dictionary, which has no k to be set to 4. Expected"):
-        opened(tmp_path, "mine.npz#k=4")
+        open_folder(tmp_path, "mine.npz#k=4")
 
 
 @pytest.mark.parametrize(
@@ -152,15 +152,15 @@ def test_k_can_be_set_for_topk_dictionaries_only(tmp_path):
 def test_a_setting_of_a_wrong_kind_is_named(tmp_path, setting):
     path = CASES["sparsify"].write(tmp_path)
     with pytest.raises(BadDictionaryError, match=f"has {setting.split('=')[0]} .*expected"):
-        opened(tmp_path, f"{path}#{setting}")
+        open_folder(tmp_path, f"{path}#{setting}")
 
 
 def test_an_unknown_setting_is_named_and_a_hash_in_a_path_is_no_setting(tmp_path):
     CASES["plain .pt"].write(tmp_path / "a#b")
     with pytest.raises(UnknownNameError, match=r"no setting called 'hook'. Did you mean hook_name"):
-        opened(tmp_path, "a#b/mine.pt#hook=x")
-    assert opened(tmp_path, "a#b/mine.pt").title == "mine.pt"
-    assert opened(tmp_path, "a#b/mine.pt#format=plain").format == "plain"
+        open_folder(tmp_path, "a#b/mine.pt#hook=x")
+    assert open_folder(tmp_path, "a#b/mine.pt").title == "mine.pt"
+    assert open_folder(tmp_path, "a#b/mine.pt#format=plain").format == "plain"
 
 
 def test_files_are_named_like_folders_and_keep_to_the_same_rules(tmp_path):
@@ -168,10 +168,10 @@ def test_files_are_named_like_folders_and_keep_to_the_same_rules(tmp_path):
         CASES["one .npz"].write(tmp_path / folder)
     (tmp_path / "root" / "link.npz").symlink_to(tmp_path / "outside" / "mine.npz")
     (tmp_path / "root" / "inward.npz").symlink_to(tmp_path / "root" / "mine.npz")
-    assert opened(tmp_path / "root", "inward.npz").title == "inward.npz"
+    assert open_folder(tmp_path / "root", "inward.npz").title == "inward.npz"
     for text in ("link.npz", "../outside/mine.npz", str(tmp_path / "outside" / "mine.npz"), "none.npz"):
         with pytest.raises(PathNotAllowedError, match=r"is not a folder or file that .*Expected .* below .*--root"):
-            opened(tmp_path / "root", text)
+            open_folder(tmp_path / "root", text)
 
 
 def test_a_file_named_on_the_command_line_may_link_where_it_likes(tmp_path):
@@ -187,8 +187,8 @@ def test_a_file_named_on_the_command_line_may_link_where_it_likes(tmp_path):
 
 def test_a_config_one_folder_up_is_read_only_where_that_is_allowed(tmp_path):
     path = CASES["sparsify"].write(tmp_path)
-    assert opened(tmp_path, "layers.5").config.model_name == "pythia-70m"
-    assert opened(path, ".").config.model_name is None
+    assert open_folder(tmp_path, "layers.5").config.model_name == "pythia-70m"
+    assert open_folder(path, ".").config.model_name is None
 
 
 def test_the_stamp_changes_with_weights_and_config(tmp_path):

@@ -52,10 +52,10 @@ def write_workspace(
 
 def count_no_text(monkeypatch) -> None:
     """Let feature i be active on i of 100 tokens, without reading any."""
-    from ui.studies import compute
+    from ui.studies import opened
 
     def token_pass(id: str | None = None) -> SimpleNamespace:
-        return SimpleNamespace(density=np.arange(compute.dictionary(id).d_sae) / 100, note="100 tokens")
+        return SimpleNamespace(density=np.arange(opened.dictionary(id).d_sae) / 100, note="100 tokens")
 
     monkeypatch.setattr("ui.studies.token_pass.token_pass", token_pass)
 

@@ -12,7 +12,7 @@ from tests.doubles.planted import planted_dictionary
 from ui.feature import notes as feature_note_views
 from ui.feature import related as feature_relation_views
 from ui.shared import errors
-from ui.studies import compute
+from ui.studies import opened
 from ui.studies.feature import Subject
 from ui.studies.token_pass import pass_over, token_pass
 
@@ -21,7 +21,7 @@ def main() -> None:
     feature = st.number_input("Feature", 0, 11, key="feature", bind="query-params")
     url = st.query_params
     with errors.shown():
-        dictionary = compute.dictionary(url["sae"])
+        dictionary = opened.dictionary(url["sae"])
         st.session_state.setdefault("sae", dictionary.id)
         if url["view"] == "notes":
             feature_note_views.notes(dictionary, feature)

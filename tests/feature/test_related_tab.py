@@ -11,7 +11,7 @@ from core.work.artifacts import ArtifactStore
 from tests.doubles import planted_pages as planted_app
 from tests.doubles.planted import planted_dictionary
 from tests.feature import relation_app
-from ui.studies import compute
+from ui.studies import opened
 from ui.studies import relations as feature_relation_studies
 
 st = pytest.importorskip("streamlit")
@@ -33,7 +33,7 @@ def workspace(tmp_path, monkeypatch):
 
 def page(view: str, **url: str) -> AppTest:
     at = AppTest.from_file(relation_app.__file__, default_timeout=60)
-    first = compute.dictionary_ids()[0]
+    first = opened.dictionary_ids()[0]
     for name, value in {"view": view, "sae": first, **url}.items():
         at.query_params[name] = value
     at.run()
@@ -46,7 +46,7 @@ def table(at: AppTest, column: str):
 
 
 def notes_of(workspace) -> NoteStore:
-    return NoteStore(workspace / "notes", compute.dictionary(compute.dictionary_ids()[0]).folded_sha256, "t", 12)
+    return NoteStore(workspace / "notes", opened.dictionary(opened.dictionary_ids()[0]).folded_sha256, "t", 12)
 
 
 def test_the_nearest_and_the_correlated_features_are_listed_without_the_feature_itself(workspace):
@@ -74,7 +74,7 @@ def test_most_opposed_features_have_correlations_below_0(workspace):
 
 
 def test_a_dead_feature_says_so_and_still_has_coefficients(workspace):
-    found = compute.dictionary(compute.dictionary_ids()[0])
+    found = opened.dictionary(opened.dictionary_ids()[0])
     dead = int(np.flatnonzero(found.b_enc < -1)[0])
     folder = workspace / "dead"
     b_enc = found.b_enc.copy()
@@ -125,7 +125,7 @@ def test_coefficients_follow_the_basis_that_is_picked(workspace):
 
 
 def test_a_second_dictionary_shows_the_copy_of_a_feature_and_links_to_the_pair(workspace):
-    found, order = compute.dictionary(compute.dictionary_ids()[0]), np.random.default_rng(5).permutation(12)
+    found, order = opened.dictionary(opened.dictionary_ids()[0]), np.random.default_rng(5).permutation(12)
     tensors = {"W_enc": found.W_enc[:, order], "W_dec": found.W_dec[order]}
     planted_dictionary(context_size=planted_app.C, tensors=tensors).save(workspace / "second")
     at = page("second_dictionary", feature="6", b=str(workspace / "second"))
@@ -139,7 +139,7 @@ def test_a_second_dictionary_shows_the_copy_of_a_feature_and_links_to_the_pair(w
 
 
 def test_the_feature_of_a_dictionary_is_not_matched_with_itself(workspace):
-    at = page("second_dictionary", feature="6", b=compute.dictionary_ids()[0])
+    at = page("second_dictionary", feature="6", b=opened.dictionary_ids()[0])
     assert "own dictionary" in at.info[0].value
 
 
@@ -160,7 +160,7 @@ def test_what_is_typed_is_kept_outside_the_cache_and_shown_as_it_is(workspace):
 
 
 def test_the_note_stays_with_a_dictionary_whether_decoder_norms_are_folded_or_not(workspace):
-    dictionary = compute.dictionary(compute.dictionary_ids()[0])
+    dictionary = opened.dictionary(opened.dictionary_ids()[0])
     plain = planted_dictionary(fold_decoder_norms=False)
     assert plain.sha256 != plain.folded_sha256 == planted_dictionary(fold_decoder_norms=True).sha256
     assert dictionary.folded_sha256 == dictionary.sha256

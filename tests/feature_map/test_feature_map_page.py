@@ -11,9 +11,9 @@ from tests.doubles import planted_pages as planted_app
 from tests.doubles.planted import planted_dictionary
 from tests.feature_map.test_component import messages
 from ui.feature_map.map import MapStudy
-from ui.studies import compute
 from ui.studies import feature_map as layout_studies
 from ui.studies import geometry as geometry_studies
+from ui.studies import opened
 
 st = pytest.importorskip("streamlit")
 from streamlit.testing.v1 import AppTest  # noqa: E402
@@ -65,7 +65,7 @@ def id_of(folder, name: str) -> str:
 def store_map(folder) -> Layout:
     """Put a map on disk as if it had been computed; feature 4 has no place."""
     st.cache_resource.clear()
-    found = compute.dictionary(id_of(folder, "dictionary"))
+    found = opened.dictionary(id_of(folder, "dictionary"))
     x, y, preservation = np.random.default_rng(0).random((3, N)).astype(np.float32)
     x[4] = y[4] = preservation[4] = np.nan
     layout = Layout(x, y, preservation)
@@ -160,7 +160,7 @@ def test_the_picked_feature_is_ringed_and_its_true_neighbours_are_listed(open_pa
     at = open_page({"method": "PCA", "feature": "6"})
     found = messages(at)
     assert [found["points"]["feature"][i] for i in found["marks"]["picked"]] == [6]
-    W = compute.dictionary(id_of(open_page.folder, "dictionary")).W_dec.astype(float)
+    W = opened.dictionary(id_of(open_page.folder, "dictionary")).W_dec.astype(float)
     cosines = W @ W[6] / np.linalg.norm(W, axis=1) / np.linalg.norm(W[6])
     cosines[6] = -2
     listed = table(at, "map-neighbors")

@@ -7,7 +7,7 @@ import pytest
 
 from tests.doubles import planted_pages as planted_app
 from tests.doubles.planted import planted_dictionary
-from ui.studies import compute
+from ui.studies import opened
 
 st = pytest.importorskip("streamlit")
 from streamlit.testing.v1 import AppTest  # noqa: E402
@@ -48,7 +48,7 @@ def test_a_features_neighbours_are_listed_by_true_cosine_of_the_chosen_side(open
     planted_dictionary().save(tmp_path / "other")
     query = {"tab": "One feature", "feature": "4", "side": "Encoder", "sae": f"folder/{tmp_path / 'other'}"}
     at = open_page(query)
-    expected = cosines(compute.dictionary(at.selectbox(key="sae").value).W_enc.T)[4]
+    expected = cosines(opened.dictionary(at.selectbox(key="sae").value).W_enc.T)[4]
     found = table(at, "neighbor_rank")
     assert found["neighbor"].tolist() == np.argsort(-expected, kind="stable")[:-1].tolist()
     np.testing.assert_allclose(found["neighbor_cosine"], np.sort(expected)[:0:-1], atol=1e-6)
@@ -56,7 +56,7 @@ def test_a_features_neighbours_are_listed_by_true_cosine_of_the_chosen_side(open
 
 def test_the_readings_are_those_of_the_weights_with_chance_beside_them(open_page):
     at = open_page({"nearest": "10"})
-    found = cosines(compute.dictionary(at.selectbox(key="sae").value).W_dec)
+    found = cosines(opened.dictionary(at.selectbox(key="sae").value).W_dec)
     readings = {metric.label: metric for metric in at.metric}
     assert readings["Largest cosine"].value == f"{found.max():.3f}"
     assert readings["Mean nearest cosine"].value == f"{found.max(axis=1).mean():.3f}"

@@ -10,15 +10,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from ui.matching import joint_map as match_map_views
 from ui.matching import pair as match_pair_views
 from ui.shared import errors
-from ui.studies import compute
 from ui.studies import matching as match_studies
+from ui.studies import opened
 
 
 def main() -> None:
     st.number_input("Feature", 0, 10_000, key="feature")
     url = st.query_params
     with errors.shown():
-        a, b = (compute.dictionary(url[name]) for name in "ab")
+        a, b = (opened.dictionary(url[name]) for name in "ab")
         if url["view"] == "pair":
             match_pair_views.pair(a, b, int(url["i"]), int(url["j"]))
         else:

@@ -22,10 +22,10 @@ def page() -> None:
 
     from ui.matching import activations as match_activation_views
     from ui.shared import errors
-    from ui.studies import compute
+    from ui.studies import opened
 
     with errors.shown():
-        match_activation_views.activations(compute.dictionary(), compute.dictionary(st.session_state["b"]))
+        match_activation_views.activations(opened.dictionary(), opened.dictionary(st.session_state["b"]))
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from tests.matching import match_app
 from ui.feature_map.map import MapStudy
 from ui.matching import joint_map as match_map_views
 from ui.matching.joint_map import JointMap
-from ui.studies import compute
 from ui.studies import feature_map as layout_studies
 from ui.studies import matching as match_studies
+from ui.studies import opened
 
 st = pytest.importorskip("streamlit")
 from streamlit.testing.v1 import AppTest  # noqa: E402
@@ -135,7 +135,7 @@ def test_the_picked_feature_and_its_partner_are_ringed(open_map):
 
 
 def test_a_click_in_b_picks_the_partner_in_a(open_map):
-    a, b = (compute.dictionary(id_of(open_map.folder, name)) for name in "ab")
+    a, b = (opened.dictionary(id_of(open_map.folder, name)) for name in "ab")
     matched = match_studies.study(a, b, "decoder", "one-to-one", 0.7)
     stack = layout_studies.stack([a.id, b.id])
     found = MapStudy(LayoutSettings("pca"), [a.id, b.id], stack, layout_studies.pca_map([a.id, b.id]), None, None)

@@ -18,8 +18,8 @@ from tests.doubles import planted_pages as planted_app
 from tests.doubles.planted import planted_dictionary
 from ui.matching import picker as match_picker
 from ui.matching.lists import choose_pair
-from ui.studies import compute
 from ui.studies import matching as match_studies
+from ui.studies import opened
 
 st = pytest.importorskip("streamlit")
 from streamlit.testing.v1 import AppTest  # noqa: E402
@@ -33,14 +33,14 @@ DEMO = "demo/layer2-standard-2048"
 
 def write_second(root):
     """Write `root/second`: features of the planted dictionary in ORDER, the last three drawn anew."""
-    first = opened(root / "dictionary")
+    first = open_planted(root / "dictionary")
     rng = np.random.default_rng(9)
     W_enc, W_dec = first.W_enc[:, ORDER] * 2, first.W_dec[ORDER] * 3
     W_enc[:, COPIES:], W_dec[COPIES:] = rng.normal(size=(8, 3)), rng.normal(size=(3, 8))
     planted_dictionary(tensors={"W_enc": W_enc, "W_dec": W_dec}, seed=2).save(root / "second")
 
 
-def opened(folder):
+def open_planted(folder):
     return open_dictionary(f"folder/{folder}", Workspace(roots=(folder.parent,)))
 
 
@@ -95,7 +95,7 @@ def test_the_readings_are_those_of_core_and_stand_beside_chance(open_page):
     for similarity in ("decoder", "encoder", "both"):
         at = open_page({"match_similarity": similarity.capitalize(), "match_threshold": "0.6"})
         assert not at.exception
-        comparison = match_picker.comparison(compute.dictionary(at.selectbox(key="sae").value), second(at))
+        comparison = match_picker.comparison(opened.dictionary(at.selectbox(key="sae").value), second(at))
         expected = pair_numbers(comparison, similarity, threshold=0.6)
         chance = compare_weights(comparison.a, shuffled(comparison.b))
         by_chance = pair_numbers(chance, similarity, threshold=0.6)
@@ -111,7 +111,7 @@ def test_the_readings_are_those_of_core_and_stand_beside_chance(open_page):
 
 
 def second(at: AppTest):
-    return compute.dictionary(at.selectbox(key="b").value)
+    return opened.dictionary(at.selectbox(key="b").value)
 
 
 def test_a_dictionary_with_itself_offers_the_control_instead(open_page, tmp_path):
@@ -143,7 +143,7 @@ def test_another_centring_is_warned_of_and_compared_all_the_same(open_page, tmp_
 
 
 def test_where_widths_differ_features_of_the_wider_are_labelled(open_page, tmp_path):
-    first = opened(tmp_path / "dictionary")
+    first = open_planted(tmp_path / "dictionary")
     twice = {"W_enc": np.repeat(first.W_enc, 2, axis=1), "W_dec": np.repeat(first.W_dec, 2, axis=0)}
     twice |= {"b_enc": np.zeros(24)}
     planted_dictionary(d_sae=24, tensors=twice).save(tmp_path / "wide")
@@ -168,7 +168,7 @@ def test_the_pair_follows_the_picked_feature_until_a_link_or_a_hand_says_otherwi
     assert at.number_input(key="match_feature_b").value == place[other]
     alone = int(ORDER[COPIES])
     at.number_input(key="feature").set_value(alone).run()
-    comparison = match_picker.comparison(compute.dictionary(at.selectbox(key="sae").value), second(at))
+    comparison = match_picker.comparison(opened.dictionary(at.selectbox(key="sae").value), second(at))
     assert at.number_input(key="match_feature_b").value == comparison.decoder.a_in_b_idx[alone, 0]
     at.session_state["tab"] = "Lists"
     at.run()
@@ -184,7 +184,7 @@ def test_the_file_is_what_core_writes_and_one_read_back_is_checked_against_what_
     at = open_page({"tab": "Export", "match_method": "Mutual"})
     at.button(key="match_make").click().run()
     assert not at.exception
-    a, b = compute.dictionary(at.selectbox(key="sae").value), second(at)
+    a, b = opened.dictionary(at.selectbox(key="sae").value), second(at)
     study = match_studies.study(a, b, "decoder", "mutual", 0.7)
     data = match_studies.export(study)
     read = from_json(data)

@@ -13,9 +13,9 @@ from core.work.artifacts import ArtifactStore
 from tests.doubles import planted_pages as planted_app
 from tests.doubles.planted import planted_dictionary
 from tests.matching import match_app
-from ui.studies import compute
 from ui.studies import matching_activations as match_activation_studies
 from ui.studies import matching_pair as match_pair_studies
+from ui.studies import opened
 
 st = pytest.importorskip("streamlit")
 from streamlit.testing.v1 import AppTest  # noqa: E402
@@ -40,7 +40,7 @@ def open_pair(tmp_path, monkeypatch):
     monkeypatch.setattr("ui.shared.progress.PATIENCE_S", 120)
     st.cache_resource.clear()
     st.cache_data.clear()
-    a = compute.dictionary(f"folder/{(tmp_path / 'dictionary').resolve()}")
+    a = opened.dictionary(f"folder/{(tmp_path / 'dictionary').resolve()}")
     tensors = {"W_enc": a.W_enc[:, ORDER], "W_dec": a.W_dec[ORDER], "b_enc": a.b_enc[ORDER], "b_dec": np.zeros(8)}
     planted_dictionary(context_size=planted_app.C, tensors=tensors).save(tmp_path / "copy")
 
@@ -75,8 +75,8 @@ def test_a_feature_and_its_copy_agree(open_pair):
 
 def test_other_features_have_the_correlation_of_their_logit_weights(open_pair):
     at = open_pair(0, 1)
-    a = compute.dictionary(f"folder/{(open_pair.folder / 'dictionary').resolve()}")
-    model = compute.model_of(a)
+    a = opened.dictionary(f"folder/{(open_pair.folder / 'dictionary').resolve()}")
+    model = opened.model_of(a)
     rows = residual_directions(a, model, LogitSettings())[[0, ORDER[1]]].astype(float)
     weights = rows @ unembedding(model, LogitSettings()).rows.T.astype(float)
     assert reading(at, "Correlation of logit weights") == f"{np.corrcoef(weights)[0, 1]:.3f}"

@@ -7,7 +7,7 @@ import pytest
 
 from core.corpus.streams import Document
 from tests.doubles import planted_pages as planted_app
-from ui.studies import compute
+from ui.studies import opened
 
 st = pytest.importorskip("streamlit")
 from streamlit.testing.v1 import AppTest  # noqa: E402
@@ -111,11 +111,11 @@ def test_the_method_speaks_of_the_positions_that_are_looked_at(open_page):
 
 def test_weights_that_change_on_disk_are_read_anew_also_under_a_relative_path(open_page, tmp_path):
     open_page()
-    before = compute.dictionary("./dictionary")
-    assert compute.dictionary(str(tmp_path / "dictionary")) is before
+    before = opened.dictionary("./dictionary")
+    assert opened.dictionary(str(tmp_path / "dictionary")) is before
     folder = planted_app.write_workspace(tmp_path, scale=2.0)
     os.utime(folder / "sae_weights.safetensors", ns=(1, 1))
-    assert compute.dictionary("./dictionary").sha256 != before.sha256
+    assert opened.dictionary("./dictionary").sha256 != before.sha256
 
 
 @pytest.mark.parametrize("how", [{"hook_name": "blocks.1.hook_resid_pre"}, {"positional": "rotary"}])

@@ -7,7 +7,7 @@ import pytest
 
 from tests.doubles import planted_pages as planted_app
 from tests.doubles.planted import planted_dictionary
-from ui.studies import compute
+from ui.studies import opened
 
 st = pytest.importorskip("streamlit")
 from streamlit.testing.v1 import AppTest  # noqa: E402
@@ -17,8 +17,9 @@ import streamlit as st
 from ui.feature import proxies
 from ui.shared import errors
 from ui.studies import compute, feature
+from ui.studies import opened
 
-st.session_state["sae"] = compute.dictionary_ids()[0]
+st.session_state["sae"] = opened.dictionary_ids()[0]
 st.number_input("Feature", 0, 11, key="feature", bind="query-params")
 with errors.shown():
     proxies.proxies(feature.subject())
@@ -34,7 +35,7 @@ def view(tmp_path, monkeypatch):
     planted_app.read_little_text(monkeypatch)
     st.cache_resource.clear()
     st.cache_data.clear()
-    plant_letter(compute.dictionary(f"folder/{(tmp_path / 'dictionary').resolve()}"), tmp_path / "dictionary")
+    plant_letter(opened.dictionary(f"folder/{(tmp_path / 'dictionary').resolve()}"), tmp_path / "dictionary")
 
     def run(**query) -> AppTest:
         at = AppTest.from_string(SCRIPT, default_timeout=150)
@@ -49,7 +50,7 @@ def view(tmp_path, monkeypatch):
 
 def plant_letter(found, folder) -> None:
     """Let feature 4 be active on the letter i alone, and feature 0 nowhere."""
-    model = compute.model_of(found)
+    model = opened.model_of(found)
     letters = [model.tokenizer.token_to_id(letter) for letter in "importhsand#ĠĊ"]
     along = model.W_E[letters] @ model.W_E[letters[0]]
     assert along[0] > along[1:].max()

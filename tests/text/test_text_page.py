@@ -9,7 +9,7 @@ from core.corpus.streams import Document
 from core.text.features import encode_text
 from core.text.texts import tokenise
 from tests.doubles import planted_pages as planted_app
-from ui.studies import compute
+from ui.studies import compute, opened
 from ui.text import charts as text_charts
 
 st = pytest.importorskip("streamlit")
@@ -44,8 +44,8 @@ def captions(at: AppTest) -> str:
 
 def by_hand(text: str, length: int = planted_app.C):
     """The picked dictionary's activations on a text; call it where the page's caches stand."""
-    dictionary = compute.dictionary(compute.dictionary_ids()[0])
-    model = compute.model_of(dictionary)
+    dictionary = opened.dictionary(opened.dictionary_ids()[0])
+    model = opened.model_of(dictionary)
     return encode_text(dictionary, model, tokenise(model, [text]), length=length)
 
 

@@ -23,7 +23,7 @@ from ui.shared.escape import plain
 from ui.shared.figure import altair, figure
 from ui.shared.selection import axis_title
 from ui.sidebar import text as text_picker
-from ui.studies import compute
+from ui.studies import compute, opened
 from ui.studies import feature_map as layout_studies
 from ui.studies import token_pass as activation_studies
 from ui.studies.token_pass import TokenPass
@@ -107,8 +107,8 @@ def cost_line(missing: Mapping[str, Entry], wpe: str) -> None:
 
 def parts(entry: Entry, wpe: str) -> tuple[Dictionary, LanguageModel, TextSample]:
     """Return what a pass of a dictionary needs."""
-    dictionary = compute.dictionary(entry.id)
-    model = compute.model_of(dictionary, wpe=wpe)
+    dictionary = opened.dictionary(entry.id)
+    model = opened.model_of(dictionary, wpe=wpe)
     return dictionary, model, text_picker.sample(dictionary, model)
 
 

@@ -33,7 +33,7 @@ from ui.shared.errors import NotStoredError
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure
 from ui.sidebar import text as text_picker
-from ui.studies import compute
+from ui.studies import compute, opened
 
 LOSSES = {TRAINED: "ce_wpe_trained", ZERO: "ce_wpe_zero", SHUFFLED: "ce_wpe_shuffled"}
 """What the loss of a model is called, by what became of its position embedding."""
@@ -129,7 +129,7 @@ def of_dictionary(subject: Subject) -> SplicedLoss:
 
 def of_model(subject: Subject, wpe: str) -> LossByPosition:
     """Return the losses of the model alone, with something else become of its position embedding."""
-    model, sample = compute.model_of(subject.dictionary, wpe=wpe), subject.sample
+    model, sample = opened.model_of(subject.dictionary, wpe=wpe), subject.sample
 
     def work(progress: Progress) -> LossByPosition:
         return loss_by_position(model, sample.rows, left_out=sample.left_out, progress=progress)

@@ -21,7 +21,7 @@ from core.models.language_model import LanguageModel
 from ui.shared import errors
 from ui.shared.escape import plain
 from ui.sidebar import text as text_picker
-from ui.studies import compute
+from ui.studies import compute, opened
 
 _OWN = "_own_direction"
 THRESHOLD = "fe_threshold"
@@ -38,7 +38,7 @@ def standing_in(among: Dictionary) -> Dictionary | None:
     _check_width(direction, among)
     threshold = st.session_state.get(THRESHOLD)
     if threshold is None:
-        model = compute.model_of(among)
+        model = opened.model_of(among)
         threshold = suggested(direction, among, model, text_picker.sample(among, model))
     threshold = float(threshold)
     key = f"own direction {direction.sha256} {threshold!r} {among.sha256} {direction.title}"
@@ -77,7 +77,7 @@ def notice(among: Dictionary) -> None:
         label = f"Back to feature {int(st.session_state.get('feature', 0))}"
         right.button(label, icon=":material/undo:", on_click=_back, key="own_back", width="stretch")
         _check_width(direction, among)
-        model = compute.model_of(among)
+        model = opened.model_of(among)
         usual = suggested(direction, among, model, text_picker.sample(among, model))
         st.number_input(
             "Threshold",

@@ -9,13 +9,13 @@ from core.feature_map.layout import LayoutSettings
 from ui.feature_map import colouring as map_colouring
 from ui.shared.figure import figure
 from ui.shared.selection import columns
-from ui.studies import compute
 from ui.studies import feature_map as layout_studies
+from ui.studies import opened
 
 
 def clusters(settings: LayoutSettings) -> None:
     """The list of clusters of the picked dictionary; a click on one finds it on the map."""
-    dictionary = compute.dictionary()
+    dictionary = opened.dictionary()
     flag = f"_clusters {dictionary.sha256} {settings.side}"
     if flag not in st.session_state and map_colouring.known_clusters([dictionary.id], settings.side) is None:
         st.info(

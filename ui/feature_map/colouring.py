@@ -13,7 +13,7 @@ from core.logit_weights.statistics import LogitStatistics
 from core.logit_weights.study import LogitStudy
 from core.logit_weights.unembedding import LogitSettings, source_key
 from ui.feature_map.component import MapColours, by_group, by_value
-from ui.studies import compute
+from ui.studies import compute, opened
 from ui.studies import feature_map as layout_studies
 from ui.studies import logit_weights as logit_studies
 from ui.studies.feature_columns import COLUMNS
@@ -63,7 +63,7 @@ def cluster_colours(found: list[Clusters], title: str) -> Colouring:
 
 def known_clusters(ids: list[str], side: str) -> np.ndarray | None:
     """Return each row's cluster if that was computed before, without computing anything."""
-    keys = [Clusters.key(compute.dictionary(id).sha256, side) for id in ids]
+    keys = [Clusters.key(opened.dictionary(id).sha256, side) for id in ids]
     if not all(_at_hand(Clusters, key) for key in keys):
         return None
     return np.concatenate([layout_studies.clusters(id, side).label for id in ids])
@@ -79,8 +79,8 @@ def known_tokens(ids: list[str]) -> list[str] | None:
 
 def _known_study(id: str) -> LogitStudy | None:
     try:
-        found = compute.dictionary(id)
-        key = LogitStatistics.key(found.sha256, source_key(compute.model_of(found), LogitSettings()), LogitSettings())
+        found = opened.dictionary(id)
+        key = LogitStatistics.key(found.sha256, source_key(opened.model_of(found), LogitSettings()), LogitSettings())
         return logit_studies.logit_study(LogitSettings(), id) if _at_hand(LogitStatistics, key) else None
     except LoupeError:  # no model here, or one that this dictionary does not fit
         return None

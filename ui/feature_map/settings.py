@@ -4,7 +4,7 @@ import streamlit as st
 
 from core.feature_map.layout import LayoutSettings
 from ui.geometry import distances as geometry_views
-from ui.studies import compute
+from ui.studies import opened
 
 METHODS = {"UMAP": "umap", "t-SNE": "tsne", "PCA": "pca"}
 
@@ -26,10 +26,10 @@ def pick() -> tuple[LayoutSettings, list[str]]:
         ]
         side = geometry_views.side()
         chosen = _numbers(method)
-        picked = compute.dictionary().id
+        picked = opened.dictionary().id
         others = st.multiselect(
             "Also on this map",
-            [id for id in compute.dictionary_ids() if id != picked],
+            [id for id in opened.dictionary_ids() if id != picked],
             key="with",
             bind="query-params",
             placeholder="Choose dictionaries",

@@ -16,8 +16,8 @@ from ui.geometry import charts as geometry_charts
 from ui.shared import errors
 from ui.shared.figure import altair, figure
 from ui.shared.selection import columns
-from ui.studies import compute
 from ui.studies import geometry as geometry_studies
+from ui.studies import opened
 
 RANKS = (1, 10, 100)
 """Those of the first figures of this kind (Drori 2024)."""
@@ -86,7 +86,7 @@ def compared(study: GeometryStudy, r: int) -> list[GeometryStudy]:
     """Pick dictionaries to draw beside this one; what cannot be opened or has too few features is named."""
     ids = st.multiselect(
         "Compare with",
-        [id for id in compute.dictionary_ids() if id != study.dictionary.id],
+        [id for id in opened.dictionary_ids() if id != study.dictionary.id],
         key="with",
         bind="query-params",
         accept_new_options=True,

@@ -22,7 +22,7 @@ from ui.shared.escape import plain
 from ui.shared.figure import altair, figure
 from ui.shared.selection import columns
 from ui.sidebar import token_sets as token_set_picker
-from ui.studies import compute
+from ui.studies import compute, opened
 from ui.studies import geometry as geometry_studies
 from ui.studies import logit_weights as logit_studies
 from ui.studies import matching_pair as match_pair_studies
@@ -211,7 +211,7 @@ def by_activations(a: Half, b: Half) -> None:
 
 def activation_scatter(a: Half, b: Half, found: PairActivations, text: str) -> None:
     """One point for each token on which at least one of the two is active."""
-    model = compute.model_of(a.dictionary)
+    model = opened.model_of(a.dictionary)
     names = ["activation_a", "activation_b"]
     columns_of = {"position": found.position, "token": found.token, "activation_a": found.a, "activation_b": found.b}
     table = pd.DataFrame(columns_of)

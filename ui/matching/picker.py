@@ -11,7 +11,7 @@ from core.dictionaries.spaces import DictionarySide
 from core.geometry.neighbors import Between, nearest_between
 from core.matching.comparison import SIDES, Comparison, K, Weights, check_comparable, compare_weights
 from core.work.jobs import Progress
-from ui.studies import compute
+from ui.studies import compute, opened
 
 KEY = "b"
 _DEFAULT = "_b_default"
@@ -23,7 +23,7 @@ def second() -> Dictionary:
     if default != st.session_state.get(_DEFAULT, default) == st.session_state.get(KEY):
         del st.session_state[KEY]  # nobody chose it: it was what went with another A
     st.session_state[_DEFAULT] = default
-    options = compute.dictionary_ids()
+    options = opened.dictionary_ids()
     st.selectbox(
         "Dictionary B",
         options,
@@ -40,16 +40,16 @@ def second() -> Dictionary:
 
 def chosen() -> Dictionary:
     """Open the dictionary picked as B, without drawing its picker (raises LoupeError)."""
-    return compute.dictionary(st.session_state.get(KEY) or default_second())
+    return opened.dictionary(st.session_state.get(KEY) or default_second())
 
 
 def default_second() -> str:
     """Return the next dictionary of the list at the hook of A, as far as the list says, or else the next one."""
     listed = entries(compute.workspace())
-    picked = compute.full_id(st.session_state.get("sae") or "")
+    picked = opened.full_id(st.session_state.get("sae") or "")
     place = next((i for i, entry in enumerate(listed) if entry.id == picked), -1)
     after = [*listed[place + 1 :], *listed[: max(place, 0)]]
-    hook = compute.dictionary().config.hook_name
+    hook = opened.dictionary().config.hook_name
     same_hook = (entry.id for entry in after if entry.hook_name in (hook, None))
     return next(same_hook, after[0].id if after else picked)
 
@@ -59,7 +59,7 @@ def comparison(a: Dictionary | None = None, b: Dictionary | None = None, *, k: i
 
     Raises what `core.matching.comparison.compare` raises, and StillRunningError while a job draws its progress.
     """
-    a, b = a or compute.dictionary(), b or chosen()
+    a, b = a or opened.dictionary(), b or chosen()
     check_comparable(a, b)
     names = a.sha256, b.sha256
     return compared(weights(a), weights(b), names, f"Matching {a.title} with {b.title}", k=k)

@@ -9,7 +9,7 @@ from core.overview.filters import Range, Words, filtered
 from ui.shared.escape import plain
 from ui.shared.figure import figure
 from ui.shared.selection import choose_feature_from_rows, columns
-from ui.studies import compute, feature_tables
+from ui.studies import feature_tables, opened
 from ui.studies.feature_tables import FeatureTable
 
 MOST_ROWS = 20_000
@@ -132,7 +132,7 @@ def not_yet(missing: list[FeatureTable]) -> None:
             )
     asked = next((item for item in missing if item.title == st.session_state.get("_ov_asked")), None)
     if asked is not None:
-        asked.make(compute.dictionary())
+        asked.make(opened.dictionary())
         st.rerun()
 
 

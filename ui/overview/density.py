@@ -12,7 +12,7 @@ from ui.shared.escape import plain
 from ui.shared.figure import altair, figure
 from ui.shared.selection import choose_feature_from
 from ui.sidebar import text as text_picker
-from ui.studies import compute
+from ui.studies import opened
 from ui.studies import token_pass as activation_studies
 from ui.studies.token_pass import TokenPass
 
@@ -28,7 +28,7 @@ PAIRS = {
 
 def density(dictionary: Dictionary) -> None:
     """How often features fire on the picked text, and what parts those that seldom do."""
-    text_picker.draw(dictionary, compute.model_of(dictionary))
+    text_picker.draw(dictionary, opened.model_of(dictionary))
     passed = activation_studies.token_pass()
     left, middle, right = st.columns([4, 2, 2], vertical_alignment="bottom", gap="medium")
     chosen = left.select_slider(

@@ -23,7 +23,7 @@ from ui.shared.errors import NotStoredError
 from ui.shared.escape import plain
 from ui.shared.figure import figure
 from ui.shared.selection import columns
-from ui.studies import compute
+from ui.studies import compute, opened
 from ui.studies import token_pass as activation_studies
 from ui.studies.token_pass import TokenPass
 
@@ -42,7 +42,7 @@ def badge(dictionary: Dictionary) -> None:
 
     What the loss takes is the longest: the badge is drawn before it and once more with it.
     """
-    model = compute.model_of(dictionary)
+    model = opened.model_of(dictionary)
     compute.expect_model_run()
     ask = weights_nbytes(model.config) > ASK_BYTES
     passed = activation_studies.pass_over(dictionary, model, sample(dictionary, model), ask=ask)

@@ -16,6 +16,7 @@ from ui.shared.escape import plain
 from ui.shared.figure import altair, figure
 from ui.shared.selection import columns
 from ui.studies import compute
+from ui.studies import positions as position_studies
 
 
 def beyond(study: Study, count: int) -> None:
@@ -60,7 +61,7 @@ def reconstruction_error(study: Study) -> None:
         help="Rows of the standard library's text, as long as the positions shown.",
     )
     name, baseline, title = ERRORS[which]
-    result, text = compute.error_by_position(study.n_pos, n_rows)
+    result, text = position_studies.error_by_position(study.n_pos, n_rows)
     frame = result.to_frame()
     parts = [frame[["position"]].assign(series="reconstruction", value=frame[name])]
     if baseline:
@@ -165,7 +166,7 @@ def accidental(study: Study) -> None:
     rows = event["selection"]["rows"] if event else []
     if rows and rows[0] < len(table):
         feature = int(table["feature"].iloc[rows[0]])
-        grid = compute.feature_grid(feature, study.n_pos)
+        grid = position_studies.feature_grid(feature, study.n_pos)
         tokens = only_beyond_tokens(grid, study.context_size)
         shown = ", ".join(label(study.model.token_strings[t]) for t in tokens[:60])
         st.markdown(f"Feature {feature} on {len(tokens):,} tokens: {plain(shown)}{' …' if len(tokens) > 60 else ''}")

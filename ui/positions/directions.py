@@ -13,6 +13,7 @@ from ui.positions import charts as position_charts
 from ui.shared import charts, errors
 from ui.shared.figure import altair, figure
 from ui.studies import compute
+from ui.studies import positions as position_studies
 
 
 def geometry(study: Study, count: int) -> None:
@@ -139,7 +140,7 @@ def widths(study: Study) -> None:
     rows = []
     for entry in same:
         with errors.shown():
-            other = compute.position_study(entry.id, study.n_pos)
+            other = position_studies.position_study(entry.id, study.n_pos)
             if other.stats.method == "additive grid":
                 rows.append((entry.title, entry.d_sae, other.suggested))
     table = pd.DataFrame(rows, columns=["dictionary", "d_sae", "positional"])
@@ -161,7 +162,7 @@ def neurons(study: Study) -> None:
     default = next((i for i, hook in enumerate(hooks) if hook.endswith("mlp.hook_pre")), 0)
     hook = left.selectbox("Hook", hooks, index=default, key="hook", bind="query-params")
     n_rows = right.select_slider("Rows of text", [64, 128, 256, 512], value=128, key="neuron_rows", bind="query-params")
-    found, text = compute.unit_curves(hook, study.n_pos, n_rows)
+    found, text = position_studies.unit_curves(hook, study.n_pos, n_rows)
     note = f"{n_rows} rows × {study.n_pos} tokens of the {text} · {hook} · {len(found.mean):,} units"
     provenance = study.provenance | {"hook": hook, "text": text}
     left, right = st.columns([3, 2], gap="medium")

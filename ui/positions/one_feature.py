@@ -14,7 +14,7 @@ from ui.shared.escape import plain
 from ui.shared.figure import altair, figure
 from ui.shared.selection import columns
 from ui.sidebar import pickers
-from ui.studies import compute
+from ui.studies import positions as position_studies
 
 TOKENS_SHOWN = 32
 CARDS = ["position_score", "peak", "peak_width", "token_score", "mutual_information", "positional_r2"]
@@ -75,7 +75,7 @@ def token_heatmap(study: Study, feature: int) -> None:
         bind="query-params",
         help="Strongest by mean over positions, every n-th of that ranking, or drawn with seed 0.",
     )
-    grid = compute.feature_grid(feature, study.n_pos)
+    grid = position_studies.feature_grid(feature, study.n_pos)
     score = grid[:, : study.context_size].mean(axis=1)
     chosen = pick_tokens(score, which)
     labels = [f"{label(study.model.token_strings[t])} {t}" for t in chosen]
@@ -141,7 +141,7 @@ def one_token(study: Study) -> None:
         )
         return
     token = token_picker(study)
-    acts = compute.token_curves(token, study.n_pos)
+    acts = position_studies.token_curves(token, study.n_pos)
     score = acts[: study.context_size].mean(axis=0)
     top = [int(i) for i in np.argsort(-score, kind="stable")[:10] if score[i] > 0]
     if not top:

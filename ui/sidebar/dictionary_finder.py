@@ -11,7 +11,7 @@ from ui.shared import errors, selection
 from ui.shared.escape import plain
 from ui.sidebar import downloads
 from ui.sidebar.downloads import DICTIONARY, NEXT_DICTIONARY, Wanted
-from ui.studies import compute
+from ui.studies import compute, opened
 
 SHOWN = 200
 """Rows of a search; further words make it narrower."""
@@ -36,7 +36,7 @@ def offer_missing() -> None:
     if downloads.going_on():
         return
     try:
-        model = compute.model_of(compute.dictionary())
+        model = opened.model_of(opened.dictionary())
     except NotDownloadedError as error:
         downloads.offer(error)
     except LoupeError:

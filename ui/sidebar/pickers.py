@@ -11,13 +11,13 @@ from core.positions.study import Study
 from ui.shared import errors
 from ui.shared.escape import plain
 from ui.sidebar import dictionary_finder
-from ui.studies import compute
+from ui.studies import opened
 
 
 def dictionary() -> None:
     """Pick the dictionary: from the list, or by typing the path of a folder."""
     dictionary_finder.take_up()
-    options = compute.dictionary_ids()
+    options = opened.dictionary_ids()
     st.selectbox(
         "Dictionary",
         options,
@@ -43,7 +43,7 @@ def dictionary() -> None:
 def feature() -> None:
     """Pick the feature that all pages look at; nothing where no dictionary can be opened (the page says why)."""
     with suppress(LoupeError):
-        size = compute.dictionary().d_sae
+        size = opened.dictionary().d_sae
         number(
             "Feature", "feature", size, help="All pages look at this one. Also picked by a click in a chart or a table."
         )
@@ -80,8 +80,8 @@ def number(label: str, key: str, size: int, *, default: int = 0, help: str | Non
 def positions() -> int:
     """Pick how many positions are looked at."""
     with errors.shown(stop=True):
-        found = compute.dictionary()
-        model = compute.model_of(found)
+        found = opened.dictionary()
+        model = opened.model_of(found)
     context = min(found.config.context_size or model.n_ctx, model.n_ctx)
     sizes = sorted({context, min(2 * context, model.n_ctx), model.n_ctx})
     if len(sizes) == 1:

@@ -16,7 +16,7 @@ from ui.shared.escape import plain
 from ui.shared.figure import altair, figure
 from ui.shared.selection import columns
 from ui.splitting import charts as splitting_charts
-from ui.studies import compute
+from ui.studies import compute, opened
 from ui.studies import splitting as splitting_studies
 
 USUAL = 8
@@ -26,11 +26,11 @@ SIDES: dict[str, DictionarySide] = {"Decoder": "decoder", "Encoder": "encoder"}
 
 def many(threshold: float) -> None:
     """The matrix of matching ratios of any set, and bars by the one factor in which pairs differ."""
-    picked = compute.dictionary()
+    picked = opened.dictionary()
     left, right = st.columns([4, 1], vertical_alignment="bottom", gap="medium")
     ids = left.multiselect(
         "Dictionaries",
-        compute.dictionary_ids(),
+        opened.dictionary_ids(),
         usual_set(entries(compute.workspace()), picked),
         key="split_many",
         bind="query-params",
@@ -45,7 +45,7 @@ def many(threshold: float) -> None:
             "Directions", list(SIDES), default="Decoder", required=True, key="split_side", bind="query-params"
         )
     ]
-    found = opened(ids)
+    found = those_that_open(ids)
     if len(found) < 2:
         st.info("Choose two dictionaries or more.", icon=":material/grid_on:")
         return
@@ -83,12 +83,12 @@ def by_relevance(picked: Dictionary, kin: Sequence[Entry]) -> list[str]:
     return [entry.id for entry in sorted(kin, key=place)]
 
 
-def opened(ids: Sequence[str]) -> list[Dictionary]:
+def those_that_open(ids: Sequence[str]) -> list[Dictionary]:
     """Open dictionaries; what cannot be opened is named, and left out."""
     found = []
     for id in ids:
         with errors.shown():
-            found.append(compute.dictionary(id))
+            found.append(opened.dictionary(id))
     return found
 
 
@@ -144,10 +144,10 @@ def by_factor(found: Sequence[Dictionary], table: pd.DataFrame, side: str, note:
 
 def three(threshold: float) -> None:
     """What three dictionaries share, by mutual nearest neighbours."""
-    picked = compute.dictionary()
+    picked = opened.dictionary()
     ids = st.multiselect(
         "Three dictionaries, A, B and C",
-        compute.dictionary_ids(),
+        opened.dictionary_ids(),
         usual_set(entries(compute.workspace()), picked)[:3],
         key="split_three",
         bind="query-params",
@@ -155,7 +155,7 @@ def three(threshold: float) -> None:
         max_selections=3,
         help="A feature belongs to another dictionary too if the two are each other's nearest there.",
     )
-    found = opened(ids)
+    found = those_that_open(ids)
     if len(found) != 3:
         st.info(f"Choose three dictionaries; {len(found)} chosen so far.", icon=":material/join_inner:")
         return

@@ -16,7 +16,7 @@ from ui.shared.escape import plain
 from ui.shared.figure import altair, figure
 from ui.shared.selection import choose_feature_from_rows, columns
 from ui.splitting import charts as splitting_charts
-from ui.studies import compute
+from ui.studies import opened
 from ui.studies import splitting as splitting_studies
 from ui.studies.splitting import RULES, Series
 
@@ -47,7 +47,7 @@ def of_series(draw: Callable[[Series], None], threshold: float) -> None:
 
 def pick(threshold: float) -> Series | None:
     """Pick the wider dictionaries; None, with a word on it, where there is none."""
-    coarse = compute.dictionary()
+    coarse = opened.dictionary()
     listed = splitting_studies.listed()
     usual = [entry.id for entry in listed if (entry.d_sae or 0) > coarse.d_sae][:MOST_WIDER]
     # Those that go with another dictionary are not carried over.
@@ -56,7 +56,7 @@ def pick(threshold: float) -> Series | None:
         st.session_state["split_wider"] = usual
     ids = st.multiselect(
         "Wider dictionaries",
-        [id for id in compute.dictionary_ids() if id != coarse.id],
+        [id for id in opened.dictionary_ids() if id != coarse.id],
         usual,
         key="split_wider",
         bind="query-params",
@@ -69,7 +69,7 @@ def pick(threshold: float) -> Series | None:
     if not ids:
         narrowest_first(coarse, listed[0].id if len(listed) > 1 else None)
         return None
-    wider = sorted((compute.dictionary(id) for id in ids), key=lambda dictionary: dictionary.d_sae)
+    wider = sorted((opened.dictionary(id) for id in ids), key=lambda dictionary: dictionary.d_sae)
     check_series([coarse, *wider])
     return Series((coarse, *wider), threshold)
 

@@ -11,7 +11,7 @@ from core.splitting.graph import relation
 from ui.shared.figure import altair, figure
 from ui.shared.selection import columns
 from ui.splitting import charts as splitting_charts
-from ui.studies import compute
+from ui.studies import opened
 from ui.studies import splitting as splitting_studies
 from ui.studies.splitting import Series
 
@@ -41,7 +41,7 @@ def siblings(series: Series) -> None:
         return
     order = np.argsort(-between.b_in_a_cos[found, 0], kind="stable")[:MOST_SIBLINGS]
     weights, tokens = splitting_studies.logits(wide, found[order])
-    texts = compute.model_of(wide).token_strings
+    texts = opened.model_of(wide).token_strings
     more = [f"{len(order)} of {len(found):,}, the most similar to the parent"] if len(order) < len(found) else []
     note = series.note(f"children of feature {feature} among the {name}", splitting_studies.LOGITS.describe(), *more)
     sibling_figures(series, sibling_logits.Siblings(found[order], weights, tokens), texts, note, feature)

@@ -10,7 +10,7 @@ from core.activations.store import FeatureActivations
 from core.dictionaries.dictionary import Dictionary
 from ui.feature import own_direction as own_direction_views
 from ui.sidebar import text as text_picker
-from ui.studies import compute
+from ui.studies import opened
 from ui.studies import token_pass as activation_studies
 from ui.studies.token_pass import TokenPass
 
@@ -53,10 +53,10 @@ class Subject:
 
 def subject() -> Subject:
     """Return what was picked, after its token pass (raises StillRunningError meanwhile, and LoupeError)."""
-    among = compute.dictionary()
+    among = opened.dictionary()
     own = own_direction_views.standing_in(among)
     if own is None:
         feature = int(st.session_state.get("feature", 0))
         return Subject(among, feature, activation_studies.token_pass(), among)
-    model = compute.model_of(own)
+    model = opened.model_of(own)
     return Subject(own, 0, activation_studies.pass_over(own, model, text_picker.sample(own, model)), among, own=True)

@@ -11,9 +11,10 @@ import numpy as np
 from core import catalogue
 from core.geometry.tables import encoder_decoder_cosine
 from core.logit_weights.unembedding import LogitSettings
-from ui.studies import compute
 from ui.studies import geometry as geometry_studies
 from ui.studies import logit_weights as logit_studies
+from ui.studies import opened
+from ui.studies import positions as position_studies
 from ui.studies import token_pass as activation_studies
 
 Values = Callable[[str | None], np.ndarray]
@@ -39,7 +40,7 @@ class FeatureColumn:
 
 def _position_score(name: str) -> Values:
     def values(id: str | None) -> np.ndarray:
-        scores = compute.position_study(id).scores.set_index("feature").sort_index()
+        scores = position_studies.position_study(id).scores.set_index("feature").sort_index()
         return scores[name].to_numpy(dtype=float)
 
     return values
@@ -67,6 +68,6 @@ COLUMNS = {
         FeatureColumn("skewness", _logit_weights("skewness")),
         FeatureColumn("kurtosis", _logit_weights("kurtosis"), log=True),
         FeatureColumn("nearest_cosine", lambda id: geometry_studies.neighbors(id).cos[:, 0]),
-        FeatureColumn("encoder_decoder_cosine", lambda id: encoder_decoder_cosine(compute.dictionary(id))),
+        FeatureColumn("encoder_decoder_cosine", lambda id: encoder_decoder_cosine(opened.dictionary(id))),
     )
 }

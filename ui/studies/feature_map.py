@@ -19,7 +19,7 @@ from core.feature_map.stack import Stack, joint_directions
 from core.geometry.neighbors import K, Neighbors, nearest_features
 from core.logit_weights.series import layer_entries
 from core.work.jobs import Progress
-from ui.studies import compute
+from ui.studies import compute, opened
 from ui.studies import geometry as geometry_studies
 
 Ids = Sequence[str]
@@ -27,7 +27,7 @@ Ids = Sequence[str]
 
 def dictionaries(ids: Ids = ()) -> list[Dictionary]:
     """Open the dictionaries of a map."""
-    return [compute.dictionary(id) for id in ids] or [compute.dictionary()]
+    return [opened.dictionary(id) for id in ids] or [opened.dictionary()]
 
 
 def stack(ids: Ids = (), side: str = "decoder") -> Stack:
@@ -92,7 +92,7 @@ def layout(settings: LayoutSettings, ids: Ids = ()) -> Layout:
 
 def clusters(id: str | None = None, side: str = "decoder", seed: int = 42) -> Clusters:
     """Return the clusters of one dictionary."""
-    found = compute.dictionary(id)
+    found = opened.dictionary(id)
     near = geometry_studies.neighbors(id, side)
 
     def work(progress: Progress) -> Clusters:
@@ -104,7 +104,7 @@ def clusters(id: str | None = None, side: str = "decoder", seed: int = 42) -> Cl
 
 def series(id: str | None = None) -> dict[str, Entry]:
     """Return the dictionaries that differ from one in the layer alone, by layer; empty if there are none."""
-    return layer_entries(entries(compute.workspace()), compute.dictionary(id).id)
+    return layer_entries(entries(compute.workspace()), opened.dictionary(id).id)
 
 
 def links(ids: Ids, side: str = "decoder") -> LayerLinks:

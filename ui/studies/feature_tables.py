@@ -27,6 +27,7 @@ from ui.studies import enrichment as enrichment_studies
 from ui.studies import feature_map as layout_studies
 from ui.studies import geometry as geometry_studies
 from ui.studies import logit_weights as logit_studies
+from ui.studies import positions as position_studies
 from ui.studies import token_pass as activation_studies
 from ui.studies.feature import Subject
 
@@ -112,7 +113,7 @@ TABLES = (
     FeatureTable("Basis", "overview", lambda dictionary: basis_alignment(dictionary).to_frame()),
     FeatureTable("Activations on text", "activations", _activations),
     FeatureTable("Medians", "activations", _medians),
-    FeatureTable("Position and token", "positions", lambda d: compute.position_study(d.id).scores),
+    FeatureTable("Position and token", "positions", lambda d: position_studies.position_study(d.id).scores),
     FeatureTable("Logit weights", "logit_weights", _logit_weights),
     FeatureTable("Token sets", "logit_weights", _enrichment),
     FeatureTable("Neighbours", "geometry", lambda d: geometry_tables.hubs(geometry_studies.neighbors(d.id))),

@@ -7,14 +7,14 @@ from core.geometry.study import GeometryStudy
 from core.logit_weights.statistics import random_directions
 from core.maths.random_directions import RandomDirections
 from core.work.jobs import Progress
-from ui.studies import compute
+from ui.studies import compute, opened
 
 SIMULATION_SEED = 0
 
 
 def neighbors(id: str | None = None, side: DictionarySide = "decoder") -> Neighbors:
     """Return the nearest features of the picked dictionary, or of that with this id (raises LoupeError)."""
-    found = compute.dictionary(id)
+    found = opened.dictionary(id)
     k = max(1, min(K, found.d_sae - 1))
 
     def work(progress: Progress) -> Neighbors:
@@ -25,7 +25,7 @@ def neighbors(id: str | None = None, side: DictionarySide = "decoder") -> Neighb
 
 def study(id: str | None = None, side: DictionarySide = "decoder") -> GeometryStudy:
     """Return a dictionary with its neighbours."""
-    found = compute.dictionary(id)
+    found = opened.dictionary(id)
     near = neighbors(id, side)
     # Kept beside the neighbours: its sums over all features are the same on every rerun.
     key = f"geometry study {Neighbors.key(found.sha256, side, near.k)} of {found.id}"

@@ -10,7 +10,7 @@ from core.logit_weights.study import LogitStudy
 from core.logit_weights.unembedding import LogitSettings, Unembedding, residual_directions, source_key, unembedding
 from core.models.language_model import LanguageModel
 from core.work.jobs import Progress
-from ui.studies import compute
+from ui.studies import compute, opened
 
 BASELINE_SEED = 0
 CENTRES = {"Mean of W_U": "mean", "Median of each feature": "median", "Not at all": "none"}
@@ -77,12 +77,12 @@ def thresholds() -> ClassThresholds:
 
 def logit_study(settings: LogitSettings, id: str | None = None) -> LogitStudy:
     """Return dictionary, model and statistics, of the picked dictionary by default (raises LoupeError)."""
-    return study_of(compute.dictionary(id), settings)
+    return study_of(opened.dictionary(id), settings)
 
 
 def study_of(found: Dictionary, settings: LogitSettings) -> LogitStudy:
     """Return the same of a dictionary that is at hand."""
-    model = compute.model_of(found)
+    model = opened.model_of(found)
 
     def work(progress: Progress) -> LogitStatistics:
         directions = residual_directions(found, model, settings)

@@ -15,7 +15,7 @@ from core.models.language_model import LanguageModel
 from core.models.search import check_same_tokens
 from core.work.jobs import Progress
 from ui.sidebar import text as text_picker
-from ui.studies import compute
+from ui.studies import compute, opened
 from ui.studies import token_pass as activation_studies
 
 N_ROWS = 128
@@ -64,7 +64,7 @@ def shared(a: Dictionary, b: Dictionary, *, n_rows: int | None = None, with_firs
     Text is what the text picker says, as long as both dictionaries were trained on.
     Raises DoesNotFitError for models of different tokenizers, and StillRunningError while a pass draws its progress.
     """
-    models = compute.model_of(a), compute.model_of(b)
+    models = opened.model_of(a), opened.model_of(b)
     check_same_tokens(*models)
     chosen = text_picker.settings()
     context = min(context_of(found.config, model, chosen) for found, model in zip((a, b), models, strict=True))

@@ -18,7 +18,7 @@ from core.matching.matrix import MatchMatrix, match_matrix, nearest_pair, turned
 from core.maths.assignment import Edges
 from core.splitting.graph import Links, cosine_links, edge_links, parent_links, wider_entries
 from core.work.jobs import Progress
-from ui.studies import compute
+from ui.studies import compute, opened
 from ui.studies import logit_weights as logit_studies
 from ui.studies import matching_activations as match_activation_studies
 
@@ -63,7 +63,7 @@ class Series:
 
 def listed() -> list[Entry]:
     """Return the dictionaries that differ from the picked one in the width alone, by width."""
-    return wider_entries(entries(compute.workspace()), compute.dictionary().id)
+    return wider_entries(entries(compute.workspace()), opened.dictionary().id)
 
 
 def between(a: Dictionary, b: Dictionary) -> Between:
@@ -110,7 +110,7 @@ RULES = {"One parent each": by_parent, "All over the threshold": by_cosine, TOGE
 
 def logits(dictionary: Dictionary, features: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
     """Return logit weights of some features and the tokens they are of (raises LoupeError)."""
-    model = compute.model_of(dictionary)
+    model = opened.model_of(dictionary)
     found = logit_studies.unembedding_of(model, LOGITS)
     numbers = [int(feature) for feature in features]
     key = f"logits {dictionary.sha256} {model.sha256} {numbers}"
@@ -124,7 +124,7 @@ def logits(dictionary: Dictionary, features: Sequence[int]) -> tuple[np.ndarray,
 def promoted(dictionary: Dictionary, features: Sequence[int]) -> list[list[str]]:
     """Return the tokens each feature promotes most, as text (raises LoupeError)."""
     weights, tokens = logits(dictionary, features)
-    texts = compute.model_of(dictionary).token_strings
+    texts = opened.model_of(dictionary).token_strings
     best = np.argsort(-weights, axis=1, kind="stable")[:, :TOKENS_SHOWN]
     return [[repr(texts[token]) for token in tokens[row]] for row in best]
 

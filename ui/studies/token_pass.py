@@ -19,7 +19,7 @@ from ui.shared import progress as job_view
 from ui.shared.errors import StillRunningError
 from ui.shared.escape import plain
 from ui.sidebar import text as text_picker
-from ui.studies import compute
+from ui.studies import compute, opened
 
 AT_ONCE_S, AT_ONCE_BYTES = 10.0, 200e6
 """A pass that takes no more than this starts unasked."""
@@ -68,8 +68,8 @@ def token_pass(id: str | None = None, settings: SampleSettings | None = None, *,
     A pass that is not stored is started: at once if it is short, else after its cost was shown and a button pressed.
     Raises StillRunningError meanwhile, and LoupeError.
     """
-    found = compute.dictionary(id)
-    model = compute.model_of(found, wpe=wpe)
+    found = opened.dictionary(id)
+    model = opened.model_of(found, wpe=wpe)
     return pass_over(found, model, text_picker.sample(found, model, settings))
 
 

@@ -1,0 +1,66 @@
+"""Dictionaries and models as the pages have them: opened by id, held in memory, shared by sessions."""
+
+import streamlit as st
+
+from core.dictionaries.config import check_said
+from core.dictionaries.dictionary import Dictionary
+from core.dictionaries.sources import entries, open_dictionary, sources
+from core.models.downloads import local_folder
+from core.models.language_model import TRAINED, LanguageModel
+from core.models.search import check_fit, find_model
+from ui.studies import compute
+
+
+def dictionary_ids() -> list[str]:
+    """Return the ids on offer; the first is the default."""
+    return [entry.id for entry in entries(compute.workspace())]
+
+
+def full_id(text: str) -> str:
+    """Turn what was typed into an id: a bare path means a folder."""
+    text = text.strip()
+    if text.partition("/")[0] in sources():
+        return text
+    return f"folder/{text}" if "/" in text or "\\" in text or text.startswith((".", "~")) else text
+
+
+def dictionary(id: str | None = None) -> Dictionary:
+    """Open the dictionary with this id, by default the picked one (raises LoupeError)."""
+    id = full_id(id or st.session_state.get("sae") or "")
+    stamp = nbytes = 0
+    source, _, key = id.partition("/")
+    if hasattr(sources().get(source), "find"):
+        # Checked before anything is looked at; files that change on disk are then read anew.
+        found = sources()[source].find(key, compute.workspace())
+        id, stamp, nbytes = found.id, found.stamp, found.nbytes
+    fold = bool(st.session_state.get("fold", True))
+
+    def read() -> Dictionary:
+        with st.spinner("Reading the dictionary"):
+            return open_dictionary(id, compute.workspace(), fold_decoder_norms=fold)
+
+    return compute.loaded().get(f"dictionary {id} {fold} {stamp}", read, nbytes=nbytes, name=id)
+
+
+def _model(name: str, centred: bool, wpe: str) -> LanguageModel:
+    # A model of which only some tensors were here is another one once all of it is.
+    place, title = local_folder(name, compute.workspace()), f"The model {name}"
+
+    def find() -> LanguageModel:
+        model = find_model(name, compute.workspace(), centred=centred, wpe=wpe)
+        model.make_room = lambda nbytes: compute.loaded().make_room(nbytes, title)
+        return model
+
+    return compute.loaded().get(f"model {name} {centred} {wpe} {place}", find, name=title)
+
+
+def model_of(dictionary: Dictionary, *, wpe: str | None = None) -> LanguageModel:
+    """Open the model a dictionary reads, and check that the two fit.
+
+    `wpe` is what became of its position embedding, see LanguageModel; None: as it was trained.
+    """
+    check_said(dictionary.config, dictionary.title)
+    config = dictionary.config
+    model = _model(config.model_name or "", config.center_writing_weights, wpe or TRAINED)
+    check_fit(dictionary.config, model)
+    return model

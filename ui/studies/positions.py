@@ -1,0 +1,83 @@
+"""Positional statistics, grids, errors and curves of units, as the pages ask for them."""
+
+import numpy as np
+
+from core.activations import reconstruction
+from core.activations.reconstruction import ErrorByPosition
+from core.corpus.streams import rows_sha256
+from core.positions import grids as feature_grids
+from core.positions import units
+from core.positions.methods import choose_method, position_statistics
+from core.positions.statistics import PositionSettings, PositionStatistics
+from core.positions.study import Study
+from core.positions.units import UnitCurves
+from core.work.jobs import Progress
+from ui.studies import compute, opened
+
+
+def position_study(id: str | None = None, n_pos: int | None = None, n_rows: int = 256) -> Study:
+    """Return dictionary, model and positional statistics, by the method that fits them."""
+    found = opened.dictionary(id)
+    model = opened.model_of(found)
+    n_pos = min(n_pos or model.n_ctx, model.n_ctx)
+    settings = PositionSettings(n_pos=n_pos)
+    method, reason = choose_method(found, model, settings)
+    rows = compute.corpus_rows(model, n_rows=n_rows, context=n_pos)[0] if method == "corpus" else None
+    key = PositionStatistics.key(found.sha256, model.sha256, settings=settings, rows=rows)
+    stats = compute.result(
+        PositionStatistics,
+        key,
+        "Positional statistics",
+        lambda progress: position_statistics(found, model, settings=settings, rows=rows, progress=progress),
+    )
+    # Kept with the statistics: its scores are the same on every rerun.
+    return compute.loaded().get(f"study {key} of {found.id}", lambda: Study(found, model, stats, reason))
+
+
+def feature_grid(feature: int, n_pos: int) -> np.ndarray:
+    """Return one feature's activation on every token and position of the picked dictionary."""
+    found = opened.dictionary()
+    model = opened.model_of(found)
+    key = f"feature-grid-{found.sha256}-{model.sha256}-{feature}-{n_pos}"
+
+    def work(progress: Progress) -> np.ndarray:
+        return feature_grids.feature_grid(found, model, feature, n_pos, progress=progress)
+
+    return compute.transient(key, f"Feature {feature} on all tokens", work)
+
+
+def token_curves(token: int, n_pos: int) -> np.ndarray:
+    """Return every feature's activation on one token along positions."""
+    found = opened.dictionary()
+    model = opened.model_of(found)
+    key = f"token-curves-{found.sha256}-{model.sha256}-{token}-{n_pos}"
+    return compute.transient(
+        key, f"Token {token} at all positions", lambda _: feature_grids.token_curves(found, model, token, n_pos)
+    )
+
+
+def error_by_position(n_pos: int, n_rows: int) -> tuple[ErrorByPosition, str]:
+    """Return the picked dictionary's error on text, and what text."""
+    found = opened.dictionary()
+    model = opened.model_of(found)
+    rows, text = compute.corpus_rows(model, n_rows=n_rows, context=n_pos)
+    # In deep layers position 0 can be so long that it drowns all others; it stays in the curves.
+    first = 0 if found.config.layer == 0 or n_pos == 1 else 1
+
+    def work(progress: Progress) -> ErrorByPosition:
+        return reconstruction.error_by_position(found, model, rows, first=first, progress=progress)
+
+    key = ErrorByPosition.key(found.sha256, model.sha256, rows_sha256(rows), first=first, context_size=None)
+    return compute.result(ErrorByPosition, key, "Error by position", work), text
+
+
+def unit_curves(hook_name: str, n_pos: int, n_rows: int) -> tuple[UnitCurves, str]:
+    """Return curves of the model's own units at a hook, and what text they are from."""
+    model = opened.model_of(opened.dictionary())
+    rows, text = compute.corpus_rows(model, n_rows=n_rows, context=n_pos)
+
+    def work(progress: Progress) -> UnitCurves:
+        return units.unit_curves(model, hook_name, rows, progress=progress)
+
+    key = UnitCurves.key(model.sha256, hook_name, rows_sha256(rows))
+    return compute.result(UnitCurves, key, f"Running {model.name} on text", work), text
