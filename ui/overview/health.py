@@ -23,7 +23,7 @@ from ui.shared.errors import NotStoredError
 from ui.shared.escape import plain
 from ui.shared.figure import figure
 from ui.shared.selection import columns
-from ui.studies import compute, opened
+from ui.studies import compute, corpus, opened
 from ui.studies import token_pass as activation_studies
 from ui.studies.token_pass import TokenPass
 
@@ -83,7 +83,7 @@ def sample(dictionary: Dictionary, model: LanguageModel) -> TextSample:
         return badge_stream(model.tokenizer, separator=model.separator, progress=progress)
 
     label = "Reading some of the standard library"
-    stream = compute.result(TokenStream, badge_key(model.tokenizer_sha256, compute.library_sha256()), label, work)
+    stream = compute.result(TokenStream, badge_key(model.tokenizer_sha256, corpus.library_sha256()), label, work)
     context = min(dictionary.config.context_size or LONGEST, LONGEST, model.n_ctx)
     settings = SampleSettings(n_rows=ROWS, context=context)
     return sample_of_stream(stream.tokens, stream.title, dictionary.config, model, settings)

@@ -15,7 +15,7 @@ from ui.shared import errors
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure
 from ui.shared.selection import columns
-from ui.studies import compute
+from ui.studies import compute, corpus
 from ui.studies import positions as position_studies
 
 
@@ -92,7 +92,7 @@ def repairs(study: Study, count: int) -> None:
     """Whether putting positions right by hand mends the reconstruction (raises LoupeError)."""
     check_repairable(study.dictionary, study.model)
     features = study.top(count)
-    rows, text = compute.corpus_rows(study.model, n_rows=64, context=study.n_pos)
+    rows, text = corpus.corpus_rows(study.model, n_rows=64, context=study.n_pos)
     chosen = {"features": features, "context_size": study.context_size}
 
     def work(progress: Progress) -> RepairCurves:

@@ -11,11 +11,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
 
-import numpy as np
 import streamlit as st
 
-from core.corpus.streams import TokenStream, sample_rows, standard_library_sha256, standard_library_stream
-from core.models.language_model import LanguageModel
 from core.work.artifacts import ArtifactStore
 from core.work.jobs import Jobs
 from core.work.memory import Loaded, free_memory
@@ -108,27 +105,3 @@ def _held(key: str, label: str, find: Callable[[], T]) -> T:
         return loaded().get(key, find, name=label)
     found = find()  # outside the shelf: a page that watches a job must not keep others waiting
     return loaded().get(key, lambda: found, name=label)
-
-
-def corpus_rows(model: LanguageModel, *, n_rows: int, context: int, seed: int = 0):
-    """Return rows of the standard library's tokens and what the text is."""
-    tokens, title = library_tokens(model)
-    return sample_rows(tokens, n_rows=n_rows, context=context, seed=seed), title
-
-
-def library_tokens(model: LanguageModel) -> tuple[np.ndarray, str]:
-    """Return the standard library as a model's tokenizer reads it, and what the text is."""
-    key = TokenStream.key(model.tokenizer_sha256, library_sha256())
-    stream = result(
-        TokenStream,
-        key,
-        "Reading the standard library",
-        lambda progress: standard_library_stream(model.tokenizer, separator=model.separator, progress=progress),
-    )
-    return stream.tokens, stream.title
-
-
-@st.cache_data(show_spinner=False)
-def library_sha256() -> str:
-    """Name the running interpreter's standard library."""
-    return standard_library_sha256()

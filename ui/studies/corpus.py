@@ -4,11 +4,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import streamlit as st
 
 from core.corpus.datasets import DatasetName
 from core.corpus.files import TOKEN_SUFFIXES, TextFiles, files_stream, read_tokens, summarise
 from core.corpus.samples import DATASET, FILES, SampleSettings
-from core.corpus.streams import TokenStream, documents_stream
+from core.corpus.streams import (
+    TokenStream,
+    documents_stream,
+    sample_rows,
+    standard_library_sha256,
+    standard_library_stream,
+)
 from core.models.language_model import LanguageModel
 from core.work.jobs import Progress
 from ui.sidebar import datasets as text_datasets
@@ -31,7 +38,7 @@ def find(settings: SampleSettings, model: LanguageModel) -> TextTokens:
         return _files(settings.name, model)
     if settings.source == DATASET:
         return _dataset(settings, model)
-    tokens, title = compute.library_tokens(model)
+    tokens, title = library_tokens(model)
     return TextTokens(tokens, title, f"library {model.tokenizer_sha256} {title}")
 
 
@@ -75,3 +82,27 @@ def _stream(text_sha256: str, title: str, model: LanguageModel, work) -> TextTok
     key = TokenStream.key(model.tokenizer_sha256, text_sha256, separator=model.separator)
     # The title is not the stored one: the same text may lie in two places.
     return TextTokens(compute.result(TokenStream, key, f"Tokenising {title}", work).tokens, title, key)
+
+
+def corpus_rows(model: LanguageModel, *, n_rows: int, context: int, seed: int = 0):
+    """Return rows of the standard library's tokens and what the text is."""
+    tokens, title = library_tokens(model)
+    return sample_rows(tokens, n_rows=n_rows, context=context, seed=seed), title
+
+
+def library_tokens(model: LanguageModel) -> tuple[np.ndarray, str]:
+    """Return the standard library as a model's tokenizer reads it, and what the text is."""
+    key = TokenStream.key(model.tokenizer_sha256, library_sha256())
+    stream = compute.result(
+        TokenStream,
+        key,
+        "Reading the standard library",
+        lambda progress: standard_library_stream(model.tokenizer, separator=model.separator, progress=progress),
+    )
+    return stream.tokens, stream.title
+
+
+@st.cache_data(show_spinner=False)
+def library_sha256() -> str:
+    """Name the running interpreter's standard library."""
+    return standard_library_sha256()
