@@ -32,7 +32,7 @@ from ui.studies import corpus as text_sources
 
 SOURCES = {"Standard library": LIBRARY, "File or folder": FILES, "Dataset": DATASET}
 BOS = {"As trained": None, "With": True, "Without": False}
-SIZES = {f"{megabytes} MB": megabytes for megabytes in text_datasets.MEGABYTES}
+SIZES = {f"{megabytes} MB": megabytes for megabytes in text_sources.MEGABYTES}
 NAMES = {FILES: "text_path", DATASET: "text_dataset"}
 """Where the name of a text is kept in this session; in the URL it is text_name."""
 MAX_ROWS, MAX_SEED = 100_000, 10**6

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
-from core.corpus.datasets import DatasetName
+from core.corpus.datasets import DatasetName, DatasetTexts
 from core.corpus.files import TOKEN_SUFFIXES, TextFiles, files_stream, read_tokens, summarise
 from core.corpus.samples import DATASET, FILES, SampleSettings
 from core.corpus.streams import (
@@ -16,10 +16,14 @@ from core.corpus.streams import (
     standard_library_sha256,
     standard_library_stream,
 )
+from core.errors import NotDownloadedError
 from core.models.language_model import LanguageModel
 from core.work.jobs import Progress
-from ui.sidebar import datasets as text_datasets
+from ui.shared.errors import StillRunningError
 from ui.studies import compute
+
+MEGABYTES = (1, 4, 16, 64, 256)
+"""How much of a dataset's text can be asked for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +52,7 @@ def _files(typed: str, model: LanguageModel) -> TextTokens:
         return _token_file(path)
     files = TextFiles.find(path)
     about = compute.transient(
-        f"texts {files.stamp}", f"Reading {path.name}", lambda progress: summarise(files, progress)
+        f"dataset_texts {files.stamp}", f"Reading {path.name}", lambda progress: summarise(files, progress)
     )
 
     def work(progress: Progress) -> TokenStream:
@@ -67,7 +71,7 @@ def _token_file(path: Path) -> TextTokens:
 
 
 def _dataset(settings: SampleSettings, model: LanguageModel) -> TextTokens:
-    texts = text_datasets.texts(DatasetName.parse(settings.name), settings.megabytes)
+    texts = dataset_texts(DatasetName.parse(settings.name), settings.megabytes)
 
     def work(progress: Progress) -> TokenStream:
         documents = list(texts.documents())
@@ -106,3 +110,26 @@ def library_tokens(model: LanguageModel) -> tuple[np.ndarray, str]:
 def library_sha256() -> str:
     """Name the running interpreter's standard library."""
     return standard_library_sha256()
+
+
+def dataset_texts(name: DatasetName, megabytes: int) -> DatasetTexts:
+    """Return what was fetched earlier; raise StillRunningError while it comes, else NotDownloadedError."""
+    key = dataset_key(name, megabytes)
+
+    def read() -> DatasetTexts:
+        found = compute.store().load(DatasetTexts, key)
+        if found is None:
+            raise NotDownloadedError("dataset", str(name), megabytes * 10**6)
+        return found
+
+    if not compute.at_hand(key) and fetching_flag(key) in st.session_state:
+        raise StillRunningError(f"{name} is being downloaded.")
+    return compute.loaded().get(key, read, name=str(name))
+
+
+def dataset_key(name: DatasetName, megabytes: int) -> str:
+    return DatasetTexts.key(name, max_bytes=megabytes * 10**6)
+
+
+def fetching_flag(key: str) -> str:
+    return f"_fetch_{key}"
