@@ -9,8 +9,7 @@ from core.dictionaries.sources import Entry
 from core.models.language_model import LanguageModel
 from tests.doubles import planted_pages as planted_app
 from tests.doubles.planted import planted_dictionary
-from ui.sidebar import text as text_picker
-from ui.studies import opened
+from ui.studies import corpus, opened
 
 st = pytest.importorskip("streamlit")
 from streamlit.testing.v1 import AppTest  # noqa: E402
@@ -77,7 +76,7 @@ def dense(at: AppTest, *, wpe: str | None = None, first: int = 1) -> np.ndarray:
     """All activations of the picked dictionary on the page's rows, one line a token, from position `first` on."""
     dictionary = opened.dictionary(at.selectbox(key="sae").value)
     model = opened.model_of(dictionary, wpe=wpe)
-    rows = text_picker.sample(dictionary, model, SampleSettings()).rows
+    rows = corpus.sample(dictionary, model, SampleSettings()).rows
     acts = dictionary.encode(activations(model, rows, dictionary.config.hook_name))
     return acts[:, first:].reshape(-1, dictionary.d_sae).astype(np.float64)
 
@@ -206,7 +205,7 @@ def test_a_dictionary_without_a_series_is_told_so(open_page):
 
 
 def test_rows_of_one_token_leave_nothing_to_count_and_the_page_says_what_to_do(open_page, monkeypatch):
-    monkeypatch.setattr("ui.sidebar.text.settings", lambda: SampleSettings(context=1))
+    monkeypatch.setattr("ui.studies.corpus.settings", lambda: SampleSettings(context=1))
     at = open_page()
     assert "No token counts" in said(at)
     at = open_page({"act_first": "true"})

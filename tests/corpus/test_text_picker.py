@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from core.corpus.samples import SampleSettings
 from core.corpus.streams import Document
 from tests.doubles import planted_pages as planted_app
 from tests.doubles.planted import planted_dictionary, planted_model
-from ui.sidebar import text as text_picker
+from ui.studies import corpus
 
 st = pytest.importorskip("streamlit")
 from streamlit.testing.v1 import AppTest  # noqa: E402
@@ -27,7 +28,7 @@ def open_app(tmp_path, monkeypatch):
     (tmp_path / "texts" / "one.txt").write_text("abcdefghijklmnopqrstuvwxyz" * 4)
     monkeypatch.setattr("sys.argv", ["app.py", *planted_app.arguments(tmp_path)])
     monkeypatch.setattr("core.corpus.streams.standard_library", lambda: LIBRARY)
-    monkeypatch.setattr("ui.studies.compute.standard_library_sha256", lambda: "short")
+    monkeypatch.setattr("ui.studies.corpus.standard_library_sha256", lambda: "short")
     monkeypatch.setattr("ui.shared.progress.PATIENCE_S", 120)
     st.cache_resource.clear()
     st.cache_data.clear()
@@ -280,10 +281,10 @@ def test_a_name_that_no_dataset_has_is_refused_where_it_is_typed(open_app, hub):
 def test_explicit_settings_are_not_those_of_the_picker(tmp_path, monkeypatch):
     monkeypatch.setattr("sys.argv", ["app.py", "--cache", str(tmp_path / "cache")])
     monkeypatch.setattr("core.corpus.streams.standard_library", lambda: LIBRARY)
-    monkeypatch.setattr("ui.studies.compute.standard_library_sha256", lambda: "short")
+    monkeypatch.setattr("ui.studies.corpus.standard_library_sha256", lambda: "short")
     st.cache_resource.clear()
     dictionary, model = planted_dictionary(metadata={"prepend_bos": True}), planted_model(tmp_path)
-    found = text_picker.sample(dictionary, model, text_picker.SampleSettings(n_rows=2, context=4))
+    found = corpus.sample(dictionary, model, SampleSettings(n_rows=2, context=4))
     assert found.rows.shape == (2, 4)
     assert found.bos
     st.cache_resource.clear()

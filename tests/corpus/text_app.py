@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from ui.shared import errors
 from ui.shared.escape import plain
 from ui.sidebar import text as text_picker
-from ui.studies import opened
+from ui.studies import corpus, opened
 
 
 def main() -> None:
@@ -20,7 +20,7 @@ def main() -> None:
     if "off" not in st.query_params:
         text_picker.draw(dictionary, model)
     with errors.shown():
-        found = text_picker.sample(dictionary, model)
+        found = corpus.sample(dictionary, model)
         st.text(f"{found.rows.shape} {found.rows[0].tolist()} {found.left_out}")
         st.markdown(plain(found.note))
 

@@ -10,7 +10,7 @@ from core.corpus.samples import SampleSettings
 from ui.activations.positions import Chosen
 from ui.positions import charts as position_charts
 from ui.shared.figure import altair, figure
-from ui.sidebar import text as text_picker
+from ui.studies import corpus
 from ui.studies import token_pass as activation_studies
 
 ERRORS = {
@@ -57,7 +57,7 @@ def lengths(view: Chosen) -> SampleSettings | None:
     if length == own:
         return None
     n_rows = max(1, round(len(view.passed.sample.rows) * own / length))
-    return replace(text_picker.settings(), context=int(length), n_rows=n_rows)
+    return replace(corpus.settings(), context=int(length), n_rows=n_rows)
 
 
 def curve(view: Chosen, which: str) -> None:

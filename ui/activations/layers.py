@@ -22,8 +22,7 @@ from ui.shared.errors import NotStoredError
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure
 from ui.shared.selection import axis_title
-from ui.sidebar import text as text_picker
-from ui.studies import compute, opened
+from ui.studies import compute, corpus, opened
 from ui.studies import feature_map as layout_studies
 from ui.studies import token_pass as activation_studies
 from ui.studies.token_pass import TokenPass
@@ -75,7 +74,7 @@ def stored(entry: Entry, wpe: str) -> TokenPass | None:
 
 def offer(missing: Mapping[str, Entry], wpe: str) -> None:
     """Say what the missing passes cost, and run them one after the other once that is wanted."""
-    agreed = f"_act_passes {wpe} {text_picker.settings()}"
+    agreed = f"_act_passes {wpe} {corpus.settings()}"
     if not st.session_state.get(agreed):
         cost_line(missing, wpe)
         st.button(
@@ -109,7 +108,7 @@ def parts(entry: Entry, wpe: str) -> tuple[Dictionary, LanguageModel, TextSample
     """Return what a pass of a dictionary needs."""
     dictionary = opened.dictionary(entry.id)
     model = opened.model_of(dictionary, wpe=wpe)
-    return dictionary, model, text_picker.sample(dictionary, model)
+    return dictionary, model, corpus.sample(dictionary, model)
 
 
 def by_position(view: Chosen, shown: Mapping[str, Chosen]) -> None:

@@ -32,8 +32,7 @@ from ui.shared import charts
 from ui.shared.errors import NotStoredError
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure
-from ui.sidebar import text as text_picker
-from ui.studies import compute, opened
+from ui.studies import compute, corpus, opened
 
 LOSSES = {TRAINED: "ce_wpe_trained", ZERO: "ce_wpe_zero", SHUFFLED: "ce_wpe_shuffled"}
 """What the loss of a model is called, by what became of its position embedding."""
@@ -84,7 +83,7 @@ def losses(view: Chosen) -> None:
     """Next-token loss by position, once it was asked for."""
     settings = lengths(view)
     dictionary, model = view.passed.dictionary, view.passed.model
-    sample = view.passed.sample if settings is None else text_picker.sample(dictionary, model, settings)
+    sample = view.passed.sample if settings is None else corpus.sample(dictionary, model, settings)
     subject = Subject(dictionary, model, sample, view.with_first)
     try:
         with compute.only_stored():

@@ -20,8 +20,7 @@ from core.feature.own_direction import (
 from core.models.language_model import LanguageModel
 from ui.shared import errors
 from ui.shared.escape import plain
-from ui.sidebar import text as text_picker
-from ui.studies import compute, opened
+from ui.studies import compute, corpus, opened
 
 _OWN = "_own_direction"
 THRESHOLD = "fe_threshold"
@@ -39,7 +38,7 @@ def standing_in(among: Dictionary) -> Dictionary | None:
     threshold = st.session_state.get(THRESHOLD)
     if threshold is None:
         model = opened.model_of(among)
-        threshold = suggested(direction, among, model, text_picker.sample(among, model))
+        threshold = suggested(direction, among, model, corpus.sample(among, model))
     threshold = float(threshold)
     key = f"own direction {direction.sha256} {threshold!r} {among.sha256} {direction.title}"
     return compute.loaded().get(key, lambda: as_dictionary(direction, among, threshold=threshold))
@@ -78,7 +77,7 @@ def notice(among: Dictionary) -> None:
         right.button(label, icon=":material/undo:", on_click=_back, key="own_back", width="stretch")
         _check_width(direction, among)
         model = opened.model_of(among)
-        usual = suggested(direction, among, model, text_picker.sample(among, model))
+        usual = suggested(direction, among, model, corpus.sample(among, model))
         st.number_input(
             "Threshold",
             min_value=0.0,

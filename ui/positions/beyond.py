@@ -92,7 +92,7 @@ def repairs(study: Study, count: int) -> None:
     """Whether putting positions right by hand mends the reconstruction (raises LoupeError)."""
     check_repairable(study.dictionary, study.model)
     features = study.top(count)
-    rows, text = corpus.corpus_rows(study.model, n_rows=64, context=study.n_pos)
+    rows, text = corpus.library_rows(study.model, n_rows=64, context=study.n_pos)
     chosen = {"features": features, "context_size": study.context_size}
 
     def work(progress: Progress) -> RepairCurves:

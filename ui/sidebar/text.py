@@ -5,7 +5,6 @@ started with, so that no link tells where things lie on this machine.
 """
 
 from contextlib import suppress
-from typing import Any
 
 import streamlit as st
 
@@ -15,11 +14,7 @@ from core.corpus.samples import (
     FILES,
     LIBRARY,
     SampleSettings,
-    TextSample,
     context_of,
-    fitting,
-    sample_of,
-    with_bos,
 )
 from core.dictionaries.dictionary import Dictionary
 from core.errors import LoupeError
@@ -27,45 +22,8 @@ from core.models.language_model import LanguageModel
 from ui.shared import errors
 from ui.shared.escape import plain
 from ui.sidebar import datasets as text_datasets
-from ui.studies import compute
-from ui.studies import corpus as text_sources
-
-SOURCES = {"Standard library": LIBRARY, "File or folder": FILES, "Dataset": DATASET}
-BOS = {"As trained": None, "With": True, "Without": False}
-SIZES = {f"{megabytes} MB": megabytes for megabytes in text_sources.MEGABYTES}
-NAMES = {FILES: "text_path", DATASET: "text_dataset"}
-"""Where the name of a text is kept in this session; in the URL it is text_name."""
-MAX_ROWS, MAX_SEED = 100_000, 10**6
-DEFAULT = SampleSettings()
-
-
-def settings() -> SampleSettings:
-    """Return what was chosen, whether or not the picker is drawn on this page."""
-    source = _choice("text", SOURCES, LIBRARY)
-    return SampleSettings(
-        source=source,
-        name=_name(source),
-        n_rows=_number("rows", 1, MAX_ROWS) or DEFAULT.n_rows,
-        context=_number("length", 1, 10**6),
-        bos=_choice("bos", BOS, None),
-        seed=_number("text_seed", 0, MAX_SEED) or 0,
-        special=str(_said("special", True)).lower() != "false",
-        megabytes=_choice("text_mb", SIZES, DEFAULT.megabytes),
-    )
-
-
-def sample(dictionary: Dictionary, model: LanguageModel, chosen: SampleSettings | None = None) -> TextSample:
-    """Return the rows that settings (by default the picker's) mean for a dictionary (raises LoupeError).
-
-    Where there are fewer rows, or the model reads no rows as long, there are as many and as long as can be.
-    """
-    asked = chosen or settings()
-    text = text_sources.find(asked, model)
-    config = dictionary.config
-    settled = fitting(text.tokens, config, model, asked)
-    name = f"{text.name} {model.tokenizer_sha256} {model.separator} {model.d_vocab}"
-    key = f"sample {name} {context_of(config, model, settled)} {with_bos(config, settled)} {settled} {text.title}"
-    return compute.loaded().get(key, lambda: sample_of(text.tokens, text.title, config, model, settled))
+from ui.studies import compute, corpus
+from ui.studies.corpus import BOS, DEFAULT, MAX_ROWS, MAX_SEED, NAMES, SIZES, SOURCES
 
 
 def draw(dictionary: Dictionary, model: LanguageModel) -> None:
@@ -74,7 +32,7 @@ def draw(dictionary: Dictionary, model: LanguageModel) -> None:
         with st.popover("Text", icon=":material/article:", width="stretch"):
             source = _source()
             _rows(dictionary, model)
-        chosen = settings()
+        chosen = corpus.settings()
         if source == DATASET and chosen.name:
             with suppress(LoupeError):  # a bad name is said where it is typed
                 text_datasets.offer(DatasetName.parse(chosen.name), chosen.megabytes)
@@ -88,7 +46,7 @@ def _source() -> str:
         _path()
     elif source == DATASET:
         _dataset()
-    _keep_in_url(_sayable(_name(source), source))
+    _keep_in_url(_sayable(corpus.name_of(source), source))
     return source
 
 
@@ -173,7 +131,7 @@ def _summary(dictionary: Dictionary, model: LanguageModel, chosen: SampleSetting
     """Say what is read: the rows themselves if they are at hand, else what was asked for."""
     try:
         with compute.only_stored():
-            found = sample(dictionary, model)
+            found = corpus.sample(dictionary, model)
     except LoupeError:  # a page that reads text says why
         context = min(context_of(dictionary.config, model, chosen), model.n_ctx)
         st.caption(plain(f"{chosen.n_rows:,} rows of {context:,} tokens of {_title(chosen)}"))
@@ -208,23 +166,3 @@ def _sayable(name: str, source: str) -> str:
                 # Two roots may hold the same name.
                 return short if workspace.allowed_path(short) == path else ""
     return ""
-
-
-def _name(source: str) -> str:
-    if source not in NAMES:
-        return ""
-    return str(st.session_state.get(NAMES[source], st.query_params.get("text_name", "")))
-
-
-def _said(key: str, default: Any = None) -> Any:
-    """A widget's value, or what the URL says where the widget was never drawn."""
-    return st.session_state[key] if key in st.session_state else st.query_params.get(key, default)
-
-
-def _choice(key: str, options: dict[str, Any], default: Any) -> Any:
-    return options.get(_said(key), default)
-
-
-def _number(key: str, low: int, high: int) -> int | None:
-    said = str(_said(key, ""))
-    return int(said) if said.isdecimal() and len(said) < 12 and low <= int(said) <= high else None

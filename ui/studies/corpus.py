@@ -1,14 +1,25 @@
-"""Token ids of the text that settings name: from memory, from the store, or from a job that reads it."""
+"""The text that was chosen, as token ids: from memory, from the store, or from a job that reads it."""
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import streamlit as st
 
 from core.corpus.datasets import DatasetName, DatasetTexts
 from core.corpus.files import TOKEN_SUFFIXES, TextFiles, files_stream, read_tokens, summarise
-from core.corpus.samples import DATASET, FILES, SampleSettings
+from core.corpus.samples import (
+    DATASET,
+    FILES,
+    LIBRARY,
+    SampleSettings,
+    TextSample,
+    context_of,
+    fitting,
+    sample_of,
+    with_bos,
+)
 from core.corpus.streams import (
     TokenStream,
     documents_stream,
@@ -16,6 +27,7 @@ from core.corpus.streams import (
     standard_library_sha256,
     standard_library_stream,
 )
+from core.dictionaries.dictionary import Dictionary
 from core.errors import NotDownloadedError
 from core.models.language_model import LanguageModel
 from core.work.jobs import Progress
@@ -24,6 +36,13 @@ from ui.studies import compute
 
 MEGABYTES = (1, 4, 16, 64, 256)
 """How much of a dataset's text can be asked for."""
+SOURCES = {"Standard library": LIBRARY, "File or folder": FILES, "Dataset": DATASET}
+BOS = {"As trained": None, "With": True, "Without": False}
+SIZES = {f"{megabytes} MB": megabytes for megabytes in MEGABYTES}
+NAMES = {FILES: "text_path", DATASET: "text_dataset"}
+"""Where the name of a text is kept in this session; in the URL it is text_name."""
+MAX_ROWS, MAX_SEED = 100_000, 10**6
+DEFAULT = SampleSettings()
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +107,7 @@ def _stream(text_sha256: str, title: str, model: LanguageModel, work) -> TextTok
     return TextTokens(compute.result(TokenStream, key, f"Tokenising {title}", work).tokens, title, key)
 
 
-def corpus_rows(model: LanguageModel, *, n_rows: int, context: int, seed: int = 0):
+def library_rows(model: LanguageModel, *, n_rows: int, context: int, seed: int = 0):
     """Return rows of the standard library's tokens and what the text is."""
     tokens, title = library_tokens(model)
     return sample_rows(tokens, n_rows=n_rows, context=context, seed=seed), title
@@ -133,3 +152,52 @@ def dataset_key(name: DatasetName, megabytes: int) -> str:
 
 def fetching_flag(key: str) -> str:
     return f"_fetch_{key}"
+
+
+def settings() -> SampleSettings:
+    """Return what was chosen, whether or not the picker is drawn on this page."""
+    source = _choice("text", SOURCES, LIBRARY)
+    return SampleSettings(
+        source=source,
+        name=name_of(source),
+        n_rows=_number("rows", 1, MAX_ROWS) or DEFAULT.n_rows,
+        context=_number("length", 1, 10**6),
+        bos=_choice("bos", BOS, None),
+        seed=_number("text_seed", 0, MAX_SEED) or 0,
+        special=str(_said("special", True)).lower() != "false",
+        megabytes=_choice("text_mb", SIZES, DEFAULT.megabytes),
+    )
+
+
+def sample(dictionary: Dictionary, model: LanguageModel, chosen: SampleSettings | None = None) -> TextSample:
+    """Return the rows that settings (by default the picker's) mean for a dictionary (raises LoupeError).
+
+    Where there are fewer rows, or the model reads no rows as long, there are as many and as long as can be.
+    """
+    asked = chosen or settings()
+    text = find(asked, model)
+    config = dictionary.config
+    settled = fitting(text.tokens, config, model, asked)
+    name = f"{text.name} {model.tokenizer_sha256} {model.separator} {model.d_vocab}"
+    key = f"sample {name} {context_of(config, model, settled)} {with_bos(config, settled)} {settled} {text.title}"
+    return compute.loaded().get(key, lambda: sample_of(text.tokens, text.title, config, model, settled))
+
+
+def name_of(source: str) -> str:
+    if source not in NAMES:
+        return ""
+    return str(st.session_state.get(NAMES[source], st.query_params.get("text_name", "")))
+
+
+def _said(key: str, default: Any = None) -> Any:
+    """A widget's value, or what the URL says where the widget was never drawn."""
+    return st.session_state[key] if key in st.session_state else st.query_params.get(key, default)
+
+
+def _choice(key: str, options: dict[str, Any], default: Any) -> Any:
+    return options.get(_said(key), default)
+
+
+def _number(key: str, low: int, high: int) -> int | None:
+    said = str(_said(key, ""))
+    return int(said) if said.isdecimal() and len(said) < 12 and low <= int(said) <= high else None

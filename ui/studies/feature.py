@@ -9,8 +9,7 @@ from jaxtyping import Float
 from core.activations.store import FeatureActivations
 from core.dictionaries.dictionary import Dictionary
 from ui.feature import own_direction as own_direction_views
-from ui.sidebar import text as text_picker
-from ui.studies import opened
+from ui.studies import corpus, opened
 from ui.studies import token_pass as activation_studies
 from ui.studies.token_pass import TokenPass
 
@@ -59,4 +58,4 @@ def subject() -> Subject:
         feature = int(st.session_state.get("feature", 0))
         return Subject(among, feature, activation_studies.token_pass(), among)
     model = opened.model_of(own)
-    return Subject(own, 0, activation_studies.pass_over(own, model, text_picker.sample(own, model)), among, own=True)
+    return Subject(own, 0, activation_studies.pass_over(own, model, corpus.sample(own, model)), among, own=True)

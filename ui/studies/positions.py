@@ -22,7 +22,7 @@ def position_study(id: str | None = None, n_pos: int | None = None, n_rows: int 
     n_pos = min(n_pos or model.n_ctx, model.n_ctx)
     settings = PositionSettings(n_pos=n_pos)
     method, reason = choose_method(found, model, settings)
-    rows = corpus.corpus_rows(model, n_rows=n_rows, context=n_pos)[0] if method == "corpus" else None
+    rows = corpus.library_rows(model, n_rows=n_rows, context=n_pos)[0] if method == "corpus" else None
     key = PositionStatistics.key(found.sha256, model.sha256, settings=settings, rows=rows)
     stats = compute.result(
         PositionStatistics,
@@ -60,7 +60,7 @@ def error_by_position(n_pos: int, n_rows: int) -> tuple[ErrorByPosition, str]:
     """Return the picked dictionary's error on text, and what text."""
     found = opened.dictionary()
     model = opened.model_of(found)
-    rows, text = corpus.corpus_rows(model, n_rows=n_rows, context=n_pos)
+    rows, text = corpus.library_rows(model, n_rows=n_rows, context=n_pos)
     # In deep layers position 0 can be so long that it drowns all others; it stays in the curves.
     first = 0 if found.config.layer == 0 or n_pos == 1 else 1
 
@@ -74,7 +74,7 @@ def error_by_position(n_pos: int, n_rows: int) -> tuple[ErrorByPosition, str]:
 def unit_curves(hook_name: str, n_pos: int, n_rows: int) -> tuple[UnitCurves, str]:
     """Return curves of the model's own units at a hook, and what text they are from."""
     model = opened.model_of(opened.dictionary())
-    rows, text = corpus.corpus_rows(model, n_rows=n_rows, context=n_pos)
+    rows, text = corpus.library_rows(model, n_rows=n_rows, context=n_pos)
 
     def work(progress: Progress) -> UnitCurves:
         return units.unit_curves(model, hook_name, rows, progress=progress)

@@ -18,8 +18,7 @@ from core.work.jobs import Progress
 from ui.shared import progress as job_view
 from ui.shared.errors import StillRunningError
 from ui.shared.escape import plain
-from ui.sidebar import text as text_picker
-from ui.studies import compute, opened
+from ui.studies import compute, corpus, opened
 
 AT_ONCE_S, AT_ONCE_BYTES = 10.0, 200e6
 """A pass that takes no more than this starts unasked."""
@@ -70,7 +69,7 @@ def token_pass(id: str | None = None, settings: SampleSettings | None = None, *,
     """
     found = opened.dictionary(id)
     model = opened.model_of(found, wpe=wpe)
-    return pass_over(found, model, text_picker.sample(found, model, settings))
+    return pass_over(found, model, corpus.sample(found, model, settings))
 
 
 def pass_over(
