@@ -10,7 +10,7 @@ from ui.geometry.features import feature_table
 from ui.shared import errors
 from ui.shared.escape import plain
 from ui.shared.figure import figure
-from ui.studies import compute
+from ui.studies.notes import note_store
 
 _SAID = "_note_said"
 
@@ -32,12 +32,6 @@ def notes(dictionary: Dictionary, feature: int) -> None:
     with right:
         every(dictionary, known)
         exchange(store, known)
-
-
-def note_store(dictionary: Dictionary) -> NoteStore:
-    """Return where the notes on a dictionary are; they hold with decoder norms folded or not."""
-    names = dictionary.folded_sha256, dictionary.title
-    return NoteStore(compute.workspace().notes, *names, dictionary.d_sae)
 
 
 def one(store: NoteStore, known: Notes, feature: int) -> None:

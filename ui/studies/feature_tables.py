@@ -17,7 +17,6 @@ from core.geometry import tables as geometry_tables
 from core.geometry.basis import basis_alignment
 from core.logit_weights.unembedding import LogitSettings
 from core.overview.tables import weight_table
-from ui.feature import notes as feature_note_views
 from ui.matching import picker as match_picker
 from ui.neuronpedia import labels as neuronpedia_views
 from ui.shared.errors import NotStoredError
@@ -30,6 +29,7 @@ from ui.studies import logit_weights as logit_studies
 from ui.studies import positions as position_studies
 from ui.studies import token_pass as activation_studies
 from ui.studies.feature import Subject
+from ui.studies.notes import note_store
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def _labels(dictionary: Dictionary) -> pd.DataFrame:
 
 
 def _notes(dictionary: Dictionary) -> pd.DataFrame:
-    notes = feature_note_views.note_store(dictionary).read()
+    notes = note_store(dictionary).read()
     if not notes.by_feature:
         raise NotStoredError("Nothing was noted.")
     return notes.table()

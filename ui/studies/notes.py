@@ -1,0 +1,11 @@
+"""Notes on features, as the pages have them."""
+
+from core.dictionaries.dictionary import Dictionary
+from core.feature.note_store import NoteStore
+from ui.studies import compute
+
+
+def note_store(dictionary: Dictionary) -> NoteStore:
+    """Return where the notes on a dictionary are; they hold with decoder norms folded or not."""
+    names = dictionary.folded_sha256, dictionary.title
+    return NoteStore(compute.workspace().notes, *names, dictionary.d_sae)
