@@ -16,8 +16,7 @@ from core.geometry.tables import drawn
 from core.models.language_model import LanguageModel
 from ui.activations import charts as activation_charts
 from ui.activations.positions import Chosen
-from ui.logit_weights import charts as logit_charts
-from ui.shared import charts, errors
+from ui.shared import charts, distributions, errors
 from ui.shared.errors import NotStoredError
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure
@@ -189,7 +188,7 @@ def boxes(view: Chosen, shown: Mapping[str, Chosen], table: pd.DataFrame, name: 
     title = catalogue.statistic(name).title
     figure(
         f"{title} of features by layer",
-        altair(logit_charts.layer_boxes(table, title=title, log=True), f"act-boxes-{name}"),
+        altair(distributions.layer_boxes(table, title=title, log=True), f"act-boxes-{name}"),
         table,
         explains=[name],
         note=view.note(said(shown), "active features", "whiskers to the last value within 1.5 quartile ranges"),

@@ -12,8 +12,7 @@ from core.dictionaries.spaces import DictionarySide
 from core.geometry import tables as geometry_tables
 from core.geometry.study import GeometryStudy
 from core.maths.random_directions import RandomDirections
-from ui.geometry import charts as geometry_charts
-from ui.shared import errors
+from ui.shared import distributions, errors
 from ui.shared.figure import altair, figure
 from ui.shared.selection import columns
 from ui.studies import geometry as geometry_studies
@@ -145,7 +144,7 @@ def histogram(study: GeometryStudy, others: list[GeometryStudy], r: int, *, log:
             name = f"{random_name(study.random)}, simulated"
             chance.append(geometry_tables.histograms({name: geometry_tables.rth_cosine(drawn, r)}, edges))
     baselines = pd.concat(chance, ignore_index=True)
-    chart = geometry_charts.distances(
+    chart = distributions.distances(
         known,
         baselines,
         {"1 / √d": study.random.interference, "Welch bound": study.random.welch_bound},

@@ -186,23 +186,3 @@ def percentile_areas(table: pd.DataFrame, *, title: str, log: bool) -> alt.Layer
         alt.Y(f"p{PERCENTILES[middle]}:Q"), tooltip=tooltip
     )
     return alt.layer(*bands, line).properties(height=280)
-
-
-def layer_boxes(table: pd.DataFrame, *, title: str, log: bool) -> alt.LayerChart:
-    """A standing box for each layer; needs the columns of box_table."""
-    order = list(table["layer"])
-    scale = alt.Scale(type="log", nice=False) if log else alt.Scale(zero=False)
-    base = alt.Chart(table).encode(
-        alt.X("layer:N").title("Layer").sort(order).axis(labelAngle=0),
-        tooltip=[
-            "layer:N",
-            *(alt.Tooltip(f"{name}:Q", format=".3~f") for name in ("low", "q1", "median", "q3", "high")),
-            alt.Tooltip("n:Q", title="Features"),
-            alt.Tooltip("n_outside:Q", title="Beyond the whiskers"),
-        ],
-    )
-    y = alt.Y("low:Q").scale(scale).title(f"{title}{' (log)' if log else ''}")
-    whiskers = base.mark_rule(color=ACCENT).encode(y, alt.Y2("high:Q"))
-    boxed = base.mark_bar(size=22, color=ACCENT, opacity=0.7).encode(alt.Y("q1:Q"), alt.Y2("q3:Q"))
-    middle = base.mark_tick(thickness=2, size=22, color="#ffffff").encode(alt.Y("median:Q"))
-    return alt.layer(whiskers, boxed, middle).properties(height=280)

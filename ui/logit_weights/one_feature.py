@@ -13,7 +13,7 @@ from core.logit_weights.series import box_table, layer_entries, percentile_table
 from core.logit_weights.study import LogitStudy, drawn_features
 from core.maths.summaries import box
 from ui.logit_weights import charts as logit_charts
-from ui.shared import errors
+from ui.shared import distributions, errors
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure
 from ui.shared.selection import choose_feature_from, columns
@@ -176,7 +176,7 @@ def boxes(study: LogitStudy, studies: dict[str, LogitStudy], note: str) -> None:
         with column:
             figure(
                 f"{title} by layer, quartiles",
-                altair(logit_charts.layer_boxes(part, title=title, log=name == "kurtosis"), f"lw-boxes-{name}"),
+                altair(distributions.layer_boxes(part, title=title, log=name == "kurtosis"), f"lw-boxes-{name}"),
                 part,
                 explains=[name],
                 note=study.note(note, "whiskers to the last value within 1.5 quartile ranges"),

@@ -13,9 +13,8 @@ from core.geometry import tables as geometry_tables
 from core.matching.activation_tables import WAYS, best_table, excess_table, matches_of, medians, with_decoder_cosines
 from core.matching.activations import LEAST, ActivationMatch, K
 from core.matching.baselines import RotatedMatch, UnitMatch
-from ui.geometry import charts as geometry_charts
 from ui.geometry.features import feature_table
-from ui.shared import charts, errors
+from ui.shared import charts, distributions, errors
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure
 from ui.shared.selection import axis_title, choose_feature_from
@@ -160,7 +159,7 @@ def histogram(found: Found) -> None:
     known = geometry_tables.histograms(found.series, edges)
     chance = geometry_tables.histograms(found.chance, edges) if found.chance else known.head(0)
     lines = {f"median {name}, {value:.2f}": value for name, value in medians(found.series | found.chance).items()}
-    chart = geometry_charts.distances(
+    chart = distributions.distances(
         known,
         chance,
         {name: value for name, value in lines.items() if np.isfinite(value)},

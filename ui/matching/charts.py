@@ -3,8 +3,7 @@
 import altair as alt
 import pandas as pd
 
-from ui.geometry.charts import COLOURS
-from ui.shared.charts import ACCENT, MUTED
+from ui.shared.charts import ACCENT, COLOURS, MUTED
 
 CHANCE = {"random": "#5f6670", "shuffled": "#a4a9b1"}
 CONTROL = ["#9d755d", "#72b7b2"]

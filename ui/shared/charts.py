@@ -11,6 +11,8 @@ import pandas as pd
 
 ACCENT = "#ea580c"
 MUTED = "#8a8f98"
+COLOURS = [ACCENT, "#4c78a8", "#54a24b", "#b279a2", "#eeca3b", "#9d755d", "#72b7b2", "#e45756"]
+"""Of series that stand side by side, the first of them the one in question."""
 # From transparent to full colour: the same ramps read on a light and on a dark page.
 RAMP = ["rgba(234,88,12,0.04)", "#ea580c"]
 DIVERGING = ["#2563eb", "rgba(128,128,128,0.06)", "#ea580c"]
