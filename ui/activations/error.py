@@ -8,7 +8,7 @@ import streamlit as st
 from core.activations import tables
 from core.corpus.samples import SampleSettings
 from ui.activations.positions import Chosen
-from ui.positions import charts as position_charts
+from ui.shared import charts
 from ui.shared.figure import altair, figure
 from ui.studies import corpus
 from ui.studies import token_pass as activation_studies
@@ -68,7 +68,7 @@ def curve(view: Chosen, which: str) -> None:
     parts = [frame[["position"]].assign(series="reconstruction", value=frame[name])]
     if baseline:
         parts.append(frame[["position"]].assign(series="random direction of the same length", value=frame[baseline]))
-    chart = position_charts.error_by_position(
+    chart = charts.error_by_position(
         pd.concat(parts, ignore_index=True),
         n_pos=n_pos,
         context_size=context,

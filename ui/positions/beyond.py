@@ -11,7 +11,7 @@ from core.positions.repair import RepairCurves, check_repairable, repair_curves
 from core.positions.study import Study
 from core.work.jobs import Progress
 from ui.positions import charts as position_charts
-from ui.shared import errors
+from ui.shared import charts, errors
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure
 from ui.shared.selection import columns
@@ -74,7 +74,7 @@ def reconstruction_error(study: Study) -> None:
         said.append("position 0 left out of fve")
     if study.context_size < study.n_pos:
         said.append(f"{totals.loc['beyond', 'fve']:.3f} beyond")
-    chart = position_charts.error_by_position(
+    chart = charts.error_by_position(
         table, n_pos=study.n_pos, context_size=study.context_size, y_title=title + (" (log)" if log else ""), log=log
     )
     figure(
@@ -100,7 +100,7 @@ def repairs(study: Study, count: int) -> None:
 
     key = RepairCurves.key(study.dictionary, study.model, rows, **chosen)
     table = compute.result(RepairCurves, key, "Repairing reconstructions", work).to_frame()
-    chart = position_charts.error_by_position(
+    chart = charts.error_by_position(
         table.rename(columns={"repair": "series", "mse": "value"}),
         n_pos=study.n_pos,
         context_size=study.context_size,

@@ -178,27 +178,6 @@ def shares(table: pd.DataFrame, titles: Mapping[str, str]) -> alt.Chart:
     )
 
 
-def error_by_position(table: pd.DataFrame, *, n_pos: int, context_size: int, y_title: str, log: bool) -> alt.LayerChart:
-    """Lines by `series` ('reconstruction', a baseline); needs `position`, `series`, `value`."""
-    data = table[table["value"] > 0] if log else table
-    lines = (
-        alt.Chart(data)
-        .mark_line(size=1.8)
-        .encode(
-            position_axis(n_pos),
-            alt.Y("value:Q").title(y_title).scale(type="log" if log else "linear"),
-            alt.Color("series:N")
-            .title(None)
-            .scale(range=[ACCENT, MUTED, "#4c78a8", "#0d9488", "#a855f7", "#ca8a04"])
-            .sort(list(dict.fromkeys(data["series"])))
-            .legend(orient="top", labelLimit=320, columns=3),
-            alt.StrokeDash("series:N").legend(None).sort(list(dict.fromkeys(data["series"]))),
-            tooltip=["series:N", "position:Q", alt.Tooltip("value:Q", format=".4g")],
-        )
-    )
-    return alt.layer(lines, *context_marker(context_size, n_pos)).properties(height=320)
-
-
 def self_similarity(table: pd.DataFrame, n_pos: int) -> alt.Chart:
     """Cosine between position vectors; needs `position`, `other`, `cosine`, `step` cells apart."""
     return (
