@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from core.dictionaries.sources import open_dictionary
 from core.matching.activations import MaskedEdges
 from demo.settings import DICTIONARIES_DIR
 from tests.doubles import planted_pages as planted_app
@@ -19,7 +20,7 @@ N_WIDE = 13
 
 def write_wider(root):
     """Write `root/wide`, in which feature 4 has three children and feature 6 two."""
-    narrow = compute.open_dictionary(f"folder/{root / 'dictionary'}", compute.workspace())
+    narrow = open_dictionary(f"folder/{root / 'dictionary'}", compute.workspace())
     wide = planted_dictionary(d_sae=N_WIDE, seed=5)
     rng, n = np.random.default_rng(0), len(PARENTS)
     W_dec, W_enc = wide.W_dec.copy(), wide.W_enc.copy()
