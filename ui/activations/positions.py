@@ -16,8 +16,8 @@ from core.activations import tables
 from core.errors import CorpusError
 from core.models.language_model import SHUFFLED, TRAINED, ZERO, LanguageModel
 from ui.activations import charts as activation_charts
-from ui.shared.figure import altair, figure
-from ui.shared.selection import choose_feature_from, choose_feature_from_rows, columns
+from ui.shared.figure import altair, figure, listing
+from ui.shared.selection import choose_feature_from
 from ui.studies import token_pass as activation_studies
 from ui.studies.token_pass import TokenPass
 
@@ -268,21 +268,9 @@ def decile_list(view: Chosen, table: pd.DataFrame, sort: str, least: int) -> Non
 def feature_rows(table: pd.DataFrame, key: str, *, height: int = 420) -> Callable:
     """Return a `draw` for a table of features in which a click on a row picks one."""
     shares = [name for name in table if name.startswith("decile_")]
-    config = columns(table)
+    config = {}
     for name in shares:
         config[name] = st.column_config.NumberColumn(
             title_of(name), help=catalogue.help_text("active_quantile"), format="%.4g"
         )
-
-    def draw():
-        return st.dataframe(
-            table,
-            hide_index=True,
-            column_config=config,
-            height=height,
-            key=key,
-            on_select=choose_feature_from_rows(key, table["feature"]),
-            selection_mode="single-row",
-        )
-
-    return draw
+    return listing(table, key, config=config, height=height, picks="feature")

@@ -10,8 +10,7 @@ from core.dashboards import Dashboard, DashboardSet, open_dashboards
 from core.errors import OutOfRangeError
 from ui.shared import charts, token_text
 from ui.shared.escape import plain
-from ui.shared.figure import altair, figure
-from ui.shared.selection import columns
+from ui.shared.figure import altair, figure, listing
 from ui.studies import compute
 
 
@@ -124,7 +123,7 @@ def logits(dashboard: Dashboard, found: DashboardSet, source: dict) -> None:
     table = pd.DataFrame(pairs, columns=["direction", "token_text", "logit_weight"])
     figure(
         "Tokens it promotes and suppresses",
-        lambda: st.dataframe(table, hide_index=True, column_config=columns(table), key="dash-logits", height=300),
+        listing(table, "dash-logits", height=300),
         table,
         explains=["logit_weight"],
         note=f"as computed by {found.title}",

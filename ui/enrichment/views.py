@@ -16,8 +16,8 @@ from core.token_sets.sets import TokenSets
 from ui.enrichment import charts
 from ui.shared import errors
 from ui.shared.escape import plain
-from ui.shared.figure import altair, figure
-from ui.shared.selection import choose_feature_from, choose_feature_from_rows, columns
+from ui.shared.figure import altair, figure, listing
+from ui.shared.selection import choose_feature_from
 from ui.sidebar import token_sets as token_set_picker
 from ui.studies import enrichment as studies
 from ui.studies import logit_weights as logit_studies
@@ -134,15 +134,12 @@ def best_features(study: LogitStudy, found: Enrichment, name: str) -> None:
     key = f"best-features-{name}-{side}"  # another table, another key: a ticked row is of one table
     figure(
         f"Features by {name}",
-        lambda: st.dataframe(
+        listing(
             shown,
-            hide_index=True,
-            column_config=columns(shown),
-            column_order=["feature", "enrichment_score", "log10_q", "top_token", "bottom_token", "auc", "log10_p"],
+            key,
+            order=["feature", "enrichment_score", "log10_q", "top_token", "bottom_token", "auc", "log10_p"],
             height=340,
-            key=key,
-            on_select=choose_feature_from_rows(key, shown["feature"]),
-            selection_mode="single-row",
+            picks="feature",
         ),
         table,
         explains=["enrichment_score", "auc", "auc_z", "p_value", "q_value"],
@@ -162,24 +159,18 @@ def best_sets(study: LogitStudy, found: Enrichment, random: Enrichment, feature:
     if table.empty:
         st.info(blank(feature), icon=":material/block:")
         return
-    names, key = table["token_set"].tolist(), f"best-sets-{feature}"
 
-    def pick() -> None:
-        rows = st.session_state[key]["selection"].get("rows") or []
-        if rows and rows[0] < len(names):
-            st.session_state[SET_KEY] = names[rows[0]]
+    def pick_set(row: int) -> None:
+        st.session_state[SET_KEY] = table["token_set"].iloc[row]
 
     figure(
         f"Token sets of feature {feature}",
-        lambda: st.dataframe(
+        listing(
             table,
-            hide_index=True,
-            column_config=columns(table),
-            column_order=["token_set", "enrichment_score", "es_random", "log10_q", "set_size", "auc", "log10_p"],
+            f"best-sets-{feature}",
+            order=["token_set", "enrichment_score", "es_random", "log10_q", "set_size", "auc", "log10_p"],
             height=340,
-            key=key,
-            on_select=pick,
-            selection_mode="single-row",
+            picks=pick_set,
         ),
         table,
         explains=["enrichment_score", "es_random", "auc", "auc_z", "p_value", "q_value"],

@@ -14,8 +14,7 @@ from core.feature.examples import Level
 from core.models.tokens import label
 from ui.shared import token_text
 from ui.shared.escape import plain
-from ui.shared.figure import figure
-from ui.shared.selection import columns
+from ui.shared.figure import figure, listing
 from ui.shared.token_text import Passage
 from ui.studies import compute
 from ui.studies.feature import Subject
@@ -217,7 +216,7 @@ def tokens(subject: Subject) -> None:
     shown = table[order].head(MOST_DRAWN)
     figure(
         "Tokens on which it fires",
-        lambda: st.dataframe(shown, hide_index=True, column_config=columns(shown), height=420, key="fe-tokens"),
+        listing(shown, "fe-tokens", height=420),
         table,
         explains=["active_count", "share_of_token", "share_of_active", "strongest_token_share"],
         note=subject.note(f"{len(table):,} different tokens", f"{len(shown):,} shown", "not counted: context"),

@@ -12,8 +12,7 @@ from ui.enrichment import views as enrichment_views
 from ui.logit_weights import one_feature as logit_feature_views
 from ui.shared import errors
 from ui.shared.errors import NotStoredError
-from ui.shared.figure import figure
-from ui.shared.selection import columns
+from ui.shared.figure import figure, listing
 from ui.sidebar import token_sets
 from ui.studies import compute
 from ui.studies import enrichment as enrichment_studies
@@ -80,7 +79,7 @@ def small_table(subject: Subject, title: str, table: pd.DataFrame, key: str, not
     shown = table.drop(columns="token") if "token" in table else table
     figure(
         title,
-        lambda: st.dataframe(shown, hide_index=True, column_config=columns(shown), height=300, key=key),
+        listing(shown, key, height=300),
         table,
         explains=explains,
         note=note,

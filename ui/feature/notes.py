@@ -6,10 +6,9 @@ from core import tables
 from core.dictionaries.dictionary import Dictionary
 from core.feature.note_store import NoteConflictError, NoteStore
 from core.feature.notes import MOST_BYTES, MOST_CHARACTERS, MOST_TAGS, Note, Notes, NotesError, from_json
-from ui.geometry.features import feature_table
 from ui.shared import errors
 from ui.shared.escape import plain
-from ui.shared.figure import figure
+from ui.shared.figure import figure, listing
 from ui.studies.notes import note_store
 
 _SAID = "_note_said"
@@ -96,7 +95,7 @@ def every(dictionary: Dictionary, known: Notes) -> None:
     table = known.table(search=search or "", tags=tags)
     figure(
         "Features with a note",
-        feature_table(table, "note-list", height=300),
+        listing(table, "note-list", height=300, picks="feature"),
         table,
         explains=["feature_tags", "feature_note"],
         note=f"{len(table):,} of {len(known.by_feature):,} features with a note or tags · click a row to go to it",

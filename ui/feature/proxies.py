@@ -18,8 +18,7 @@ from ui.feature import proxy_charts as charts
 from ui.feature.examples import passage
 from ui.shared import errors, token_text
 from ui.shared.escape import plain
-from ui.shared.figure import altair, figure
-from ui.shared.selection import choose_feature_from_rows, columns
+from ui.shared.figure import altair, figure, listing
 from ui.studies import proxies as studies
 from ui.studies.feature import Subject
 
@@ -172,15 +171,7 @@ def ranked(view: _View) -> None:
     key = f"fe-proxy-ranked-{view.proxy.name}"
     view.figure(
         f"Features that go with {view.proxy.title}",
-        lambda: st.dataframe(
-            shown,
-            hide_index=True,
-            column_config=columns(shown),
-            height=290,
-            key=key,
-            on_select=choose_feature_from_rows(key, shown["feature"]),
-            selection_mode="single-row",
-        ),
+        listing(shown, key, height=290, picks="feature"),
         table,
         ["proxy_correlation", "proxy_specificity", "proxy_sensitivity", "proxy_lift"],
         "features",

@@ -13,11 +13,10 @@ from core.geometry.tables import drawn
 from ui.feature import related_charts as feature_relation_charts
 from ui.feature.second_dictionary import second_dictionary
 from ui.geometry import charts as geometry_charts
-from ui.geometry.features import feature_table
 from ui.neuronpedia import labels as neuronpedia_views
 from ui.shared import charts, errors
 from ui.shared.escape import plain
-from ui.shared.figure import altair, figure
+from ui.shared.figure import altair, figure, listing
 from ui.shared.selection import axis_title, choose_feature_from
 from ui.studies import relations as studies
 from ui.studies.feature import Subject
@@ -65,7 +64,7 @@ def nearest(subject: Subject) -> None:
     def draw() -> object:
         if "random_rth_cosine" in table:
             st.altair_chart(geometry_charts.by_rank(table).properties(height=190), key="rel-near-chart")
-        return feature_table(shown, "rel-near", height=250, picks="neighbor")()
+        return listing(shown, "rel-near", height=250, picks="neighbor")()
 
     figure(
         "Nearest features by what they write",
@@ -99,7 +98,7 @@ def correlated(subject: Subject) -> None:
     few = f" · {subject.title} is active on only {found.own_count}" if found.own_count < LEAST else ""
     figure(
         "Features active on the same tokens" if not ENDS[end] else "Features active on other tokens",
-        feature_table(table.drop(columns="density"), f"rel-corr-{ENDS[end]}", height=430, picks="correlated_feature"),
+        listing(table.drop(columns="density"), f"rel-corr-{ENDS[end]}", height=430, picks="correlated_feature"),
         table,
         explains=["feature_correlation", "together_share", "together_lift"],
         note=subject.note(f"features active on {LEAST} tokens or more{few}", "click a row to go to its feature"),

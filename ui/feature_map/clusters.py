@@ -7,8 +7,7 @@ from core import tables
 from core.feature_map.clusters import cluster_table
 from core.feature_map.layout import LayoutSettings
 from ui.feature_map import colouring as map_colouring
-from ui.shared.figure import figure
-from ui.shared.selection import columns
+from ui.shared.figure import figure, listing
 from ui.studies import feature_map as layout_studies
 from ui.studies import opened
 
@@ -38,26 +37,15 @@ def clusters(settings: LayoutSettings) -> None:
     left.metric("Clusters", f"{found.count:,}", border=True)
     middle.metric("Median size", f"{np.median(table['cluster_size']) if len(table) else 0:.0f}", border=True)
     right.metric("Features in no cluster", f"{alone:,} ({alone / len(found.label):.0%})", border=True)
-    key = "clusters-table"
 
-    def take() -> None:
-        rows = st.session_state[key]["selection"].get("rows") or []
-        if rows and 0 <= rows[0] < len(table):
-            st.session_state["find"] = f"cluster {table['cluster'].iloc[rows[0]]}"
-            st.session_state["feature"] = int(table["medoid"].iloc[rows[0]])
-            st.session_state["tab"] = "Map"
+    def show_on_map(row: int) -> None:
+        st.session_state["find"] = f"cluster {table['cluster'].iloc[row]}"
+        st.session_state["feature"] = int(table["medoid"].iloc[row])
+        st.session_state["tab"] = "Map"
 
     figure(
         f"{found.count:,} clusters",
-        lambda: st.dataframe(
-            table,
-            hide_index=True,
-            column_config=columns(table),
-            height=560,
-            key=key,
-            on_select=take,
-            selection_mode="single-row",
-        ),
+        listing(table, "clusters-table", height=560, picks=show_on_map),
         table,
         explains=["cluster", "cluster_size", "medoid"],
         note=f"{settings.side} directions · seed {found.seed} · similar clusters have similar numbers · "

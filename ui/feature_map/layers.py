@@ -16,7 +16,7 @@ from ui.feature_map import layer_charts as map_series_charts
 from ui.feature_map.component import MapPoints, by_value, feature_map
 from ui.shared import errors
 from ui.shared.escape import plain
-from ui.shared.figure import figure
+from ui.shared.figure import figure, listing
 from ui.shared.selection import columns
 from ui.studies import feature_map as layout_studies
 
@@ -164,7 +164,7 @@ def follow(row: int | None, names: Sequence[str], stack: Stack, links: LayerLink
     found = trail(stack, links, row)
     config = columns(found)
     found["series_step"] = [f"{names[step]} → {names[step + 1]}" for step in found["series_step"]]
-    st.dataframe(found, hide_index=True, column_config=config, key="layer-trail")
+    listing(found, "layer-trail", config=config)()
 
 
 def map_of(settings: LayoutSettings, ids: Sequence[str]) -> Layout:

@@ -16,8 +16,7 @@ from ui.feature_map.component import MapEvent, MapPoints, feature_map
 from ui.feature_map.layers import describe, provenance
 from ui.shared import errors
 from ui.shared.escape import plain
-from ui.shared.figure import figure
-from ui.shared.selection import columns
+from ui.shared.figure import figure, listing
 from ui.studies import compute
 from ui.studies import feature_map as layout_studies
 
@@ -233,24 +232,9 @@ def neighbour_panel(study: MapStudy) -> None:
     shown.insert(1, "neighbor", study.stack.feature[table["row"]])
     if study.joint:
         shown["dictionary"] = np.asarray(study.ids, object)[study.stack.dictionary[table["row"]]]
-    key = "map-neighbors"
-
-    def take() -> None:
-        rows = st.session_state[key]["selection"].get("rows") or []
-        if rows and 0 <= rows[0] < len(table):
-            study.pick(int(table["row"].iloc[rows[0]]))
-
     figure(
         f"Nearest to {study.row_title(row)}",
-        lambda: st.dataframe(
-            shown,
-            hide_index=True,
-            column_config=columns(shown),
-            height=560,
-            key=key,
-            on_select=take,
-            selection_mode="single-row",
-        ),
+        listing(shown, "map-neighbors", height=560, picks=lambda i: study.pick(int(table["row"].iloc[i]))),
         shown,
         explains=["neighbor_cosine", "map_rank", "preservation"],
         note=" · ".join(
@@ -277,23 +261,13 @@ def chosen_table(study: MapStudy, colouring: Colouring, event: MapEvent) -> None
     if pd.api.types.is_float_dtype(table[colouring.name]):
         table = table.sort_values(colouring.name, ascending=False, kind="stable")
     shown = table.head(MOST_ROWS)
-    key = "map-table"
-
-    def take() -> None:
-        chosen = st.session_state[key]["selection"].get("rows") or []
-        if chosen and 0 <= chosen[0] < len(shown):
-            study.pick(int(shown.index[chosen[0]]))
-
     figure(
         f"{len(table):,} features" if event.selected is not None else "All features",
-        lambda: st.dataframe(
+        listing(
             shown.drop(columns=["map_x", "map_y"]),
-            hide_index=True,
-            column_config=columns(shown),
+            "map-table",
             height=360,
-            key=key,
-            on_select=take,
-            selection_mode="single-row",
+            picks=lambda i: study.pick(int(shown.index[i])),
         ),
         table,
         explains=[colouring.name, "preservation"],

@@ -13,8 +13,7 @@ from core.geometry import tables as geometry_tables
 from core.geometry.study import GeometryStudy
 from core.maths.random_directions import RandomDirections
 from ui.shared import distributions, errors
-from ui.shared.figure import altair, figure
-from ui.shared.selection import columns
+from ui.shared.figure import altair, figure, listing
 from ui.studies import geometry as geometry_studies
 from ui.studies import opened
 
@@ -200,7 +199,7 @@ def comparison(studies: list[GeometryStudy], r: int) -> None:
     )
     figure(
         "The same for every dictionary in the figure",
-        lambda: st.dataframe(table, hide_index=True, column_config=columns(table), key="comparison"),
+        listing(table, "comparison"),
         table,
         explains=["mean_cosine", "mean_nearest_cosine", "largest_cosine"],
         note=f"{studies[0].side} directions · the r-th largest cosine is the mean for r = {r}",

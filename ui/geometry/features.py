@@ -1,7 +1,5 @@
 """The geometry page's tabs on features: hubs, density, sums of two features, one feature's neighbours."""
 
-from collections.abc import Callable
-
 import pandas as pd
 import streamlit as st
 
@@ -9,29 +7,12 @@ from core.geometry import tables as geometry_tables
 from core.geometry.study import GeometryStudy
 from ui.geometry import charts as geometry_charts
 from ui.shared import charts, errors
-from ui.shared.figure import altair, figure
-from ui.shared.selection import axis_title, choose_feature_from, choose_feature_from_rows, columns
+from ui.shared.figure import altair, figure, listing
+from ui.shared.selection import axis_title, choose_feature_from, columns
 from ui.studies import geometry as geometry_studies
 from ui.studies import token_pass as activation_studies
 
 MOST_ROWS = 500
-
-
-def feature_table(table: pd.DataFrame, key: str, *, height: int = 420, picks: str = "feature") -> Callable:
-    """Return a `draw` for a table in which a click on a row picks the feature in its column `picks`."""
-
-    def draw():
-        return st.dataframe(
-            table,
-            hide_index=True,
-            column_config=columns(table),
-            height=height,
-            key=key,
-            on_select=choose_feature_from_rows(key, table[picks]),
-            selection_mode="single-row",
-        )
-
-    return draw
 
 
 def hubs(study: GeometryStudy) -> None:
@@ -42,7 +23,7 @@ def hubs(study: GeometryStudy) -> None:
     with left:
         figure(
             "Features that are nearest to many others",
-            feature_table(shown, f"hubs-{study.side}", height=560),
+            listing(shown, f"hubs-{study.side}", height=560, picks="feature"),
             table,
             explains=["in_degree", "in_degree_top", "nearest_cosine"],
             note=study.note(
@@ -69,13 +50,7 @@ def shared_neighbors(study: GeometryStudy) -> None:
         share = st.column_config.ProgressColumn(
             columns(table)["same_neighbor_share"]["label"], format="percent", min_value=0, max_value=1
         )
-        st.dataframe(
-            table,
-            hide_index=True,
-            column_config=columns(table) | {"same_neighbor_share": share},
-            height=240,
-            key="shared-neighbors-table",
-        )
+        listing(table, "shared-neighbors-table", config={"same_neighbor_share": share}, height=240)()
 
     figure(
         "Do features at one distance share their nearest neighbour?",
@@ -168,7 +143,7 @@ def composed(study: GeometryStudy) -> None:
     with right:
         figure(
             "Features closest to the sum of two others",
-            feature_table(table.head(MOST_ROWS), f"composed-{study.side}"),
+            listing(table.head(MOST_ROWS), f"composed-{study.side}", height=420, picks="feature"),
             table,
             explains=["composed_cosine", "composed_first", "composed_second", "composed_gain"],
             note=f"{note} · the {min(MOST_ROWS, len(table)):,} closest · click a row to pick its feature",
@@ -204,7 +179,7 @@ def one_feature(study: GeometryStudy) -> None:
     with right:
         figure(
             f"The {len(table)} nearest features to feature {feature}",
-            feature_table(
+            listing(
                 table[["neighbor_rank", "neighbor", "neighbor_cosine", "mutual_rank"]],
                 f"near-{feature}",
                 height=360,

@@ -17,8 +17,8 @@ from ui.logit_weights import charts as logit_charts
 from ui.logit_weights import one_feature as logit_feature_views
 from ui.shared import errors
 from ui.shared.escape import plain
-from ui.shared.figure import altair, figure
-from ui.shared.selection import choose_feature_from, choose_feature_from_rows, columns
+from ui.shared.figure import altair, figure, listing
+from ui.shared.selection import choose_feature_from
 from ui.studies import feature_columns
 from ui.studies import logit_weights as logit_studies
 
@@ -196,15 +196,7 @@ def range_query(study: LogitStudy, table: pd.DataFrame) -> None:
         return
     figure(
         f"{len(found):,} of {len(table):,} features lie in these ranges",
-        lambda: st.dataframe(
-            found,
-            hide_index=True,
-            column_config=columns(found),
-            height=420,
-            key="lw-range",
-            on_select=choose_feature_from_rows("lw-range", found["feature"]),
-            selection_mode="single-row",
-        ),
+        listing(found, "lw-range", height=420, picks="feature"),
         found,
         explains=["logit_class", *RANGED, "top_token", "bottom_token"],
         note=study.note("sorted by skewness; click a column to sort by it, a row to pick its feature"),

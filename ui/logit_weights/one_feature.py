@@ -15,8 +15,8 @@ from core.maths.summaries import box
 from ui.logit_weights import charts as logit_charts
 from ui.shared import distributions, errors
 from ui.shared.escape import plain
-from ui.shared.figure import altair, figure
-from ui.shared.selection import choose_feature_from, columns
+from ui.shared.figure import altair, figure, listing
+from ui.shared.selection import choose_feature_from
 from ui.sidebar import token_sets as token_set_picker
 from ui.studies import compute
 from ui.studies import logit_weights as logit_studies
@@ -118,7 +118,7 @@ def extreme_tokens(study: LogitStudy, feature: int, end: str, words: str, split:
         table = table.assign(in_set=split.mask[table["token"].to_numpy()])
     figure(
         f"Most {words} tokens",
-        lambda: st.dataframe(table, hide_index=True, column_config=columns(table), height=212, key=f"lw-{end}-tokens"),
+        listing(table, f"lw-{end}-tokens", height=212),
         table,
         explains=[f"{end}_token", "logit_weight"],
         note=study.note(f"feature {feature}"),

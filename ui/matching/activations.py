@@ -13,10 +13,9 @@ from core.geometry import tables as geometry_tables
 from core.matching.activation_tables import WAYS, best_table, excess_table, matches_of, medians, with_decoder_cosines
 from core.matching.activations import LEAST, ActivationMatch, K
 from core.matching.baselines import RotatedMatch, UnitMatch
-from ui.geometry.features import feature_table
 from ui.shared import charts, distributions, errors
 from ui.shared.escape import plain
-from ui.shared.figure import altair, figure
+from ui.shared.figure import altair, figure, listing
 from ui.shared.selection import axis_title, choose_feature_from
 from ui.studies import matching_activations as match_activation_studies
 from ui.studies.matching_activations import N_ROWS, SharedTokens
@@ -196,7 +195,7 @@ def best(found: Found) -> None:
     shown = table.head(MOST_ROWS)
     figure(
         "Best matches of A's features",
-        feature_table(shown, "match-activations-best", picks="feature_a"),
+        listing(shown, "match-activations-best", picks="feature_a", height=420),
         table,
         explains=["activation_correlation", "active_tokens_a", "active_tokens_b"]
         + (["rotated_correlation", "excess_correlation"] if found.rotated else []),
@@ -244,7 +243,7 @@ def one_feature(found: Found) -> None:
         return
     figure(
         f"The {len(table)} of B most like feature {feature} of A",
-        feature_table(table, "match-activations-one", picks="feature_a", height=390),
+        listing(table, "match-activations-one", picks="feature_a", height=390),
         table,
         explains=["match_rank", "activation_correlation"],
         note=found.note(f"feature {feature} is active on {active:,}"),

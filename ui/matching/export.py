@@ -13,8 +13,7 @@ from core.matching.file import MOST_BYTES, VERSION, MatchFile, from_json
 from ui.matching.lists import choose_pair
 from ui.shared import errors
 from ui.shared.escape import plain
-from ui.shared.figure import figure
-from ui.shared.selection import columns
+from ui.shared.figure import figure, listing
 from ui.studies import compute
 from ui.studies import matching as match_studies
 from ui.studies.matching import MatchStudy
@@ -124,7 +123,7 @@ def pairs(study: MatchStudy, file: MatchFile, same: bool) -> None:
     """The pairs of a file; a click on a row picks them only where they are features of what is picked."""
     table = match_tables.pair_table(file.matching)
     key = "match-file-pairs"
-    picks = {"on_select": choose_pair(study, key, file.matching.a, file.matching.b), "selection_mode": "single-row"}
+    picks = choose_pair(study, file.matching.a, file.matching.b) if same else None
     provenance = {
         "app": file.app,
         "dictionaries": [{"sha256": said["sha256"]} for said in (file.a, file.b)],
@@ -133,9 +132,7 @@ def pairs(study: MatchStudy, file: MatchFile, same: bool) -> None:
     }
     figure(
         "Pairs of the file",
-        lambda: st.dataframe(
-            table, hide_index=True, column_config=columns(table), height=420, key=key, **(picks if same else {})
-        ),
+        listing(table, key, height=420, picks=picks),
         table,
         explains=["match_score", "decoder_cosine", "encoder_cosine", "alignment"],
         note="as the file gives them" + (" · click a row to pick its features" if same else ""),

@@ -18,8 +18,7 @@ from ui.feature_map.layers import describe
 from ui.feature_map.map import MapStudy
 from ui.matching.lists import B_KEY, PAIR_OF, choose_pair
 from ui.shared import errors
-from ui.shared.figure import figure
-from ui.shared.selection import columns
+from ui.shared.figure import figure, listing
 from ui.studies import compute
 from ui.studies import feature_map as layout_studies
 from ui.studies import matching as match_studies
@@ -185,17 +184,13 @@ def brushed_table(drawn: JointMap, event: MapEvent, whose: str) -> None:
     right.metric("With a partner", f"{matched:,}", border=True)
     pairs = drawn.pairs(brushed)
     shown = pairs.head(MOST_ROWS)
-    key = "match-map-pairs"
     figure(
         f"{len(pairs):,} pairs" + (" with an end in the lasso" if brushed is not None else ""),
-        lambda: st.dataframe(
+        listing(
             shown,
-            hide_index=True,
-            column_config=columns(shown),
+            "match-map-pairs",
             height=460,
-            key=key,
-            on_select=choose_pair(drawn.matched, key, shown["feature_a"].to_numpy(), shown["feature_b"].to_numpy()),
-            selection_mode="single-row",
+            picks=choose_pair(drawn.matched, shown["feature_a"].to_numpy(), shown["feature_b"].to_numpy()),
         ),
         pairs,
         explains=["match_score", "decoder_cosine", "encoder_cosine", "alignment"],

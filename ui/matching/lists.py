@@ -12,8 +12,8 @@ from core.matching.labels import LABELS
 from core.matching.pairs import shared
 from ui.matching import charts as match_charts
 from ui.shared import charts, errors
-from ui.shared.figure import altair, figure
-from ui.shared.selection import axis_title, choose_feature_from, columns
+from ui.shared.figure import altair, figure, listing
+from ui.shared.selection import axis_title, choose_feature_from
 from ui.studies import matching as match_studies
 from ui.studies import token_pass as activation_studies
 from ui.studies.matching import MatchStudy
@@ -145,15 +145,7 @@ def listed(
     key = f"match-list-{st.session_state.get('match_list', MATCHED).lower().replace(' ', '-')}"
     figure(
         title,
-        lambda: st.dataframe(
-            table,
-            hide_index=True,
-            column_config=columns(table),
-            height=560,
-            key=key,
-            on_select=choose_pair(study, key, a.to_numpy(), b.to_numpy()),
-            selection_mode="single-row",
-        ),
+        listing(table, key, height=560, picks=choose_pair(study, a.to_numpy(), b.to_numpy())),
         table,
         explains=explains,
         note=study.note(
@@ -164,20 +156,17 @@ def listed(
     )
 
 
-def choose_pair(study: MatchStudy, table_key: str, a: np.ndarray, b: np.ndarray) -> Callable[[], None]:
-    """Return a callback that picks the features of a clicked row; -1 picks none."""
+def choose_pair(study: MatchStudy, a: np.ndarray, b: np.ndarray) -> Callable[[int], None]:
+    """Return a function that picks the features of a row; -1 picks none."""
 
-    def callback() -> None:
-        rows = st.session_state[table_key]["selection"].get("rows") or []
-        if not rows or not 0 <= rows[0] < len(a):
-            return
-        if a[rows[0]] >= 0:
-            st.session_state["feature"] = int(a[rows[0]])
-        if b[rows[0]] >= 0:
-            st.session_state[B_KEY] = int(b[rows[0]])
+    def pick(row: int) -> None:
+        if a[row] >= 0:
+            st.session_state["feature"] = int(a[row])
+        if b[row] >= 0:
+            st.session_state[B_KEY] = int(b[row])
             st.session_state[PAIR_OF] = (*study.names, int(st.session_state.get("feature", 0)))
 
-    return callback
+    return pick
 
 
 def against_density(study: MatchStudy) -> None:

@@ -19,8 +19,7 @@ from ui.matching.pair_charts import pair_scatter
 from ui.shared import errors
 from ui.shared.errors import StillRunningError
 from ui.shared.escape import plain
-from ui.shared.figure import altair, figure
-from ui.shared.selection import columns
+from ui.shared.figure import altair, figure, listing
 from ui.sidebar import token_sets as token_set_picker
 from ui.studies import compute, opened
 from ui.studies import geometry as geometry_studies
@@ -137,9 +136,7 @@ def tokens(half: Half, study: LogitStudy) -> None:
         return
     figure(
         f"Tokens of feature {half.feature} of {half.name}",
-        lambda: st.dataframe(
-            table, hide_index=True, column_config=columns(table), height=300, key=f"match-pair-tokens-{half.name}"
-        ),
+        listing(table, f"match-pair-tokens-{half.name}", height=300),
         table,
         explains=["direction", "logit_weight"],
         note=study.note(f"the {N_TOKENS} at either end"),

@@ -23,8 +23,7 @@ from core.neuronpedia.layouts import (
     upload_batch,
 )
 from ui.shared.escape import plain
-from ui.shared.figure import figure
-from ui.shared.selection import columns
+from ui.shared.figure import figure, listing
 from ui.studies import compute
 from ui.studies import token_pass as activation_studies
 
@@ -129,7 +128,7 @@ def _overview(dictionary: Dictionary, found: FeatureExport) -> None:
     )
     figure(
         "What the files hold",
-        lambda: st.dataframe(table, key="np-export", hide_index=True, column_config=columns(table)),
+        listing(table, "np-export"),
         table,
         explains=[name for name in table.columns if name != "feature"],
         note=f"{len(table):,} features · density of {examples[0].n_tokens:,} tokens of the Python standard library",

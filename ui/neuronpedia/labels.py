@@ -24,8 +24,8 @@ from ui.shared import errors
 from ui.shared import progress as job_view
 from ui.shared.errors import StillRunningError
 from ui.shared.escape import plain
-from ui.shared.figure import figure
-from ui.shared.selection import choose_feature_from_rows, columns
+from ui.shared.figure import figure, listing
+from ui.shared.selection import columns
 from ui.sidebar import downloads
 from ui.studies import compute
 
@@ -218,14 +218,7 @@ def _table(dictionary: Dictionary, source: NeuronpediaSource, features: Sequence
     explains = [name for name in table.columns if name != "feature"]
     figure(
         "Features of the list",
-        lambda: st.dataframe(
-            table,
-            key="np-list",
-            hide_index=True,
-            column_config=shown,
-            on_select=choose_feature_from_rows("np-list", features),
-            selection_mode="single-row",
-        ),
+        listing(table, "np-list", config=shown, picks="feature"),
         table,
         explains=explains,
         note=f"{len(features):,} features · {'labels as downloaded' if known else 'no labels downloaded'}",

@@ -7,8 +7,7 @@ from core import catalogue, tables
 from core.dictionaries.dictionary import Dictionary
 from core.overview.filters import Range, Words, filtered
 from ui.shared.escape import plain
-from ui.shared.figure import figure
-from ui.shared.selection import choose_feature_from_rows, columns
+from ui.shared.figure import figure, listing
 from ui.studies import feature_tables, opened
 from ui.studies.feature_tables import FeatureTable
 
@@ -104,15 +103,7 @@ def cut(n_shown: int, n_found: int, by: str) -> list[str]:
 
 def draw(shown: pd.DataFrame) -> None:
     """Draw the table."""
-    st.dataframe(
-        shown,
-        hide_index=True,
-        column_config=columns(shown),
-        height=620,
-        key="ov_table",
-        on_select=choose_feature_from_rows("ov_table", shown["feature"]),
-        selection_mode="single-row",
-    )
+    listing(shown, "ov_table", height=620, picks="feature")()
 
 
 def not_yet(missing: list[FeatureTable]) -> None:

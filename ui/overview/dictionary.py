@@ -15,8 +15,7 @@ from core.overview.recipe_code import python_recipe
 from ui.overview import health as health_views
 from ui.shared import charts, errors
 from ui.shared.escape import plain
-from ui.shared.figure import altair, figure
-from ui.shared.selection import choose_feature_from_rows, columns
+from ui.shared.figure import altair, figure, listing
 from ui.studies import compute
 
 MOST_ROWS = 500
@@ -157,15 +156,7 @@ def basis_table(table: pd.DataFrame, note: str, provenance: dict) -> None:
     shown = table.sort_values("top3_share", ascending=False, kind="stable").head(MOST_ROWS)
 
     def draw() -> None:
-        st.dataframe(
-            shown,
-            hide_index=True,
-            column_config=columns(shown),
-            height=420,
-            key="basis-table",
-            on_select=choose_feature_from_rows("basis-table", shown["feature"]),
-            selection_mode="single-row",
-        )
+        listing(shown, "basis-table", height=420, picks="feature")()
 
     figure(
         "Features along single coordinates",

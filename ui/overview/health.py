@@ -21,8 +21,7 @@ from core.work.jobs import Progress
 from ui.shared import errors
 from ui.shared.errors import NotStoredError
 from ui.shared.escape import plain
-from ui.shared.figure import figure
-from ui.shared.selection import columns
+from ui.shared.figure import figure, listing
 from ui.studies import compute, corpus, opened
 from ui.studies import token_pass as activation_studies
 from ui.studies.token_pass import TokenPass
@@ -182,7 +181,7 @@ def other_recipes(probe: RecipeProbe, passed: TokenPass) -> None:
     table = pd.DataFrame({"recipe": names, "recipe_fve": probe.fve})
     figure(
         "Variance explained when it is fed in other ways",
-        lambda: st.dataframe(table, hide_index=True, column_config=columns(table), key="recipes"),
+        listing(table, "recipes"),
         table,
         explains=["recipe", "recipe_fve"],
         note=f"{probe.n_tokens:,} tokens, the beginnings of rows, position 0 and {probe.n_outliers} long ones left out",

@@ -14,8 +14,8 @@ from core.positions.study import Study
 from ui.positions import charts as position_charts
 from ui.shared import charts
 from ui.shared.escape import plain
-from ui.shared.figure import altair, figure
-from ui.shared.selection import axis_title, choose_feature_from, columns
+from ui.shared.figure import altair, figure, listing
+from ui.shared.selection import axis_title, choose_feature_from
 
 MOST_CURVES = 50
 """As many lines as the eye can follow, and as a browser redraws without a pause."""
@@ -111,7 +111,7 @@ def one_position(study: Study) -> None:
     with right:
         figure(
             f"Strongest features at position {position}",
-            lambda: st.dataframe(table, hide_index=True, column_config=columns(table), key="at-position"),
+            listing(table, "at-position"),
             table,
             explains=["mean_activation", "std_activation", "firing_rate"],
             note=study.note("top 20 by mean activation"),
@@ -228,7 +228,7 @@ def all_features(study: Study) -> None:
     table = study.scores
     figure(
         f"All {len(table):,} features",
-        lambda: st.dataframe(table, hide_index=True, column_config=columns(table), height=560, key="all-features"),
+        listing(table, "all-features", height=560),
         table,
         explains=["position_score", "token_score", "mutual_information", "t_score"],
         note=study.note("sorted by position score; click a column to sort by it"),

@@ -11,8 +11,7 @@ from core.positions.study import Study
 from ui.positions import charts as position_charts
 from ui.shared import errors
 from ui.shared.escape import plain
-from ui.shared.figure import altair, figure
-from ui.shared.selection import columns
+from ui.shared.figure import altair, figure, listing
 from ui.sidebar import pickers
 from ui.studies import positions as position_studies
 
@@ -175,7 +174,7 @@ def token_ranking(study: Study, token: int, ranking: pd.DataFrame) -> None:
     """Whether the features of one token are token features in general."""
     figure(
         "Are they token features?",
-        lambda: st.dataframe(ranking, hide_index=True, column_config=columns(ranking), key="token-ranking"),
+        listing(ranking, "token-ranking"),
         ranking,
         explains=["token_score_of_token", "share_token", "share_position"],
         note=study.note(f"token {token}"),

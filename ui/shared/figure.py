@@ -1,12 +1,14 @@
 """One figure as every page shows it: title, formula on hover, chart, what was counted, downloads."""
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import pandas as pd
 import streamlit as st
 
 from core import catalogue, tables
 from ui.shared.escape import plain
+from ui.shared.selection import columns
 
 Table = pd.DataFrame | Callable[[], pd.DataFrame]
 
@@ -66,5 +68,44 @@ def altair(chart, key: str, *, on_select: Callable | None = None, selection: str
         if on_select is None:
             return st.altair_chart(chart, key=key, width="stretch")
         return st.altair_chart(chart, key=key, width="stretch", on_select=on_select, selection_mode=[selection])
+
+    return draw
+
+
+def listing(
+    table: pd.DataFrame,
+    key: str,
+    *,
+    picks: str | Callable[[int], None] | None = None,
+    height: int | Literal["auto"] = "auto",
+    order: Sequence[str] | None = None,
+    config: dict | None = None,
+) -> Callable:
+    """Return a `draw` for a table; titles, help and formats of its columns come from the catalogue.
+
+    A click on a row takes the feature in the column `picks` into the picker (and the URL), or calls `picks`
+    with the row's number. `order` names the columns shown; `config` replaces what the catalogue says of some.
+    """
+
+    def take() -> None:
+        clicked = st.session_state[key]["selection"].get("rows") or []
+        # The table may have become shorter since it was drawn.
+        if clicked and 0 <= clicked[0] < len(table):
+            if callable(picks):
+                picks(clicked[0])
+            else:
+                st.session_state["feature"] = int(table[picks].iloc[clicked[0]])
+
+    def draw():
+        return st.dataframe(
+            table,
+            hide_index=True,
+            column_config=columns(table) | (config or {}),
+            column_order=order,
+            height=height,
+            key=key,
+            on_select=take if picks else "ignore",
+            selection_mode="single-row",
+        )
 
     return draw

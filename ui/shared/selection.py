@@ -17,21 +17,6 @@ def choose_feature_from(chart_key: str, selection: str):
     return callback
 
 
-def choose_feature_from_rows(table_key: str, features):
-    """Return a callback that takes the feature of a clicked table row into the picker (and the URL).
-
-    `features` are the feature numbers of the table's rows in the order it was given to Streamlit.
-    """
-    numbers = [int(number) for number in features]
-
-    def callback() -> None:
-        rows = st.session_state[table_key]["selection"].get("rows") or []
-        if rows and 0 <= rows[0] < len(numbers):
-            st.session_state["feature"] = numbers[rows[0]]
-
-    return callback
-
-
 def axis_title(name: str, log: bool) -> str:
     """Title of a statistic and whether its axis is logarithmic."""
     return f"{catalogue.statistic(name).title}{' (log)' if log else ''}"

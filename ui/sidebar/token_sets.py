@@ -18,8 +18,7 @@ from core.token_sets.sets import SMALLEST, TokenSet, TokenSets, built_in_sets, r
 from core.token_sets.typed import MAX_BYTES, SYNTAX, set_from_text, set_from_upload
 from ui.shared import errors
 from ui.shared.escape import plain
-from ui.shared.figure import figure
-from ui.shared.selection import columns
+from ui.shared.figure import figure, listing
 from ui.studies import compute
 
 MAX_OWN = 50
@@ -85,7 +84,7 @@ def library_table(model: LanguageModel) -> None:
     kind = "raw vocabulary strings, re.match" if _is_on("ts_raw") else "decoded tokens, re.search"
     figure(
         f"All {len(found):,} token sets",
-        lambda: st.dataframe(table, hide_index=True, column_config=columns(table), height=560, key="token-sets"),
+        listing(table, "token-sets", height=560),
         table,
         explains=["token_set", "set_size", "set_rule", "several_token_words", "left_out_because"],
         note=f"{model.name}, {model.d_vocab:,} tokens · {kind} · {len(found.left_out)} sets left out, at the end, "

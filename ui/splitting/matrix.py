@@ -13,8 +13,7 @@ from core.matching.matrix import FACTORS, factor_pairs, factor_table, matrix_tab
 from core.matching.overlap import overlap_table
 from ui.shared import errors
 from ui.shared.escape import plain
-from ui.shared.figure import altair, figure
-from ui.shared.selection import columns
+from ui.shared.figure import altair, figure, listing
 from ui.splitting import charts as splitting_charts
 from ui.studies import compute, opened
 from ui.studies import splitting as splitting_studies
@@ -133,7 +132,7 @@ def by_factor(found: Sequence[Dictionary], table: pd.DataFrame, side: str, note:
     with right:
         figure(
             "The pairs",
-            lambda: st.dataframe(table, hide_index=True, column_config=columns(table), key="split-factor-pairs"),
+            listing(table, "split-factor-pairs"),
             table,
             explains=["factor_change", "matching_ratio", "mmcs"],
             note=f"{len(table):,} rows, two for each pair",
@@ -168,7 +167,7 @@ def three(threshold: float) -> None:
 
     def draw() -> None:
         st.altair_chart(splitting_charts.overlap(table, letters), key="split-overlap", width="stretch")
-        st.dataframe(table, hide_index=True, column_config=columns(table), key="split-overlap-table")
+        listing(table, "split-overlap-table")()
 
     figure(
         "What three dictionaries share",

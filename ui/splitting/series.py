@@ -13,8 +13,7 @@ from core.splitting import tables as splitting_tables
 from core.splitting.graph import MOST_NODES, SplitGraph, check_series, split_graph
 from ui.shared.errors import StillRunningError
 from ui.shared.escape import plain
-from ui.shared.figure import altair, figure
-from ui.shared.selection import choose_feature_from_rows, columns
+from ui.shared.figure import altair, figure, listing
 from ui.splitting import charts as splitting_charts
 from ui.studies import opened
 from ui.studies import splitting as splitting_studies
@@ -139,7 +138,7 @@ def edge_list(series: Series, graph: SplitGraph, edges: pd.DataFrame, nodes: pd.
     table = edges.assign(promoted_tokens=nodes["promoted_tokens"].to_numpy()[graph.end])
     figure(
         "Features and their children",
-        lambda: st.dataframe(table, hide_index=True, column_config=columns(table), key="split-edges", height=420),
+        listing(table, "split-edges", height=420),
         table,
         explains=["coarse_feature", "child", "split_cosine"],
         note=series.note(f"{len(table):,} edges", rule=rule),
@@ -198,7 +197,7 @@ def counts(series: Series) -> None:
     with left:
         figure(
             "In numbers",
-            lambda: st.dataframe(widths, hide_index=True, column_config=columns(widths), key="split-widths"),
+            listing(widths, "split-widths"),
             widths,
             explains=["mean_children", "childless_share", "single_child_share", "split_share"],
             note=note,
@@ -227,15 +226,7 @@ def most_split(series: Series, table: pd.DataFrame) -> None:
     shown = wide.sort_values(["n_children", "feature"], ascending=[False, True]).head(MOST_ROWS)
 
     def draw() -> None:
-        st.dataframe(
-            shown,
-            hide_index=True,
-            column_config=columns(shown),
-            height=300,
-            key="split-most",
-            on_select=choose_feature_from_rows("split-most", shown["feature"]),
-            selection_mode="single-row",
-        )
+        listing(shown, "split-most", height=300, picks="feature")()
 
     figure(
         "Features that split most",

@@ -8,8 +8,7 @@ import streamlit as st
 
 from core.splitting import siblings as sibling_logits
 from core.splitting.graph import relation
-from ui.shared.figure import altair, figure
-from ui.shared.selection import columns
+from ui.shared.figure import altair, figure, listing
 from ui.splitting import charts as splitting_charts
 from ui.studies import opened
 from ui.studies import splitting as splitting_studies
@@ -78,7 +77,7 @@ def sibling_figures(
         )
         figure(
             "Most distinctive tokens",
-            lambda: st.dataframe(table, hide_index=True, column_config=columns(table), key="split-distinctive"),
+            listing(table, "split-distinctive"),
             table,
             explains=["sibling_rank", "sibling_difference"],
             note=note,

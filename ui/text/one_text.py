@@ -15,8 +15,8 @@ from core.models.tokens import label
 from core.text import features as text_features
 from ui.shared.charts import MAX_CELLS
 from ui.shared.escape import plain
-from ui.shared.figure import altair, figure
-from ui.shared.selection import choose_feature_from, choose_feature_from_rows, columns
+from ui.shared.figure import altair, figure, listing
+from ui.shared.selection import choose_feature_from
 from ui.sidebar import pickers
 from ui.studies import compute
 from ui.studies import token_pass as activation_studies
@@ -203,7 +203,7 @@ def _on_token(read: Read, token: int, by: str, largest: np.ndarray | None, sampl
         return
     figure(
         f"Features on token {token}, {text}",
-        rows(table, "own-on-token"),
+        listing(table, "own-on-token", height=330, picks="feature"),
         table,
         explains=[name for name in table.columns if name != "feature"],
         note=" · ".join(filter(None, [f"{len(table)} features, click one to pick it", read.note, sample])),
@@ -216,30 +216,13 @@ def _over_text(read: Read, table: pd.DataFrame, over: str, sample: str) -> None:
     table = table[["feature", over, *(name for name in table.columns if name not in ("feature", over))]]
     figure(
         "Features over the text",
-        rows(table, "own-over-text"),
+        listing(table, "own-over-text", height=330, picks="feature"),
         table,
         explains=[name for name in table.columns if name != "feature"],
         note=" · ".join(filter(None, [f"{len(table):,} active features, click one to pick it", read.note, sample])),
         name="own-text-features",
         provenance=read.provenance("features of one text", ranked_by=over),
     )
-
-
-def rows(table: pd.DataFrame, key: str, *, height: int = 330) -> Callable:
-    """Return a `draw` for a table of features; a click on a row picks one."""
-
-    def draw():
-        return st.dataframe(
-            table,
-            hide_index=True,
-            column_config=columns(table),
-            height=height,
-            key=key,
-            on_select=choose_feature_from_rows(key, table["feature"]),
-            selection_mode="single-row",
-        )
-
-    return draw
 
 
 def _cells(read: Read, order: list[int], token: int, over: str) -> None:

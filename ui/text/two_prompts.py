@@ -11,13 +11,13 @@ from core.models.language_model import LanguageModel
 from core.models.tokens import label
 from core.text.aligned_prompts import aligned_differences, differing_features
 from ui.shared.charts import MAX_CELLS
-from ui.shared.figure import altair, figure
+from ui.shared.figure import altair, figure, listing
 from ui.shared.selection import choose_feature_from
 from ui.sidebar import pickers
 from ui.text import charts as text_charts
 from ui.text import examples as text_examples
 from ui.text.input import Read, Reading
-from ui.text.one_text import around, choose_token, drawn_as_is, is_dark, rows, stretch
+from ui.text.one_text import around, choose_token, drawn_as_is, is_dark, stretch
 from ui.text.two_texts import read_pair
 
 FEATURES = 30
@@ -91,7 +91,7 @@ def _token(a: Read, b: Read, cells: pd.DataFrame, token: int) -> None:
     first, second = (label(read.labels(here)[0]) for read in (a, b))
     figure(
         f"Token {token}: {first} and {second}" if first != second else f"Token {token}: {first} in both",
-        rows(table, "own-prompt-token"),
+        listing(table, "own-prompt-token", height=330, picks="feature"),
         table,
         explains=["prompt_activation_a", "prompt_activation_b", "prompt_difference"],
         note=f"{len(table)} features active in either, click one to pick it",
@@ -103,7 +103,7 @@ def _token(a: Read, b: Read, cells: pd.DataFrame, token: int) -> None:
 def _features(a: Read, b: Read, table: pd.DataFrame) -> None:
     figure(
         "Features that differ",
-        rows(table, "own-prompt-features"),
+        listing(table, "own-prompt-features", height=330, picks="feature"),
         table,
         explains=["difference_sum", "difference_max", "prompt_difference_sum", "differing_tokens"],
         note=f"{len(table):,} features, click one to pick it; two prompts are no sample: there is nothing to test",

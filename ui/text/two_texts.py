@@ -17,14 +17,14 @@ from core.text.unit_difference import DRAWS, LEAST_UNITS, lowest_p, unit_differe
 from core.work.artifacts import artifact_key
 from ui.shared import charts, token_text
 from ui.shared.escape import plain
-from ui.shared.figure import altair, figure
+from ui.shared.figure import altair, figure, listing
 from ui.shared.selection import choose_feature_from
 from ui.studies import compute
 from ui.text import charts as text_charts
 from ui.text import examples as text_examples
 from ui.text import input as text_input
 from ui.text.input import Read, Reading
-from ui.text.one_text import rows, said
+from ui.text.one_text import said
 
 AUTOMATIC, TOKENS = "Automatic", "Tokens"
 KINDS = {"Lines": "line", "Sentences": "sentence", "Documents": "document"}
@@ -180,7 +180,7 @@ def _table(found: Comparison, called: pd.DataFrame, level: str, a: Read, b: Read
         return
     figure(
         "Features that differ",
-        rows(called, "own-differ", height=380),
+        listing(called, "own-differ", height=380, picks="feature"),
         found.table,
         explains=[found.q, "rank_biserial", "text_auc", *(["unit_z", "family_p"] if found.q == "unit_q" else [])],
         note=f"{len(called):,} of {len(found.table):,} features at {level}, click one to pick it, click a column to "
