@@ -245,16 +245,13 @@ def test_on_the_demo_two_seeds_share_far_more_than_chance_and_more_than_two_data
 
 
 def test_a_click_on_a_listed_row_picks_its_features_of_both(monkeypatch):
-    state = {"t": {"selection": {"rows": [1]}}, "feature": 0}
+    state = {"feature": 0}
     monkeypatch.setattr("streamlit.session_state", state)
     study = SimpleNamespace(names=("one", "other"))
-    choose_pair(study, "t", np.array([4, 5]), np.array([7, 8]))()
+    choose_pair(study, np.array([4, 5]), np.array([7, 8]))(1)
     assert (state["feature"], state["match_feature_b"]) == (5, 8)
     assert state["_match_pair_of"] == ("one", "other", 5)
-    choose_pair(study, "t", np.array([4, -1]), np.array([7, 9]))()
-    assert (state["feature"], state["match_feature_b"]) == (5, 9)
-    state["t"]["selection"]["rows"] = []
-    choose_pair(study, "t", np.array([1]), np.array([1]))()
+    choose_pair(study, np.array([4, -1]), np.array([7, 9]))(1)
     assert (state["feature"], state["match_feature_b"]) == (5, 9)
 
 
