@@ -7,7 +7,7 @@ from ui.activations import features as feature_views
 from ui.activations import layers as series_views
 from ui.activations import loss as loss_views
 from ui.activations import positions as views
-from ui.shared import errors
+from ui.shared import errors, tabs
 from ui.sidebar import pickers
 from ui.sidebar import text as text_picker
 from ui.studies import opened
@@ -36,7 +36,4 @@ TABS = {
     "Loss by position": lambda: loss_views.losses(view),
     "Layers": lambda: series_views.layers(view),
 }
-for tab, draw in zip(st.tabs(list(TABS), key="tab", bind="query-params"), TABS.values(), strict=True):
-    if tab.open:
-        with tab, errors.shown():
-            draw()
+tabs.draw(TABS)

@@ -8,7 +8,7 @@ from ui.feature import overview as views
 from ui.feature import own_direction as own_directions
 from ui.feature import proxies as feature_proxy_views
 from ui.feature import related as feature_relation_views
-from ui.shared import errors
+from ui.shared import errors, tabs
 from ui.sidebar import pickers, token_sets
 from ui.sidebar import text as text_picker
 from ui.studies import feature as subjects
@@ -46,7 +46,4 @@ TABS = {
     "Related": lambda: feature_relation_views.related(subject),
     "Notes": lambda: views.notes(subject),
 }
-for tab, draw in zip(st.tabs(list(TABS), key="tab", bind="query-params"), TABS.values(), strict=True):
-    if tab.open:
-        with tab, errors.shown():
-            draw()
+tabs.draw(TABS)

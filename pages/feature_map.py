@@ -6,7 +6,7 @@ from ui.feature_map import clusters as map_cluster_views
 from ui.feature_map import layers as map_series_views
 from ui.feature_map import map as map_views
 from ui.feature_map import settings as map_settings
-from ui.shared import errors
+from ui.shared import errors, tabs
 from ui.sidebar import pickers
 from ui.studies import opened
 
@@ -27,7 +27,4 @@ TABS = {
     "Clusters": lambda: map_cluster_views.clusters(settings),
     "Layers": lambda: map_series_views.layers(settings),
 }
-for tab, draw in zip(st.tabs(list(TABS), key="tab", bind="query-params"), TABS.values(), strict=True):
-    if tab.open:
-        with tab, errors.shown():
-            draw()
+tabs.draw(TABS)

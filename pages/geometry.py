@@ -4,7 +4,7 @@ import streamlit as st
 
 from ui.geometry import distances as views
 from ui.geometry import features as feature_views
-from ui.shared import errors
+from ui.shared import errors, tabs
 from ui.shared.escape import plain
 from ui.sidebar import pickers
 from ui.studies import geometry as geometry_studies
@@ -32,7 +32,4 @@ TABS = {
     "Composed": lambda: feature_views.composed(study),
     "One feature": lambda: feature_views.one_feature(study),
 }
-for tab, draw in zip(st.tabs(list(TABS), key="tab", bind="query-params"), TABS.values(), strict=True):
-    if tab.open:
-        with tab, errors.shown():
-            draw()
+tabs.draw(TABS)

@@ -5,7 +5,7 @@ import streamlit as st
 from ui.enrichment import views as enrichment_views
 from ui.logit_weights import all_features as views
 from ui.logit_weights import one_feature as logit_feature_views
-from ui.shared import errors
+from ui.shared import errors, tabs
 from ui.sidebar import pickers, token_sets
 from ui.studies import logit_weights as logit_studies
 
@@ -30,7 +30,4 @@ TABS = {
     "Layers": lambda: logit_feature_views.layers(study),
     "Token sets": lambda: token_sets.library_table(study.model),
 }
-for tab, draw in zip(st.tabs(list(TABS), key="tab", bind="query-params"), TABS.values(), strict=True):
-    if tab.open:
-        with tab, errors.shown():
-            draw()
+tabs.draw(TABS)

@@ -4,7 +4,7 @@ import streamlit as st
 
 from ui.matching import page as views
 from ui.matching import picker as match_picker
-from ui.shared import errors
+from ui.shared import errors, tabs
 from ui.sidebar import pickers
 from ui.studies import opened
 
@@ -25,7 +25,4 @@ with errors.shown(stop=True):
 with errors.shown(stop=True):
     TABS = views.tabs(a, b)
 if TABS:
-    for tab, draw in zip(st.tabs(list(TABS), key="tab", bind="query-params"), TABS.values(), strict=True):
-        if tab.open:
-            with tab, errors.shown():
-                draw()
+    tabs.draw(TABS)

@@ -4,7 +4,7 @@ import streamlit as st
 
 from ui.neuronpedia import export as export_views
 from ui.neuronpedia import labels as views
-from ui.shared import errors
+from ui.shared import errors, tabs
 from ui.sidebar import pickers
 from ui.studies import opened
 
@@ -36,7 +36,4 @@ TABS = {
     "Quick list": quick_list,
     "Export": export,
 }
-for tab, draw in zip(st.tabs(list(TABS), key="tab", bind="query-params"), TABS.values(), strict=True):
-    if tab.open:
-        with tab, errors.shown():
-            draw()
+tabs.draw(TABS)

@@ -5,7 +5,7 @@ import streamlit as st
 from ui.overview import all_features as all_features_views
 from ui.overview import density as density_views
 from ui.overview import dictionary as views
-from ui.shared import errors
+from ui.shared import errors, tabs
 from ui.sidebar import pickers
 from ui.studies import opened
 
@@ -26,7 +26,4 @@ TABS = {
     "Basis": lambda: views.basis(dictionary),
     "All features": lambda: all_features_views.all_features(dictionary),
 }
-for tab, draw in zip(st.tabs(list(TABS), key="tab", bind="query-params"), TABS.values(), strict=True):
-    if tab.open:
-        with tab, errors.shown():
-            draw()
+tabs.draw(TABS)

@@ -6,7 +6,7 @@ from ui.positions import all_features as views
 from ui.positions import beyond as beyond_views
 from ui.positions import directions as space_views
 from ui.positions import one_feature as feature_views
-from ui.shared import errors
+from ui.shared import errors, tabs
 from ui.sidebar import pickers
 from ui.studies import positions as position_studies
 
@@ -36,7 +36,4 @@ TABS = {
     "Model neurons": lambda: space_views.neurons(study),
     "All features": lambda: views.all_features(study),
 }
-for tab, draw in zip(st.tabs(list(TABS), key="tab", bind="query-params"), TABS.values(), strict=True):
-    if tab.open:
-        with tab, errors.shown():
-            draw()
+tabs.draw(TABS)

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from ui.shared import errors
+from ui.shared import errors, tabs
 from ui.sidebar import pickers
 from ui.splitting import matrix as many_views
 from ui.splitting import series as views
@@ -30,7 +30,4 @@ TABS = {
     "Many dictionaries": lambda: many_views.many(threshold),
     "Three at once": lambda: many_views.three(threshold),
 }
-for tab, draw in zip(st.tabs(list(TABS), key="tab", bind="query-params"), TABS.values(), strict=True):
-    if tab.open:
-        with tab, errors.shown():
-            draw()
+tabs.draw(TABS)

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from ui.shared import errors
+from ui.shared import errors, tabs
 from ui.sidebar import pickers
 from ui.studies import opened
 from ui.text import input as text_input
@@ -31,7 +31,4 @@ TABS = {
     "Two texts": lambda: pair_views.two_texts(dictionary, model, how),
     "Two prompts": lambda: prompt_views.two_prompts(dictionary, model, how),
 }
-for tab, draw in zip(st.tabs(list(TABS), key="tab", bind="query-params"), TABS.values(), strict=True):
-    if tab.open:
-        with tab, errors.shown():
-            draw()
+tabs.draw(TABS)
