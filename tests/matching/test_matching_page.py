@@ -16,10 +16,9 @@ from core.matching.tables import decile_table, unmatched_table
 from core.workspace import Workspace
 from tests.doubles import planted_pages as planted_app
 from tests.doubles.planted import planted_dictionary
-from ui.matching import picker as match_picker
-from ui.matching.lists import choose_pair
+from ui.matching.picker import choose_pair
 from ui.studies import matching as match_studies
-from ui.studies import opened
+from ui.studies import opened, second_dictionary
 
 st = pytest.importorskip("streamlit")
 from streamlit.testing.v1 import AppTest  # noqa: E402
@@ -95,7 +94,7 @@ def test_the_readings_are_those_of_core_and_stand_beside_chance(open_page):
     for similarity in ("decoder", "encoder", "both"):
         at = open_page({"match_similarity": similarity.capitalize(), "match_threshold": "0.6"})
         assert not at.exception
-        comparison = match_picker.comparison(opened.dictionary(at.selectbox(key="sae").value), second(at))
+        comparison = second_dictionary.comparison(opened.dictionary(at.selectbox(key="sae").value), second(at))
         expected = pair_numbers(comparison, similarity, threshold=0.6)
         chance = compare_weights(comparison.a, shuffled(comparison.b))
         by_chance = pair_numbers(chance, similarity, threshold=0.6)
@@ -168,7 +167,7 @@ def test_the_pair_follows_the_picked_feature_until_a_link_or_a_hand_says_otherwi
     assert at.number_input(key="match_feature_b").value == place[other]
     alone = int(ORDER[COPIES])
     at.number_input(key="feature").set_value(alone).run()
-    comparison = match_picker.comparison(opened.dictionary(at.selectbox(key="sae").value), second(at))
+    comparison = second_dictionary.comparison(opened.dictionary(at.selectbox(key="sae").value), second(at))
     assert at.number_input(key="match_feature_b").value == comparison.decoder.a_in_b_idx[alone, 0]
     at.session_state["tab"] = "Lists"
     at.run()

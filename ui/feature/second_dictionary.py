@@ -14,7 +14,7 @@ from core.matching.comparison import SIDES
 from core.matching.null import random_nearest
 from ui.feature import related_charts as feature_relation_charts
 from ui.matching import picker as match_picker
-from ui.matching.lists import B_KEY
+from ui.matching.picker import B_KEY
 from ui.neuronpedia import labels as neuronpedia_views
 from ui.shared.escape import plain
 from ui.shared.figure import figure

@@ -10,7 +10,7 @@ from core import tables
 from core.dictionaries.dictionary import Dictionary
 from core.matching import tables as match_tables
 from core.matching.file import MOST_BYTES, VERSION, MatchFile, from_json
-from ui.matching.lists import choose_pair
+from ui.matching.picker import choose_pair
 from ui.shared import errors
 from ui.shared.escape import plain
 from ui.shared.figure import figure, listing

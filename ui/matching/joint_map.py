@@ -16,7 +16,7 @@ from ui.feature_map import map as map_views
 from ui.feature_map.component import MapColours, MapEvent, MapPoints, by_value, feature_map
 from ui.feature_map.layers import describe
 from ui.feature_map.map import MapStudy
-from ui.matching.lists import B_KEY, PAIR_OF, choose_pair
+from ui.matching.picker import B_KEY, PAIR_OF, choose_pair
 from ui.shared import errors
 from ui.shared.figure import figure, listing
 from ui.studies import compute

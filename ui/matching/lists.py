@@ -1,7 +1,5 @@
 """The matching page's tabs on features: both sides, lists of what is shared and what is not, density."""
 
-from collections.abc import Callable
-
 import numpy as np
 import pandas as pd
 import streamlit as st
@@ -11,6 +9,7 @@ from core.matching import tables as match_tables
 from core.matching.labels import LABELS
 from core.matching.pairs import shared
 from ui.matching import charts as match_charts
+from ui.matching.picker import choose_pair
 from ui.shared import charts, errors
 from ui.shared.figure import altair, figure, listing
 from ui.shared.selection import axis_title, choose_feature_from
@@ -18,9 +17,6 @@ from ui.studies import matching as match_studies
 from ui.studies import token_pass as activation_studies
 from ui.studies.matching import MatchStudy
 
-B_KEY = "match_feature_b"
-PAIR_OF = "_match_pair_of"
-"""For which contents and feature of A the feature of B was chosen; another brings its own partner."""
 MATCHED, A_ONLY, B_ONLY, LABELLED = "Matched", "A only", "B only", "Labels"
 
 
@@ -154,19 +150,6 @@ def listed(
         name=key,
         provenance=study.provenance,
     )
-
-
-def choose_pair(study: MatchStudy, a: np.ndarray, b: np.ndarray) -> Callable[[int], None]:
-    """Return a function that picks the features of a row; -1 picks none."""
-
-    def pick(row: int) -> None:
-        if a[row] >= 0:
-            st.session_state["feature"] = int(a[row])
-        if b[row] >= 0:
-            st.session_state[B_KEY] = int(b[row])
-            st.session_state[PAIR_OF] = (*study.names, int(st.session_state.get("feature", 0)))
-
-    return pick
 
 
 def against_density(study: MatchStudy) -> None:

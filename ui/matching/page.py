@@ -19,7 +19,7 @@ from ui.matching import joint_map as match_map_views
 from ui.matching import lists as match_list_views
 from ui.matching import pair as match_pair_views
 from ui.matching import similarity as match_similarity_views
-from ui.matching.lists import B_KEY, PAIR_OF
+from ui.matching.picker import B_KEY, PAIR_OF
 from ui.shared.errors import StillRunningError
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure

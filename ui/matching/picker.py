@@ -1,20 +1,20 @@
-"""Two dictionaries side by side: picking the second, B, and their nearest features from the store.
+"""Picking the second dictionary, B, and features of both; the first, A, is the one picked in the sidebar."""
 
-The first, A, is the one picked in the sidebar.
-"""
+from collections.abc import Callable
 
+import numpy as np
 import streamlit as st
 
 from core.dictionaries.dictionary import Dictionary
-from core.dictionaries.sources import entries
-from core.dictionaries.spaces import DictionarySide
-from core.geometry.neighbors import Between, nearest_between
-from core.matching.comparison import SIDES, Comparison, K, Weights, check_comparable, compare_weights
-from core.work.jobs import Progress
-from ui.studies import compute, opened
+from ui.studies import opened
+from ui.studies.matching import MatchStudy
+from ui.studies.second_dictionary import KEY, chosen, default_second
 
-KEY = "b"
 _DEFAULT = "_b_default"
+B_KEY = "match_feature_b"
+"""The feature of B, in session and URL."""
+PAIR_OF = "_match_pair_of"
+"""For which contents and feature of A the feature of B was chosen; another brings its own partner."""
 
 
 def second() -> Dictionary:
@@ -38,50 +38,14 @@ def second() -> Dictionary:
     return chosen()
 
 
-def chosen() -> Dictionary:
-    """Open the dictionary picked as B, without drawing its picker (raises LoupeError)."""
-    return opened.dictionary(st.session_state.get(KEY) or default_second())
+def choose_pair(study: MatchStudy, a: np.ndarray, b: np.ndarray) -> Callable[[int], None]:
+    """Return a function that picks the features of a row; -1 picks none."""
 
+    def pick(row: int) -> None:
+        if a[row] >= 0:
+            st.session_state["feature"] = int(a[row])
+        if b[row] >= 0:
+            st.session_state[B_KEY] = int(b[row])
+            st.session_state[PAIR_OF] = (*study.names, int(st.session_state.get("feature", 0)))
 
-def default_second() -> str:
-    """Return the next dictionary of the list at the hook of A, as far as the list says, or else the next one."""
-    listed = entries(compute.workspace())
-    picked = opened.full_id(st.session_state.get("sae") or "")
-    place = next((i for i, entry in enumerate(listed) if entry.id == picked), -1)
-    after = [*listed[place + 1 :], *listed[: max(place, 0)]]
-    hook = opened.dictionary().config.hook_name
-    same_hook = (entry.id for entry in after if entry.hook_name in (hook, None))
-    return next(same_hook, after[0].id if after else picked)
-
-
-def comparison(a: Dictionary | None = None, b: Dictionary | None = None, *, k: int = K) -> Comparison:
-    """Return the k nearest features of the two both ways, by decoder and encoder; by default of what is picked.
-
-    Raises what `core.matching.comparison.compare` raises, and StillRunningError while a job draws its progress.
-    """
-    a, b = a or opened.dictionary(), b or chosen()
-    check_comparable(a, b)
-    names = a.sha256, b.sha256
-    return compared(weights(a), weights(b), names, f"Matching {a.title} with {b.title}", k=k)
-
-
-def compared(one: Weights, other: Weights, names: tuple[str, str], label: str, *, k: int = K) -> Comparison:
-    """Return the same for weights, stored under `names` of their contents."""
-    most = int(min(one.finite.sum(), other.finite.sum()))
-    if not most:
-        return compare_weights(one, other, k=k)  # which says what is wrong
-    found = {side: _between(one.side(side), other.side(side), names, side, min(k, most), label) for side in SIDES}
-    return Comparison(one, other, **found)
-
-
-def weights(dictionary: Dictionary) -> Weights:
-    """Return the directions of a dictionary, kept in memory: those read are a copy."""
-    key = f"directions {dictionary.sha256}"
-    return compute.loaded().get(key, lambda: Weights.of(dictionary), name=f"The directions of {dictionary.title}")
-
-
-def _between(one, other, names: tuple[str, str], side: DictionarySide, k: int, label: str) -> Between:
-    def work(progress: Progress) -> Between:
-        return nearest_between(one, other, k=k, progress=progress)
-
-    return compute.result(Between, Between.key(*names, side, k), f"{label}, {side}", work)
+    return pick

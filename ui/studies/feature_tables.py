@@ -17,11 +17,10 @@ from core.geometry import tables as geometry_tables
 from core.geometry.basis import basis_alignment
 from core.logit_weights.unembedding import LogitSettings
 from core.overview.tables import weight_table
-from ui.matching import picker as match_picker
 from ui.neuronpedia import labels as neuronpedia_views
 from ui.shared.errors import NotStoredError
 from ui.sidebar import token_sets as token_set_picker
-from ui.studies import compute, relations
+from ui.studies import compute, relations, second_dictionary
 from ui.studies import enrichment as enrichment_studies
 from ui.studies import feature_map as layout_studies
 from ui.studies import geometry as geometry_studies
@@ -84,7 +83,7 @@ def _neurons(dictionary: Dictionary) -> pd.DataFrame:
 
 
 def _match(dictionary: Dictionary) -> pd.DataFrame:
-    lists = match_picker.comparison(dictionary).between("decoder")
+    lists = second_dictionary.comparison(dictionary).between("decoder")
     return pd.DataFrame(
         {
             "feature": np.arange(dictionary.d_sae),

@@ -16,8 +16,7 @@ from core.matching.null import SEED, shuffled
 from core.matching.numbers import Numbers, null_numbers, numbers_of, pair_numbers
 from core.matching.pairs import Matching, Method, Similarity, best_scores, candidates, match
 from core.work.jobs import Progress
-from ui.matching import picker as match_picker
-from ui.studies import compute
+from ui.studies import compute, second_dictionary
 from ui.studies import geometry as geometry_studies
 
 
@@ -66,8 +65,8 @@ class Nearest:
 
 
 def study(a: Dictionary, b: Dictionary, similarity: Similarity, method: Method, threshold: float) -> MatchStudy:
-    """Return the two side by side (raises what `match_picker.comparison` raises)."""
-    found = match_picker.comparison(a, b)
+    """Return the two side by side (raises what `second_dictionary.comparison` raises)."""
+    found = second_dictionary.comparison(a, b)
     return MatchStudy(a, b, found, similarity, method, threshold, (a.sha256, b.sha256))
 
 
@@ -75,7 +74,7 @@ def shuffled_study(study: MatchStudy) -> MatchStudy:
     """Return the same with the coordinates of B shuffled: what chance gives."""
     names = study.a.sha256, f"{study.b.sha256} shuffled with seed {SEED}"
     other = compute.loaded().get(f"directions {names[1]}", lambda: shuffled(study.comparison.b, seed=SEED))
-    found = match_picker.compared(study.comparison.a, other, names, "Matching with shuffled coordinates")
+    found = second_dictionary.compared(study.comparison.a, other, names, "Matching with shuffled coordinates")
     return replace(study, comparison=found, names=names)
 
 

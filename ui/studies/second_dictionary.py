@@ -1,0 +1,63 @@
+"""The second dictionary, B, as it was picked, and the nearest features of the two from the store."""
+
+import streamlit as st
+
+from core.dictionaries.dictionary import Dictionary
+from core.dictionaries.sources import entries
+from core.dictionaries.spaces import DictionarySide
+from core.geometry.neighbors import Between, nearest_between
+from core.matching.comparison import SIDES, Comparison, K, Weights, check_comparable, compare_weights
+from core.work.jobs import Progress
+from ui.studies import compute, opened
+
+KEY = "b"
+"""Where the picked id is kept, in session and URL."""
+
+
+def chosen() -> Dictionary:
+    """Open the dictionary picked as B, without drawing its picker (raises LoupeError)."""
+    return opened.dictionary(st.session_state.get(KEY) or default_second())
+
+
+def default_second() -> str:
+    """Return the next dictionary of the list at the hook of A, as far as the list says, or else the next one."""
+    listed = entries(compute.workspace())
+    picked = opened.full_id(st.session_state.get("sae") or "")
+    place = next((i for i, entry in enumerate(listed) if entry.id == picked), -1)
+    after = [*listed[place + 1 :], *listed[: max(place, 0)]]
+    hook = opened.dictionary().config.hook_name
+    same_hook = (entry.id for entry in after if entry.hook_name in (hook, None))
+    return next(same_hook, after[0].id if after else picked)
+
+
+def comparison(a: Dictionary | None = None, b: Dictionary | None = None, *, k: int = K) -> Comparison:
+    """Return the k nearest features of the two both ways, by decoder and encoder; by default of what is picked.
+
+    Raises what `core.matching.comparison.compare` raises, and StillRunningError while a job draws its progress.
+    """
+    a, b = a or opened.dictionary(), b or chosen()
+    check_comparable(a, b)
+    names = a.sha256, b.sha256
+    return compared(weights(a), weights(b), names, f"Matching {a.title} with {b.title}", k=k)
+
+
+def compared(one: Weights, other: Weights, names: tuple[str, str], label: str, *, k: int = K) -> Comparison:
+    """Return the same for weights, stored under `names` of their contents."""
+    most = int(min(one.finite.sum(), other.finite.sum()))
+    if not most:
+        return compare_weights(one, other, k=k)  # which says what is wrong
+    found = {side: _between(one.side(side), other.side(side), names, side, min(k, most), label) for side in SIDES}
+    return Comparison(one, other, **found)
+
+
+def weights(dictionary: Dictionary) -> Weights:
+    """Return the directions of a dictionary, kept in memory: those read are a copy."""
+    key = f"directions {dictionary.sha256}"
+    return compute.loaded().get(key, lambda: Weights.of(dictionary), name=f"The directions of {dictionary.title}")
+
+
+def _between(one, other, names: tuple[str, str], side: DictionarySide, k: int, label: str) -> Between:
+    def work(progress: Progress) -> Between:
+        return nearest_between(one, other, k=k, progress=progress)
+
+    return compute.result(Between, Between.key(*names, side, k), f"{label}, {side}", work)
