@@ -13,11 +13,11 @@ from core.geometry.tables import drawn
 from ui.feature import related_charts as feature_relation_charts
 from ui.feature.second_dictionary import second_dictionary
 from ui.geometry import charts as geometry_charts
-from ui.neuronpedia import labels as neuronpedia_views
 from ui.shared import charts, errors
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure, listing
 from ui.shared.selection import axis_title, choose_feature_from
+from ui.studies import neuronpedia
 from ui.studies import relations as studies
 from ui.studies.feature import Subject
 
@@ -47,7 +47,7 @@ def related(subject: Subject) -> None:
 
 def labelled(table: pd.DataFrame, column: str, dictionary: Dictionary) -> pd.DataFrame:
     """Add what Neuronpedia calls the features in a column, where its labels were downloaded."""
-    known = neuronpedia_views.labels(dictionary)
+    known = neuronpedia.downloaded_labels(dictionary)
     if known is None:
         return table
     return table.assign(neuronpedia_label=[known.of(int(feature)) or "" for feature in table[column]])

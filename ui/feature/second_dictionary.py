@@ -15,10 +15,10 @@ from core.matching.null import random_nearest
 from ui.feature import related_charts as feature_relation_charts
 from ui.matching import picker as match_picker
 from ui.matching.picker import B_KEY
-from ui.neuronpedia import labels as neuronpedia_views
 from ui.shared.escape import plain
 from ui.shared.figure import figure
 from ui.shared.selection import columns
+from ui.studies import neuronpedia
 from ui.studies.feature import Subject
 
 TOP = 5
@@ -35,7 +35,7 @@ def second_dictionary(subject: Subject) -> None:
     sides = found.W_dec[subject.feature], np.ascontiguousarray(found.W_enc[:, subject.feature])
     cosines = [cosines_with(row, other, side) for row, side in zip(sides, SIDES, strict=True)]
     table = match_table(*cosines, top=TOP)
-    known = neuronpedia_views.labels(other)
+    known = neuronpedia.downloaded_labels(other)
     if known is not None:
         table["neuronpedia_label"] = [known.of(int(feature)) or "" for feature in table["best_match"]]
     chance = chance_level(other)

@@ -28,8 +28,9 @@ from ui.shared.figure import figure, listing
 from ui.shared.selection import columns
 from ui.sidebar import downloads
 from ui.studies import compute
+from ui.studies.neuronpedia import TYPED, downloaded_labels
 
-_TYPED, _FETCH = "_np_typed", "_np_fetch"
+_FETCH = "_np_fetch"
 _NO_ID = (
     "This dictionary names no Neuronpedia id, neither in its config nor in sae-lens' registry. If it is there under "
     "the same feature numbers, type its id above: links, frame and labels need it. To bring features there, open "
@@ -56,7 +57,7 @@ def choose_source(dictionary: Dictionary) -> NeuronpediaSource | None:
         placeholder="gpt2-small/8-res-jb",
         help="Model and source as in the address of a feature's page there. This dictionary does not say it itself.",
     )
-    typed = st.session_state.setdefault(_TYPED, {})
+    typed = st.session_state.setdefault(TYPED, {})
     typed.pop(dictionary.id, None)
     if not text.strip():
         st.info(plain(_NO_ID), icon=":material/public_off:")
@@ -65,26 +66,12 @@ def choose_source(dictionary: Dictionary) -> NeuronpediaSource | None:
     return typed[dictionary.id]
 
 
-def labels(dictionary: Dictionary) -> Labels | None:
-    """Return the labels of a dictionary's features if they were downloaded before. No request is made."""
-    source = neuronpedia_source(dictionary) or st.session_state.get(_TYPED, {}).get(dictionary.id)
-    return _kept(source) if source is not None else None
-
-
-def _kept(source: NeuronpediaSource) -> Labels | None:
-    key = Labels.key(source)
-    if key in compute.loaded():
-        return compute.loaded().get(key, lambda: compute.store().load(Labels, key))
-    found = compute.store().load(Labels, key)
-    return found and compute.loaded().get(key, lambda: found)
-
-
 def panel(dictionary: Dictionary, feature: int) -> None:
     """One feature: its page as a link and, when asked for, in a frame; its label; labels to download."""
     source = choose_source(dictionary)
     if source is None:
         return
-    known = labels(dictionary)
+    known = downloaded_labels(dictionary)
     if known is not None:
         _label(known, dictionary, feature)
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -204,7 +191,7 @@ def quick_list(dictionary: Dictionary, features: Sequence[int]) -> None:
 
 
 def _table(dictionary: Dictionary, source: NeuronpediaSource, features: Sequence[int]) -> None:
-    known = labels(dictionary)
+    known = downloaded_labels(dictionary)
     table = pd.DataFrame({"feature": features})
     if known is not None:
         table["neuronpedia_label"] = [known.of(feature) or "" for feature in features]

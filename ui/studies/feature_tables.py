@@ -17,10 +17,9 @@ from core.geometry import tables as geometry_tables
 from core.geometry.basis import basis_alignment
 from core.logit_weights.unembedding import LogitSettings
 from core.overview.tables import weight_table
-from ui.neuronpedia import labels as neuronpedia_views
 from ui.shared.errors import NotStoredError
 from ui.sidebar import token_sets as token_set_picker
-from ui.studies import compute, relations, second_dictionary
+from ui.studies import compute, neuronpedia, relations, second_dictionary
 from ui.studies import enrichment as enrichment_studies
 from ui.studies import feature_map as layout_studies
 from ui.studies import geometry as geometry_studies
@@ -94,7 +93,7 @@ def _match(dictionary: Dictionary) -> pd.DataFrame:
 
 
 def _labels(dictionary: Dictionary) -> pd.DataFrame:
-    labels = neuronpedia_views.labels(dictionary)
+    labels = neuronpedia.downloaded_labels(dictionary)
     if labels is None:
         raise NotStoredError("Labels were not downloaded.")
     return pd.DataFrame({"feature": labels.feature, "neuronpedia_label": labels.text})

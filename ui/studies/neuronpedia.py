@@ -1,0 +1,24 @@
+"""Labels of features from Neuronpedia that were downloaded before."""
+
+import streamlit as st
+
+from core.dictionaries.dictionary import Dictionary
+from core.neuronpedia.labels import Labels, NeuronpediaSource, neuronpedia_source
+from ui.studies import compute
+
+TYPED = "_np_typed"
+"""Where ids that a person typed are kept in the session, by dictionary."""
+
+
+def downloaded_labels(dictionary: Dictionary) -> Labels | None:
+    """Return the labels of a dictionary's features if they were downloaded before. No request is made."""
+    source = neuronpedia_source(dictionary) or st.session_state.get(TYPED, {}).get(dictionary.id)
+    return _kept(source) if source is not None else None
+
+
+def _kept(source: NeuronpediaSource) -> Labels | None:
+    key = Labels.key(source)
+    if key in compute.loaded():
+        return compute.loaded().get(key, lambda: compute.store().load(Labels, key))
+    found = compute.store().load(Labels, key)
+    return found and compute.loaded().get(key, lambda: found)
