@@ -5,7 +5,7 @@ import streamlit as st
 from ui.feature import examples as feature_example_views
 from ui.feature import logits as feature_logit_views
 from ui.feature import overview as views
-from ui.feature import own_direction as own_directions
+from ui.feature import own_direction
 from ui.feature import proxies as feature_proxy_views
 from ui.feature import related as feature_relation_views
 from ui.shared import errors, tabs
@@ -14,6 +14,7 @@ from ui.sidebar import text as text_picker
 from ui.studies import feature as subjects
 from ui.studies import logit_weights as logit_studies
 from ui.studies import opened
+from ui.studies.own_direction import stands_in
 
 ICON = ":material/manage_search:"
 ORDER = 2
@@ -31,10 +32,10 @@ with st.sidebar:
 
 pickers.facts(dictionary, model)
 with errors.shown(stop=True):
-    if own_directions.stands_in():
-        own_directions.notice(dictionary)
+    if stands_in():
+        own_direction.notice(dictionary)
     else:
-        own_directions.offer(dictionary)
+        own_direction.offer(dictionary)
     subject = subjects.subject()
 views.head(subject, settings)
 

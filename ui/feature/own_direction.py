@@ -2,7 +2,6 @@
 
 import streamlit as st
 
-from core.corpus.samples import TextSample
 from core.dictionaries.dictionary import Dictionary
 from core.errors import PathNotAllowedError
 from core.feature.own_direction import (
@@ -11,55 +10,13 @@ from core.feature.own_direction import (
     MAX_BYTES,
     DirectionError,
     OwnDirection,
-    as_dictionary,
     own_direction,
-    projections,
     read_vectors,
-    suggested_threshold,
 )
-from core.models.language_model import LanguageModel
 from ui.shared import errors
 from ui.shared.escape import plain
 from ui.studies import compute, corpus, opened
-
-_OWN = "_own_direction"
-THRESHOLD = "fe_threshold"
-
-
-def standing_in(among: Dictionary) -> Dictionary | None:
-    """Return the direction that stands in as a dictionary of one feature, None where none does.
-
-    Raises DirectionError where it does not fit the picked dictionary, StillRunningError while it is tried on text.
-    """
-    direction: OwnDirection | None = st.session_state.get(_OWN)
-    if direction is None:
-        return None
-    _check_width(direction, among)
-    threshold = st.session_state.get(THRESHOLD)
-    if threshold is None:
-        model = opened.model_of(among)
-        threshold = suggested(direction, among, model, corpus.sample(among, model))
-    threshold = float(threshold)
-    key = f"own direction {direction.sha256} {threshold!r} {among.sha256} {direction.title}"
-    return compute.loaded().get(key, lambda: as_dictionary(direction, among, threshold=threshold))
-
-
-def _check_width(direction: OwnDirection, among: Dictionary) -> None:
-    if len(direction.unit) != among.d_in:
-        raise DirectionError(
-            f"The direction {direction.title[:100]!r} has {len(direction.unit):,} numbers, expected {among.d_in:,} for "
-            "this dictionary. Go back to its features, or pick a dictionary of the hook that the direction is from."
-        )
-
-
-def suggested(direction: OwnDirection, among: Dictionary, model: LanguageModel, sample: TextSample) -> float:
-    """Return the threshold that about 1 % of a few rows' tokens pass."""
-    hook = among.config.hook_name
-    key = f"projections {direction.sha256} {model.sha256} {hook} {sample.note} {sample.title}"
-    values = compute.transient(
-        key, "Trying the direction on text", lambda _: projections(direction, model, hook, sample.rows)
-    )
-    return suggested_threshold(values)
+from ui.studies.own_direction import OWN, THRESHOLD, check_width, suggested
 
 
 def notice(among: Dictionary) -> None:
@@ -67,7 +24,7 @@ def notice(among: Dictionary) -> None:
 
     Raises StillRunningError while it is tried on text, and LoupeError.
     """
-    direction: OwnDirection = st.session_state[_OWN]
+    direction: OwnDirection = st.session_state[OWN]
     with st.container(border=True):
         left, right = st.columns([4, 1])
         title = plain(direction.title)
@@ -75,7 +32,7 @@ def notice(among: Dictionary) -> None:
         left.caption("f = x · u where that exceeds the threshold, else 0; u is the direction at length 1.")
         label = f"Back to feature {int(st.session_state.get('feature', 0))}"
         right.button(label, icon=":material/undo:", on_click=_back, key="own_back", width="stretch")
-        _check_width(direction, among)
+        check_width(direction, among)
         model = opened.model_of(among)
         usual = suggested(direction, among, model, corpus.sample(among, model))
         st.number_input(
@@ -135,15 +92,10 @@ def _choose(name: str, data: bytes, among: Dictionary) -> None:
 
 
 def _take(direction: OwnDirection) -> None:
-    st.session_state[_OWN] = direction
+    st.session_state[OWN] = direction
     st.session_state.pop(THRESHOLD, None)
 
 
 def _back() -> None:
-    st.session_state.pop(_OWN, None)
+    st.session_state.pop(OWN, None)
     st.session_state.pop(THRESHOLD, None)
-
-
-def stands_in() -> bool:
-    """Whether a direction stands in."""
-    return _OWN in st.session_state

@@ -8,8 +8,7 @@ from jaxtyping import Float
 
 from core.activations.store import FeatureActivations
 from core.dictionaries.dictionary import Dictionary
-from ui.feature import own_direction as own_direction_views
-from ui.studies import corpus, opened
+from ui.studies import corpus, opened, own_direction
 from ui.studies import token_pass as activation_studies
 from ui.studies.token_pass import TokenPass
 
@@ -53,7 +52,7 @@ class Subject:
 def subject() -> Subject:
     """Return what was picked, after its token pass (raises StillRunningError meanwhile, and LoupeError)."""
     among = opened.dictionary()
-    own = own_direction_views.standing_in(among)
+    own = own_direction.standing_in(among)
     if own is None:
         feature = int(st.session_state.get("feature", 0))
         return Subject(among, feature, activation_studies.token_pass(), among)
