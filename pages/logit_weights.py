@@ -8,6 +8,7 @@ from ui.logit_weights import one_feature as logit_feature_views
 from ui.shared import errors, tabs
 from ui.sidebar import pickers, token_sets
 from ui.studies import logit_weights as logit_studies
+from ui.studies import token_sets as token_set_studies
 
 ICON = ":material/bar_chart:"
 ORDER = 5
@@ -26,7 +27,7 @@ feature = int(st.session_state.get("feature", 0))
 TABS = {
     "All features": lambda: views.overview(study),
     "One feature": lambda: logit_feature_views.one_feature_by_set(study, feature),
-    "Enrichment": lambda: enrichment_views.enrichment(study, token_sets.sets(study.model)),
+    "Enrichment": lambda: enrichment_views.enrichment(study, token_set_studies.sets(study.model)),
     "Layers": lambda: logit_feature_views.layers(study),
     "Token sets": lambda: token_sets.library_table(study.model),
 }

@@ -17,6 +17,7 @@ from ui.sidebar import token_sets
 from ui.studies import compute
 from ui.studies import enrichment as enrichment_studies
 from ui.studies import logit_weights as logit_studies
+from ui.studies import token_sets as token_set_studies
 from ui.studies.feature import Subject
 
 N_TOKENS, N_SETS = 10, 10
@@ -93,7 +94,7 @@ def stored_sets(subject: Subject, settings: LogitSettings) -> pd.DataFrame | Non
     try:
         with compute.only_stored():
             study = logit_studies.study_of(subject.dictionary, settings)
-            sets = token_sets.sets(study.model)
+            sets = token_set_studies.sets(study.model)
             found = enrichment_studies.enrichment_of(study, sets)
     except NotStoredError:
         return None
@@ -106,7 +107,7 @@ def logits(subject: Subject, settings: LogitSettings) -> None:
     study = logit_studies.study_of(subject.dictionary, settings)
     logit_feature_views.one_feature_by_set(study, subject.feature)
     with errors.shown():
-        sets = token_sets.sets(study.model)
+        sets = token_set_studies.sets(study.model)
         found = enrichment_studies.enrichment_of(study, sets)
         random = enrichment_studies.random_enrichment(study, sets)
         name = token_sets.choose(study.model, "Token set", enrichment_views.SET_KEY).name

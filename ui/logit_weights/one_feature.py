@@ -20,6 +20,7 @@ from ui.shared.selection import choose_feature_from
 from ui.sidebar import token_sets as token_set_picker
 from ui.studies import compute
 from ui.studies import logit_weights as logit_studies
+from ui.studies import token_sets as token_set_studies
 
 CARDS = ["logit_class", "logit_std", "skewness", "kurtosis", "logit_max", "logit_min"]
 MOST_POINTS = 3_000
@@ -42,7 +43,7 @@ def one_feature_by_set(study: LogitStudy, feature: int) -> None:
 
 def split_by(study: LogitStudy, name: str) -> TokenSplit | None:
     """Return the token set of this name as a mask over the vocabulary, None if there is no such set."""
-    known = token_set_picker.sets(study.model)
+    known = token_set_studies.sets(study.model)
     if name not in known.names:
         return None
     mask = np.zeros(study.model.d_vocab, bool)

@@ -14,25 +14,13 @@ from core.errors import TokenSetError, UnknownNameError
 from core.models.language_model import LanguageModel
 from core.token_sets import typed as typed_token_sets
 from core.token_sets.parts_of_speech import pos_sets
-from core.token_sets.sets import SMALLEST, TokenSet, TokenSets, built_in_sets, raw_string_sets
-from core.token_sets.typed import MAX_BYTES, SYNTAX, set_from_text, set_from_upload
+from core.token_sets.sets import SMALLEST, TokenSet, TokenSets
+from core.token_sets.typed import MAX_BYTES, SYNTAX
 from ui.shared import errors
 from ui.shared.escape import plain
 from ui.shared.figure import figure, listing
 from ui.studies import compute
-
-MAX_OWN = 50
-_OWN, _MADE = "_own_token_sets", "_made_token_sets"
-
-
-def sets(model: LanguageModel) -> TokenSets:
-    """Return the library's sets for the model's vocabulary and the person's own; nothing is drawn."""
-    library = _library(model, raw=_is_on("ts_raw"))
-    if _is_on("ts_pos"):
-        key = _pos_key(model)
-        waiting = TokenSets((), (("nltk_pos", "The tagger has not finished yet"),))
-        library = library.joined(compute.loaded().get(key, lambda: waiting) if key in compute.loaded() else waiting)
-    return library.joined(_own_sets(model, taken=library.names))
+from ui.studies.token_sets import add, add_upload, is_on, made_set, own_texts, pos_key, sets
 
 
 def choose(model: LanguageModel, label: str, key: str, default: str = "starts_with_space") -> TokenSet:
@@ -81,7 +69,7 @@ def library_table(model: LanguageModel) -> None:
     """All sets with size, rule and first tokens; below them those left out, with the reason."""
     found = sets(model)
     table = found.to_frame(model.token_strings)
-    kind = "raw vocabulary strings, re.match" if _is_on("ts_raw") else "decoded tokens, re.search"
+    kind = "raw vocabulary strings, re.match" if is_on("ts_raw") else "decoded tokens, re.search"
     figure(
         f"All {len(found):,} token sets",
         listing(table, "token-sets", height=560),
@@ -109,11 +97,11 @@ def editor(model: LanguageModel) -> None:
             "and counts as a letter, to reproduce their sets. Off: decoded tokens, right for every vocabulary.",
         )
         _switch("Parts of speech", "ts_pos", "Add sets by NLTK's tagger, where it is installed with its data.")
-        if _is_on("ts_pos"):
+        if is_on("ts_pos"):
             with errors.shown():
                 _tag(model)
         _form(model)
-        for name in list(_own()):
+        for name in list(own_texts()):
             _own_row(model, name)
 
 
@@ -138,85 +126,17 @@ def _form(model: LanguageModel) -> None:
                 add_upload(model, name or PurePosixPath(file.name).stem, file.getvalue())
 
 
-def add(model: LanguageModel, name: str, text: str) -> TokenSet:
-    """Make a set from text and keep it in the session. Raises TokenSetError."""
-    return _keep(model, set_from_text(name, text, model.token_strings, raw=model.raw_tokens), text)
-
-
-def add_upload(model: LanguageModel, name: str, data: bytes) -> TokenSet:
-    """Make a set from an uploaded file and keep it in the session. Raises TokenSetError."""
-    made = set_from_upload(name, data, model.token_strings, raw=model.raw_tokens)
-    return _keep(model, made, data.decode("utf-8-sig"))
-
-
-def _keep(model: LanguageModel, made: TokenSet, text: str) -> TokenSet:
-    """Keep a set's text; one of the same name that the person made before is replaced."""
-    if made.name in _library(model, raw=_is_on("ts_raw")).names:
-        raise TokenSetError(
-            f"The library has a token set called {made.name!r}, expected a name of its own. Choose another name."
-        )
-    if made.name not in _own() and len(_own()) >= MAX_OWN:
-        raise TokenSetError(f"There are {MAX_OWN} sets of your own already, as many as fit. Remove one first.")
-    _own()[made.name] = text
-    st.session_state.setdefault(_MADE, {})[_made_key(model, made.name, text)] = made
-    return made
-
-
 def _own_row(model: LanguageModel, name: str) -> None:
     text, remove = st.columns([5, 1], vertical_alignment="center")
-    found = _made(model, name)
+    found = made_set(model, name)
     said = str(found) if isinstance(found, TokenSetError) else describe(found, model)
     if isinstance(found, TokenSet) and len(found) < SMALLEST:
         said += f" · fewer than {SMALLEST} tokens: not offered"
     text.caption(plain(f"{name}: {said}"))
     key = f"ts_remove_{hashlib.sha256(name.encode()).hexdigest()[:12]}"
-    remove.button("Remove", icon=":material/delete:", key=key, on_click=lambda: _own().pop(name, None), type="tertiary")
-
-
-def _own() -> dict[str, str]:
-    """The texts of the person's own sets, by name."""
-    return st.session_state.setdefault(_OWN, {})
-
-
-def _own_sets(model: LanguageModel, taken: tuple[str, ...]) -> TokenSets:
-    kept, left_out = [], []
-    for name in _own():
-        found = _made(model, name)
-        if isinstance(found, TokenSetError):
-            left_out.append((name, str(found)))
-        elif name in taken:
-            left_out.append((name, "a set of the library has this name"))
-        elif len(found) < SMALLEST:
-            left_out.append((name, f"{len(found)} token{'s' * (len(found) != 1)}, fewer than {SMALLEST}"))
-        else:
-            kept.append(found)
-    return TokenSets(tuple(kept), tuple(left_out))
-
-
-def _made(model: LanguageModel, name: str) -> TokenSet | TokenSetError:
-    """Return one of the person's sets for this vocabulary, or why it cannot be made; both are remembered."""
-    made, text = st.session_state.setdefault(_MADE, {}), _own()[name]
-    key = _made_key(model, name, text)
-    if key not in made:
-        try:
-            made[key] = set_from_text(name, text, model.token_strings, raw=model.raw_tokens)
-        except TokenSetError as error:
-            made[key] = error
-    return made[key]
-
-
-def _made_key(model: LanguageModel, name: str, text: str) -> tuple[str, int, str, str]:
-    return model.tokenizer_sha256, model.d_vocab, name, text
-
-
-def _library(model: LanguageModel, *, raw: bool) -> TokenSets:
-    def make() -> TokenSets:
-        with st.spinner("Sorting the vocabulary into sets"):
-            return (
-                raw_string_sets(model.raw_tokens) if raw else built_in_sets(model.token_strings, raw=model.raw_tokens)
-            )
-
-    return compute.loaded().get(f"token sets {model.tokenizer_sha256} {model.d_vocab} {raw}", make)
+    remove.button(
+        "Remove", icon=":material/delete:", key=key, on_click=lambda: own_texts().pop(name, None), type="tertiary"
+    )
 
 
 def _tag(model: LanguageModel) -> None:
@@ -225,19 +145,10 @@ def _tag(model: LanguageModel) -> None:
     def work(progress) -> TokenSets:
         return pos_sets(model.token_strings, raw=model.raw_tokens, progress=progress)
 
-    found = compute.transient(_pos_key(model), "Parts of speech of all tokens", work)
+    found = compute.transient(pos_key(model), "Parts of speech of all tokens", work)
     if not len(found):
         st.info(plain(f"No parts of speech: {found.left_out[0][1]}."), icon=":material/info:")
 
 
-def _pos_key(model: LanguageModel) -> str:
-    return f"token-sets-pos-{model.tokenizer_sha256}-{model.d_vocab}"
-
-
 def _switch(label: str, key: str, help: str) -> None:
     st.session_state[f"_{key}"] = st.toggle(label, key=key, bind="query-params", help=help)
-
-
-def _is_on(key: str) -> bool:
-    """A switch as last drawn, also on a run that has not drawn it yet."""
-    return bool(st.session_state.get(key, st.session_state.get(f"_{key}", False)))

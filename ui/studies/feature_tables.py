@@ -18,7 +18,6 @@ from core.geometry.basis import basis_alignment
 from core.logit_weights.unembedding import LogitSettings
 from core.overview.tables import weight_table
 from ui.shared.errors import NotStoredError
-from ui.sidebar import token_sets as token_set_picker
 from ui.studies import compute, neuronpedia, relations, second_dictionary
 from ui.studies import enrichment as enrichment_studies
 from ui.studies import feature_map as layout_studies
@@ -26,6 +25,7 @@ from ui.studies import geometry as geometry_studies
 from ui.studies import logit_weights as logit_studies
 from ui.studies import positions as position_studies
 from ui.studies import token_pass as activation_studies
+from ui.studies import token_sets as token_set_studies
 from ui.studies.feature import Subject
 from ui.studies.notes import note_store
 
@@ -64,7 +64,7 @@ def _clusters(dictionary: Dictionary) -> pd.DataFrame:
 
 def _enrichment(dictionary: Dictionary) -> pd.DataFrame:
     study = logit_studies.logit_study(LogitSettings(), dictionary.id)
-    found = enrichment_studies.enrichment_of(study, token_set_picker.sets(study.model))
+    found = enrichment_studies.enrichment_of(study, token_set_studies.sets(study.model))
     return best_set_of_each(found)
 
 
