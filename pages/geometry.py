@@ -19,7 +19,7 @@ st.caption("How far apart the features' directions are, compared with chance, an
 with errors.shown(stop=True):
     dictionary = opened.dictionary()
 pickers.facts(dictionary)
-side = views.side()
+side = pickers.side()
 with errors.shown(stop=True):
     study = geometry_studies.study(side=side)
 if study.warning:

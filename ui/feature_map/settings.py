@@ -3,7 +3,7 @@
 import streamlit as st
 
 from core.feature_map.layout import LayoutSettings
-from ui.geometry import distances as geometry_views
+from ui.sidebar import pickers
 from ui.studies import opened
 
 METHODS = {"UMAP": "umap", "t-SNE": "tsne", "PCA": "pca"}
@@ -24,7 +24,7 @@ def pick() -> tuple[LayoutSettings, list[str]]:
                 "there at once and shows the two directions in which features differ most.",
             )
         ]
-        side = geometry_views.side()
+        side = pickers.side()
         chosen = _numbers(method)
         picked = opened.dictionary().id
         others = st.multiselect(

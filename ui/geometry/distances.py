@@ -8,7 +8,6 @@ import pandas as pd
 import streamlit as st
 
 from core import catalogue, tables
-from core.dictionaries.spaces import DictionarySide
 from core.geometry import tables as geometry_tables
 from core.geometry.study import GeometryStudy
 from core.maths.random_directions import RandomDirections
@@ -20,20 +19,6 @@ from ui.studies import opened
 RANKS = (1, 10, 100)
 """Those of the first figures of this kind (Drori 2024)."""
 MOST_COMPARED = 7
-
-
-def side() -> DictionarySide:
-    """Pick whose directions are compared."""
-    chosen = st.segmented_control(
-        "Directions",
-        ["Decoder", "Encoder"],
-        default="Decoder",
-        required=True,
-        key="side",
-        bind="query-params",
-        help="Decoder rows are what features write, encoder columns what they read.",
-    )
-    return "encoder" if chosen == "Encoder" else "decoder"
 
 
 def distances(study: GeometryStudy) -> None:

@@ -5,6 +5,7 @@ from contextlib import suppress
 import streamlit as st
 
 from core.dictionaries.dictionary import Dictionary
+from core.dictionaries.spaces import DictionarySide
 from core.errors import LoupeError, OutOfRangeError
 from core.models.language_model import LanguageModel
 from core.positions.study import Study
@@ -141,3 +142,17 @@ def facts(dictionary: Dictionary, model: LanguageModel | None = None, reason: st
         st.caption(plain(reason))
     for note in dictionary.notes:
         st.warning(plain(note), icon=":material/warning:")
+
+
+def side() -> DictionarySide:
+    """Pick whose directions are compared."""
+    chosen = st.segmented_control(
+        "Directions",
+        ["Decoder", "Encoder"],
+        default="Decoder",
+        required=True,
+        key="side",
+        bind="query-params",
+        help="Decoder rows are what features write, encoder columns what they read.",
+    )
+    return "encoder" if chosen == "Encoder" else "decoder"
