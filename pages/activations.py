@@ -2,14 +2,9 @@
 
 import streamlit as st
 
-from ui.activations import error as error_views
-from ui.activations import features as feature_views
-from ui.activations import layers as series_views
-from ui.activations import loss as loss_views
-from ui.activations import positions as views
+from ui.activations import error, features, layers, loss, positions
 from ui.shared import errors, tabs
-from ui.sidebar import pickers
-from ui.sidebar import text as text_picker
+from ui.sidebar import pickers, text_picker
 from ui.studies import opened
 
 ICON = ":material/ssid_chart:"
@@ -25,15 +20,15 @@ with errors.shown(stop=True):
 pickers.facts(dictionary, model)
 with errors.shown(stop=True):
     text_picker.draw(dictionary, model)
-    view = views.chosen(views.embedding(model), views.count_first())
+    view = positions.chosen(positions.embedding(model), positions.count_first())
 
 TABS = {
-    "By position": lambda: views.positions(view),
-    "Deciles": lambda: views.deciles(view),
-    "Features": lambda: feature_views.features(view),
-    "One feature": lambda: feature_views.one_feature(view),
-    "Error by position": lambda: error_views.error(view),
-    "Loss by position": lambda: loss_views.losses(view),
-    "Layers": lambda: series_views.layers(view),
+    "By position": lambda: positions.positions(view),
+    "Deciles": lambda: positions.deciles(view),
+    "Features": lambda: features.features(view),
+    "One feature": lambda: features.one_feature(view),
+    "Error by position": lambda: error.error(view),
+    "Loss by position": lambda: loss.losses(view),
+    "Layers": lambda: layers.layers(view),
 }
 tabs.draw(TABS)

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from ui.dashboards import page as views
+from ui.dashboards import page
 from ui.shared import errors
 
 ICON = ":material/dashboard:"
@@ -16,10 +16,10 @@ st.caption(
 
 left, right = st.columns([3, 1], gap="medium")
 with left, errors.shown(stop=True):
-    found = views.choose()
+    found = page.choose()
 if found is not None:
     with right, errors.shown(stop=True):
-        feature = views.choose_feature(found)
+        feature = page.choose_feature(found)
     st.caption(f"{len(found.features):,} features · {found.title}")
     with errors.shown():
-        views.show(found, feature)
+        page.show(found, feature)

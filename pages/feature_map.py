@@ -2,10 +2,8 @@
 
 import streamlit as st
 
-from ui.feature_map import clusters as map_cluster_views
-from ui.feature_map import layers as map_series_views
-from ui.feature_map import map as map_views
-from ui.feature_map import settings as map_settings
+from ui.feature_map import clusters, layers, map
+from ui.feature_map import settings as feature_map_settings
 from ui.shared import errors, tabs
 from ui.sidebar import pickers
 from ui.studies import opened
@@ -20,11 +18,11 @@ with errors.shown(stop=True):
     dictionary = opened.dictionary()
 pickers.facts(dictionary)
 with errors.shown(stop=True):
-    settings, ids = map_settings.pick()
+    settings, ids = feature_map_settings.pick()
 
 TABS = {
-    "Map": lambda: map_views.the_map(settings, ids),
-    "Clusters": lambda: map_cluster_views.clusters(settings),
-    "Layers": lambda: map_series_views.layers(settings),
+    "Map": lambda: map.the_map(settings, ids),
+    "Clusters": lambda: clusters.clusters(settings),
+    "Layers": lambda: layers.layers(settings),
 }
 tabs.draw(TABS)

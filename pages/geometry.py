@@ -2,13 +2,11 @@
 
 import streamlit as st
 
-from ui.geometry import distances as views
-from ui.geometry import features as feature_views
+from ui.geometry import distances, features
 from ui.shared import errors, tabs
 from ui.shared.escape import plain
 from ui.sidebar import pickers
-from ui.studies import geometry as geometry_studies
-from ui.studies import opened
+from ui.studies import geometry, opened
 
 ICON = ":material/hub:"
 ORDER = 6
@@ -21,15 +19,15 @@ with errors.shown(stop=True):
 pickers.facts(dictionary)
 side = pickers.side()
 with errors.shown(stop=True):
-    study = geometry_studies.study(side=side)
+    study = geometry.study(side=side)
 if study.warning:
     st.warning(plain(study.warning), icon=":material/warning:")
 
 TABS = {
-    "Distances": lambda: views.distances(study),
-    "Hubs": lambda: feature_views.hubs(study),
-    "Against density": lambda: feature_views.against_density(study),
-    "Composed": lambda: feature_views.composed(study),
-    "One feature": lambda: feature_views.one_feature(study),
+    "Distances": lambda: distances.distances(study),
+    "Hubs": lambda: features.hubs(study),
+    "Against density": lambda: features.against_density(study),
+    "Composed": lambda: features.composed(study),
+    "One feature": lambda: features.one_feature(study),
 }
 tabs.draw(TABS)

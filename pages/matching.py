@@ -2,8 +2,7 @@
 
 import streamlit as st
 
-from ui.matching import page as views
-from ui.matching import picker as match_picker
+from ui.matching import page, picker
 from ui.shared import errors, tabs
 from ui.sidebar import pickers
 from ui.studies import opened
@@ -18,11 +17,11 @@ left, right = st.columns(2, gap="large")
 with errors.shown(stop=True):
     a = opened.dictionary()
     with left:
-        views.first(a)
+        page.first(a)
     with right:
-        b = match_picker.second()
+        b = picker.second()
         pickers.facts(b)
 with errors.shown(stop=True):
-    TABS = views.tabs(a, b)
+    TABS = page.tabs(a, b)
 if TABS:
     tabs.draw(TABS)

@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from ui.neuronpedia import export as export_views
-from ui.neuronpedia import labels as views
+from ui.neuronpedia import export as neuronpedia_export
+from ui.neuronpedia import labels
 from ui.shared import errors, tabs
 from ui.sidebar import pickers
 from ui.studies import opened
@@ -24,15 +24,15 @@ feature = int(st.session_state.get("feature", 0))
 
 
 def quick_list() -> None:
-    views.quick_list(dictionary, views.choose_features(dictionary, feature))
+    labels.quick_list(dictionary, labels.choose_features(dictionary, feature))
 
 
 def export() -> None:
-    export_views.export(dictionary, opened.model_of(dictionary), views.choose_features(dictionary, feature))
+    neuronpedia_export.export(dictionary, opened.model_of(dictionary), labels.choose_features(dictionary, feature))
 
 
 TABS = {
-    "This feature": lambda: views.panel(dictionary, feature),
+    "This feature": lambda: labels.panel(dictionary, feature),
     "Quick list": quick_list,
     "Export": export,
 }

@@ -2,9 +2,8 @@
 
 import streamlit as st
 
-from ui.overview import all_features as all_features_views
-from ui.overview import density as density_views
-from ui.overview import dictionary as views
+from ui.overview import all_features, density
+from ui.overview import dictionary as overview_dictionary
 from ui.shared import errors, tabs
 from ui.sidebar import pickers
 from ui.studies import opened
@@ -20,10 +19,10 @@ with errors.shown(stop=True):
 pickers.facts(dictionary)
 
 TABS = {
-    "Overview": lambda: views.overview(dictionary),
-    "Density": lambda: density_views.density(dictionary),
-    "Norms and biases": lambda: views.norms(dictionary),
-    "Basis": lambda: views.basis(dictionary),
-    "All features": lambda: all_features_views.all_features(dictionary),
+    "Overview": lambda: overview_dictionary.overview(dictionary),
+    "Density": lambda: density.density(dictionary),
+    "Norms and biases": lambda: overview_dictionary.norms(dictionary),
+    "Basis": lambda: overview_dictionary.basis(dictionary),
+    "All features": lambda: all_features.all_features(dictionary),
 }
 tabs.draw(TABS)

@@ -2,13 +2,10 @@
 
 import streamlit as st
 
-from ui.positions import all_features as views
-from ui.positions import beyond as beyond_views
-from ui.positions import directions as space_views
-from ui.positions import one_feature as feature_views
+from ui.positions import all_features, beyond, directions, one_feature
 from ui.shared import errors, tabs
 from ui.sidebar import pickers
-from ui.studies import positions as position_studies
+from ui.studies import positions
 
 ICON = ":material/linear_scale:"
 ORDER = 0
@@ -17,7 +14,7 @@ st.title("Positional features")
 st.caption("Which features of this dictionary follow the position of a token, which follow the token, and where.")
 
 with errors.shown(stop=True):
-    study = position_studies.position_study(n_pos=pickers.positions())
+    study = positions.position_study(n_pos=pickers.positions())
 
 pickers.facts(study.dictionary, study.model, study.reason)
 with st.sidebar:
@@ -25,15 +22,15 @@ with st.sidebar:
     count = pickers.count(study)
 
 TABS = {
-    "Overview": lambda: views.overview(study, count),
-    "Curves": lambda: views.curves(study, count),
-    "One feature": lambda: feature_views.one_feature(study),
-    "One token": lambda: feature_views.one_token(study),
-    "One position": lambda: views.one_position(study),
-    "Beyond the context": lambda: beyond_views.beyond(study, count),
-    "Geometry": lambda: space_views.geometry(study, count),
-    "Position or token": lambda: (views.scores(study, count), space_views.widths(study)),
-    "Model neurons": lambda: space_views.neurons(study),
-    "All features": lambda: views.all_features(study),
+    "Overview": lambda: all_features.overview(study, count),
+    "Curves": lambda: all_features.curves(study, count),
+    "One feature": lambda: one_feature.one_feature(study),
+    "One token": lambda: one_feature.one_token(study),
+    "One position": lambda: all_features.one_position(study),
+    "Beyond the context": lambda: beyond.beyond(study, count),
+    "Geometry": lambda: directions.geometry(study, count),
+    "Position or token": lambda: (all_features.scores(study, count), directions.widths(study)),
+    "Model neurons": lambda: directions.neurons(study),
+    "All features": lambda: all_features.all_features(study),
 }
 tabs.draw(TABS)

@@ -4,9 +4,7 @@ import streamlit as st
 
 from ui.shared import errors, tabs
 from ui.sidebar import pickers
-from ui.splitting import matrix as many_views
-from ui.splitting import series as views
-from ui.splitting import siblings as sibling_views
+from ui.splitting import matrix, series, siblings
 from ui.studies import opened
 
 ICON = ":material/account_tree:"
@@ -21,13 +19,13 @@ st.caption(
 with errors.shown(stop=True):
     dictionary = opened.dictionary()
 pickers.facts(dictionary)
-threshold = views.threshold()
+threshold = series.threshold()
 
 TABS = {
-    "Children": lambda: views.of_series(views.children, threshold),
-    "Counts": lambda: views.of_series(views.counts, threshold),
-    "Siblings": lambda: views.of_series(sibling_views.siblings, threshold),
-    "Many dictionaries": lambda: many_views.many(threshold),
-    "Three at once": lambda: many_views.three(threshold),
+    "Children": lambda: series.of_series(series.children, threshold),
+    "Counts": lambda: series.of_series(series.counts, threshold),
+    "Siblings": lambda: series.of_series(siblings.siblings, threshold),
+    "Many dictionaries": lambda: matrix.many(threshold),
+    "Three at once": lambda: matrix.three(threshold),
 }
 tabs.draw(TABS)

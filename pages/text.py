@@ -5,10 +5,7 @@ import streamlit as st
 from ui.shared import errors, tabs
 from ui.sidebar import pickers
 from ui.studies import opened
-from ui.text import input as text_input
-from ui.text import one_text as views
-from ui.text import two_prompts as prompt_views
-from ui.text import two_texts as pair_views
+from ui.text import input, one_text, two_prompts, two_texts
 
 ICON = ":material/article:"
 ORDER = 4
@@ -22,13 +19,13 @@ st.caption(
 with errors.shown(stop=True):
     dictionary = opened.dictionary()
     model = opened.model_of(dictionary)
-    how = text_input.reading(dictionary, model)
+    how = input.reading(dictionary, model)
 
 pickers.facts(dictionary, model)
 
 TABS = {
-    "One text": lambda: views.one_text(dictionary, model, how),
-    "Two texts": lambda: pair_views.two_texts(dictionary, model, how),
-    "Two prompts": lambda: prompt_views.two_prompts(dictionary, model, how),
+    "One text": lambda: one_text.one_text(dictionary, model, how),
+    "Two texts": lambda: two_texts.two_texts(dictionary, model, how),
+    "Two prompts": lambda: two_prompts.two_prompts(dictionary, model, how),
 }
 tabs.draw(TABS)

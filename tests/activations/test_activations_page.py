@@ -7,7 +7,7 @@ from core.activations.spliced_loss import LossByPosition, SplicedLoss
 from core.corpus.samples import SampleSettings
 from core.dictionaries.sources import Entry
 from core.models.language_model import LanguageModel
-from tests.doubles import planted_pages as planted_app
+from tests.doubles import planted_pages
 from tests.doubles.planted import planted_dictionary
 from ui.studies import corpus, opened
 
@@ -28,13 +28,15 @@ def open_page(tmp_path, monkeypatch):
 
     def run(query: dict | None = None, *, layer: str = "layer0", **how) -> AppTest:
         if not (tmp_path / "dictionary").exists():
-            planted_app.write_workspace(tmp_path, **how)
+            planted_pages.write_workspace(tmp_path, **how)
             for name, hook_name in DICTIONARIES.items():
-                planted_dictionary(hook_name=hook_name, context_size=planted_app.C).save(tmp_path / name)
+                planted_dictionary(hook_name=hook_name, context_size=planted_pages.C).save(tmp_path / name)
         # Pinned, so that the picker still knows them on a second run.
         pinned = [f"--sae={tmp_path / name}" for name in DICTIONARIES]
-        monkeypatch.setattr("sys.argv", ["app.py", *planted_app.arguments(tmp_path), *pinned, "--page", "activations"])
-        planted_app.read_little_text(monkeypatch)
+        monkeypatch.setattr(
+            "sys.argv", ["app.py", *planted_pages.arguments(tmp_path), *pinned, "--page", "activations"]
+        )
+        planted_pages.read_little_text(monkeypatch)
         # Running the model would import torch; tests of the token pass do that.
         monkeypatch.setattr(LanguageModel, "activations", activations)
         monkeypatch.setattr("ui.activations.loss.token_losses", lambda model, rows: None)
@@ -43,7 +45,7 @@ def open_page(tmp_path, monkeypatch):
         monkeypatch.setattr("ui.shared.progress.PATIENCE_S", 120)  # no progress bars: a test sees the finished page
         st.cache_resource.clear()
         st.cache_data.clear()
-        at = AppTest.from_file(planted_app.SCRIPT, default_timeout=150)
+        at = AppTest.from_file(planted_pages.SCRIPT, default_timeout=150)
         at.query_params["sae"] = f"folder/{(tmp_path / layer).resolve()}"
         for name, value in (query or {}).items():
             at.query_params[name] = str(value)
@@ -134,7 +136,7 @@ def test_one_features_readings_are_those_of_its_dense_activations(open_page):
     assert np.count_nonzero(dense(at, first=0)[:, FEATURE]) > len(values)
     assert reading(at, "Median when active") == f"{np.median(values):.4g}"
     at = open_page({"tab": "One feature", "feature": FEATURE, "act_at": "One position", "act_position": "2"})
-    here = np.count_nonzero(dense(at).reshape(-1, planted_app.C - 1, 12)[:, 1, FEATURE])
+    here = np.count_nonzero(dense(at).reshape(-1, planted_pages.C - 1, 12)[:, 1, FEATURE])
     assert f"{here:,} activations at position 2, zeros left out" in said(at)
 
 
@@ -145,9 +147,9 @@ def test_a_feature_that_is_never_active_says_so(open_page):
 
 
 def test_longer_rows_show_the_error_past_the_training_context(open_page):
-    at = open_page({"tab": "Error by position", "act_length": str(planted_app.N_CTX)})
-    assert f"rows of {planted_app.N_CTX} tokens" in said(at)
-    assert f"inside the training context of {planted_app.C}" in said(at)
+    at = open_page({"tab": "Error by position", "act_length": str(planted_pages.N_CTX)})
+    assert f"rows of {planted_pages.N_CTX} tokens" in said(at)
+    assert f"inside the training context of {planted_pages.C}" in said(at)
     assert " beyond" in said(at)
 
 
@@ -157,7 +159,7 @@ def test_losses_wait_for_a_button_and_then_stand_beside_each_other(open_page):
     assert not at.metric
     at.button(key="act_run_losses").click().run()
     assert not at.exception
-    inside = np.arange(1, planted_app.C - 1) / 10
+    inside = np.arange(1, planted_pages.C - 1) / 10
     assert reading(at, "Loss, positions as trained") == f"{(RUNS[0] + inside).mean():.3f}"
     assert reading(at, "Loss, x̂ in place") == f"{(RUNS[1] + inside).mean():.3f}"
     assert reading(at, "Loss, positions zero") == "5.000"
@@ -173,7 +175,7 @@ def test_stored_losses_are_there_at_once_position_by_position(open_page, monkeyp
         button.key for button in open_page({"tab": "Loss by position"}).button if button.key == "act_run_losses"
     ]
     table, _, n = shown[0]
-    inside = np.arange(1, planted_app.C - 1)  # no loss at the last position, and position 0 does not count
+    inside = np.arange(1, planted_pages.C - 1)  # no loss at the last position, and position 0 does not count
     assert table["position"].tolist() == inside.tolist()
     np.testing.assert_allclose(table["ce_wpe_trained"], RUNS[0] + inside / 10)
     np.testing.assert_allclose(table["ce_with_x_hat"], RUNS[1] + inside / 10)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.doubles import planted_pages as planted_app
+from tests.doubles import planted_pages
 
 st = pytest.importorskip("streamlit")
 from streamlit.testing.v1 import AppTest  # noqa: E402
@@ -17,25 +17,24 @@ def app() -> None:
 
     from core.corpus.samples import SampleSettings
     from ui.shared import errors
-    from ui.studies import compute, opened
-    from ui.studies import token_pass as activation_studies
+    from ui.studies import compute, opened, token_pass
 
     st.session_state["sae"] = opened.dictionary_ids()[0]
     with errors.shown():
         settings = SampleSettings(n_rows=3, context=6)
         if "only" in sys.argv:
             with compute.only_stored():
-                activation_studies.token_pass(settings=settings)
-        st.session_state["found"] = activation_studies.token_pass(settings=settings)
+                token_pass.token_pass(settings=settings)
+        st.session_state["found"] = token_pass.token_pass(settings=settings)
 
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     """Return a function that runs the app above."""
-    planted_app.write_workspace(tmp_path)
-    arguments = ["app.py", *planted_app.arguments(tmp_path)]
+    planted_pages.write_workspace(tmp_path)
+    arguments = ["app.py", *planted_pages.arguments(tmp_path)]
     monkeypatch.setattr("ui.shared.progress.PATIENCE_S", 120)
-    planted_app.read_little_text(monkeypatch)
+    planted_pages.read_little_text(monkeypatch)
 
     def start(*more: str) -> AppTest:
         monkeypatch.setattr("sys.argv", [*arguments, *more])

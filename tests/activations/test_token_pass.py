@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.linalg import norm
 
-from core.activations import kernels as activation_kernels
+from core.activations import kernels
 from core.activations.encoding import Encoder
 from core.activations.quantiles import activation_quantiles
 from core.activations.reconstruction import error_by_position
@@ -132,7 +132,7 @@ def test_planted_features_fire_where_they_are_planted(tmp_path):
 def test_the_largest_are_those_that_a_full_sort_finds_the_earlier_of_equal_ones(k, shape):
     z = np.random.default_rng(k).normal(size=shape).astype(np.float32).round(1)  # many are equal
     ends, features, acts = np.empty(len(z), np.int64), np.empty(z.size + 1, np.int32), np.empty(z.size + 1, np.float32)
-    n = activation_kernels.keep_largest(z, k, ends, features, acts)
+    n = kernels.keep_largest(z, k, ends, features, acts)
     assert ends[-1] == n
     for t, row in enumerate(z):
         order = np.argsort(-row, kind="stable")[:k]
@@ -291,7 +291,7 @@ def test_what_rounds_to_zero_above_its_cutoff_is_not_active():
     features, acts = np.zeros(3, np.int32), np.zeros(3, np.float32)
     fixed = zero - 1
     fixed.flags.writeable = False
-    assert activation_kernels.compress(z, zero, zero + 1, fixed, ends, features, acts) == 1
+    assert kernels.compress(z, zero, zero + 1, fixed, ends, features, acts) == 1
     assert (features[0], acts[0], ends[0]) == (1, 1, 1)
 
 
@@ -332,7 +332,7 @@ def test_preparing_compiles_the_very_loops_that_a_pass_needs(tmp_path, artifacts
     activation_quantiles(store, activation_pass(dictionary, model, ROWS, artifacts, block_rows=3))
     loops = "gather compress keep_largest keep_nonzero decode compare sum_sizes add_activations"
     for name in loops.split():
-        assert len(getattr(activation_kernels, name).signatures) == 1, name
+        assert len(getattr(kernels, name).signatures) == 1, name
 
 
 def test_every_column_is_declared(tmp_path):

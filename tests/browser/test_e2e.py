@@ -14,7 +14,7 @@ from playwright.sync_api import TimeoutError as BrowserTimeoutError
 from playwright.sync_api import expect
 
 from tests.browser.chromium import FIGURE, TIMEOUT_MS, chromium_path, open_browser, wait_until_drawn
-from tests.doubles import planted_pages as planted_app
+from tests.doubles import planted_pages
 from ui.shell.router import page_files
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -64,8 +64,8 @@ def serve(tmp_path):
 
 @pytest.fixture
 def planted_url(serve, tmp_path):
-    planted_app.write_workspace(tmp_path)
-    return serve(planted_app.arguments(tmp_path))
+    planted_pages.write_workspace(tmp_path)
+    return serve(planted_pages.arguments(tmp_path))
 
 
 @pytest.fixture
@@ -81,11 +81,11 @@ def page(browser):
 
 @pytest.mark.parametrize("path", ["positions", ""])
 def test_a_deep_link_may_be_the_very_first_request(planted_url, page, path):
-    page.goto(f"{planted_url}/{path}?tab=One+feature&feature={planted_app.POSITIONAL}")
+    page.goto(f"{planted_url}/{path}?tab=One+feature&feature={planted_pages.POSITIONAL}")
     wait_until_drawn(page)
     assert page.locator("h1").inner_text() == "Positional features"
     assert page.locator("[role=dialog]").count() == 0
-    page.get_by_text(f"Feature {planted_app.POSITIONAL} along positions").wait_for()
+    page.get_by_text(f"Feature {planted_pages.POSITIONAL} along positions").wait_for()
     page.get_by_label("Dictionary").first.wait_for()
     assert page.left_machine == []
 
@@ -131,11 +131,11 @@ def test_the_demo_opens_on_the_first_page_with_charts(serve, page):
 
 
 def test_every_page_opens_from_the_navigation_with_the_same_feature_and_asks_nobody(planted_url, page):
-    page.goto(f"{planted_url}/positions?feature={planted_app.NEWCOMER}")
+    page.goto(f"{planted_url}/positions?feature={planted_pages.NEWCOMER}")
     wait_until_drawn(page)
     for file in page_files():
         page.locator("[data-testid=stSidebarNav] a", has_text=file.title).first.click()
         page.wait_for_url(f"**/{file.path.stem}*")
         wait_until_drawn(page)
-        expect(page.get_by_label("Feature", exact=True).first).to_have_value(str(planted_app.NEWCOMER))
+        expect(page.get_by_label("Feature", exact=True).first).to_have_value(str(planted_pages.NEWCOMER))
     assert page.left_machine == []

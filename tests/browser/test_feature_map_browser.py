@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 
 from core.maths.polygon import inside
 from tests.browser.chromium import TIMEOUT_MS, chromium_path, open_browser, serve
-from tests.feature_map import feature_map_app as script
+from tests.feature_map import feature_map_app
 
 pytestmark = pytest.mark.e2e
 N = 600
@@ -95,7 +95,7 @@ def lasso(page, stage, shape: list[tuple[float, float]]) -> list[list[float]]:
 
 def lone_row() -> int:
     """A row that no other is near to."""
-    points = script.points(N)
+    points = feature_map_app.points(N)
     x, y = points.x[points.shown], points.y[points.shown]
     apart = (x[:, None] - x) ** 2 + (y[:, None] - y) ** 2
     np.fill_diagonal(apart, np.inf)
@@ -138,7 +138,7 @@ def test_the_wheel_zooms_at_the_cursor_and_the_keys_move(page, url):
 
 def test_hover_shows_the_label_as_text_and_a_click_picks_the_feature(page, url):
     stage, row = open_map(page, url), lone_row()
-    points = script.points(N)
+    points = feature_map_app.points(N)
     place = to_page(stage, points.x[row], points.y[row])
     page.mouse.move(*place)
     tip = page.locator(".tip").first
@@ -153,7 +153,7 @@ def test_hover_shows_the_label_as_text_and_a_click_picks_the_feature(page, url):
 
 
 def test_a_lasso_selects_what_python_says_lies_inside_and_escape_removes_it(page, url):
-    stage, points = open_map(page, url), script.points(N)
+    stage, points = open_map(page, url), feature_map_app.points(N)
     page.get_by_role("button", name="Lasso", exact=True).click()
     outline = lasso(page, stage, [(-150, -200), (200, -120), (0, 0), (180, 160), (-160, 140)])
     expected = np.flatnonzero(inside(points.x, points.y, outline))

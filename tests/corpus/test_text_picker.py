@@ -9,7 +9,7 @@ import pytest
 
 from core.corpus.samples import SampleSettings
 from core.corpus.streams import Document
-from tests.doubles import planted_pages as planted_app
+from tests.doubles import planted_pages
 from tests.doubles.planted import planted_dictionary, planted_model
 from ui.studies import corpus
 
@@ -23,10 +23,10 @@ LIBRARY = [Document("module.py", "def f(x):\n    return x\n" * 40)]  # 920 bytes
 @pytest.fixture
 def open_app(tmp_path, monkeypatch):
     """Return a function that opens the app with a query on a workspace with texts in `tmp_path/texts`."""
-    planted_app.write_workspace(tmp_path)
+    planted_pages.write_workspace(tmp_path)
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts" / "one.txt").write_text("abcdefghijklmnopqrstuvwxyz" * 4)
-    monkeypatch.setattr("sys.argv", ["app.py", *planted_app.arguments(tmp_path)])
+    monkeypatch.setattr("sys.argv", ["app.py", *planted_pages.arguments(tmp_path)])
     monkeypatch.setattr("core.corpus.streams.standard_library", lambda: LIBRARY)
     monkeypatch.setattr("ui.studies.corpus.standard_library_sha256", lambda: "short")
     monkeypatch.setattr("ui.shared.progress.PATIENCE_S", 120)
@@ -61,7 +61,7 @@ def said(at: AppTest) -> str:
 
 def test_without_a_word_the_library_is_read_in_rows_of_the_training_context(open_app):
     at = open_app()
-    assert sampled(at).startswith(f"(128, {planted_app.C})")
+    assert sampled(at).startswith(f"(128, {planted_pages.C})")
     assert "128 rows of 6 tokens, standard library of Python 3" in sampled(at)
     assert "128 rows of 6 tokens of the standard library" in said(at)  # nothing was at hand yet
     assert "768 tokens: 128 rows of 6 tokens" in said(at.run())
@@ -158,7 +158,7 @@ def test_a_pinned_path_outside_the_roots_stays_out_of_the_link(open_app, tmp_pat
     at = open_app(text="File or folder")
     at.text_input(key="text_path").set_value(str(outside / "own.txt")).run()
     assert "is not a folder or file that this app may read" in said(at)
-    monkeypatch.setattr("sys.argv", ["app.py", *planted_app.arguments(tmp_path), "--sae", str(outside)])
+    monkeypatch.setattr("sys.argv", ["app.py", *planted_pages.arguments(tmp_path), "--sae", str(outside)])
     st.cache_resource.clear()
     at.run()
     assert "own.txt" in sampled(at)

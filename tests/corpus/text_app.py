@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from ui.shared import errors
 from ui.shared.escape import plain
-from ui.sidebar import text as text_picker
+from ui.sidebar import text_picker
 from ui.studies import corpus, opened
 
 

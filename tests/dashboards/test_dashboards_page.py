@@ -3,7 +3,7 @@
 import pytest
 
 from tests.dashboards.test_dashboards import neuronpedia, sae_dashboard
-from tests.doubles import planted_pages as planted_app
+from tests.doubles import planted_pages
 
 st = pytest.importorskip("streamlit")
 from streamlit.testing.v1 import AppTest  # noqa: E402
@@ -14,10 +14,10 @@ def open_page(tmp_path, monkeypatch):
     """Return a function that opens the page on a folder with a feature in the URL."""
 
     def run(folder: str, feature: int | None = None) -> AppTest:
-        planted_app.write_workspace(tmp_path)
-        monkeypatch.setattr("sys.argv", ["app.py", *planted_app.arguments(tmp_path)])
+        planted_pages.write_workspace(tmp_path)
+        monkeypatch.setattr("sys.argv", ["app.py", *planted_pages.arguments(tmp_path)])
         st.cache_resource.clear()
-        at = AppTest.from_file(planted_app.SCRIPT, default_timeout=60)
+        at = AppTest.from_file(planted_pages.SCRIPT, default_timeout=60)
         at.query_params["sae"] = f"folder/{tmp_path / 'dictionary'}"
         at.run()
         at.query_params["dash_folder"] = folder

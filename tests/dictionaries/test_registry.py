@@ -4,10 +4,9 @@ import pytest
 import yaml
 
 from core.dictionaries import sources
-from core.dictionaries.registry import index as registry_index
-from core.dictionaries.registry import loaders as registry_loaders
+from core.dictionaries.registry import index, loaders
 from core.dictionaries.registry.index import RegistryIndex, read_registry, registry
-from core.dictionaries.sources import registry as registry_source
+from core.dictionaries.sources import registry as sources_registry
 from core.errors import BadDictionaryError, NotDownloadedError, UnknownNameError
 from core.workspace import Workspace
 from tests.doubles.hub_files import RES_JB, RES_JB_ID, use_hub, write_res_jb
@@ -29,7 +28,7 @@ SMALL = {
 
 
 def test_every_dictionary_of_the_list_is_an_item():
-    with open(registry_index.list_path(), encoding="utf-8") as file:
+    with open(index.list_path(), encoding="utf-8") as file:
         listed = yaml.load(file, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     expected = [(release, str(sae["id"])) for release, value in listed.items() for sae in value["saes"]]
     assert [(item.release, item.sae_id) for item in registry().items] == expected
@@ -113,13 +112,13 @@ def test_an_unknown_release_or_id_brings_names_that_are_close():
 
 def test_every_item_has_files_that_are_known_before_sae_lens_is_imported():
     for item in registry().items:
-        needed, optional = registry_loaders.wanted_files(item)
+        needed, optional = loaders.wanted_files(item)
         assert needed
         assert all(path and not path.startswith("/") for path in (*needed, *optional)), item
 
 
 def test_the_picker_is_not_flooded():
-    assert registry_source.entries(Workspace()) == []
+    assert sources_registry.entries(Workspace()) == []
 
 
 def test_an_item_costs_its_files_and_an_optional_one_may_be_absent(tmp_path, monkeypatch):
@@ -132,4 +131,4 @@ def test_an_item_costs_its_files_and_an_optional_one_may_be_absent(tmp_path, mon
         hub.faults.append(Fault("sparsity", status=404, code="EntryNotFound"))
         assert len(sources.cost(RES_JB_ID).files) == 2
         sources.download(RES_JB_ID)
-        assert registry_source.is_downloaded(registry().parse(RES_JB_ID.removeprefix("registry/")))
+        assert sources_registry.is_downloaded(registry().parse(RES_JB_ID.removeprefix("registry/")))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.doubles import foreign_maths as maths
+from tests.doubles import foreign_maths
 from tests.doubles.foreign_maths import D_IN, D_SAE, K, Run
 
 
@@ -110,7 +110,7 @@ def coder(architecture: str, run: Run, said: dict | None = None, folder: str = "
     return Case("sparsify", architecture, folder, f"{folder}/sae.safetensors", arrays, run, configs, **options)
 
 
-def scope(folder: str, architecture: str = "jumprelu", run: Run = maths.gemma, **more) -> Case:
+def scope(folder: str, architecture: str = "jumprelu", run: Run = foreign_maths.gemma, **more) -> Case:
     arrays = draw(30, **GEMMA) | {"threshold": THRESHOLDS}
     options = {"model_name": "gemma-2-2b"} | more
     return Case("gemma-scope", architecture, folder, f"{folder}/params.npz", arrays, run, **options)
@@ -120,23 +120,26 @@ IN_AND_OUT = trainer("AutoEncoder", submodule_name="mlp") | {"buffer": {"ctx_len
 MLP = {"hook_name": "blocks.3.ln2.hook_normalized", "hook_name_out": "blocks.3.hook_mlp_out"}
 CASES = {
     "AutoEncoder": learned(
-        "standard", "AutoEncoder", linear(1, encoder__bias=(D_SAE,), bias=(D_IN,)), maths.auto_encoder
+        "standard", "AutoEncoder", linear(1, encoder__bias=(D_SAE,), bias=(D_IN,)), foreign_maths.auto_encoder
     ),
     "AutoEncoderNew": learned(
-        "standard", "AutoEncoderNew", linear(2, encoder__bias=(D_SAE,), decoder__bias=(D_IN,)), maths.auto_encoder_new
+        "standard",
+        "AutoEncoderNew",
+        linear(2, encoder__bias=(D_SAE,), decoder__bias=(D_IN,)),
+        foreign_maths.auto_encoder_new,
     ),
     "GatedAutoEncoder": learned(
         "gated",
         "GatedAutoEncoder",
         linear(3, decoder_bias=(D_IN,), r_mag=(D_SAE,), gate_bias=(D_SAE,), mag_bias=(D_SAE,)),
-        maths.gated,
+        foreign_maths.gated,
         folds=True,
     ),
     "AutoEncoderTopK": learned(
         "topk",
         "AutoEncoderTopK",
         linear(4, encoder__bias=(D_SAE,), b_dec=(D_IN,)) | ONE_THRESHOLD,
-        maths.auto_encoder_topk,
+        foreign_maths.auto_encoder_topk,
         {"k": K, "submodule_name": "mlp_out_layer_3"},
         hook_name="blocks.3.hook_mlp_out",
     ),
@@ -144,7 +147,7 @@ CASES = {
         "jumprelu",
         "BatchTopKSAE",
         linear(5, encoder__bias=(D_SAE,), b_dec=(D_IN,)) | ONE_THRESHOLD,
-        maths.batch_topk,
+        foreign_maths.batch_topk,
         {"submodule_name": None},
         kind="batchtopk",
     ),
@@ -152,7 +155,7 @@ CASES = {
         "jumprelu",
         "MatryoshkaBatchTopKSAE",
         draw(6, **TRANSPOSED) | ONE_THRESHOLD | GROUPS,
-        maths.matryoshka,
+        foreign_maths.matryoshka,
         {"submodule_name": "gpt_neox.layers.4.attention"},
         hook_name="blocks.4.hook_attn_out",
         kind="matryoshka_batchtopk",
@@ -161,7 +164,7 @@ CASES = {
         "jumprelu",
         "JumpReluAutoEncoder",
         draw(7, **TRANSPOSED) | {"threshold": THRESHOLDS},
-        maths.jump_relu,
+        foreign_maths.jump_relu,
         folds=True,
     ),
     "AutoEncoder transcoder": Case(
@@ -170,7 +173,7 @@ CASES = {
         ".",
         "ae.pt",
         linear(8, encoder__bias=(D_SAE,), bias=(D_IN,)),
-        maths.auto_encoder,
+        foreign_maths.auto_encoder,
         {"config.json": IN_AND_OUT},
         **MLP,
         model_name="pythia-70m-deduped",
@@ -181,16 +184,16 @@ CASES = {
         "run/checkpoints/ae_100.pt",
         "run/checkpoints/ae_100.pt",
         linear(9, encoder__bias=(D_SAE,), bias=(D_IN,)),
-        maths.auto_encoder,
+        foreign_maths.auto_encoder,
         {"run/config.json": trainer("AutoEncoder")},
         **RESID,
     ),
-    "sparsify": coder("topk", maths.sparse_coder()),
-    "sparsify not normalised": coder("topk", maths.sparse_coder(), {"normalize_decoder": False}),
-    "sparsify signed": coder("abstopk", maths.sparse_coder(signed=True), {"signed": True}),
+    "sparsify": coder("topk", foreign_maths.sparse_coder()),
+    "sparsify not normalised": coder("topk", foreign_maths.sparse_coder(), {"normalize_decoder": False}),
+    "sparsify signed": coder("abstopk", foreign_maths.sparse_coder(signed=True), {"signed": True}),
     "sparsify transcoder": coder(
         "topk_transcoder",
-        maths.sparse_coder(transcode=True),
+        foreign_maths.sparse_coder(transcode=True),
         {"transcode": True},
         "layers.5.mlp",
         hook_name="blocks.5.ln2.hook_normalized",
@@ -198,7 +201,7 @@ CASES = {
     ),
     "sparsify skip transcoder": coder(
         "topk_skip_transcoder",
-        maths.sparse_coder(transcode=True),
+        foreign_maths.sparse_coder(transcode=True),
         {"transcode": True, "skip_connection": True},
         "layers.5.mlp",
         hook_name="blocks.5.ln2.hook_normalized",
@@ -206,7 +209,7 @@ CASES = {
     ),
     "sparsify skip": coder(
         "topk_skip_transcoder",
-        maths.sparse_coder(),
+        foreign_maths.sparse_coder(),
         {"skip_connection": True},
         hook_name_out="blocks.5.hook_resid_post",
     ),
@@ -221,10 +224,15 @@ CASES = {
         hook_name_out="blocks.7.hook_mlp_out",
     ),
     "Gemma Scope embedding": scope(
-        "gemma-scope-2b-pt-res/embedding/width_4k", run=maths.gemma_embedding, hook_name="hook_embed"
+        "gemma-scope-2b-pt-res/embedding/width_4k", run=foreign_maths.gemma_embedding, hook_name="hook_embed"
     ),
     "one .npz": Case(
-        "gemma-scope", "jumprelu", "mine.npz", "mine.npz", draw(31, **GEMMA) | {"threshold": THRESHOLDS}, maths.gemma
+        "gemma-scope",
+        "jumprelu",
+        "mine.npz",
+        "mine.npz",
+        draw(31, **GEMMA) | {"threshold": THRESHOLDS},
+        foreign_maths.gemma,
     ),
     "OpenAI ReLU": Case(
         "openai",
@@ -232,7 +240,7 @@ CASES = {
         "7.pt",
         "7.pt",
         linear(40, **OPENAI) | COUNTS,
-        maths.openai_relu,
+        foreign_maths.openai_relu,
         extra={"activation": "ReLU"},
     ),
     "OpenAI TopK": Case(
@@ -241,7 +249,7 @@ CASES = {
         "resid_post_mlp_v5_32k/autoencoders/8.pt",
         "resid_post_mlp_v5_32k/autoencoders/8.pt",
         linear(41, **OPENAI) | COUNTS,
-        maths.openai_topk,
+        foreign_maths.openai_topk,
         extra={"activation": "TopK", "activation_state_dict": {"k": K, "postact_fn": "ReLU"}},
         hook_name="blocks.8.hook_resid_post",
         model_name="gpt2-small",
@@ -252,10 +260,10 @@ CASES = {
         "gpt2-small_L1_Hcat_z.pt",
         "gpt2-small_L1_Hcat_z.pt",
         draw(50, **TRANSPOSED),
-        maths.plain,
+        foreign_maths.plain,
         {"gpt2-small_L1_Hcat_z_cfg.json": {"act_name": "blocks.1.attn.hook_z", "act_size": D_IN, "dict_size": D_SAE}},
         hook_name="blocks.1.attn.hook_z",
         model_name="gpt2-small",
     ),
-    "plain .pt": Case("plain", "standard", "mine.pt", "mine.pt", draw(51, **TRANSPOSED), maths.plain),
+    "plain .pt": Case("plain", "standard", "mine.pt", "mine.pt", draw(51, **TRANSPOSED), foreign_maths.plain),
 }

@@ -15,7 +15,7 @@ import numpy as np
 from core.dictionaries import sources
 from core.dictionaries.registry.index import registry
 from core.errors import BadDictionaryError, NotDownloadedError
-from core.models import downloads as pretrained_models
+from core.models import downloads
 from core.models.language_model import LanguageModel
 from core.models.search import find_model
 from core.workspace import Workspace
@@ -60,10 +60,10 @@ def compare_dictionary(key: str) -> dict:
 
 def damaged(key: str) -> str:
     """Open a dictionary whose downloaded weights were damaged afterwards."""
-    from core.hub import cache as hub_cache
+    from core.hub import cache
 
     item = registry().parse(key)
-    path = hub_cache.cached_file(item.repository, f"{item.path}/sae_weights.safetensors")
+    path = cache.cached_file(item.repository, f"{item.path}/sae_weights.safetensors")
     content = path.read_bytes()
     path.resolve().write_bytes(content[:-7])
     try:
@@ -80,7 +80,7 @@ def compare_gpt2(workspace: Workspace) -> dict:
     import torch
     from transformers import AutoModelForCausalLM
 
-    pretrained_models.download_tensors("gpt2-small", workspace)
+    downloads.download_tensors("gpt2-small", workspace)
     with no_network():
         parts = find_model("gpt2-small", workspace)
         kept = {name: getattr(parts, name).copy() for name in ("W_E", "W_pos", "W_U", "b_U")}
@@ -88,7 +88,7 @@ def compare_gpt2(workspace: Workspace) -> dict:
         refusal = str(parts.hooked)
     except NotDownloadedError as error:
         refusal = str(error)
-    pretrained_models.download("gpt2-small")
+    downloads.download("gpt2-small")
     tokens = np.arange(2 * 7).reshape(2, 7)
     with no_network():
         whole = find_model("gpt2", workspace)

@@ -9,8 +9,7 @@ import streamlit as st
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.doubles.planted import planted_dictionary
-from ui.feature import notes as feature_note_views
-from ui.feature import related as feature_relation_views
+from ui.feature import notes, related
 from ui.shared import errors
 from ui.studies import opened
 from ui.studies.feature import Subject
@@ -24,14 +23,14 @@ def main() -> None:
         dictionary = opened.dictionary(url["sae"])
         st.session_state.setdefault("sae", dictionary.id)
         if url["view"] == "notes":
-            feature_note_views.notes(dictionary, feature)
+            notes.notes(dictionary, feature)
             return
         subject = Subject(dictionary, feature, token_pass(dictionary.id), dictionary)
         if "own" in url:
             other = planted_dictionary(seed=5, title="my direction")
             passed = pass_over(other, subject.passed.model, subject.passed.sample)
             subject = replace(subject, dictionary=other, feature=4, passed=passed, own=True)
-        getattr(feature_relation_views, url["view"])(subject)
+        getattr(related, url["view"])(subject)
 
 
 if __name__ == "__main__":

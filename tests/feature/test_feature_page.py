@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from core.feature.own_direction import OwnDirection
-from tests.doubles import planted_pages as planted_app
+from tests.doubles import planted_pages
 
 st = pytest.importorskip("streamlit")
 from streamlit.testing.v1 import AppTest  # noqa: E402
 
-FEATURE = planted_app.POSITIONAL
+FEATURE = planted_pages.POSITIONAL
 QUERY = {"rows": "20", "feature": str(FEATURE)}
 
 
@@ -17,10 +17,10 @@ QUERY = {"rows": "20", "feature": str(FEATURE)}
 def workspace(tmp_path_factory):
     """A planted workspace whose text is read once for all tests of this file."""
     root = tmp_path_factory.mktemp("workspace")
-    planted_app.write_workspace(root)
+    planted_pages.write_workspace(root)
     with pytest.MonkeyPatch.context() as patch:
-        planted_app.read_little_text(patch)
-        patch.setattr("sys.argv", ["app.py", *planted_app.arguments(root), "--page", "feature"])
+        planted_pages.read_little_text(patch)
+        patch.setattr("sys.argv", ["app.py", *planted_pages.arguments(root), "--page", "feature"])
         patch.setattr("ui.shared.progress.PATIENCE_S", 120)  # no progress bars: a test sees the finished page
         st.cache_resource.clear()
         st.cache_data.clear()
@@ -34,7 +34,7 @@ def open_page(workspace):
     """Return a function that opens the feature page with a query and runs it."""
 
     def run(query: dict | None = None) -> AppTest:
-        at = AppTest.from_file(planted_app.SCRIPT, default_timeout=150)
+        at = AppTest.from_file(planted_pages.SCRIPT, default_timeout=150)
         at.query_params["sae"] = f"folder/{(workspace / 'dictionary').resolve()}"
         for name, value in (QUERY | (query or {})).items():
             at.query_params[name] = value
@@ -69,7 +69,7 @@ def test_the_overview_shows_where_a_planted_feature_fires_without_a_click(open_p
     # The feature reads position alone: every row, at positions 2 and 3 of the context of 6.
     assert card(at, "Density") == f"{2 / 6:.4g}"
     assert card(at, "Active tokens") == "40"
-    assert card(at, "Strongest position") == str(planted_app.PEAK)
+    assert card(at, "Strongest position") == str(planted_pages.PEAK)
     assert len(at.get("vega_lite_chart")) == 3
     assert at.html[0].value.count('class="strongest"') == 16
     assert table(at, "logit_weight")["logit_weight"].is_monotonic_decreasing
@@ -79,7 +79,7 @@ def test_the_histogram_can_be_of_one_position(open_page):
     at = fine(open_page())
     at.number_input(key="fe_at").set_value(0).run()
     assert "never active at position 0" in fine(at).info[0].value
-    at.number_input(key="fe_at").set_value(planted_app.PEAK).run()
+    at.number_input(key="fe_at").set_value(planted_pages.PEAK).run()
     assert any("20 active tokens · position 2" in caption.value for caption in fine(at).caption)
 
 
@@ -103,16 +103,16 @@ def test_contexts_are_searched_and_a_bad_or_fruitless_pattern_is_explained(open_
 
 
 def test_a_feature_that_never_fires_says_so_and_still_shows_its_logits(open_page):
-    at = fine(open_page({"feature": str(planted_app.NEWCOMER)}))  # it waits for position 9
+    at = fine(open_page({"feature": str(planted_pages.NEWCOMER)}))  # it waits for position 9
     assert "active on none of the 120 tokens" in at.info[0].value
     assert card(at, "Density") == "0"
     assert len(table(at, "logit_weight")) == 10
-    at = fine(open_page({"feature": str(planted_app.NEWCOMER), "tab": "Examples"}))
+    at = fine(open_page({"feature": str(planted_pages.NEWCOMER), "tab": "Examples"}))
     assert "there are no examples" in at.info[1].value
 
 
 def test_a_direction_from_a_file_stands_in_for_a_feature_and_goes_again(open_page, workspace):
-    rows = np.eye(planted_app.D)[[0, 6]]  # dimension 6 is what position writes
+    rows = np.eye(planted_pages.D)[[0, 6]]  # dimension 6 is what position writes
     np.save(workspace / "probe.npy", rows)
     at = fine(open_page())
     at.text_input(key="own_path").set_value("probe.npy").run()
@@ -147,7 +147,7 @@ def test_a_file_that_is_no_direction_is_explained(open_page, workspace, name, ar
 
 
 def test_a_direction_that_does_not_fit_another_dictionary_says_so_and_can_be_left(open_page, workspace):
-    np.save(workspace / "probe.npy", np.eye(planted_app.D)[6])
+    np.save(workspace / "probe.npy", np.eye(planted_pages.D)[6])
     at = fine(open_page())
     at.text_input(key="own_path").set_value("probe.npy").run()
     at.button(key="own_take").click().run()

@@ -10,7 +10,7 @@ from safetensors.numpy import save
 from core.activations.store import feature_activations
 from core.activations.token_pass import activation_pass, open_store
 from core.errors import OutOfRangeError
-from core.feature import own_direction as own
+from core.feature import own_direction as feature_own_direction
 from core.feature.own_direction import DirectionError, OwnDirection, as_dictionary, own_direction, read_vectors
 from core.work.artifacts import ArtifactStore
 from tests.doubles.activation_rows import ROWS
@@ -30,8 +30,8 @@ def test_a_direction_gives_x_dot_u_above_its_threshold_and_zero_elsewhere(tmp_pa
     like = planted_dictionary("topk", normalize_activations="none")
     vectors = read_vectors("probe.npy", npy(3 * VECTOR))[""]
     direction = own_direction(vectors, 0, d_in=8, title="probe.npy")
-    values = own.projections(direction, model, like.config.hook_name, ROWS)
-    threshold = own.suggested_threshold(values, density=0.2)
+    values = feature_own_direction.projections(direction, model, like.config.hook_name, ROWS)
+    threshold = feature_own_direction.suggested_threshold(values, density=0.2)
     assert (values > threshold).mean() == pytest.approx(0.2, abs=0.02)
     dictionary = as_dictionary(direction, like, threshold=threshold)
     x = model.activations(ROWS, like.config.hook_name)
@@ -48,7 +48,7 @@ def test_a_direction_gives_x_dot_u_above_its_threshold_and_zero_elsewhere(tmp_pa
 
 
 def test_a_direction_that_nothing_passes_still_has_a_threshold_that_is_not_negative():
-    assert own.suggested_threshold(np.full(50, -2.0, np.float32)) == 0
+    assert feature_own_direction.suggested_threshold(np.full(50, -2.0, np.float32)) == 0
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int32])
@@ -116,7 +116,7 @@ def test_nothing_is_unpickled_even_where_all_sizes_agree(tmp_path):
 
 
 def test_a_file_that_is_too_large_is_refused_before_it_is_read(monkeypatch):
-    monkeypatch.setattr(own, "MAX_BYTES", 100)
+    monkeypatch.setattr(feature_own_direction, "MAX_BYTES", 100)
     with pytest.raises(DirectionError, match="expected at most"):
         read_vectors("a.npy", npy(VECTOR))
 

@@ -8,11 +8,10 @@ import pytest
 from core.feature.note_store import NoteStore
 from core.feature.notes import Note, Notes
 from core.work.artifacts import ArtifactStore
-from tests.doubles import planted_pages as planted_app
+from tests.doubles import planted_pages
 from tests.doubles.planted import planted_dictionary
 from tests.feature import relation_app
-from ui.studies import opened
-from ui.studies import relations as feature_relation_studies
+from ui.studies import opened, relations
 
 st = pytest.importorskip("streamlit")
 from streamlit.testing.v1 import AppTest  # noqa: E402
@@ -21,11 +20,11 @@ from streamlit.testing.v1 import AppTest  # noqa: E402
 @pytest.fixture
 def workspace(tmp_path, monkeypatch):
     """A planted workspace, and the arguments that make the app use it."""
-    planted_app.write_workspace(tmp_path)
-    planted_app.read_little_text(monkeypatch)
+    planted_pages.write_workspace(tmp_path)
+    planted_pages.read_little_text(monkeypatch)
     st.cache_resource.clear()
     notes = ["--notes", str(tmp_path / "notes")]
-    monkeypatch.setattr("sys.argv", ["app.py", *planted_app.arguments(tmp_path), *notes])
+    monkeypatch.setattr("sys.argv", ["app.py", *planted_pages.arguments(tmp_path), *notes])
     monkeypatch.setattr("ui.shared.progress.PATIENCE_S", 120)
     yield tmp_path
     st.cache_resource.clear()
@@ -80,7 +79,7 @@ def test_a_dead_feature_says_so_and_still_has_coefficients(workspace):
     b_enc = found.b_enc.copy()
     b_enc[dead] = -1e6
     tensors = {"W_enc": found.W_enc, "W_dec": found.W_dec, "b_dec": found.b_dec, "b_enc": b_enc}
-    planted_dictionary(context_size=planted_app.C, tensors=tensors).save(folder)
+    planted_dictionary(context_size=planted_pages.C, tensors=tensors).save(folder)
     at = page("related", sae=str(folder), feature=str(dead))
     assert not at.error
     assert any("active on no token" in info.value for info in at.info)
@@ -104,8 +103,8 @@ def test_units_are_correlated_when_asked_for_and_there_afterwards(workspace):
 
 
 def test_a_long_run_of_the_model_waits_for_a_second_press(workspace, monkeypatch):
-    cost = feature_relation_studies.NeuronCost(10**6, 3, 400.0)
-    monkeypatch.setattr(feature_relation_studies, "neuron_cost", lambda *_: cost)
+    cost = relations.NeuronCost(10**6, 3, 400.0)
+    monkeypatch.setattr(relations, "neuron_cost", lambda *_: cost)
     at = page("neurons", feature="6", rel_hook=STREAM)
     at.button(key="rel_run").click().run()
     assert "1,000,000 tokens, 3 times" in at.info[0].value.replace("\\", "")
@@ -127,7 +126,7 @@ def test_coefficients_follow_the_basis_that_is_picked(workspace):
 def test_a_second_dictionary_shows_the_copy_of_a_feature_and_links_to_the_pair(workspace):
     found, order = opened.dictionary(opened.dictionary_ids()[0]), np.random.default_rng(5).permutation(12)
     tensors = {"W_enc": found.W_enc[:, order], "W_dec": found.W_dec[order]}
-    planted_dictionary(context_size=planted_app.C, tensors=tensors).save(workspace / "second")
+    planted_dictionary(context_size=planted_pages.C, tensors=tensors).save(workspace / "second")
     at = page("second_dictionary", feature="6", b=str(workspace / "second"))
     assert not at.error
     best = table(at, "best_match").iloc[0]

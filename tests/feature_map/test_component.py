@@ -9,8 +9,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.maths.polygon import inside
-from tests.feature_map import feature_map_app as script
-from ui.feature_map import component as feature_map
+from tests.feature_map import feature_map_app
+from ui.feature_map import component
 from ui.feature_map.component import MapPoints, by_group, by_value, fallback
 from ui.feature_map.component.colours import GROUP_COLOURS, MISSING
 
@@ -31,7 +31,7 @@ def unpack(data: bytes) -> dict:
 
 
 def open_map(**query) -> AppTest:
-    at = AppTest.from_file(str(Path(script.__file__)), default_timeout=60)
+    at = AppTest.from_file(str(Path(feature_map_app.__file__)), default_timeout=60)
     for name, value in ({"n": N, "show": 1} | query).items():
         at.query_params[name] = str(value)
     return at.run()
@@ -50,7 +50,7 @@ def answer(at: AppTest, state: dict) -> AppTest:
 
 
 def test_points_arrive_in_single_precision_without_those_that_have_no_place():
-    sent, points = messages(open_map())["points"], script.points(N)
+    sent, points = messages(open_map())["points"], feature_map_app.points(N)
     kept = np.arange(N) % 10 > 0
     assert sent["n"] == kept.sum()
     rows = sent["feature"]  # in this script, a feature's number is its row
@@ -61,7 +61,7 @@ def test_points_arrive_in_single_precision_without_those_that_have_no_place():
 
 
 def test_points_come_in_an_order_by_chance_that_is_the_same_each_time():
-    points = script.points(N)
+    points = feature_map_app.points(N)
     again = MapPoints(points.x, points.y, points.feature, points.labels)
     assert points.shown.tolist() == again.shown.tolist()
     assert points.digest == again.digest
@@ -72,8 +72,8 @@ def test_colours_and_marks_come_apart_from_the_points():
     found = messages(open_map(highlight=1))
     assert list(found) == ["points", "colours", "marks"]
     rows = np.array(found["points"]["feature"])
-    assert found["colours"]["colour"] == (rows % script.CENTRES % GROUP_COLOURS).tolist()
-    assert found["colours"]["value"] == (rows % script.CENTRES).tolist()
+    assert found["colours"]["colour"] == (rows % feature_map_app.CENTRES % GROUP_COLOURS).tolist()
+    assert found["colours"]["value"] == (rows % feature_map_app.CENTRES).tolist()
     bright = np.unpackbits(np.array(found["marks"]["bright"], np.uint8))[: found["marks"]["n"]]
     assert np.flatnonzero(bright).tolist() == np.flatnonzero(rows < 30).tolist()
     assert {message["map"] for message in found.values()} == {"map"}
@@ -87,7 +87,7 @@ def test_another_feature_or_colour_leaves_the_points_message_as_it_is():
     assert [a == b for a, b in zip(before, picked, strict=True)] == [True, True, False]
     assert [unpack(before[2])["picked"], unpack(picked[2])["picked"]] == [
         [],
-        [script.points(N).sent[7]],
+        [feature_map_app.points(N).sent[7]],
     ]  # 0 is not drawn
     at.segmented_control(key="how").set_value("Density").run()
     coloured = [element.proto.bytes for element in at.get("bidi_component")]
@@ -98,7 +98,7 @@ def test_a_lasso_selects_what_lies_inside_and_goes_on_being_drawn():
     at = open_map()
     digest = messages(at)["points"]["digest"]
     at = answer(at, {"lasso": {"polygon": LASSO, "digest": digest}})
-    points = script.points(N)
+    points = feature_map_app.points(N)
     expected = inside(points.x, points.y, LASSO)
     assert 0 < expected.sum() < N
     assert at.text[0].value == f"{expected.sum()} rows, sum {np.flatnonzero(expected).sum()}"
@@ -110,7 +110,7 @@ def test_a_lasso_selects_what_lies_inside_and_goes_on_being_drawn():
 def test_a_lasso_and_a_highlight_meet():
     at = open_map(highlight=1)
     at = answer(at, {"lasso": {"polygon": LASSO, "digest": messages(at)["points"]["digest"]}})
-    expected = np.flatnonzero(inside(script.points(N).x, script.points(N).y, LASSO)[:30])
+    expected = np.flatnonzero(inside(feature_map_app.points(N).x, feature_map_app.points(N).y, LASSO)[:30])
     assert at.text[0].value == f"{len(expected)} rows, sum {expected.sum()}"
 
 
@@ -123,15 +123,15 @@ def test_what_was_done_on_another_layout_is_not_taken_for_this_one():
     ("point", "row"), [(0, 0), (539, 539), (540, None), (-1, None), ("1", None), (1.5, None), (None, None), ([], None)]
 )
 def test_a_click_is_a_row_of_the_points_or_nothing(point, row):
-    points = script.points(N)
+    points = feature_map_app.points(N)
     expected = None if row is None else points.shown[row]
-    assert feature_map._row(points, {"point": point, "digest": points.digest}) == expected
+    assert component._row(points, {"point": point, "digest": points.digest}) == expected
 
 
 @pytest.mark.parametrize("state", [3, "x", [], {}, None, {"point": 1, "polygon": LASSO}])
 def test_answers_of_another_shape_are_nothing(state):
-    assert feature_map._row(script.points(N), state) is None
-    assert feature_map._polygon(script.points(N), state) is None
+    assert component._row(feature_map_app.points(N), state) is None
+    assert component._polygon(feature_map_app.points(N), state) is None
 
 
 def test_a_lasso_that_is_no_polygon_is_an_error_a_person_can_read():
@@ -141,7 +141,7 @@ def test_a_lasso_that_is_no_polygon_is_an_error_a_person_can_read():
 
 
 def test_an_animation_goes_in_steps_and_points_without_a_match_stay_and_fade():
-    points = script.animation(N)
+    points = feature_map_app.animation(N)
     sent = messages(open_map(animate=1))["points"]
     assert [step["title"] for step in sent["steps"]] == ["Layer 0", "Layer 1", "Layer 2"]
     assert [(step["start"], step["stop"]) for step in sent["steps"]] == [(0, 540), (540, 1080), (1080, 1620)]
@@ -205,7 +205,7 @@ def test_more_groups_than_colours_take_them_in_turn_and_no_group_is_grey():
 
 
 def test_without_webgl_a_chart_of_a_sample_takes_the_maps_place():
-    at = AppTest.from_file(str(Path(script.__file__)), default_timeout=60)
+    at = AppTest.from_file(str(Path(feature_map_app.__file__)), default_timeout=60)
     at.query_params["n"], at.query_params["show"] = "6000", "1"
     at.session_state["_map_without_webgl"] = True
     at.run()
@@ -215,7 +215,7 @@ def test_without_webgl_a_chart_of_a_sample_takes_the_maps_place():
     assert "400 of 5,400 points are left out" in at.caption[0].value
     at.session_state["map-chart"] = {"selection": {"box": {"x": [-20, 0], "y": [20, -20]}}}
     at.run()
-    points = script.points(6000)
+    points = feature_map_app.points(6000)
     expected = np.flatnonzero(inside(points.x, points.y, [[-20, -20], [0, -20], [0, 20], [-20, 20]]))
     assert at.text[0].value == f"{len(expected)} rows, sum {expected.sum()}"
     at.button(key="map-again").click().run()

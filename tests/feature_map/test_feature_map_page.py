@@ -7,13 +7,11 @@ from core.corpus.streams import Document
 from core.feature_map.layout import Layout, LayoutSettings
 from core.maths.polygon import inside
 from core.work.artifacts import ArtifactStore
-from tests.doubles import planted_pages as planted_app
+from tests.doubles import planted_pages
 from tests.doubles.planted import planted_dictionary
 from tests.feature_map.test_component import messages
 from ui.feature_map.map import MapStudy
-from ui.studies import feature_map as layout_studies
-from ui.studies import geometry as geometry_studies
-from ui.studies import opened
+from ui.studies import feature_map, geometry, opened
 
 st = pytest.importorskip("streamlit")
 from streamlit.testing.v1 import AppTest  # noqa: E402
@@ -26,18 +24,18 @@ UMAP = LayoutSettings()
 @pytest.fixture
 def open_page(tmp_path, monkeypatch):
     """Return a function that writes a workspace with two dictionaries and opens the page with a query."""
-    planted_app.write_workspace(tmp_path)
-    planted_dictionary(d_in=planted_app.D, d_sae=5, seed=3).save(tmp_path / "other")
+    planted_pages.write_workspace(tmp_path)
+    planted_dictionary(d_in=planted_pages.D, d_sae=5, seed=3).save(tmp_path / "other")
     planted_dictionary(d_in=6, d_sae=5).save(tmp_path / "narrow")
     extra = [part for name in ("other", "narrow") for part in ("--sae", str((tmp_path / name).resolve()))]
-    monkeypatch.setattr("sys.argv", ["app.py", *planted_app.arguments(tmp_path), *extra, "--page", "feature_map"])
+    monkeypatch.setattr("sys.argv", ["app.py", *planted_pages.arguments(tmp_path), *extra, "--page", "feature_map"])
     monkeypatch.setattr("core.corpus.streams.standard_library", lambda: SHORT_LIBRARY)
     monkeypatch.setattr("ui.shared.progress.PATIENCE_S", 120)  # no progress bars: a test sees the finished page
 
     def run(query: dict | None = None) -> AppTest:
         st.cache_resource.clear()
         st.cache_data.clear()
-        at = AppTest.from_file(planted_app.SCRIPT, default_timeout=150)
+        at = AppTest.from_file(planted_pages.SCRIPT, default_timeout=150)
         at.query_params["sae"] = f"folder/{(tmp_path / 'dictionary').resolve()}"
         for name, value in (query or {}).items():
             at.query_params[name] = value
@@ -85,11 +83,11 @@ def test_principal_components_are_shown_and_nothing_is_computed_until_it_is_aske
     def refuse(*_args, **_how):
         raise AssertionError("a map was computed unasked")
 
-    monkeypatch.setattr(layout_studies, "layout", refuse)
-    monkeypatch.setattr(layout_studies, "neighbors", refuse)
+    monkeypatch.setattr(feature_map, "layout", refuse)
+    monkeypatch.setattr(feature_map, "neighbors", refuse)
     at = open_page()
     sent = messages(at)["points"]
-    expected = layout_studies.pca([id_of(open_page.folder, "dictionary")])
+    expected = feature_map.pca([id_of(open_page.folder, "dictionary")])
     assert sent["x"] == expected[sent["feature"], 0].tolist()
     assert at.button(key="map_compute").label == "Compute the UMAP map"
     assert metric(at, "Neighbours kept, mean") == "n/a"
@@ -172,7 +170,7 @@ def test_the_map_takes_the_colours_of_a_number_that_another_page_computes(open_p
     at = open_page({"method": "PCA", "colour": "Nearest cosine"})
     found = messages(at)
     assert found["colours"]["title"] == "Nearest cosine"
-    nearest = geometry_studies.neighbors(id_of(open_page.folder, "dictionary")).cos[:, 0]
+    nearest = geometry.neighbors(id_of(open_page.folder, "dictionary")).cos[:, 0]
     assert found["colours"]["value"] == nearest[found["points"]["feature"]].tolist()
 
 
@@ -187,8 +185,8 @@ def test_two_dictionaries_share_a_map(open_page):
 def test_a_click_on_the_other_dictionary_of_a_map_leaves_the_feature_of_all_pages_alone(open_page):
     st.cache_resource.clear()
     ids = [id_of(open_page.folder, "dictionary"), id_of(open_page.folder, "other")]
-    layout = layout_studies.pca_map(ids, "decoder")
-    study = MapStudy(LayoutSettings("pca"), ids, layout_studies.stack(ids), layout, None, None)
+    layout = feature_map.pca_map(ids, "decoder")
+    study = MapStudy(LayoutSettings("pca"), ids, feature_map.stack(ids), layout, None, None)
     st.session_state["feature"] = 2
     study.pick(N + 4)
     assert (st.session_state["feature"], study.picked_row()) == (2, N + 4)

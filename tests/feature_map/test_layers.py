@@ -13,7 +13,7 @@ from core.feature_map.stack import Stack
 st = pytest.importorskip("streamlit")
 from streamlit.testing.v1 import AppTest  # noqa: E402
 
-from ui.feature_map import layers as map_series_views  # noqa: E402
+from ui.feature_map import layers  # noqa: E402
 
 FIRST = "demo/layer2-standard-512"
 SCRIPT = """
@@ -90,17 +90,17 @@ def test_a_map_is_computed_once_and_then_found(app):
 
 def test_the_grid_draws_the_same_sample_each_time():
     table = pd.DataFrame({"feature": np.arange(5000)})
-    first = map_series_views.sample(table)["feature"].tolist()
-    assert first == map_series_views.sample(table)["feature"].tolist() == sorted(set(first))
-    assert len(first) == map_series_views.MOST_POINTS
-    assert len(map_series_views.sample(table[:30])) == 30
+    first = layers.sample(table)["feature"].tolist()
+    assert first == layers.sample(table)["feature"].tolist() == sorted(set(first))
+    assert len(first) == layers.MOST_POINTS
+    assert len(layers.sample(table[:30])) == 30
 
 
 def test_features_of_the_last_layer_go_nowhere_in_the_animation():
     stack = Stack(np.eye(5), np.array([0, 0, 0, 1, 1]), np.array([0, 1, 2, 0, 1]), ("a", "b"))
     links = LayerLinks(np.array([1, -1, 0, -1, -1]), np.array([0.9, np.nan, 0.5, np.nan, np.nan]))
     x = np.arange(5.0)
-    points = map_series_views.series_points(["A", "B"], stack, Layout(x, x + 10, x), links)
+    points = layers.series_points(["A", "B"], stack, Layout(x, x + 10, x), links)
     assert [(step.title, step.start, step.stop) for step in points.steps] == [("A", 0, 3), ("B", 3, 5)]
     np.testing.assert_array_equal(points.to_x, [4, np.nan, 3, np.nan, np.nan])
     np.testing.assert_array_equal(points.to_y, [14, np.nan, 13, np.nan, np.nan])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from core.errors import BadSettingError, CancelledError, DoesNotFitError, UnknownNameError
-from core.feature_map import umap_layout as umap_module
+from core.feature_map import umap_layout as feature_map_umap_layout
 from core.feature_map.layout import Layout, LayoutSettings, layout, pca_layout, preservation
 from core.feature_map.tsne_layout import distances
 from core.feature_map.umap_layout import parted, umap_layout, with_self
@@ -92,7 +92,7 @@ def test_a_umap_counts_its_epochs_and_ends_its_process_when_it_is_cancelled(plan
 def test_the_epochs_that_umap_learn_prints_are_counted(planted, capfd):
     rows, _, neighbors, _ = planted
     idx, cos = neighbors.idx[:, :7], neighbors.cos[:, :7]
-    umap_module.fit({"idx": idx, "cos": cos, "start": rows[:, :2], **UMAP})
+    feature_map_umap_layout.fit({"idx": idx, "cos": cos, "start": rows[:, :2], **UMAP})
     assert re.findall(r"step (\d+) of (\d+)", capfd.readouterr().out)[-1] == ("500", "500")
 
 

@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
-from tests.doubles import planted_pages as planted_app
+from tests.doubles import planted_pages
 from tests.doubles.planted import planted_dictionary
 from ui.studies import opened
 
@@ -16,10 +16,10 @@ from streamlit.testing.v1 import AppTest  # noqa: E402
 @pytest.fixture
 def open_page(tmp_path, monkeypatch):
     """Return a function that opens the geometry page of a planted workspace with a query and runs it."""
-    planted_app.write_workspace(tmp_path)
+    planted_pages.write_workspace(tmp_path)
     # Reading text would import torch; tests/activations/test_studies.py does that.
-    planted_app.count_no_text(monkeypatch)
-    with planted_app.page(tmp_path, monkeypatch, "geometry") as run:
+    planted_pages.count_no_text(monkeypatch)
+    with planted_pages.page(tmp_path, monkeypatch, "geometry") as run:
         yield run
 
 
@@ -62,7 +62,7 @@ def test_the_readings_are_those_of_the_weights_with_chance_beside_them(open_page
     assert readings["Mean nearest cosine"].value == f"{found.max(axis=1).mean():.3f}"
     assert readings["Mean 10th largest"].value == f"{np.sort(found, axis=1)[:, -10].mean():.3f}"
     assert readings["Mean cosine"].delta == "random 0.000"
-    assert readings["1 / √d"].value == f"{planted_app.D**-0.5:.3f}"
+    assert readings["1 / √d"].value == f"{planted_pages.D**-0.5:.3f}"
 
 
 def test_dictionaries_are_compared_and_one_that_cannot_be_opened_is_named(open_page, tmp_path):

@@ -5,7 +5,7 @@ import pytest
 
 from core.dictionaries.spaces import directions
 from core.errors import DoesNotFitError
-from core.geometry import tables as geometry_tables
+from core.geometry import tables
 from core.geometry.neighbors import nearest_features
 from core.geometry.one_direction import cosines_with, match_table, nearest_table
 from tests.doubles.planted import planted_dictionary
@@ -19,7 +19,7 @@ def test_one_features_nearest_are_those_of_the_search_over_all(side, monkeypatch
     near = nearest_features(np.ascontiguousarray(rows), k=11)
     for feature in range(12):
         table = nearest_table(cosines_with(rows[feature], dictionary, side), top=11, itself=feature)
-        expected = geometry_tables.neighbors_of(near, feature)
+        expected = tables.neighbors_of(near, feature)
         assert table["neighbor"].tolist() == expected["neighbor"].tolist()
         np.testing.assert_allclose(table["neighbor_cosine"], expected["neighbor_cosine"], atol=1e-6)
         assert table["neighbor_rank"].tolist() == list(range(1, 12))

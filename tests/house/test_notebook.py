@@ -10,8 +10,7 @@ import pytest
 
 from core.errors import BadDictionaryError, UnknownNameError
 from core.notebook import AppError, load_dictionary, open_in_app
-from tests.doubles import planted_pages as planted_app
-from tests.doubles import saved
+from tests.doubles import planted_pages, saved
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -57,7 +56,7 @@ def test_core_offers_both_and_imports_neither_until_asked():
 
 
 def test_the_app_opens_on_a_dictionary_and_stops(tmp_path):
-    planted_app.write_workspace(tmp_path)
+    planted_pages.write_workspace(tmp_path)
     app = open_in_app(tmp_path / "dictionary", page="dashboards", model=tmp_path / "planted")
     try:
         with urllib.request.urlopen(app.url, timeout=20) as answer:

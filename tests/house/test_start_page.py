@@ -3,7 +3,7 @@
 import pytest
 
 from core.workspace import parse_arguments
-from tests.doubles import planted_pages as planted_app
+from tests.doubles import planted_pages
 from ui.shell.router import page_files
 
 st = pytest.importorskip("streamlit")
@@ -11,11 +11,11 @@ from streamlit.testing.v1 import AppTest  # noqa: E402
 
 
 def open_app(tmp_path, monkeypatch, *more: str) -> AppTest:
-    planted_app.write_workspace(tmp_path)
-    monkeypatch.setattr("sys.argv", ["app.py", *planted_app.arguments(tmp_path), *more])
+    planted_pages.write_workspace(tmp_path)
+    monkeypatch.setattr("sys.argv", ["app.py", *planted_pages.arguments(tmp_path), *more])
     monkeypatch.setattr("ui.shared.progress.PATIENCE_S", 120)
     st.cache_resource.clear()
-    return AppTest.from_file(planted_app.SCRIPT, default_timeout=120).run()
+    return AppTest.from_file(planted_pages.SCRIPT, default_timeout=120).run()
 
 
 def test_the_app_begins_with_the_page_that_the_command_line_names(tmp_path, monkeypatch):

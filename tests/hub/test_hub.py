@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from core.dictionaries import sources
-from core.dictionaries.sources import hub as hub_source
+from core.dictionaries.sources import hub as sources_hub
 from core.errors import (
     CancelledError,
     HubAccessError,
@@ -18,9 +18,7 @@ from core.errors import (
     OutOfSpaceError,
     UnknownNameError,
 )
-from core.hub import cache as hub_cache
-from core.hub import client as hub_client
-from core.hub import download as hub_download
+from core.hub import cache, client, download
 from core.workspace import Workspace
 from tests.doubles import saved
 from tests.doubles.hub_files import use_hub
@@ -109,7 +107,7 @@ def test_a_revision_is_pinned_by_its_commit(hub, repository):
     commit = commit_of(repository)
     pinned = f"{ID}@{commit}"
     sources.download(pinned)
-    assert not (hub_cache.repository_folder("someone/dictionaries") / "refs").exists()
+    assert not (cache.repository_folder("someone/dictionaries") / "refs").exists()
     first = sources.open_dictionary(pinned, Workspace())
     saved.write(repository / "layer0", "gated")
     with pytest.raises(NotDownloadedError):
@@ -205,7 +203,7 @@ def test_offline_mode_is_respected(hub, monkeypatch):
 def test_an_answer_that_is_not_the_hubs_is_named(hub, monkeypatch):
     monkeypatch.setattr("tests.doubles.standin_hub.commit_of", lambda folder: "<html>")
     with pytest.raises(HubDamagedError, match=r"commit '<html>'.*a proxy may be answering"):
-        hub_client.describe("someone/dictionaries", "layer0/cfg.json")
+        client.describe("someone/dictionaries", "layer0/cfg.json")
 
 
 def test_a_download_that_cannot_fit_says_so_before_it_starts(hub, monkeypatch):
@@ -225,7 +223,7 @@ def test_names_from_a_listing_that_climb_out_are_left_out(hub, monkeypatch):
         "tests.doubles.standin_hub.files_of", lambda folder: ["../../x.safetensors", "/etc/x.pt", "a\\b.npz"]
     )
     monkeypatch.setattr("tests.doubles.standin_hub.describe", lambda f, n: {"type": "file", "path": n, "size": 1})
-    assert hub_client.list_folder(hub_cache.HubFolder("someone/dictionaries")) == []
+    assert client.list_folder(cache.HubFolder("someone/dictionaries")) == []
 
 
 @pytest.mark.parametrize(
@@ -234,7 +232,7 @@ def test_names_from_a_listing_that_climb_out_are_left_out(hub, monkeypatch):
 )
 def test_ids_that_name_no_place_on_the_hub_are_refused(key):
     with pytest.raises(HubNotFoundError, match="xpected"):
-        hub_source.parse(key)
+        sources_hub.parse(key)
 
 
 @pytest.mark.parametrize(
@@ -248,7 +246,7 @@ def test_ids_that_name_no_place_on_the_hub_are_refused(key):
     ],
 )
 def test_ids_name_repository_folder_and_revision(key, expected):
-    found = hub_source.parse(key)
+    found = sources_hub.parse(key)
     assert (found.repository, found.path, found.revision) == expected
 
 
@@ -258,29 +256,29 @@ def test_only_sources_that_download_are_asked_to():
 
 
 def test_a_part_of_a_file_is_exactly_that_part(hub, repository):
-    file = hub_client.describe("someone/dictionaries", WEIGHTS)
+    file = client.describe("someone/dictionaries", WEIGHTS)
     content = (repository / WEIGHTS).read_bytes()
-    assert hub_client.read_range(file, 3, 1000) == content[3:1000]
-    assert hub_client.read_range(file, 0, len(content)) == content
+    assert client.read_range(file, 3, 1000) == content[3:1000]
+    assert client.read_range(file, 0, len(content)) == content
     hub.faults.append(Fault("GET", refuses_parts=True))
-    with pytest.raises(hub_client.RangeRefusedError, match="only as a whole"):
-        hub_client.read_range(file, 3, 9)
+    with pytest.raises(client.RangeRefusedError, match="only as a whole"):
+        client.read_range(file, 3, 9)
 
 
 def test_files_linked_in_the_cache_are_those_that_were_fetched(hub, repository):
     cost = sources.cost(ID)
-    paths = hub_download.download(cost, "main")
+    paths = download.download(cost, "main")
     for path, file in zip(paths, cost.files, strict=True):
         np.testing.assert_array_equal(path.read_bytes(), (repository / file.path).read_bytes())
-    assert hub_cache.stored_sha256(paths[1]) == cost.files[1].etag
-    assert hub_cache.downloaded_files("someone/dictionaries") == {"layer0/cfg.json", WEIGHTS}
-    assert hub_cache.downloaded_repositories() == {"someone/dictionaries"}
+    assert cache.stored_sha256(paths[1]) == cost.files[1].etag
+    assert cache.downloaded_files("someone/dictionaries") == {"layer0/cfg.json", WEIGHTS}
+    assert cache.downloaded_repositories() == {"someone/dictionaries"}
 
 
 def test_a_renamed_repository_is_followed(hub, repository):
     moved = f"/someone/dictionaries/resolve/main/{WEIGHTS}"
     hub.faults.append(Fault("someone/old/resolve", status=307, headers={"Location": moved}))
-    found = hub_client.describe("someone/old", WEIGHTS)
+    found = client.describe("someone/old", WEIGHTS)
     assert found.nbytes == (repository / WEIGHTS).stat().st_size
     assert found.commit == commit_of(repository)
 

@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
-from tests.doubles import planted_pages as planted_app
+from tests.doubles import planted_pages
 from tests.doubles.planted import planted_dictionary
 
 st = pytest.importorskip("streamlit")
@@ -19,14 +19,14 @@ def open_page(tmp_path, monkeypatch):
     """Return a function that opens the page with a query; `prepare(tmp_path)` may change the workspace first."""
 
     def run(query: dict | None = None, *, prepare=None) -> AppTest:
-        planted_app.write_workspace(tmp_path)
+        planted_pages.write_workspace(tmp_path)
         if prepare is not None:
             prepare(tmp_path)
-        monkeypatch.setattr("sys.argv", ["app.py", *planted_app.arguments(tmp_path), "--page", "dashboards"])
+        monkeypatch.setattr("sys.argv", ["app.py", *planted_pages.arguments(tmp_path), "--page", "dashboards"])
         monkeypatch.setattr("ui.shared.progress.PATIENCE_S", 120)
         st.cache_resource.clear()
         st.cache_data.clear()
-        at = AppTest.from_file(planted_app.SCRIPT, default_timeout=150)
+        at = AppTest.from_file(planted_pages.SCRIPT, default_timeout=150)
         at.query_params["sae"] = f"folder/{(tmp_path / 'dictionary').resolve()}"
         # The feature belongs to all pages and is read by the first one; the others are the page's own.
         for name, value in (query or {}).items():
@@ -48,7 +48,7 @@ def errors_of(at: AppTest) -> str:
 def replace_dictionary(root, **how) -> None:
     """Put a planted dictionary of another kind in the workspace's place."""
     shutil.rmtree(root / "dictionary")
-    planted_dictionary(context_size=planted_app.C, **how).save(root / "dictionary")
+    planted_dictionary(context_size=planted_pages.C, **how).save(root / "dictionary")
 
 
 @pytest.mark.parametrize("tab", TABS)

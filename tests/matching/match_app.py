@@ -7,11 +7,9 @@ import streamlit as st
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from ui.matching import joint_map as match_map_views
-from ui.matching import pair as match_pair_views
+from ui.matching import joint_map, pair
 from ui.shared import errors
-from ui.studies import matching as match_studies
-from ui.studies import opened
+from ui.studies import matching, opened
 
 
 def main() -> None:
@@ -20,10 +18,10 @@ def main() -> None:
     with errors.shown():
         a, b = (opened.dictionary(url[name]) for name in "ab")
         if url["view"] == "pair":
-            match_pair_views.pair(a, b, int(url["i"]), int(url["j"]))
+            pair.pair(a, b, int(url["i"]), int(url["j"]))
         else:
             threshold = float(url.get("threshold", "0.7"))
-            match_map_views.joint(match_studies.study(a, b, "decoder", "one-to-one", threshold))
+            joint_map.joint(matching.study(a, b, "decoder", "one-to-one", threshold))
 
 
 if __name__ == "__main__":

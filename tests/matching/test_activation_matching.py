@@ -8,7 +8,7 @@ from core.activations.sparse import SparseActivations, check_shared_rows, read_a
 from core.activations.token_pass import activation_pass, open_store
 from core.catalogue import STATISTICS
 from core.errors import BadSettingError, DoesNotFitError, OutOfRangeError
-from core.matching import activations as activation_matching
+from core.matching import activations
 from core.matching.activation_tables import WAYS, best_table, excess_table, matches_of, medians, with_decoder_cosines
 from core.matching.activations import (
     ActivationMatch,
@@ -56,7 +56,7 @@ def slow_correlations(x: np.ndarray, y: np.ndarray, least: int) -> np.ndarray:
 @pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.parametrize("least", [1, 2, 3])
 def test_the_best_of_each_feature_are_those_of_a_dense_double(monkeypatch, workers, least):
-    monkeypatch.setattr(activation_matching, "_BLOCK", 2)
+    monkeypatch.setattr(activations, "_BLOCK", 2)
     x, y = drawn(9, 1), drawn(70, 2)
     match = match_activations(sparse(x), sparse(y), k=4, least=least, workers=workers)
     slow = slow_correlations(x, y, least)
@@ -85,7 +85,7 @@ def test_a_permuted_and_rescaled_copy_gives_the_permutation_back():
 
 @pytest.mark.parametrize("workers", [1, 4])
 def test_of_equal_matches_the_lower_number_comes_first_on_both_sides(monkeypatch, workers):
-    monkeypatch.setattr(activation_matching, "_BLOCK", 1)
+    monkeypatch.setattr(activations, "_BLOCK", 1)
     x = drawn(8, 4)[:, [0] * 20]
     match = match_activations(sparse(x), sparse(x), k=3, least=1, workers=workers)
     assert match.a_in_b_idx.tolist() == match.b_in_a_idx.tolist() == [[0, 1, 2]] * 20
@@ -103,7 +103,7 @@ def test_a_worker_that_gets_features_out_of_order_still_prefers_the_lower_number
 
 
 def test_the_answer_does_not_depend_on_the_number_of_workers(monkeypatch):
-    monkeypatch.setattr(activation_matching, "_BLOCK", 1)
+    monkeypatch.setattr(activations, "_BLOCK", 1)
     a, b = sparse(drawn(20, 5)), sparse(drawn(25, 6))
     runs = [match_activations(a, b, k=5, least=1, workers=n) for n in (1, 2, 5)]
     assert_same(runs[0], runs[1])

@@ -8,7 +8,7 @@ from core.corpus.streams import Document
 from core.dictionaries.sources import open_dictionary
 from core.errors import DoesNotFitError
 from core.workspace import Workspace
-from tests.doubles import planted_pages as planted_app
+from tests.doubles import planted_pages
 from tests.doubles.planted import planted_dictionary
 
 st = pytest.importorskip("streamlit")
@@ -20,19 +20,19 @@ ORDER = np.random.default_rng(0).permutation(12)
 def page() -> None:
     import streamlit as st
 
-    from ui.matching import activations as match_activation_views
+    from ui.matching import activations
     from ui.shared import errors
     from ui.studies import opened
 
     with errors.shown():
-        match_activation_views.activations(opened.dictionary(), opened.dictionary(st.session_state["b"]))
+        activations.activations(opened.dictionary(), opened.dictionary(st.session_state["b"]))
 
 
 @pytest.fixture
 def open_view(tmp_path, monkeypatch):
     """Return a function that shows the planted dictionary beside another, by default its features in another order."""
-    folder = planted_app.write_workspace(tmp_path)
-    monkeypatch.setattr("sys.argv", ["app.py", *planted_app.arguments(tmp_path)])
+    folder = planted_pages.write_workspace(tmp_path)
+    monkeypatch.setattr("sys.argv", ["app.py", *planted_pages.arguments(tmp_path)])
     codes = np.random.default_rng(1).integers(32, 127, 4000)
     monkeypatch.setattr(
         "core.corpus.streams.standard_library", lambda: [Document("random.txt", "".join(map(chr, codes)))]
@@ -79,10 +79,10 @@ def test_a_rotated_basis_is_drawn_when_asked_for_and_shows_the_excess(open_view)
 
 
 def test_the_matches_of_the_picked_feature_are_listed_and_a_rare_one_is_explained(open_view):
-    at = open_view(match_rows=400, match_least=5, feature=planted_app.POSITIONAL)
+    at = open_view(match_rows=400, match_least=5, feature=planted_pages.POSITIONAL)
     table = next(d.value for d in at.dataframe if "match_rank" in d.value.columns)
-    assert ORDER[table["feature_b"][0]] == planted_app.POSITIONAL
-    at = open_view(match_rows=400, match_least=5, feature=planted_app.NEWCOMER)  # only past the context
+    assert ORDER[table["feature_b"][0]] == planted_pages.POSITIONAL
+    at = open_view(match_rows=400, match_least=5, feature=planted_pages.NEWCOMER)  # only past the context
     assert any("is active on 0 tokens, expected 5 or more" in info.value for info in at.info)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core.matching import file as module
+from core.matching import file
 from core.matching.__main__ import main
 from core.matching.comparison import compare
 from core.matching.file import MatchFileError, from_json, match_file, to_json
@@ -144,7 +144,7 @@ def test_pairs_that_cannot_be_are_refused(change, message):
 
 
 def test_a_file_too_large_is_refused_before_it_is_read(monkeypatch):
-    monkeypatch.setattr(module, "MOST_BYTES", 1000)
+    monkeypatch.setattr(file, "MOST_BYTES", 1000)
     with pytest.raises(MatchFileError, match=r"at most 0\.0 MB are read"):
         from_json(to_json(planted_file()))
 

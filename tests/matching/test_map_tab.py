@@ -11,11 +11,10 @@ from tests.doubles.planted import planted_dictionary
 from tests.feature_map.test_component import messages
 from tests.matching import match_app
 from ui.feature_map.map import MapStudy
-from ui.matching import joint_map as match_map_views
+from ui.matching import joint_map
 from ui.matching.joint_map import JointMap
-from ui.studies import feature_map as layout_studies
-from ui.studies import matching as match_studies
-from ui.studies import opened
+from ui.studies import feature_map, opened
+from ui.studies import matching as matching_studies
 
 st = pytest.importorskip("streamlit")
 from streamlit.testing.v1 import AppTest  # noqa: E402
@@ -23,7 +22,7 @@ from streamlit.testing.v1 import AppTest  # noqa: E402
 N_A, N_B = 12, 10
 ORDER = np.random.default_rng(5).permutation(N_A)[:N_B]
 """Feature j of B is much like feature ORDER[j] of A, but for the last, which is like none."""
-KEY = match_map_views.KEY
+KEY = joint_map.KEY
 
 
 @pytest.fixture
@@ -74,7 +73,7 @@ def lasso(at: AppTest, polygon: list) -> AppTest:
 
 def box_around(folder: Path, row: int) -> list:
     """A box that holds one row alone."""
-    places = layout_studies.pca([id_of(folder, name) for name in "ab"]).astype(float)
+    places = feature_map.pca([id_of(folder, name) for name in "ab"]).astype(float)
     others = np.delete(places, row, axis=0)
     half = np.abs(others - places[row]).max(axis=1).min() / 2
     (x, y) = places[row]
@@ -136,10 +135,10 @@ def test_the_picked_feature_and_its_partner_are_ringed(open_map):
 
 def test_a_click_in_b_picks_the_partner_in_a(open_map):
     a, b = (opened.dictionary(id_of(open_map.folder, name)) for name in "ab")
-    matched = match_studies.study(a, b, "decoder", "one-to-one", 0.7)
-    stack = layout_studies.stack([a.id, b.id])
-    found = MapStudy(LayoutSettings("pca"), [a.id, b.id], stack, layout_studies.pca_map([a.id, b.id]), None, None)
-    matching = match_studies.matching(matched)
+    matched = matching_studies.study(a, b, "decoder", "one-to-one", 0.7)
+    stack = feature_map.stack([a.id, b.id])
+    found = MapStudy(LayoutSettings("pca"), [a.id, b.id], stack, feature_map.pca_map([a.id, b.id]), None, None)
+    matching = matching_studies.matching(matched)
     drawn = JointMap(matched, found, matching, partner_rows(matching, least=0.7))
     for row, expected in ((5, 5), (N_A + 4, int(ORDER[4])), (N_A + N_B - 1, int(ORDER[4]))):
         drawn.pick(row)

@@ -14,11 +14,10 @@ from core.matching.numbers import pair_numbers
 from core.matching.pairs import match
 from core.matching.tables import decile_table, unmatched_table
 from core.workspace import Workspace
-from tests.doubles import planted_pages as planted_app
+from tests.doubles import planted_pages
 from tests.doubles.planted import planted_dictionary
 from ui.matching.picker import choose_pair
-from ui.studies import matching as match_studies
-from ui.studies import opened, second_dictionary
+from ui.studies import matching, opened, second_dictionary
 
 st = pytest.importorskip("streamlit")
 from streamlit.testing.v1 import AppTest  # noqa: E402
@@ -46,11 +45,11 @@ def open_planted(folder):
 @pytest.fixture
 def open_page(tmp_path, monkeypatch):
     """Return a function that opens the matching page with a query and runs it; `root` holds the dictionaries."""
-    planted_app.write_workspace(tmp_path)
+    planted_pages.write_workspace(tmp_path)
     write_second(tmp_path)
     # Reading text would import torch; tests/activations/test_studies.py does that.
-    planted_app.count_no_text(monkeypatch)
-    with planted_app.page(tmp_path, monkeypatch, "matching", "--sae", str(tmp_path / "second")) as run:
+    planted_pages.count_no_text(monkeypatch)
+    with planted_pages.page(tmp_path, monkeypatch, "matching", "--sae", str(tmp_path / "second")) as run:
         yield run
 
 
@@ -184,8 +183,8 @@ def test_the_file_is_what_core_writes_and_one_read_back_is_checked_against_what_
     at.button(key="match_make").click().run()
     assert not at.exception
     a, b = opened.dictionary(at.selectbox(key="sae").value), second(at)
-    study = match_studies.study(a, b, "decoder", "mutual", 0.7)
-    data = match_studies.export(study)
+    study = matching.study(a, b, "decoder", "mutual", 0.7)
+    data = matching.export(study)
     read = from_json(data)
     assert read.matching.b.tolist() == match(compare(a, b), "decoder", "mutual").b.tolist()
     assert {"random", "shuffled", "control_a", "control_b"} <= set(read.null)

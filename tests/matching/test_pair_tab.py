@@ -10,12 +10,10 @@ from core.activations.store import ActivationBlock, ActivationStore, FeatureActi
 from core.logit_weights.unembedding import LogitSettings, residual_directions, unembedding
 from core.matching.two_features import pair_activations
 from core.work.artifacts import ArtifactStore
-from tests.doubles import planted_pages as planted_app
+from tests.doubles import planted_pages
 from tests.doubles.planted import planted_dictionary
 from tests.matching import match_app
-from ui.studies import matching_activations as match_activation_studies
-from ui.studies import matching_pair as match_pair_studies
-from ui.studies import opened
+from ui.studies import matching_activations, matching_pair, opened
 
 st = pytest.importorskip("streamlit")
 from streamlit.testing.v1 import AppTest  # noqa: E402
@@ -35,14 +33,14 @@ def activations(a, b, feature_a: int, feature_b: int):
 @pytest.fixture
 def open_pair(tmp_path, monkeypatch):
     """Return a function that opens a pair of a planted dictionary and a permuted copy."""
-    planted_app.write_workspace(tmp_path)
-    monkeypatch.setattr("sys.argv", ["app.py", *planted_app.arguments(tmp_path)])
+    planted_pages.write_workspace(tmp_path)
+    monkeypatch.setattr("sys.argv", ["app.py", *planted_pages.arguments(tmp_path)])
     monkeypatch.setattr("ui.shared.progress.PATIENCE_S", 120)
     st.cache_resource.clear()
     st.cache_data.clear()
     a = opened.dictionary(f"folder/{(tmp_path / 'dictionary').resolve()}")
     tensors = {"W_enc": a.W_enc[:, ORDER], "W_dec": a.W_dec[ORDER], "b_enc": a.b_enc[ORDER], "b_dec": np.zeros(8)}
-    planted_dictionary(context_size=planted_app.C, tensors=tensors).save(tmp_path / "copy")
+    planted_dictionary(context_size=planted_pages.C, tensors=tensors).save(tmp_path / "copy")
 
     def run(i: int, j: int, b: str = "copy", **query) -> AppTest:
         at = AppTest.from_file(str(Path(match_app.__file__)), default_timeout=150)
@@ -83,7 +81,7 @@ def test_other_features_have_the_correlation_of_their_logit_weights(open_pair):
 
 
 def test_activations_are_compared_once_that_is_asked_for(open_pair, monkeypatch):
-    monkeypatch.setattr(match_pair_studies, "activations", activations)
+    monkeypatch.setattr(matching_pair, "activations", activations)
     at = open_pair(0, 1)
     assert not [metric for metric in at.metric if metric.label == "Activation correlation"]
     at.toggle(key="match_pair_text").set_value(True).run()
@@ -108,23 +106,23 @@ def test_activations_are_read_from_the_stores_of_both_on_one_text(tmp_path, monk
             empty = np.zeros((1, 6), np.float32)
             store.save(i, ActivationBlock(ROWS[part], ends, features, np.array([feature / 10]), empty, empty.T))
     tokens = SimpleNamespace(store_a=stores[0], store_b=stores[1], rows=ROWS, text="a planted text")
-    monkeypatch.setattr(match_activation_studies, "shared", lambda *_: tokens)
+    monkeypatch.setattr(matching_activations, "shared", lambda *_: tokens)
     monkeypatch.setattr("sys.argv", ["app.py"])
-    found, text = match_pair_studies.activations(a, b, 7, 3)
+    found, text = matching_pair.activations(a, b, 7, 3)
     assert text == "a planted text"
     assert (found.row.tolist(), found.position.tolist()) == ([2, 3], [5, 5])
     assert (found.a.tolist(), found.b.tolist()) == ([0.7, 0.7], [0.3, 0.3])
-    assert not len(match_pair_studies.activations(a, b, 8, 4)[0].row)
+    assert not len(matching_pair.activations(a, b, 8, 4)[0].row)
 
 
 def test_density_and_position_are_computed_when_asked(open_pair, monkeypatch):
-    planted_app.count_no_text(monkeypatch)
-    at = open_pair(planted_app.POSITIONAL, 4, match_pair_more="true")
+    planted_pages.count_no_text(monkeypatch)
+    at = open_pair(planted_pages.POSITIONAL, 4, match_pair_more="true")
     assert not at.exception
     found = [metric.value for metric in at.metric if metric.label == "Density"]
     assert found == ["0.03", "0.04"]
     peaks = [metric.value for metric in at.metric if metric.label.startswith("Peak")]
-    assert peaks[0] == str(planted_app.PEAK)
+    assert peaks[0] == str(planted_pages.PEAK)
 
 
 def test_a_dictionary_whose_model_is_not_here_is_shown_by_its_directions(open_pair):
@@ -146,7 +144,7 @@ def test_a_feature_that_does_not_exist_is_named(open_pair):
 def test_a_feature_that_writes_nothing_has_no_tokens_and_no_correlation(open_pair):
     W_dec = np.random.default_rng(0).normal(size=(12, 8))
     W_dec[4] = 0
-    planted_dictionary(context_size=planted_app.C, tensors={"W_dec": W_dec}).save(open_pair.folder / "blank")
+    planted_dictionary(context_size=planted_pages.C, tensors={"W_dec": W_dec}).save(open_pair.folder / "blank")
     at = open_pair(0, 4, b="blank")
     assert not at.exception
     assert "nothing to sort" in at.info[0].value

@@ -16,9 +16,7 @@ from core.errors import (
     NotDownloadedError,
     UnknownNameError,
 )
-from core.models import downloads as pretrained_models
-from core.models import layouts as model_layouts
-from core.models import names as model_names
+from core.models import downloads, layouts, names
 from core.models.language_model import LanguageModel
 from core.models.search import find_model
 from core.workspace import Workspace
@@ -145,7 +143,7 @@ def test_an_index_of_shards_that_climbs_out_or_is_none_is_refused(tmp_path, weig
 def test_contexts_are_cut_to_what_pages_can_show(tmp_path):
     config = {"model_type": "llama", "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
     config |= {"max_position_embeddings": 131_072, "vocab_size": 9, "intermediate_size": 5, "hidden_act": "silu"}
-    found = model_layouts.translate_config(config, "x")
+    found = layouts.translate_config(config, "x")
     assert (found["n_ctx"], found["d_mlp"], found["d_head"], found["normalization_type"]) == (8192, 5, 4, "RMS")
 
 
@@ -156,12 +154,12 @@ def test_a_folder_of_ones_own_is_found_by_any_name_of_the_model(tmp_path, name):
 
 
 def test_names_map_to_repositories():
-    assert model_names.repository("gpt2-small") == "gpt2"
-    assert model_names.repository("pythia-70m-deduped") == "EleutherAI/pythia-70m-deduped"
-    assert model_names.repository("someone/else") == "someone/else"
-    assert model_names.repository("nothing-like-it") is None
-    assert model_names.same_model("google/gemma-2-2b", "gemma-2-2b")
-    assert not model_names.same_model("nothing", "nothing-like-it")
+    assert names.repository("gpt2-small") == "gpt2"
+    assert names.repository("pythia-70m-deduped") == "EleutherAI/pythia-70m-deduped"
+    assert names.repository("someone/else") == "someone/else"
+    assert names.repository("nothing-like-it") is None
+    assert names.same_model("google/gemma-2-2b", "gemma-2-2b")
+    assert not names.same_model("nothing", "nothing-like-it")
 
 
 def test_a_model_that_is_not_here_is_offered_and_nothing_is_asked(hub, workspace):
@@ -178,8 +176,8 @@ def test_a_model_that_is_not_here_is_offered_and_nothing_is_asked(hub, workspace
 @pytest.mark.parametrize("shards", [1, 3])
 def test_parts_of_the_file_are_enough_for_weight_pages(hub, tmp_path, workspace, shards):
     whole = hub.repositories["gpt2"] = write_gpt2(tmp_path / "other" / "gpt2", shards=shards)
-    plan = pretrained_models.tensor_plan("gpt2-small")
-    folder = pretrained_models.download_tensors("gpt2-small", workspace)
+    plan = downloads.tensor_plan("gpt2-small")
+    folder = downloads.download_tensors("gpt2-small", workspace)
     model, expected = find_model("gpt2-small", workspace), LanguageModel(whole)
     for name in ("W_E", "W_pos", "W_U"):
         np.testing.assert_array_equal(getattr(model, name), getattr(expected, name))
@@ -196,9 +194,9 @@ def test_parts_of_the_file_are_enough_for_weight_pages(hub, tmp_path, workspace,
 
 
 def test_a_whole_model_takes_the_place_of_its_parts(hub, workspace):
-    pretrained_models.download_tensors("gpt2", workspace)
+    downloads.download_tensors("gpt2", workspace)
     before = find_model("gpt2", workspace).sha256
-    pretrained_models.download("gpt2")
+    downloads.download("gpt2")
     model = find_model("gpt2-small", workspace)
     assert model.whole
     assert model.sha256 == before
@@ -206,7 +204,7 @@ def test_a_whole_model_takes_the_place_of_its_parts(hub, workspace):
 
 def test_shards_that_are_not_all_here_make_no_model(hub, tmp_path, workspace):
     hub.repositories["gpt2"] = write_gpt2(tmp_path / "other" / "gpt2", shards=3)
-    pretrained_models.download("gpt2")
+    downloads.download("gpt2")
     found = find_model("gpt2", workspace)
     (found.folder / "model-00002-of-00003.safetensors").unlink()
     with pytest.raises(NotDownloadedError):
@@ -216,7 +214,7 @@ def test_shards_that_are_not_all_here_make_no_model(hub, tmp_path, workspace):
 def test_a_hub_without_parts_of_files_is_named_and_nothing_is_kept(hub, workspace):
     hub.faults.append(Fault("GET .*model.safetensors", refuses_parts=True))
     with pytest.raises(HubError, match=r"only as a whole.*Download the whole file"):
-        pretrained_models.download_tensors("gpt2", workspace)
+        downloads.download_tensors("gpt2", workspace)
     with pytest.raises(NotDownloadedError):
         find_model("gpt2", workspace)
 
@@ -224,7 +222,7 @@ def test_a_hub_without_parts_of_files_is_named_and_nothing_is_kept(hub, workspac
 def test_parts_that_break_off_leave_nothing_half(hub, workspace):
     hub.faults.append(Fault("GET .*model.safetensors", stop_after=0, times=4))
     with pytest.raises(HubDamagedError, match="broke off"):
-        pretrained_models.download_tensors("gpt2", workspace)
+        downloads.download_tensors("gpt2", workspace)
     assert list((workspace.cache / "models").glob("*")) == [] if (workspace.cache / "models").exists() else True
 
 
@@ -245,10 +243,10 @@ def test_parts_that_break_off_leave_nothing_half(hub, workspace):
 def test_a_header_that_is_odd_is_named_before_anything_else_is_fetched(hub, workspace, content):
     (hub.repositories["gpt2"] / "model.safetensors").write_bytes(content)
     with pytest.raises(HubDamagedError, match="is not what its name says"):
-        pretrained_models.tensor_plan("gpt2")
+        downloads.tensor_plan("gpt2")
 
 
 def test_a_repository_without_safetensors_is_named(hub):
     (hub.repositories["gpt2"] / "model.safetensors").unlink()
     with pytest.raises(HubNotFoundError, match=r"model\.safetensors\.index\.json"):
-        pretrained_models.cost("gpt2")
+        downloads.cost("gpt2")

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 import pytest
 
-from core.neuronpedia import labels as neuronpedia
+from core.neuronpedia import labels as neuronpedia_labels
 from core.neuronpedia.labels import Labels, NeuronpediaError, NeuronpediaSource, download_labels, neuronpedia_source
 from core.work.artifacts import ArtifactStore
 from tests.doubles.planted import planted_dictionary
@@ -111,7 +111,7 @@ def test_labels_come_from_all_batches_and_the_first_of_a_feature_counts(served, 
     ],
 )
 def test_a_site_that_answers_oddly_is_explained(served, monkeypatch, files, says):
-    monkeypatch.setattr(neuronpedia, "_MOST_BYTES", 2000)
+    monkeypatch.setattr(neuronpedia_labels, "_MOST_BYTES", 2000)
     with pytest.raises(NeuronpediaError, match=says):
         download_labels(SOURCE, base=served(files))
 

@@ -12,7 +12,7 @@ import pytest
 
 from core.corpus.streams import Document
 from core.neuronpedia.labels import BULK, Labels, NeuronpediaSource
-from tests.doubles import planted_pages as planted_app
+from tests.doubles import planted_pages
 from ui.studies import compute
 
 st = pytest.importorskip("streamlit")
@@ -38,8 +38,8 @@ def asked(monkeypatch):
 @pytest.fixture
 def open_page(tmp_path, monkeypatch, asked):
     """Return a function that opens the page on the planted dictionary, which names an id if one is given."""
-    folder = planted_app.write_workspace(tmp_path)
-    monkeypatch.setattr("sys.argv", ["app.py", *planted_app.arguments(tmp_path), "--page", "neuronpedia"])
+    folder = planted_pages.write_workspace(tmp_path)
+    monkeypatch.setattr("sys.argv", ["app.py", *planted_pages.arguments(tmp_path), "--page", "neuronpedia"])
     monkeypatch.setattr("core.corpus.streams.standard_library", lambda: SHORT_LIBRARY)
     monkeypatch.setattr("ui.shared.progress.PATIENCE_S", 120)
 
@@ -49,7 +49,7 @@ def open_page(tmp_path, monkeypatch, asked):
         (folder / "cfg.json").write_text(json.dumps(config))
         st.cache_resource.clear()
         st.cache_data.clear()
-        at = AppTest.from_file(planted_app.SCRIPT, default_timeout=150)
+        at = AppTest.from_file(planted_pages.SCRIPT, default_timeout=150)
         at.query_params["sae"] = f"folder/{folder.resolve()}"
         for name, value in (query or {}).items():
             at.query_params[name] = value

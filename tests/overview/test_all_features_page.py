@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.doubles import planted_pages as planted_app
+from tests.doubles import planted_pages
 
 st = pytest.importorskip("streamlit")
 from streamlit.testing.v1 import AppTest  # noqa: E402
@@ -14,9 +14,9 @@ N = 12
 @pytest.fixture
 def at(tmp_path, monkeypatch):
     """The tab, opened for the first time."""
-    planted_app.write_workspace(tmp_path)
-    planted_app.read_little_text(monkeypatch)
-    with planted_app.page(tmp_path, monkeypatch, "overview") as run:
+    planted_pages.write_workspace(tmp_path)
+    planted_pages.read_little_text(monkeypatch)
+    with planted_pages.page(tmp_path, monkeypatch, "overview") as run:
         yield run({"tab": "All features"})
 
 
@@ -56,7 +56,7 @@ def test_a_range_keeps_the_features_inside_and_is_said_under_the_table(at):
     assert (
         found["feature"].tolist()
         == biases.index[biases >= -1].tolist()
-        == sorted([planted_app.POSITIONAL, planted_app.NEWCOMER])
+        == sorted([planted_pages.POSITIONAL, planted_pages.NEWCOMER])
     )
     assert f"2 of {N} features" in " ".join(text.value for text in at.markdown)
     assert any("≥" in text.value and "1" in text.value for text in at.caption)

@@ -5,10 +5,10 @@ from html import escape
 
 import pytest
 
-from core.corpus import streams as corpus
-from tests.doubles import planted_pages as planted_app
+from core.corpus import streams
+from tests.doubles import planted_pages
 from tests.doubles.planted import planted_dictionary
-from ui.overview import dictionary as overview_views
+from ui.overview import dictionary as overview_dictionary
 
 st = pytest.importorskip("streamlit")
 from streamlit.testing.v1 import AppTest  # noqa: E402
@@ -17,10 +17,10 @@ from streamlit.testing.v1 import AppTest  # noqa: E402
 @pytest.fixture
 def open_page(tmp_path, monkeypatch):
     """Return a function that opens the overview of a planted workspace with a query and runs it."""
-    planted_app.write_workspace(tmp_path)
-    planted_app.read_little_text(monkeypatch)
-    monkeypatch.setattr("core.overview.sample_text.standard_library", lambda step: corpus.standard_library())
-    with planted_app.page(tmp_path, monkeypatch, "overview") as run:
+    planted_pages.write_workspace(tmp_path)
+    planted_pages.read_little_text(monkeypatch)
+    monkeypatch.setattr("core.overview.sample_text.standard_library", lambda step: streams.standard_library())
+    with planted_pages.page(tmp_path, monkeypatch, "overview") as run:
         yield lambda query=None, folder="dictionary": run({"sae": f"folder/{tmp_path / folder}"} | (query or {}))
 
 
@@ -79,7 +79,7 @@ def test_what_a_config_says_is_shown_letter_by_letter(open_page, tmp_path):
 def test_the_facts_can_be_taken_away_as_json(open_page):
     open_page({"tab": "Norms and biases"})
     dictionary = planted_dictionary(metadata={"l0": float("nan")})
-    found = json.loads(overview_views.as_json(dictionary))
+    found = json.loads(overview_dictionary.as_json(dictionary))
     assert found["facts"]["Hook"] == "blocks.0.hook_resid_pre"
     assert found["recipe"]["Decoder norms"] == "folded"
     assert found["sha256"] == dictionary.sha256

@@ -11,7 +11,7 @@ from core.models.search import find_model
 from core.overview.recipe import facts, recipe
 from core.overview.recipe_code import python_recipe
 from core.workspace import Workspace
-from tests.doubles import planted_pages as planted_app
+from tests.doubles import planted_pages
 from tests.doubles.planted import planted_dictionary
 
 
@@ -106,7 +106,7 @@ def test_code_loads_a_known_model_as_the_dictionary_wants_it():
 
 
 def test_the_code_run_gives_the_numbers_of_the_app(tmp_path):
-    folder = planted_app.write_workspace(tmp_path, hook_name="blocks.1.hook_resid_pre")
+    folder = planted_pages.write_workspace(tmp_path, hook_name="blocks.1.hook_resid_pre")
     workspace = Workspace(roots=(tmp_path,), models=(tmp_path / "planted",))
     dictionary = open_dictionary(f"folder/{folder}", workspace)
     code = python_recipe(dictionary).replace('"demo/model"', repr(str(tmp_path / "planted")))

@@ -3,19 +3,19 @@
 import numpy as np
 
 from core.corpus.streams import rows_sha256
-from core.positions import tables as position_tables
+from core.positions import tables
 from core.positions.units import unit_curves
 from tests.doubles.planted import planted_model
 
 
 def test_matrix_cells_leave_out_zeros_unless_asked():
     values = np.array([[0.0, 2.0], [3.0, 0.0]])
-    cells = position_tables.matrix_cells(values, ["a", "b"], [7, 8], names=("row", "position", "value"))
+    cells = tables.matrix_cells(values, ["a", "b"], [7, 8], names=("row", "position", "value"))
     assert cells.to_dict("records") == [
         {"row": "a", "position": 8, "value": 2.0},
         {"row": "b", "position": 7, "value": 3.0},
     ]
-    kept = position_tables.matrix_cells(values, ["a", "b"], [7, 8], names=("r", "c", "v"), keep_zeros=True)
+    kept = tables.matrix_cells(values, ["a", "b"], [7, 8], names=("r", "c", "v"), keep_zeros=True)
     assert len(kept) == 4
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from core.corpus.streams import Document
-from tests.doubles import planted_pages as planted_app
+from tests.doubles import planted_pages
 from ui.studies import opened
 
 st = pytest.importorskip("streamlit")
@@ -21,8 +21,8 @@ def open_page(tmp_path, monkeypatch):
     """Return a function that writes a workspace, opens the app with a query and runs it."""
 
     def run(query: dict | None = None, *, folder: str | None = "dictionary", **how) -> AppTest:
-        planted_app.write_workspace(tmp_path, **how)
-        monkeypatch.setattr("sys.argv", ["app.py", *planted_app.arguments(tmp_path)])
+        planted_pages.write_workspace(tmp_path, **how)
+        monkeypatch.setattr("sys.argv", ["app.py", *planted_pages.arguments(tmp_path)])
         monkeypatch.setattr("core.corpus.streams.standard_library", lambda: SHORT_LIBRARY)
         monkeypatch.setattr("ui.shared.progress.PATIENCE_S", 120)  # no progress bars: a test sees the finished page
         st.cache_resource.clear()
@@ -79,7 +79,7 @@ def test_every_tab_opens_from_a_link_without_an_exception(open_page, tab):
 
 def test_the_planted_position_feature_comes_first_with_its_peak(open_page):
     best = table(open_page({"tab": "All features"}), "position_score").iloc[0]
-    assert (best["feature"], best["peak"]) == (planted_app.POSITIONAL, planted_app.PEAK)
+    assert (best["feature"], best["peak"]) == (planted_pages.POSITIONAL, planted_pages.PEAK)
     assert best["position_score"] == pytest.approx(1.5)
     assert best["share_position"] == pytest.approx(1)
     assert best["share_token"] == pytest.approx(0, abs=1e-9)
@@ -87,7 +87,7 @@ def test_the_planted_position_feature_comes_first_with_its_peak(open_page):
 
 def test_a_feature_that_fires_only_past_the_context_is_listed_with_its_tokens(open_page):
     late = table(open_page({"tab": "Beyond the context"}), "only_beyond")
-    row = late[late["feature"] == planted_app.NEWCOMER].iloc[0]
+    row = late[late["feature"] == planted_pages.NEWCOMER].iloc[0]
     assert row["only_beyond"] == 257
 
 
@@ -104,8 +104,8 @@ def test_the_page_says_which_method_was_used(open_page):
 
 
 def test_the_method_speaks_of_the_positions_that_are_looked_at(open_page):
-    assert f"Exact over all 257 tokens × {planted_app.C} positions" in unescaped(
-        shown(open_page({"positions": planted_app.C}))
+    assert f"Exact over all 257 tokens × {planted_pages.C} positions" in unescaped(
+        shown(open_page({"positions": planted_pages.C}))
     )
 
 
@@ -113,7 +113,7 @@ def test_weights_that_change_on_disk_are_read_anew_also_under_a_relative_path(op
     open_page()
     before = opened.dictionary("./dictionary")
     assert opened.dictionary(str(tmp_path / "dictionary")) is before
-    folder = planted_app.write_workspace(tmp_path, scale=2.0)
+    folder = planted_pages.write_workspace(tmp_path, scale=2.0)
     os.utime(folder / "sae_weights.safetensors", ns=(1, 1))
     assert opened.dictionary("./dictionary").sha256 != before.sha256
 

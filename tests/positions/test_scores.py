@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from core.positions import scores as position_scores
+from core.positions import scores as positions_scores
 from core.positions.scores import elbow, peaks_per_position, score_table, suggested_count
 from core.positions.statistics import PositionStatistics, empty_fields
 
@@ -33,7 +33,7 @@ def test_score_and_peak_look_inside_the_context_only():
 
 
 def test_rank_breaks_ties_by_feature():
-    assert position_scores.rank(np.array([1.0, 3.0, 1.0, 3.0])).tolist() == [3, 1, 4, 2]
+    assert positions_scores.rank(np.array([1.0, 3.0, 1.0, 3.0])).tolist() == [3, 1, 4, 2]
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_rank_breaks_ties_by_feature():
 )
 def test_peak_width_has_known_answers(curve, width):
     stats = statistics([[*curve, 8, 8]])
-    assert position_scores.peak_width(stats)[0] == pytest.approx(width, nan_ok=True)
+    assert positions_scores.peak_width(stats)[0] == pytest.approx(width, nan_ok=True)
 
 
 def test_peak_width_equals_a_walk_along_a_fine_curve():
@@ -59,7 +59,7 @@ def test_peak_width_equals_a_walk_along_a_fine_curve():
     mean = np.maximum(rng.normal(size=(30, N_POS)) + 0.5, 0)
     stats = statistics(mean, context_size=N_POS)
     fine = np.linspace(-0.5, N_POS - 0.5, 70_001)
-    for got, curve in zip(position_scores.peak_width(stats), mean, strict=True):
+    for got, curve in zip(positions_scores.peak_width(stats), mean, strict=True):
         above = np.interp(fine, np.arange(N_POS), curve) > curve.max() / 2
         at = np.searchsorted(fine, curve.argmax())
         left = at - np.argmin(above[: at + 1][::-1]) if not above[: at + 1].all() else 0
@@ -71,7 +71,7 @@ def test_mutual_information_has_known_answers():
     rates = [[1, 0, 1, 0], [0.5, 0.5, 0.5, 0.5], [1, 1, 1, 1], [0, 0, 0, 0], [1, 0, 0, 0]]
     stats = statistics(np.zeros((5, 4)), rate=rates, context_size=4)
     one_of_four = (np.log(4) + 3 * np.log(4 / 3)) / 4
-    assert position_scores.mutual_information(stats) == pytest.approx([np.log(2), 0, 0, 0, one_of_four], abs=1e-7)
+    assert positions_scores.mutual_information(stats) == pytest.approx([np.log(2), 0, 0, 0, one_of_four], abs=1e-7)
 
 
 def test_mutual_information_is_that_of_the_joint_distribution():
@@ -80,7 +80,7 @@ def test_mutual_information_is_that_of_the_joint_distribution():
     joint = np.stack([rate, 1 - rate], axis=2) / C
     product = joint.sum(1, keepdims=True) * joint.sum(2, keepdims=True)
     expected = (joint * np.log(joint / product)).sum((1, 2))
-    assert position_scores.mutual_information(stats) == pytest.approx(expected, rel=1e-4)
+    assert positions_scores.mutual_information(stats) == pytest.approx(expected, rel=1e-4)
 
 
 def test_scores_of_pre_activations():
@@ -90,14 +90,14 @@ def test_scores_of_pre_activations():
         pre_std=[[1, 4, 1, 0, 3, 0.1, 0.1], [0] * N_POS],
         pre_std_over_positions=[0.25, 0],
     )
-    assert position_scores.t_score(stats) == pytest.approx([1, np.nan], nan_ok=True)
-    assert position_scores.inverse_position_score(stats).tolist() == [0, 0]
-    assert position_scores.inverse_token_score(stats).tolist() == [0.25, 0]
+    assert positions_scores.t_score(stats) == pytest.approx([1, np.nan], nan_ok=True)
+    assert positions_scores.inverse_position_score(stats).tolist() == [0, 0]
+    assert positions_scores.inverse_token_score(stats).tolist() == [0.25, 0]
 
 
 def test_firing_count_is_that_of_the_best_position():
     stats = statistics(np.ones((1, N_POS)), rate=[[0.01, 0.29, 0.28, 0, 0, 1, 1]])
-    assert position_scores.firing_count(stats).tolist() == [29]
+    assert positions_scores.firing_count(stats).tolist() == [29]
 
 
 def test_elbow_lies_in_the_bend_of_the_scores_read_off_the_figure():

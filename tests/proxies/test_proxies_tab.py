@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
-from tests.doubles import planted_pages as planted_app
+from tests.doubles import planted_pages
 from tests.doubles.planted import planted_dictionary
 from ui.studies import opened
 
@@ -29,10 +29,10 @@ with errors.shown():
 @pytest.fixture
 def view(tmp_path, monkeypatch):
     """Return a function that opens the view with what stands in the URL; feature 4 is the letter i, 0 is silent."""
-    planted_app.write_workspace(tmp_path)
-    monkeypatch.setattr("sys.argv", ["app.py", *planted_app.arguments(tmp_path)])
+    planted_pages.write_workspace(tmp_path)
+    monkeypatch.setattr("sys.argv", ["app.py", *planted_pages.arguments(tmp_path)])
     monkeypatch.setattr("ui.shared.progress.PATIENCE_S", 120)
-    planted_app.read_little_text(monkeypatch)
+    planted_pages.read_little_text(monkeypatch)
     st.cache_resource.clear()
     st.cache_data.clear()
     plant_letter(opened.dictionary(f"folder/{(tmp_path / 'dictionary').resolve()}"), tmp_path / "dictionary")
@@ -59,7 +59,7 @@ def plant_letter(found, folder) -> None:
     b_enc[4] = -(along[0] + along[1:].max()) / 2
     tensors = {"W_enc": W_enc, "W_dec": W_enc.T + 0.1, "b_enc": b_enc, "b_dec": np.zeros(8)}
     shutil.rmtree(folder)
-    planted_dictionary(context_size=planted_app.C, tensors=tensors).save(folder)
+    planted_dictionary(context_size=planted_pages.C, tensors=tensors).save(folder)
     st.cache_resource.clear()
 
 

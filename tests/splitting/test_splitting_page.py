@@ -6,7 +6,7 @@ import pytest
 from core.dictionaries.sources import open_dictionary
 from core.matching.activations import MaskedEdges
 from demo.settings import DICTIONARIES_DIR
-from tests.doubles import planted_pages as planted_app
+from tests.doubles import planted_pages
 from tests.doubles.planted import planted_dictionary
 from ui.studies import compute
 
@@ -24,7 +24,7 @@ def write_wider(root):
     wide = planted_dictionary(d_sae=N_WIDE, seed=5)
     rng, n = np.random.default_rng(0), len(PARENTS)
     W_dec, W_enc = wide.W_dec.copy(), wide.W_enc.copy()
-    W_dec[:n] = narrow.W_dec[PARENTS] + 0.15 * rng.normal(size=(n, planted_app.D)) / planted_app.D**0.5
+    W_dec[:n] = narrow.W_dec[PARENTS] + 0.15 * rng.normal(size=(n, planted_pages.D)) / planted_pages.D**0.5
     W_dec[n:] = -np.abs(W_dec[n:]).mean() * narrow.W_dec[PARENTS[:1]] + 0.01 * W_dec[n:]
     planted_dictionary(d_sae=N_WIDE, tensors={"W_dec": W_dec, "W_enc": W_enc}).save(root / "wide")
 
@@ -32,15 +32,15 @@ def write_wider(root):
 @pytest.fixture
 def open_page(tmp_path, monkeypatch):
     """Return a function that opens the page on the planted dictionary, the wider one chosen, with a query."""
-    planted_app.write_workspace(tmp_path)
-    monkeypatch.setattr("sys.argv", ["app.py", *planted_app.arguments(tmp_path), "--page", "splitting"])
+    planted_pages.write_workspace(tmp_path)
+    monkeypatch.setattr("sys.argv", ["app.py", *planted_pages.arguments(tmp_path), "--page", "splitting"])
     monkeypatch.setattr("ui.shared.progress.PATIENCE_S", 120)  # no progress bars: a test sees the finished page
     st.cache_resource.clear()
     write_wider(tmp_path)
     ids = [f"folder/{(tmp_path / name).resolve()}" for name in ("dictionary", "wide")]
 
     def run(query: dict | None = None) -> AppTest:
-        at = AppTest.from_file(planted_app.SCRIPT, default_timeout=150)
+        at = AppTest.from_file(planted_pages.SCRIPT, default_timeout=150)
         defaults = {"sae": ids[0], "split_wider": [ids[1]], "split_many": ids, "feature": "4"}
         for name, value in (defaults | (query or {})).items():
             if value is not None:

@@ -8,7 +8,7 @@ import pytest
 from core.corpus.streams import Document
 from core.text.features import encode_text
 from core.text.texts import tokenise
-from tests.doubles import planted_pages as planted_app
+from tests.doubles import planted_pages
 from ui.studies import compute, opened
 from ui.text import charts as text_charts
 
@@ -22,9 +22,9 @@ ODD = "<script>alert(1)</script>\n\t👍 שלום\u202e [x](http://y) $z$ \x01"
 @pytest.fixture
 def open_page(tmp_path, monkeypatch):
     """Return a function that opens the text page of a planted workspace with a query and runs it."""
-    planted_app.write_workspace(tmp_path)
+    planted_pages.write_workspace(tmp_path)
     monkeypatch.setattr("core.corpus.streams.standard_library", lambda: LIBRARY)
-    with planted_app.page(tmp_path, monkeypatch, "text") as run:
+    with planted_pages.page(tmp_path, monkeypatch, "text") as run:
         yield run
 
 
@@ -42,7 +42,7 @@ def captions(at: AppTest) -> str:
     return "\n".join(caption.value for caption in at.caption).replace("\\", "")
 
 
-def by_hand(text: str, length: int = planted_app.C):
+def by_hand(text: str, length: int = planted_pages.C):
     """The picked dictionary's activations on a text; call it where the page's caches stand."""
     dictionary = opened.dictionary(opened.dictionary_ids()[0])
     model = opened.model_of(dictionary)
@@ -57,11 +57,11 @@ def test_every_tab_opens_from_a_link_with_an_example(open_page, tab, charts):
 
 
 def test_a_token_of_the_link_shows_its_features_by_size(open_page):
-    at = open_page({"own": "abc wxyz", "own_token": 2, "feature": planted_app.POSITIONAL})
+    at = open_page({"own": "abc wxyz", "own_token": 2, "feature": planted_pages.POSITIONAL})
     found = by_hand("abc wxyz")
     features, acts = found.on_token(2)
     shown = table(at, "text_activation")
-    assert planted_app.POSITIONAL in features  # it fires at position 2
+    assert planted_pages.POSITIONAL in features  # it fires at position 2
     assert sorted(shown["feature"]) == features.tolist()
     assert shown["text_activation"].tolist() == sorted(acts.tolist(), reverse=True)
     facts = {metric.label: metric.value for metric in at.metric}
@@ -79,7 +79,7 @@ def test_shares_are_of_the_largest_in_the_token_pass(open_page):
     at = open_page({"own": "abc wxyz", "own_token": 2, "own_by": "Share of its largest"})
     assert errors(at) == []
     shown = table(at, "text_activation").set_index("feature")
-    assert shown.loc[planted_app.POSITIONAL, "largest_share"] == pytest.approx(1)  # position alone decides it
+    assert shown.loc[planted_pages.POSITIONAL, "largest_share"] == pytest.approx(1)  # position alone decides it
     assert "share_weighted" in table(at, "text_max").columns
     assert "shares of the largest on" in captions(at)
 
@@ -124,7 +124,7 @@ def test_bos_is_read_and_not_counted(open_page):
     assert "each after BOS, not shown" in captions(at)
     assert {metric.label: metric.value for metric in at.metric}["Tokens"] == "4"
     strongest = table(at, "text_max").set_index("feature")["token_number"]
-    assert strongest[planted_app.POSITIONAL] == planted_app.PEAK - 1
+    assert strongest[planted_pages.POSITIONAL] == planted_pages.PEAK - 1
 
 
 def test_a_feature_that_fires_in_one_text_alone_is_called(open_page):
@@ -133,8 +133,8 @@ def test_a_feature_that_fires_in_one_text_alone_is_called(open_page):
     at = open_page({"tab": "Two texts", "own_a": short, "own_b": long, "own_units": "Documents"})
     assert errors(at) == []
     found = table(at, "unit_q").set_index("feature")
-    assert found.loc[planted_app.POSITIONAL, "unit_higher_in"] == "B"
-    assert found.loc[planted_app.POSITIONAL, "higher_in"] == "B"
+    assert found.loc[planted_pages.POSITIONAL, "unit_higher_in"] == "B"
+    assert found.loc[planted_pages.POSITIONAL, "higher_in"] == "B"
     assert "whole documents for exchangeable" in captions(at)
     at.selectbox(key="own_units").set_value("Automatic")
     at.text_area(key="own_a_box").set_value("a\nb").run()

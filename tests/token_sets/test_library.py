@@ -17,7 +17,7 @@ from core.catalogue import STATISTICS
 from core.errors import UnknownNameError
 from core.models.tokens import decode_token
 from core.models.vocabulary import Vocabulary
-from core.token_sets import rules as token_rules
+from core.token_sets import rules as token_sets_rules
 from core.token_sets.sets import TokenSet, TokenSets, built_in_sets, collect, raw_string_sets
 
 ROOT = Path(__file__).parents[2]
@@ -288,7 +288,7 @@ def test_the_same_vocabulary_gives_the_same_library_whether_or_not_raw_strings_a
 
 
 def test_names_are_unique_over_the_library_and_collecting_keeps_order():
-    found = list(token_rules.candidates(["a", " b", "1"]))
+    found = list(token_sets_rules.candidates(["a", " b", "1"]))
     assert max(Counter(item.name for item in found).values()) == 1
     assert collect(found, n_tokens=3, smallest=1).names == tuple(
         item.name for item in found if 0 < len(item.tokens) < 3

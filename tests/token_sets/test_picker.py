@@ -17,7 +17,7 @@ def page(folder: str) -> None:
 
     from core.models.language_model import LanguageModel
     from ui.shared import errors
-    from ui.sidebar import token_sets as token_set_picker
+    from ui.sidebar import token_set_picker
 
     model = LanguageModel(Path(folder))
     token_set_picker.editor(model)

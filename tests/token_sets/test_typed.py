@@ -5,7 +5,7 @@ import types
 import pytest
 
 from core.errors import TokenSetError
-from core.token_sets import parts_of_speech as token_pos
+from core.token_sets import parts_of_speech
 from core.token_sets.typed import MAX_BYTES, MAX_LINES, set_from_text, set_from_upload
 from core.work.patterns import TooSlowError, search_all
 
@@ -127,7 +127,7 @@ def test_parts_of_speech_are_those_of_the_tagger_on_each_token_alone(monkeypatch
         return [(word, "DT" if word.lower() == "the" else "X.") for word in words]
 
     monkeypatch.setitem(__import__("sys").modules, "nltk", fake_nltk("3.10.4", tag))
-    found = token_pos.pos_sets(STRINGS, smallest=2)
+    found = parts_of_speech.pos_sets(STRINGS, smallest=2)
     assert found.named("nltk_pos_DT").tokens.tolist() == [0, 1, 2]
     assert found.names == ("nltk_pos_DT", "nltk_pos_X.")
     assert " the" not in seen
@@ -144,7 +144,7 @@ def test_parts_of_speech_are_those_of_the_tagger_on_each_token_alone(monkeypatch
 )
 def test_without_the_tagger_one_line_says_what_is_missing(monkeypatch, module, says):
     monkeypatch.setitem(__import__("sys").modules, "nltk", module)
-    found = token_pos.pos_sets(STRINGS)
+    found = parts_of_speech.pos_sets(STRINGS)
     assert len(found) == 0
     ((name, reason),) = found.left_out
     assert name == "nltk_pos"

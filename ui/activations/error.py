@@ -10,8 +10,7 @@ from core.corpus.samples import SampleSettings
 from ui.activations.positions import Chosen
 from ui.shared import charts
 from ui.shared.figure import altair, figure
-from ui.studies import corpus
-from ui.studies import token_pass as activation_studies
+from ui.studies import corpus, token_pass
 
 ERRORS = {
     "Normalised error": ("nmse", "nmse_random", "Squared error / variance", True),
@@ -31,7 +30,7 @@ def error(view: Chosen) -> None:
     with right:
         settings = lengths(view)
     wpe = view.passed.model.wpe
-    longer = Chosen(activation_studies.token_pass(settings=settings, wpe=wpe), view.with_first) if settings else view
+    longer = Chosen(token_pass.token_pass(settings=settings, wpe=wpe), view.with_first) if settings else view
     curve(longer, which)
 
 

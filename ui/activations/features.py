@@ -9,13 +9,13 @@ from core.activations import tables
 from core.activations.store import FeatureActivations
 from core.feature.profile import position_profile
 from core.geometry.tables import drawn
-from ui.activations import charts as activation_charts
+from ui.activations import charts
 from ui.activations.positions import Chosen
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure
 from ui.shared.selection import axis_title, choose_feature_from
 from ui.sidebar import pickers
-from ui.studies import token_pass as activation_studies
+from ui.studies import token_pass
 
 
 def features(view: Chosen) -> None:
@@ -39,7 +39,7 @@ def scatter(view: Chosen, table: pd.DataFrame, y: str) -> None:
     placed = table[(table[x] > 0) & (table[y] > 0)]
     shown = drawn(placed, x)
     hidden = len(table) - len(placed)
-    chart = activation_charts.feature_scatter(
+    chart = charts.feature_scatter(
         shown,
         x,
         y,
@@ -68,9 +68,7 @@ def means(view: Chosen, table: pd.DataFrame) -> None:
     found = tables.distribution(table["mean_active"].to_numpy(dtype=float), log=True)
     figure(
         "Means of all features",
-        altair(
-            activation_charts.distribution(found, title="Mean when active", y_title="Features", log=True), "act-means"
-        ),
+        altair(charts.distribution(found, title="Mean when active", y_title="Features", log=True), "act-means"),
         found.bars,
         explains=["mean_active", "kernel_density"],
         note=view.note(
@@ -90,7 +88,7 @@ def cumulative(view: Chosen, table: pd.DataFrame) -> None:
     titles = {name: catalogue.statistic(name).title for name in ("features_mean_below", "features_median_below")}
     figure(
         "How many features have a mean or median below x",
-        altair(activation_charts.cumulative(found, titles), "act-cumulative"),
+        altair(charts.cumulative(found, titles), "act-cumulative"),
         found,
         explains=["features_mean_below", "features_median_below"],
         note=view.note(f"{len(table):,} active features", f"{tables.THRESHOLDS} thresholds up to the largest mean"),
@@ -102,7 +100,7 @@ def cumulative(view: Chosen, table: pd.DataFrame) -> None:
 def one_feature(view: Chosen) -> None:
     """Histogram of the picked feature's activations, at all positions or at one, and its profile along positions."""
     feature = int(st.session_state.get("feature", 0))
-    found = activation_studies.of_feature(view.passed, feature)
+    found = token_pass.of_feature(view.passed, feature)
     if not view.with_first:
         found = only(found, found.position > 0)
     if not len(found.act):
@@ -151,7 +149,7 @@ def values(view: Chosen, feature: int, found: FeatureActivations) -> None:
         return
     # About as many as tell peaks from chance.
     shown = tables.distribution(found.act, bins=min(60, max(8, round(2 * len(found.act) ** 0.5))), log=log)
-    chart = activation_charts.distribution(shown, title="Activation", y_title="Tokens", log=log)
+    chart = charts.distribution(shown, title="Activation", y_title="Tokens", log=log)
     figure(
         f"Activations of feature {feature} at {at}",
         altair(chart, "act-values"),
@@ -180,9 +178,9 @@ def profile(view: Chosen, feature: int, found: FeatureActivations) -> None:
     band = table.assign(low=low, high=table["mean_active"] + table["std_active"])
 
     def draw() -> None:
-        chart = activation_charts.profile(band, n_pos=n_pos, context_size=view.context_size)
+        chart = charts.profile(band, n_pos=n_pos, context_size=view.context_size)
         st.altair_chart(chart, key="act-profile", width="stretch")
-        st.altair_chart(activation_charts.counts(table, n_pos=n_pos), key="act-profile-counts", width="stretch")
+        st.altair_chart(charts.counts(table, n_pos=n_pos), key="act-profile-counts", width="stretch")
 
     figure(
         f"Feature {feature} along positions",

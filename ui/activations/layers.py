@@ -14,16 +14,14 @@ from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.sources import Entry
 from core.geometry.tables import drawn
 from core.models.language_model import LanguageModel
-from ui.activations import charts as activation_charts
+from ui.activations import charts as activations_charts
 from ui.activations.positions import Chosen
 from ui.shared import charts, distributions, errors
 from ui.shared.errors import NotStoredError
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure
 from ui.shared.selection import axis_title
-from ui.studies import compute, corpus, opened
-from ui.studies import feature_map as layout_studies
-from ui.studies import token_pass as activation_studies
+from ui.studies import compute, corpus, feature_map, opened, token_pass
 from ui.studies.token_pass import TokenPass
 
 _PANELS = 3
@@ -33,7 +31,7 @@ MOST_POINTS = 4_000
 
 def layers(view: Chosen) -> None:
     """Find the series, run the passes that are missing if that is wanted, and compare the layers."""
-    listed = layout_studies.series(view.passed.dictionary.id)
+    listed = feature_map.series(view.passed.dictionary.id)
     if len(listed) < 2:
         st.info(
             "There is no other dictionary here that differs from this one in the layer alone. The demo has such a "
@@ -66,7 +64,7 @@ def stored(entry: Entry, wpe: str) -> TokenPass | None:
     """Return a dictionary's pass if it was run before, else None; runs nothing."""
     try:
         with compute.only_stored():
-            return activation_studies.token_pass(entry.id, wpe=wpe)
+            return token_pass.token_pass(entry.id, wpe=wpe)
     except NotStoredError:
         return None
 
@@ -86,13 +84,13 @@ def offer(missing: Mapping[str, Entry], wpe: str) -> None:
         return
     name, entry = next(iter(missing.items()))
     label = f"Token pass of layer {name}, {len(missing)} to go"
-    activation_studies.pass_over(*parts(entry, wpe), ask=False, label=label)
+    token_pass.pass_over(*parts(entry, wpe), ask=False, label=label)
     st.rerun()
 
 
 def cost_line(missing: Mapping[str, Entry], wpe: str) -> None:
     """Judge all passes by a few tokens of the deepest layer, which takes longest."""
-    cost = activation_studies.cost(*parts(list(missing.values())[-1], wpe))
+    cost = token_pass.cost(*parts(list(missing.values())[-1], wpe))
     seconds, megabytes = len(missing) * cost.seconds, len(missing) * cost.nbytes / 1e6
     st.info(
         plain(
@@ -113,14 +111,14 @@ def parts(entry: Entry, wpe: str) -> tuple[Dictionary, LanguageModel, TextSample
 def by_position(view: Chosen, shown: Mapping[str, Chosen]) -> None:
     """Mean activation by position: a plot for each layer, and all smoothed curves over each other."""
     table = tables.layer_curves({name: other.statistics for name, other in shown.items()}, with_first=view.with_first)
-    colours = dict(zip(shown, activation_charts.ramp(len(shown)), strict=True))
+    colours = dict(zip(shown, activations_charts.ramp(len(shown)), strict=True))
     n_pos = max(other.statistics.n_pos for other in shown.values())
 
     def draw() -> None:
         names = list(shown)
         for first in range(0, len(names), _PANELS):
             for name, column in zip(names[first : first + _PANELS], st.columns(_PANELS), strict=False):
-                chart = activation_charts.panel(
+                chart = activations_charts.panel(
                     table[table["layer"] == name],
                     "mean_active",
                     n_pos=n_pos,
@@ -146,12 +144,12 @@ def overlay(view: Chosen, shown: Mapping[str, Chosen], table: pd.DataFrame, n_po
     smooth = bool(table["smoothed_mean"].notna().any())
     column = "smoothed_mean" if smooth else "mean_active"
     log = st.toggle("Log axis", key="act_layers_log", bind="query-params")
-    chart = activation_charts.lines(
+    chart = activations_charts.lines(
         table,
         column,
         group="layer",
         order=list(shown),
-        colours=activation_charts.ramp(len(shown)),
+        colours=activations_charts.ramp(len(shown)),
         x=charts.position_axis(n_pos),
         y_title=catalogue.statistic(column).title,
         log=log,
@@ -201,7 +199,7 @@ def scatter(view: Chosen, shown: Mapping[str, Chosen], found: Mapping[str, pd.Da
     """One point a feature of any layer."""
     active = {name: table[table["active_tokens"] > 0].assign(layer=name) for name, table in found.items()}
     some = pd.concat([drawn(table, "mean_active", most=MOST_POINTS // len(active)) for table in active.values()])
-    chart = activation_charts.layer_scatter(
+    chart = activations_charts.layer_scatter(
         some,
         "mean_active",
         y,
@@ -224,12 +222,12 @@ def scatter(view: Chosen, shown: Mapping[str, Chosen], found: Mapping[str, pd.Da
 def densities(view: Chosen, shown: Mapping[str, Chosen], table: pd.DataFrame) -> None:
     """How features' means are spread, a smooth curve for each layer."""
     axis = alt.X("value:Q").title(axis_title("mean_active", True)).scale(type="log", nice=False)
-    chart = activation_charts.lines(
+    chart = activations_charts.lines(
         table,
         "height",
         group="layer",
         order=list(shown),
-        colours=activation_charts.ramp(len(shown)),
+        colours=activations_charts.ramp(len(shown)),
         x=axis,
         y_title="Kernel density of log₁₀",
         zero=True,

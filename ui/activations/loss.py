@@ -25,7 +25,7 @@ from core.corpus.streams import rows_sha256
 from core.dictionaries.dictionary import Dictionary
 from core.models.language_model import SHUFFLED, TRAINED, ZERO, LanguageModel
 from core.work.jobs import Progress
-from ui.activations import charts as activation_charts
+from ui.activations import charts as activations_charts
 from ui.activations.error import lengths
 from ui.activations.positions import Chosen, embedding_note, first_title
 from ui.shared import charts
@@ -188,7 +188,7 @@ def curve(subject: Subject, found: Losses) -> None:
     long = (shown if smooth else table).rename(columns=titles)
     long = long.melt(["position"], list(titles.values()), "series", "loss")
     n_pos, context = subject.sample.rows.shape[1], subject.dictionary.config.context_size
-    chart = activation_charts.lines(
+    chart = activations_charts.lines(
         long,
         "loss",
         order=list(titles.values()),
@@ -202,7 +202,7 @@ def curve(subject: Subject, found: Losses) -> None:
         said = "each position" if not wanted else f"rows too short to smooth over {tables.WINDOW} positions"
     figure(
         "Loss of the next token by position",
-        altair(activation_charts.with_context(chart, context, n_pos), "act-losses"),
+        altair(activations_charts.with_context(chart, context, n_pos), "act-losses"),
         table,
         explains=names,
         note=subject.note(found.n, said),

@@ -15,10 +15,10 @@ from core import catalogue
 from core.activations import tables
 from core.errors import CorpusError
 from core.models.language_model import SHUFFLED, TRAINED, ZERO, LanguageModel
-from ui.activations import charts as activation_charts
+from ui.activations import charts
 from ui.shared.figure import altair, figure, listing
 from ui.shared.selection import choose_feature_from
-from ui.studies import token_pass as activation_studies
+from ui.studies import token_pass
 from ui.studies.token_pass import TokenPass
 
 EMBEDDINGS = {"As trained": TRAINED, "Zero": ZERO, "Shuffled": SHUFFLED}
@@ -54,7 +54,7 @@ class Chosen:
     @cached_property
     def deciles(self) -> pd.DataFrame:
         """Deciles of all features that are active at all."""
-        found = activation_studies.quantiles(self.passed, with_first=self.with_first)
+        found = token_pass.quantiles(self.passed, with_first=self.with_first)
         return tables.decile_table(self.features, found)
 
     def note(self, *more: str) -> str:
@@ -108,7 +108,7 @@ def count_first() -> bool:
 
 def chosen(wpe: str, with_first: bool) -> Chosen:
     """Return the pass of what was picked. Raises CorpusError where no token is left to count, and StillRunningError."""
-    passed = activation_studies.token_pass(wpe=wpe)
+    passed = token_pass.token_pass(wpe=wpe)
     if not passed.statistics.n_tokens(with_first=with_first):
         raise CorpusError(
             f"No token counts: {passed.sample.note}, {'with' if with_first else 'without'} position 0. Expected at "
@@ -145,7 +145,7 @@ def by_position(
 ) -> None:
     """One statistic of all non-zero activations against position."""
     title, n_pos = catalogue.statistic(column).title, view.statistics.n_pos
-    chart = activation_charts.by_position(
+    chart = charts.by_position(
         table, column, n_pos=n_pos, title=title, log=log, smooth=smooth, context_size=view.context_size, height=height
     )
     hidden = int((table[column] <= 0).sum()) if log else 0
@@ -167,7 +167,7 @@ def path(view: Chosen, table: pd.DataFrame, x: str, y: str) -> None:
     titles = [catalogue.statistic(name).title for name in (x, y)]
     figure(
         f"{titles[1]} against {titles[0].lower()}",
-        altair(activation_charts.path(table, x, y, x_title=titles[0], y_title=titles[1]), f"act-path-{y}"),
+        altair(charts.path(table, x, y, x_title=titles[0], y_title=titles[1]), f"act-path-{y}"),
         table,
         explains=[x, y],
         note=view.note("a dot for each position, a line from each to the next"),
@@ -218,7 +218,7 @@ def decile_plot(view: Chosen, table: pd.DataFrame, sort: str, least: int) -> Non
     drawn = marks["feature"].nunique()
     hidden = int((marks["activation"] <= 0).sum())
     thinned = f"{drawn:,} of {len(table):,} features drawn" + (", evenly by rank" if drawn < len(table) else "")
-    chart = activation_charts.deciles(marks, sorted_by=title_of(sort), picked=int(st.session_state.get("feature", 0)))
+    chart = charts.deciles(marks, sorted_by=title_of(sort), picked=int(st.session_state.get("feature", 0)))
     figure(
         "Deciles of every feature's activations",
         altair(chart, "act-deciles", on_select=choose_feature_from("act-deciles", "point"), selection="point"),

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from core.enrichment import tables as shaped
+from core.enrichment import tables
 from core.enrichment.enrichment import Enrichment
 from core.logit_weights.study import LogitStudy
 from core.token_sets.sets import TokenSets
@@ -18,9 +18,9 @@ from ui.shared import errors
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure, listing
 from ui.shared.selection import choose_feature_from
-from ui.sidebar import token_sets as token_set_picker
-from ui.studies import enrichment as studies
-from ui.studies import logit_weights as logit_studies
+from ui.sidebar import token_set_picker
+from ui.studies import enrichment as enrichment_studies
+from ui.studies import logit_weights
 
 SET_KEY, OTHER_KEY = "token_set", "other_set"
 """Widget keys, and names in the URL, of the picked set and of the one it is compared with."""
@@ -36,7 +36,7 @@ NOTHING = "Every feature gives all tokens the same logit weight, so there is not
 
 def enrichment(study: LogitStudy, sets: TokenSets) -> None:
     """The whole tab: pick two sets, then see them in all features and the picked feature in all sets."""
-    found, random = studies.enrichment_of(study, sets), studies.random_enrichment(study, sets)
+    found, random = enrichment_studies.enrichment_of(study, sets), enrichment_studies.random_enrichment(study, sets)
     left, right = st.columns(2, gap="medium")
     with left:
         first = token_set_picker.choose(study.model, "Token set", SET_KEY).name
@@ -74,8 +74,8 @@ def manhattan(study: LogitStudy, found: Enrichment, random: Enrichment, name: st
     if whole.empty:
         st.info(NOTHING, icon=":material/block:")
         return
-    places, least = shaped.drawn_features(whole["height"].to_numpy(), most=MOST_POINTS)
-    reach = shaped.random_reach(random, name, HEIGHTS[which])
+    places, least = tables.drawn_features(whole["height"].to_numpy(), most=MOST_POINTS)
+    reach = tables.random_reach(random, name, HEIGHTS[which])
     beyond, sure = int((whole["height"].abs() > reach).sum()), int((whole["log10_q"] <= np.log10(0.05)).sum())
     title = "Display score" if which == "Display score" else "Size of log10 p, signed"
     chart = charts.manhattan(whole.iloc[places], study.dictionary.d_sae, y_title=title, reach=reach)
@@ -83,24 +83,25 @@ def manhattan(study: LogitStudy, found: Enrichment, random: Enrichment, name: st
     figure(
         f"{name} in all features",
         altair(chart, "manhattan", on_select=choose_feature_from("manhattan", "point"), selection="point"),
-        lambda: shaped.feature_scores(found, name),
+        lambda: tables.feature_scores(found, name),
         explains=["display_score", "enrichment_score", "p_value", "q_value", "es_random"],
         note=study.note(
             f"{set_size(found, name):,} tokens in the set",
             f"{sure:,} features with q ≤ 0.05",
-            f"{beyond:,} beyond the dashed lines, which hold 99 % of {studies.RANDOM:,} random directions (seed 0)",
+            f"{beyond:,} beyond the dashed lines, which hold 99 % of {enrichment_studies.RANDOM:,} random directions "
+            "(seed 0)",
             *hidden,
             "labelled: highest peaks that leave room, with the token at that end",
-            studies.method(found),
+            enrichment_studies.method(found),
         ),
         name=f"enrichment-{stem(name)}",
-        provenance=studies.provenance(study, found, token_set=name),
+        provenance=enrichment_studies.provenance(study, found, token_set=name),
     )
 
 
 def heights(study: LogitStudy, found: Enrichment, name: str, column: str) -> pd.DataFrame:
     """Return what the Manhattan plot needs of every feature that is not blank."""
-    table = shaped.feature_scores(found, name)
+    table = tables.feature_scores(found, name)
     ends = study.table[["feature", "top_token", "bottom_token"]]
     table = table.merge(ends, on="feature").dropna(subset=["enrichment_score"])
     promoted = table["enrichment_score"] >= 0
@@ -111,7 +112,7 @@ def heights(study: LogitStudy, found: Enrichment, name: str, column: str) -> pd.
     for side in (promoted, ~promoted):
         order = table[side].sort_values("height", key=np.abs, ascending=False, kind="stable").head(20 * PEAKS)
         room = (0.1 * study.dictionary.d_sae,)
-        places = shaped.spaced_out(order[["feature"]].to_numpy(dtype=float), gaps=room, most=PEAKS)
+        places = tables.spaced_out(order[["feature"]].to_numpy(dtype=float), gaps=room, most=PEAKS)
         peaks += order.index[places].tolist()
     text = table["feature"].astype(str) + " " + token
     return table.assign(text=text.where(table.index.isin(peaks), "")).reset_index(drop=True)
@@ -128,7 +129,7 @@ def best_features(study: LogitStudy, found: Enrichment, name: str) -> None:
         key="es_side",
         bind="query-params",
     )
-    table = shaped.best_features(found, name, side=side)
+    table = tables.best_features(found, name, side=side)
     table = table.merge(study.table[["feature", "top_token", "bottom_token"]], on="feature")
     shown = table.head(ROWS)
     key = f"best-features-{name}-{side}"  # another table, another key: a ticked row is of one table
@@ -146,16 +147,16 @@ def best_features(study: LogitStudy, found: Enrichment, name: str) -> None:
         note=study.note(
             f"first {len(shown):,} of {len(table):,} features, by p",
             "select a row to pick its feature",
-            studies.method(found),
+            enrichment_studies.method(found),
         ),
         name=f"features-by-{stem(name)}",
-        provenance=studies.provenance(study, found, token_set=name),
+        provenance=enrichment_studies.provenance(study, found, token_set=name),
     )
 
 
 def best_sets(study: LogitStudy, found: Enrichment, random: Enrichment, feature: int) -> None:
     """The sets in which one feature is most surely enriched; a row picks its set."""
-    table = shaped.best_sets(found, feature, random=random)
+    table = tables.best_sets(found, feature, random=random)
     if table.empty:
         st.info(blank(feature), icon=":material/block:")
         return
@@ -174,9 +175,9 @@ def best_sets(study: LogitStudy, found: Enrichment, random: Enrichment, feature:
         ),
         table,
         explains=["enrichment_score", "es_random", "auc", "auc_z", "p_value", "q_value"],
-        note=study.note(f"{len(table)} sets, by p", "select a row to pick its set", studies.method(found)),
+        note=study.note(f"{len(table)} sets, by p", "select a row to pick its set", enrichment_studies.method(found)),
         name=f"token-sets-of-feature-{feature}",
-        provenance=studies.provenance(study, found, feature=feature),
+        provenance=enrichment_studies.provenance(study, found, feature=feature),
     )
 
 
@@ -184,30 +185,30 @@ def running_sum(
     study: LogitStudy, found: Enrichment, random: Enrichment, sets: TokenSets, feature: int, name: str
 ) -> None:
     """Walk down one feature's ranking of tokens and see where the set lies."""
-    row = shaped.feature_scores(found, name).iloc[feature]
+    row = tables.feature_scores(found, name).iloc[feature]
     if np.isnan(row["enrichment_score"]):
         st.info(blank(feature), icon=":material/block:")
         return
-    values = logit_studies.full_weights(study, feature)
-    members = np.isin(studies.study_tokens(study), sets.named(name).tokens)
+    values = logit_weights.full_weights(study, feature)
+    members = np.isin(enrichment_studies.study_tokens(study), sets.named(name).tokens)
     chart = charts.running_sum(
-        shaped.running_sum(values, members), shaped.members_by_rank(values, members), found.n_tokens
+        tables.running_sum(values, members), tables.members_by_rank(values, members), found.n_tokens
     )
     figure(
         f"Feature {feature} and {name}",
         altair(chart, "running-sum"),
-        lambda: shaped.running_sum(values, members, most=None),
+        lambda: tables.running_sum(values, members, most=None),
         explains=["running_sum", "enrichment_score", "es_high", "es_low", "auc", "p_value", "q_value"],
         note=study.note(
             f"{set_size(found, name):,} tokens in the set",
             f"ES {row['enrichment_score']:.3f} (high {row['es_high']:.3f}, low {row['es_low']:.3f})",
-            f"99 % of random directions within ±{shaped.random_reach(random, name):.3f}",
+            f"99 % of random directions within ±{tables.random_reach(random, name):.3f}",
             f"AUC {row['auc']:.3f} ({row['auc_z']:+.1f} standard errors)",
             f"p {power_of_ten(row['log10_p'])}, q {power_of_ten(row['log10_q'])}",
-            studies.method(found),
+            enrichment_studies.method(found),
         ),
         name=f"running-sum-{feature}-{stem(name)}",
-        provenance=studies.provenance(study, found, token_set=name, feature=feature),
+        provenance=enrichment_studies.provenance(study, found, token_set=name, feature=feature),
     )
 
 
@@ -216,15 +217,15 @@ def set_against_set(study: LogitStudy, found: Enrichment, first: str, second: st
     if first == second:
         st.info("Pick two different token sets to compare them.")
         return
-    whole = shaped.set_against_set(found, first, second)
+    whole = tables.set_against_set(found, first, second)
     if whole.empty:
         st.info(NOTHING, icon=":material/block:")
         return
     scores = whole[["score_x", "score_y"]]
     size = scores.max() - scores.min()
     room = float(0.04 * size["score_x"]), float(0.03 * size["score_y"])
-    labelled = shaped.spaced_out(scores.head(20 * DIFFERENCES).to_numpy(), gaps=room, most=DIFFERENCES)
-    places, least = shaped.drawn_features(scores.abs().max(axis=1).to_numpy(), most=MOST_POINTS)
+    labelled = tables.spaced_out(scores.head(20 * DIFFERENCES).to_numpy(), gaps=room, most=DIFFERENCES)
+    places, least = tables.drawn_features(scores.abs().max(axis=1).to_numpy(), most=MOST_POINTS)
     drawn = whole.iloc[np.union1d(places, labelled)]
     drawn = drawn.assign(text=drawn["feature"].astype(str).where(drawn.index.isin(labelled), ""))
     hidden = (
@@ -251,12 +252,12 @@ def set_against_set(study: LogitStudy, found: Enrichment, first: str, second: st
             "dashed: equal scores",
         ),
         name=f"enrichment-{stem(first)}-against-{stem(second)}",
-        provenance=studies.provenance(study, found, token_set=first, other_set=second),
+        provenance=enrichment_studies.provenance(study, found, token_set=first, other_set=second),
     )
 
 
 def set_size(found: Enrichment, name: str) -> int:
-    return int(found.sizes[shaped.set_number(found, name)])
+    return int(found.sizes[tables.set_number(found, name)])
 
 
 def stem(name: str) -> str:

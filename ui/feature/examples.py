@@ -8,7 +8,7 @@ import streamlit as st
 
 from core import catalogue
 from core.activations.store import FeatureActivations
-from core.feature import examples as examples_of
+from core.feature import examples as feature_examples
 from core.feature.contexts import Context, context_table, context_texts, contexts
 from core.feature.examples import Level
 from core.models.tokens import label
@@ -32,8 +32,8 @@ HELP = (
 
 def strongest(subject: Subject, *, n: int) -> None:
     """A handful of the strongest contexts."""
-    shown = examples_of.strongest_of_rows(subject.acts)
-    shown = examples_of.taken(shown, np.arange(min(n, len(shown.act))))
+    shown = feature_examples.strongest_of_rows(subject.acts)
+    shown = feature_examples.taken(shown, np.arange(min(n, len(shown.act))))
     draw_contexts(subject, "Strongest contexts", [("", shown)], 10, "one for each row", f"{subject.stem}-strongest")
 
 
@@ -71,7 +71,7 @@ def seed() -> int:
 
 def levels(subject: Subject, kind: str, width: int | None) -> None:
     """Examples from each level of activation, the highest first."""
-    make = examples_of.intervals if kind == INTERVALS else examples_of.quantile_groups
+    make = feature_examples.intervals if kind == INTERVALS else feature_examples.quantile_groups
     found = make(subject.acts, seed=seed())[::-1]
     n_tokens, active = subject.passed.statistics.n_tokens(), len(subject.acts.act)
 
@@ -82,7 +82,7 @@ def levels(subject: Subject, kind: str, width: int | None) -> None:
 
     groups = [(said(level), level.examples) for level in found]
     title = {INTERVALS: "Equal intervals of activation", QUANTILES: "Groups of equally many active tokens"}[kind]
-    note = f"{examples_of.PER_GROUP} of each, drawn evenly, no row twice in a group"
+    note = f"{feature_examples.PER_GROUP} of each, drawn evenly, no row twice in a group"
     draw_contexts(subject, title, groups, width, note, f"{subject.stem}-{kind.lower()}")
 
 
@@ -91,7 +91,7 @@ def single_list(subject: Subject, kind: str, width: int | None) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         by = st.segmented_control(
             "In order of",
-            list(examples_of.ORDERS),
+            list(feature_examples.ORDERS),
             default="activation",
             required=True,
             key="fe_order",
@@ -105,7 +105,7 @@ def single_list(subject: Subject, kind: str, width: int | None) -> None:
             help="Python's syntax, found anywhere in the context as long as it is shown.",
         )
         drawn = pool(subject, kind)
-    found = examples_of.ordered(drawn, by)
+    found = feature_examples.ordered(drawn, by)
     note = {STRONGEST: f"{len(found.act):,} rows with an active token"}.get(kind, f"{len(found.act):,} tokens drawn")
     if pattern:
         found, said = searched(subject, found, pattern, width)
@@ -117,7 +117,7 @@ def single_list(subject: Subject, kind: str, width: int | None) -> None:
     if st.session_state.get("fe_page", 1) > pages:
         st.session_state["fe_page"] = 1  # kept from a longer list
     page = st.pagination(pages, key="fe_page") if pages > 1 else 1
-    shown = examples_of.taken(found, np.arange((page - 1) * A_PAGE, min(page * A_PAGE, len(found.act))))
+    shown = feature_examples.taken(found, np.arange((page - 1) * A_PAGE, min(page * A_PAGE, len(found.act))))
     name = f"{subject.stem}-contexts"
     draw_contexts(subject, f"{kind} contexts", [("", shown)], width, f"page {page} of {pages} · {note}", name, found)
 
@@ -125,23 +125,23 @@ def single_list(subject: Subject, kind: str, width: int | None) -> None:
 def pool(subject: Subject, kind: str) -> FeatureActivations:
     """What a list is made from."""
     if kind == STRONGEST:
-        return examples_of.strongest_of_rows(subject.acts)
+        return feature_examples.strongest_of_rows(subject.acts)
     if kind == ACTIVE:
-        return examples_of.random_active(subject.acts, n=MOST_DRAWN, seed=seed())
+        return feature_examples.random_active(subject.acts, n=MOST_DRAWN, seed=seed())
     n_rows, n_pos = subject.passed.sample.rows.shape
-    return examples_of.random_tokens(subject.acts, n_rows, n_pos, n=MOST_DRAWN, seed=seed())
+    return feature_examples.random_tokens(subject.acts, n_rows, n_pos, n=MOST_DRAWN, seed=seed())
 
 
 def searched(
     subject: Subject, found: FeatureActivations, pattern: str, width: int | None
 ) -> tuple[FeatureActivations, str]:
     """Return the contexts in which a pattern is found, and how many those are."""
-    tried = examples_of.taken(found, np.arange(min(MOST_SEARCHED, len(found.act))))
-    hits = examples_of.matching(pattern, texts_of(subject, tried, width))
+    tried = feature_examples.taken(found, np.arange(min(MOST_SEARCHED, len(found.act))))
+    hits = feature_examples.matching(pattern, texts_of(subject, tried, width))
     what = (
         f"first {len(tried.act):,} of {len(found.act):,}" if len(tried.act) < len(found.act) else f"{len(found.act):,}"
     )
-    return examples_of.taken(tried, hits), f"{len(hits):,} of {what} contexts match"
+    return feature_examples.taken(tried, hits), f"{len(hits):,} of {what} contexts match"
 
 
 def texts_of(subject: Subject, shown: FeatureActivations, width: int | None) -> list[str]:
@@ -209,7 +209,7 @@ def tokens(subject: Subject) -> None:
     """On which tokens it fires, and whether it fires on all of their occurrences."""
     passed = subject.passed
     key = f"token counts {passed.name} {subject.feature}"
-    table = compute.loaded().get(key, lambda: examples_of.token_counts(subject.acts, passed.sample.rows))
+    table = compute.loaded().get(key, lambda: feature_examples.token_counts(subject.acts, passed.sample.rows))
     strings = passed.model.token_strings
     table = table.assign(token_label=[label(strings[token]) for token in table["token"].tolist()])
     order = ["token_label", "active_count", "share_of_token", "share_of_active", "mean_active", "largest_activation"]

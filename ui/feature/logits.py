@@ -4,20 +4,20 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from core.enrichment.tables import best_sets
 from core.errors import LoupeError
 from core.logit_weights.statistics import logit_weights
 from core.logit_weights.unembedding import LogitSettings, residual_directions
 from core.models.tokens import label
-from ui.enrichment import views as enrichment_views
-from ui.logit_weights import one_feature as logit_feature_views
+from ui.enrichment import views
+from ui.logit_weights import one_feature
 from ui.shared import errors
 from ui.shared.errors import NotStoredError
 from ui.shared.figure import figure, listing
-from ui.sidebar import token_sets
-from ui.studies import compute
-from ui.studies import enrichment as enrichment_studies
-from ui.studies import logit_weights as logit_studies
-from ui.studies import token_sets as token_set_studies
+from ui.sidebar import token_set_picker
+from ui.studies import compute, enrichment
+from ui.studies import logit_weights as logit_weights_studies
+from ui.studies import token_sets as token_sets_studies
 from ui.studies.feature import Subject
 
 N_TOKENS, N_SETS = 10, 10
@@ -29,7 +29,7 @@ def one_row(subject: Subject, settings: LogitSettings) -> tuple[np.ndarray, np.n
     dictionary, model = subject.dictionary, subject.passed.model
     key = f"directions {dictionary.sha256} {model.sha256} {settings.unit_rows}"
     directions = compute.loaded().get(key, lambda: residual_directions(dictionary, model, settings))
-    found = logit_studies.unembedding_of(model, settings)
+    found = logit_weights_studies.unembedding_of(model, settings)
     return logit_weights(directions, found, [subject.feature], center=settings.center)[0], found.tokens
 
 
@@ -93,26 +93,26 @@ def stored_sets(subject: Subject, settings: LogitSettings) -> pd.DataFrame | Non
     """Return the sets in which it is most surely enriched, None where that is not computed yet."""
     try:
         with compute.only_stored():
-            study = logit_studies.study_of(subject.dictionary, settings)
-            sets = token_set_studies.sets(study.model)
-            found = enrichment_studies.enrichment_of(study, sets)
+            study = logit_weights_studies.study_of(subject.dictionary, settings)
+            sets = token_sets_studies.sets(study.model)
+            found = enrichment.enrichment_of(study, sets)
     except NotStoredError:
         return None
-    table = enrichment_views.shaped.best_sets(found, subject.feature)
+    table = best_sets(found, subject.feature)
     return table[["token_set", "enrichment_score", "log10_q"]].head(N_SETS)
 
 
 def logits(subject: Subject, settings: LogitSettings) -> None:
     """The logit-weight page's views of this feature: histogram, tokens, token sets."""
-    study = logit_studies.study_of(subject.dictionary, settings)
-    logit_feature_views.one_feature_by_set(study, subject.feature)
+    study = logit_weights_studies.study_of(subject.dictionary, settings)
+    one_feature.one_feature_by_set(study, subject.feature)
     with errors.shown():
-        sets = token_set_studies.sets(study.model)
-        found = enrichment_studies.enrichment_of(study, sets)
-        random = enrichment_studies.random_enrichment(study, sets)
-        name = token_sets.choose(study.model, "Token set", enrichment_views.SET_KEY).name
+        sets = token_sets_studies.sets(study.model)
+        found = enrichment.enrichment_of(study, sets)
+        random = enrichment.random_enrichment(study, sets)
+        name = token_set_picker.choose(study.model, "Token set", views.SET_KEY).name
         left, right = st.columns([3, 2], gap="medium")
         with left:
-            enrichment_views.running_sum(study, found, random, sets, subject.feature, name)
+            views.running_sum(study, found, random, sets, subject.feature, name)
         with right:
-            enrichment_views.best_sets(study, found, random, subject.feature)
+            views.best_sets(study, found, random, subject.feature)

@@ -11,9 +11,8 @@ from core.feature.report import report
 from core.logit_weights.unembedding import LogitSettings
 from core.models.tokens import label
 from ui.feature import charts as feature_charts
-from ui.feature import examples as feature_example_views
-from ui.feature import logits as feature_logit_views
-from ui.feature import notes as feature_note_views
+from ui.feature import examples, logits
+from ui.feature import notes as feature_notes
 from ui.shared import charts, errors
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure
@@ -71,7 +70,7 @@ def profile_table(subject: Subject) -> pd.DataFrame:
 def whole_report(subject: Subject, settings: LogitSettings) -> bytes:
     """What the page shows of this feature, as JSON."""
     passed = subject.passed
-    tokens = feature_logit_views.extremes(subject, settings)
+    tokens = logits.extremes(subject, settings)
     about = passed.provenance(feature=subject.feature) | {"title": subject.title}
     return report(
         passed.model.tokenizer,
@@ -87,16 +86,16 @@ def whole_report(subject: Subject, settings: LogitSettings) -> bytes:
 def overview(subject: Subject, settings: LogitSettings) -> None:
     """Examples, histogram, positions, tokens and token sets, all without a click."""
     if not len(subject.acts.act):
-        feature_logit_views.brief(subject, settings)
+        logits.brief(subject, settings)
         return
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        feature_example_views.strongest(subject, n=TOP)
+        examples.strongest(subject, n=TOP)
     with right:
         histogram(subject)
         positions(subject)
     with errors.shown():
-        feature_logit_views.brief(subject, settings)
+        logits.brief(subject, settings)
 
 
 def histogram(subject: Subject) -> None:
@@ -162,4 +161,4 @@ def notes(subject: Subject) -> None:
     if subject.own:
         st.info("Notes are kept on features. Go back to a feature to write one.", icon=":material/edit_note:")
         return
-    feature_note_views.notes(subject.dictionary, subject.feature)
+    feature_notes.notes(subject.dictionary, subject.feature)

@@ -14,12 +14,12 @@ from core.proxies import tables
 from core.proxies.examples import active_without, silent_hits
 from core.proxies.library import Proxy
 from core.proxies.tables import FeatureProxy, feature_proxy
-from ui.feature import proxy_charts as charts
+from ui.feature import proxy_charts
 from ui.feature.examples import passage
 from ui.shared import errors, token_text
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure, listing
-from ui.studies import proxies as studies
+from ui.studies import proxies as proxies_studies
 from ui.studies.feature import Subject
 
 EXAMPLES, EITHER_SIDE, RANKED = 8, 12, 100
@@ -55,13 +55,13 @@ class _View:
 def proxies(subject: Subject) -> None:
     """The whole tab: pick a proxy, then see how the feature goes with it, and which features go with it best."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        proxy = studies.choose()
-        threshold = studies.choose_threshold(proxy) if proxy is not None else 0.0
+        proxy = proxies_studies.choose()
+        threshold = proxies_studies.choose_threshold(proxy) if proxy is not None else 0.0
     if proxy is None:
         st.info("Type a regular expression, such as a word or a class of characters.", icon=":material/search:")
         return
-    value = studies.values(subject.passed, proxy)
-    pair = feature_proxy(subject.acts, value, studies.counted_tokens(subject.passed), threshold=threshold)
+    value = proxies_studies.values(subject.passed, proxy)
+    pair = feature_proxy(subject.acts, value, proxies_studies.counted_tokens(subject.passed), threshold=threshold)
     view = _View(subject, proxy, pair)
     if not pair.hits.any():
         _no_hits(view)
@@ -112,19 +112,19 @@ def by_activation(view: _View) -> None:
     n = f"{int(view.pair.active.sum()):,} active tokens"
     left, right = st.columns(2, gap="medium")
     with left:
-        draw = altair(charts.by_class(table, names, measure), "fe-proxy-classes")
+        draw = altair(proxy_charts.by_class(table, names, measure), "fe-proxy-classes")
         counts = ["proxy_class_tokens", "proxy_class_share", "proxy_class", "proxy_value"]
         view.figure("Activations by what the proxy says", draw, table, counts, "classes", n)
         bins = tables.bin_table(view.pair)
-        draw = altair(charts.specificity(bins, float(view.pair.hits.mean())), "fe-proxy-specificity")
+        draw = altair(proxy_charts.specificity(bins, float(view.pair.hits.mean())), "fe-proxy-specificity")
         explains = ["proxy_specificity", "proxy_specificity_low", "proxy_base_rate"]
         view.figure("Specificity by activation", draw, bins, explains, "specificity", n, "bars: 95 % intervals")
     with right:
-        draw = altair(charts.expected_value(table, names), "fe-proxy-expected")
+        draw = altair(proxy_charts.expected_value(table, names), "fe-proxy-expected")
         explains = ["proxy_class_activation", "proxy_weight"]
         view.figure("Expected value: where the activation is spent", draw, table, explains, "expected", n)
         steps = tables.threshold_table(view.pair)
-        draw = altair(charts.cutoffs(steps), "fe-proxy-cutoffs")
+        draw = altair(proxy_charts.cutoffs(steps), "fe-proxy-cutoffs")
         explains = ["proxy_specificity", "proxy_sensitivity", "proxy_cutoff"]
         view.figure("If only strong activations count", draw, steps, explains, "cutoffs", n)
 
@@ -139,8 +139,8 @@ def _split(view: _View) -> tuple[list[str], np.ndarray, str]:
             )
         measure = st.segmented_control(
             "Height",
-            [charts.TOKENS, charts.LOG, charts.SHARE],
-            default=charts.TOKENS,
+            [proxy_charts.TOKENS, proxy_charts.LOG, proxy_charts.SHARE],
+            default=proxy_charts.TOKENS,
             required=True,
             key="fe_proxy_height",
             bind="query-params",
@@ -153,7 +153,7 @@ def _split(view: _View) -> tuple[list[str], np.ndarray, str]:
 def sensitivity(view: _View) -> None:
     """On what share of tokens the feature is active, by how sure the proxy is."""
     table = tables.sensitivity_table(view.pair)
-    draw = altair(charts.by_ratio(table, view.pair.threshold), "fe-proxy-sensitivity")
+    draw = altair(proxy_charts.by_ratio(table, view.pair.threshold), "fe-proxy-sensitivity")
     explains = ["proxy_active_share", "proxy_active_share_low", "proxy_value"]
     n = f"{int(table['proxy_value_tokens'].sum()):,} tokens with a ratio"
     view.figure("Sensitivity by ratio", draw, table, explains, "sensitivity", n, "bars: 95 % intervals")
@@ -164,7 +164,7 @@ def ranked(view: _View) -> None:
     if view.subject.own:
         st.caption("A direction of your own stands in for a feature: go back to the dictionary to rank its features.")
         return
-    table = studies.ranking(view.subject.passed, view.proxy, view.pair.threshold)
+    table = proxies_studies.ranking(view.subject.passed, view.proxy, view.pair.threshold)
     shown = table.head(RANKED)
     place = np.flatnonzero(table["feature"] == view.subject.feature)
     mine = f"feature {view.subject.feature} is number {place[0] + 1:,}" if len(place) else "this one is never active"

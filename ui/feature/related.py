@@ -8,17 +8,16 @@ from core import catalogue, tables
 from core.dictionaries.dictionary import Dictionary
 from core.feature.correlated_features import LEAST
 from core.feature.correlated_neurons import NeuronCost
-from core.geometry import basis as basis_alignment
+from core.geometry import basis
 from core.geometry.tables import drawn
-from ui.feature import related_charts as feature_relation_charts
+from ui.feature import related_charts
 from ui.feature.second_dictionary import second_dictionary
 from ui.geometry import charts as geometry_charts
 from ui.shared import charts, errors
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure, listing
 from ui.shared.selection import axis_title, choose_feature_from
-from ui.studies import neuronpedia
-from ui.studies import relations as studies
+from ui.studies import neuronpedia, relations
 from ui.studies.feature import Subject
 
 TOP = 20
@@ -55,7 +54,7 @@ def labelled(table: pd.DataFrame, column: str, dictionary: Dictionary) -> pd.Dat
 
 def nearest(subject: Subject) -> None:
     """The features that write nearly the same."""
-    table = labelled(studies.nearest(subject, top=TOP), "neighbor", subject.among)
+    table = labelled(relations.nearest(subject, top=TOP), "neighbor", subject.among)
     if table.empty:
         st.info("There is no other feature to be near to.")
         return
@@ -80,7 +79,7 @@ def nearest(subject: Subject) -> None:
 
 def correlated(subject: Subject) -> None:
     """The features that are active on the same tokens, or on others."""
-    found = studies.correlated(subject)
+    found = relations.correlated(subject)
     end = st.segmented_control(
         "Correlated features",
         list(ENDS),
@@ -109,7 +108,7 @@ def correlated(subject: Subject) -> None:
 
 def alike_and_near(subject: Subject) -> None:
     """Every other feature by how near it is and how alike it is active."""
-    found, cosines = studies.correlated(subject), studies.cosines(subject)
+    found, cosines = relations.correlated(subject), relations.cosines(subject)
     both = {"neighbor_cosine": cosines, "feature_correlation": found.correlation}
     table = pd.DataFrame({"feature": np.arange(len(cosines))} | both)
     table = table[found.count >= LEAST].dropna(ignore_index=True)
@@ -138,26 +137,26 @@ def axis_titles(names: list[str]) -> dict[str, str]:
 
 def neurons(subject: Subject) -> None:
     """The model's own units that take values like the feature's, once somebody asks for them."""
-    hooks = studies.neuron_hooks(subject)
+    hooks = relations.neuron_hooks(subject)
     if st.session_state.get("rel_hook") not in (None, *hooks):
         del st.session_state["rel_hook"]  # chosen for another model
     hook = st.selectbox(
         "Units to correlate with",
         hooks,
-        index=hooks.index(studies.usual_hook(subject)),
+        index=hooks.index(relations.usual_hook(subject)),
         key="rel_hook",
         bind="query-params",
         help="The neurons of a layer (mlp.hook_post, after the activation function), or the coordinates of the hook "
         "that the dictionary reads.",
     )
-    if not (studies.neurons_known(subject, hook) or agreed(subject, hook)):
+    if not (relations.neurons_known(subject, hook) or agreed(subject, hook)):
         return
     neuron_figure(subject, hook)
 
 
 def agreed(subject: Subject, hook: str) -> bool:
     """Offer to run the model for all features at once; True once that was agreed to, or takes no time to speak of."""
-    key = studies.neuron_key(subject, hook)
+    key = relations.neuron_key(subject, hook)
     asked, sure = f"_rel_asked_{key}", f"_rel_sure_{key}"
     if asked not in st.session_state:
         st.info(
@@ -168,7 +167,7 @@ def agreed(subject: Subject, hook: str) -> bool:
         return False
     if sure in st.session_state:
         return True
-    cost = studies.neuron_cost(subject, hook)
+    cost = relations.neuron_cost(subject, hook)
     if cost.seconds <= AT_ONCE_S:
         return True
     st.info(plain(cost_line(cost)), icon=":material/timer:")
@@ -189,14 +188,14 @@ def cost_line(cost: NeuronCost) -> str:
 
 def neuron_figure(subject: Subject, hook: str) -> None:
     """The units a feature is most correlated with, beside how well other features do."""
-    found = studies.correlated_units(subject, hook)
+    found = relations.correlated_units(subject, hook)
     table = found.table(subject.feature)
     if table.empty:
         st.info(plain(f"{subject.title} is active on no token of this text, so nothing correlates with it."))
         return
-    title = basis_alignment.basis_name(hook).capitalize()
+    title = basis.basis_name(hook).capitalize()
     value_title = axis_title("neuron_correlation", False)
-    bars = feature_relation_charts.signed_bars(
+    bars = related_charts.signed_bars(
         table, "correlated_unit", "neuron_correlation", unit_title="Unit", value_title=value_title
     )
     best = np.abs(found.corr[found.count >= LEAST, 0])
@@ -215,19 +214,19 @@ def neuron_figure(subject: Subject, hook: str) -> None:
 def coefficients(subject: Subject) -> None:
     """How what the feature writes is spread over coordinates or neurons."""
     layer = choose_basis(subject)
-    rows = studies.neuron_basis(subject, layer)
-    table = basis_alignment.coefficients(subject.dictionary, subject.feature, basis=rows)
+    rows = relations.neuron_basis(subject, layer)
+    table = basis.coefficients(subject.dictionary, subject.feature, basis=rows)
     if table["basis_coefficient"].isna().all():
         st.info(plain(f"{subject.title} has a decoder row of zeros: it writes nothing."))
         return
     spread(subject, layer)
-    hook = basis_alignment.written_hook(subject.dictionary)
-    words = basis_alignment.basis_name(hook) if layer is None else f"neurons of layer {layer}"
+    hook = basis.written_hook(subject.dictionary)
+    words = basis.basis_name(hook) if layer is None else f"neurons of layer {layer}"
     note = f"{len(table):,} {words}, decoder row of length 1"
     provenance = weights_provenance(subject, "coefficients of a decoder row", layer=layer)
     left, right = st.columns(2, gap="medium")
     with left:
-        bars = feature_relation_charts.signed_bars(
+        bars = related_charts.signed_bars(
             table.head(TOP), "coordinate", "basis_coefficient", unit_title=words.capitalize(), value_title="Coefficient"
         )
         figure(
@@ -254,9 +253,9 @@ def coefficients(subject: Subject) -> None:
 
 def choose_basis(subject: Subject) -> int | None:
     """Pick what coefficients are of: the hook's coordinates (None), or the neurons of a layer."""
-    hook = basis_alignment.written_hook(subject.dictionary)
-    names: dict[str, int | None] = {basis_alignment.basis_name(hook).capitalize(): None}
-    if basis_alignment.in_stream(hook):
+    hook = basis.written_hook(subject.dictionary)
+    names: dict[str, int | None] = {basis.basis_name(hook).capitalize(): None}
+    if basis.in_stream(hook):
         names |= {f"Neurons of layer {layer}": layer for layer in range(subject.passed.model.n_layers)}
     if st.session_state.get("rel_basis") not in (None, *names):
         del st.session_state["rel_basis"]  # chosen for another hook
@@ -273,7 +272,7 @@ def choose_basis(subject: Subject) -> int | None:
 
 def spread(subject: Subject, layer: int | None) -> None:
     """Numbers of the spread, each with the feature's place among all."""
-    table = studies.alignment(subject.dictionary, subject, layer).to_frame()
+    table = relations.alignment(subject.dictionary, subject, layer).to_frame()
     names = ("top3_share", "large_coefficients", "basis_kurtosis", "effective_coordinates")
     for column, name in zip(st.columns(len(names)), names, strict=True):
         value, all_values = table[name][subject.feature], table[name].dropna()

@@ -12,8 +12,8 @@ from core.errors import DoesNotFitError
 from core.geometry.one_direction import cosines_with, match_table
 from core.matching.comparison import SIDES
 from core.matching.null import random_nearest
-from ui.feature import related_charts as feature_relation_charts
-from ui.matching import picker as match_picker
+from ui.feature import related_charts
+from ui.matching import picker
 from ui.matching.picker import B_KEY
 from ui.shared.escape import plain
 from ui.shared.figure import figure
@@ -26,7 +26,7 @@ TOP = 5
 
 def second_dictionary(subject: Subject) -> None:
     """Pick another dictionary and show what comes nearest there, by what it reads and by what it writes."""
-    other, found = match_picker.second(), subject.dictionary
+    other, found = picker.second(), subject.dictionary
     try:
         check(found, other)
     except DoesNotFitError as error:  # the picker's first choice may be no good: nothing has gone wrong
@@ -42,7 +42,7 @@ def second_dictionary(subject: Subject) -> None:
 
     def draw() -> None:
         left, right = st.columns([2, 3], gap="medium")
-        left.altair_chart(feature_relation_charts.matches(table, chance), key="rel-match-chart")
+        left.altair_chart(related_charts.matches(table, chance), key="rel-match-chart")
         right.dataframe(table, hide_index=True, column_config=columns(table), height=240, key="rel-match")
 
     said = "" if chance is None else f" · by chance the nearest of so many has {chance:.3f} (median, dashed)"

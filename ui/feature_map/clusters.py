@@ -6,17 +6,16 @@ import streamlit as st
 from core import tables
 from core.feature_map.clusters import cluster_table
 from core.feature_map.layout import LayoutSettings
-from ui.feature_map import colouring as map_colouring
+from ui.feature_map import colouring
 from ui.shared.figure import figure, listing
-from ui.studies import feature_map as layout_studies
-from ui.studies import opened
+from ui.studies import feature_map, opened
 
 
 def clusters(settings: LayoutSettings) -> None:
     """The list of clusters of the picked dictionary; a click on one finds it on the map."""
     dictionary = opened.dictionary()
     flag = f"_clusters {dictionary.sha256} {settings.side}"
-    if flag not in st.session_state and map_colouring.known_clusters([dictionary.id], settings.side) is None:
+    if flag not in st.session_state and colouring.known_clusters([dictionary.id], settings.side) is None:
         st.info(
             "Clusters are groups of at least three features whose directions lie together: HDBSCAN on a UMAP with ten "
             "dimensions. Computing them takes longer than the map itself.",
@@ -30,7 +29,7 @@ def clusters(settings: LayoutSettings) -> None:
             on_click=lambda: st.session_state.update({flag: True}),
         )
         return
-    found = layout_studies.clusters(None, settings.side)
+    found = feature_map.clusters(None, settings.side)
     table = cluster_table(found)
     alone = int((found.label < 0).sum())
     left, middle, right = st.columns(3)

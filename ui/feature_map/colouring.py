@@ -13,9 +13,7 @@ from core.logit_weights.statistics import LogitStatistics
 from core.logit_weights.study import LogitStudy
 from core.logit_weights.unembedding import LogitSettings, source_key
 from ui.feature_map.component import MapColours, by_group, by_value
-from ui.studies import compute, opened
-from ui.studies import feature_map as layout_studies
-from ui.studies import logit_weights as logit_studies
+from ui.studies import compute, feature_map, logit_weights, opened
 from ui.studies.feature_columns import COLUMNS
 
 CHOICES = ["preservation", "cluster", *COLUMNS, "dictionary"]
@@ -42,7 +40,7 @@ def colouring(name: str, stack: Stack, ids: list[str], layout: Layout, side: str
         return plain_colours(stack, ids)
     title = catalogue.statistic(name).title
     if name == "cluster":
-        found = [layout_studies.clusters(id, side) for id in ids]
+        found = [feature_map.clusters(id, side) for id in ids]
         return cluster_colours(found, title)
     if name == "preservation":
         return Colouring(by_value(layout.preservation, title), name, layout.preservation.astype(float))
@@ -66,7 +64,7 @@ def known_clusters(ids: list[str], side: str) -> np.ndarray | None:
     keys = [Clusters.key(opened.dictionary(id).sha256, side) for id in ids]
     if not all(_at_hand(Clusters, key) for key in keys):
         return None
-    return np.concatenate([layout_studies.clusters(id, side).label for id in ids])
+    return np.concatenate([feature_map.clusters(id, side).label for id in ids])
 
 
 def known_tokens(ids: list[str]) -> list[str] | None:
@@ -81,7 +79,7 @@ def _known_study(id: str) -> LogitStudy | None:
     try:
         found = opened.dictionary(id)
         key = LogitStatistics.key(found.sha256, source_key(opened.model_of(found), LogitSettings()), LogitSettings())
-        return logit_studies.logit_study(LogitSettings(), id) if _at_hand(LogitStatistics, key) else None
+        return logit_weights.logit_study(LogitSettings(), id) if _at_hand(LogitStatistics, key) else None
     except LoupeError:  # no model here, or one that this dictionary does not fit
         return None
 

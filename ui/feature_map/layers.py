@@ -12,13 +12,13 @@ from core.dictionaries.sources import Entry
 from core.feature_map.layer_series import LayerLinks, layer_steps, step_table, trail
 from core.feature_map.layout import Layout, LayoutSettings
 from core.feature_map.stack import Stack
-from ui.feature_map import layer_charts as map_series_charts
+from ui.feature_map import layer_charts
 from ui.feature_map.component import MapPoints, by_value, feature_map
 from ui.shared import errors
 from ui.shared.escape import plain
 from ui.shared.figure import figure, listing
 from ui.shared.selection import columns
-from ui.studies import feature_map as layout_studies
+from ui.studies import feature_map as feature_map_studies
 
 MOST_POINTS = 2_000
 """Points drawn for each layer of the grid."""
@@ -30,8 +30,8 @@ _COLUMNS = 3
 def layers(settings: LayoutSettings) -> None:
     """Pick the layers, then draw the grid and the animation."""
     with errors.shown():
-        picked = layout_studies.dictionaries()[0]
-        listed = layout_studies.series()
+        picked = feature_map_studies.dictionaries()[0]
+        listed = feature_map_studies.series()
         if len(listed) < 2:
             st.info(
                 "There is no other dictionary here that differs from this one in the layer alone. The demo has such a "
@@ -44,8 +44,8 @@ def layers(settings: LayoutSettings) -> None:
             st.info("Choose two layers or more.", icon=":material/layers:")
             return
         ids = [listed[name].id for name in names]
-        stack = layout_studies.stack(ids, settings.side)
-        links = layout_studies.links(ids, settings.side)
+        stack = feature_map_studies.stack(ids, settings.side)
+        links = feature_map_studies.links(ids, settings.side)
         settings = choose_method(settings, names)
         with errors.shown():
             grid(settings, names, ids, stack, links)
@@ -103,7 +103,7 @@ def grid(settings: LayoutSettings, names: Sequence[str], ids: Sequence[str], sta
             for place, column in enumerate(st.columns(_COLUMNS)):
                 if first + place < len(names):
                     shown = sample(frames[first + place])
-                    chart = map_series_charts.small_map(shown, f"Layer {names[first + place]}")
+                    chart = layer_charts.small_map(shown, f"Layer {names[first + place]}")
                     column.altair_chart(chart, key=f"small-map-{first + place}", width="stretch")
 
     most = max(map(len, frames))
@@ -170,8 +170,8 @@ def follow(row: int | None, names: Sequence[str], stack: Stack, links: LayerLink
 def map_of(settings: LayoutSettings, ids: Sequence[str]) -> Layout:
     """Return a map; principal components come without the neighbours that would judge them."""
     if settings.method == "pca":
-        return layout_studies.pca_map(ids, settings.side)
-    return layout_studies.layout(settings, ids)
+        return feature_map_studies.pca_map(ids, settings.side)
+    return feature_map_studies.layout(settings, ids)
 
 
 def series_points(titles: Sequence[str], stack: Stack, layout: Layout, links: LayerLinks) -> MapPoints:
@@ -220,5 +220,5 @@ def describe(settings: LayoutSettings) -> str:
 
 def provenance(settings: LayoutSettings, ids: Sequence[str]) -> dict[str, object]:
     """Say what a table was computed from."""
-    found = layout_studies.dictionaries(ids)
+    found = feature_map_studies.dictionaries(ids)
     return tables.provenance(dictionary=found, method=settings.method, settings=settings.used())

@@ -10,7 +10,7 @@ from core import catalogue
 from core.feature_map.layout import Layout, LayoutSettings
 from core.feature_map.stack import Stack
 from core.feature_map.tables import search, true_neighbors
-from ui.feature_map import colouring as map_colouring
+from ui.feature_map import colouring as feature_map_colouring
 from ui.feature_map.colouring import Colouring
 from ui.feature_map.component import MapEvent, MapPoints, feature_map
 from ui.feature_map.layers import describe, provenance
@@ -18,7 +18,7 @@ from ui.shared import errors
 from ui.shared.escape import plain
 from ui.shared.figure import figure, listing
 from ui.studies import compute
-from ui.studies import feature_map as layout_studies
+from ui.studies import feature_map as feature_map_studies
 
 KEY = "map"
 MOST_ROWS = 2_000
@@ -95,7 +95,7 @@ def the_map(settings: LayoutSettings, ids: list[str]) -> None:
     left, right = st.columns([5, 3], gap="medium")
     with left:
         place, work = st.container(), st.container()
-    stack = layout_studies.stack(ids, settings.side)
+    stack = feature_map_studies.stack(ids, settings.side)
     with work:
         study = available(settings, ids, stack)
     with controls:
@@ -114,21 +114,21 @@ def the_map(settings: LayoutSettings, ids: list[str]) -> None:
 
 def available(settings: LayoutSettings, ids: list[str], stack: Stack) -> MapStudy:
     """Return the map to draw now; offer to compute the one that was asked for, or show how far it is."""
-    layout = layout_studies.stored(settings, ids)
+    layout = feature_map_studies.stored(settings, ids)
     if layout is None:
         with errors.shown():
             layout = wanted(settings, ids)
     if layout is None:
-        settings, layout = LayoutSettings("pca", side=settings.side), layout_studies.pca_map(ids, settings.side)
-    tokens = map_colouring.known_tokens(ids)
-    return MapStudy(settings, ids, stack, layout, tokens, map_colouring.known_clusters(ids, settings.side))
+        settings, layout = LayoutSettings("pca", side=settings.side), feature_map_studies.pca_map(ids, settings.side)
+    tokens = feature_map_colouring.known_tokens(ids)
+    return MapStudy(settings, ids, stack, layout, tokens, feature_map_colouring.known_clusters(ids, settings.side))
 
 
 def wanted(settings: LayoutSettings, ids: list[str]) -> Layout | None:
     """Compute a map once somebody has asked for it; None until then."""
     flag = f"_map {settings.used()} {ids} {st.session_state.get('fold', True)}"
     if flag in st.session_state:
-        return layout_studies.layout(settings, ids)
+        return feature_map_studies.layout(settings, ids)
     pca = settings.method == "pca"
     name = {"pca": "PCA", "umap": "UMAP", "tsne": "t-SNE"}[settings.method]
     st.button(
@@ -147,7 +147,7 @@ def wanted(settings: LayoutSettings, ids: list[str]) -> Layout | None:
 def controls_row(study: MapStudy):
     """The pickers above the map; returns the colouring's name, the search text, and a place for a number."""
     left, middle, trust, count = st.columns([3, 3, 2, 1], vertical_alignment="bottom", gap="medium")
-    choices = {catalogue.statistic(choice).title: choice for choice in map_colouring.CHOICES}
+    choices = {catalogue.statistic(choice).title: choice for choice in feature_map_colouring.CHOICES}
     title = left.selectbox(
         "Colour by",
         list(choices),
@@ -172,8 +172,8 @@ def controls_row(study: MapStudy):
 def colouring_of(name: str, study: MapStudy) -> Colouring:
     """Return the chosen colours, or plain ones where they are not to be had (yet)."""
     with errors.shown():
-        return map_colouring.colouring(name, study.stack, study.ids, study.layout, study.settings.side)
-    return map_colouring.plain_colours(study.stack, study.ids)
+        return feature_map_colouring.colouring(name, study.stack, study.ids, study.layout, study.settings.side)
+    return feature_map_colouring.plain_colours(study.stack, study.ids)
 
 
 def found(text: str, study: MapStudy) -> np.ndarray | None:

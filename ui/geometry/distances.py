@@ -13,8 +13,7 @@ from core.geometry.study import GeometryStudy
 from core.maths.random_directions import RandomDirections
 from ui.shared import distributions, errors
 from ui.shared.figure import altair, figure, listing
-from ui.studies import geometry as geometry_studies
-from ui.studies import opened
+from ui.studies import geometry, opened
 
 RANKS = (1, 10, 100)
 """Those of the first figures of this kind (Drori 2024)."""
@@ -81,7 +80,7 @@ def compared(study: GeometryStudy, r: int) -> list[GeometryStudy]:
     found = []
     for id in ids:
         with errors.shown():
-            other = geometry_studies.study(id, study.side)
+            other = geometry.study(id, study.side)
             geometry_tables.rth_cosine(other.neighbors, r)
             found.append(other)
     return found
@@ -124,7 +123,7 @@ def histogram(study: GeometryStudy, others: list[GeometryStudy], r: int, *, log:
     chance = [geometry_tables.random_histogram(random, r, edges, random_name(random)) for random in randoms]
     if check:
         with errors.shown():
-            drawn = geometry_studies.simulated(study.random, study.neighbors.k)
+            drawn = geometry.simulated(study.random, study.neighbors.k)
             name = f"{random_name(study.random)}, simulated"
             chance.append(geometry_tables.histograms({name: geometry_tables.rth_cosine(drawn, r)}, edges))
     baselines = pd.concat(chance, ignore_index=True)

@@ -3,21 +3,20 @@
 import pandas as pd
 import streamlit as st
 
-from core.geometry import tables as geometry_tables
+from core.geometry import tables
 from core.geometry.study import GeometryStudy
 from ui.geometry import charts as geometry_charts
 from ui.shared import charts, errors
 from ui.shared.figure import altair, figure, listing
 from ui.shared.selection import axis_title, choose_feature_from, columns
-from ui.studies import geometry as geometry_studies
-from ui.studies import token_pass as activation_studies
+from ui.studies import geometry, token_pass
 
 MOST_ROWS = 500
 
 
 def hubs(study: GeometryStudy) -> None:
     """Which features are neighbour of many, and whether those at one distance share theirs."""
-    table = geometry_tables.hubs(study.neighbors)
+    table = tables.hubs(study.neighbors)
     shown = table.head(MOST_ROWS)
     left, right = st.columns(2, gap="medium")
     with left:
@@ -42,8 +41,8 @@ def hubs(study: GeometryStudy) -> None:
 def shared_neighbors(study: GeometryStudy) -> None:
     """For each bin of the nearest cosine, whether its features have one neighbour in common."""
     bins = st.slider("Bins", 5, 60, 20, key="bins", bind="query-params")
-    edges = geometry_tables.common_edges({"nearest": study.neighbors.cos[:, 0].astype(float)}, bins=bins)
-    table = geometry_tables.neighbors_by_bin(study.neighbors, edges)
+    edges = tables.common_edges({"nearest": study.neighbors.cos[:, 0].astype(float)}, bins=bins)
+    table = tables.neighbors_by_bin(study.neighbors, edges)
 
     def draw() -> None:
         st.altair_chart(geometry_charts.shared_neighbors(table), key="shared-neighbors", width="stretch")
@@ -65,21 +64,21 @@ def shared_neighbors(study: GeometryStudy) -> None:
 
 def against_density(study: GeometryStudy) -> None:
     """Nearest cosine against how often a feature fires, and against its encoder's cosine with its decoder."""
-    table = geometry_tables.feature_distances(study.neighbors, 1).drop(columns="rth_cosine")
+    table = tables.feature_distances(study.neighbors, 1).drop(columns="rth_cosine")
     left, right = st.columns(2, gap="medium")
     with left, errors.shown():
-        found = activation_studies.token_pass(study.dictionary.id)
+        found = token_pass.token_pass(study.dictionary.id)
         values = found.density[table["feature"]]
         note = f"{found.note}; {int((values == 0).sum()):,} features fire on none and have no place"
         scatter(study, table.assign(density=values), "density", log=True, more=note)
     with right, errors.shown():
-        cosine = geometry_tables.encoder_decoder_cosine(study.dictionary)
+        cosine = tables.encoder_decoder_cosine(study.dictionary)
         scatter(study, table.assign(encoder_decoder_cosine=cosine[table["feature"]]), "encoder_decoder_cosine")
 
 
 def scatter(study: GeometryStudy, table: pd.DataFrame, x: str, *, log: bool = False, more: str | None = None) -> None:
     """One point for each feature; a click picks it."""
-    drawn = geometry_tables.drawn(table[table[x] > 0] if log else table, "nearest_cosine")
+    drawn = tables.drawn(table[table[x] > 0] if log else table, "nearest_cosine")
     key = f"nearest-{x}"
     chart = charts.scatter(
         drawn,
@@ -108,8 +107,8 @@ def scatter(study: GeometryStudy, table: pd.DataFrame, x: str, *, log: bool = Fa
 
 def composed(study: GeometryStudy) -> None:
     """Features that are nearly the sum of two others."""
-    found = geometry_studies.composed(study)
-    table = geometry_tables.composed_table(found, study.neighbors)
+    found = geometry.composed(study)
+    table = tables.composed_table(found, study.neighbors)
     if table.empty:
         st.info("No feature is nearer to a sum of two of its neighbours than to the nearest one.")
         return
@@ -122,7 +121,7 @@ def composed(study: GeometryStudy) -> None:
     )
     left, right = st.columns([2, 3], gap="medium")
     with left:
-        drawn = geometry_tables.drawn(table, "composed_cosine")
+        drawn = tables.drawn(table, "composed_cosine")
         chart = charts.scatter(
             drawn,
             "nearest_cosine",
@@ -155,12 +154,12 @@ def composed(study: GeometryStudy) -> None:
 def one_feature(study: GeometryStudy) -> None:
     """The picked feature's neighbours by true cosine."""
     feature = int(st.session_state.get("feature", 0))
-    table = geometry_tables.neighbors_of(study.neighbors, feature)
+    table = tables.neighbors_of(study.neighbors, feature)
     if table.empty:
         st.info(f"Feature {feature} has {study.side} weights that are NaN or infinite, so it has no neighbours.")
         return
-    table = geometry_tables.with_random_ranks(table, study.random)
-    degree = geometry_tables.hubs(study.neighbors).set_index("feature").loc[feature]
+    table = tables.with_random_ranks(table, study.random)
+    degree = tables.hubs(study.neighbors).set_index("feature").loc[feature]
     note = study.note(
         f"nearest of {int(degree['in_degree']):,} features",
         f"among the {study.neighbors.k} nearest of {int(degree['in_degree_top']):,}",

@@ -13,14 +13,12 @@ import streamlit as st
 from core import catalogue
 from core.logit_weights.classes import CLASSES, ClassThresholds, class_counts
 from core.logit_weights.study import LogitStudy, drawn_features
-from ui.logit_weights import charts as logit_charts
-from ui.logit_weights import one_feature as logit_feature_views
+from ui.logit_weights import charts, one_feature
 from ui.shared import errors
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure, listing
 from ui.shared.selection import choose_feature_from
-from ui.studies import feature_columns
-from ui.studies import logit_weights as logit_studies
+from ui.studies import feature_columns, logit_weights
 
 MOST_POINTS = 5_000
 """As many points as a browser redraws without a pause."""
@@ -30,7 +28,7 @@ RANGED = ("logit_std", "skewness", "kurtosis")
 def overview(study: LogitStudy) -> None:
     """The scatter with its classes, the histograms, and the features in a range."""
     with st.expander("Borders of the classes", icon=":material/straighten:"):
-        thresholds = logit_studies.thresholds()
+        thresholds = logit_weights.thresholds()
     table = study.classified(thresholds)
     counts(table)
     if study.stats.constant.all():
@@ -83,7 +81,7 @@ def scatter(study: LogitStudy, table: pd.DataFrame, thresholds: ClassThresholds)
     drawn = table.iloc[drawn_features(study.stats, thresholds, most=MOST_POINTS)]
     least = drawn.loc[drawn[colour] > 0, colour].min() if log else np.nan
     shift = 3 if excess else 0
-    chart = logit_charts.shape_scatter(
+    chart = charts.shape_scatter(
         # A log scale has no place for 0: such points take the colour of the least that has one.
         drawn.assign(**{colour: drawn[colour].clip(lower=least)}) if log and least > 0 else drawn,
         y=y,
@@ -122,8 +120,8 @@ def picked(study: LogitStudy) -> None:
     if study.stats.constant[feature]:
         st.caption(f"Feature {feature} gives every token the same logit weight.")
         return
-    split = logit_feature_views.split_by(study, st.session_state.get("lw_split", "starts_with_space"))
-    logit_feature_views.weight_histogram(study, feature, split)
+    split = one_feature.split_by(study, st.session_state.get("lw_split", "starts_with_space"))
+    one_feature.weight_histogram(study, feature, split)
 
 
 def on_scatter() -> None:
@@ -151,19 +149,19 @@ def histograms(study: LogitStudy) -> None:
         value=True,
         key="lw_random",
         bind="query-params",
-        help=f"As many directions as there are features, drawn evenly with seed {logit_studies.BASELINE_SEED}.",
+        help=f"As many directions as there are features, drawn evenly with seed {logit_weights.BASELINE_SEED}.",
     )
-    baseline = logit_studies.random_baseline(study) if against else None
+    baseline = logit_weights.random_baseline(study) if against else None
     for name, title in (("skewness", "Skewness"), ("kurtosis", "log₁₀ kurtosis")):
         series = {f"{study.dictionary.d_sae:,} features": getattr(study.stats, name)}
         if baseline is not None:
             series["as many random directions"] = getattr(baseline, name)
         if name == "kurtosis":
             series = {key: np.log10(values) for key, values in series.items()}
-        table = logit_charts.binned(series, int(bins))
+        table = charts.binned(series, int(bins))
         figure(
             title,
-            altair(logit_charts.overlaid(table, title=title), f"lw-{name}"),
+            altair(charts.overlaid(table, title=title), f"lw-{name}"),
             table,
             explains=[name],
             note=study.note(f"{bins} bins", "counts on a symlog axis"),

@@ -12,15 +12,14 @@ from core.logit_weights.classes import token_table
 from core.logit_weights.series import box_table, layer_entries, percentile_table
 from core.logit_weights.study import LogitStudy, drawn_features
 from core.maths.summaries import box
-from ui.logit_weights import charts as logit_charts
+from ui.logit_weights import charts
 from ui.shared import distributions, errors
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure, listing
 from ui.shared.selection import choose_feature_from
-from ui.sidebar import token_sets as token_set_picker
-from ui.studies import compute
-from ui.studies import logit_weights as logit_studies
-from ui.studies import token_sets as token_set_studies
+from ui.sidebar import token_set_picker
+from ui.studies import compute, logit_weights
+from ui.studies import token_sets as token_sets_studies
 
 CARDS = ["logit_class", "logit_std", "skewness", "kurtosis", "logit_max", "logit_min"]
 MOST_POINTS = 3_000
@@ -43,7 +42,7 @@ def one_feature_by_set(study: LogitStudy, feature: int) -> None:
 
 def split_by(study: LogitStudy, name: str) -> TokenSplit | None:
     """Return the token set of this name as a mask over the vocabulary, None if there is no such set."""
-    known = token_set_studies.sets(study.model)
+    known = token_sets_studies.sets(study.model)
     if name not in known.names:
         return None
     mask = np.zeros(study.model.d_vocab, bool)
@@ -74,24 +73,24 @@ def one_feature(study: LogitStudy, feature: int, split: TokenSplit | None = None
 
 def weight_histogram(study: LogitStudy, feature: int, split: TokenSplit | None) -> None:
     """All of one feature's logit weights, in and out of a token set, with a box for each."""
-    weights, tokens = logit_studies.full_weights(study, feature), logit_studies.processed_unembedding(study).tokens
+    weights, tokens = logit_weights.full_weights(study, feature), logit_weights.processed_unembedding(study).tokens
     inside = split.mask[tokens] if split is not None else np.ones(len(tokens), bool)
     groups = {split.title if split is not None else "all tokens": weights[inside]}
     if split is not None:
         groups["other tokens"] = weights[~inside]
     groups = {name: values for name, values in groups.items() if len(values)}
-    table = logit_charts.binned(groups, 120)
+    table = charts.binned(groups, 120)
     names = ["low", "q1", "median", "q3", "high", "n", "n_outside"]
     boxes = pd.DataFrame(
         [(name, *box(values.astype(float))) for name, values in groups.items()], columns=["series", *names]
     )
     domain = [float(table["low"].min()), float(table["high"].max())]
-    width = logit_charts.AXIS_WIDTH
+    width = charts.AXIS_WIDTH
 
     def draw() -> None:
-        strip = logit_charts.marginal_boxes(boxes, domain=domain, axis_width=width)
+        strip = charts.marginal_boxes(boxes, domain=domain, axis_width=width)
         st.altair_chart(strip, key="lw-feature-boxes", width="stretch")
-        chart = logit_charts.overlaid(
+        chart = charts.overlaid(
             table, title="Logit weight", y_title="Tokens", axis_width=width, height=300, legend="bottom", domain=domain
         )
         st.altair_chart(chart, key="lw-feature", width="stretch")
@@ -141,7 +140,7 @@ def layers(study: LogitStudy) -> None:
     studies: dict[str, LogitStudy] = {}
     for name, entry in listed.items():
         with errors.shown():
-            other = logit_studies.logit_study(study.settings, entry.id)
+            other = logit_weights.logit_study(study.settings, entry.id)
             if other.model.sha256 == study.model.sha256:
                 studies[name] = other
     if not studies:
@@ -160,7 +159,7 @@ def percentiles(study: LogitStudy, studies: dict[str, LogitStudy], note: str) ->
         with column:
             figure(
                 f"{title} by layer",
-                altair(logit_charts.percentile_areas(part, title=title, log=name == "kurtosis"), f"lw-areas-{name}"),
+                altair(charts.percentile_areas(part, title=title, log=name == "kurtosis"), f"lw-areas-{name}"),
                 part,
                 explains=[name],
                 note=study.note(note, "line: median; bands: 25–75, 10–90, 5–95 and 1–99 % of features"),
@@ -194,11 +193,11 @@ def layer_scatter(picked: LogitStudy, studies: dict[str, LogitStudy], note: str)
         del st.session_state["lw_layer"]  # kept from a series of other layers
     name = st.select_slider("Layer", names, own, key="lw_layer", bind="query-params") if len(names) > 1 else own
     shown = studies[name]
-    thresholds = logit_studies.ClassThresholds()
+    thresholds = logit_weights.ClassThresholds()
     shapes = pd.concat([other.table[["skewness", "kurtosis"]] for other in studies.values()]).dropna()
     domains = {column: (shapes[column].min(), shapes[column].max()) for column in shapes} if len(shapes) else {}
     drawn = shown.table.iloc[drawn_features(shown.stats, thresholds, most=MOST_POINTS)]
-    chart = logit_charts.shape_scatter(
+    chart = charts.shape_scatter(
         drawn,
         y="kurtosis",
         y_title="Kurtosis",

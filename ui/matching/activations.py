@@ -17,7 +17,7 @@ from ui.shared import charts, distributions, errors
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure, listing
 from ui.shared.selection import axis_title, choose_feature_from
-from ui.studies import matching_activations as match_activation_studies
+from ui.studies import matching_activations
 from ui.studies.matching_activations import N_ROWS, SharedTokens
 
 MOST_ROWS = 2_000
@@ -71,8 +71,8 @@ def activations(a: Dictionary, b: Dictionary) -> None:
         st.info("A and B are one dictionary: every feature is active as it is itself. Choose another for B.")
         return
     n_rows, least, with_first, rotate = settings()
-    tokens = match_activation_studies.shared(a, b, n_rows=n_rows, with_first=with_first)
-    match = match_activation_studies.match(tokens, least=least)
+    tokens = matching_activations.shared(a, b, n_rows=n_rows, with_first=with_first)
+    match = matching_activations.match(tokens, least=least)
     if not (match.a_in_b_idx >= 0).any():
         st.info(
             f"No two features are active on {least} or more of the {tokens.n_tokens:,} tokens, so nothing can be "
@@ -81,10 +81,10 @@ def activations(a: Dictionary, b: Dictionary) -> None:
         return
     units = rotated = None
     with errors.shown():
-        units = match_activation_studies.units(tokens)
+        units = matching_activations.units(tokens)
     if rotate:
         with errors.shown():
-            rotated = match_activation_studies.rotated(tokens, least=least)
+            rotated = matching_activations.rotated(tokens, least=least)
     found = Found(tokens, match, units, rotated)
     readouts(found)
     histogram(found)

@@ -8,14 +8,13 @@ import streamlit as st
 
 from core import tables
 from core.dictionaries.dictionary import Dictionary
-from core.matching import tables as match_tables
+from core.matching import tables as matching_tables
 from core.matching.file import MOST_BYTES, VERSION, MatchFile, from_json
 from ui.matching.picker import choose_pair
 from ui.shared import errors
 from ui.shared.escape import plain
 from ui.shared.figure import figure, listing
-from ui.studies import compute
-from ui.studies import matching as match_studies
+from ui.studies import compute, matching
 from ui.studies.matching import MatchStudy
 
 
@@ -49,7 +48,7 @@ def downloads(study: MatchStudy) -> None:
     stem = f"match-{study.similarity}-{study.method}"
     with st.container(horizontal=True):
         json_button(study, f"{stem}.json")
-        pairs = match_tables.pair_table(match_studies.matching(study))
+        pairs = matching_tables.pair_table(matching.matching(study))
         st.download_button(
             "CSV", lambda: tables.to_csv(pairs), f"{stem}.csv", "text/csv", key="match_csv", on_click="ignore"
         )
@@ -64,7 +63,7 @@ def downloads(study: MatchStudy) -> None:
 
 def json_button(study: MatchStudy, name: str) -> None:
     """Offer to make the file, as its statistics by chance take as long as the matching; then to download it."""
-    flag = f"_{match_studies.export_key(study)}"
+    flag = f"_{matching.export_key(study)}"
     if flag not in st.session_state:
         st.button(
             "Make the JSON file",
@@ -76,7 +75,7 @@ def json_button(study: MatchStudy, name: str) -> None:
         return
     with errors.shown():
         st.download_button(
-            "JSON", match_studies.export(study), name, "application/json", key="match_json", on_click="ignore"
+            "JSON", matching.export(study), name, "application/json", key="match_json", on_click="ignore"
         )
 
 
@@ -121,7 +120,7 @@ def origin(name: str, said: Mapping[str, Any], picked: Mapping[str, Dictionary])
 
 def pairs(study: MatchStudy, file: MatchFile, same: bool) -> None:
     """The pairs of a file; a click on a row picks them only where they are features of what is picked."""
-    table = match_tables.pair_table(file.matching)
+    table = matching_tables.pair_table(file.matching)
     key = "match-file-pairs"
     picks = choose_pair(study, file.matching.a, file.matching.b) if same else None
     provenance = {

@@ -11,8 +11,7 @@ from core.feature_map.layout import LayoutSettings
 from core.matching.pairs import Matching
 from core.matching.tables import pair_table
 from core.matching.two_features import partner_rows, with_partners
-from ui.feature_map import colouring as map_colouring
-from ui.feature_map import map as map_views
+from ui.feature_map import colouring, map
 from ui.feature_map.component import MapColours, MapEvent, MapPoints, by_value, feature_map
 from ui.feature_map.layers import describe
 from ui.feature_map.map import MapStudy
@@ -20,8 +19,8 @@ from ui.matching.picker import B_KEY, PAIR_OF, choose_pair
 from ui.shared import errors
 from ui.shared.figure import figure, listing
 from ui.studies import compute
-from ui.studies import feature_map as layout_studies
-from ui.studies import matching as match_studies
+from ui.studies import feature_map as feature_map_studies
+from ui.studies import matching as matching_studies
 from ui.studies.matching import MatchStudy
 
 KEY = "match-map"
@@ -67,7 +66,7 @@ class JointMap:
     def colours(self, by_score: bool) -> MapColours:
         if by_score:
             return by_value(self.score, catalogue.statistic("match_score").title)
-        return map_colouring.plain_colours(self.study.stack, self.study.ids).colours
+        return colouring.plain_colours(self.study.stack, self.study.ids).colours
 
     def brushed(self, selected: np.ndarray, whose: str) -> np.ndarray:
         """The rows of the chosen side among those selected."""
@@ -102,9 +101,9 @@ def joint(study: MatchStudy) -> None:
     """Draw both dictionaries on one map with their matches, and the table of the pairs a lasso takes."""
     controls = st.container()
     settings, ids = LayoutSettings("umap", side=study.side), [study.a.id, study.b.id]
-    matching = match_studies.matching(study)
-    stack = layout_studies.stack(ids, settings.side)
-    found = map_views.available(settings, ids, stack)
+    matching = matching_studies.matching(study)
+    stack = feature_map_studies.stack(ids, settings.side)
+    found = map.available(settings, ids, stack)
     with controls:
         whose, by_score = controls_row()
     drawn = JointMap(study, found, matching, partner_rows(matching, least=study.threshold))

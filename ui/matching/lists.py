@@ -4,17 +4,17 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from core.geometry import tables as geometry_tables
-from core.matching import tables as match_tables
+from core.geometry import tables
+from core.matching import tables as matching_tables
 from core.matching.labels import LABELS
 from core.matching.pairs import shared
-from ui.matching import charts as match_charts
+from ui.matching import charts as matching_charts
 from ui.matching.picker import choose_pair
 from ui.shared import charts, errors
 from ui.shared.figure import altair, figure, listing
 from ui.shared.selection import axis_title, choose_feature_from
-from ui.studies import matching as match_studies
-from ui.studies import token_pass as activation_studies
+from ui.studies import matching as matching_studies
+from ui.studies import token_pass
 from ui.studies.matching import MatchStudy
 
 MATCHED, A_ONLY, B_ONLY, LABELLED = "Matched", "A only", "B only", "Labels"
@@ -23,14 +23,14 @@ MATCHED, A_ONLY, B_ONLY, LABELLED = "Matched", "A only", "B only", "Labels"
 def both_sides(study: MatchStudy) -> None:
     """Encoder against decoder cosine of every pair made by decoder or encoder, by whether the other makes it too."""
     side = study.side
-    pairs, other = (match_studies.matching(study, of, "one-to-one") for of in ("decoder", "encoder"))
+    pairs, other = (matching_studies.matching(study, of, "one-to-one") for of in ("decoder", "encoder"))
     if side == "encoder":
         pairs, other = other, pairs
     agree = shared(pairs, other, threshold=-np.inf)
     over = int(shared(pairs, other, threshold=study.threshold).sum())
-    table = match_tables.pair_table(pairs).assign(agreement=np.where(agree, "both sides agree", "one side only"))
+    table = matching_tables.pair_table(pairs).assign(agreement=np.where(agree, "both sides agree", "one side only"))
     table = table.sort_values("agreement", kind="stable", ignore_index=True)
-    drawn = geometry_tables.drawn(table.rename(columns={"feature_a": "feature"}), "alignment")
+    drawn = tables.drawn(table.rename(columns={"feature_a": "feature"}), "alignment")
     chart = charts.scatter(
         drawn,
         "decoder_cosine",
@@ -60,7 +60,7 @@ def both_sides(study: MatchStudy) -> None:
 
 def lists(study: MatchStudy) -> None:
     """Which features are matched, which A and B have alone, and what became of them where widths differ."""
-    matching, near = match_studies.matching(study), match_studies.nearest(study)
+    matching, near = matching_studies.matching(study), matching_studies.nearest(study)
     over = matching.score > study.threshold
     alone = {
         end: np.setdiff1d(np.flatnonzero(~np.isnan(getattr(near, end))), getattr(matching, end)[over]) for end in "ab"
@@ -77,17 +77,19 @@ def lists(study: MatchStudy) -> None:
         "of the features of the smaller dictionary in the wider one.",
     )
     if chosen == MATCHED:
-        matched(study, match_tables.pair_table(matching)[over])
+        matched(study, matching_tables.pair_table(matching)[over])
     elif chosen == LABELLED:
         labels(study)
     else:
         end = "a" if chosen == A_ONLY else "b"
-        only(study, end, match_tables.unmatched_table(alone[end], getattr(near, end), getattr(near, f"of_{end}"), end))
+        only(
+            study, end, matching_tables.unmatched_table(alone[end], getattr(near, end), getattr(near, f"of_{end}"), end)
+        )
 
 
 def matched(study: MatchStudy, pairs: pd.DataFrame) -> None:
     """Pairs over the threshold, the most similar first; SHARED ones are said to be."""
-    both = [match_studies.matching(study, side, "one-to-one") for side in ("decoder", "encoder")]
+    both = [matching_studies.matching(study, side, "one-to-one") for side in ("decoder", "encoder")]
     agree = shared(*both, threshold=-np.inf)
     made = pd.MultiIndex.from_arrays([both[0].a[agree], both[0].b[agree]])
     table = pairs.assign(agreement=pd.MultiIndex.from_frame(pairs[["feature_a", "feature_b"]]).isin(made))
@@ -119,10 +121,10 @@ def only(study: MatchStudy, end: str, table: pd.DataFrame) -> None:
 def labels(study: MatchStudy) -> None:
     """What became of the smaller dictionary's features in the wider: new, kept, split or merged."""
     end = "a" if study.a.d_sae > study.b.d_sae else "b"
-    found = match_studies.relation(study, end)
+    found = matching_studies.relation(study, end)
     for place, name in zip(st.columns(len(LABELS)), LABELS, strict=True):
         place.metric(name.capitalize(), f"{found.counts[name]:,}", border=True)
-    table = match_tables.label_table(found)
+    table = matching_tables.label_table(found)
     mine, other = table["feature"], table["parent"]
     listed(
         study,
@@ -159,20 +161,20 @@ def against_density(study: MatchStudy) -> None:
     ).lower()
     with errors.shown():
         dictionary = getattr(study, end)
-        best = getattr(match_studies.nearest(study), end).astype(float)
-        found = activation_studies.token_pass(dictionary.id)
+        best = getattr(matching_studies.nearest(study), end).astype(float)
+        found = token_pass.token_pass(dictionary.id)
         table = pd.DataFrame({"feature": np.arange(len(best)), "density": found.density, "best_similarity": best})
         table = table.dropna(ignore_index=True)
         left, right = st.columns(2, gap="medium")
         with left:
             density_scatter(study, end, table, found.note)
         with right:
-            deciles(study, end, match_tables.decile_table(found.density, best, threshold=study.threshold))
+            deciles(study, end, matching_tables.decile_table(found.density, best, threshold=study.threshold))
 
 
 def density_scatter(study: MatchStudy, end: str, table: pd.DataFrame, text: str) -> None:
     """One point for each feature that fires; a click picks it where it is A's."""
-    drawn = geometry_tables.drawn(table[table["density"] > 0], "best_similarity")
+    drawn = tables.drawn(table[table["density"] > 0], "best_similarity")
     chart = charts.scatter(
         drawn,
         "density",
@@ -202,7 +204,7 @@ def deciles(study: MatchStudy, end: str, table: pd.DataFrame) -> None:
     """The matching ratio in each tenth of the features, by density."""
     figure(
         f"Matching ratio of {end.upper()} by decile of density",
-        altair(match_charts.by_decile(table, study.threshold), f"match-deciles-{end}"),
+        altair(matching_charts.by_decile(table, study.threshold), f"match-deciles-{end}"),
         table,
         explains=["density_decile", "matching_ratio", "mmcs"],
         note=study.note(f"threshold {study.threshold:.2f}", "features that fire on no token left out"),

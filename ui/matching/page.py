@@ -9,23 +9,18 @@ from core import catalogue, tables
 from core.dictionaries.dictionary import Dictionary
 from core.errors import DoesNotFitError
 from core.geometry import tables as geometry_tables
-from core.matching import tables as match_tables
+from core.matching import tables as matching_tables
 from core.matching.comparison import SIDES, SameDictionaryError, differences
 from core.matching.pairs import METHODS, SIMILARITIES, THRESHOLD
-from ui.matching import activations as match_activation_views
-from ui.matching import charts as match_charts
-from ui.matching import export as match_export_views
-from ui.matching import joint_map as match_map_views
-from ui.matching import lists as match_list_views
-from ui.matching import pair as match_pair_views
-from ui.matching import similarity as match_similarity_views
+from ui.matching import activations, charts, export, joint_map, lists
+from ui.matching import pair as matching_pair
+from ui.matching import similarity as matching_similarity
 from ui.matching.picker import B_KEY, PAIR_OF
 from ui.shared.errors import StillRunningError
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure
 from ui.sidebar import pickers
-from ui.studies import geometry as geometry_studies
-from ui.studies import matching as match_studies
+from ui.studies import geometry, matching
 from ui.studies.matching import MatchStudy
 
 Tabs = dict[str, Callable[[], None]]
@@ -73,7 +68,7 @@ def tabs(a: Dictionary, b: Dictionary) -> Tabs:
     for warning in differences(a, b):
         st.warning(plain(warning), icon=":material/warning:")
     try:
-        study = match_studies.study(a, b, **chosen)
+        study = matching.study(a, b, **chosen)
     except StillRunningError:
         return {}
     except SameDictionaryError as error:
@@ -85,16 +80,16 @@ def tabs(a: Dictionary, b: Dictionary) -> Tabs:
             "Directions of different spaces have no cosine, but features can be compared by when they fire, where both "
             "dictionaries read text with the same tokens."
         )
-        return {"By activations": lambda: match_activation_views.activations(a, b)}
+        return {"By activations": lambda: activations.activations(a, b)}
     return {
-        "Similarity": lambda: match_similarity_views.similarity(study),
-        "Both sides": lambda: match_list_views.both_sides(study),
-        "Lists": lambda: match_list_views.lists(study),
-        "Against density": lambda: match_list_views.against_density(study),
+        "Similarity": lambda: matching_similarity.similarity(study),
+        "Both sides": lambda: lists.both_sides(study),
+        "Lists": lambda: lists.lists(study),
+        "Against density": lambda: lists.against_density(study),
         "Pair": lambda: pair(study),
-        "Map": lambda: match_map_views.joint(study),
-        "By activations": lambda: match_activation_views.activations(a, b),
-        "Export": lambda: match_export_views.export(study),
+        "Map": lambda: joint_map.joint(study),
+        "By activations": lambda: activations.activations(a, b),
+        "Export": lambda: export.export(study),
     }
 
 
@@ -111,19 +106,19 @@ def pair(study: MatchStudy) -> None:
     other = pickers.number(
         "Feature of B", B_KEY, study.b.d_sae, default=partner, help="Follows the feature of A; any other can be chosen."
     )
-    match_pair_views.pair(study.a, study.b, feature, other)
+    matching_pair.pair(study.a, study.b, feature, other)
 
 
 def partner_of(study: MatchStudy, feature: int) -> int:
     """Return the feature of B that this one of A is paired with over the threshold, else its most similar one, or 0."""
-    found = match_studies.matching(study)
+    found = matching.matching(study)
     partner = found.b[(found.a == feature) & (found.score > study.threshold)]
-    return int(partner[0]) if len(partner) else max(0, int(match_studies.nearest(study).of_a[feature]))
+    return int(partner[0]) if len(partner) else max(0, int(matching.nearest(study).of_a[feature]))
 
 
 def match_words(study: MatchStudy, feature: int) -> str:
     """Say what a feature is paired with and what is most similar to it."""
-    found, near = match_studies.matching(study), match_studies.nearest(study)
+    found, near = matching.matching(study), matching.nearest(study)
     place = np.flatnonzero(found.a == feature)
     paired = f"{found.b[place[0]]} ({found.score[place[0]]:.3f}, {study.method})" if len(place) else "none"
     if near.of_a[feature] < 0:
@@ -139,11 +134,11 @@ def first(dictionary: Dictionary) -> None:
 
 def control(dictionary: Dictionary, threshold: float) -> None:
     """A dictionary against itself: each feature's best match but itself (Cho 2025)."""
-    values = {side.capitalize(): geometry_studies.neighbors(dictionary.id, side).cos[:, 0] for side in SIDES}
-    curves = match_tables.ratio_table(values)
+    values = {side.capitalize(): geometry.neighbors(dictionary.id, side).cos[:, 0] for side in SIDES}
+    curves = matching_tables.ratio_table(values)
     figure(
         "How many features have a match in their own dictionary, but themselves",
-        altair(match_charts.ratios(curves, curves.head(0), threshold), "match-control"),
+        altair(charts.ratios(curves, curves.head(0), threshold), "match-control"),
         curves,
         explains=["matching_ratio", "match_threshold"],
         note=f"{dictionary.title} · the control: what a second dictionary shares is worth what it is over this",
@@ -154,7 +149,7 @@ def control(dictionary: Dictionary, threshold: float) -> None:
     found = found.rename(columns={"dictionary": "match_series"})
     figure(
         "Best match but itself",
-        altair(match_charts.histograms(found, found.head(0), threshold), "match-control-histogram"),
+        altair(charts.histograms(found, found.head(0), threshold), "match-control-histogram"),
         found,
         explains=["nearest_cosine"],
         note=f"{dictionary.title} · shares of its {dictionary.d_sae:,} features",

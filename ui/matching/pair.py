@@ -20,11 +20,8 @@ from ui.shared import errors
 from ui.shared.errors import StillRunningError
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure, listing
-from ui.sidebar import token_sets as token_set_picker
-from ui.studies import compute, opened
-from ui.studies import geometry as geometry_studies
-from ui.studies import logit_weights as logit_studies
-from ui.studies import matching_pair as match_pair_studies
+from ui.sidebar import token_set_picker
+from ui.studies import compute, geometry, logit_weights, matching_pair, opened
 from ui.studies.feature_columns import COLUMNS
 
 SHAPE = ("logit_std", "skewness", "kurtosis", "nearest_cosine")
@@ -53,7 +50,7 @@ class Half:
         study = self.study
         assert study is not None
         key = f"logit weights of {self.feature} {self.dictionary.sha256} {study.model.sha256}"
-        return compute.loaded().get(key, lambda: logit_studies.full_weights(study, self.feature))
+        return compute.loaded().get(key, lambda: logit_weights.full_weights(study, self.feature))
 
 
 def pair(a: Dictionary, b: Dictionary, feature_a: int, feature_b: int) -> None:
@@ -85,7 +82,7 @@ def half(name: str, dictionary: Dictionary, feature: int) -> Half:
     if not 0 <= feature < dictionary.d_sae:
         raise OutOfRangeError(f"Feature of {name}", feature, dictionary.d_sae)
     try:
-        return Half(name, dictionary, feature, logit_studies.logit_study(LogitSettings(), dictionary.id))
+        return Half(name, dictionary, feature, logit_weights.logit_study(LogitSettings(), dictionary.id))
     except StillRunningError:  # its progress is drawn, and must not be drawn again
         raise
     except LoupeError as error:
@@ -103,7 +100,7 @@ def card(half: Half, names: tuple[str, ...]) -> None:
                 text = f"{catalogue.help_text(name)} {reason}".strip()
                 st.metric(catalogue.statistic(name).title, value, help=plain(text), width="content")
         if half.dictionary.d_sae > 1:
-            nearest = int(geometry_studies.neighbors(half.dictionary.id).idx[half.feature, 0])
+            nearest = int(geometry.neighbors(half.dictionary.id).idx[half.feature, 0])
             st.caption("" if nearest < 0 else f"Nearest in its own dictionary: feature {nearest}")
     if half.study is not None:
         tokens(half, half.study)
@@ -195,7 +192,7 @@ def by_activations(a: Half, b: Half) -> None:
     ):
         st.info("The two features can also be compared by where they fire on a text.", icon=":material/text_fields:")
         return
-    found, text = match_pair_studies.activations(a.dictionary, b.dictionary, a.feature, b.feature)
+    found, text = matching_pair.activations(a.dictionary, b.dictionary, a.feature, b.feature)
     readings = {"activation_correlation": found.correlation, "pair_masked_cosine": found.masked_cosine}
     if a.study is not None and b.study is not None:
         readings["pair_attribution_correlation"] = found.attribution_correlation(a.weights(), b.weights())

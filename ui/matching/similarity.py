@@ -10,21 +10,21 @@ import streamlit as st
 
 from core import catalogue
 from core.dictionaries.spaces import DictionarySide
-from core.geometry import tables as geometry_tables
+from core.geometry import tables
 from core.geometry.neighbors import Between
-from core.matching import tables as match_tables
+from core.matching import tables as matching_tables
 from core.matching.comparison import SIDES
 from core.matching.null import random_nearest
-from ui.matching import charts as match_charts
+from ui.matching import charts
 from ui.shared import errors
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure
-from ui.studies import matching as match_studies
+from ui.studies import matching
 from ui.studies.matching import MatchStudy
 
 WAYS = ("A in B", "B in A")
 RANKS = ("nearest", "2nd", "3rd", "4th")
-RANDOM, SHUFFLED = match_charts.CHANCE
+RANDOM, SHUFFLED = charts.CHANCE
 
 
 def similarity(study: MatchStudy) -> None:
@@ -53,7 +53,7 @@ def similarity(study: MatchStudy) -> None:
 
 def readouts(study: MatchStudy) -> None:
     """The numbers that sum it up, each with what the same gives after B's coordinates are shuffled."""
-    found, chance = match_studies.numbers(study), match_studies.numbers(match_studies.shuffled_study(study))
+    found, chance = matching.numbers(study), matching.numbers(matching.shuffled_study(study))
     names = {
         "mmcs_ab": ("mmcs", "MMCS, A in B"),
         "mmcs_ba": ("mmcs", "MMCS, B in A"),
@@ -94,20 +94,20 @@ def shown(name: str, value: float | None) -> str:
 
 def curve(study: MatchStudy) -> None:
     """The share of features with a match over each threshold, both ways, one to one, by chance and the control."""
-    near, pairs = match_studies.nearest(study), match_studies.matching(study)
+    near, pairs = matching.nearest(study), matching.matching(study)
     # A feature without a partner counts as one with similarity 0.
     paired = np.zeros(study.comparison.smaller, np.float32)
     paired[: len(pairs.score)] = pairs.score
-    found = match_tables.ratio_table({WAYS[0]: near.a, WAYS[1]: near.b, study.method: paired})
-    by_chance = match_studies.nearest(match_studies.shuffled_study(study))
-    dashed = [match_tables.ratio_table({SHUFFLED: by_chance.a})]
+    found = matching_tables.ratio_table({WAYS[0]: near.a, WAYS[1]: near.b, study.method: paired})
+    by_chance = matching.nearest(matching.shuffled_study(study))
+    dashed = [matching_tables.ratio_table({SHUFFLED: by_chance.a})]
     if study.similarity != "both":
         own = controls(study, study.side)
-        dashed += [*random_curve(study, study.side), *([match_tables.ratio_table(own)] if own else [])]
+        dashed += [*random_curve(study, study.side), *([matching_tables.ratio_table(own)] if own else [])]
     chance = pd.concat(dashed, ignore_index=True)
     figure(
         "How many features have a match over a threshold",
-        altair(match_charts.ratios(found, chance, study.threshold), "match-ratios"),
+        altair(charts.ratios(found, chance, study.threshold), "match-ratios"),
         pd.concat([found, chance], ignore_index=True),
         explains=["matching_ratio", "one_to_one_ratio", "match_threshold", "random_ratio"],
         note=study.note(
@@ -124,19 +124,19 @@ def curve(study: MatchStudy) -> None:
 def random_curve(study: MatchStudy, side: DictionarySide) -> list[pd.DataFrame]:
     """The closed form for A among as many random directions as B has; none on a line."""
     d, others = study.comparison.a.side(side).shape[1], int(study.comparison.b.finite.sum())
-    return [match_tables.random_ratio_table(others, d, RANDOM)] if d > 1 else []
+    return [matching_tables.random_ratio_table(others, d, RANDOM)] if d > 1 else []
 
 
 def controls(study: MatchStudy, side: DictionarySide) -> dict[str, np.ndarray]:
     """Best cosines of each dictionary with itself, where there is another feature."""
-    found = {f"{end.upper()} with itself": match_studies.own(study, end, side) for end in "ab"}
+    found = {f"{end.upper()} with itself": matching.own(study, end, side) for end in "ab"}
     return {name: values for name, values in found.items() if values is not None}
 
 
 def feature_ranks(study: MatchStudy, side: DictionarySide, way: str) -> None:
     """The four best cosines of every feature, by decoder or encoder."""
-    own = match_studies.own(study, "a" if way == WAYS[0] else "b", side)
-    by_chance = cosines(match_studies.shuffled_study(study).comparison.between(side), way)
+    own = matching.own(study, "a" if way == WAYS[0] else "b", side)
+    by_chance = cosines(matching.shuffled_study(study).comparison.between(side), way)
     dashed = {SHUFFLED: by_chance[:, 0]} | ({f"{way[0]} with itself": own} if own is not None else {})
     others = study.comparison.b if way == WAYS[0] else study.comparison.a
     random = int(others.finite.sum()), others.side(side).shape[1]
@@ -145,7 +145,7 @@ def feature_ranks(study: MatchStudy, side: DictionarySide, way: str) -> None:
 
 def neuron_ranks(study: MatchStudy, side: DictionarySide, way: str) -> None:
     """The four best cosines of every input dimension, taken over the features (Cho 2025)."""
-    found = match_studies.neurons(study, side)
+    found = matching.neurons(study, side)
     ranks(study, cosines(found, way), {}, (len(found.b_in_a_cos), study.a.d_sae), f"{side}-input dimensions")
 
 
@@ -160,18 +160,18 @@ def ranks(
     values = {name: cos[:, i].astype(float) for i, name in enumerate(RANKS[: cos.shape[1]])}
     law = random_nearest(n, d) if d > 1 else None
     extremes = {"": law.rth_quantile(np.array([1e-3, 1 - 1e-3]), 1)} if law else {}
-    edges = geometry_tables.common_edges(values | dashed | extremes)
-    chance = [geometry_tables.histograms(dashed, edges)] if dashed else []
+    edges = tables.common_edges(values | dashed | extremes)
+    chance = [tables.histograms(dashed, edges)] if dashed else []
     if law:
-        chance.append(geometry_tables.random_histogram(law, 1, edges, RANDOM))
-    found = geometry_tables.histograms(values, edges).rename(columns={"dictionary": "match_series"})
+        chance.append(tables.random_histogram(law, 1, edges, RANDOM))
+    found = tables.histograms(values, edges).rename(columns={"dictionary": "match_series"})
     chance = pd.concat([found.head(0), *(table.rename(columns={"dictionary": "match_series"}) for table in chance)])
     side, _, of = what.partition("-")
     # Input dimensions are no features: the threshold says nothing of them.
     threshold = study.threshold if of == "features" else None
     figure(
         f"{side.capitalize()}, {of}",
-        altair(match_charts.histograms(found, chance, threshold), f"match-{what}"),
+        altair(charts.histograms(found, chance, threshold), f"match-{what}"),
         pd.concat([found, chance], ignore_index=True),
         explains=["rth_match_cosine", "match_rank", "random_cosine"],
         note=f"{len(cos):,} {of} · shares in {len(edges) - 1} bins · dashed: the nearest by chance and the control",

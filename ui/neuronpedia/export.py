@@ -24,8 +24,7 @@ from core.neuronpedia.layouts import (
 )
 from ui.shared.escape import plain
 from ui.shared.figure import figure, listing
-from ui.studies import compute
-from ui.studies import token_pass as activation_studies
+from ui.studies import compute, token_pass
 
 MOST_IN_ARCHIVE = 2_000
 _ASKED = "_np_export"
@@ -106,7 +105,7 @@ def _computed(dictionary: Dictionary, model: LanguageModel, features: Sequence[i
     )
     if st.session_state.get(_ASKED) != asked:
         return None
-    store = activation_studies.token_pass(settings=SampleSettings(n_rows=int(n_rows), context=context)).store
+    store = token_pass.token_pass(settings=SampleSettings(n_rows=int(n_rows), context=context)).store
     return compute.transient(
         export_key(dictionary, model, store, features, settings),
         f"Examples of {len(features):,} features",

@@ -21,7 +21,7 @@ from core.neuronpedia.labels import (
     neuronpedia_source,
 )
 from ui.shared import errors
-from ui.shared import progress as job_view
+from ui.shared import progress as shared_progress
 from ui.shared.errors import StillRunningError
 from ui.shared.escape import plain
 from ui.shared.figure import figure, listing
@@ -139,7 +139,7 @@ def _fetch(source: NeuronpediaSource) -> None:
     """Fetch labels and keep them; draws the progress and raises StillRunningError until they are here."""
     key, store = Labels.key(source), compute.store()
     try:
-        found = job_view.run(
+        found = shared_progress.run(
             downloads.jobs(),
             key,
             f"Labels of {source.model_id}/{source.source_id}",

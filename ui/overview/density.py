@@ -5,15 +5,14 @@ import streamlit as st
 
 from core import catalogue
 from core.dictionaries.dictionary import Dictionary
-from core.geometry import tables as geometry_tables
+from core.geometry import tables
 from core.overview import tables as overview_tables
-from ui.overview import charts as overview_charts
+from ui.overview import charts
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure
 from ui.shared.selection import choose_feature_from
-from ui.sidebar import text as text_picker
-from ui.studies import opened
-from ui.studies import token_pass as activation_studies
+from ui.sidebar import text_picker
+from ui.studies import opened, token_pass
 from ui.studies.token_pass import TokenPass
 
 MOST_POINTS = 5_000
@@ -29,7 +28,7 @@ PAIRS = {
 def density(dictionary: Dictionary) -> None:
     """How often features fire on the picked text, and what parts those that seldom do."""
     text_picker.draw(dictionary, opened.model_of(dictionary))
-    passed = activation_studies.token_pass()
+    passed = token_pass.token_pass()
     left, middle, right = st.columns([4, 2, 2], vertical_alignment="bottom", gap="medium")
     chosen = left.select_slider(
         "Ultralow below",
@@ -74,7 +73,7 @@ def histogram(table: pd.DataFrame, passed: TokenPass, threshold: float, n_tokens
     unseen = overview_tables.unseen_below(n_tokens)
     lines = {f"unseen means below {unseen:.1e} (95 %)": unseen, f"ultralow below {threshold:.0e}": threshold}
     dead = int((table["density"] == 0).sum())
-    chart = overview_charts.density_histogram(table, lines, x_title=catalogue.statistic("log_density").title, log=log)
+    chart = charts.density_histogram(table, lines, x_title=catalogue.statistic("log_density").title, log=log)
     figure(
         "How often features fire",
         altair(chart, "density-histogram"),
@@ -97,8 +96,8 @@ def separation(dictionary: Dictionary, densities: pd.DataFrame, passed: TokenPas
     )
     x, y, colour = known[chosen]
     names = [name for name in ("log_density", "encoder_bias", "encoder_decoder_cosine") if name in table.columns]
-    drawn = geometry_tables.drawn(table.dropna(subset=[x, y]), y, most=MOST_POINTS)
-    chart = overview_charts.separation(
+    drawn = tables.drawn(table.dropna(subset=[x, y]), y, most=MOST_POINTS)
+    chart = charts.separation(
         drawn,
         x,
         y,

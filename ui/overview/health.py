@@ -22,8 +22,7 @@ from ui.shared import errors
 from ui.shared.errors import NotStoredError
 from ui.shared.escape import plain
 from ui.shared.figure import figure, listing
-from ui.studies import compute, corpus, opened
-from ui.studies import token_pass as activation_studies
+from ui.studies import compute, corpus, opened, token_pass
 from ui.studies.token_pass import TokenPass
 
 ROWS, LONGEST = 32, 128
@@ -44,7 +43,7 @@ def badge(dictionary: Dictionary) -> None:
     model = opened.model_of(dictionary)
     compute.expect_model_run()
     ask = weights_nbytes(model.config) > ASK_BYTES
-    passed = activation_studies.pass_over(dictionary, model, sample(dictionary, model), ask=ask)
+    passed = token_pass.pass_over(dictionary, model, sample(dictionary, model), ask=ask)
     probe, place = recipe_probe(passed), st.empty()
     loss = stored_loss(passed)
     found(place, passed, probe, loss)

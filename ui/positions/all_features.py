@@ -8,10 +8,10 @@ import numpy as np
 import streamlit as st
 
 from core import catalogue
-from core.positions import tables as position_tables
+from core.positions import tables
 from core.positions.scores import peaks_per_position
 from core.positions.study import Study
-from ui.positions import charts as position_charts
+from ui.positions import charts as positions_charts
 from ui.shared import charts
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure, listing
@@ -36,18 +36,18 @@ def overview(study: Study, count: int) -> None:
 
 def feature_heatmap(study: Study, features: list[int]) -> None:
     """Mean activation of the chosen features by position; a click picks a feature."""
-    order = position_tables.feature_order_by_peak(study.stats, features)
+    order = tables.feature_order_by_peak(study.stats, features)
     floor = 0.0
-    cells = position_tables.heatmap_cells(study.stats, order)
+    cells = tables.heatmap_cells(study.stats, order)
     while len(cells) > charts.MAX_CELLS:
         floor = max(1.5 * floor, 1e-3)
-        cells = position_tables.heatmap_cells(study.stats, order, floor=floor)
-    chart = position_charts.feature_heatmap(cells, order, n_pos=study.n_pos, context_size=study.context_size)
+        cells = tables.heatmap_cells(study.stats, order, floor=floor)
+    chart = positions_charts.feature_heatmap(cells, order, n_pos=study.n_pos, context_size=study.context_size)
     hidden = [f"means under {floor:.2%} of the largest are not drawn"] if floor else []
     figure(
         "Mean activation by position, features sorted by peak",
         altair(chart, "heatmap", on_select=choose_feature_from("heatmap", "cell"), selection="cell"),
-        lambda: position_tables.heatmap_cells(study.stats, order),
+        lambda: tables.heatmap_cells(study.stats, order),
         explains=["mean_activation", "peak"],
         note=study.note(
             f"{len(order)} of {study.dictionary.d_sae:,} features",
@@ -65,7 +65,7 @@ def score_rank(study: Study, count: int) -> None:
     """How steeply the scores fall, and where they bend."""
     figure(
         "Position score by rank",
-        altair(position_charts.score_rank(study.scores, count, study.suggested), "score-rank"),
+        altair(positions_charts.score_rank(study.scores, count, study.suggested), "score-rank"),
         study.scores[["rank", "feature", "position_score", "peak"]],
         explains=["position_score", "n_positional"],
         note=study.note(f"positions below {study.context_size}", f"elbow at {study.suggested}"),
@@ -80,7 +80,7 @@ def peak_counts(study: Study, features: list[int]) -> None:
     covered = int((table["features"] > 0).sum())
     figure(
         f"Where the {len(features)} shown features peak",
-        altair(position_charts.peaks(table, context_size=study.context_size), "peaks"),
+        altair(positions_charts.peaks(table, context_size=study.context_size), "peaks"),
         table,
         explains=["features_peaking", "peak"],
         note=study.note(f"{covered} of {study.context_size} positions are some feature's peak"),
@@ -92,11 +92,11 @@ def peak_counts(study: Study, features: list[int]) -> None:
 def one_position(study: Study) -> None:
     """The features that fire most at the picked position, and their curves."""
     position = int(st.session_state.get("position", 0))
-    table = position_tables.at_position(study.stats, position, top=20)
-    lines = position_tables.curves(study.stats, table["feature"].head(10).astype(int).tolist())
+    table = tables.at_position(study.stats, position, top=20)
+    lines = tables.curves(study.stats, table["feature"].head(10).astype(int).tolist())
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        chart = position_charts.curves(
+        chart = positions_charts.curves(
             lines, n_pos=study.n_pos, context_size=study.context_size, y_title="Mean activation", legend="right"
         )
         figure(
@@ -133,8 +133,8 @@ def curves(study: Study, count: int) -> None:
     )
     before = stage == "Pre-activations"
     features = study.top(min(count, MOST_CURVES))
-    table = position_tables.curves(study.stats, features, stage="pre_acts" if before else "acts")
-    chart = position_charts.curves(
+    table = tables.curves(study.stats, features, stage="pre_acts" if before else "acts")
+    chart = positions_charts.curves(
         table,
         n_pos=study.n_pos,
         context_size=study.context_size,
@@ -214,7 +214,7 @@ def shares(study: Study, count: int) -> None:
     table = study.scores.loc[study.scores["position_score"] > 0, ["feature", "rank", *names]].head(count)
     figure(
         f"How the variance of the top {len(table)} splits",
-        altair(position_charts.shares(table, {name: catalogue.statistic(name).title for name in names}), "shares"),
+        altair(positions_charts.shares(table, {name: catalogue.statistic(name).title for name in names}), "shares"),
         table,
         explains=names,
         note=study.note(f"positions below {study.context_size}", "two-way analysis of variance"),

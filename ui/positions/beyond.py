@@ -5,18 +5,17 @@ import pandas as pd
 import streamlit as st
 
 from core.models.tokens import label
-from core.positions import tables as position_tables
+from core.positions import tables
 from core.positions.grids import only_beyond_tokens
 from core.positions.repair import RepairCurves, check_repairable, repair_curves
 from core.positions.study import Study
 from core.work.jobs import Progress
-from ui.positions import charts as position_charts
+from ui.positions import charts as positions_charts
 from ui.shared import charts, errors
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure
 from ui.shared.selection import columns
-from ui.studies import compute, corpus
-from ui.studies import positions as position_studies
+from ui.studies import compute, corpus, positions
 
 
 def beyond(study: Study, count: int) -> None:
@@ -61,7 +60,7 @@ def reconstruction_error(study: Study) -> None:
         help="Rows of the standard library's text, as long as the positions shown.",
     )
     name, baseline, title = ERRORS[which]
-    result, text = position_studies.error_by_position(study.n_pos, n_rows)
+    result, text = positions.error_by_position(study.n_pos, n_rows)
     frame = result.to_frame()
     parts = [frame[["position"]].assign(series="reconstruction", value=frame[name])]
     if baseline:
@@ -122,8 +121,8 @@ def newcomers(study: Study) -> None:
     """Mean activations past the context of the features that are largest there."""
     outside = study.stats.mean[:, study.context_size :].max(axis=1)
     top = [int(i) for i in np.argsort(-outside, kind="stable")[:12] if outside[i] > 0]
-    table = position_tables.curves(study.stats, top)
-    chart = position_charts.curves(
+    table = tables.curves(study.stats, top)
+    chart = positions_charts.curves(
         table, n_pos=study.n_pos, context_size=study.context_size, y_title="Mean activation", legend="right"
     )
     figure(
@@ -166,7 +165,7 @@ def accidental(study: Study) -> None:
     rows = event["selection"]["rows"] if event else []
     if rows and rows[0] < len(table):
         feature = int(table["feature"].iloc[rows[0]])
-        grid = position_studies.feature_grid(feature, study.n_pos)
+        grid = positions.feature_grid(feature, study.n_pos)
         tokens = only_beyond_tokens(grid, study.context_size)
         shown = ", ".join(label(study.model.token_strings[t]) for t in tokens[:60])
         st.markdown(f"Feature {feature} on {len(tokens):,} tokens: {plain(shown)}{' …' if len(tokens) > 60 else ''}")

@@ -5,15 +5,14 @@ import pandas as pd
 import streamlit as st
 
 from core.dictionaries.sources import entries
-from core.positions import embeddings as position_embeddings
-from core.positions import tables as position_tables
+from core.positions import embeddings, tables
 from core.positions.study import Study
 from core.positions.units import UnitCurves
-from ui.positions import charts as position_charts
+from ui.positions import charts as positions_charts
 from ui.shared import charts, errors
 from ui.shared.figure import altair, figure
 from ui.studies import compute
-from ui.studies import positions as position_studies
+from ui.studies import positions as positions_studies
 
 
 def geometry(study: Study, count: int) -> None:
@@ -48,18 +47,18 @@ def helix(study: Study, features: list[int]) -> None:
     first = controls[0].number_input("First position", 0, C - 5, 1 if C > 6 else 0, key="first", bind="query-params")
     last = controls[1].number_input("Last position", int(first) + 4, study.n_pos - 1, C - 1, key="last")
     unit = controls[2].toggle("Rows of length 1", value=True, key="unit", bind="query-params")
-    pca = position_embeddings.position_pca(study.model.W_pos, first=int(first), last=int(last) + 1, unit_norm=unit)
+    pca = embeddings.position_pca(study.model.W_pos, first=int(first), last=int(last) + 1, unit_norm=unit)
     peaks = study.scores.set_index("feature")["peak"].loc[features].to_numpy(dtype=int)
     inside = (peaks >= first) & (peaks <= last)
     chosen = np.asarray(features, dtype=int)[inside]
     positions = pd.DataFrame(pca.coordinates, columns=["x", "y", "z"]).assign(position=np.arange(first, last + 1))
-    where = position_embeddings.project(pca, study.dictionary.W_dec[chosen])
+    where = embeddings.project(pca, study.dictionary.W_dec[chosen])
     diamonds = pd.DataFrame(where, columns=["x", "y", "z"]).assign(feature=chosen, position=peaks[inside])
     shares = pca.explained[:3]
     titles = [f"PC{i + 1} ({share:.0%})" for i, share in enumerate(shares)]
     figure(
         f"Position vectors: three axes hold {shares.sum():.0%} of their variance",
-        lambda: st.plotly_chart(position_charts.helix(positions, diamonds, titles), key="helix", width="stretch"),
+        lambda: st.plotly_chart(positions_charts.helix(positions, diamonds, titles), key="helix", width="stretch"),
         pd.concat([positions.assign(kind="W_pos"), diamonds.assign(kind="W_dec")]),
         explains=["pca_explained", "peak"],
         note=f"PCA of W_pos rows {int(first)} to {int(last)}, {'scaled to length 1' if unit else 'as stored'} · "
@@ -73,7 +72,7 @@ def max_cosine(study: Study) -> None:
     """How close every feature comes to some position vector."""
     W_pos = study.model.W_pos[: study.context_size]
     parts = {"decoder": study.dictionary.W_dec, "encoder": np.ascontiguousarray(study.dictionary.W_enc.T)}
-    found = {name: position_embeddings.nearest_position(rows, W_pos) for name, rows in parts.items()}
+    found = {name: embeddings.nearest_position(rows, W_pos) for name, rows in parts.items()}
     table = pd.DataFrame(
         {
             "feature": np.arange(study.dictionary.d_sae),
@@ -95,15 +94,13 @@ def max_cosine(study: Study) -> None:
 
 def cosine_heatmap(study: Study, features: list[int], side: str) -> None:
     """Cosine of the chosen features' rows with every position vector."""
-    order = position_tables.feature_order_by_peak(study.stats, features[:40])
+    order = tables.feature_order_by_peak(study.stats, features[:40])
     rows = study.dictionary.W_dec if side == "Decoder" else study.dictionary.W_enc.T
-    values = position_embeddings.cosine_to_positions(
-        np.ascontiguousarray(rows[order]), study.model.W_pos[: study.n_pos]
-    )
-    table = position_tables.matrix_cells(
+    values = embeddings.cosine_to_positions(np.ascontiguousarray(rows[order]), study.model.W_pos[: study.n_pos])
+    table = tables.matrix_cells(
         values, order, np.arange(study.n_pos), names=("feature", "position", "cosine"), keep_zeros=True
     )
-    chart = position_charts.cosine_heatmap(table, order, n_pos=study.n_pos, context_size=study.context_size)
+    chart = positions_charts.cosine_heatmap(table, order, n_pos=study.n_pos, context_size=study.context_size)
     figure(
         f"Cosine of {side.lower()} rows with W_pos",
         altair(chart, "cosine-heatmap"),
@@ -119,11 +116,11 @@ def self_similarity(study: Study) -> None:
     """Cosine between position vectors, on a grid of at most 64 x 64."""
     step = max(1, -(-study.n_pos // 64))
     chosen = np.arange(0, study.n_pos, step)
-    values = position_embeddings.position_self_similarity(study.model.W_pos[chosen])
-    table = position_tables.matrix_cells(values, chosen, chosen, names=("position", "other", "cosine"), keep_zeros=True)
+    values = embeddings.position_self_similarity(study.model.W_pos[chosen])
+    table = tables.matrix_cells(values, chosen, chosen, names=("position", "other", "cosine"), keep_zeros=True)
     figure(
         "Position vectors among themselves",
-        altair(position_charts.self_similarity(table, study.n_pos), "self-similarity"),
+        altair(positions_charts.self_similarity(table, study.n_pos), "self-similarity"),
         table,
         explains=["position_self_similarity"],
         note=f"cosine of W_pos rows · every {step}. position of {study.n_pos}" if step > 1 else "cosine of W_pos rows",
@@ -140,13 +137,13 @@ def widths(study: Study) -> None:
     rows = []
     for entry in same:
         with errors.shown():
-            other = position_studies.position_study(entry.id, study.n_pos)
+            other = positions_studies.position_study(entry.id, study.n_pos)
             if other.stats.method == "additive grid":
                 rows.append((entry.title, entry.d_sae, other.suggested))
     table = pd.DataFrame(rows, columns=["dictionary", "d_sae", "positional"])
     figure(
         "Positional features against width",
-        altair(position_charts.widths(table), "widths"),
+        altair(positions_charts.widths(table), "widths"),
         table,
         explains=["n_positional", "d_sae"],
         note=f"{len(table)} dictionaries at {study.dictionary.config.hook_name} · count by the elbow of the scores",
@@ -162,7 +159,7 @@ def neurons(study: Study) -> None:
     default = next((i for i, hook in enumerate(hooks) if hook.endswith("mlp.hook_pre")), 0)
     hook = left.selectbox("Hook", hooks, index=default, key="hook", bind="query-params")
     n_rows = right.select_slider("Rows of text", [64, 128, 256, 512], value=128, key="neuron_rows", bind="query-params")
-    found, text = position_studies.unit_curves(hook, study.n_pos, n_rows)
+    found, text = positions_studies.unit_curves(hook, study.n_pos, n_rows)
     note = f"{n_rows} rows × {study.n_pos} tokens of the {text} · {hook} · {len(found.mean):,} units"
     provenance = study.provenance | {"hook": hook, "text": text}
     left, right = st.columns([3, 2], gap="medium")
@@ -186,7 +183,7 @@ def unit_lines(found: UnitCurves, note: str, provenance: dict) -> None:
     """The ten most positional units along positions."""
     table = found.curve_table(found.score_table().head(10)["unit"].astype(int).tolist())
     n_pos = found.mean.shape[1]
-    chart = position_charts.curves(
+    chart = positions_charts.curves(
         table.rename(columns={"unit": "feature"}),
         n_pos=n_pos,
         context_size=n_pos,

@@ -6,14 +6,14 @@ import streamlit as st
 
 from core import catalogue
 from core.models.tokens import label
-from core.positions import tables as position_tables
+from core.positions import tables
 from core.positions.study import Study
-from ui.positions import charts as position_charts
+from ui.positions import charts
 from ui.shared import errors
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure, listing
 from ui.sidebar import pickers
-from ui.studies import positions as position_studies
+from ui.studies import positions
 
 TOKENS_SHOWN = 32
 CARDS = ["position_score", "peak", "peak_width", "token_score", "mutual_information", "positional_r2"]
@@ -31,11 +31,11 @@ def one_feature(study: Study) -> None:
     with left:
         table = pd.concat(
             [
-                position_tables.curves(study.stats, [feature], stage=stage).assign(feature=title)
+                tables.curves(study.stats, [feature], stage=stage).assign(feature=title)
                 for stage, title in (("acts", "activation"), ("pre_acts", "pre-activation"))
             ]
         )
-        chart = position_charts.curves(
+        chart = charts.curves(
             table,
             n_pos=study.n_pos,
             context_size=study.context_size,
@@ -74,17 +74,15 @@ def token_heatmap(study: Study, feature: int) -> None:
         bind="query-params",
         help="Strongest by mean over positions, every n-th of that ranking, or drawn with seed 0.",
     )
-    grid = position_studies.feature_grid(feature, study.n_pos)
+    grid = positions.feature_grid(feature, study.n_pos)
     score = grid[:, : study.context_size].mean(axis=1)
     chosen = pick_tokens(score, which)
     labels = [f"{label(study.model.token_strings[t])} {t}" for t in chosen]
-    cells = position_tables.matrix_cells(
-        grid[chosen], labels, np.arange(study.n_pos), names=("token", "position", "activation")
-    )
+    cells = tables.matrix_cells(grid[chosen], labels, np.arange(study.n_pos), names=("token", "position", "activation"))
     if not len(cells):
         st.info(f"Feature {feature} is silent on these {len(chosen)} tokens at every position shown.")
         return
-    chart = position_charts.token_heatmap(cells, labels, n_pos=study.n_pos, context_size=study.context_size)
+    chart = charts.token_heatmap(cells, labels, n_pos=study.n_pos, context_size=study.context_size)
     figure(
         f"Feature {feature} on tokens and positions",
         altair(chart, "token-heatmap"),
@@ -140,7 +138,7 @@ def one_token(study: Study) -> None:
         )
         return
     token = token_picker(study)
-    acts = position_studies.token_curves(token, study.n_pos)
+    acts = positions.token_curves(token, study.n_pos)
     score = acts[: study.context_size].mean(axis=0)
     top = [int(i) for i in np.argsort(-score, kind="stable")[:10] if score[i] > 0]
     if not top:
@@ -154,7 +152,7 @@ def one_token(study: Study) -> None:
     )
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        chart = position_charts.curves(
+        chart = charts.curves(
             table, n_pos=study.n_pos, context_size=study.context_size, y_title="Activation", band=False, legend="right"
         )
         figure(

@@ -22,10 +22,10 @@ def import_first_page() -> None:
     import ui.shared.charts
     import ui.shell.router
     from core.activations import token_pass
-    from core.positions import additive as position_additive
+    from core.positions import additive
 
     if ui.shell.router.opened <= {"root", "positions"}:  # who came for another page waits for its own things
-        position_additive.prepare()
+        additive.prepare()
     # The first chart of a process makes Altair read its schema.
     ui.shared.charts.histogram(pd.DataFrame({"value": [0.0, 1.0]}), "value", "Value").to_dict()
     # Last, as no figure of the first page waits for it: the loops of a token pass.

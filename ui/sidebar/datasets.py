@@ -5,7 +5,7 @@ import streamlit as st
 from core.corpus.datasets import BYTES_PER_TOKEN, MAX_ROWS, DatasetName, DatasetTexts, fetch_texts
 from core.errors import LoupeError
 from core.work.jobs import Progress
-from ui.shared import progress as job_view
+from ui.shared import progress as shared_progress
 from ui.shared.errors import StillRunningError
 from ui.shared.escape import plain
 from ui.sidebar import downloads
@@ -52,7 +52,7 @@ def _follow(name: DatasetName, megabytes: int) -> bool:
 
     try:
         # On the queue of downloads, so that no computation waits for the network.
-        found = job_view.run(downloads.jobs(), key, f"Downloading {name}", work, narrow=True)
+        found = shared_progress.run(downloads.jobs(), key, f"Downloading {name}", work, narrow=True)
     except StillRunningError:
         return False
     except LoupeError as error:

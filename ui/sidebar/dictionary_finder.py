@@ -6,7 +6,7 @@ from core.dictionaries.registry.index import RegistryIndex, registry
 from core.dictionaries.registry.table import registry_table
 from core.dictionaries.sources import sources
 from core.errors import LoupeError, NotDownloadedError
-from core.hub import cache as hub_cache
+from core.hub import cache
 from ui.shared import errors, selection
 from ui.shared.escape import plain
 from ui.sidebar import downloads
@@ -98,7 +98,7 @@ def _hub() -> None:
     repository = st.text_input("Repository", key="_hub_repository", placeholder="USER/NAME").strip()
     folder = st.text_input("Folder or file", key="_hub_folder", placeholder="blocks.8.hook_resid_pre").strip("/ ")
     revision = st.text_input(
-        "Revision", key="_hub_revision", placeholder=hub_cache.MAIN, help="A branch, a tag or a commit; main if empty."
+        "Revision", key="_hub_revision", placeholder=cache.MAIN, help="A branch, a tag or a commit; main if empty."
     ).strip()
     if repository:
         id = f"hub/{repository}" + (f"/{folder}" if folder else "") + (f"@{revision}" if revision else "")

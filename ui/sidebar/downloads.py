@@ -10,10 +10,10 @@ import streamlit as st
 
 from core.dictionaries import sources
 from core.errors import LoupeError, NotDownloadedError
-from core.models import downloads as pretrained_models
+from core.models import downloads
 from core.work.jobs import Jobs, Progress
 from ui.shared import errors
-from ui.shared import progress as job_view
+from ui.shared import progress as shared_progress
 from ui.shared.errors import StillRunningError
 from ui.shared.escape import plain
 from ui.studies import compute
@@ -40,18 +40,18 @@ class Wanted:
         workspace = compute.workspace()
         return {
             DICTIONARY: lambda progress: sources.download(self.id, progress),
-            MODEL: lambda progress: pretrained_models.download(self.id, progress),
-            TENSORS: lambda progress: pretrained_models.download_tensors(self.id, workspace, progress),
+            MODEL: lambda progress: downloads.download(self.id, progress),
+            TENSORS: lambda progress: downloads.download_tensors(self.id, workspace, progress),
         }[self.kind]
 
     def nbytes(self) -> int:
         """Ask the hub how much is still to be fetched."""
         if self.kind == DICTIONARY:
             return sources.cost(self.id).missing
-        return pretrained_models.tensor_plan(self.id).nbytes if self.kind == TENSORS else self._model_bytes()
+        return downloads.tensor_plan(self.id).nbytes if self.kind == TENSORS else self._model_bytes()
 
     def _model_bytes(self) -> int:
-        return pretrained_models.cost(self.id).missing
+        return downloads.cost(self.id).missing
 
 
 @st.cache_resource(show_spinner=False)
@@ -83,7 +83,7 @@ def show() -> None:
         st.button("Leave it", key="_download_leave", on_click=_forget, width="stretch")
         return
     try:
-        job_view.run(jobs(), wanted.key, f"Downloading {wanted.id}", wanted.work(), narrow=True)
+        shared_progress.run(jobs(), wanted.key, f"Downloading {wanted.id}", wanted.work(), narrow=True)
     except StillRunningError:
         if f"_stopped_{wanted.key}" in st.session_state:
             st.caption("What has arrived is kept; starting again goes on from there.")

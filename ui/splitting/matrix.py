@@ -14,9 +14,8 @@ from core.matching.overlap import overlap_table
 from ui.shared import errors
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure, listing
-from ui.splitting import charts as splitting_charts
-from ui.studies import compute, opened
-from ui.studies import splitting as splitting_studies
+from ui.splitting import charts
+from ui.studies import compute, opened, splitting
 
 USUAL = 8
 MOST = 24
@@ -48,7 +47,7 @@ def many(threshold: float) -> None:
     if len(found) < 2:
         st.info("Choose two dictionaries or more.", icon=":material/grid_on:")
         return
-    matrix = splitting_studies.matrix(found, side)
+    matrix = splitting.matrix(found, side)
     if matrix.refused:
         st.warning(
             plain(f"{len(matrix.refused)} pairs have no cell, as they share no space. {matrix.refused[0]}"),
@@ -100,7 +99,7 @@ def names(dictionaries: Sequence[Dictionary]) -> list[str]:
 def ratios(found: Sequence[Dictionary], table: pd.DataFrame, side: str, note: str) -> None:
     figure(
         "How much of each dictionary is found in each other",
-        altair(splitting_charts.ratio_matrix(table), "split-matrix"),
+        altair(charts.ratio_matrix(table), "split-matrix"),
         table,
         explains=["matching_ratio", "random_ratio", "mmcs"],
         note=f"{note} · on the diagonal the control: best match in the dictionary itself but the feature",
@@ -122,7 +121,7 @@ def by_factor(found: Sequence[Dictionary], table: pd.DataFrame, side: str, note:
     with left:
         figure(
             "What one change does to the match",
-            altair(splitting_charts.factors(table), "split-factors"),
+            altair(charts.factors(table), "split-factors"),
             table,
             explains=["match_factor", "matching_ratio", "random_ratio"],
             note=f"{note} · pairs that differ in one label, both ways; bars: their mean; ticks: random directions",
@@ -161,12 +160,12 @@ def three(threshold: float) -> None:
     pairs = [(0, 1), (0, 2), (1, 2)]
     for i, j in pairs:
         check_same_space(found[i], found[j], "decoder")
-    betweens = [splitting_studies.between(found[i], found[j]) for i, j in pairs]
+    betweens = [splitting.between(found[i], found[j]) for i, j in pairs]
     table = overlap_table(*betweens, names(found), threshold=threshold)
     letters = [f"{letter}: {name}" for letter, name in zip("ABC", names(found), strict=True)]
 
     def draw() -> None:
-        st.altair_chart(splitting_charts.overlap(table, letters), key="split-overlap", width="stretch")
+        st.altair_chart(charts.overlap(table, letters), key="split-overlap", width="stretch")
         listing(table, "split-overlap-table")()
 
     figure(

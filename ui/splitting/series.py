@@ -9,14 +9,13 @@ from core import catalogue
 from core.dictionaries.dictionary import Dictionary
 from core.errors import LoupeError
 from core.matching.pairs import THRESHOLD
-from core.splitting import tables as splitting_tables
+from core.splitting import tables
 from core.splitting.graph import MOST_NODES, SplitGraph, check_series, split_graph
 from ui.shared.errors import StillRunningError
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure, listing
-from ui.splitting import charts as splitting_charts
-from ui.studies import opened
-from ui.studies import splitting as splitting_studies
+from ui.splitting import charts
+from ui.studies import opened, splitting
 from ui.studies.splitting import RULES, Series
 
 MOST_WIDER = 3
@@ -47,7 +46,7 @@ def of_series(draw: Callable[[Series], None], threshold: float) -> None:
 def pick(threshold: float) -> Series | None:
     """Pick the wider dictionaries; None, with a word on it, where there is none."""
     coarse = opened.dictionary()
-    listed = splitting_studies.listed()
+    listed = splitting.listed()
     usual = [entry.id for entry in listed if (entry.d_sae or 0) > coarse.d_sae][:MOST_WIDER]
     # Those that go with another dictionary are not carried over.
     if st.session_state.setdefault("_split_for", coarse.id) != coarse.id:
@@ -108,15 +107,15 @@ def children(series: Series) -> None:
     """The graph of the picked feature, and its edges as a table."""
     feature = int(st.session_state.get("feature", 0))
     rule = pick_rule()
-    graph = split_graph(feature, splitting_studies.links(series, rule))
-    edges = splitting_tables.edge_table(graph, series.widths)
+    graph = split_graph(feature, splitting.links(series, rule))
+    edges = tables.edge_table(graph, series.widths)
     nodes, unnamed = named_nodes(series, graph)
     headings = [f"{d.d_sae:,} features" for d in series.dictionaries]
     drawn = edges.assign(start=graph.start, end=graph.end)
     more = [f"{sum(graph.left_off):,} less similar ones left off"] if any(graph.left_off) else []
     figure(
         f"What becomes of feature {feature}",
-        altair(splitting_charts.split_graph(nodes, drawn, headings), "split-graph"),
+        altair(charts.split_graph(nodes, drawn, headings), "split-graph"),
         edges,
         explains=["child", "split_cosine", "promoted_tokens"],
         note=series.note(f"at most {MOST_NODES} for each width", *more, *unnamed, rule=rule),
@@ -149,12 +148,12 @@ def edge_list(series: Series, graph: SplitGraph, edges: pd.DataFrame, nodes: pd.
 
 def named_nodes(series: Series, graph: SplitGraph) -> tuple[pd.DataFrame, list[str]]:
     """Return the nodes with the tokens they promote, and what a note says where there are none."""
-    nodes = splitting_tables.node_table(graph, series.widths)
+    nodes = tables.node_table(graph, series.widths)
     texts, why = [], []
     for level, dictionary in enumerate(series.dictionaries):
         features = graph.features(level)
         try:
-            texts += splitting_studies.promoted(dictionary, features) if len(features) else []
+            texts += splitting.promoted(dictionary, features) if len(features) else []
         except StillRunningError:
             raise
         except LoupeError:  # the model is not at hand, or no weights lead to its tokens: the graph needs neither
@@ -167,15 +166,15 @@ def named_nodes(series: Series, graph: SplitGraph) -> tuple[pd.DataFrame, list[s
 def counts(series: Series) -> None:
     """Children against width, what became of the wider dictionaries' features, and who splits most."""
     feature = int(st.session_state.get("feature", 0))
-    betweens = splitting_studies.from_coarse(series)
-    table = splitting_tables.children_table(betweens, threshold=series.threshold)
-    widths = splitting_tables.width_table(betweens, series.coarse.W_dec.shape[1], threshold=series.threshold)
+    betweens = splitting.from_coarse(series)
+    table = tables.children_table(betweens, threshold=series.threshold)
+    widths = tables.width_table(betweens, series.coarse.W_dec.shape[1], threshold=series.threshold)
     note = series.note(f"nearest of the {series.coarse.d_sae:,} features, whatever lies between")
     left, right = st.columns(2, gap="medium")
     with left:
         figure(
             "Number of children against width",
-            altair(splitting_charts.children_by_width(lines(table, widths, feature)), "split-by-width"),
+            altair(charts.children_by_width(lines(table, widths, feature)), "split-by-width"),
             widths,
             explains=["n_children", "mean_children", "random_children"],
             note=note,
@@ -183,10 +182,10 @@ def counts(series: Series) -> None:
             provenance=series.provenance,
         )
     with right:
-        became = splitting_tables.became_table(betweens, threshold=series.threshold)
+        became = tables.became_table(betweens, threshold=series.threshold)
         figure(
             "What became of the wider dictionaries' features",
-            altair(splitting_charts.became(became), "split-became"),
+            altair(charts.became(became), "split-became"),
             became,
             explains=["match_label", "labelled_share"],
             note=note,

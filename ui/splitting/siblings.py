@@ -6,12 +6,11 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from core.splitting import siblings as sibling_logits
+from core.splitting import siblings as splitting_siblings
 from core.splitting.graph import relation
 from ui.shared.figure import altair, figure, listing
-from ui.splitting import charts as splitting_charts
-from ui.studies import opened
-from ui.studies import splitting as splitting_studies
+from ui.splitting import charts
+from ui.studies import opened, splitting
 from ui.studies.splitting import Series
 
 MOST_SIBLINGS = 16
@@ -29,7 +28,7 @@ def siblings(series: Series) -> None:
         "Children in", list(titles), default=next(iter(titles)), required=True, key="split_in", bind="query-params"
     )
     wide = titles[name]
-    between = splitting_studies.between(series.coarse, wide)
+    between = splitting.between(series.coarse, wide)
     found = relation(between, threshold=series.threshold).children(feature)
     if len(found) < 2:
         st.info(
@@ -39,25 +38,25 @@ def siblings(series: Series) -> None:
         )
         return
     order = np.argsort(-between.b_in_a_cos[found, 0], kind="stable")[:MOST_SIBLINGS]
-    weights, tokens = splitting_studies.logits(wide, found[order])
+    weights, tokens = splitting.logits(wide, found[order])
     texts = opened.model_of(wide).token_strings
     more = [f"{len(order)} of {len(found):,}, the most similar to the parent"] if len(order) < len(found) else []
-    note = series.note(f"children of feature {feature} among the {name}", splitting_studies.LOGITS.describe(), *more)
-    sibling_figures(series, sibling_logits.Siblings(found[order], weights, tokens), texts, note, feature)
+    note = series.note(f"children of feature {feature} among the {name}", splitting.LOGITS.describe(), *more)
+    sibling_figures(series, splitting_siblings.Siblings(found[order], weights, tokens), texts, note, feature)
 
 
 def sibling_figures(
-    series: Series, found: sibling_logits.Siblings, texts: Sequence[str], note: str, feature: int
+    series: Series, found: splitting_siblings.Siblings, texts: Sequence[str], note: str, feature: int
 ) -> None:
     """Differences on distinctive tokens, correlations, and the tokens as a table."""
-    k = max(2, min(sibling_logits.K, MOST_TOKENS // len(found.feature)))
-    cells = sibling_logits.difference_cells(found, texts, k=k)
-    table = sibling_logits.distinctive_table(found, texts)
+    k = max(2, min(splitting_siblings.K, MOST_TOKENS // len(found.feature)))
+    cells = splitting_siblings.difference_cells(found, texts, k=k)
+    table = splitting_siblings.distinctive_table(found, texts)
     left, right = st.columns([3, 2], gap="medium")
     with left:
         figure(
             "Logits that tell the siblings apart",
-            altair(splitting_charts.sibling_tokens(cells.assign(text=shown_texts(cells))), "split-sibling-tokens"),
+            altair(charts.sibling_tokens(cells.assign(text=shown_texts(cells))), "split-sibling-tokens"),
             cells,
             explains=["sibling_difference", "logit_weight"],
             note=f"{note} · the {k} tokens in which each exceeds the others most",
@@ -65,10 +64,10 @@ def sibling_figures(
             provenance=series.provenance,
         )
     with right:
-        correlations = sibling_logits.correlation_table(found)
+        correlations = splitting_siblings.correlation_table(found)
         figure(
             "How alike their logits are",
-            altair(splitting_charts.sibling_correlations(correlations), "split-sibling-correlations"),
+            altair(charts.sibling_correlations(correlations), "split-sibling-correlations"),
             correlations,
             explains=["sibling_correlation"],
             note=note,

@@ -18,7 +18,7 @@ from core.work.jobs import Jobs
 from core.work.memory import Loaded, free_memory
 from core.work.torch_library import import_model_library
 from core.workspace import Workspace, parse_arguments
-from ui.shared import progress as job_view
+from ui.shared import progress as shared_progress
 from ui.shared.errors import NotStoredError
 
 T = TypeVar("T")
@@ -78,7 +78,9 @@ def result(cls: type[T], key: str, label: str, work: Callable[..., T]) -> T:
         if found is not None:
             return found
         check_may_compute(label)
-        return job_view.run(jobs(), key, label, lambda progress: store().cached(cls, key, lambda: work(progress)))
+        return shared_progress.run(
+            jobs(), key, label, lambda progress: store().cached(cls, key, lambda: work(progress))
+        )
 
     return _held(key, label, find)
 
@@ -88,7 +90,7 @@ def transient(key: str, label: str, work: Callable[..., T]) -> T:
 
     def find() -> T:
         check_may_compute(label)
-        return job_view.run(jobs(), key, label, work)
+        return shared_progress.run(jobs(), key, label, work)
 
     return _held(key, label, find)
 

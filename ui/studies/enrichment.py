@@ -12,8 +12,7 @@ from core.logit_weights.study import LogitStudy
 from core.logit_weights.unembedding import source_key
 from core.token_sets.sets import TokenSets
 from core.work.jobs import Progress
-from ui.studies import compute
-from ui.studies import logit_weights as logit_studies
+from ui.studies import compute, logit_weights
 
 RANDOM = 1024
 """Directions behind the 99 % line of each set."""
@@ -44,7 +43,7 @@ def _result(
     usable = usable_sets(sets, tokens)
 
     def work(progress: Progress) -> Enrichment:
-        return enrichment(directions(), logit_studies.processed_unembedding(study), usable, progress=progress)
+        return enrichment(directions(), logit_weights.processed_unembedding(study), usable, progress=progress)
 
     key = Enrichment.key(content, source_key(study.model, settings), settings, usable.sha256)
     return compute.result(Enrichment, key, f"{len(usable)} token sets in {of}", work)
@@ -52,7 +51,7 @@ def _result(
 
 def study_tokens(study: LogitStudy) -> np.ndarray:
     """Return the ids of the tokens with a logit weight, in the order of `logit_studies.full_weights`."""
-    return logit_studies.processed_unembedding(study).tokens
+    return logit_weights.processed_unembedding(study).tokens
 
 
 def method(found: Enrichment) -> str:

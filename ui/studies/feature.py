@@ -8,8 +8,7 @@ from jaxtyping import Float
 
 from core.activations.store import FeatureActivations
 from core.dictionaries.dictionary import Dictionary
-from ui.studies import corpus, opened, own_direction
-from ui.studies import token_pass as activation_studies
+from ui.studies import corpus, opened, own_direction, token_pass
 from ui.studies.token_pass import TokenPass
 
 
@@ -33,7 +32,7 @@ class Subject:
     @property
     def acts(self) -> FeatureActivations:
         """Where it is active on the text; read once and kept."""
-        return activation_studies.of_feature(self.passed, self.feature)
+        return token_pass.of_feature(self.passed, self.feature)
 
     def direction(self) -> Float[np.ndarray, " d_out"]:
         """Return the decoder row: what the feature writes."""
@@ -55,6 +54,6 @@ def subject() -> Subject:
     own = own_direction.standing_in(among)
     if own is None:
         feature = int(st.session_state.get("feature", 0))
-        return Subject(among, feature, activation_studies.token_pass(), among)
+        return Subject(among, feature, token_pass.token_pass(), among)
     model = opened.model_of(own)
-    return Subject(own, 0, activation_studies.pass_over(own, model, corpus.sample(own, model)), among, own=True)
+    return Subject(own, 0, token_pass.pass_over(own, model, corpus.sample(own, model)), among, own=True)

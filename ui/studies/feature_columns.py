@@ -11,11 +11,7 @@ import numpy as np
 from core import catalogue
 from core.geometry.tables import encoder_decoder_cosine
 from core.logit_weights.unembedding import LogitSettings
-from ui.studies import geometry as geometry_studies
-from ui.studies import logit_weights as logit_studies
-from ui.studies import opened
-from ui.studies import positions as position_studies
-from ui.studies import token_pass as activation_studies
+from ui.studies import geometry, logit_weights, opened, positions, token_pass
 
 Values = Callable[[str | None], np.ndarray]
 
@@ -40,19 +36,19 @@ class FeatureColumn:
 
 def _position_score(name: str) -> Values:
     def values(id: str | None) -> np.ndarray:
-        scores = position_studies.position_study(id).scores.set_index("feature").sort_index()
+        scores = positions.position_study(id).scores.set_index("feature").sort_index()
         return scores[name].to_numpy(dtype=float)
 
     return values
 
 
 def _activations(name: str) -> Values:
-    return lambda id: activation_studies.token_pass(id).statistics.feature_table()[name].to_numpy(dtype=float)
+    return lambda id: token_pass.token_pass(id).statistics.feature_table()[name].to_numpy(dtype=float)
 
 
 def _logit_weights(name: str) -> Values:
     def values(id: str | None) -> np.ndarray:
-        return getattr(logit_studies.logit_study(LogitSettings(), id).stats, name)
+        return getattr(logit_weights.logit_study(LogitSettings(), id).stats, name)
 
     return values
 
@@ -60,14 +56,14 @@ def _logit_weights(name: str) -> Values:
 COLUMNS = {
     column.name: column
     for column in (
-        FeatureColumn("density", lambda id: activation_studies.token_pass(id).density, log=True),
+        FeatureColumn("density", lambda id: token_pass.token_pass(id).density, log=True),
         FeatureColumn("mean_active", _activations("mean_active"), log=True),
         FeatureColumn("largest_activation", _activations("largest_activation"), log=True),
         FeatureColumn("position_score", _position_score("position_score"), log=True),
         FeatureColumn("peak", _position_score("peak")),
         FeatureColumn("skewness", _logit_weights("skewness")),
         FeatureColumn("kurtosis", _logit_weights("kurtosis"), log=True),
-        FeatureColumn("nearest_cosine", lambda id: geometry_studies.neighbors(id).cos[:, 0]),
+        FeatureColumn("nearest_cosine", lambda id: geometry.neighbors(id).cos[:, 0]),
         FeatureColumn("encoder_decoder_cosine", lambda id: encoder_decoder_cosine(opened.dictionary(id))),
     )
 }

@@ -19,8 +19,7 @@ from core.feature_map.stack import Stack, joint_directions
 from core.geometry.neighbors import K, Neighbors, nearest_features
 from core.logit_weights.series import layer_entries
 from core.work.jobs import Progress
-from ui.studies import compute, opened
-from ui.studies import geometry as geometry_studies
+from ui.studies import compute, geometry, opened
 
 Ids = Sequence[str]
 
@@ -42,7 +41,7 @@ def stack(ids: Ids = (), side: str = "decoder") -> Stack:
 def neighbors(ids: Ids = (), side: str = "decoder") -> Neighbors:
     """Return the nearest features by cosine among all features of a map."""
     if len(ids) < 2:
-        return geometry_studies.neighbors(next(iter(ids), None), side)
+        return geometry.neighbors(next(iter(ids), None), side)
     rows = stack(ids, side)
     k = min(K, len(rows.feature) - 1)
 
@@ -93,7 +92,7 @@ def layout(settings: LayoutSettings, ids: Ids = ()) -> Layout:
 def clusters(id: str | None = None, side: str = "decoder", seed: int = 42) -> Clusters:
     """Return the clusters of one dictionary."""
     found = opened.dictionary(id)
-    near = geometry_studies.neighbors(id, side)
+    near = geometry.neighbors(id, side)
 
     def work(progress: Progress) -> Clusters:
         return find_clusters(directions(found, side), near, seed=seed, progress=progress)

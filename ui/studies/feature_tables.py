@@ -13,19 +13,24 @@ import pandas as pd
 from core.dictionaries.dictionary import Dictionary
 from core.enrichment.tables import best_set_of_each
 from core.errors import LoupeError
-from core.geometry import tables as geometry_tables
+from core.geometry import tables
 from core.geometry.basis import basis_alignment
 from core.logit_weights.unembedding import LogitSettings
 from core.overview.tables import weight_table
 from ui.shared.errors import NotStoredError
-from ui.studies import compute, neuronpedia, relations, second_dictionary
-from ui.studies import enrichment as enrichment_studies
-from ui.studies import feature_map as layout_studies
-from ui.studies import geometry as geometry_studies
-from ui.studies import logit_weights as logit_studies
-from ui.studies import positions as position_studies
-from ui.studies import token_pass as activation_studies
-from ui.studies import token_sets as token_set_studies
+from ui.studies import (
+    compute,
+    enrichment,
+    feature_map,
+    geometry,
+    logit_weights,
+    neuronpedia,
+    positions,
+    relations,
+    second_dictionary,
+    token_pass,
+    token_sets,
+)
 from ui.studies.feature import Subject
 from ui.studies.notes import note_store
 
@@ -44,32 +49,32 @@ class FeatureTable:
 
 
 def _activations(dictionary: Dictionary) -> pd.DataFrame:
-    return activation_studies.token_pass(dictionary.id).statistics.feature_table()
+    return token_pass.token_pass(dictionary.id).statistics.feature_table()
 
 
 def _medians(dictionary: Dictionary) -> pd.DataFrame:
-    found = activation_studies.quantiles(activation_studies.token_pass(dictionary.id))
+    found = token_pass.quantiles(token_pass.token_pass(dictionary.id))
     median = found.values[:, found.levels.index(0.5)]
     return pd.DataFrame({"feature": np.arange(len(median)), "median_active": median})
 
 
 def _logit_weights(dictionary: Dictionary) -> pd.DataFrame:
-    return logit_studies.logit_study(LogitSettings(), dictionary.id).table
+    return logit_weights.logit_study(LogitSettings(), dictionary.id).table
 
 
 def _clusters(dictionary: Dictionary) -> pd.DataFrame:
-    label = layout_studies.clusters(dictionary.id).label
+    label = feature_map.clusters(dictionary.id).label
     return pd.DataFrame({"feature": np.arange(len(label)), "cluster": label})
 
 
 def _enrichment(dictionary: Dictionary) -> pd.DataFrame:
-    study = logit_studies.logit_study(LogitSettings(), dictionary.id)
-    found = enrichment_studies.enrichment_of(study, token_set_studies.sets(study.model))
+    study = logit_weights.logit_study(LogitSettings(), dictionary.id)
+    found = enrichment.enrichment_of(study, token_sets.sets(study.model))
     return best_set_of_each(found)
 
 
 def _neurons(dictionary: Dictionary) -> pd.DataFrame:
-    passed = activation_studies.token_pass(dictionary.id)
+    passed = token_pass.token_pass(dictionary.id)
     subject = Subject(dictionary, 0, passed, dictionary)
     found = relations.correlated_units(subject, relations.usual_hook(subject))
     return pd.DataFrame(
@@ -111,10 +116,10 @@ TABLES = (
     FeatureTable("Basis", "overview", lambda dictionary: basis_alignment(dictionary).to_frame()),
     FeatureTable("Activations on text", "activations", _activations),
     FeatureTable("Medians", "activations", _medians),
-    FeatureTable("Position and token", "positions", lambda d: position_studies.position_study(d.id).scores),
+    FeatureTable("Position and token", "positions", lambda d: positions.position_study(d.id).scores),
     FeatureTable("Logit weights", "logit_weights", _logit_weights),
     FeatureTable("Token sets", "logit_weights", _enrichment),
-    FeatureTable("Neighbours", "geometry", lambda d: geometry_tables.hubs(geometry_studies.neighbors(d.id))),
+    FeatureTable("Neighbours", "geometry", lambda d: tables.hubs(geometry.neighbors(d.id))),
     FeatureTable("Clusters", "feature_map", _clusters),
     FeatureTable("Match in dictionary B", "matching", _match),
     FeatureTable("Neurons", "feature", _neurons),

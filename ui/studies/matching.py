@@ -16,8 +16,7 @@ from core.matching.null import SEED, shuffled
 from core.matching.numbers import Numbers, null_numbers, numbers_of, pair_numbers
 from core.matching.pairs import Matching, Method, Similarity, best_scores, candidates, match
 from core.work.jobs import Progress
-from ui.studies import compute, second_dictionary
-from ui.studies import geometry as geometry_studies
+from ui.studies import compute, geometry, second_dictionary
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +118,7 @@ def own(study: MatchStudy, end: str, side: DictionarySide) -> Float[np.ndarray, 
     """Return each feature's best match with its own dictionary but itself: the control. None for one feature."""
     if getattr(study.comparison, end).finite.sum() < 2:
         return None
-    return geometry_studies.neighbors(getattr(study, end).id, side).cos[:, 0]
+    return geometry.neighbors(getattr(study, end).id, side).cos[:, 0]
 
 
 def neurons(study: MatchStudy, side: DictionarySide) -> Between:

@@ -14,8 +14,7 @@ from core.matching.baselines import RotatedMatch, UnitMatch, match_rotated, matc
 from core.models.language_model import LanguageModel
 from core.models.search import check_same_tokens
 from core.work.jobs import Progress
-from ui.studies import compute, corpus, opened
-from ui.studies import token_pass as activation_studies
+from ui.studies import compute, corpus, opened, token_pass
 
 N_ROWS = 128
 
@@ -69,7 +68,7 @@ def shared(a: Dictionary, b: Dictionary, *, n_rows: int | None = None, with_firs
     context = min(context_of(found.config, model, chosen) for found, model in zip((a, b), models, strict=True))
     chosen = replace(chosen, context=context, n_rows=n_rows or chosen.n_rows)
     sample = corpus.sample(a, models[0], chosen)
-    passes = [activation_studies.pass_over(found, model, sample) for found, model in zip((a, b), models, strict=True)]
+    passes = [token_pass.pass_over(found, model, sample) for found, model in zip((a, b), models, strict=True)]
     stores = [passed.store for passed in passes]
     check_shared_rows(*stores, with_first=with_first)
     return SharedTokens(a, b, *models, *stores, sample.rows, sample.title, with_first)

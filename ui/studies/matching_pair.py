@@ -2,8 +2,7 @@
 
 from core.dictionaries.dictionary import Dictionary
 from core.matching.two_features import PairActivations, pair_activations
-from ui.studies import matching_activations as match_activation_studies
-from ui.studies import token_pass as activation_studies
+from ui.studies import matching_activations, token_pass
 
 
 def activations(a: Dictionary, b: Dictionary, feature_a: int, feature_b: int) -> tuple[PairActivations, str]:
@@ -11,7 +10,7 @@ def activations(a: Dictionary, b: Dictionary, feature_a: int, feature_b: int) ->
 
     A dictionary that was not run on the text before is run on it first.
     """
-    tokens = match_activation_studies.shared(a, b)
+    tokens = matching_activations.shared(a, b)
     stores = (tokens.store_a, a, feature_a), (tokens.store_b, b, feature_b)
-    found = [activation_studies.of_store(*each) for each in stores]
+    found = [token_pass.of_store(*each) for each in stores]
     return pair_activations(tokens.rows, *found), tokens.text

@@ -5,8 +5,7 @@ import numpy as np
 from core.activations import reconstruction
 from core.activations.reconstruction import ErrorByPosition
 from core.corpus.streams import rows_sha256
-from core.positions import grids as feature_grids
-from core.positions import units
+from core.positions import grids, units
 from core.positions.methods import choose_method, position_statistics
 from core.positions.statistics import PositionSettings, PositionStatistics
 from core.positions.study import Study
@@ -41,7 +40,7 @@ def feature_grid(feature: int, n_pos: int) -> np.ndarray:
     key = f"feature-grid-{found.sha256}-{model.sha256}-{feature}-{n_pos}"
 
     def work(progress: Progress) -> np.ndarray:
-        return feature_grids.feature_grid(found, model, feature, n_pos, progress=progress)
+        return grids.feature_grid(found, model, feature, n_pos, progress=progress)
 
     return compute.transient(key, f"Feature {feature} on all tokens", work)
 
@@ -52,7 +51,7 @@ def token_curves(token: int, n_pos: int) -> np.ndarray:
     model = opened.model_of(found)
     key = f"token-curves-{found.sha256}-{model.sha256}-{token}-{n_pos}"
     return compute.transient(
-        key, f"Token {token} at all positions", lambda _: feature_grids.token_curves(found, model, token, n_pos)
+        key, f"Token {token} at all positions", lambda _: grids.token_curves(found, model, token, n_pos)
     )
 
 

@@ -6,20 +6,16 @@ from jaxtyping import Float
 
 from core.dictionaries.dictionary import Dictionary
 from core.errors import LoupeError
-from core.feature import correlated_features as features
-from core.feature import correlated_neurons as neurons
+from core.feature import correlated_features, correlated_neurons
 from core.feature.correlated_features import CorrelatedFeatures
 from core.feature.correlated_neurons import CorrelatedNeurons, NeuronCost
-from core.geometry import basis
-from core.geometry import tables as geometry_tables
+from core.geometry import basis, tables
 from core.geometry.basis import BasisAlignment
 from core.geometry.one_direction import cosines_with, nearest_table
 from core.maths.random_directions import RandomDirections
 from core.work.jobs import Progress
 from ui.shared.errors import NotStoredError
-from ui.studies import compute
-from ui.studies import geometry as geometry_studies
-from ui.studies import token_pass as activation_studies
+from ui.studies import compute, geometry, token_pass
 from ui.studies.feature import Subject
 from ui.studies.token_pass import TokenPass
 
@@ -40,7 +36,7 @@ def nearest(subject: Subject, *, top: int) -> pd.DataFrame:
     if not subject.own:
         try:
             with compute.only_stored():
-                known = geometry_tables.neighbors_of(geometry_studies.neighbors(subject.among.id), subject.feature)
+                known = tables.neighbors_of(geometry.neighbors(subject.among.id), subject.feature)
             back = known.set_index("neighbor")["mutual_rank"]
             table["mutual_rank"] = pd.array(table["neighbor"].map(back), dtype="Int64")
         except NotStoredError:
@@ -49,7 +45,7 @@ def nearest(subject: Subject, *, top: int) -> pd.DataFrame:
             pass  # a dictionary of one feature has no neighbours
     others = int(np.isfinite(cosines).sum()) - (itself(subject) is not None)
     if others >= 1 and subject.among.config.d_out > 1:
-        table = geometry_tables.with_random_ranks(table, RandomDirections(others + 1, subject.among.config.d_out))
+        table = tables.with_random_ranks(table, RandomDirections(others + 1, subject.among.config.d_out))
     return table
 
 
@@ -57,7 +53,7 @@ def pass_among(subject: Subject) -> TokenPass:
     """Return the pass of the dictionary that is searched, over the text of the feature's (raises StillRunningError)."""
     if not subject.own:
         return subject.passed
-    return activation_studies.pass_over(subject.among, subject.passed.model, subject.passed.sample)
+    return token_pass.pass_over(subject.among, subject.passed.model, subject.passed.sample)
 
 
 def correlated(subject: Subject) -> CorrelatedFeatures:
@@ -65,7 +61,7 @@ def correlated(subject: Subject) -> CorrelatedFeatures:
     among, acts = pass_among(subject), subject.acts
 
     def work(progress: Progress) -> CorrelatedFeatures:
-        return features.correlated_features(
+        return correlated_features.correlated_features(
             acts, among.store, among.statistics, itself=itself(subject), progress=progress
         )
 
@@ -114,7 +110,7 @@ def neuron_cost(subject: Subject, hook_name: str) -> NeuronCost:
     passed = subject.passed
 
     def work(_: Progress) -> NeuronCost:
-        return neurons.estimate_cost(passed.store, passed.model, hook_name, passed.dictionary.d_sae)
+        return correlated_neurons.estimate_cost(passed.store, passed.model, hook_name, passed.dictionary.d_sae)
 
     return compute.transient(f"cost of {neuron_key(subject, hook_name)}", "Running a few tokens", work)
 
@@ -124,7 +120,9 @@ def correlated_units(subject: Subject, hook_name: str) -> CorrelatedNeurons:
     passed = subject.passed
 
     def work(progress: Progress) -> CorrelatedNeurons:
-        return neurons.correlated_neurons(passed.store, passed.statistics, passed.model, hook_name, progress=progress)
+        return correlated_neurons.correlated_neurons(
+            passed.store, passed.statistics, passed.model, hook_name, progress=progress
+        )
 
     label = f"Features of {passed.dictionary.title} against {hook_name}"
     return compute.result(CorrelatedNeurons, neuron_key(subject, hook_name), label, work)

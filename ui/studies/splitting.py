@@ -18,9 +18,8 @@ from core.matching.matrix import MatchMatrix, match_matrix, nearest_pair, turned
 from core.maths.assignment import Edges
 from core.splitting.graph import Links, cosine_links, edge_links, parent_links, wider_entries
 from core.work.jobs import Progress
-from ui.studies import compute, opened
-from ui.studies import logit_weights as logit_studies
-from ui.studies import matching_activations as match_activation_studies
+from ui.studies import compute, matching_activations, opened
+from ui.studies import logit_weights as logit_weights_studies
 
 LOGITS = LogitSettings(unit_rows=True)
 """Decoder rows at length 1, so that features of different dictionaries compare."""
@@ -99,7 +98,7 @@ def by_cosine(narrow: Dictionary, wide: Dictionary, threshold: float) -> Links:
 
 def by_activations(narrow: Dictionary, wide: Dictionary, threshold: float) -> Links:
     """Join features that are active together; masked cosine has a threshold of its own."""
-    found = match_activation_studies.masked_edges(match_activation_studies.shared(narrow, wide))
+    found = matching_activations.masked_edges(matching_activations.shared(narrow, wide))
     return edge_links(Edges(found.a, found.b, found.score, narrow.d_sae, wide.d_sae), threshold=found.edge)
 
 
@@ -111,7 +110,7 @@ RULES = {"One parent each": by_parent, "All over the threshold": by_cosine, TOGE
 def logits(dictionary: Dictionary, features: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
     """Return logit weights of some features and the tokens they are of (raises LoupeError)."""
     model = opened.model_of(dictionary)
-    found = logit_studies.unembedding_of(model, LOGITS)
+    found = logit_weights_studies.unembedding_of(model, LOGITS)
     numbers = [int(feature) for feature in features]
     key = f"logits {dictionary.sha256} {model.sha256} {numbers}"
 

@@ -15,7 +15,7 @@ from core.corpus.streams import rows_sha256
 from core.dictionaries.dictionary import Dictionary
 from core.models.language_model import LanguageModel
 from core.work.jobs import Progress
-from ui.shared import progress as job_view
+from ui.shared import progress as shared_progress
 from ui.shared.errors import StillRunningError
 from ui.shared.escape import plain
 from ui.studies import compute, corpus, opened
@@ -92,7 +92,7 @@ def pass_over(
         return activation_pass(dictionary, model, sample.rows, compute.store(), left_out=left_out, progress=progress)
 
     if missing:
-        statistics = job_view.run(compute.jobs(), f"pass-{key}", label, work, unit="tokens", resumes=True)
+        statistics = shared_progress.run(compute.jobs(), f"pass-{key}", label, work, unit="tokens", resumes=True)
     else:
         statistics = compute.result(ActivationStatistics, key, label, work)
     return TokenPass(dictionary, model, sample, store, statistics)

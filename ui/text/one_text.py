@@ -18,11 +18,9 @@ from ui.shared.escape import plain
 from ui.shared.figure import altair, figure, listing
 from ui.shared.selection import choose_feature_from
 from ui.sidebar import pickers
-from ui.studies import compute
-from ui.studies import token_pass as activation_studies
-from ui.text import charts as text_charts
+from ui.studies import compute, token_pass
+from ui.text import charts, input
 from ui.text import examples as text_examples
-from ui.text import input as text_input
 from ui.text.input import Read, Reading
 
 SHARES = ("largest_share", "share_weighted")
@@ -33,7 +31,7 @@ MOST_FEATURES = 40
 def one_text(dictionary: Dictionary, model: LanguageModel, how: Reading) -> None:
     """Everything about one text. Raises LoupeError, and StillRunningError while it is being read."""
     texts = _input()
-    read = text_input.read(dictionary, model, texts, how, "Your text")
+    read = input.read(dictionary, model, texts, how, "Your text")
     said(read)
     token, by, over = _choices(read)
     largest, sample = _largest(needed=by in SHARES or over in SHARES)
@@ -59,12 +57,12 @@ def _input() -> tuple[str, ...]:
 
     def take() -> None:
         if chosen := st.session_state["own_example"]:
-            text_input.take({"own": examples[chosen]})
+            input.take({"own": examples[chosen]})
 
     left, right = st.columns([4, 1], gap="medium")
     right.selectbox("Examples", list(examples), index=None, key="own_example", on_change=take, placeholder="Choose one")
     with left:
-        return text_input.offer("own", "Your text", next(iter(examples.values())))
+        return input.offer("own", "Your text", next(iter(examples.values())))
 
 
 def said(*reads: Read) -> None:
@@ -106,7 +104,7 @@ def _largest(*, needed: bool) -> tuple[np.ndarray | None, str]:
     """Every feature's largest activation in the token pass and what text that was; None if it is not there."""
     try:
         with nullcontext() if needed else compute.only_stored():
-            passed = activation_studies.token_pass()
+            passed = token_pass.token_pass()
     except LoupeError:
         if needed:
             raise
@@ -136,9 +134,9 @@ def _strip(read: Read, tokens: pd.DataFrame, token: int) -> None:
     picked = shade == "Picked feature"
     table = tokens.assign(text_activation=read.found.of_feature(feature))
     silent = f" · feature {feature} is silent" if picked and not table[name].any() else ""
-    part = around(token, len(table), text_charts.STRIP_TOKENS)
+    part = around(token, len(table), charts.STRIP_TOKENS)
     shown = table.iloc[part.start : part.stop]
-    chart = text_charts.token_strip(
+    chart = charts.token_strip(
         read.pieces(part),
         shown[name],
         first=part.start,
@@ -236,7 +234,7 @@ def _cells(read: Read, order: list[int], token: int, over: str) -> None:
         return
     cells = cells.assign(token_text=read.labels(cells["token_number"].to_numpy()))
     item = catalogue.statistic("text_activation")
-    chart = text_charts.token_heatmap(
+    chart = charts.token_heatmap(
         cells.assign(what=cells["token_text"].map(label)),
         order,
         tokens=part,
@@ -261,7 +259,7 @@ def _line(read: Read, tokens: pd.DataFrame, column: str, token: int) -> None:
     part = around(token, len(tokens), MAX_CELLS // 2)
     shown = tokens.iloc[part.start : part.stop]
     shown = shown.assign(token_text=shown["token_text"].map(label))
-    chart = text_charts.token_line(shown, column, title=item.title, chosen=token, select="token")
+    chart = charts.token_line(shown, column, title=item.title, chosen=token, select="token")
     key = f"own-line-{column}"
     figure(
         item.title,

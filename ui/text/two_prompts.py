@@ -14,8 +14,7 @@ from ui.shared.charts import MAX_CELLS
 from ui.shared.figure import altair, figure, listing
 from ui.shared.selection import choose_feature_from
 from ui.sidebar import pickers
-from ui.text import charts as text_charts
-from ui.text import examples as text_examples
+from ui.text import charts, examples
 from ui.text.input import Read, Reading
 from ui.text.one_text import around, choose_token, drawn_as_is, is_dark, stretch
 from ui.text.two_texts import read_pair
@@ -27,7 +26,7 @@ TOKEN = "own_prompt_token"
 def two_prompts(dictionary: Dictionary, model: LanguageModel, how: Reading) -> None:
     """Two prompts side by side. Raises LoupeError, and StillRunningError meanwhile."""
     titles = ("Prompt A", "Prompt B")
-    a, b = read_pair(dictionary, model, how, "own_pa", "own_pb", text_examples.PROMPTS, titles=titles, height=100)
+    a, b = read_pair(dictionary, model, how, "own_pa", "own_pb", examples.PROMPTS, titles=titles, height=100)
     try:
         cells = aligned_differences(a.found, b.found)
     except DoesNotFitError:
@@ -58,10 +57,10 @@ def _provenance(a: Read, b: Read) -> dict:
 
 
 def _strip(name: str, read: Read, values: np.ndarray, token: int | None) -> None:
-    part = around(token or 0, read.found.n_tokens, text_charts.STRIP_TOKENS)
+    part = around(token or 0, read.found.n_tokens, charts.STRIP_TOKENS)
     key, texts = f"own-strip-{name}", read.labels(np.arange(read.found.n_tokens))
     title = catalogue.statistic("difference_sum").title
-    chart = text_charts.token_strip(
+    chart = charts.token_strip(
         read.pieces(part),
         values[part.start : part.stop],
         first=part.start,
@@ -121,7 +120,7 @@ def _heatmap(a: Read, b: Read, cells: pd.DataFrame, order: list[int], token: int
     shown = shown.assign(token_text=a.labels(here), token_text_b=b.labels(here))
     pairs = zip(shown["token_text"], shown["token_text_b"], strict=True)
     item = catalogue.statistic("prompt_difference")
-    chart = text_charts.token_heatmap(
+    chart = charts.token_heatmap(
         shown.assign(what=[f"{label(x)} / {label(y)}" if x != y else label(x) for x, y in pairs]),
         order,
         tokens=part,

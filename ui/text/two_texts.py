@@ -22,7 +22,7 @@ from ui.shared.selection import choose_feature_from
 from ui.studies import compute
 from ui.text import charts as text_charts
 from ui.text import examples as text_examples
-from ui.text import input as text_input
+from ui.text import input
 from ui.text.input import Read, Reading
 from ui.text.one_text import said
 
@@ -90,7 +90,7 @@ def read_pair(
 
     def take() -> None:
         if chosen := st.session_state[key]:
-            text_input.take(dict(zip((name_a, name_b), examples[chosen], strict=True)))
+            input.take(dict(zip((name_a, name_b), examples[chosen], strict=True)))
 
     st.selectbox("Examples", list(examples), index=None, key=key, on_change=take, placeholder="Choose one", width=280)
     texts = []
@@ -98,8 +98,8 @@ def read_pair(
         st.columns(2, gap="medium"), (name_a, name_b), titles, next(iter(examples.values())), strict=True
     ):
         with column:
-            texts.append(text_input.offer(name, title, default, height=height))
-    a, b = (text_input.read(dictionary, model, text, how, title) for text, title in zip(texts, titles, strict=True))
+            texts.append(input.offer(name, title, default, height=height))
+    a, b = (input.read(dictionary, model, text, how, title) for text, title in zip(texts, titles, strict=True))
     said(a, b)
     return a, b
 

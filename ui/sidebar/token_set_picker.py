@@ -12,7 +12,7 @@ import streamlit as st
 from core import tables
 from core.errors import TokenSetError, UnknownNameError
 from core.models.language_model import LanguageModel
-from core.token_sets import typed as typed_token_sets
+from core.token_sets import typed
 from core.token_sets.parts_of_speech import pos_sets
 from core.token_sets.sets import SMALLEST, TokenSet, TokenSets
 from core.token_sets.typed import MAX_BYTES, SYNTAX
@@ -107,7 +107,7 @@ def editor(model: LanguageModel) -> None:
 
 def _form(model: LanguageModel) -> None:
     with st.form("ts_form", border=False):
-        name = st.text_input("Name of a set of your own", key="ts_name", max_chars=typed_token_sets.MAX_NAME)
+        name = st.text_input("Name of a set of your own", key="ts_name", max_chars=typed.MAX_NAME)
         text = st.text_area(
             "Tokens, words or /regular expressions/, one a line", key="ts_text", height=120, help=plain(SYNTAX)
         )

@@ -21,7 +21,7 @@ from core.errors import LoupeError
 from core.models.language_model import LanguageModel
 from ui.shared import errors
 from ui.shared.escape import plain
-from ui.sidebar import datasets as text_datasets
+from ui.sidebar import datasets
 from ui.studies import compute, corpus
 from ui.studies.corpus import BOS, DEFAULT, MAX_ROWS, MAX_SEED, NAMES, SIZES, SOURCES
 
@@ -35,7 +35,7 @@ def draw(dictionary: Dictionary, model: LanguageModel) -> None:
         chosen = corpus.settings()
         if source == DATASET and chosen.name:
             with suppress(LoupeError):  # a bad name is said where it is typed
-                text_datasets.offer(DatasetName.parse(chosen.name), chosen.megabytes)
+                datasets.offer(DatasetName.parse(chosen.name), chosen.megabytes)
         _summary(dictionary, model, chosen)
 
 
