@@ -8,7 +8,7 @@ import streamlit as st
 
 from core import catalogue
 from core.dictionaries.sources import entries
-from core.logit_weights.classes import token_table
+from core.logit_weights.classes import ClassThresholds, token_table
 from core.logit_weights.series import box_table, layer_entries, percentile_table
 from core.logit_weights.study import LogitStudy, drawn_features
 from core.maths.summaries import box
@@ -193,7 +193,7 @@ def layer_scatter(picked: LogitStudy, studies: dict[str, LogitStudy], note: str)
         del st.session_state["lw_layer"]  # kept from a series of other layers
     name = st.select_slider("Layer", names, own, key="lw_layer", bind="query-params") if len(names) > 1 else own
     shown = studies[name]
-    thresholds = logit_weights.ClassThresholds()
+    thresholds = ClassThresholds()
     shapes = pd.concat([other.table[["skewness", "kurtosis"]] for other in studies.values()]).dropna()
     domains = {column: (shapes[column].min(), shapes[column].max()) for column in shapes} if len(shapes) else {}
     drawn = shown.table.iloc[drawn_features(shown.stats, thresholds, most=MOST_POINTS)]

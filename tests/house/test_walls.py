@@ -1,0 +1,126 @@
+"""The walls of the house: which room may know which, no circles, and names taken from where they are made.
+
+A room that is new gets a line in FLOORS. It may use every room on a lower floor, and none on its own or above.
+"""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from tests.house.imports import Import, circles, imports, made_in, modules
+
+ROOT = Path(__file__).parents[2]
+FLOORS = {
+    "core": (
+        "errors",
+        "catalogue dashboards files work workspace",
+        "hub maths",
+        "dictionaries",
+        "models notebook",
+        "corpus tables token_sets",
+        "activations geometry logit_weights positions",
+        "enrichment feature feature_map matching overview proxies text",
+        "neuronpedia splitting",
+    ),
+    "ui": (
+        "shared",
+        "studies",
+        "sidebar",
+        "activations dashboards enrichment feature_map geometry logit_weights neuronpedia overview positions "
+        "splitting text",
+        "matching shell",
+        "feature",
+    ),
+}
+FLOOR_OF = {
+    (top, room): floor for top, floors in FLOORS.items() for floor, rooms in enumerate(floors) for room in rooms.split()
+}
+MAY_USE = {"app": {"ui"}, "pages": {"ui"}, "ui": {"ui", "core"}, "core": {"core"}}
+APART = {("core", "dashboards"): {"errors"}}
+"""Rooms that may use less than their floor allows."""
+
+
+def why_not(found: Import) -> str:
+    """Say which wall an import breaks; empty if none."""
+    by, of = found.by.split("."), found.of.split(".")
+    if of[0] not in MAY_USE[by[0]]:
+        return f"{by[0]} may not use {of[0]}"
+    if by[0] != of[0] or len(by) == 1 or by[1] == of[1]:
+        return ""
+    here, there = (FLOOR_OF.get((by[0], path[1])) for path in (by, of))
+    if here is None or there is None:
+        return "a room has no floor"
+    if of[1] not in APART.get((by[0], by[1]), {of[1]}):
+        return f"{by[1]} stands apart"
+    return "" if there < here else f"{by[1]} is on floor {here}, {of[1]} on {there}"
+
+
+@pytest.fixture(scope="module")
+def files():
+    return modules(ROOT, (*FLOORS, "pages")) | {"app": ROOT / "app.py"}
+
+
+def test_imports_run_down_the_floors(files):
+    assert [f"{found}: {why_not(found)}" for found in imports(files) if why_not(found)] == []
+
+
+def test_every_room_has_one_floor_and_every_floor_its_rooms(files):
+    rooms = {tuple(name.split(".")[:2]) for name in files if name.count(".") and name.split(".")[0] in FLOORS}
+    assert rooms == set(FLOOR_OF)
+    assert len(FLOOR_OF) == sum(len(rooms.split()) for floors in FLOORS.values() for rooms in floors)
+
+
+def test_no_files_import_each_other_in_a_circle(files):
+    arrows = {}
+    for found in imports(files):
+        arrows.setdefault(found.by, set()).add(found.of)
+    assert circles(arrows) == []
+
+
+def test_names_are_imported_from_the_module_that_makes_them(files):
+    made = {name: made_in(path) for name, path in files.items()}
+    assert [str(found) for found in imports(files) if found.name and found.name not in made[found.of]] == []
+
+
+def test_the_script_of_the_app_exposes_nothing_by_accident():
+    shell = ROOT / "ui" / "shell"
+    assert not (shell / "pages").exists()  # Streamlit would take every file in it for a page
+    names = [path.stem for path in shell.glob("*.py") if path.stem != "__init__"]
+    # Streamlit puts this folder first on the path: a name here hides every module called so.
+    assert [name for name in names if importlib.util.find_spec(name)] == []
+
+
+@pytest.mark.parametrize(
+    ("by", "of", "why"),
+    [
+        ("core.maths.a", "core.geometry.b", "maths is on floor 2, geometry on 6"),
+        ("core.text.a", "core.feature.b", "text is on floor 7, feature on 7"),
+        ("core.work.a", "ui.shared.b", "core may not use ui"),
+        ("pages.text", "core.errors", "pages may not use core"),
+        ("ui.studies.a", "ui.sidebar.b", "studies is on floor 1, sidebar on 2"),
+        ("core.cellar.a", "core.errors", "a room has no floor"),
+        ("core.dashboards.a", "core.errors", ""),
+        ("ui.text.a", "core.text.b", ""),
+    ],
+)
+def test_the_check_itself_knows_what_is_forbidden(by, of, why):
+    assert why_not(Import(by, of, "", 1)) == why
+
+
+def test_the_check_itself_sees_imports_in_functions_circles_and_borrowed_names(tmp_path):
+    room = tmp_path / "core" / "a"
+    room.mkdir(parents=True)
+    (room / "one.py").write_text("from core.a.two import x\n\n\ndef f():\n    return x\n")
+    (room / "two.py").write_text("import core.a.three\nx = 1\n")
+    (room / "three.py").write_text("def g():\n    from core.a import one\n    from core.a.one import x\n")
+    files = modules(tmp_path, ("core",))
+    found = imports(files)
+    assert [str(item) for item in found] == [
+        "core.a.one:1 imports x of core.a.two",
+        "core.a.three:2 imports all of core.a.one",
+        "core.a.three:3 imports x of core.a.one",
+        "core.a.two:1 imports all of core.a.three",
+    ]
+    assert circles({item.by: {item.of} for item in found}) == [["core.a.one", "core.a.three", "core.a.two"]]
+    assert made_in(files["core.a.one"]) == {"f"}
