@@ -17,7 +17,7 @@ from core.models.language_model import LanguageModel
 from ui.activations import charts as activations_charts
 from ui.activations.positions import Chosen
 from ui.shared import charts, distributions, errors
-from ui.shared.errors import NotStoredError
+from ui.shared.errors import NotStored
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure
 from ui.shared.selection import axis_title
@@ -65,7 +65,7 @@ def stored(entry: Entry, wpe: str) -> TokenPass | None:
     try:
         with compute.only_stored():
             return token_pass.token_pass(entry.id, wpe=wpe)
-    except NotStoredError:
+    except NotStored:
         return None
 
 

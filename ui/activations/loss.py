@@ -29,7 +29,7 @@ from ui.activations import charts as activations_charts
 from ui.activations.error import lengths
 from ui.activations.positions import Chosen, embedding_note, first_title
 from ui.shared import charts
-from ui.shared.errors import NotStoredError
+from ui.shared.errors import NotStored
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure
 from ui.studies import compute, corpus, opened
@@ -88,7 +88,7 @@ def losses(view: Chosen) -> None:
     try:
         with compute.only_stored():
             found = curves(subject)
-    except NotStoredError:
+    except NotStored:
         agreed = f"_act_losses {dictionary.sha256} {subject.names}"
         if not st.session_state.get(agreed):
             offer(subject, agreed)
@@ -99,7 +99,7 @@ def losses(view: Chosen) -> None:
 
 
 def curves(subject: Subject) -> Losses:
-    """Return the losses from the store or from jobs (raises StillRunningError meanwhile)."""
+    """Return the losses from the store or from jobs (raises StillRunning meanwhile)."""
     spliced = of_dictionary(subject)
     totals = spliced.totals(with_first=subject.with_first)
     own = LOSSES[subject.model.wpe]

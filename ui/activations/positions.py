@@ -107,7 +107,7 @@ def count_first() -> bool:
 
 
 def chosen(wpe: str, with_first: bool) -> Chosen:
-    """Return the pass of what was picked. Raises CorpusError where no token is left to count, and StillRunningError."""
+    """Return the pass of what was picked. Raises CorpusError where no token is left to count, and StillRunning."""
     passed = token_pass.token_pass(wpe=wpe)
     if not passed.statistics.n_tokens(with_first=with_first):
         raise CorpusError(

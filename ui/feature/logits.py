@@ -12,7 +12,7 @@ from core.models.tokens import label
 from ui.enrichment import views
 from ui.logit_weights import one_feature
 from ui.shared import errors
-from ui.shared.errors import NotStoredError
+from ui.shared.errors import NotStored
 from ui.shared.figure import figure, listing
 from ui.sidebar import token_set_picker
 from ui.studies import compute, enrichment
@@ -96,7 +96,7 @@ def stored_sets(subject: Subject, settings: LogitSettings) -> pd.DataFrame | Non
             study = logit_weights_studies.study_of(subject.dictionary, settings)
             sets = token_sets_studies.sets(study.model)
             found = enrichment.enrichment_of(study, sets)
-    except NotStoredError:
+    except NotStored:
         return None
     table = best_sets(found, subject.feature)
     return table[["token_set", "enrichment_score", "log10_q"]].head(N_SETS)

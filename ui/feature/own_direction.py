@@ -22,7 +22,7 @@ from ui.studies.own_direction import OWN, THRESHOLD, check_width, suggested
 def notice(among: Dictionary) -> None:
     """Say that a direction stands in, with its threshold and the way back.
 
-    Raises StillRunningError while it is tried on text, and LoupeError.
+    Raises StillRunning while it is tried on text, and LoupeError.
     """
     direction: OwnDirection = st.session_state[OWN]
     with st.container(border=True):

@@ -35,7 +35,7 @@ def plain_colours(stack: Stack, ids: list[str]) -> Colouring:
 
 
 def colouring(name: str, stack: Stack, ids: list[str], layout: Layout, side: str) -> Colouring:
-    """Return the colours for a choice (raises LoupeError; StillRunningError while they are being computed)."""
+    """Return the colours for a choice (raises LoupeError; StillRunning while they are being computed)."""
     if name == "dictionary" or (name == "preservation" and np.isnan(layout.preservation).all()):
         return plain_colours(stack, ids)
     title = catalogue.statistic(name).title

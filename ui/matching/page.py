@@ -16,7 +16,7 @@ from ui.matching import activations, charts, export, joint_map, lists
 from ui.matching import pair as matching_pair
 from ui.matching import similarity as matching_similarity
 from ui.matching.picker import B_KEY, PAIR_OF
-from ui.shared.errors import StillRunningError
+from ui.shared.errors import StillRunning
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure
 from ui.sidebar import pickers
@@ -69,7 +69,7 @@ def tabs(a: Dictionary, b: Dictionary) -> Tabs:
         st.warning(plain(warning), icon=":material/warning:")
     try:
         study = matching.study(a, b, **chosen)
-    except StillRunningError:
+    except StillRunning:
         return {}
     except SameDictionaryError as error:
         st.info(plain(str(error)), icon=":material/info:")

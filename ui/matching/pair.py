@@ -17,7 +17,6 @@ from core.models.search import check_same_tokens
 from core.models.tokens import label
 from ui.matching.pair_charts import pair_scatter
 from ui.shared import errors
-from ui.shared.errors import StillRunningError
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure, listing
 from ui.sidebar import token_set_picker
@@ -56,7 +55,7 @@ class Half:
 def pair(a: Dictionary, b: Dictionary, feature_a: int, feature_b: int) -> None:
     """Draw two features side by side.
 
-    Raises OutOfRangeError for a feature that does not exist, and StillRunningError while what the cards need is
+    Raises OutOfRangeError for a feature that does not exist, and StillRunning while what the cards need is
     being computed.
     """
     more = st.toggle(
@@ -83,8 +82,6 @@ def half(name: str, dictionary: Dictionary, feature: int) -> Half:
         raise OutOfRangeError(f"Feature of {name}", feature, dictionary.d_sae)
     try:
         return Half(name, dictionary, feature, logit_weights.logit_study(LogitSettings(), dictionary.id))
-    except StillRunningError:  # its progress is drawn, and must not be drawn again
-        raise
     except LoupeError as error:
         st.warning(plain(f"No logit weights of {dictionary.title}: {error}"), icon=":material/warning:")
         return Half(name, dictionary, feature, None)
@@ -113,8 +110,6 @@ def number(half: Half, name: str) -> tuple[str, str]:
             value = COLUMNS[name].values(half.dictionary.id)[half.feature]
         else:
             value = np.nan if half.study is None else half.study.table[name].iloc[half.feature]
-    except StillRunningError:
-        raise
     except LoupeError as error:
         return "n/a", str(error)
     return ("n/a" if np.isnan(value) else f"{value:.4g}"), ""

@@ -22,7 +22,7 @@ from core.neuronpedia.labels import (
 )
 from ui.shared import errors
 from ui.shared import progress as shared_progress
-from ui.shared.errors import StillRunningError
+from ui.shared.errors import StillRunning
 from ui.shared.escape import plain
 from ui.shared.figure import figure, listing
 from ui.shared.selection import columns
@@ -136,7 +136,7 @@ def _ask_for(source: NeuronpediaSource) -> None:
 
 
 def _fetch(source: NeuronpediaSource) -> None:
-    """Fetch labels and keep them; draws the progress and raises StillRunningError until they are here."""
+    """Fetch labels and keep them; draws the progress and raises StillRunning until they are here."""
     key, store = Labels.key(source), compute.store()
     try:
         found = shared_progress.run(
@@ -145,7 +145,7 @@ def _fetch(source: NeuronpediaSource) -> None:
             f"Labels of {source.model_id}/{source.source_id}",
             lambda progress: store.cached(Labels, key, lambda: download_labels(source, progress=progress)),
         )
-    except StillRunningError:
+    except StillRunning:
         raise
     except Exception:
         del st.session_state[_FETCH]  # a failed job would ask again on every run

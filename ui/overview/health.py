@@ -19,7 +19,7 @@ from core.overview.probe import RecipeProbe, expected_l0, probe_recipes
 from core.overview.sample_text import badge_key, badge_stream
 from core.work.jobs import Progress
 from ui.shared import errors
-from ui.shared.errors import NotStoredError
+from ui.shared.errors import NotStored
 from ui.shared.escape import plain
 from ui.shared.figure import figure, listing
 from ui.studies import compute, corpus, opened, token_pass
@@ -36,7 +36,7 @@ _ICONS = {HEALTHY: ":material/check_circle:", SUSPICIOUS: ":material/help:", BRO
 
 
 def badge(dictionary: Dictionary) -> None:
-    """Run the sample, then say what was found (raises LoupeError, StillRunningError).
+    """Run the sample, then say what was found (raises LoupeError, StillRunning).
 
     What the loss takes is the longest: the badge is drawn before it and once more with it.
     """
@@ -70,7 +70,7 @@ def found(place, passed: TokenPass, probe: RecipeProbe, loss: SplicedLoss | None
 
 def stored_loss(passed: TokenPass) -> SplicedLoss | None:
     """Return the loss if it was computed before."""
-    with suppress(NotStoredError), compute.only_stored():
+    with suppress(NotStored), compute.only_stored():
         return loss_recovered(passed)
 
 

@@ -9,23 +9,30 @@ from core.errors import LoupeError
 from ui.shared.escape import plain
 
 
-class StillRunningError(LoupeError):
-    """The result is not there yet; its progress has been drawn. Never shown as an error."""
+class NotReady(Exception):  # noqa: N818, it is no error
+    """A result is not there now, and nothing is wrong: no LoupeError, so that whoever catches one lets it pass."""
 
 
-class NotStoredError(LoupeError):
-    """A result was asked for only if it is stored, and it is not (see compute.only_stored)."""
+class StillRunning(NotReady):
+    """The result is on its way, and its progress has been drawn: the page is drawn again when it is there."""
+
+
+class NotStored(NotReady):
+    """A result was asked for only if it is at hand, and it is not (see compute.only_stored)."""
 
 
 @contextmanager
 def shown(*, stop: bool = False) -> Iterator[None]:
-    """Show a LoupeError raised inside and go on behind the block, or stop the page with `stop`."""
+    """Show a LoupeError raised inside and go on after the block, or stop the page with `stop`.
+
+    Of StillRunning nothing is shown: its progress stands there already.
+    """
     try:
         yield
-    except StillRunningError:
+    except StillRunning:
         if stop:
             st.stop()
-    except LoupeError as error:
+    except (LoupeError, NotStored) as error:
         st.error(plain(str(error)), icon=":material/error:")
         if stop:
             st.stop()

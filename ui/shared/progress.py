@@ -4,7 +4,7 @@ import streamlit as st
 
 from core.errors import CancelledError
 from core.work.jobs import Job
-from ui.shared.errors import StillRunningError
+from ui.shared.errors import StillRunning
 from ui.shared.escape import plain
 from ui.shared.garbage import spare_modules
 
@@ -17,7 +17,7 @@ def wait(job: Job, *, narrow: bool = False):
 
     In a `narrow` place, such as the sidebar, the cancel button stands below the bar.
 
-    Raises StillRunningError while it runs (`errors.shown` passes over it), and what the job raised.
+    Raises StillRunning while it runs (`errors.shown` passes over it), and what the job raised.
     """
     try:
         return job.result(timeout=PATIENCE_S)
@@ -34,7 +34,7 @@ def wait(job: Job, *, narrow: bool = False):
         button.button("Cancel", key=f"cancel-{job.key}", on_click=job.cancel, width="stretch")
 
     watch()
-    raise StillRunningError(f"{job.label} is still running.")
+    raise StillRunning(f"{job.label} is still running.")
 
 
 def describe(job: Job) -> str:
@@ -68,7 +68,7 @@ def run(jobs, key: str, label: str, work, *, narrow: bool = False, unit: str = "
     Progress counts in `unit`, in the plural; `resumes` says that stopped work goes on from where it was.
     """
     if stopped(key, resumes=resumes):
-        raise StillRunningError(f"{label} was stopped.")
+        raise StillRunning(f"{label} was stopped.")
     try:
         # A job that was being watched is asked for its end first; submitting would start a stopped one anew.
         watched = st.session_state.pop(f"_job_{key}", None)
@@ -76,4 +76,4 @@ def run(jobs, key: str, label: str, work, *, narrow: bool = False, unit: str = "
     except CancelledError as error:
         st.session_state[f"_stopped_{key}"] = True
         stopped(key, resumes=resumes)
-        raise StillRunningError(f"{label} was stopped.") from error
+        raise StillRunning(f"{label} was stopped.") from error

@@ -6,7 +6,7 @@ from core.corpus.datasets import BYTES_PER_TOKEN, MAX_ROWS, DatasetName, Dataset
 from core.errors import LoupeError
 from core.work.jobs import Progress
 from ui.shared import progress as shared_progress
-from ui.shared.errors import StillRunningError
+from ui.shared.errors import StillRunning
 from ui.shared.escape import plain
 from ui.sidebar import downloads
 from ui.studies import compute, corpus
@@ -53,7 +53,7 @@ def _follow(name: DatasetName, megabytes: int) -> bool:
     try:
         # On the queue of downloads, so that no computation waits for the network.
         found = shared_progress.run(downloads.jobs(), key, f"Downloading {name}", work, narrow=True)
-    except StillRunningError:
+    except StillRunning:
         return False
     except LoupeError as error:
         # A failed job would be started anew on every run.

@@ -14,7 +14,7 @@ from core.models import downloads
 from core.work.jobs import Jobs, Progress
 from ui.shared import errors
 from ui.shared import progress as shared_progress
-from ui.shared.errors import StillRunningError
+from ui.shared.errors import StillRunning
 from ui.shared.escape import plain
 from ui.studies import compute
 
@@ -84,7 +84,7 @@ def show() -> None:
         return
     try:
         shared_progress.run(jobs(), wanted.key, f"Downloading {wanted.id}", wanted.work(), narrow=True)
-    except StillRunningError:
+    except StillRunning:
         if f"_stopped_{wanted.key}" in st.session_state:
             st.caption("What has arrived is kept; starting again goes on from there.")
             st.button("Leave it", key="_download_leave", on_click=_forget, width="stretch")

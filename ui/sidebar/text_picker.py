@@ -20,6 +20,7 @@ from core.dictionaries.dictionary import Dictionary
 from core.errors import LoupeError
 from core.models.language_model import LanguageModel
 from ui.shared import errors
+from ui.shared.errors import NotReady
 from ui.shared.escape import plain
 from ui.sidebar import datasets
 from ui.studies import compute, corpus
@@ -132,7 +133,7 @@ def _summary(dictionary: Dictionary, model: LanguageModel, chosen: SampleSetting
     try:
         with compute.only_stored():
             found = corpus.sample(dictionary, model)
-    except LoupeError:  # a page that reads text says why
+    except (NotReady, LoupeError):  # a page that reads text says why
         context = min(context_of(dictionary.config, model, chosen), model.n_ctx)
         st.caption(plain(f"{chosen.n_rows:,} rows of {context:,} tokens of {_title(chosen)}"))
         return

@@ -11,7 +11,6 @@ from core.errors import LoupeError
 from core.matching.pairs import THRESHOLD
 from core.splitting import tables
 from core.splitting.graph import MOST_NODES, SplitGraph, check_series, split_graph
-from ui.shared.errors import StillRunningError
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure, listing
 from ui.splitting import charts
@@ -154,8 +153,6 @@ def named_nodes(series: Series, graph: SplitGraph) -> tuple[pd.DataFrame, list[s
         features = graph.features(level)
         try:
             texts += splitting.promoted(dictionary, features) if len(features) else []
-        except StillRunningError:
-            raise
         except LoupeError:  # the model is not at hand, or no weights lead to its tokens: the graph needs neither
             texts += [[]] * len(features)
             why = ["promoted tokens are not known"]

@@ -19,7 +19,7 @@ from core.work.memory import Loaded, free_memory
 from core.work.torch_library import import_model_library
 from core.workspace import Workspace, parse_arguments
 from ui.shared import progress as shared_progress
-from ui.shared.errors import NotStoredError
+from ui.shared.errors import NotStored
 
 T = TypeVar("T")
 _only_stored: ContextVar[bool] = ContextVar("only_stored", default=False)
@@ -48,7 +48,7 @@ def loaded() -> Loaded:
 
 @contextmanager
 def only_stored() -> Iterator[None]:
-    """Within this block nothing is computed: `result` and `transient` raise NotStoredError for what is not at hand."""
+    """Within this block nothing is computed: `result` and `transient` raise NotStored for what is not at hand."""
     token = _only_stored.set(True)
     try:
         yield
@@ -70,7 +70,7 @@ def at_hand(key: str) -> bool:
 def result(cls: type[T], key: str, label: str, work: Callable[..., T]) -> T:
     """Return a result from memory, from disk, or from a job that computes `work(progress)`.
 
-    While the job runs its progress is drawn and StillRunningError raised.
+    While the job runs its progress is drawn and StillRunning raised.
     """
 
     def find() -> T:
@@ -96,9 +96,9 @@ def transient(key: str, label: str, work: Callable[..., T]) -> T:
 
 
 def check_may_compute(label: str) -> None:
-    """Raise NotStoredError inside `only_stored`; for those who start work in other ways."""
+    """Raise NotStored inside `only_stored`; for those who start work in other ways."""
     if _only_stored.get():
-        raise NotStoredError(f"{label}: not computed yet. Expected it in the store; open its page to compute it.")
+        raise NotStored(f"{label}: not computed yet. Expected it in the store; open its page to compute it.")
 
 
 def _held(key: str, label: str, find: Callable[[], T]) -> T:

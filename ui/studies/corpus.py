@@ -31,7 +31,7 @@ from core.dictionaries.dictionary import Dictionary
 from core.errors import NotDownloadedError
 from core.models.language_model import LanguageModel
 from core.work.jobs import Progress
-from ui.shared.errors import StillRunningError
+from ui.shared.errors import StillRunning
 from ui.studies import compute
 
 MEGABYTES = (1, 4, 16, 64, 256)
@@ -132,7 +132,7 @@ def library_sha256() -> str:
 
 
 def dataset_texts(name: DatasetName, megabytes: int) -> DatasetTexts:
-    """Return what was fetched earlier; raise StillRunningError while it comes, else NotDownloadedError."""
+    """Return what was fetched earlier; raise StillRunning while it comes, else NotDownloadedError."""
     key = dataset_key(name, megabytes)
 
     def read() -> DatasetTexts:
@@ -142,7 +142,7 @@ def dataset_texts(name: DatasetName, megabytes: int) -> DatasetTexts:
         return found
 
     if not compute.at_hand(key) and fetching_flag(key) in st.session_state:
-        raise StillRunningError(f"{name} is being downloaded.")
+        raise StillRunning(f"{name} is being downloaded.")
     return compute.loaded().get(key, read, name=str(name))
 
 

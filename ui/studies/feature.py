@@ -49,7 +49,7 @@ class Subject:
 
 
 def subject() -> Subject:
-    """Return what was picked, after its token pass (raises StillRunningError meanwhile, and LoupeError)."""
+    """Return what was picked, after its token pass (raises StillRunning meanwhile, and LoupeError)."""
     among = opened.dictionary()
     own = own_direction.standing_in(among)
     if own is None:

@@ -1,7 +1,7 @@
 """Where maps, clusters and layer series meet Streamlit's store: computed once, found again by content.
 
 `ids` are dictionaries by id, in order; none means the picked one. Functions raise LoupeError for
-dictionaries that do not fit, and StillRunningError while a job draws its progress.
+dictionaries that do not fit, and StillRunning while a job draws its progress.
 """
 
 from collections.abc import Sequence

@@ -17,7 +17,7 @@ from core.geometry import tables
 from core.geometry.basis import basis_alignment
 from core.logit_weights.unembedding import LogitSettings
 from core.overview.tables import weight_table
-from ui.shared.errors import NotStoredError
+from ui.shared.errors import NotStored
 from ui.studies import (
     compute,
     enrichment,
@@ -100,14 +100,14 @@ def _match(dictionary: Dictionary) -> pd.DataFrame:
 def _labels(dictionary: Dictionary) -> pd.DataFrame:
     labels = neuronpedia.downloaded_labels(dictionary)
     if labels is None:
-        raise NotStoredError("Labels were not downloaded.")
+        raise NotStored("Labels were not downloaded.")
     return pd.DataFrame({"feature": labels.feature, "neuronpedia_label": labels.text})
 
 
 def _notes(dictionary: Dictionary) -> pd.DataFrame:
     notes = note_store(dictionary).read()
     if not notes.by_feature:
-        raise NotStoredError("Nothing was noted.")
+        raise NotStored("Nothing was noted.")
     return notes.table()
 
 
@@ -136,7 +136,7 @@ def stored(dictionary: Dictionary) -> tuple[pd.DataFrame, dict[str, list[str]], 
         try:
             with compute.only_stored():
                 found = item.make(dictionary)
-        except LoupeError:  # not computed yet, or not to be had: no model here, no such statistic
+        except (NotStored, LoupeError):  # not computed yet, or not to be had: no model here, no such statistic
             missing.append(item)
             continue
         new = [name for name in found.columns if name not in whole.columns]

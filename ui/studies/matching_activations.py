@@ -60,7 +60,7 @@ def shared(a: Dictionary, b: Dictionary, *, n_rows: int | None = None, with_firs
     """Return both dictionaries' activations on the same rows, after a token pass of each that has none yet.
 
     Text is what the text picker says, as long as both dictionaries were trained on.
-    Raises DoesNotFitError for models of different tokenizers, and StillRunningError while a pass draws its progress.
+    Raises DoesNotFitError for models of different tokenizers, and StillRunning while a pass draws its progress.
     """
     models = opened.model_of(a), opened.model_of(b)
     check_same_tokens(*models)

@@ -15,7 +15,7 @@ OWN, THRESHOLD = "_own_direction", "fe_threshold"
 def standing_in(among: Dictionary) -> Dictionary | None:
     """Return the direction that stands in as a dictionary of one feature, None where none does.
 
-    Raises DirectionError where it does not fit the picked dictionary, StillRunningError while it is tried on text.
+    Raises DirectionError where it does not fit the picked dictionary, StillRunning while it is tried on text.
     """
     direction: OwnDirection | None = st.session_state.get(OWN)
     if direction is None:

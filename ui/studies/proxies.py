@@ -74,7 +74,7 @@ def choose_threshold(proxy: Proxy) -> float:
 
 
 def values(passed: TokenPass, proxy: Proxy) -> Float[np.ndarray, "row pos"]:
-    """Return the proxy of every token of a pass, kept in memory. Raises BadSettingError, StillRunningError."""
+    """Return the proxy of every token of a pass, kept in memory. Raises BadSettingError, StillRunning."""
     key = f"proxy {_name(proxy)} on {passed.model.tokenizer_sha256} {passed.rows_sha256}"
     return compute.transient(key, f"Reading the text for {proxy.title}", lambda _: proxy_values(_text(passed), proxy))
 

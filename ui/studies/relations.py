@@ -14,7 +14,7 @@ from core.geometry.basis import BasisAlignment
 from core.geometry.one_direction import cosines_with, nearest_table
 from core.maths.random_directions import RandomDirections
 from core.work.jobs import Progress
-from ui.shared.errors import NotStoredError
+from ui.shared.errors import NotStored
 from ui.studies import compute, geometry, token_pass
 from ui.studies.feature import Subject
 from ui.studies.token_pass import TokenPass
@@ -39,10 +39,8 @@ def nearest(subject: Subject, *, top: int) -> pd.DataFrame:
                 known = tables.neighbors_of(geometry.neighbors(subject.among.id), subject.feature)
             back = known.set_index("neighbor")["mutual_rank"]
             table["mutual_rank"] = pd.array(table["neighbor"].map(back), dtype="Int64")
-        except NotStoredError:
-            pass  # the geometry page computes them
-        except LoupeError:
-            pass  # a dictionary of one feature has no neighbours
+        except (NotStored, LoupeError):
+            pass  # the geometry page computes them; a dictionary of one feature has none
     others = int(np.isfinite(cosines).sum()) - (itself(subject) is not None)
     if others >= 1 and subject.among.config.d_out > 1:
         table = tables.with_random_ranks(table, RandomDirections(others + 1, subject.among.config.d_out))
@@ -50,7 +48,7 @@ def nearest(subject: Subject, *, top: int) -> pd.DataFrame:
 
 
 def pass_among(subject: Subject) -> TokenPass:
-    """Return the pass of the dictionary that is searched, over the text of the feature's (raises StillRunningError)."""
+    """Return the pass of the dictionary that is searched, over the text of the feature's (raises StillRunning)."""
     if not subject.own:
         return subject.passed
     return token_pass.pass_over(subject.among, subject.passed.model, subject.passed.sample)

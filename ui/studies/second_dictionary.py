@@ -33,7 +33,7 @@ def default_second() -> str:
 def comparison(a: Dictionary | None = None, b: Dictionary | None = None, *, k: int = K) -> Comparison:
     """Return the k nearest features of the two both ways, by decoder and encoder; by default of what is picked.
 
-    Raises what `core.matching.comparison.compare` raises, and StillRunningError while a job draws its progress.
+    Raises what `core.matching.comparison.compare` raises, and StillRunning while a job draws its progress.
     """
     a, b = a or opened.dictionary(), b or chosen()
     check_comparable(a, b)

@@ -16,7 +16,7 @@ from core.dictionaries.dictionary import Dictionary
 from core.models.language_model import LanguageModel
 from core.work.jobs import Progress
 from ui.shared import progress as shared_progress
-from ui.shared.errors import StillRunningError
+from ui.shared.errors import StillRunning
 from ui.shared.escape import plain
 from ui.studies import compute, corpus, opened
 
@@ -65,7 +65,7 @@ def token_pass(id: str | None = None, settings: SampleSettings | None = None, *,
     """Return the pass of a dictionary (by default the picked one) over text (by default what the picker says).
 
     A pass that is not stored is started: at once if it is short, else after its cost was shown and a button pressed.
-    Raises StillRunningError meanwhile, and LoupeError.
+    Raises StillRunning meanwhile, and LoupeError.
     """
     found = opened.dictionary(id)
     model = opened.model_of(found, wpe=wpe)
@@ -113,7 +113,7 @@ def _agree(dictionary: Dictionary, model: LanguageModel, sample: TextSample, sha
         icon=":material/play_arrow:",
         on_click=lambda: st.session_state.update({f"_agreed_{key}": True}),
     )
-    raise StillRunningError("The token pass waits to be started.")
+    raise StillRunning("The token pass waits to be started.")
 
 
 def cost(dictionary: Dictionary, model: LanguageModel, sample: TextSample) -> PassCost:

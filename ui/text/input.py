@@ -141,7 +141,7 @@ def take(values: dict[str, str]) -> None:
 
 
 def read(dictionary: Dictionary, model: LanguageModel, texts: tuple[str, ...], how: Reading, what: str) -> Read:
-    """Tokenise and encode; kept in memory under hashes. Raises LoupeError, and StillRunningError meanwhile."""
+    """Tokenise and encode; kept in memory under hashes. Raises LoupeError, and StillRunning meanwhile."""
     documents = tuple(part for text in texts for part in split_documents(text, how.separator)) or texts
     digest = hashlib.sha256()
     for document in documents:

@@ -14,6 +14,7 @@ from core.models.language_model import LanguageModel
 from core.models.tokens import label
 from core.text import features as text_features
 from ui.shared.charts import MAX_CELLS
+from ui.shared.errors import NotStored
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure, listing
 from ui.shared.selection import choose_feature_from
@@ -29,7 +30,7 @@ MOST_FEATURES = 40
 
 
 def one_text(dictionary: Dictionary, model: LanguageModel, how: Reading) -> None:
-    """Everything about one text. Raises LoupeError, and StillRunningError while it is being read."""
+    """Everything about one text. Raises LoupeError, and StillRunning while it is being read."""
     texts = _input()
     read = input.read(dictionary, model, texts, how, "Your text")
     said(read)
@@ -105,7 +106,7 @@ def _largest(*, needed: bool) -> tuple[np.ndarray | None, str]:
     try:
         with nullcontext() if needed else compute.only_stored():
             passed = token_pass.token_pass()
-    except LoupeError:
+    except (LoupeError, NotStored):
         if needed:
             raise
         return None, ""

@@ -24,7 +24,7 @@ TOKEN = "own_prompt_token"
 
 
 def two_prompts(dictionary: Dictionary, model: LanguageModel, how: Reading) -> None:
-    """Two prompts side by side. Raises LoupeError, and StillRunningError meanwhile."""
+    """Two prompts side by side. Raises LoupeError, and StillRunning meanwhile."""
     titles = ("Prompt A", "Prompt B")
     a, b = read_pair(dictionary, model, how, "own_pa", "own_pb", examples.PROMPTS, titles=titles, height=100)
     try:

@@ -52,7 +52,7 @@ class Comparison:
 
 
 def two_texts(dictionary: Dictionary, model: LanguageModel, how: Reading) -> None:
-    """Which features differ between two texts. Raises LoupeError, and StillRunningError meanwhile."""
+    """Which features differ between two texts. Raises LoupeError, and StillRunning meanwhile."""
     a, b = read_pair(dictionary, model, how, "own_a", "own_b", text_examples.TWO, titles=("Text A", "Text B"))
     left, right = st.columns([1, 2], gap="medium", vertical_alignment="bottom")
     chosen = left.selectbox(
