@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from difflib import get_close_matches
 
+from core.amounts import of_bytes
+
 
 class LoupeError(Exception):
     """Base of the family: pages show its message and go on.
@@ -67,7 +69,7 @@ class NotDownloadedError(LoupeError):
         """'dictionary', 'model' (all of it) or 'model tensors'."""
         self.id = id
         self.nbytes = nbytes
-        size = f"{nbytes / 1e6:,.1f} MB" if nbytes is not None else "size not known before the hub is asked"
+        size = of_bytes(nbytes) if nbytes is not None else "size not known before the hub is asked"
         missing = f" ({what[:200]} is missing)" if what else ""
         super().__init__(
             f"The {kind} {id[:200]!r} is not on this machine{missing}. Expected it among the downloads; nothing is "

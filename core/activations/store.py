@@ -12,6 +12,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from core.amounts import of_bytes
 from core.corpus.streams import rows_sha256
 from core.errors import MissingActivationsError, OutOfRangeError, OutOfSpaceError
 from core.work.artifacts import ArtifactStore, artifact_key
@@ -113,11 +114,11 @@ class ActivationStore:
         except OSError as error:
             missing = self.missing()
             rows = sum(self.parts[j].stop - self.parts[j].start for j in missing)
-            megabytes = (block.features.nbytes + block.acts.nbytes) / len(block.rows) * rows / 1e6
+            missing_bytes = (block.features.nbytes + block.acts.nbytes) / len(block.rows) * rows
             raise OutOfSpaceError(
                 f"Part {i + 1} of {len(self)} of the activations cannot be written to {self.artifacts.root} "
                 f"({str(error)[:200]}). {len(self) - len(missing)} parts are there and stay; expected room for about "
-                f"{megabytes:,.1f} MB more. Make room and start again: the pass goes on from there."
+                f"{of_bytes(missing_bytes)} more. Make room and start again: the pass goes on from there."
             ) from error
 
     def blocks(self, progress: Progress | None = None) -> Iterator[ActivationBlock]:

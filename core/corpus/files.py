@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Integer
 
+from core.amounts import of_bytes
 from core.corpus.streams import Document, TokenStream, documents_sha256, documents_stream
 from core.errors import CorpusError
 from core.models.language_model import LanguageModel
@@ -44,8 +45,8 @@ class TextFiles:
         nbytes = sum(status.st_size for _, status in named)
         if len(named) > MAX_FILES or nbytes > MAX_BYTES:
             raise CorpusError(
-                f"{path.name} holds {len(named):,} files with {nbytes / 1e6:,.0f} MB. Expected at most {MAX_FILES:,} "
-                f"files and {MAX_BYTES / 1e6:,.0f} MB of text: choose a folder inside it, or a .npy file of token ids."
+                f"{path.name} holds {len(named):,} files with {of_bytes(nbytes)}. Expected at most {MAX_FILES:,} "
+                f"files and {of_bytes(MAX_BYTES)} of text: choose a folder inside it, or a .npy file of token ids."
             )
         stamp = "\n".join(f"{name} {status.st_size} {status.st_mtime_ns}" for name, status in named)
         names = tuple(name for name, _ in named)

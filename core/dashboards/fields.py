@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from core.amounts import of_bytes
 from core.dashboards import BadDashboardError, Example, Histogram
 
 MOST_BYTES = 512 * 2**20
@@ -33,7 +34,7 @@ def content(path: Path) -> bytes:
         ) from error
     if len(found) > MOST_BYTES:
         raise BadDashboardError(
-            f"{path} holds more than {MOST_BYTES / 1e6:.0f} MB, expected a batch of dashboards. Split it up."
+            f"{path} holds more than {of_bytes(MOST_BYTES)}, expected a batch of dashboards. Split it up."
         )
     return found
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from core.amounts import of_bytes
 from core.feature.notes import MOST_BYTES, DamagedNotesError, Note, Notes, NotesError, from_json
 
 _PATIENCE_S = 10
@@ -86,7 +87,7 @@ class NoteStore:
         if size is None:
             return self._empty
         if size > MOST_BYTES:
-            raise NotesError(f"{self.path} holds {size / 1e6:,.0f} MB; expected at most {MOST_BYTES / 1e6:,.0f} MB.")
+            raise NotesError(f"{self.path} holds {of_bytes(size)}; expected at most {of_bytes(MOST_BYTES)}.")
         found = from_json(data)
         if found.dictionary_sha256 != self._empty.dictionary_sha256:
             raise DamagedNotesError(f"{self.path} names the dictionary {found.dictionary_sha256[:64]!r}.")
@@ -109,9 +110,7 @@ class NoteStore:
         notes = Notes(self._empty.dictionary_sha256, self._empty.title, kept)
         data = notes.to_json()
         if len(data) > MOST_BYTES:
-            raise NotesError(
-                f"{len(data) / 1e6:,.0f} MB of notes are too many; expected at most {MOST_BYTES / 1e6:,.0f}."
-            )
+            raise NotesError(f"{of_bytes(len(data))} of notes are too many; expected at most {of_bytes(MOST_BYTES)}.")
         with _explained(self.path):
             handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.", suffix=".tmp")
             try:

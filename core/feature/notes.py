@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from core.amounts import of_bytes
 from core.errors import LoupeError
 
 FORMAT = "sae-loupe-notes/v1"
@@ -96,9 +97,7 @@ class Notes:
 def from_json(data: bytes) -> Notes:
     """Read what `to_json` wrote, checking everything; raises DamagedNotesError, or NotesError for another format."""
     if len(data) > MOST_BYTES:
-        raise NotesError(
-            f"{len(data) / 1e6:,.0f} MB are too many for notes; expected at most {MOST_BYTES / 1e6:,.0f} MB."
-        )
+        raise NotesError(f"{of_bytes(len(data))} are too many for notes; expected at most {of_bytes(MOST_BYTES)}.")
     try:
         content = json.loads(data.decode("utf-8-sig"))
         kind = content["format"]

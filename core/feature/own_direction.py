@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float, Int, Num
 
+from core.amounts import of_bytes
 from core.dictionaries.dictionary import Dictionary
 from core.errors import LoupeError, OutOfRangeError
 from core.models.language_model import LanguageModel
@@ -48,7 +49,7 @@ def read_vectors(name: str, data: bytes) -> dict[str, Num[np.ndarray, "row d"]]:
     """
     if len(data) > MAX_BYTES:
         raise DirectionError(
-            f"{name[:100]!r} has {len(data) / 1e6:,.0f} MB, expected at most {MAX_BYTES / 1e6:.0f}. Save only the "
+            f"{name[:100]!r} has {of_bytes(len(data))}, expected at most {of_bytes(MAX_BYTES)}. Save only the "
             "direction, or the rows that are needed."
         )
     if not name.lower().endswith(ENDINGS):

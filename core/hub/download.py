@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.amounts import of_bytes
 from core.errors import HubDamagedError, HubNotFoundError, OutOfSpaceError
 from core.hub import cache as hub_cache
 from core.hub import client as hub_client
@@ -83,8 +84,8 @@ def check_space(nbytes: int) -> None:
     free = shutil.disk_usage(place).free
     if nbytes + _SPARE > free:
         raise OutOfSpaceError(
-            f"The download needs {nbytes / 1e6:,.0f} MB, but the disk of {hub_cache.cache_root()} has "
-            f"{free / 1e6:,.0f} MB free. Make room, or set HF_HOME to a larger disk and restart."
+            f"The download needs {of_bytes(nbytes)}, but the disk of {hub_cache.cache_root()} has "
+            f"{of_bytes(free)} free. Make room, or set HF_HOME to a larger disk and restart."
         )
 
 

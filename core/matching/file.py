@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from core.amounts import of_bytes
 from core.dictionaries.dictionary import Dictionary
 from core.errors import LoupeError
 from core.matching.pairs import METHODS, SIMILARITIES, Matching
@@ -104,7 +105,7 @@ def from_json(data: bytes) -> MatchFile:
 
 def _parsed(data: bytes) -> dict[str, Any]:
     if len(data) > MOST_BYTES:
-        raise MatchFileError(f"The file has {len(data) / 1e6:,.1f} MB; at most {MOST_BYTES / 1e6:,.1f} MB are read.")
+        raise MatchFileError(f"The file has {of_bytes(len(data))}; at most {of_bytes(MOST_BYTES)} are read.")
     try:
         content = json.loads(data.decode("utf-8"), parse_constant=_finite, parse_float=_finite)
     except (ValueError, RecursionError) as error:

@@ -20,6 +20,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Int
 
+from core.amounts import of_bytes
 from core.dictionaries.dictionary import Dictionary
 from core.errors import LoupeError
 from core.work.artifacts import artifact_key
@@ -187,6 +188,6 @@ def _fetch(url: str) -> bytes | None:
         ) from error
     if len(content) > _MOST_BYTES:
         raise NeuronpediaError(
-            f"{url} unpacks to more than {_MOST_BYTES / 1e6:.0f} MB, expected a batch of labels. It is not read."
+            f"{url} unpacks to more than {of_bytes(_MOST_BYTES)}, expected a batch of labels. It is not read."
         )
     return content

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from core.amounts import of_bytes
 from core.dictionaries.config import TRANSCODERS, UNFOLDED_NORMALISATIONS
 from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.parsing import MODEL_OPTIONS
@@ -42,7 +43,7 @@ def facts(dictionary: Dictionary) -> list[RecipeLine]:
         ("Output width, d_out", f"{config.d_out:,}" if config.d_out != config.d_in else None, "Length of its output."),
         ("Features, d_sae", f"{config.d_sae:,}", "How many features it has."),
         ("Format", dictionary.format, "What kind of files it was read from."),
-        ("In memory", f"{dictionary.nbytes / 1e6:,.1f} MB", "Bytes of its weights as float32."),
+        ("In memory", of_bytes(dictionary.nbytes), "Bytes of its weights as float32."),
         ("Training text", metadata.get("dataset_path"), "The data set that its config names."),
         ("Neuronpedia", labels.get("neuronpedia"), "Its name there."),
     ]

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from core.amounts import of_bytes
 from core.errors import LoupeError
 
 T = TypeVar("T")
@@ -75,7 +76,7 @@ class Loaded:
     def _check(self, nbytes: int, name: str) -> None:
         if self.nbytes + nbytes > self.budget:
             raise MemoryBudgetError(
-                f"{name} needs {nbytes / 1e9:.2f} GB, but {self.nbytes / 1e9:.2f} of {self.budget / 1e9:.2f} GB "
+                f"{name} needs {of_bytes(nbytes)}, but {of_bytes(self.nbytes)} of {of_bytes(self.budget)} "
                 "are in use. Expected to hold it in what is left: close other sessions, or start the app with a "
                 "larger budget: streamlit run app.py -- --memory GB"
             )

@@ -68,7 +68,7 @@ def test_a_hub_folder_is_priced_downloaded_and_becomes_the_picked_one(at, hub):
     at.text_input(key="_hub_folder").set_value("blocks.1.hook_resid_pre").run()
     assert hub.requests == []
     button(at, "Ask the hub for the size").click().run()
-    assert "MB to fetch" in texts(at)
+    assert "2 kB to fetch" in texts(at)
     assert hub.count("GET", "/resolve/") == 0
     button(at, "Download").click().run()
     assert at.text_input(key="sae").value == "hub/me/mine/blocks.1.hook_resid_pre"

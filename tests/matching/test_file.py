@@ -145,7 +145,7 @@ def test_pairs_that_cannot_be_are_refused(change, message):
 
 def test_a_file_too_large_is_refused_before_it_is_read(monkeypatch):
     monkeypatch.setattr(file, "MOST_BYTES", 1000)
-    with pytest.raises(MatchFileError, match=r"at most 0\.0 MB are read"):
+    with pytest.raises(MatchFileError, match=r"at most 1 kB are read"):
         from_json(to_json(planted_file()))
 
 

@@ -81,7 +81,7 @@ def test_what_left_is_really_gone():
 def test_a_load_that_cannot_fit_says_so_before_it_starts():
     loaded, started = Loaded(10**9), []
     held = loaded.get("a", lambda: Thing(6 * 10**8))
-    with pytest.raises(MemoryBudgetError, match=r"Gemma needs 0.50 GB, but 0.60 of 1.00 GB .* --memory"):
+    with pytest.raises(MemoryBudgetError, match=r"Gemma needs 500 MB, but 600 MB of 1.00 GB .* --memory"):
         loaded.get("b", lambda: started.append(1), nbytes=5 * 10**8, name="Gemma")
     assert not started
     assert loaded.get("a", lambda: None) is held
@@ -92,7 +92,7 @@ def test_room_can_be_asked_for_what_is_kept_elsewhere():
     loaded.get("unused", lambda: Thing(9 * 10**8))
     loaded.make_room(5 * 10**8, "The model")
     assert "unused" not in loaded
-    with pytest.raises(MemoryBudgetError, match=r"The model needs 2\.00 GB, but 0\.00 of 1\.00"):
+    with pytest.raises(MemoryBudgetError, match=r"The model needs 2\.00 GB, but 0 bytes of 1\.00 GB"):
         loaded.make_room(2 * 10**9, "The model")
 
 

@@ -9,6 +9,7 @@ import streamlit as st
 from core import catalogue
 from core import tables as core_tables
 from core.activations import tables
+from core.amounts import of_bytes, of_seconds
 from core.corpus.samples import TextSample
 from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.sources import Entry
@@ -91,11 +92,11 @@ def offer(missing: Mapping[str, Entry], wpe: str) -> None:
 def cost_line(missing: Mapping[str, Entry], wpe: str) -> None:
     """Judge all passes by a few tokens of the deepest layer, which takes longest."""
     cost = token_pass.cost(*parts(list(missing.values())[-1], wpe))
-    seconds, megabytes = len(missing) * cost.seconds, len(missing) * cost.nbytes / 1e6
     st.info(
         plain(
             f"Not there yet: layer {', '.join(missing)}. {cost.n_tokens:,} tokens each, together at most about "
-            f"{max(1, seconds):,.0f} s on this machine and {megabytes:,.0f} MB on disk."
+            f"{of_seconds(len(missing) * cost.seconds)} on this machine and {of_bytes(len(missing) * cost.nbytes)} on "
+            "disk."
         ),
         icon=":material/layers:",
     )

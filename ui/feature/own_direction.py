@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from core.amounts import of_bytes
 from core.dictionaries.dictionary import Dictionary
 from core.errors import PathNotAllowedError
 from core.feature.own_direction import (
@@ -71,7 +72,7 @@ def _read(text: str) -> tuple[str, bytes]:
     size = path.stat().st_size
     if size > MAX_BYTES:
         raise DirectionError(
-            f"{path.name[:100]!r} has {size / 1e6:,.0f} MB, expected at most {MAX_BYTES / 1e6:.0f}. Save only the "
+            f"{path.name[:100]!r} has {of_bytes(size)}, expected at most {of_bytes(MAX_BYTES)}. Save only the "
             "direction, or the rows that are needed."
         )
     return path.name, path.read_bytes()

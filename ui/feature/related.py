@@ -5,6 +5,7 @@ import pandas as pd
 import streamlit as st
 
 from core import catalogue, tables
+from core.amounts import of_seconds
 from core.dictionaries.dictionary import Dictionary
 from core.feature.correlated_features import LEAST
 from core.feature.correlated_neurons import NeuronCost
@@ -182,8 +183,8 @@ def _set(key: str) -> None:
 def cost_line(cost: NeuronCost) -> str:
     """Say what correlating with neurons takes."""
     times = f", {cost.runs} times, as there is not room for all features at once" if cost.runs > 1 else ""
-    seconds = f"{cost.seconds:.0f} s" if cost.seconds < 90 else f"{cost.seconds / 60:.0f} min"
-    return f"The model reads {cost.n_tokens:,} tokens{times}: about {seconds} on this machine. The result is kept."
+    text = f"The model reads {cost.n_tokens:,} tokens{times}: about {of_seconds(cost.seconds)} on this machine."
+    return f"{text} The result is kept."
 
 
 def neuron_figure(subject: Subject, hook: str) -> None:

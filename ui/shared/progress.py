@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from core.amounts import of_seconds
 from core.errors import CancelledError
 from core.work.jobs import Job
 from ui.shared.errors import StillRunning
@@ -45,7 +46,7 @@ def describe(job: Job) -> str:
     if job.unit and job.rate:
         parts.append(f"{job.rate:,.0f} {job.unit} a second")
     if job.seconds_left is not None:
-        parts.append(f"about {max(1, round(job.seconds_left))} s left")
+        parts.append(f"about {of_seconds(job.seconds_left)} left")
     if job.text:
         parts.append(job.text)
     return ", ".join(parts)

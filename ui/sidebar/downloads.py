@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
+from core.amounts import of_bytes
 from core.dictionaries import sources
 from core.errors import LoupeError, NotDownloadedError
 from core.models import downloads
@@ -114,7 +115,7 @@ def buttons(wanted: Wanted, label: str = "Download") -> None:
             with errors.shown(), st.spinner("Asking the hub"):
                 st.session_state[size] = wanted.nbytes()
         if size in st.session_state:
-            st.markdown(plain(f"{st.session_state[size] / 1e6:,.1f} MB to fetch"))
+            st.markdown(plain(f"{of_bytes(st.session_state[size])} to fetch"))
         if st.button(label, key=f"fetch {wanted.key}", icon=":material/download:", type="primary"):
             start(wanted)
             st.rerun()

@@ -10,6 +10,7 @@ from core.activations.quantiles import DECILES, ActivationQuantiles, activation_
 from core.activations.statistics import ActivationStatistics
 from core.activations.store import ActivationStore, FeatureActivations, feature_activations
 from core.activations.token_pass import PassCost, activation_pass, estimate_cost, open_store
+from core.amounts import of_bytes, of_seconds
 from core.corpus.samples import SampleSettings, TextSample
 from core.corpus.streams import rows_sha256
 from core.dictionaries.dictionary import Dictionary
@@ -131,19 +132,11 @@ def _card(cost: PassCost, share: float, sample: TextSample) -> None:
         st.markdown("**One pass over the text answers every view of activations**")
         columns = st.columns(4)
         columns[0].metric("Tokens", f"{cost.n_tokens:,}")
-        columns[1].metric("On disk", _bytes(cost.nbytes * share))
-        columns[2].metric("Time", _seconds(cost.seconds * share), help="On this machine, judged by about 512 tokens.")
+        columns[1].metric("On disk", of_bytes(cost.nbytes * share))
+        columns[2].metric("Time", of_seconds(cost.seconds * share), help="On this machine, judged by about 512 tokens.")
         columns[3].metric("Active features a token", f"{cost.l0:,.1f}")
         there = f" {1 - share:.0%} of it is there already." if share < 1 else ""
         st.caption(plain(f"{sample.note}.{there} It can be stopped at any time and goes on from there."))
-
-
-def _seconds(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
-
-
-def _bytes(nbytes: float) -> str:
-    return f"{nbytes / 1e6:,.0f} MB" if nbytes < 1e9 else f"{nbytes / 1e9:,.1f} GB"
 
 
 def quantiles(

@@ -1,0 +1,17 @@
+"""Amounts of bytes and of time, in words."""
+
+
+def of_bytes(n: int | float) -> str:
+    """Say a number of bytes with the unit that suits it: '12 kB', '4.2 MB', '1.25 GB'."""
+    if n >= 1e9:
+        return f"{n / 1e9:,.2f} GB"
+    if n >= 1e7:
+        return f"{n / 1e6:,.0f} MB"
+    if n >= 1e5:
+        return f"{n / 1e6:.1f} MB"
+    return f"{n / 1e3:.0f} kB" if n >= 1e3 else f"{n:.0f} bytes"
+
+
+def of_seconds(n: int | float) -> str:
+    """Say a time in seconds, from a minute and a half on in minutes: '8 s', '2 min'; never less than 1 s."""
+    return f"{max(1, n):.0f} s" if n < 90 else f"{n / 60:,.0f} min"
