@@ -1,7 +1,7 @@
 """Every number the app shows, declared once: title, unit, formula, meaning, source.
 
 The declarations are data, one file for each subject in `core/catalogue`; a new page adds a file.
-Charts, column help, downloads and the README all read them from here.
+Charts, column help, downloads and docs/statistics.md all read them from here.
 """
 
 import tomllib
@@ -91,7 +91,7 @@ def help_text(name: str) -> str:
 
 
 def markdown_table(names: Iterable[str] | None = None) -> str:
-    """Return the declarations (all, or those named) as a Markdown table for the README."""
+    """Return the declarations (all, or those named) as a Markdown table, for docs/statistics.md."""
     lines = ["| Statistic | Column | Formula | Unit | Per | Needs | Source |", "|" + "---|" * 7]
     for name in STATISTICS if names is None else names:
         item = statistic(name)
