@@ -1,11 +1,16 @@
-"""The README says what is true."""
+"""The README and the other documents say what is true."""
 
+import ast
+import re
 from pathlib import Path
+
+import pytest
 
 from core import catalogue
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", "docs/pages.md", "docs/dictionaries.md", "docs/speed.md"]
 COMMANDS = (
     "pip install -r requirements.txt && streamlit run app.py",
     "pip install -r requirements-dev.txt && pytest",
@@ -28,15 +33,12 @@ def test_the_two_commands_of_the_readme_are_those_that_ci_runs():
             assert half in script
 
 
-def test_every_page_has_its_line_and_every_picture_exists():
+def test_every_page_has_its_line():
     from ui.shell.router import page_files
 
     assert page_files()
     for page in page_files():
         assert f"| {page.title} | {page.question}" in README
-    for line in README.splitlines():
-        if line.startswith("!["):
-            assert (ROOT / line.rpartition("(")[2].rstrip(")")).is_file()
 
 
 def test_one_page_is_the_first():
@@ -45,3 +47,46 @@ def test_one_page_is_the_first():
     orders = [page.order for page in page_files()]
     assert orders[0] == 0
     assert len(set(orders)) == len(orders)
+
+
+def prose(name: str) -> str:
+    """A document without its blocks of code."""
+    return re.sub(r"^```.*?^```$", "", (ROOT / name).read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+
+
+def test_every_document_is_looked_at():
+    assert {str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md")} <= {*DOCUMENTS, "docs/statistics.md"}
+
+
+@pytest.mark.parametrize("name", [*DOCUMENTS, "docs/statistics.md"])
+def test_every_link_and_picture_leads_to_a_file(name):
+    for target in re.findall(r"\]\(([^)#:]+)\)", prose(name)):
+        assert ((ROOT / name).parent / target).is_file(), target
+
+
+@pytest.mark.parametrize("picture", sorted((ROOT / "docs").glob("*.png")), ids=lambda path: path.name)
+def test_every_picture_is_shown_somewhere(picture):
+    assert any(re.search(rf"!\[.+\]\(.*{re.escape(picture.name)}\)", prose(name)) for name in DOCUMENTS)
+
+
+def tabs_of(path: Path) -> list[str]:
+    """Titles in the page's TABS; none where another module makes them."""
+    tables = [
+        node.value
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", None) == "TABS"
+    ]
+    return [ast.literal_eval(key) for table in tables if isinstance(table, ast.Dict) for key in table.keys]
+
+
+def test_every_page_and_tab_is_described():
+    from ui.shell.router import page_files
+
+    titles = [page.title for page in page_files()]
+    sections = {part.partition("\n")[0]: part for part in prose("docs/pages.md").split("\n## ")[1:]}
+    assert list(sections)[: len(titles)] == titles
+    found = {page.title: tabs_of(page.path) for page in page_files()}
+    assert sum(map(bool, found.values())) > 8
+    for title, tabs in found.items():
+        described = re.findall(r"^- \*\*(.+?)\*\*: ", sections[title], re.MULTILINE)
+        assert not tabs or described == tabs, f"docs/pages.md on {title}"
