@@ -1,7 +1,9 @@
 """The README and the other documents say what is true."""
 
 import ast
+import importlib
 import re
+from functools import reduce
 from pathlib import Path
 
 import pytest
@@ -67,6 +69,35 @@ def test_every_link_and_picture_leads_to_a_file(name):
 @pytest.mark.parametrize("picture", sorted((ROOT / "docs").glob("*.png")), ids=lambda path: path.name)
 def test_every_picture_is_shown_somewhere(picture):
     assert any(re.search(rf"!\[.+\]\(.*{re.escape(picture.name)}\)", prose(name)) for name in DOCUMENTS)
+
+
+def named(text: str) -> object:
+    """Import what a dotted name says; raises if there is no such thing."""
+    parts = text.split(".")
+    for n in range(len(parts), 0, -1):
+        try:
+            module = importlib.import_module(".".join(parts[:n]))
+        except ModuleNotFoundError:
+            continue
+        return reduce(getattr, parts[n:], module)
+    raise ModuleNotFoundError(text)
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_file_and_name_of_the_code_that_a_document_mentions_exists(name):
+    for span in re.findall(r"`([^`\n]+)`", prose(name)):
+        if re.fullmatch(r"(core|ui|pages|tests|docs|benchmarks|\.ci)/[\w./-]*", span):
+            assert (ROOT / span).exists(), span
+        elif re.fullmatch(r"(core|ui)(\.\w+)+(\(.*\))?", span):
+            named(span.partition("(")[0])
+
+
+def test_a_name_that_is_not_there_is_noticed():
+    assert named("core.catalogue.markdown_table") is catalogue.markdown_table
+    with pytest.raises(AttributeError):
+        named("core.catalogue.markdown")
+    with pytest.raises(AttributeError):
+        named("core.no_such_room.markdown_table")
 
 
 def tabs_of(path: Path) -> list[str]:
