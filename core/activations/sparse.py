@@ -1,7 +1,7 @@
 """Activations of two dictionaries on the same tokens, from their stores: what comparing by activation starts from.
 
 The dictionaries may belong to different models, as long as a token id means the same
-text to both (core.matching.two_features.check_same_tokens).
+text to both (core.models.search.check_same_tokens).
 """
 
 from dataclasses import dataclass
