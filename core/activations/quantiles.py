@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from core.activations.statistics import ActivationStatistics
 from core.activations.store import ActivationStore, left_out_name
 from core.work.artifacts import artifact_key
-from core.work.jobs import Progress
+from core.work.jobs import SILENT, Progress
 
 DECILES = tuple(n / 10 for n in range(1, 11))
 _BUDGET_BYTES = 2**28
@@ -54,7 +54,7 @@ def activation_quantiles(
     *,
     levels: tuple[float, ...] = DECILES,
     with_first: bool = True,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
     budget_bytes: int = _BUDGET_BYTES,
 ) -> ActivationQuantiles:
     """Sort the stored activations by feature, as many features at a time as fit into the budget, and read off.
@@ -66,8 +66,7 @@ def activation_quantiles(
     groups = _groups(count, max(1, budget_bytes // 4))
     for done, part in enumerate(groups):
         values[part] = _quantiles(_by_feature(store, part, count, with_first), count[part], np.array(levels))
-        if progress is not None:
-            progress.update(done + 1, len(groups))
+        progress.update(done + 1, len(groups))
     return ActivationQuantiles(values, levels, with_first)
 
 

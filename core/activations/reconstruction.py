@@ -16,6 +16,7 @@ from core.errors import CorpusError, DoesNotFitError
 from core.models.language_model import LanguageModel
 from core.models.search import check_fit
 from core.work.artifacts import artifact_key
+from core.work.jobs import SILENT, Progress
 
 _FLOATS_PER_CALL = 2**24
 
@@ -131,7 +132,7 @@ def error_by_position(
     *,
     context_size: int | None = None,
     first: int = 0,
-    progress=None,
+    progress: Progress = SILENT,
     batch: int = 16,
 ) -> ErrorByPosition:
     """Compare a dictionary's output with what it should be, on rows of token ids.
@@ -151,8 +152,7 @@ def error_by_position(
         target = model.activations(part, target_hook) if target_hook else x
         for row in zip(target, *_run(dictionary, x), strict=True):
             sums.add(*row, inside)
-        if progress is not None:
-            progress.update(min(start + batch, len(rows)), len(rows))
+        progress.update(min(start + batch, len(rows)), len(rows))
     return sums.finish(inside)
 
 

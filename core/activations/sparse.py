@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 
 from core.activations.store import ActivationStore
 from core.errors import DoesNotFitError
-from core.work.jobs import Progress
+from core.work.jobs import SILENT, Progress
 
 _CONSTANT = 1e-12
 """A spread under this share of the sum of squares is rounding: the feature is constant."""
@@ -94,7 +94,7 @@ def check_shared_rows(a: ActivationStore, b: ActivationStore, *, with_first: boo
 
 
 def read_activations(
-    store: ActivationStore, d_sae: int, *, with_first: bool = True, progress: Progress | None = None
+    store: ActivationStore, d_sae: int, *, with_first: bool = True, progress: Progress = SILENT
 ) -> SparseActivations:
     """Read a store's counted tokens, without position 0 of each row if asked. Raises MissingActivationsError."""
     counts, features, acts = [], [], []

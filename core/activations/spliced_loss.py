@@ -19,7 +19,7 @@ from core.dictionaries.dictionary import Dictionary
 from core.errors import CorpusError
 from core.models.language_model import LanguageModel
 from core.work.artifacts import artifact_key
-from core.work.jobs import Progress
+from core.work.jobs import SILENT, Progress
 
 _TOKENS_PER_RUN = 2**11
 REPLACED = ("spliced", "zero", "mean")
@@ -111,7 +111,7 @@ def spliced_loss(
     rows: Int[np.ndarray, "row pos"],
     *,
     left_out: tuple[int, ...] = (),
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> SplicedLoss:
     """Run the model as it is and with x_hat, 0 and the mean of x at the dictionary's hook (its output hook, if any).
 
@@ -140,7 +140,7 @@ def spliced_loss(
 
 
 def token_losses(
-    model: LanguageModel, rows: Int[np.ndarray, "row pos"], *, progress: Progress | None = None
+    model: LanguageModel, rows: Int[np.ndarray, "row pos"], *, progress: Progress = SILENT
 ) -> Float[np.ndarray, "row pos-1"]:
     """Return the cross-entropy of each next token, in nats, the model as it is. Raises DoesNotFitError."""
     _check(rows, (), model)
@@ -158,7 +158,7 @@ def loss_by_position(
     rows: Int[np.ndarray, "row pos"],
     *,
     left_out: tuple[int, ...] = (),
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> LossByPosition:
     """Average `token_losses` over rows; `left_out` are ids of tokens at which the guess is not counted."""
     keep = _check(rows, left_out, model)[:, :-1]
@@ -174,13 +174,12 @@ def score(above: float, below: float) -> float:
 class _Teller:
     """Adds up how many tokens are done."""
 
-    def __init__(self, progress: Progress | None, total: int):
+    def __init__(self, progress: Progress, total: int):
         self._progress, self._done, self._total = progress, 0, total
 
     def __call__(self, n_tokens: int) -> None:
         self._done += n_tokens
-        if self._progress is not None:
-            self._progress.update(self._done, self._total)
+        self._progress.update(self._done, self._total)
 
     def check(self, *_: int) -> None:
         """Say where things stand, so that a cancelled computation stops here."""

@@ -16,7 +16,7 @@ from core.amounts import of_bytes
 from core.corpus.streams import rows_sha256
 from core.errors import MissingActivationsError, OutOfRangeError, OutOfSpaceError
 from core.work.artifacts import ArtifactStore, artifact_key
-from core.work.jobs import Progress
+from core.work.jobs import SILENT, Progress
 
 _TOKENS_PER_BLOCK, _LEAST_ROWS = 2**14, 32
 
@@ -121,7 +121,7 @@ class ActivationStore:
                 f"{of_bytes(missing_bytes)} more. Make room and start again: the pass goes on from there."
             ) from error
 
-    def blocks(self, progress: Progress | None = None) -> Iterator[ActivationBlock]:
+    def blocks(self, progress: Progress = SILENT) -> Iterator[ActivationBlock]:
         """Yield all blocks in order. Raises MissingActivationsError where one is lost or damaged."""
         for i in range(len(self)):
             block = self.load(i)
@@ -131,8 +131,7 @@ class ActivationStore:
                     "them. Run the token pass again: it computes only what is missing."
                 )
             yield block
-            if progress is not None:
-                progress.update(i + 1, len(self))
+            progress.update(i + 1, len(self))
 
 
 @dataclass(frozen=True)

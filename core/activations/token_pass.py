@@ -20,7 +20,7 @@ from core.dictionaries.dictionary import Dictionary
 from core.errors import CorpusError
 from core.models.language_model import LanguageModel
 from core.work.artifacts import ArtifactStore
-from core.work.jobs import Progress
+from core.work.jobs import SILENT, Progress
 
 _PROBE_TOKENS = 512
 _BYTES_PER_ACTIVATION, _BYTES_PER_TOKEN = 8, 12
@@ -72,7 +72,7 @@ def activation_pass(
     artifacts: ArtifactStore | None,
     *,
     left_out: tuple[int, ...] = (),
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
     workers: int | None = None,
     block_rows: int | None = None,
 ) -> ActivationStatistics:
@@ -135,7 +135,7 @@ def prepare() -> None:
 class _Blocks:
     """Gets blocks, from the store or by encoding, and says how many tokens are done."""
 
-    def __init__(self, store: ActivationStore, encoder: Encoder, model: LanguageModel, progress: Progress | None):
+    def __init__(self, store: ActivationStore, encoder: Encoder, model: LanguageModel, progress: Progress):
         self._store, self._encoder, self._model, self._progress = store, encoder, model, progress
         self._done = 0
 
@@ -152,8 +152,7 @@ class _Blocks:
 
     def _tick(self, n_tokens: int) -> None:
         self._done += n_tokens
-        if self._progress is not None:
-            self._progress.update(self._done, self._store.rows.size)
+        self._progress.update(self._done, self._store.rows.size)
 
 
 def _check(dictionary: Dictionary, model: LanguageModel, rows: np.ndarray, left_out: tuple[int, ...]) -> None:

@@ -24,7 +24,7 @@ from core.errors import (
 from core.hub import client as hub_client
 from core.hub.cache import MAIN, is_repository, is_revision
 from core.work.artifacts import artifact_key
-from core.work.jobs import Progress, SilentProgress
+from core.work.jobs import SILENT, Progress
 
 COLUMNS = ("text", "content", "document", "code", "story", "sentence")
 """Names of columns that hold text, the most usual first."""
@@ -110,14 +110,13 @@ def fetch_texts(
     max_bytes: int,
     describe: Callable[[str, str], tuple[str, str]] | None = None,
     load: Callable[..., Any] | None = None,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> DatasetTexts:
     """Ask the hub for a dataset and read its first documents, to `max_bytes` of text or MAX_ROWS rows.
 
     The last document is cut where the bytes end. `describe` is hub_client's and `load` that of `datasets`; no code
     of a dataset is ever run. Raises HubError, CorpusError and UnknownNameError; nothing is kept of what broke off.
     """
-    progress = progress or SilentProgress()
     progress.note("asking the hub")
     repository, commit = (describe or hub_client.describe_dataset)(name.repository, name.revision)
     with _explained(name):

@@ -17,7 +17,7 @@ from core.amounts import of_bytes
 from core.corpus.streams import Document, TokenStream, documents_sha256, documents_stream
 from core.errors import CorpusError
 from core.models.language_model import LanguageModel
-from core.work.jobs import Progress, SilentProgress
+from core.work.jobs import SILENT, Progress
 
 MAX_FILES, MAX_BYTES = 20_000, 256 * 2**20
 """Text is held in memory as a whole while it is read; more is better tokenised beforehand."""
@@ -52,9 +52,8 @@ class TextFiles:
         names = tuple(name for name, _ in named)
         return cls(path, names, nbytes, hashlib.sha256(f"{path}\n{stamp}".encode("utf-8", "replace")).hexdigest())
 
-    def read(self, progress: Progress | None = None) -> list[Document]:
+    def read(self, progress: Progress = SILENT) -> list[Document]:
         """Read what decodes as UTF-8 and holds more than white space. Raises CorpusError where nothing does."""
-        progress = progress or SilentProgress()
         root = self.path.parent if self.path.is_file() else self.path
         documents, undecodable = [], 0
         for i, name in enumerate(self.names):
@@ -95,14 +94,14 @@ class FileTexts:
     """Of names and texts."""
 
 
-def summarise(files: TextFiles, progress: Progress | None = None) -> FileTexts:
+def summarise(files: TextFiles, progress: Progress = SILENT) -> FileTexts:
     """Read files once to name what is in them (raises CorpusError)."""
     documents = files.read(progress)
     return FileTexts(files.title(len(documents)), documents_sha256(documents))
 
 
 def files_stream(
-    files: TextFiles, model: LanguageModel, expected: FileTexts, progress: Progress | None = None
+    files: TextFiles, model: LanguageModel, expected: FileTexts, progress: Progress = SILENT
 ) -> TokenStream:
     """Tokenise files. Raises CorpusError where they are no longer what they were."""
     documents = files.read()

@@ -19,7 +19,7 @@ from jaxtyping import Int, Integer
 
 from core.errors import CorpusError
 from core.work.artifacts import artifact_key
-from core.work.jobs import Progress, SilentProgress
+from core.work.jobs import SILENT, Progress
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -172,10 +172,9 @@ def documents_stream(
     *,
     separator: int,
     title: str,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> TokenStream:
     """Tokenise documents, each after the separator, and report how many are done. `title` says what they are."""
-    progress = progress or SilentProgress()
     pieces = [np.zeros(0, np.int32)]
     for start in range(0, len(documents), 64):
         pieces.append(token_stream(tokenizer, documents[start : start + 64], separator=separator))
@@ -183,7 +182,7 @@ def documents_stream(
     return TokenStream(np.concatenate(pieces), title)
 
 
-def standard_library_stream(tokenizer: "Tokenizer", *, separator: int, progress: Progress | None = None) -> TokenStream:
+def standard_library_stream(tokenizer: "Tokenizer", *, separator: int, progress: Progress = SILENT) -> TokenStream:
     """Tokenise the standard library: help topics, then sources in order of their names."""
     title = f"standard library of Python {sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro}"
     return documents_stream(tokenizer, standard_library(), separator=separator, title=title, progress=progress)

@@ -20,7 +20,7 @@ from core.logit_weights.unembedding import LogitSettings, Unembedding
 from core.maths.significance import benjamini_hochberg, log10_normal_tails
 from core.token_sets.sets import TokenSet, TokenSets
 from core.work.artifacts import artifact_key
-from core.work.jobs import Progress
+from core.work.jobs import SILENT, Progress
 from core.work.threads import as_done, available_cpus, one_thread_per_product
 
 FLAT = 1e-5
@@ -108,7 +108,7 @@ def enrichment(
     *,
     seed: int = 0,
     draws: int = DRAWS,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
     workers: int | None = None,
     block: int | None = None,
 ) -> Enrichment:
@@ -145,8 +145,7 @@ def enrichment(
     with one_thread_per_product(), closing(as_done(work, starts, workers=len(buffers))) as finished:
         for count in finished:
             done += count
-            if progress is not None:
-                progress.update(done, d_sae)
+            progress.update(done, d_sae)
     out["log10_q"] = benjamini_hochberg(out["log10_p"])
     return Enrichment(
         **out, set_names=sets.names, sizes=members.sizes, n_tokens=members.n_tokens, seed=seed, draws=draws

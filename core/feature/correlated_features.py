@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 
 from core.activations.statistics import ActivationStatistics
 from core.activations.store import ActivationBlock, ActivationStore, FeatureActivations
-from core.work.jobs import Progress
+from core.work.jobs import SILENT, Progress
 
 TOP = 20
 LEAST = 10
@@ -67,7 +67,7 @@ def correlated_features(
     statistics: ActivationStatistics,
     *,
     itself: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> CorrelatedFeatures:
     """Correlate activations with all features of a store, over all counted tokens, in float64.
 

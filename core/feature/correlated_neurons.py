@@ -22,7 +22,7 @@ from core.errors import OutOfRangeError
 from core.feature.correlated_features import correlations
 from core.models.language_model import LanguageModel
 from core.work.artifacts import artifact_key
-from core.work.jobs import Progress
+from core.work.jobs import SILENT, Progress
 from core.work.threads import as_done, available_cpus
 
 K = 10
@@ -109,7 +109,7 @@ def correlated_neurons(
     *,
     k: int = K,
     memory: int = MEMORY,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
     workers: int | None = None,
 ) -> CorrelatedNeurons:
     """Correlate all features of a store with the units at a hook, over all counted tokens; sums are float64.
@@ -137,7 +137,7 @@ def _group(width: int, memory: int) -> int:
 
 
 def _units(
-    store: ActivationStore, model: LanguageModel, hook_name: str, progress: Progress | None, run: int, runs: int
+    store: ActivationStore, model: LanguageModel, hook_name: str, progress: Progress, run: int, runs: int
 ) -> Iterator[tuple[ActivationBlock, Float[np.ndarray, "token unit"]]]:
     """Yield the blocks of a store, each with the model's values on its tokens."""
     done = run * store.rows.size
@@ -146,8 +146,7 @@ def _units(
         for start in range(0, len(block.rows), step):
             parts.append(run_model(model, block.rows[start : start + step], hook_name))
             done += len(parts[-1])
-            if progress is not None:
-                progress.update(done, runs * store.rows.size)
+            progress.update(done, runs * store.rows.size)
         yield block, np.concatenate(parts)
 
 

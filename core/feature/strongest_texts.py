@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 
 from core.activations.store import ActivationStore, counted
 from core.errors import OutOfRangeError
-from core.work.jobs import Progress
+from core.work.jobs import SILENT, Progress
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class FeatureExamples:
 
 
 def top_examples(
-    store: ActivationStore, features: Sequence[int], *, d_sae: int, n: int = 20, progress: Progress | None = None
+    store: ActivationStore, features: Sequence[int], *, d_sae: int, n: int = 20, progress: Progress = SILENT
 ) -> list[FeatureExamples]:
     """Return for each feature the n rows with the largest activation on any token; of equal ones the earlier first.
 

@@ -14,7 +14,7 @@ from core.feature_map.umap_layout import umap_layout
 from core.geometry.neighbors import Neighbors
 from core.maths.principal_axes import principal_axes, unit_rows
 from core.work.artifacts import artifact_key
-from core.work.jobs import Progress
+from core.work.jobs import SILENT, Progress
 
 AXES, N_NEIGHBORS, MIN_DIST = 10, 15, 0.1
 """Of the UMAP that is clustered."""
@@ -48,7 +48,7 @@ def find_clusters(
     *,
     seed: int = 42,
     min_cluster_size: int = 3,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> Clusters:
     """Group features by HDBSCAN (Campello et al. 2013, scikit-learn) on a UMAP of 10 dimensions.
 
@@ -63,8 +63,7 @@ def find_clusters(
     near = {"n_neighbors": N_NEIGHBORS, "min_dist": MIN_DIST, "seed": seed}
     points = umap_layout(neighbors, start, **near, progress=progress)
     placed = np.flatnonzero(np.isfinite(points[:, 0]))
-    if progress is not None:
-        progress.note("finding clusters on the map")
+    progress.note("finding clusters on the map")
     found = np.full(len(points), -1, np.int32)
     found[placed] = HDBSCAN(min_cluster_size=min_cluster_size, copy=True).fit_predict(points[placed])
     unit = unit_rows(directions)

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from core.work.jobs import Progress
+from core.work.jobs import SILENT, Progress
 from core.workspace import PROJECT
 
 _LOOK_S = 0.2
@@ -28,7 +28,7 @@ def run_embedder(
     module: str,
     inputs: Mapping[str, object],
     *,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
     environment: Mapping[str, str] | None = None,
 ) -> Float[np.ndarray, "n axis"]:
     """Hand arrays and numbers to `python -m module` and return the points it leaves.
@@ -56,12 +56,11 @@ def run_embedder(
         return np.load(folder / "points.npy", allow_pickle=False)
 
 
-def _watch(process: subprocess.Popen, log: Path, progress: Progress | None) -> None:
+def _watch(process: subprocess.Popen, log: Path, progress: Progress) -> None:
     """Wait for the process to end, passing on the last step it printed."""
     while True:
-        if progress is not None:
-            steps = _STEP.findall(_end_of(log))
-            progress.update(*(map(int, steps[-1]) if steps else (0, 1)))
+        steps = _STEP.findall(_end_of(log))
+        progress.update(*(map(int, steps[-1]) if steps else (0, 1)))
         try:
             process.wait(_LOOK_S)
         except subprocess.TimeoutExpired:

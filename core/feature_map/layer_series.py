@@ -16,7 +16,7 @@ from core.feature_map.layout import Layout
 from core.feature_map.stack import Stack
 from core.geometry.neighbors import nearest_between
 from core.work.artifacts import artifact_key
-from core.work.jobs import Part, Progress
+from core.work.jobs import SILENT, Part, Progress
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,13 @@ class LayerStep:
     cos: Float[np.ndarray, " d_sae"]
 
 
-def layer_links(stack: Stack, *, progress: Progress | None = None) -> LayerLinks:
+def layer_links(stack: Stack, *, progress: Progress = SILENT) -> LayerLinks:
     """Match each feature of each dictionary to the next one. `progress` counts steps and may raise."""
     match = np.full(len(stack.feature), -1, np.int32)
     cos = np.full(len(stack.feature), np.nan, np.float32)
     for step in range(stack.count - 1):
         here, there = stack.rows(step), stack.rows(step + 1)
-        part = Part(progress, step, stack.count - 1) if progress is not None else None
+        part = Part(progress, step, stack.count - 1)
         found = nearest_between(stack.directions[here], stack.directions[there], k=1, progress=part)
         match[here], cos[here] = found.a_in_b_idx[:, 0], found.a_in_b_cos[:, 0]
     return LayerLinks(match, cos)

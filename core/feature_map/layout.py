@@ -17,7 +17,7 @@ from core.feature_map.umap_layout import umap_layout
 from core.geometry.neighbors import Neighbors
 from core.maths.principal_axes import principal_axes
 from core.work.artifacts import artifact_key
-from core.work.jobs import Progress
+from core.work.jobs import SILENT, Progress
 from core.work.threads import available_cpus
 
 Method = Literal["pca", "umap", "tsne"]
@@ -99,7 +99,7 @@ def layout(
     neighbors: Neighbors,
     settings: LayoutSettings,
     *,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> Layout:
     """Draw the map of these directions, whose neighbours by cosine are given.
 

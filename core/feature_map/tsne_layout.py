@@ -14,7 +14,7 @@ from jaxtyping import Float
 from core.errors import DoesNotFitError
 from core.feature_map.embedder import run_embedder, serve
 from core.geometry.neighbors import Neighbors
-from core.work.jobs import Progress
+from core.work.jobs import SILENT, Progress
 
 ITERATIONS = 1000
 
@@ -25,7 +25,7 @@ def tsne_layout(
     *,
     perplexity: float,
     seed: int,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> Float[np.ndarray, "d_sae 2"]:
     """Lay out features by t-SNE of their directions at length 1, beginning at `start`.
 

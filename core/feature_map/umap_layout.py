@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from core.errors import DoesNotFitError
 from core.feature_map.embedder import run_embedder, serve
 from core.geometry.neighbors import Neighbors
-from core.work.jobs import Progress
+from core.work.jobs import SILENT, Progress
 
 _NOISE = 1e-4
 
@@ -28,7 +28,7 @@ def umap_layout(
     n_neighbors: int,
     min_dist: float,
     seed: int,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> Float[np.ndarray, "d_sae axis"]:
     """Lay out features from their neighbours, beginning at `start` (principal components).
 

@@ -16,7 +16,7 @@ from core.dictionaries.dictionary import Dictionary
 from core.errors import DoesNotFitError, OutOfRangeError
 from core.models.language_model import LanguageModel
 from core.work.artifacts import artifact_key
-from core.work.jobs import Progress
+from core.work.jobs import SILENT, Progress
 from core.work.threads import as_done, available_cpus, one_thread_per_product
 
 TOP = 3
@@ -69,7 +69,7 @@ def basis_alignment(
     dictionary: Dictionary,
     *,
     basis: Float[np.ndarray, "unit d_out"] | None = None,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
     workers: int | None = None,
 ) -> BasisAlignment:
     """Describe every feature's coefficients: its decoder row's entries, or its cosines with the rows of `basis`.
@@ -91,8 +91,7 @@ def basis_alignment(
     with one_thread_per_product(), closing(as_done(work, starts, workers=workers or available_cpus())) as finished:
         for count in finished:
             done += count
-            if progress is not None:
-                progress.update(done, d_sae)
+            progress.update(done, d_sae)
     fields = {name: np.concatenate([parts[start][name] for start in starts]) for name in parts[0]}
     return BasisAlignment(n_coordinates=n, **fields)
 

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from core.dictionaries.spaces import DictionarySide
 from core.geometry.neighbors import Neighbors
 from core.work.artifacts import artifact_key
-from core.work.jobs import Progress
+from core.work.jobs import SILENT, Progress
 from core.work.threads import as_done, available_cpus, one_thread_per_product
 
 MOST_NEIGHBORS = 20
@@ -47,7 +47,7 @@ def composed_features(
     neighbors: Neighbors,
     *,
     n_neighbors: int = MOST_NEIGHBORS,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
     workers: int | None = None,
 ) -> Composed:
     """Find the best pair among each feature's `n_neighbors` nearest (fewer where fewer are known).
@@ -76,8 +76,7 @@ def composed_features(
     with one_thread_per_product(), closing(as_done(work, range(0, d_sae, _BLOCK), workers=workers)) as finished:
         for count in finished:
             done += count
-            if progress is not None:
-                progress.update(done, d_sae)
+            progress.update(done, d_sae)
     return Composed(first, second, cosine, m)
 
 

@@ -13,7 +13,7 @@ from core.dictionaries.spaces import DictionarySide
 from core.errors import DoesNotFitError
 from core.geometry.search import Side, search
 from core.work.artifacts import artifact_key
-from core.work.jobs import Progress
+from core.work.jobs import SILENT, Progress
 
 K = 100
 """How many neighbours are stored for each feature, where there are as many."""
@@ -63,7 +63,7 @@ def nearest_features(
     directions: Float[np.ndarray, "d_sae d"],
     *,
     k: int = K,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
     workers: int | None = None,
     block: int | None = None,
 ) -> Neighbors:
@@ -100,7 +100,7 @@ def nearest_between(
     b: Float[np.ndarray, "d_sae_b d_b"],
     *,
     k: int,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
     workers: int | None = None,
     block: int | None = None,
 ) -> Between:

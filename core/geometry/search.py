@@ -10,7 +10,7 @@ from contextlib import closing
 import numpy as np
 from jaxtyping import Float, Int
 
-from core.work.jobs import Progress
+from core.work.jobs import SILENT, Progress
 from core.work.threads import as_done, available_cpus, one_thread_per_product
 
 _BLOCK = 512
@@ -40,7 +40,7 @@ class Side:
 
 
 def search(
-    a: Side, b: Side, *, progress: Progress | None = None, workers: int | None = None, block: int | None = None
+    a: Side, b: Side, *, progress: Progress = SILENT, workers: int | None = None, block: int | None = None
 ) -> None:
     """Fill `cos` and `idx` of both sides, which may be one; `progress.update` counts tiles and may raise."""
     workers = workers or available_cpus()
@@ -52,8 +52,7 @@ def search(
             with closing(as_done(work, items, workers=workers)) as finished:
                 for _ in finished:
                     done += 1
-                    if progress is not None:
-                        progress.update(done, total)
+                    progress.update(done, total)
 
 
 class _Tiles:

@@ -15,7 +15,7 @@ from core.errors import HubDamagedError, HubNotFoundError, OutOfSpaceError
 from core.hub import cache as hub_cache
 from core.hub import client as hub_client
 from core.hub.client import CHUNK, HubFile
-from core.work.jobs import Progress
+from core.work.jobs import SILENT, Progress
 
 _SPARE = 64 << 20
 
@@ -50,7 +50,7 @@ def cost(repository: str, revision: str, needed: Iterable[str], optional: Sequen
     return Cost(tuple(found))
 
 
-def download(wanted: Cost, revision: str, progress: Progress | None = None) -> list[Path]:
+def download(wanted: Cost, revision: str, progress: Progress = SILENT) -> list[Path]:
     """Fetch what is missing and return the files in the cache, in order.
 
     A file shows in the cache only when all are there. Raises HubError for what the hub does,
@@ -61,9 +61,8 @@ def download(wanted: Cost, revision: str, progress: Progress | None = None) -> l
     for file in wanted.files:
 
         def report(done: int, base: int = before, name: str = file.path.rpartition("/")[2]) -> None:
-            if progress:
-                progress.note(name)
-                progress.update(base + done, wanted.nbytes)
+            progress.note(name)
+            progress.update(base + done, wanted.nbytes)
 
         blobs.append(hub_cache.blob_path(file.repository, file.etag))
         if not blobs[-1].is_file():

@@ -17,7 +17,7 @@ from core.errors import OutOfRangeError
 from core.logit_weights.unembedding import Centre, LogitSettings, Unembedding
 from core.maths.square_sums import sum_of_squares
 from core.work.artifacts import artifact_key
-from core.work.jobs import Progress
+from core.work.jobs import SILENT, Progress
 from core.work.threads import as_done, available_cpus, one_thread_per_product
 
 CONSTANT = 1e-5
@@ -104,7 +104,7 @@ def logit_statistics(
     *,
     center: Centre,
     k: int = 20,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
     block: int = 512,
     tile: int = 4096,
     workers: int | None = None,
@@ -132,8 +132,7 @@ def logit_statistics(
     with one_thread_per_product(), closing(as_done(work, starts, workers=workers)) as finished:
         for count in finished:
             done += count
-            if progress is not None:
-                progress.update(done, n)
+            progress.update(done, n)
     fields = {name: np.concatenate([parts[start][name] for start in starts]) for name in parts[0]}
     for name in ("top_tokens", "bottom_tokens"):
         fields[name] = unembedding.tokens[fields[name]]

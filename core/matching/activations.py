@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from core.activations.sparse import SparseActivations
 from core.errors import BadSettingError, OutOfRangeError
 from core.work.artifacts import artifact_key
-from core.work.jobs import Progress
+from core.work.jobs import SILENT, Progress
 from core.work.threads import as_done, available_cpus
 
 K = 10
@@ -58,7 +58,7 @@ def match_activations(
     *,
     k: int = K,
     least: int = LEAST,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
     workers: int | None = None,
 ) -> ActivationMatch:
     """Correlate all features of A with all of B over tokens and keep the k best of each, both ways.
@@ -93,8 +93,7 @@ def match_activations(
     with closing(as_done(work, range(0, a.d_sae, _BLOCK), workers=workers or available_cpus())) as finished:
         for n in finished:
             done += n
-            if progress is not None:
-                progress.update(done, a.d_sae)
+            progress.update(done, a.d_sae)
     return ActivationMatch(*rows.finish(), *_merged(made, k).finish(), a.count, b.count, a.n_tokens, least)
 
 
@@ -143,7 +142,7 @@ def masked_cosine_edges(
     *,
     edge: float = EDGE,
     least: int = LEAST,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
     workers: int | None = None,
 ) -> MaskedEdges:
     """Find all pairs with a masked cosine over `edge` (Bricken et al. 2023): a feature and what it is split into.
@@ -163,8 +162,7 @@ def masked_cosine_edges(
     _ = a.by_feature, a.square, b.square  # made here, once
     with closing(as_done(work, features.tolist(), workers=workers or available_cpus())) as finished:
         for done, _ in enumerate(finished, 1):
-            if progress is not None:
-                progress.update(done, len(features))
+            progress.update(done, len(features))
     b_idx = [found[i][0] for i in features.tolist()]
     score = [found[i][1] for i in features.tolist()]
     return MaskedEdges(

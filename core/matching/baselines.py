@@ -17,7 +17,7 @@ from core.errors import DoesNotFitError
 from core.models.language_model import LanguageModel
 from core.models.search import check_same_tokens
 from core.work.artifacts import artifact_key
-from core.work.jobs import Progress
+from core.work.jobs import SILENT, Progress
 from core.work.threads import as_done, available_cpus, one_thread_per_product
 
 SEED = 0
@@ -48,7 +48,7 @@ def match_units(
     rows: Int[np.ndarray, "row pos"],
     *,
     with_first: bool = True,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> UnitMatch:
     """Correlate the units at a model's hook with those at another's over the tokens of rows, in float64.
 
@@ -68,8 +68,7 @@ def match_units(
         x, y = (_units(model, hook, part, first) for model, hook in (a, b))
         sums = sums or _Sums(x, y)
         sums.add(x, y)
-        if progress is not None:
-            progress.update(min(start + step, len(rows)), len(rows))
+        progress.update(min(start + step, len(rows)), len(rows))
     assert sums is not None, "no rows"
     corr = sums.correlations()
     return UnitMatch(_largest(corr), _largest(corr.T), sums.n)
@@ -128,7 +127,7 @@ def match_rotated(
     *,
     least: int,
     seed: int = SEED,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
     workers: int | None = None,
 ) -> RotatedMatch:
     """Correlate the features of A with as many mixtures as B has features active on `least` tokens.
@@ -163,8 +162,7 @@ def match_rotated(
         for count, found in parts:
             best = np.maximum(best, found)  # NaN stays
             done += count
-            if progress is not None:
-                progress.update(done, n)
+            progress.update(done, n)
     return RotatedMatch(np.where(np.isfinite(best), best, np.nan).astype(np.float32), n, seed)
 
 

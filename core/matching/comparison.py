@@ -11,7 +11,7 @@ from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.spaces import DictionarySide, check_same_space
 from core.errors import BadSettingError, DoesNotFitError
 from core.geometry.neighbors import Between, nearest_between
-from core.work.jobs import Progress
+from core.work.jobs import SILENT, Progress
 from core.work.threads import as_done, available_cpus
 
 SIDES: tuple[DictionarySide, ...] = ("decoder", "encoder")
@@ -109,7 +109,7 @@ def differences(a: Dictionary, b: Dictionary) -> tuple[str, ...]:
 
 
 def compare(
-    a: Dictionary, b: Dictionary, *, k: int = K, progress: Progress | None = None, workers: int | None = None
+    a: Dictionary, b: Dictionary, *, k: int = K, progress: Progress = SILENT, workers: int | None = None
 ) -> Comparison:
     """Find the k nearest features both ways by decoder and by encoder; fewer where a dictionary has no k features.
 
@@ -120,7 +120,7 @@ def compare(
 
 
 def compare_weights(
-    a: Weights, b: Weights, *, k: int = K, progress: Progress | None = None, workers: int | None = None
+    a: Weights, b: Weights, *, k: int = K, progress: Progress = SILENT, workers: int | None = None
 ) -> Comparison:
     """Do the same for weights. Raises BadSettingError unless k is at least 1. `progress` counts per side."""
     if k < 1:
@@ -135,8 +135,7 @@ def compare_weights(
         )
     found = {}
     for side in SIDES:
-        if progress is not None:
-            progress.note(f"nearest by {side}")
+        progress.note(f"nearest by {side}")
         rows = a.side(side), b.side(side)
         found[side] = nearest_between(*rows, k=min(k, most), progress=progress, workers=workers)
     return Comparison(a, b, **found)
@@ -148,7 +147,7 @@ def pair_cosines(
     b: Int[np.ndarray, " pair"],
     side: DictionarySide,
     *,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> Float[np.ndarray, " pair"]:
     """Return cosines of given pairs, summed in float64 and rounded to float32; 0 where a direction is zero."""
     from core.geometry.kernels import pair_dots
@@ -168,8 +167,7 @@ def pair_cosines(
     with closing(as_done(fill, range(0, len(a), _PAIRS), workers=available_cpus())) as filled:
         for count in filled:
             done += count
-            if progress is not None:
-                progress.update(done, len(a))
+            progress.update(done, len(a))
     return out.astype(np.float32)
 
 

@@ -20,7 +20,7 @@ from core.matching.null import own_nearest, random_ratio
 from core.matching.numbers import share_above
 from core.matching.tables import THRESHOLDS
 from core.work.artifacts import ArtifactStore
-from core.work.jobs import Part, Progress
+from core.work.jobs import SILENT, Part, Progress
 
 FACTORS = ("seed", "data", "type", "k", "width", "layer")
 """Labels of dictionaries whose effect is compared."""
@@ -48,7 +48,7 @@ def match_matrix(
     side: DictionarySide = "decoder",
     *,
     store: ArtifactStore | None = None,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> MatchMatrix:
     """Match all pairs by the nearest feature, both ways. With a `store` every pair is kept and found again."""
     n = len(dictionaries)
@@ -57,7 +57,7 @@ def match_matrix(
     pairs = [(i, j) for i in range(n) for j in range(i, n)]
     for done, (i, j) in enumerate(pairs):
         a, b = dictionaries[i], dictionaries[j]
-        part = Part(progress, done, len(pairs)) if progress is not None else None
+        part = Part(progress, done, len(pairs))
         if part is not None:
             part.update(0, 1)
         try:
@@ -79,7 +79,7 @@ def nearest_pair(
     side: DictionarySide,
     *,
     store: ArtifactStore | None = None,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> Between:
     """Return the nearest feature of B for each of A and the other way round; kept under one name in either order.
 
@@ -152,7 +152,7 @@ def nearest_threshold(threshold: float) -> int:
 
 
 def _best(
-    a: Dictionary, b: Dictionary, side: DictionarySide, store: ArtifactStore | None, progress: Progress | None
+    a: Dictionary, b: Dictionary, side: DictionarySide, store: ArtifactStore | None, progress: Progress
 ) -> tuple[Float[np.ndarray, " d_sae_a"], Float[np.ndarray, " d_sae_b"]]:
     """Return each feature's largest cosine with the other dictionary, or with its own but itself."""
     if a is b:

@@ -13,7 +13,7 @@ from core.dictionaries.spaces import DictionarySide, directions
 from core.geometry.neighbors import nearest_features
 from core.matching.comparison import Weights
 from core.maths.random_directions import RandomDirections
-from core.work.jobs import Progress
+from core.work.jobs import SILENT, Progress
 
 SEED = 0
 
@@ -43,7 +43,7 @@ def shuffled(weights: Weights, *, seed: int = SEED) -> Weights:
 
 
 def own_nearest(
-    dictionary: Dictionary, side: DictionarySide, *, progress: Progress | None = None
+    dictionary: Dictionary, side: DictionarySide, *, progress: Progress = SILENT
 ) -> Float[np.ndarray, " d_sae"]:
     """Return each feature's largest cosine with another of its dictionary: the second best match with itself.
 

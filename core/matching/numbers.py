@@ -10,7 +10,7 @@ from core.dictionaries.spaces import DictionarySide
 from core.matching.comparison import Comparison, compare_weights
 from core.matching.null import SEED, own_nearest, random_nearest, random_ratio, shuffled
 from core.matching.pairs import THRESHOLD, Matching, Similarity, best_scores, candidates, match, shared
-from core.work.jobs import Progress
+from core.work.jobs import SILENT, Progress
 
 Numbers = dict[str, float | None]
 """None where a number has no meaning."""
@@ -28,7 +28,7 @@ def pair_numbers(
     similarity: Similarity = "decoder",
     *,
     threshold: float = THRESHOLD,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> Numbers:
     """Return what A and B share: see core/catalogue/matching.toml for each number.
 
@@ -88,7 +88,7 @@ def null_numbers(
     k: int,
     threshold: float = THRESHOLD,
     seed: int = SEED,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> Mapping[str, Numbers]:
     """Return the nulls and the control, under 'random', 'shuffled', 'control_a' and 'control_b'.
 

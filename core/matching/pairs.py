@@ -14,7 +14,7 @@ from core.geometry.neighbors import Between
 from core.matching.comparison import SIDES, Comparison, pair_cosines
 from core.maths.assignment import Edges, greedy, mutual, one_to_one
 from core.work.artifacts import artifact_key
-from core.work.jobs import Progress
+from core.work.jobs import SILENT, Progress
 
 Similarity = Literal["decoder", "encoder", "both"]
 """What is compared; 'both' is the geometric mean of decoder and encoder cosine, negative ones taken as 0."""
@@ -64,7 +64,7 @@ class Matching:
         return (self.decoder.astype(float) + self.encoder) / 2
 
 
-def candidates(comparison: Comparison, similarity: Similarity, *, progress: Progress | None = None) -> Edges:
+def candidates(comparison: Comparison, similarity: Similarity, *, progress: Progress = SILENT) -> Edges:
     """Return the pairs that may match: those in either's list of nearest, with a similarity over 0.
 
     For 'both' they are the pairs in the lists by decoder or by encoder, and exact on these: a pair in none of the
@@ -91,7 +91,7 @@ def match(
     method: Method = "one-to-one",
     *,
     edges: Edges | None = None,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> Matching:
     """Pair the features of A with those of B, one to one, among the `candidates`.
 
@@ -99,8 +99,7 @@ def match(
     again, 'mutual' keeps the pairs that are each other's nearest; of equal ones the lower numbers win. `edges` are the
     candidates, where they are at hand.
     """
-    if progress is not None:
-        progress.note(f"matching by {similarity}, {method}")
+    progress.note(f"matching by {similarity}, {method}")
     edges = edges or candidates(comparison, similarity, progress=progress)
     chosen = METHODS[method](edges)
     a, b = edges.a[chosen], edges.b[chosen]

@@ -23,7 +23,7 @@ from core.hub.download import Cost
 from core.models import layouts as model_layouts
 from core.models import names as model_names
 from core.models.layouts import CONFIG_FILE, EMBEDDINGS, INDEX_FILE, WEIGHTS_FILE
-from core.work.jobs import Progress
+from core.work.jobs import SILENT, Progress
 from core.workspace import Workspace
 
 TOKENIZER_FILE, ORIGIN_FILE = "tokenizer.json", "origin.json"
@@ -76,7 +76,7 @@ def cost(name: str) -> Cost:
         return hub_download.cost(repository, MAIN, [CONFIG_FILE, TOKENIZER_FILE, INDEX_FILE, *shards])
 
 
-def download(name: str, progress: Progress | None = None) -> None:
+def download(name: str, progress: Progress = SILENT) -> None:
     """Download a whole model into the cache."""
     hub_download.download(cost(name), MAIN, progress)
 
@@ -126,7 +126,7 @@ def tensor_plan(name: str) -> TensorPlan:
     return TensorPlan(config, tokenizer, tuple(parts), tuple(shards.values()))
 
 
-def download_tensors(name: str, workspace: Workspace, progress: Progress | None = None) -> Path:
+def download_tensors(name: str, workspace: Workspace, progress: Progress = SILENT) -> Path:
     """Fetch only the tensors of the weight pages, and return the folder in the app's cache that keeps them."""
     plan = tensor_plan(name)
     folder = tensors_folder(plan.config.repository, workspace)
@@ -141,8 +141,7 @@ def download_tensors(name: str, workspace: Workspace, progress: Progress | None 
                 for piece in pieces:
                     out.write(piece)
                     done += len(piece)
-                    if progress:
-                        progress.update(min(done, plan.nbytes), plan.nbytes)
+                    progress.update(min(done, plan.nbytes), plan.nbytes)
         (target / ORIGIN_FILE).write_text(json.dumps(_origin(plan)))
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(target, folder)

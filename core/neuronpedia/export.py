@@ -13,7 +13,7 @@ from core.logit_weights.unembedding import LogitSettings, residual_directions, s
 from core.models.language_model import LanguageModel
 from core.neuronpedia.layouts import MOST_LOGITS, ExportedFeature
 from core.work.artifacts import artifact_key
-from core.work.jobs import Progress
+from core.work.jobs import SILENT, Progress
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def export_features(
     *,
     settings: LogitSettings,
     n: int = 20,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> FeatureExport:
     """Find each feature's n strongest rows of stored text, and the tokens with its largest and smallest logit weights.
 
@@ -74,8 +74,7 @@ def export_features(
     features = list(features)
     directions = residual_directions(dictionary, model, settings)  # first, as it may not fit
     examples = top_examples(store, features, d_sae=dictionary.d_sae, n=n, progress=progress)
-    if progress is not None:
-        progress.note("logit weights")
+    progress.note("logit weights")
     stats = logit_statistics(directions[features], unembedding(model, settings), center=settings.center, k=MOST_LOGITS)
     strings = model.token_strings
     return FeatureExport(

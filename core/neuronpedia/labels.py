@@ -24,7 +24,7 @@ from core.amounts import of_bytes
 from core.dictionaries.dictionary import Dictionary
 from core.errors import LoupeError
 from core.work.artifacts import artifact_key
-from core.work.jobs import Progress
+from core.work.jobs import SILENT, Progress
 
 SITE = "https://www.neuronpedia.org"
 BULK = "https://neuronpedia-datasets.s3.us-east-1.amazonaws.com/v1"
@@ -131,16 +131,15 @@ def labels_address(source: NeuronpediaSource, *, base: str = BULK) -> str:
     return f"{base}/{source.model_id}/{source.source_id}/explanations/"
 
 
-def download_labels(source: NeuronpediaSource, *, progress: Progress | None = None, base: str = BULK) -> Labels:
+def download_labels(source: NeuronpediaSource, *, progress: Progress = SILENT, base: str = BULK) -> Labels:
     """Fetch all labels of a source from Neuronpedia's bulk files; of several for one feature the first counts.
 
     Raises NeuronpediaError where there are none, or when they cannot be read. `progress` counts batches.
     """
     found: dict[int, str] = {}
     for number in range(_MOST_BATCHES):
-        if progress is not None:
-            progress.note(f"{len(found):,} labels")
-            progress.update(number, number + 1)
+        progress.note(f"{len(found):,} labels")
+        progress.update(number, number + 1)
         batch = _fetch(f"{labels_address(source, base=base)}batch-{number}.jsonl.gz")
         if batch is None:
             break

@@ -16,7 +16,7 @@ from core.errors import CorpusError
 from core.models.language_model import LanguageModel
 from core.overview import attempts
 from core.work.artifacts import artifact_key
-from core.work.jobs import Progress
+from core.work.jobs import SILENT, Progress
 
 POOR, ENOUGH = 0.2, 0.5
 """A recipe that explains less of the variance helps nobody; one that explains so much needs no dearer attempts."""
@@ -91,7 +91,7 @@ def probe_recipes(
     *,
     expected_l0: float | None = None,
     left_out: tuple[int, ...] = (),
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> RecipeProbe:
     """Try other recipes on the beginnings of some rows, about 512 tokens, fewer for wide dictionaries.
 
@@ -124,7 +124,7 @@ def beginnings(rows: Int[np.ndarray, "row pos"], d_sae: int) -> Int[np.ndarray, 
 class _Found:
     """What the attempts gave so far."""
 
-    def __init__(self, progress: Progress | None, plain: float):
+    def __init__(self, progress: Progress, plain: float):
         self._progress = progress
         self._made = [(attempts.AS_IS, "", plain)]
 
@@ -134,8 +134,7 @@ class _Found:
 
     def add(self, more: Iterable[attempts.Attempt]) -> None:
         for kind, detail, attempt in more:
-            if self._progress is not None:
-                self._progress.note(f"{kind} {detail}".strip())
+            self._progress.note(f"{kind} {detail}".strip())
             self._made.append((kind, detail, attempt()))
 
     def finish(self, sample: attempts.Sample, x_hat: np.ndarray, l0: float) -> RecipeProbe:

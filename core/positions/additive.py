@@ -14,7 +14,7 @@ from jaxtyping import Float
 from core.dictionaries.dictionary import Dictionary
 from core.models.language_model import LanguageModel
 from core.positions.statistics import PositionStatistics, empty_fields, variance_split
-from core.work.jobs import Progress
+from core.work.jobs import SILENT, Progress
 from core.work.threads import as_done, available_cpus, one_thread_per_product
 
 
@@ -101,7 +101,7 @@ def additive_statistics(
     *,
     n_pos: int,
     context_size: int,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
     block: int | None = None,
     tile: int = 4096,
     workers: int | None = None,
@@ -138,8 +138,7 @@ def additive_statistics(
     with one_thread_per_product(), closing(as_done(work, starts, workers=len(buffers))) as finished:
         for count in finished:
             done += count
-            if progress is not None:
-                progress.update(done, d_sae)
+            progress.update(done, d_sae)
     return PositionStatistics(method="additive grid", context_size=context_size, n_samples=len(W_E), **out)
 
 

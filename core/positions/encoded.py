@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from core.dictionaries.dictionary import Dictionary
 from core.models.language_model import LanguageModel
 from core.positions.statistics import PositionStatistics, variance_split
-from core.work.jobs import Progress
+from core.work.jobs import SILENT, Progress
 
 # What sae-lens and our sums hold of one activation at the same time: input to output of the encoder,
 # a mask or an index, and the pre-activation, in float32.
@@ -25,7 +25,7 @@ def plain_grid_statistics(
     n_pos: int,
     context_size: int,
     budget_bytes: int,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> PositionStatistics:
     """Compute PositionStatistics over the given token ids x positions by encoding each pair.
 
@@ -38,8 +38,7 @@ def plain_grid_statistics(
     for start in range(0, len(tokens), step):
         block = tokens[start : start + step]
         sums.add(*_encode(dictionary, W_E[block][:, None] + W_pos), block)
-        if progress is not None:
-            progress.update(min(start + step, len(tokens)), len(tokens))
+        progress.update(min(start + step, len(tokens)), len(tokens))
     return sums.statistics("plain grid")
 
 
@@ -51,7 +50,7 @@ def corpus_statistics(
     n_pos: int,
     context_size: int,
     budget_bytes: int,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> PositionStatistics:
     """Compute PositionStatistics over the first n_pos tokens of rows of text.
 
@@ -63,8 +62,7 @@ def corpus_statistics(
     for start in range(0, len(rows), step):
         x = model.activations(rows[start : start + step, :n_pos], dictionary.config.hook_name)
         sums.add(*_encode(dictionary, x))
-        if progress is not None:
-            progress.update(min(start + step, len(rows)), len(rows))
+        progress.update(min(start + step, len(rows)), len(rows))
     return sums.statistics("corpus")
 
 

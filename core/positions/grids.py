@@ -12,7 +12,7 @@ from core.positions.additive import additive_parts
 from core.positions.encoded import samples_per_block
 from core.positions.methods import choose_method
 from core.positions.statistics import PositionSettings
-from core.work.jobs import Progress
+from core.work.jobs import SILENT, Progress
 
 Stage = Literal["acts", "pre_acts"]
 
@@ -26,7 +26,7 @@ def feature_grid(
     tokens: Int[np.ndarray, " token"] | None = None,
     stage: Stage = "acts",
     budget_bytes: int = 128 * 2**20,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> Float[np.ndarray, "token n_pos"]:
     """Return f(t, p) of one feature on all tokens (or those given) at positions below n_pos (default: all).
 
@@ -50,8 +50,7 @@ def feature_grid(
     for start in range(0, len(tokens), step):
         x = model.W_E[tokens[start : start + step], None] + W_pos
         grid[start : start + step] = _encode(dictionary, x, stage)[..., feature]
-        if progress is not None:
-            progress.update(min(start + step, len(tokens)), len(tokens))
+        progress.update(min(start + step, len(tokens)), len(tokens))
     return grid
 
 

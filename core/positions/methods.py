@@ -12,7 +12,7 @@ from core.models.search import check_fit
 from core.positions.additive import additive_statistics
 from core.positions.encoded import corpus_statistics, plain_grid_statistics
 from core.positions.statistics import PositionSettings, PositionStatistics, grid_tokens
-from core.work.jobs import Progress
+from core.work.jobs import SILENT, Progress
 
 Method = Literal["additive grid", "plain grid", "corpus"]
 GRID_HOOK = "blocks.0.hook_resid_pre"
@@ -58,7 +58,7 @@ def position_statistics(
     *,
     settings: PositionSettings | None = None,
     rows: Int[np.ndarray, "row pos"] | None = None,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> PositionStatistics:
     """Compute the statistics by the method that `choose_method` names; only 'corpus' reads `rows`.
 

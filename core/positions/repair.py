@@ -20,7 +20,7 @@ from core.errors import CorpusError, DoesNotFitError, OutOfRangeError
 from core.models.language_model import LanguageModel
 from core.models.search import check_fit
 from core.work.artifacts import artifact_key
-from core.work.jobs import Progress
+from core.work.jobs import SILENT, Progress
 
 REPAIRS = {
     "as it is": "x̂",
@@ -84,7 +84,7 @@ def repair_curves(
     *,
     features: Sequence[int],
     context_size: int,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> RepairCurves:
     """Repair the reconstruction of rows of token ids in all ways, in float64 behind the dictionary.
 
@@ -98,9 +98,8 @@ def repair_curves(
     for stage in (work.measure_mean, work.add):  # the mean error is known only after all rows
         for start in range(0, len(rows), batch):
             stage(rows[start : start + batch])
-            if progress is not None:
-                done = min(start + batch, len(rows))
-                progress.update(done if stage == work.measure_mean else len(rows) + done, 2 * len(rows))
+            done = min(start + batch, len(rows))
+            progress.update(done if stage == work.measure_mean else len(rows) + done, 2 * len(rows))
     n = len(rows)
     return RepairCurves(work.square / n / dictionary.d_in, work.length / n, work.features, context_size, n)
 

@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 
 from core.models.language_model import LanguageModel
 from core.work.artifacts import artifact_key
+from core.work.jobs import SILENT, Progress
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,12 @@ class UnitCurves:
 
 
 def unit_curves(
-    model: LanguageModel, hook_name: str, rows: Int[np.ndarray, "row pos"], *, progress=None, batch: int = 16
+    model: LanguageModel,
+    hook_name: str,
+    rows: Int[np.ndarray, "row pos"],
+    *,
+    progress: Progress = SILENT,
+    batch: int = 16,
 ) -> UnitCurves:
     """Run rows of text through the model and take moments of every unit at every position.
 
@@ -71,8 +77,7 @@ def unit_curves(
         x -= shift
         total += x.sum(0)
         square += (x * x).sum(0)
-        if progress is not None:
-            progress.update(min(start + batch, len(rows)), len(rows))
+        progress.update(min(start + batch, len(rows)), len(rows))
     mean = total / len(rows)
     variance = np.maximum(square / len(rows) - mean**2, 0)
     return UnitCurves((mean + shift).T.copy(), np.sqrt(variance).T.copy(), len(rows))

@@ -6,7 +6,7 @@ from jaxtyping import Bool
 
 from core.activations.statistics import ActivationStatistics
 from core.activations.store import ActivationStore
-from core.work.jobs import Progress
+from core.work.jobs import SILENT, Progress
 
 _CONSTANT = 1e-12
 """A spread under this share of the sum of squares is rounding."""
@@ -17,7 +17,7 @@ def rank_features(
     statistics: ActivationStatistics,
     hits: Bool[np.ndarray, "row pos"],
     *,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> pd.DataFrame:
     """Return every feature that is active somewhere, the best correlated first; `hits` are counted tokens only.
 

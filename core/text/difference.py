@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from core.activations.sparse import SparseActivations
 from core.errors import DoesNotFitError
 from core.maths.significance import benjamini_hochberg, log10_normal_tails
-from core.work.jobs import Progress
+from core.work.jobs import SILENT, Progress
 
 _FEATURES_PER_PART = 256
 
@@ -21,7 +21,7 @@ def active_in_either(a: SparseActivations, b: SparseActivations) -> Int[np.ndarr
     return np.flatnonzero(a.count + b.count)
 
 
-def token_differences(a: SparseActivations, b: SparseActivations, progress: Progress | None = None) -> pd.DataFrame:
+def token_differences(a: SparseActivations, b: SparseActivations, progress: Progress = SILENT) -> pd.DataFrame:
     """Compare every feature that is active in either text, token by token; one row each.
 
     The p-value is the two-sided one of Mann and Whitney's U, from the normal approximation with
@@ -33,8 +33,7 @@ def token_differences(a: SparseActivations, b: SparseActivations, progress: Prog
     for start in range(0, len(features), _FEATURES_PER_PART):
         part = features[start : start + _FEATURES_PER_PART]
         auc[start : start + len(part)], z[start : start + len(part)] = rank_test(a, b, part)
-        if progress is not None:
-            progress.update(start + len(part), len(features))
+        progress.update(start + len(part), len(features))
     log10_p = log10_normal_tails(z)
     mean_a, mean_b = (side.moments[0][features] for side in (a, b))
     rate_a, rate_b = (side.count[features] / side.n_tokens for side in (a, b))

@@ -15,7 +15,7 @@ from core.errors import DoesNotFitError
 from core.models.language_model import LanguageModel
 from core.text.texts import OwnText, cut_rows
 from core.work.artifacts import artifact_key
-from core.work.jobs import Progress
+from core.work.jobs import SILENT, Progress
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +72,7 @@ def encode_text(
     *,
     length: int,
     bos: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
     workers: int | None = None,
 ) -> TextFeatures:
     """Run model and dictionary over a text, in rows of at most `length` tokens (see core.text.texts.cut_rows).
@@ -97,8 +97,7 @@ def encode_text(
         measures.append(block.measures[[Measure.ERROR, Measure.SQUARE], first:])
         rows.append(np.full(len(ids) - first, number))
         positions.append(np.arange(first, len(ids)))
-        if progress is not None:
-            progress.update(part.stop, len(text.ids))
+        progress.update(part.stop, len(text.ids))
     error, square = np.concatenate(measures, axis=1)
     ends = np.concatenate(counts).cumsum().astype(np.int64)
     joined = np.concatenate(features).astype(np.int32), np.concatenate(acts).astype(np.float32)

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 
 from core.text.difference import active_in_either, check_sizes, q_values
 from core.text.features import TextFeatures
-from core.work.jobs import Progress
+from core.work.jobs import SILENT, Progress
 from core.work.threads import one_thread_per_product
 
 DRAWS = 9_999
@@ -27,7 +27,7 @@ def unit_differences(
     *,
     draws: int = DRAWS,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> pd.DataFrame:
     """Compare features by their mean activation in each unit (see core.text.texts.units), one row each.
 
@@ -45,8 +45,7 @@ def unit_differences(
         means = np.concatenate([unit_means(a, units_a, part), unit_means(b, units_b, part)])
         z, reached = _deal(means, n_a, ways, largest)
         tables.append(_table(part, means, n_a).assign(unit_z=z, unit_p=reached / len(ways)))
-        if progress is not None:
-            progress.update(start + len(part), len(features))
+        progress.update(start + len(part), len(features))
     table = pd.concat(tables, ignore_index=True) if tables else _table(features, np.zeros((n_a + n_b, 0)), n_a)
     z = table["unit_z"].to_numpy()
     beyond = len(ways) - np.searchsorted(np.sort(largest), np.abs(z) - _ROUNDING, side="left")

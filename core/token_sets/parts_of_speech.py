@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from core.models.vocabulary import Vocabulary
 from core.token_sets.rules import Candidate
 from core.token_sets.sets import SMALLEST, TokenSets, collect
-from core.work.jobs import Progress
+from core.work.jobs import SILENT, Progress
 
 NAME = "nltk_pos"
 GROUP = "Part of speech"
@@ -19,7 +19,7 @@ def pos_sets(
     *,
     raw: Sequence[str] | None = None,
     smallest: int = SMALLEST,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> TokenSets:
     """Tag every token alone, without its spaces, by NLTK's averaged perceptron: one set for each Penn Treebank tag.
 
@@ -33,7 +33,7 @@ def pos_sets(
     found = defaultdict(list)
     texts = Vocabulary(strings, raw).texts
     for i, text in enumerate(texts):
-        if progress and i % 256 == 0:
+        if i % 256 == 0:
             progress.update(i, len(texts))
         if word := text.strip(" "):
             found[tag([word])[0][1]].append(i)

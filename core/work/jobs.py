@@ -1,6 +1,6 @@
 """Long work in the background: one queue, progress that can be watched, cancelling.
 
-Core functions take `progress: Progress | None` and call `progress.update(done, total)` as they go;
+Core functions take `progress: Progress = SILENT` and call `progress.update(done, total)` as they go;
 that is also where a cancelled computation stops.
 """
 
@@ -39,6 +39,10 @@ class SilentProgress:
 
     def note(self, text: str) -> None:
         pass
+
+
+SILENT: Progress = SilentProgress()
+"""What a core function reports to unless it is told otherwise."""
 
 
 class Part:

@@ -7,6 +7,7 @@ from core.activations.spliced_loss import LossByPosition, SplicedLoss
 from core.corpus.samples import SampleSettings
 from core.dictionaries.sources import Entry
 from core.models.language_model import LanguageModel
+from core.work.jobs import SILENT
 from tests.doubles import planted_pages
 from tests.doubles.planted import planted_dictionary
 from ui.studies import corpus, opened
@@ -64,12 +65,12 @@ def activations(model: LanguageModel, tokens: np.ndarray, hook_name: str) -> np.
     return x * (3 if "blocks.1" in hook_name else 1)
 
 
-def planted_spliced(dictionary, model, rows, *, left_out=(), progress=None) -> SplicedLoss:
+def planted_spliced(dictionary, model, rows, *, left_out=(), progress=SILENT) -> SplicedLoss:
     losses = np.array(RUNS)[:, None] + np.arange(rows.shape[1]) / 10
     return SplicedLoss(losses[0], losses[1:], losses[1:], np.full(rows.shape[1], len(rows)))
 
 
-def planted_loss(model, rows, *, left_out=(), progress=None) -> LossByPosition:
+def planted_loss(model, rows, *, left_out=(), progress=SILENT) -> LossByPosition:
     n_pos = rows.shape[1] - 1
     return LossByPosition(np.full(n_pos, {"zero": 5.0, "shuffled": 6.0}[model.wpe]), np.full(n_pos, len(rows)))
 

@@ -138,6 +138,9 @@ def test_progress_is_told_and_can_stop(tmp_path):
             if done >= 4:
                 raise CancelledError("stopped")
 
+        def note(self, text):
+            pass
+
     with pytest.raises(CancelledError):
         error_by_position(planted_dictionary(), planted_model(tmp_path), ROWS, batch=2, progress=Stop())
     assert Stop.told == [(2, 5), (4, 5)]

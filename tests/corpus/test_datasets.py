@@ -11,6 +11,7 @@ from core.corpus.datasets import DatasetName, DatasetTexts, fetch_texts
 from core.corpus.streams import Document, documents_sha256
 from core.hub.client import describe_dataset
 from core.work.artifacts import ArtifactStore
+from core.work.jobs import SILENT
 from tests.doubles.hub_files import use_hub
 from tests.doubles.standin_hub import Fault, StandIn, commit_of
 
@@ -18,7 +19,7 @@ ROWS = [{"id": i, "text": f"Story {i} \u00e9\n"} for i in range(5)]  # 11 bytes 
 TEXTS = [row["text"] for row in ROWS]
 
 
-def fetch(found, name="me/tales", *, max_bytes=1000, progress=None):
+def fetch(found, name="me/tales", *, max_bytes=1000, progress=SILENT):
     """Fetch from splits or rows given directly; an exception among the rows is raised there."""
 
     def rows():

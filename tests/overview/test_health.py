@@ -15,7 +15,7 @@ from core.overview.probe import RecipeProbe, beginnings, expected_l0, probe_reci
 from core.overview.sample_text import badge_key, badge_stream
 from core.overview.suspicions import better
 from core.work.artifacts import ArtifactStore
-from core.work.jobs import SilentProgress
+from core.work.jobs import SILENT
 from tests.doubles.planted import planted_dictionary, planted_model
 
 D_IN, D_SAE, N_POS = 8, 24, 12
@@ -184,7 +184,7 @@ def test_a_dictionary_of_another_hook_is_told_which(tmp_path):
 
 def test_what_the_probe_says_as_it_is_is_the_dictionarys_own_reconstruction(tmp_path):
     dictionary, model = planted_dictionary(d_sae=D_SAE), quick(tmp_path)
-    probe = probe_recipes(dictionary, model, ROWS, progress=SilentProgress())
+    probe = probe_recipes(dictionary, model, ROWS, progress=SILENT)
     x = model.activations(ROWS, dictionary.config.hook_name)[:, 1:].reshape(-1, D_IN).astype(np.float64)
     acts = np.maximum((x - dictionary.b_dec) @ dictionary.W_enc + dictionary.b_enc, 0)
     error = ((x - acts @ dictionary.W_dec - dictionary.b_dec) ** 2).sum()
@@ -302,7 +302,7 @@ def test_the_badge_reads_one_document_in_sixteen_and_is_named_apart_from_the_who
     documents = [Document(f"{i}.py", f"text {i}") for i in range(33)]
     monkeypatch.setattr("core.overview.sample_text.standard_library", lambda step: documents[::step])
     model = planted_model(tmp_path)
-    stream = badge_stream(model.tokenizer, separator=model.separator, progress=SilentProgress())
+    stream = badge_stream(model.tokenizer, separator=model.separator, progress=SILENT)
     expected = token_stream(model.tokenizer, [documents[i] for i in (0, 16, 32)], separator=model.separator)
     np.testing.assert_array_equal(stream.tokens, expected)
     assert badge_key("t", "x") not in (TokenStream.key("t", "x"), badge_key("t", "y"))

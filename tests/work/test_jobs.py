@@ -7,7 +7,7 @@ import weakref
 import pytest
 
 from core.errors import CancelledError, LoupeError
-from core.work.jobs import Jobs, Progress, SilentProgress
+from core.work.jobs import SILENT, Jobs, Progress
 
 PATIENT = 20
 """Seconds until a test that hangs gives up; no test waits for them."""
@@ -340,7 +340,6 @@ def test_threads_end_with_the_work_and_do_not_hold_up_a_stopping_server():
 
 
 def test_progress_without_a_job_is_silent():
-    progress = SilentProgress()
-    assert isinstance(progress, Progress)
-    progress.update(1, 2)
-    progress.note("text")
+    assert isinstance(SILENT, Progress)
+    SILENT.update(1, 2)
+    SILENT.note("text")

@@ -15,7 +15,7 @@ from types import ModuleType
 from core.dictionaries.dictionary import Dictionary
 from core.errors import UnknownNameError
 from core.hub.download import Cost
-from core.work.jobs import Progress
+from core.work.jobs import SILENT, Progress
 from core.workspace import Workspace
 
 
@@ -74,7 +74,7 @@ def cost(id: str) -> Cost:
     return _downloading(id).cost(id.partition("/")[2])
 
 
-def download(id: str, progress: Progress | None = None) -> None:
+def download(id: str, progress: Progress = SILENT) -> None:
     """Download a dictionary into the cache, from where `open_dictionary` then opens it without a network."""
     _downloading(id).download(id.partition("/")[2], progress)
 

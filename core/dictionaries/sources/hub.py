@@ -17,7 +17,7 @@ from core.hub import client as hub_client
 from core.hub import download as hub_download
 from core.hub.cache import HubFolder
 from core.hub.download import Cost
-from core.work.jobs import Progress
+from core.work.jobs import SILENT, Progress
 from core.workspace import Workspace
 
 NAME = "hub"
@@ -112,6 +112,6 @@ def wanted(paths: list[str]) -> list[str]:
     return [path for path in useful if path.endswith(WEIGHTS + ABOUT)]
 
 
-def download(key: str, progress: Progress | None = None) -> None:
+def download(key: str, progress: Progress = SILENT) -> None:
     """Download a folder into the cache."""
     hub_download.download(cost(key), parse(key).revision, progress)

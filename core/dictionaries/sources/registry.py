@@ -12,7 +12,7 @@ from core.files.npz import unpacked_bytes
 from core.hub import cache as hub_cache
 from core.hub import download as hub_download
 from core.hub.download import Cost
-from core.work.jobs import Progress
+from core.work.jobs import SILENT, Progress
 from core.workspace import Workspace
 
 NAME = "registry"
@@ -74,6 +74,6 @@ def cost(key: str) -> Cost:
     return hub_download.cost(item.repository, hub_cache.MAIN, needed, optional)
 
 
-def download(key: str, progress: Progress | None = None) -> None:
+def download(key: str, progress: Progress = SILENT) -> None:
     """Download RELEASE/SAE_ID into the cache."""
     hub_download.download(cost(key), hub_cache.MAIN, progress)
