@@ -5,7 +5,6 @@ of tokens at a time on threads of our own; all others by sae-lens. Both keep onl
 """
 
 from collections.abc import Callable
-from contextlib import closing
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +16,8 @@ from core.dictionaries.config import UNFOLDED_NORMALISATIONS
 from core.dictionaries.dictionary import Dictionary
 from core.errors import DoesNotFitError
 from core.models.language_model import LanguageModel
-from core.work.threads import as_done, available_cpus, one_thread_per_product
+from core.work.jobs import SILENT, Progress
+from core.work.threads import available_cpus, run_blocks
 
 _FLOATS_PER_TILE = 2**24
 _TOKENS_PER_RUN = 2**12
@@ -64,42 +64,34 @@ class Encoder:
         self._buffers: list[tuple[np.ndarray, ...]] = []
 
     def block(
-        self, model: LanguageModel, rows: Int[np.ndarray, "row pos"], tick: Callable[[int], None] | None = None
+        self, model: LanguageModel, rows: Int[np.ndarray, "row pos"], progress: Progress = SILENT
     ) -> ActivationBlock:
-        """Encode rows of token ids; `tick` is told how many tokens are done, tile by tile, and may raise.
+        """Encode rows of token ids; `progress` counts tokens, tile by tile.
 
         Raises DoesNotFitError where the model cannot read the rows, or something is not a finite number.
         """
         config = self.dictionary.config
-        x = run_model(model, rows, config.hook_name, tick)
-        target = run_model(model, rows, config.hook_name_out, tick) if config.hook_name_out else x
-        tiles = self._tiles(x, rows.shape[1], lambda x, part: self._encode(x, target[part]), tick)
+        x = run_model(model, rows, config.hook_name, progress)
+        target = run_model(model, rows, config.hook_name_out, progress) if config.hook_name_out else x
+        tiles = self._tiles(x, rows.shape[1], lambda x, part: self._encode(x, target[part]), progress)
         return self._join(rows, target, tiles)
 
     def reconstruct(
-        self, x: Float[np.ndarray, "row pos d_in"], tick: Callable[[int], None] | None = None
+        self, x: Float[np.ndarray, "row pos d_in"], progress: Progress = SILENT
     ) -> Float[np.ndarray, "row pos d_out"]:
-        """Return x_hat of what passes at the hook; `tick` as in `block`."""
+        """Return x_hat of what passes at the hook; `progress` counts tokens."""
         flat, n_pos = np.ascontiguousarray(x.reshape(-1, x.shape[-1]), np.float32), x.shape[1]
-        tiles = self._tiles(flat, n_pos, lambda x, _: self._give_back(x, *self._sparse(x)), tick)
+        tiles = self._tiles(flat, n_pos, lambda x, _: self._give_back(x, *self._sparse(x)), progress)
         return np.concatenate(tiles).reshape(*x.shape[:2], -1)
 
-    def _tiles(self, x: np.ndarray, n_pos: int, work: Callable, tick: Callable[[int], None] | None) -> list:
+    def _tiles(self, x: np.ndarray, n_pos: int, work: Callable, progress: Progress) -> list:
         """Return `work(x of a tile, which tokens of all)` of all tiles, in order; see `_sparse` for a tile's shape."""
         step = max(1, self._tile // n_pos) * n_pos if self._whole_rows else self._tile
-        found: dict[int, Any] = {}
 
-        def at(start: int) -> int:
-            part = slice(start, min(start + step, len(x)))
-            found[start] = work(x[part].reshape(-1, n_pos, x.shape[1]) if self._whole_rows else x[part], part)
-            return part.stop - part.start
+        def tile(part: slice) -> Any:
+            return work(x[part].reshape(-1, n_pos, x.shape[1]) if self._whole_rows else x[part], part)
 
-        starts = range(0, len(x), step)
-        with one_thread_per_product(), closing(as_done(at, starts, workers=self._workers)) as finished:
-            for n_tokens in finished:
-                if tick is not None:
-                    tick(n_tokens)
-        return [found[start] for start in starts]
+        return run_blocks(tile, len(x), step, workers=self._workers, progress=progress)
 
     def _encode(self, x: Float[np.ndarray, "... d_in"], target: Float[np.ndarray, "token d_out"]) -> Tile:
         from core.activations.kernels import compare, sum_sizes
@@ -217,12 +209,14 @@ def read_only(block: ActivationBlock) -> None:
 
 
 def run_model(
-    model: LanguageModel, rows: Int[np.ndarray, "row pos"], hook_name: str, tick: Callable[[int], None] | None = None
+    model: LanguageModel, rows: Int[np.ndarray, "row pos"], hook_name: str, progress: Progress = SILENT
 ) -> Float[np.ndarray, "token d_in"]:
-    """Return what passes at a hook, one line a token, running a few rows at a time; `tick(0)` after each may raise."""
+    """Return what passes at a hook, one line a token, running a few rows at a time.
+
+    `progress` is told after each that no token is encoded yet: there a cancelled computation stops.
+    """
     step, runs = max(1, _TOKENS_PER_RUN // rows.shape[1]), []
     for start in range(0, len(rows), step):
         runs.append(model.activations(rows[start : start + step], hook_name))
-        if tick is not None:
-            tick(0)
+        progress.update(0, rows.size)
     return np.ascontiguousarray(np.concatenate(runs).reshape(rows.size, -1), np.float32)

@@ -121,19 +121,19 @@ def spliced_loss(
     check_comparable(dictionary, model)
     keep = _check(rows, left_out, model)
     hook = dictionary.config.hook_name_out or dictionary.config.hook_name
-    tell = _Teller(progress, 2 * rows.size)
-    mean = _mean_at(model, rows, keep, hook, tell)
+    counter = _Counter(progress, 2 * rows.size)
+    mean = _mean_at(model, rows, keep, hook, counter)
     sums = {name: np.zeros((n, rows.shape[1])) for name, n in (("ce", 1 + len(REPLACED)), ("kl", len(REPLACED)))}
     encoder = Encoder(dictionary)
     for part in _batches(rows):
         runs = SplicedRuns(model, rows[part], hook)
         x = runs.start(dictionary.config.hook_name)
-        x_hat = np.where(keep[part][..., None], encoder.reconstruct(x, tell.check), runs.target)
+        x_hat = np.where(keep[part][..., None], encoder.reconstruct(x, counter), runs.target)
         for value in (x_hat, np.zeros_like(x_hat), np.broadcast_to(mean, x_hat.shape)):
             runs.replace(value)
-        for name, values in zip(sums, runs.losses(tell.check), strict=True):
+        for name, values in zip(sums, runs.losses(counter), strict=True):
             sums[name] += np.where(keep[part], values, 0).sum(axis=1)
-        tell(rows[part].size)
+        counter.add(rows[part].size)
     n = keep.sum(axis=0)
     ce = ratio(sums["ce"], np.append(n[:-1], 0).astype(np.float64))
     return SplicedLoss(ce[0], ce[1:], ratio(sums["kl"], n.astype(np.float64)), n)
@@ -144,12 +144,12 @@ def token_losses(
 ) -> Float[np.ndarray, "row pos-1"]:
     """Return the cross-entropy of each next token, in nats, the model as it is. Raises DoesNotFitError."""
     _check(rows, (), model)
-    losses, tell = np.empty((len(rows), rows.shape[1] - 1)), _Teller(progress, rows.size)
+    losses, counter = np.empty((len(rows), rows.shape[1] - 1)), _Counter(progress, rows.size)
     for part in _batches(rows):
         runs = SplicedRuns(model, rows[part], None)
         runs.start()
-        losses[part] = runs.losses(tell.check)[0][0, :, :-1]
-        tell(rows[part].size)
+        losses[part] = runs.losses(counter)[0][0, :, :-1]
+        counter.add(rows[part].size)
     return losses
 
 
@@ -171,19 +171,21 @@ def score(above: float, below: float) -> float:
     return above / below if below > 0 else np.nan
 
 
-class _Teller:
-    """Adds up how many tokens are done."""
+class _Counter:
+    """Adds up how many tokens are done. As a Progress of steps in between it only lets cancelled work stop there."""
 
     def __init__(self, progress: Progress, total: int):
         self._progress, self._done, self._total = progress, 0, total
 
-    def __call__(self, n_tokens: int) -> None:
+    def add(self, n_tokens: int) -> None:
         self._done += n_tokens
         self._progress.update(self._done, self._total)
 
-    def check(self, *_: int) -> None:
-        """Say where things stand, so that a cancelled computation stops here."""
-        self(0)
+    def update(self, done: int, total: int) -> None:
+        self.add(0)
+
+    def note(self, text: str) -> None:
+        self._progress.note(text)
 
 
 def _batches(rows: np.ndarray) -> Iterator[slice]:
@@ -193,12 +195,12 @@ def _batches(rows: np.ndarray) -> Iterator[slice]:
 
 
 def _mean_at(
-    model: LanguageModel, rows: np.ndarray, keep: Bool[np.ndarray, "row pos"], hook: str, tell: _Teller
+    model: LanguageModel, rows: np.ndarray, keep: Bool[np.ndarray, "row pos"], hook: str, counter: _Counter
 ) -> Float[np.ndarray, " d_out"]:
     total = 0.0
     for part in _batches(rows):
         total = total + model.activations(rows[part], hook)[keep[part]].sum(axis=0, dtype=np.float64)
-        tell(rows[part].size)
+        counter.add(rows[part].size)
     return total / np.count_nonzero(keep)
 
 

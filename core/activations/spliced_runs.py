@@ -1,12 +1,12 @@
 """A few rows of text through a model several times, with other values at one hook, and how its guesses change."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from core.models.language_model import LanguageModel
+from core.work.jobs import SILENT, Progress
 
 if TYPE_CHECKING:
     import torch
@@ -55,11 +55,11 @@ class SplicedRuns:
         self._outputs.append(out.flatten(0, 1))
 
     def losses(
-        self, check: Callable[[], None]
+        self, progress: Progress = SILENT
     ) -> tuple[Float[np.ndarray, "run row pos"], Float[np.ndarray, "run-1 row pos"]]:
         """Return each run's cross-entropy of next tokens, 0 at the last position, and its KL divergence from the first.
 
-        Logits are made for a few tokens at a time, as a vocabulary may have 256,000; `check` may raise before each.
+        Logits are made for a few tokens at a time, as a vocabulary may have 256,000; `progress` counts tokens.
         """
         import torch
 
@@ -68,7 +68,7 @@ class SplicedRuns:
         ce, kl = np.zeros((runs, n)), np.zeros((runs - 1, n))
         step = max(1, _LOGITS_PER_CALL // self._model.d_vocab)
         for start in range(0, n, step):
-            check()
+            progress.update(start, n)
             part = slice(start, start + step)
             first = self._log_p(self._outputs[0][part])
             p = first.exp()

@@ -20,7 +20,7 @@ from core.dictionaries.dictionary import Dictionary
 from core.errors import CorpusError
 from core.models.language_model import LanguageModel
 from core.work.artifacts import ArtifactStore
-from core.work.jobs import SILENT, Progress
+from core.work.jobs import SILENT, Progress, Stage
 
 _PROBE_TOKENS = 512
 _BYTES_PER_ACTIVATION, _BYTES_PER_TOKEN = 8, 12
@@ -137,22 +137,17 @@ class _Blocks:
 
     def __init__(self, store: ActivationStore, encoder: Encoder, model: LanguageModel, progress: Progress):
         self._store, self._encoder, self._model, self._progress = store, encoder, model, progress
-        self._done = 0
 
     def get(self, i: int) -> ActivationBlock:
         rows = self._store.rows[self._store.parts[i]]
-        self._done = self._store.parts[i].start * rows.shape[1]
-        found = self._store.load(i)
-        if found is not None:
-            self._tick(rows.size)
-            return found
-        block = self._encoder.block(self._model, rows, self._tick)
+        progress = Stage(self._progress, self._store.parts[i].start * rows.shape[1], self._store.rows.size)
+        stored = self._store.load(i)
+        if stored is not None:
+            progress.update(rows.size, rows.size)
+            return stored
+        block = self._encoder.block(self._model, rows, progress)
         self._store.save(i, block)
         return block
-
-    def _tick(self, n_tokens: int) -> None:
-        self._done += n_tokens
-        self._progress.update(self._done, self._store.rows.size)
 
 
 def _check(dictionary: Dictionary, model: LanguageModel, rows: np.ndarray, left_out: tuple[int, ...]) -> None:

@@ -6,7 +6,6 @@ unweighted GSEA score and, without its sign, the two-sample Kolmogorov-Smirnov s
 are one step, so their order cannot make an extreme. No torch is imported.
 """
 
-from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
@@ -21,7 +20,7 @@ from core.maths.significance import benjamini_hochberg, log10_normal_tails
 from core.token_sets.sets import TokenSet, TokenSets
 from core.work.artifacts import artifact_key
 from core.work.jobs import SILENT, Progress
-from core.work.threads import as_done, available_cpus, one_thread_per_product
+from core.work.threads import available_cpus, run_blocks
 
 FLAT = 1e-5
 """A range of logit weights under this share of ‖direction‖ ‖token‖ is rounding: the feature is blank."""
@@ -126,12 +125,11 @@ def enrichment(
     null = EnrichmentNull(members.sizes, members.n_tokens, seed=seed, draws=draws)
     workers = workers or available_cpus()
     block = block or max(1, min(256, _BUDGET_BYTES // (workers * 4 * members.n_tokens), -(-d_sae // (2 * workers))))
-    starts = range(0, d_sae, block)
-    buffers = [np.empty(block * members.n_tokens, np.float32) for _ in range(min(workers, len(starts)))]
+    workers = min(workers, -(-d_sae // block))
+    buffers = [np.empty(block * members.n_tokens, np.float32) for _ in range(workers)]
     out = {name: np.empty((d_sae, len(sets)), np.float32) for name in ("es_high", "es_low", "auc", "log10_p")}
 
-    def work(start: int) -> int:
-        features = slice(start, min(start + block, d_sae))
+    def work(features: slice) -> None:
         buffer = buffers.pop()
         try:
             values = _logit_weights(directions[features], unembedding, buffer)
@@ -139,13 +137,8 @@ def enrichment(
                 out[name][features] = found
         finally:
             buffers.append(buffer)
-        return features.stop - start
 
-    done = 0
-    with one_thread_per_product(), closing(as_done(work, starts, workers=len(buffers))) as finished:
-        for count in finished:
-            done += count
-            progress.update(done, d_sae)
+    run_blocks(work, d_sae, block, workers=workers, progress=progress)
     out["log10_q"] = benjamini_hochberg(out["log10_p"])
     return Enrichment(
         **out, set_names=sets.names, sizes=members.sizes, n_tokens=members.n_tokens, seed=seed, draws=draws

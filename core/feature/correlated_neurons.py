@@ -6,7 +6,6 @@ Sparse activations times dense units are added up for as many features at a time
 
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -23,7 +22,7 @@ from core.feature.correlated_features import correlations
 from core.models.language_model import LanguageModel
 from core.work.artifacts import artifact_key
 from core.work.jobs import SILENT, Progress
-from core.work.threads import as_done, available_cpus
+from core.work.threads import run_blocks
 
 K = 10
 MEMORY = 2**29
@@ -123,7 +122,7 @@ def correlated_neurons(
     starts, n = range(0, d_sae, step), statistics.n_tokens()
     for run, start in enumerate(starts):
         features = slice(start, min(start + step, d_sae))
-        sums = _Sums(width, features, workers or available_cpus())
+        sums = _Sums(width, features, workers)
         for block, x in _units(store, model, hook_name, progress, run, len(starts)):
             sums.add(block, x, d_sae)
         fields = (getattr(statistics, name).sum(axis=0)[features] for name in ("total", "square"))
@@ -153,7 +152,7 @@ def _units(
 class _Sums:
     """Sums behind correlations of some features; units are taken from their first means, which may be far from 0."""
 
-    def __init__(self, width: int, features: slice, workers: int):
+    def __init__(self, width: int, features: slice, workers: int | None):
         self._features, self._workers = features, workers
         self._product = np.zeros((features.stop - features.start, width))
         self._total, self._square = np.zeros(width), np.zeros(width)
@@ -172,16 +171,13 @@ class _Sums:
         ends = ends[self._features] - first
         part = slice(first, first + ends[-1])
 
-        def work(start: int) -> None:
-            units = slice(start, start + _UNITS)
+        def work(units: slice) -> None:
             moved = self._add_moments(x, counted, units)
             out = np.empty((len(ends), moved.shape[1]))
             mix(ends, tokens[part], values[part], moved, out)
             self._product[:, units] += out
 
-        with closing(as_done(work, range(0, x.shape[1], _UNITS), workers=self._workers)) as finished:
-            for _ in finished:
-                pass
+        run_blocks(work, x.shape[1], _UNITS, workers=self._workers)
 
     def _add_moments(
         self, x: Float[np.ndarray, "token unit"], counted: Bool[np.ndarray, " token"], units: slice

@@ -4,7 +4,6 @@ Coefficients are of what a feature writes, d_i of length 1: in the basis of its 
 decoder row, in that of a layer's neurons the cosines with what each neuron writes (rows of W_out).
 """
 
-from contextlib import closing
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -17,7 +16,7 @@ from core.errors import DoesNotFitError, OutOfRangeError
 from core.models.language_model import LanguageModel
 from core.work.artifacts import artifact_key
 from core.work.jobs import SILENT, Progress
-from core.work.threads import as_done, available_cpus, one_thread_per_product
+from core.work.threads import run_blocks
 
 TOP = 3
 """How many of the largest coefficients make up `top_share` (as in SAEDashboard)."""
@@ -80,19 +79,13 @@ def basis_alignment(
     units = None if basis is None else _units(basis, dictionary)
     d_sae, n = dictionary.d_sae, dictionary.W_dec.shape[1] if units is None else len(units)
     step = max(1, _FLOATS_PER_BLOCK // n)  # the same for any number of workers, so that sums are
-    parts: dict[int, dict[str, np.ndarray]] = {}
 
-    def work(start: int) -> int:
-        rows = _unit_rows(dictionary.W_dec[start : start + step])
-        parts[start] = _describe(rows if units is None else rows @ units.T)
-        return len(rows)
+    def work(features: slice) -> dict[str, np.ndarray]:
+        rows = _unit_rows(dictionary.W_dec[features])
+        return _describe(rows if units is None else rows @ units.T)
 
-    done, starts = 0, range(0, d_sae, step)
-    with one_thread_per_product(), closing(as_done(work, starts, workers=workers or available_cpus())) as finished:
-        for count in finished:
-            done += count
-            progress.update(done, d_sae)
-    fields = {name: np.concatenate([parts[start][name] for start in starts]) for name in parts[0]}
+    parts = run_blocks(work, d_sae, step, workers=workers, progress=progress)
+    fields = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     return BasisAlignment(n_coordinates=n, **fields)
 
 

@@ -4,7 +4,6 @@ After the example of composed features in Drori 2024: a dictionary may hold f1, 
 where both are active, a feature of its own for f1 + f2.
 """
 
-from contextlib import closing
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -15,7 +14,7 @@ from core.dictionaries.spaces import DictionarySide
 from core.geometry.neighbors import Neighbors
 from core.work.artifacts import artifact_key
 from core.work.jobs import SILENT, Progress
-from core.work.threads import as_done, available_cpus, one_thread_per_product
+from core.work.threads import run_blocks
 
 MOST_NEIGHBORS = 20
 """The pair is sought among so many nearest neighbours: a sum that is near is made of what is near."""
@@ -55,12 +54,11 @@ def composed_features(
     cos(d_k, d_i + d_j) = (c_ki + c_kj) / |d_i + d_j|, so one small product for each feature is enough.
     Of equal pairs the nearer neighbours win. `progress.update` counts features and may raise.
     """
-    m, d_sae, workers = min(n_neighbors, neighbors.k), len(directions), workers or available_cpus()
+    m, d_sae = min(n_neighbors, neighbors.k), len(directions)
     first, second = np.full(d_sae, -1, np.int32), np.full(d_sae, -1, np.int32)
     cosine = np.full(d_sae, np.nan, np.float32)
 
-    def work(start: int) -> int:
-        features = slice(start, min(start + _BLOCK, d_sae))
+    def work(features: slice) -> None:
         idx, cos = neighbors.idx[features, :m], neighbors.cos[features, :m]
         rows = directions[idx]
         rows[idx < 0] = 0
@@ -70,13 +68,8 @@ def composed_features(
         first[features] = np.where(found, idx[places, i], -1)
         second[features] = np.where(found, idx[places, j], -1)
         cosine[features] = np.where(found, best, np.nan)
-        return features.stop - start
 
-    done = 0
-    with one_thread_per_product(), closing(as_done(work, range(0, d_sae, _BLOCK), workers=workers)) as finished:
-        for count in finished:
-            done += count
-            progress.update(done, d_sae)
+    run_blocks(work, d_sae, _BLOCK, workers=workers, progress=progress)
     return Composed(first, second, cosine, m)
 
 

@@ -5,13 +5,12 @@ only half of the product. No torch is imported.
 """
 
 import threading
-from contextlib import closing
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from core.work.jobs import SILENT, Progress
-from core.work.threads import as_done, available_cpus, one_thread_per_product
+from core.work.jobs import SILENT, Progress, Stage
+from core.work.threads import available_cpus, run_all
 
 _BLOCK = 512
 _NOTHING, _SELF = np.float32(-1.5), np.float32(-2)
@@ -46,13 +45,9 @@ def search(
     workers = workers or available_cpus()
     tiles = _Tiles(a, b, block or _BLOCK, workers)
     pairs, parts = tiles.pairs(), tiles.parts()
-    done, total = 0, len(pairs) + len(parts)
-    with one_thread_per_product():
-        for work, items in ((tiles.offer, pairs), (tiles.settle, parts)):
-            with closing(as_done(work, items, workers=workers)) as finished:
-                for _ in finished:
-                    done += 1
-                    progress.update(done, total)
+    total = len(pairs) + len(parts)
+    run_all(tiles.offer, pairs, workers=workers, progress=Stage(progress, 0, total))
+    run_all(tiles.settle, parts, workers=workers, progress=Stage(progress, len(pairs), total))
 
 
 class _Tiles:

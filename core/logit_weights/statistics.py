@@ -6,7 +6,6 @@ imported.
 """
 
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -18,7 +17,7 @@ from core.logit_weights.unembedding import Centre, LogitSettings, Unembedding
 from core.maths.square_sums import sum_of_squares
 from core.work.artifacts import artifact_key
 from core.work.jobs import SILENT, Progress
-from core.work.threads import as_done, available_cpus, one_thread_per_product
+from core.work.threads import run_blocks
 
 CONSTANT = 1e-5
 """A standard deviation under this share of what an even W_U gives is rounding: the row counts as constant."""
@@ -121,19 +120,12 @@ def logit_statistics(
     # Some blocks to share out, wide enough to make reading a tile worth it; whatever the number of workers,
     # which must not change the answer.
     block = min(block, max(128, -(-n // 4)))
-    parts: dict[int, dict[str, np.ndarray]] = {}
 
-    def work(start: int) -> int:
-        parts[start] = _block(directions[start : start + block], tokens, k, center)
-        return len(parts[start]["mean"])
+    def work(features: slice) -> dict[str, np.ndarray]:
+        return _block(directions[features], tokens, k, center)
 
-    done, starts = 0, range(0, n, block)
-    workers = min(workers or available_cpus(), max(1, len(starts)))
-    with one_thread_per_product(), closing(as_done(work, starts, workers=workers)) as finished:
-        for count in finished:
-            done += count
-            progress.update(done, n)
-    fields = {name: np.concatenate([parts[start][name] for start in starts]) for name in parts[0]}
+    parts = run_blocks(work, n, block, workers=workers, progress=progress)
+    fields = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     for name in ("top_tokens", "bottom_tokens"):
         fields[name] = unembedding.tokens[fields[name]]
     return LogitStatistics(n_tokens=tokens.n, **fields)

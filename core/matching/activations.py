@@ -5,7 +5,6 @@ the tokens where both are active. The matrix of all correlations is never held.
 """
 
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -16,7 +15,7 @@ from core.activations.sparse import SparseActivations
 from core.errors import BadSettingError, OutOfRangeError
 from core.work.artifacts import artifact_key
 from core.work.jobs import SILENT, Progress
-from core.work.threads import as_done, available_cpus
+from core.work.threads import run_all, run_blocks
 
 K = 10
 LEAST = 10
@@ -78,22 +77,17 @@ def match_activations(
     idle: list[tuple[_Best, np.ndarray]] = []
     made: list[_Best] = []
 
-    def work(start: int) -> int:
+    def work(features: slice) -> None:
         try:
             columns, scratch = idle.pop()
         except IndexError:
             columns, scratch = _Best(b.d_sae, k), np.full((3, b.d_sae), -np.inf)
             made.append(columns)
-        stop = min(start + _BLOCK, a.d_sae)
-        correlate(start, stop, *a_side, *b_side, scratch, rows.corr, rows.idx, columns.corr, columns.idx)
+        best = rows.corr, rows.idx, columns.corr, columns.idx
+        correlate(features.start, features.stop, *a_side, *b_side, scratch, *best)
         idle.append((columns, scratch))
-        return stop - start
 
-    done = 0
-    with closing(as_done(work, range(0, a.d_sae, _BLOCK), workers=workers or available_cpus())) as finished:
-        for n in finished:
-            done += n
-            progress.update(done, a.d_sae)
+    run_blocks(work, a.d_sae, _BLOCK, workers=workers, progress=progress)
     return ActivationMatch(*rows.finish(), *_merged(made, k).finish(), a.count, b.count, a.n_tokens, least)
 
 
@@ -152,19 +146,15 @@ def masked_cosine_edges(
     """
     features = np.flatnonzero(a.kept(least))
     kept_b = b.kept(least)
-    found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
-    def work(i: int) -> None:
+    def work(i: int) -> tuple[np.ndarray, np.ndarray]:
         score = masked_cosines(a, b, i)
         others = np.flatnonzero((score > edge) & kept_b)
-        found[i] = others, score[others]
+        return others, score[others]
 
     _ = a.by_feature, a.square, b.square  # made here, once
-    with closing(as_done(work, features.tolist(), workers=workers or available_cpus())) as finished:
-        for done, _ in enumerate(finished, 1):
-            progress.update(done, len(features))
-    b_idx = [found[i][0] for i in features.tolist()]
-    score = [found[i][1] for i in features.tolist()]
+    partners = run_all(work, features.tolist(), workers=workers, progress=progress)
+    b_idx, score = ([pair[part] for pair in partners] for part in (0, 1))
     return MaskedEdges(
         a=np.repeat(features, [len(others) for others in b_idx]).astype(np.int32),
         b=np.concatenate([np.zeros(0, np.int32), *b_idx]).astype(np.int32),

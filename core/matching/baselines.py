@@ -5,7 +5,7 @@ text. A rotated basis is random mixtures of B's features: how well a feature of 
 not in B's features themselves (Gurnee et al. 2024, excess correlation).
 """
 
-from contextlib import closing
+import threading
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -18,7 +18,7 @@ from core.models.language_model import LanguageModel
 from core.models.search import check_same_tokens
 from core.work.artifacts import artifact_key
 from core.work.jobs import SILENT, Progress
-from core.work.threads import as_done, available_cpus, one_thread_per_product
+from core.work.threads import run_blocks
 
 SEED = 0
 _TOKENS_PER_RUN = 2**12
@@ -141,9 +141,10 @@ def match_rotated(
     n = int(b.kept(least).sum())
     feature_ends, tokens, values = a.by_feature
     inverse = a.inverse(least)
+    best, turn = np.full(a.d_sae, -np.inf), threading.Lock()
 
-    def work(start: int) -> tuple[int, np.ndarray]:
-        weights = mixtures(b.d_sae, start, seed)[:, : n - start]
+    def work(part: slice) -> None:
+        weights = mixtures(b.d_sae, part.start, seed)[:, : n - part.start]
         y = np.empty((b.n_tokens, weights.shape[1]))
         mix(*b.by_token, np.ascontiguousarray(weights), y)
         y -= y.mean(axis=0)
@@ -151,18 +152,11 @@ def match_rotated(
         y /= np.where(length > 0, length, np.inf)
         corr = np.empty((a.d_sae, y.shape[1]))
         mix(feature_ends, tokens, values, y, corr)
-        return y.shape[1], corr.max(axis=1) * inverse
+        largest = corr.max(axis=1) * inverse
+        with turn:
+            np.maximum(best, largest, out=best)  # NaN stays
 
-    best, done = np.full(a.d_sae, -np.inf), 0
-    starts, workers = range(0, n, _MIXTURES), workers or available_cpus()
-    with (
-        one_thread_per_product(),
-        closing(as_done(work, starts, workers=workers)) as parts,
-    ):
-        for count, found in parts:
-            best = np.maximum(best, found)  # NaN stays
-            done += count
-            progress.update(done, n)
+    run_blocks(work, n, _MIXTURES, workers=workers, progress=progress)
     return RotatedMatch(np.where(np.isfinite(best), best, np.nan).astype(np.float32), n, seed)
 
 

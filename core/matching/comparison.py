@@ -1,6 +1,5 @@
 """Two dictionaries side by side: which features of the one are nearest to each of the other, by their weights."""
 
-from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,7 +11,7 @@ from core.dictionaries.spaces import DictionarySide, check_same_space
 from core.errors import BadSettingError, DoesNotFitError
 from core.geometry.neighbors import Between, nearest_between
 from core.work.jobs import SILENT, Progress
-from core.work.threads import as_done, available_cpus
+from core.work.threads import run_blocks
 
 SIDES: tuple[DictionarySide, ...] = ("decoder", "encoder")
 K = 20
@@ -156,18 +155,12 @@ def pair_cosines(
     inverse = [_inverse_lengths(directions) for directions in (rows, others)]
     out = np.empty(len(a))
 
-    def fill(start: int) -> int:
-        part = slice(start, start + _PAIRS)
+    def fill(part: slice) -> None:
         pair_dots(rows, others, a[part], b[part], out[part])
         out[part] *= inverse[0][a[part]]  # one after the other, as their product may be no float
         out[part] *= inverse[1][b[part]]
-        return len(out[part])
 
-    done = 0
-    with closing(as_done(fill, range(0, len(a), _PAIRS), workers=available_cpus())) as filled:
-        for count in filled:
-            done += count
-            progress.update(done, len(a))
+    run_blocks(fill, len(a), _PAIRS, progress=progress)
     return out.astype(np.float32)
 
 

@@ -5,7 +5,6 @@ the embeddings with the encoder gives a; sorting the positions by `need` makes "
 fire" one binary search, and sums over such buckets give every moment. No torch is imported.
 """
 
-from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +14,7 @@ from core.dictionaries.dictionary import Dictionary
 from core.models.language_model import LanguageModel
 from core.positions.statistics import PositionStatistics, empty_fields, variance_split
 from core.work.jobs import SILENT, Progress
-from core.work.threads import as_done, available_cpus, one_thread_per_product
+from core.work.threads import available_cpus, run_blocks
 
 
 @dataclass(frozen=True)
@@ -119,12 +118,11 @@ def additive_statistics(
     workers = workers or available_cpus()
     # Wide blocks make products fast; at least two blocks per worker keep all of them busy.
     block = block or max(1, min(512, 2**18 // n_pos, -(-d_sae // (2 * workers))))
-    starts = range(0, d_sae, block)
-    buffers = [np.empty(block * grid.tile, np.float32) for _ in range(min(workers, len(starts)))]
+    workers = min(workers, -(-d_sae // block))
+    buffers = [np.empty(block * grid.tile, np.float32) for _ in range(workers)]
     out = empty_fields(d_sae, n_pos)
 
-    def work(start: int) -> int:
-        features = slice(start, min(start + block, d_sae))
+    def work(features: slice) -> None:
         buffer = buffers.pop()
         try:
             found = _block(additive_parts(dictionary, W_pos, features), grid, buffer)
@@ -132,13 +130,8 @@ def additive_statistics(
             buffers.append(buffer)
         for name, value in found.items():
             out[name][features] = value
-        return features.stop - start
 
-    done = 0
-    with one_thread_per_product(), closing(as_done(work, starts, workers=len(buffers))) as finished:
-        for count in finished:
-            done += count
-            progress.update(done, d_sae)
+    run_blocks(work, d_sae, block, workers=workers, progress=progress)
     return PositionStatistics(method="additive grid", context_size=context_size, n_samples=len(W_E), **out)
 
 

@@ -58,6 +58,19 @@ class Part:
         self._whole.note(text)
 
 
+class Stage:
+    """Progress of one stage of a longer count, which had come to `before` of `total` units when the stage began."""
+
+    def __init__(self, whole: Progress, before: int, total: int):
+        self._whole, self._before, self._total = whole, before, total
+
+    def update(self, done: int, total: int) -> None:
+        self._whole.update(self._before + done, self._total)
+
+    def note(self, text: str) -> None:
+        self._whole.note(text)
+
+
 class Job:
     """One piece of work, made by `Jobs.submit`. All properties may be read from any thread."""
 

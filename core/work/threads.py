@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from core.work.jobs import SILENT, Progress
+
 _lock = threading.Lock()
 _users = 0
 _limit = ExitStack()
@@ -39,15 +41,38 @@ def one_thread_per_product() -> Iterator[None]:
                 _limit.close()
 
 
-def as_done(work: Callable[[Any], Any], items: Iterable[Any], *, workers: int) -> Iterator[Any]:
-    """Run `work` on every item in threads and yield its results as they come.
+def run_all(
+    work: Callable[[Any], Any], items: Iterable[Any], *, workers: int | None = None, progress: Progress = SILENT
+) -> list[Any]:
+    """Return the results of `work` on every item, in the order of the items; `progress` counts items.
 
-    Whatever stops the caller's loop, or fails in a thread, drops the items not yet started and waits
-    for those running.
+    Runs on `workers` threads (default: as many as processors), with numpy's products on one thread each. An error
+    in a thread, or of `progress` once the work is not wanted any more, drops the items not yet started, waits for
+    those running, and is raised here.
     """
-    pool = ThreadPoolExecutor(workers)
-    try:
-        for future in as_completed([pool.submit(work, item) for item in items]):
-            yield future.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+    items = list(items)
+    return _run(work, items, [1] * len(items), workers, progress)
+
+
+def run_blocks(
+    work: Callable[[slice], Any], n: int, step: int, *, workers: int | None = None, progress: Progress = SILENT
+) -> list[Any]:
+    """Do `run_all` on slices that cover 0 to `n` by `step`, the last one perhaps shorter; `progress` counts to `n`."""
+    blocks = [slice(start, min(start + step, n)) for start in range(0, n, step)]
+    return _run(work, blocks, [block.stop - block.start for block in blocks], workers, progress)
+
+
+def _run(
+    work: Callable[[Any], Any], items: list[Any], sizes: list[int], workers: int | None, progress: Progress
+) -> list[Any]:
+    pool, done = ThreadPoolExecutor(workers or available_cpus()), 0
+    with one_thread_per_product():
+        try:
+            futures = {pool.submit(work, item): size for item, size in zip(items, sizes, strict=True)}
+            for future in as_completed(futures):
+                future.result()
+                done += futures[future]
+                progress.update(done, sum(sizes))
+        finally:
+            pool.shutdown(cancel_futures=True)
+    return [future.result() for future in futures]

@@ -5,8 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from core.errors import CancelledError
 from core.work import threads
-from core.work.threads import as_done, one_thread_per_product
+from core.work.threads import one_thread_per_product, run_all, run_blocks
 
 
 def blas_threads():
@@ -33,18 +34,59 @@ def test_limit_is_lifted_after_an_error():
     assert blas_threads() == before
 
 
-def test_results_come_from_all_items_once():
-    assert sorted(as_done(lambda x: x * x, range(20), workers=3)) == [x * x for x in range(20)]
+class Watched:
+    """A Progress that keeps what it is told, and is cancelled after so many units."""
+
+    def __init__(self, stop_at=None):
+        self.told, self.stop_at = [], stop_at
+
+    def update(self, done, total):
+        self.told.append((done, total))
+        if self.stop_at is not None and done >= self.stop_at:
+            raise CancelledError("stop")
+
+    def note(self, text):
+        pass
 
 
-def test_an_error_in_a_thread_reaches_the_caller_and_drops_the_rest(monkeypatch):
-    stopping, started = threading.Event(), []
+@pytest.mark.parametrize("workers", [1, 3, None])
+def test_results_are_in_the_order_of_the_items_and_every_item_is_counted(workers):
+    watched = Watched()
+    assert run_all(lambda x: x * x, range(20), workers=workers, progress=watched) == [x * x for x in range(20)]
+    assert watched.told == [(done, 20) for done in range(1, 21)]
+
+
+def test_blocks_cover_all_once_and_the_last_may_be_short():
+    watched = Watched()
+    blocks = run_blocks(lambda part: list(range(20)[part]), 20, 8, workers=1, progress=watched)
+    assert blocks == [list(range(8)), list(range(8, 16)), list(range(16, 20))]
+    assert watched.told == [(8, 20), (16, 20), (20, 20)]
+    assert run_blocks(lambda part: part, 0, 8) == []
+
+
+def test_products_have_one_thread_each_meanwhile():
+    before = blas_threads()
+    assert set().union(*run_all(lambda _: blas_threads(), range(4), workers=2)) <= {1}
+    assert blas_threads() == before
+
+
+@pytest.fixture
+def stopping(monkeypatch):
+    """An event that is set once the items that have not begun are dropped, before running ones are waited for."""
+    dropped = threading.Event()
 
     class Pool(ThreadPoolExecutor):
         def shutdown(self, **options):
             super().shutdown(wait=False, **options)
-            stopping.set()
+            dropped.set()
             super().shutdown()
+
+    monkeypatch.setattr(threads, "ThreadPoolExecutor", Pool)
+    return dropped
+
+
+def test_an_error_in_a_thread_reaches_the_caller_and_drops_the_rest(stopping):
+    started = []
 
     def work(x):
         started.append(x)
@@ -52,15 +94,22 @@ def test_an_error_in_a_thread_reaches_the_caller_and_drops_the_rest(monkeypatch)
             raise ValueError("item 0")
         stopping.wait(30)
 
-    monkeypatch.setattr(threads, "ThreadPoolExecutor", Pool)
     with pytest.raises(ValueError, match="item 0"):
-        list(threads.as_done(work, range(1000), workers=1))
+        run_all(work, range(1000), workers=1)
     assert len(started) <= 2
 
 
-def test_stopping_early_waits_for_running_items():
-    before = threading.active_count()
-    results = as_done(lambda x: x, range(1000), workers=2)
-    next(results)
-    results.close()
+def test_cancelling_drops_what_has_not_begun_and_waits_for_running_items(stopping):
+    before, started, ended = threading.active_count(), [], []
+
+    def work(x):
+        started.append(x)
+        if x:
+            stopping.wait(30)
+        ended.append(x)
+
+    with pytest.raises(CancelledError):
+        run_all(work, range(1000), workers=2, progress=Watched(stop_at=1))
     assert threading.active_count() == before
+    assert len(started) <= 3
+    assert sorted(ended) == sorted(started)
