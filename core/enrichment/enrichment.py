@@ -52,7 +52,7 @@ class Enrichment:
     seed: int
     draws: int
     """Behind the p-values of sets under 30 tokens."""
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     @classmethod
     def key(

@@ -12,7 +12,8 @@ from core.dictionaries.spaces import DictionarySide
 from core.errors import BadSettingError
 from core.feature_map.umap_layout import umap_layout
 from core.geometry.neighbors import Neighbors
-from core.maths.principal_axes import principal_axes, unit_rows
+from core.maths.principal_axes import principal_axes
+from core.maths.unit_rows import unit_rows
 from core.work.artifacts import artifact_key
 from core.work.jobs import SILENT, Progress
 

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 
 from core.dictionaries.dictionary import Dictionary
 from core.errors import DoesNotFitError, OutOfRangeError
+from core.maths.unit_rows import unit_rows
 from core.models.language_model import LanguageModel
 from core.work.artifacts import artifact_key
 from core.work.jobs import SILENT, Progress
@@ -42,7 +43,7 @@ class BasisAlignment:
     effective: Float[np.ndarray, " d_sae"]
     """(sum of c^2)^2 / sum of c^4: the number of coordinates, were all that count equally large."""
     n_coordinates: int
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     @classmethod
     def key(cls, dictionary_sha256: str, basis: str = "hook") -> str:
@@ -81,7 +82,7 @@ def basis_alignment(
     step = max(1, _FLOATS_PER_BLOCK // n)  # the same for any number of workers, so that sums are
 
     def work(features: slice) -> dict[str, np.ndarray]:
-        rows = _unit_rows(dictionary.W_dec[features])
+        rows = _written(dictionary.W_dec[features])
         return _describe(rows if units is None else rows @ units.T)
 
     parts = run_blocks(work, d_sae, step, workers=workers, progress=progress)
@@ -98,7 +99,7 @@ def coefficients(
     """
     if not 0 <= feature < dictionary.d_sae:
         raise OutOfRangeError("Feature", feature, dictionary.d_sae)
-    row = _unit_rows(dictionary.W_dec[feature : feature + 1])[0]
+    row = _written(dictionary.W_dec[feature : feature + 1])[0]
     found = row if basis is None else _units(basis, dictionary) @ row
     order = np.argsort(-np.abs(found), kind="stable")
     return pd.DataFrame({"coordinate": order, "basis_coefficient": found[order]})
@@ -157,15 +158,14 @@ def _units(basis: Float[np.ndarray, "unit d"], dictionary: Dictionary) -> Float[
             f"{dictionary.title} writes vectors of width {dictionary.W_dec.shape[1]:,}, the basis holds some of width "
             f"{basis.shape[1]:,}. Expected equal widths; choose the neurons of the model the dictionary belongs to."
         )
-    return np.nan_to_num(_unit_rows(basis), nan=0.0)
+    return np.nan_to_num(unit_rows(basis, np.float64), nan=0.0)
 
 
-def _unit_rows(rows: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
-    """Return rows of length 1 in float64; rows that are zero or not finite are NaN."""
-    rows = rows.astype(np.float64)
-    with np.errstate(invalid="ignore", over="ignore"):
-        length = np.sqrt((rows**2).sum(axis=1, keepdims=True))
-    return rows / np.where(np.isfinite(length) & (length > 0), length, np.nan)
+def _written(rows: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
+    """Return decoder rows at length 1 in float64; a zero row, which has no direction, is NaN like a damaged one."""
+    unit = unit_rows(rows, np.float64)
+    unit[~unit.any(axis=1)] = np.nan
+    return unit
 
 
 def _describe(values: Float[np.ndarray, "feature unit"]) -> dict[str, np.ndarray]:

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 
 from core.dictionaries.spaces import DictionarySide
 from core.geometry.neighbors import Neighbors
+from core.maths.unit_rows import unit_rows
 from core.work.artifacts import artifact_key
 from core.work.jobs import SILENT, Progress
 from core.work.threads import run_blocks
@@ -34,7 +35,7 @@ class Composed:
     second: Int[np.ndarray, " d_sae"]
     cosine: Float[np.ndarray, " d_sae"]
     n_neighbors: int
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     @classmethod
     def key(cls, weights_sha256: str, side: DictionarySide, n_neighbors: int) -> str:
@@ -62,7 +63,7 @@ def composed_features(
         idx, cos = neighbors.idx[features, :m], neighbors.cos[features, :m]
         rows = directions[idx]
         rows[idx < 0] = 0
-        i, j, best = _best_pairs(unit(rows), cos)
+        i, j, best = _best_pairs(unit_rows(rows), cos)
         found = best > cos[:, 0]  # never so for NaN
         places = np.arange(len(idx))
         first[features] = np.where(found, idx[places, i], -1)
@@ -71,13 +72,6 @@ def composed_features(
 
     run_blocks(work, d_sae, _BLOCK, workers=workers, progress=progress)
     return Composed(first, second, cosine, m)
-
-
-def unit(rows: Float[np.ndarray, "*batch d"]) -> Float[np.ndarray, "*batch d"]:
-    """Scale vectors to length 1 in float32; zero ones stay."""
-    length = np.sqrt(np.einsum("...i,...i->...", rows, rows, dtype=np.float64))[..., None]
-    out = np.zeros(rows.shape, np.float32)
-    return np.divide(rows, length, out=out, where=length > 0, casting="same_kind")
 
 
 def _best_pairs(

@@ -9,6 +9,7 @@ import threading
 import numpy as np
 from jaxtyping import Float, Int
 
+from core.maths.unit_rows import inverse_lengths
 from core.work.jobs import SILENT, Progress, Stage
 from core.work.threads import available_cpus, run_all
 
@@ -23,8 +24,7 @@ class Side:
     def __init__(self, rows: Float[np.ndarray, "n d"], k: int):
         self.rows = np.ascontiguousarray(rows, np.float32)
         self.k = k
-        length = np.sqrt(np.einsum("ij,ij->i", self.rows, self.rows, dtype=np.float64))
-        self.scale = np.divide(1, length, out=np.zeros(len(rows)), where=length > 0)
+        self.scale = inverse_lengths(self.rows)
         self.unit = np.empty_like(self.rows)
         np.multiply(self.rows, self.scale[:, None], out=self.unit, casting="same_kind")
         # Room for what gathers between two selections; much more, and a row's candidates leave the cache.
@@ -33,7 +33,7 @@ class Side:
         self.ids = np.empty((n, room), np.int32)
         self.counts = np.zeros(n, np.int64)
         # Nothing is a candidate for a zero row: its neighbours are known.
-        self.thresholds = np.where(length > 0, _NOTHING, np.float32(np.inf))
+        self.thresholds = np.where(self.scale > 0, _NOTHING, np.float32(np.inf))
         self.cos = np.empty((n, k), np.float32)
         self.idx = np.empty((n, k), np.int32)
 

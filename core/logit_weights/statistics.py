@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int
 from core.errors import OutOfRangeError
 from core.logit_weights.unembedding import Centre, LogitSettings, Unembedding
 from core.maths.square_sums import sum_of_squares
+from core.maths.unit_rows import unit_rows
 from core.work.artifacts import artifact_key
 from core.work.jobs import SILENT, Progress
 from core.work.threads import run_blocks
@@ -44,7 +45,7 @@ class LogitStatistics:
     bottom_tokens: Int[np.ndarray, "d_sae k"]
     bottom_values: Float[np.ndarray, "d_sae k"]
     n_tokens: int
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     @classmethod
     def key(cls, dictionary_sha256: str, model_sha256: str, settings: LogitSettings, *, k: int = 20) -> str:
@@ -153,7 +154,7 @@ def logit_weights(
 def random_directions(n: int, d: int, *, seed: int) -> Float[np.ndarray, "n d"]:
     """Draw rows of length 1 evenly from all directions: the baseline of Gurnee et al. 2024."""
     rows = np.random.default_rng(seed).standard_normal((n, d), dtype=np.float32)
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return unit_rows(rows)
 
 
 def prepare() -> None:

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.hooks import WRITES, split_hook
 from core.errors import DoesNotFitError
+from core.maths.unit_rows import unit_rows
 from core.models.language_model import LanguageModel
 
 Centre = Literal["mean", "median", "none"]
@@ -89,7 +90,7 @@ def unembedding(model: LanguageModel, settings: LogitSettings) -> Unembedding:
         rows -= rows.mean(axis=1, keepdims=True)
     if settings.center == "mean":
         rows -= rows.mean(axis=0, dtype=np.float64).astype(np.float32)
-    return Unembedding(unit(rows) if settings.unit_columns else rows, tokens)
+    return Unembedding(_unit(rows) if settings.unit_columns else rows, tokens)
 
 
 def residual_directions(
@@ -115,7 +116,7 @@ def residual_directions(
             f"residual stream. Expected one of {', '.join(WRITES)}, mlp.hook_post or attn.hook_z of a block: choose "
             "such a dictionary."
         )
-    return unit(rows) if settings.unit_rows else rows
+    return _unit(rows) if settings.unit_rows else rows
 
 
 def through_weights(
@@ -141,7 +142,6 @@ def check_width(dictionary: Dictionary, model: LanguageModel, hook: str, expecte
         )
 
 
-def unit(rows: Float[np.ndarray, "row d"]) -> Float[np.ndarray, "row d"]:
-    """Scale rows to length 1; rows of zeros stay."""
-    length = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.divide(rows, length, out=np.zeros_like(rows), where=length > 0)
+def _unit(rows: Float[np.ndarray, "row d"]) -> Float[np.ndarray, "row d"]:
+    """Scale rows to length 1. A row with NaN becomes zero: one damaged token must not spoil every feature's moments."""
+    return np.nan_to_num(unit_rows(rows, rows.dtype), copy=False, nan=0.0)

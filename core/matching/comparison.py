@@ -10,6 +10,7 @@ from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.spaces import DictionarySide, check_same_space
 from core.errors import BadSettingError, DoesNotFitError
 from core.geometry.neighbors import Between, nearest_between
+from core.maths.unit_rows import inverse_lengths
 from core.work.jobs import SILENT, Progress
 from core.work.threads import run_blocks
 
@@ -152,7 +153,7 @@ def pair_cosines(
     from core.geometry.kernels import pair_dots
 
     rows, others = (np.ascontiguousarray(weights.side(side)) for weights in (comparison.a, comparison.b))
-    inverse = [_inverse_lengths(directions) for directions in (rows, others)]
+    inverse = [inverse_lengths(directions) for directions in (rows, others)]
     out = np.empty(len(a))
 
     def fill(part: slice) -> None:
@@ -180,8 +181,3 @@ def nearest_neurons(a: Dictionary, b: Dictionary, side: DictionarySide, *, k: in
     kept = one.finite & other.finite
     columns = [np.ascontiguousarray(weights.side(side)[kept].T) for weights in (one, other)]
     return nearest_between(*columns, k=min(k, len(columns[0])))
-
-
-def _inverse_lengths(rows: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
-    length = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
-    return np.divide(1, length, out=np.zeros(len(rows)), where=length > 0)

@@ -5,15 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Float
 
+from core.maths.unit_rows import unit_rows
+
 _BLOCK = 4096
-
-
-def unit_rows(rows: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
-    """Return rows at length 1; zero rows stay, others that are not finite become NaN."""
-    length = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
-    scale = np.divide(1, length, out=np.zeros(len(rows)), where=length > 0)
-    scale[~np.isfinite(length)] = np.nan
-    return (rows * scale[:, None]).astype(np.float32)
 
 
 def principal_axes(directions: Float[np.ndarray, "n d"], n_axes: int) -> Float[np.ndarray, "n axis"]:

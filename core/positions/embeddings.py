@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from core.errors import DoesNotFitError
+from core.maths.unit_rows import unit_rows
 from core.work.artifacts import artifact_key
 
 
@@ -60,14 +61,6 @@ class Nearest:
         )
 
 
-def unit_rows(rows: Float[np.ndarray, "n d_model"]) -> Float[np.ndarray, "n d_model"]:
-    """Return rows scaled to length 1, in their own precision; zero rows stay zero."""
-    # The squares of a dead feature's weights vanish in float32.
-    norms = np.sqrt(np.einsum("nd,nd->n", rows, rows, dtype=np.float64))
-    scale = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
-    return (rows * scale[:, None]).astype(rows.dtype)
-
-
 def position_pca(
     W_pos: Float[np.ndarray, "n_ctx d_model"],
     *,
@@ -92,7 +85,7 @@ def position_pca(
             f"1 to {d_model} axes. Choose a longer range or fewer axes."
         )
     rows = W_pos[first:last].astype(np.float64)
-    rows = unit_rows(rows) if unit_norm else rows
+    rows = unit_rows(rows, rows.dtype) if unit_norm else rows
     mean = rows.mean(axis=0)
     _, scales, axes = np.linalg.svd(rows - mean, full_matrices=False)
     variance = scales**2
@@ -117,14 +110,14 @@ def project(pca: PositionPCA, rows: Float[np.ndarray, "n d_model"]) -> Float[np.
     a feature that writes exactly W_pos[p] lands on the dot of p.
     """
     rows = rows.astype(np.float64)
-    return ((unit_rows(rows) if pca.unit_norm else rows) - pca.mean) @ pca.components.T
+    return ((unit_rows(rows, rows.dtype) if pca.unit_norm else rows) - pca.mean) @ pca.components.T
 
 
 def cosine_to_positions(
     rows: Float[np.ndarray, "n d_model"], W_pos: Float[np.ndarray, "n_pos d_model"]
 ) -> Float[np.ndarray, "n n_pos"]:
     """Return cos(row, W_pos[p]), in [-1, 1], for chosen rows and all positions."""
-    return np.clip(unit_rows(rows) @ unit_rows(W_pos).T, -1, 1)
+    return np.clip(unit_rows(rows, rows.dtype) @ unit_rows(W_pos, W_pos.dtype).T, -1, 1)
 
 
 def position_self_similarity(W_pos: Float[np.ndarray, "n_pos d_model"]) -> Float[np.ndarray, "n_pos n_pos"]:

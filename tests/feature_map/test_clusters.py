@@ -7,7 +7,7 @@ from core.catalogue import STATISTICS
 from core.errors import BadSettingError
 from core.feature_map.clusters import Clusters, cluster_table, find_clusters, medoids, members_of
 from core.geometry.neighbors import nearest_features
-from core.maths.principal_axes import unit_rows
+from core.maths.unit_rows import unit_rows
 from core.work.artifacts import ArtifactStore
 from tests.doubles.planted_directions import planted_clusters
 

@@ -12,7 +12,7 @@ from core.feature_map.layout import Layout, LayoutSettings, layout, pca_layout, 
 from core.feature_map.tsne_layout import distances
 from core.feature_map.umap_layout import parted, umap_layout, with_self
 from core.geometry.neighbors import Neighbors, nearest_features
-from core.maths.principal_axes import unit_rows
+from core.maths.unit_rows import unit_rows
 from core.work.artifacts import ArtifactStore
 from tests.doubles.planted_directions import planted_clusters
 

@@ -66,6 +66,15 @@ def test_a_norm_folded_away_before_has_no_weight_to_fold(model):
     assert (unembedding(model, replace(PLAIN, fold_ln=True)).rows == model.W_U.T).all()
 
 
+def test_of_token_columns_at_length_1_a_damaged_one_is_zero(model):
+    tensors = load_file(model.folder / "model.safetensors")
+    tensors["unembed.W_U"][0, 3] = np.nan
+    save_file(tensors, model.folder / "model.safetensors")
+    rows = unembedding(model, replace(PLAIN, unit_columns=True)).rows
+    assert not rows[3].any()
+    assert np.linalg.norm(np.delete(rows, 3, axis=0), axis=1) == pytest.approx(np.ones(V - 1))
+
+
 def test_ids_without_text_are_left_out_and_the_others_keep_their_ids(tmp_path):
     model = planted_model(tmp_path, d_vocab=260)  # the tokenizer knows 257
     found = unembedding(model, replace(PLAIN, skip_unused=True, center="mean"))
