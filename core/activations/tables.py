@@ -5,13 +5,14 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
 from core.activations.measures import Measure
 from core.activations.quantiles import ActivationQuantiles
 from core.activations.reconstruction import mean_over
 from core.activations.spliced_loss import LossByPosition
 from core.activations.statistics import ActivationStatistics
+from core.maths.samples import evenly
 from core.maths.summaries import box
 
 WINDOW = 10
@@ -102,11 +103,6 @@ def decile_marks(table: pd.DataFrame, sort: str, *, most: int = 4000) -> pd.Data
     marks = ranked.rename_axis("rank").reset_index()
     marks = marks.melt(["rank", "feature"], names, var_name="decile", value_name="activation")
     return marks.assign(decile=10 * marks["decile"].str.removeprefix("decile_").astype(int))
-
-
-def evenly(n: int, most: int) -> Int[np.ndarray, " kept"]:
-    """Return all of n places in order, or `most` of them spread evenly from the first to the last."""
-    return np.arange(n) if n <= most else np.linspace(0, n - 1, most).round().astype(np.int64)
 
 
 def cumulative_counts(table: pd.DataFrame) -> pd.DataFrame:

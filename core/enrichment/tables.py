@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int
 
 from core.enrichment.enrichment import Enrichment, signed_extreme
 from core.errors import DoesNotFitError, OutOfRangeError, UnknownNameError
+from core.maths.samples import drawn_places
 
 Side = Literal["both", "promoted", "suppressed"]
 HIGHEST_DISPLAY = 16.0
@@ -133,9 +134,8 @@ def drawn_features(
     if len(known) <= most:
         return known, None
     largest = known[np.argsort(-np.abs(scores[known]), kind="stable")]
-    first, rest = largest[: most // 2], largest[most // 2 :]
-    sample = np.random.default_rng(seed).choice(rest, most - len(first), replace=False)
-    return np.sort(np.concatenate([first, sample])), float(np.abs(scores[first[-1]]))
+    places = drawn_places(largest, whole=most // 2, most=most, seed=seed)
+    return places, float(np.abs(scores[largest[most // 2 - 1]]))
 
 
 def members_by_rank(

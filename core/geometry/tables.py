@@ -180,13 +180,3 @@ def with_random_ranks(table: pd.DataFrame, random: RandomDirections) -> pd.DataF
     half = np.array([0.5])
     medians = [random.rth_quantile(half, int(r))[0] for r in table["neighbor_rank"]]
     return table.assign(random_rth_cosine=np.asarray(medians, dtype=float))
-
-
-def drawn(table: pd.DataFrame, column: str, *, most: int = 4000, seed: int = 0) -> pd.DataFrame:
-    """Choose at most `most` rows for a scatter: a tenth are the largest in a column, the others a sample."""
-    if len(table) <= most:
-        return table
-    order = table[column].to_numpy().argsort(kind="stable")[::-1]
-    first, rest = order[: most // 10], order[most // 10 :]
-    chosen = np.random.default_rng(seed).choice(rest, most - len(first), replace=False)
-    return table.iloc[np.sort(np.concatenate([first, chosen]))]

@@ -12,6 +12,7 @@ from core.dictionaries.dictionary import Dictionary
 from core.logit_weights.classes import ClassThresholds, classify, logit_table
 from core.logit_weights.statistics import LogitStatistics
 from core.logit_weights.unembedding import LogitSettings, residual_directions
+from core.maths.samples import drawn_places
 from core.models.language_model import LanguageModel
 
 
@@ -58,11 +59,7 @@ def drawn_features(
 
     Constant rows have no place in it. Where even the peaked ones are more than `most`, they are sampled.
     """
-    rng = np.random.default_rng(seed)
     varied = np.flatnonzero(~stats.constant)
     peaked = stats.kurtosis[varied] > thresholds.peaked
-    first, rest = varied[peaked], varied[~peaked]
-    if len(first) > most:
-        first, rest = rng.choice(first, most, replace=False), rest[:0]
-    chosen = rng.choice(rest, min(len(rest), most - len(first)), replace=False)
-    return np.sort(np.concatenate([first, chosen]))
+    order = np.concatenate([varied[peaked], varied[~peaked]])
+    return drawn_places(order, whole=int(peaked.sum()), most=most, seed=seed)

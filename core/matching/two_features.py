@@ -14,6 +14,7 @@ from core.activations.store import FeatureActivations
 from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.spaces import DictionarySide, check_same_space, directions
 from core.matching.pairs import Matching
+from core.maths.samples import drawn_places
 
 MOST_DRAWN = 4_000
 """Tokens in a scatter at most."""
@@ -104,9 +105,7 @@ def drawn(table: pd.DataFrame, x: str, y: str, *, most: int = MOST_DRAWN, seed: 
     spread = values.max(axis=0)
     far = (values / np.where(spread > 0, spread, 1)).max(axis=1)
     order = np.argsort(-far, kind="stable")
-    first, rest = order[: most // 2], order[most // 2 :]
-    chosen = np.random.default_rng(seed).choice(rest, most - len(first), replace=False)
-    return table.iloc[np.sort(np.concatenate([first, chosen]))]
+    return table.iloc[drawn_places(order, whole=most // 2, most=most, seed=seed)]
 
 
 def partner_rows(matching: Matching, *, least: float) -> Int[np.ndarray, " row"]:

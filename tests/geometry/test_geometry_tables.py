@@ -15,7 +15,6 @@ from core.geometry.study import GeometryStudy
 from core.geometry.tables import (
     common_edges,
     composed_table,
-    drawn,
     encoder_decoder_cosine,
     feature_distances,
     histograms,
@@ -176,16 +175,6 @@ def test_random_directions_stand_beside_each_rank(neighbors):
     assert table["random_rth_cosine"].is_monotonic_decreasing
     median = RandomDirections(39, 5).rth_below(table["random_rth_cosine"].to_numpy()[2:3], 3)
     np.testing.assert_allclose(median, 0.5, atol=1e-9)
-
-
-def test_a_scatter_keeps_the_largest_and_a_sample_that_is_the_same_each_time():
-    table = pd.DataFrame({"feature": np.arange(500), "nearest_cosine": np.random.default_rng(0).random(500)})
-    found = drawn(table, "nearest_cosine", most=100)
-    assert len(found) == 100
-    assert found["feature"].is_monotonic_increasing
-    assert set(table["nearest_cosine"].nlargest(10)) <= set(found["nearest_cosine"])
-    pd.testing.assert_frame_equal(found, drawn(table, "nearest_cosine", most=100))
-    assert drawn(table, "nearest_cosine", most=500) is table
 
 
 def test_a_study_counts_and_names_what_is_left_out():

@@ -8,7 +8,7 @@ from core import catalogue
 from core.activations import tables
 from core.activations.store import FeatureActivations
 from core.feature.profile import position_profile
-from core.geometry.tables import drawn
+from core.maths.samples import drawn
 from ui.activations import charts
 from ui.activations.positions import Chosen
 from ui.shared.escape import plain

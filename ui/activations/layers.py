@@ -13,7 +13,7 @@ from core.amounts import of_bytes, of_seconds
 from core.corpus.samples import TextSample
 from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.sources import Entry
-from core.geometry.tables import drawn
+from core.maths.samples import drawn
 from core.models.language_model import LanguageModel
 from ui.activations import charts as activations_charts
 from ui.activations.positions import Chosen

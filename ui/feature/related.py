@@ -10,7 +10,7 @@ from core.dictionaries.dictionary import Dictionary
 from core.feature.correlated_features import LEAST
 from core.feature.correlated_neurons import NeuronCost
 from core.geometry import basis
-from core.geometry.tables import drawn
+from core.maths.samples import drawn
 from ui.feature import related_charts
 from ui.feature.second_dictionary import second_dictionary
 from ui.geometry import charts as geometry_charts

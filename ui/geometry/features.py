@@ -5,6 +5,7 @@ import streamlit as st
 
 from core.geometry import tables
 from core.geometry.study import GeometryStudy
+from core.maths import samples
 from ui.geometry import charts as geometry_charts
 from ui.shared import charts, errors
 from ui.shared.figure import altair, figure, listing
@@ -78,7 +79,7 @@ def against_density(study: GeometryStudy) -> None:
 
 def scatter(study: GeometryStudy, table: pd.DataFrame, x: str, *, log: bool = False, more: str | None = None) -> None:
     """One point for each feature; a click picks it."""
-    drawn = tables.drawn(table[table[x] > 0] if log else table, "nearest_cosine")
+    drawn = samples.drawn(table[table[x] > 0] if log else table, "nearest_cosine")
     key = f"nearest-{x}"
     chart = charts.scatter(
         drawn,
@@ -121,7 +122,7 @@ def composed(study: GeometryStudy) -> None:
     )
     left, right = st.columns([2, 3], gap="medium")
     with left:
-        drawn = tables.drawn(table, "composed_cosine")
+        drawn = samples.drawn(table, "composed_cosine")
         chart = charts.scatter(
             drawn,
             "nearest_cosine",

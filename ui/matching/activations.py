@@ -13,6 +13,7 @@ from core.geometry import tables as geometry_tables
 from core.matching.activation_tables import WAYS, best_table, excess_table, matches_of, medians, with_decoder_cosines
 from core.matching.activations import LEAST, ActivationMatch, K
 from core.matching.baselines import RotatedMatch, UnitMatch
+from core.maths import samples
 from ui.shared import charts, distributions, errors
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure, listing
@@ -213,7 +214,7 @@ def against_cosine(found: Found) -> None:
         st.info(f"Only activations can be compared. {plain(str(error))}", icon=":material/info:")
         return
     names = ["decoder_cosine", "activation_correlation"]
-    drawn = geometry_tables.drawn(table.rename(columns={"feature_a": "feature"}), "activation_correlation")
+    drawn = samples.drawn(table.rename(columns={"feature_a": "feature"}), "activation_correlation")
     chart = charts.scatter(drawn, *names, **axes(names), select="point")
     key = "match-activations-cosine"
     figure(

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from core.geometry import tables
 from core.matching import tables as matching_tables
 from core.matching.labels import LABELS
 from core.matching.pairs import shared
+from core.maths import samples
 from ui.matching import charts as matching_charts
 from ui.matching.picker import choose_pair
 from ui.shared import charts, errors
@@ -30,7 +30,7 @@ def both_sides(study: MatchStudy) -> None:
     over = int(shared(pairs, other, threshold=study.threshold).sum())
     table = matching_tables.pair_table(pairs).assign(agreement=np.where(agree, "both sides agree", "one side only"))
     table = table.sort_values("agreement", kind="stable", ignore_index=True)
-    drawn = tables.drawn(table.rename(columns={"feature_a": "feature"}), "alignment")
+    drawn = samples.drawn(table.rename(columns={"feature_a": "feature"}), "alignment")
     chart = charts.scatter(
         drawn,
         "decoder_cosine",
@@ -174,7 +174,7 @@ def against_density(study: MatchStudy) -> None:
 
 def density_scatter(study: MatchStudy, end: str, table: pd.DataFrame, text: str) -> None:
     """One point for each feature that fires; a click picks it where it is A's."""
-    drawn = tables.drawn(table[table["density"] > 0], "best_similarity")
+    drawn = samples.drawn(table[table["density"] > 0], "best_similarity")
     chart = charts.scatter(
         drawn,
         "density",

@@ -5,7 +5,7 @@ import streamlit as st
 
 from core import catalogue
 from core.dictionaries.dictionary import Dictionary
-from core.geometry import tables
+from core.maths import samples
 from core.overview import tables as overview_tables
 from ui.overview import charts
 from ui.shared.escape import plain
@@ -96,7 +96,7 @@ def separation(dictionary: Dictionary, densities: pd.DataFrame, passed: TokenPas
     )
     x, y, colour = known[chosen]
     names = [name for name in ("log_density", "encoder_bias", "encoder_decoder_cosine") if name in table.columns]
-    drawn = tables.drawn(table.dropna(subset=[x, y]), y, most=MOST_POINTS)
+    drawn = samples.drawn(table.dropna(subset=[x, y]), y, most=MOST_POINTS)
     chart = charts.separation(
         drawn,
         x,
