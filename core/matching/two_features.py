@@ -14,6 +14,7 @@ from core.activations.store import FeatureActivations
 from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.spaces import DictionarySide, check_same_space, directions
 from core.matching.pairs import Matching
+from core.maths.correlation import pearson
 from core.maths.samples import drawn_places
 
 MOST_DRAWN = 4_000
@@ -32,11 +33,10 @@ def pair_cosine(a: Dictionary, b: Dictionary, feature_a: int, feature_b: int, si
     return float(np.clip(one @ other / length, -1, 1)) if 0 < length < np.inf else None
 
 
-def correlation(x: Values, y: Values) -> float | None:
-    """Return Pearson's correlation, summed in float64; None where either is constant."""
-    x, y = (values - values.mean(dtype=np.float64) for values in (x.astype(np.float64), y.astype(np.float64)))
-    length = float(np.sqrt((x @ x) * (y @ y)))
-    return float(np.clip(x @ y / length, -1, 1)) if length > 0 else None
+def correlation(x: Values, y: Values, *, n: int | None = None) -> float | None:
+    """Return Pearson's correlation (see core.maths.correlation); None where either is constant."""
+    value = pearson(x, y, n=n)
+    return None if np.isnan(value) else value
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +57,7 @@ class PairActivations:
     @property
     def correlation(self) -> float | None:
         """Pearson's correlation over all tokens of the rows, zeros included; None where either is constant."""
-        return _correlation_with_zeros(self.a, self.b, self.rows.size)
+        return correlation(self.a, self.b, n=self.rows.size)
 
     @property
     def masked_cosine(self) -> float | None:
@@ -82,7 +82,7 @@ class PairActivations:
     ) -> float | None:
         """Return Pearson's correlation of attributions over all tokens that another follows."""
         n = self.rows.shape[0] * (self.rows.shape[1] - 1)
-        return _correlation_with_zeros(*self.attributions(weights_a, weights_b), n)
+        return correlation(*self.attributions(weights_a, weights_b), n=n)
 
 
 def pair_activations(rows: Int[np.ndarray, "row pos"], a: FeatureActivations, b: FeatureActivations) -> PairActivations:
@@ -126,17 +126,6 @@ def with_partners(chosen: Bool[np.ndarray, " row"], partner: Int[np.ndarray, " r
     ends = partner[chosen]
     found[ends[ends >= 0]] = True
     return found
-
-
-def _correlation_with_zeros(x: Values, y: Values, n: int) -> float | None:
-    """Correlate two vectors of length n that are 0 wherever neither is listed."""
-    x, y = x.astype(np.float64), y.astype(np.float64)
-    covariance = x @ y - x.sum() * y.sum() / max(n, 1)
-    variances = [values @ values - values.sum() ** 2 / max(n, 1) for values in (x, y)]
-    # What rounding leaves of a constant vector is none.
-    if any(variance <= 1e-12 * (values @ values) for variance, values in zip(variances, (x, y), strict=True)):
-        return None
-    return float(np.clip(covariance / np.sqrt(variances[0] * variances[1]), -1, 1))
 
 
 def _cosine(x: Values, y: Values) -> float:

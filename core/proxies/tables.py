@@ -11,6 +11,7 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int
 
 from core.activations.store import FeatureActivations
+from core.maths.correlation import pearson
 from core.maths.significance import wilson
 
 N_BINS, MOST_POINTS = 24, 200
@@ -80,14 +81,6 @@ def feature_proxy(
     act = np.zeros(value.shape, np.float32)
     act[found.row, found.position] = found.act
     return FeatureProxy(act, value, counted, threshold)
-
-
-def pearson(a: Float[np.ndarray, " n"], b: Float[np.ndarray, " n"]) -> float:
-    """Return the correlation of two lists of numbers; NaN where one is constant."""
-    if not len(a) or a.min() == a.max() or b.min() == b.max():
-        return float("nan")
-    a, b = a - a.mean(), b - b.mean()
-    return float((a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum()))
 
 
 def bin_table(pair: FeatureProxy, *, n: int = N_BINS) -> pd.DataFrame:
