@@ -8,6 +8,7 @@ import numpy as np
 from core.corpus.streams import sample_rows
 from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.sources.folder import read_folder
+from core.models.batches import batches
 from core.models.language_model import LanguageModel
 from demo.settings import WORK, TextSettings
 
@@ -36,8 +37,8 @@ def reconstruction(dictionary: Dictionary, model: LanguageModel, rows: np.ndarra
     fired = np.zeros(dictionary.d_sae, bool)
     active = error = squares = 0.0
     total = np.zeros(dictionary.d_in)
-    for start in range(0, len(rows), 32):
-        x = model.activations(rows[start : start + 32], dictionary.config.hook_name).reshape(-1, dictionary.d_in)
+    for _, passing in batches(model, rows, dictionary.config.hook_name, step=32):
+        x = passing.reshape(-1, dictionary.d_in)
         acts = dictionary.encode(x)
         fired |= (acts != 0).any(0)
         active += float((acts != 0).sum())

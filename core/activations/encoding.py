@@ -15,12 +15,12 @@ from core.activations.store import ActivationBlock, among, counted
 from core.dictionaries.config import UNFOLDED_NORMALISATIONS
 from core.dictionaries.dictionary import Dictionary
 from core.errors import DoesNotFitError
+from core.models.batches import batches
 from core.models.language_model import LanguageModel
 from core.work.jobs import SILENT, Progress
 from core.work.threads import available_cpus, run_blocks
 
 _FLOATS_PER_TILE = 2**24
-_TOKENS_PER_RUN = 2**12
 _TOPK = {"topk", "topk_transcoder"}
 _PLAIN_DECODERS = {"standard", "jumprelu", "gated", "topk", "abstopk"}
 _PLAIN_DECODERS |= {"transcoder", "jumprelu_transcoder", "topk_transcoder"}
@@ -215,8 +215,8 @@ def run_model(
 
     `progress` is told after each that no token is encoded yet: there a cancelled computation stops.
     """
-    step, runs = max(1, _TOKENS_PER_RUN // rows.shape[1]), []
-    for start in range(0, len(rows), step):
-        runs.append(model.activations(rows[start : start + step], hook_name))
+    runs = []
+    for _, x in batches(model, rows, hook_name):
+        runs.append(x)
         progress.update(0, rows.size)
     return np.ascontiguousarray(np.concatenate(runs).reshape(rows.size, -1), np.float32)

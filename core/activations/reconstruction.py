@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 
 from core.dictionaries.dictionary import Dictionary
 from core.errors import CorpusError, DoesNotFitError
+from core.models.batches import batches
 from core.models.language_model import LanguageModel
 from core.models.search import check_fit
 from core.work.artifacts import artifact_key
@@ -145,14 +146,11 @@ def error_by_position(
     """
     inside = _inside(dictionary, model, rows, context_size, first)
     sums = _Sums(rows.shape[1], dictionary.config.d_out)
-    for start in range(0, len(rows), batch):
-        part = rows[start : start + batch]
-        x = model.activations(part, dictionary.config.hook_name)
-        target_hook = dictionary.config.hook_name_out
-        target = model.activations(part, target_hook) if target_hook else x
+    target_hook = dictionary.config.hook_name_out
+    for part, x in batches(model, rows, dictionary.config.hook_name, step=batch, progress=progress):
+        target = model.activations(rows[part], target_hook) if target_hook else x
         for row in zip(target, *_run(dictionary, x), strict=True):
             sums.add(*row, inside)
-        progress.update(min(start + batch, len(rows)), len(rows))
     return sums.finish(inside)
 
 

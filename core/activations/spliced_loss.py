@@ -17,6 +17,7 @@ from core.activations.spliced_runs import SplicedRuns
 from core.activations.store import counted, left_out_name
 from core.dictionaries.dictionary import Dictionary
 from core.errors import CorpusError
+from core.models.batches import batches, rows_per_run
 from core.models.language_model import LanguageModel
 from core.work.artifacts import artifact_key
 from core.work.jobs import SILENT, Progress
@@ -125,7 +126,7 @@ def spliced_loss(
     mean = _mean_at(model, rows, keep, hook, counter)
     sums = {name: np.zeros((n, rows.shape[1])) for name, n in (("ce", 1 + len(REPLACED)), ("kl", len(REPLACED)))}
     encoder = Encoder(dictionary)
-    for part in _batches(rows):
+    for part in _parts(rows):
         runs = SplicedRuns(model, rows[part], hook)
         x = runs.start(dictionary.config.hook_name)
         x_hat = np.where(keep[part][..., None], encoder.reconstruct(x, counter), runs.target)
@@ -145,7 +146,7 @@ def token_losses(
     """Return the cross-entropy of each next token, in nats, the model as it is. Raises DoesNotFitError."""
     _check(rows, (), model)
     losses, counter = np.empty((len(rows), rows.shape[1] - 1)), _Counter(progress, rows.size)
-    for part in _batches(rows):
+    for part in _parts(rows):
         runs = SplicedRuns(model, rows[part], None)
         runs.start()
         losses[part] = runs.losses(counter)[0][0, :, :-1]
@@ -188,8 +189,8 @@ class _Counter:
         self._progress.note(text)
 
 
-def _batches(rows: np.ndarray) -> Iterator[slice]:
-    step = max(1, _TOKENS_PER_RUN // rows.shape[1])
+def _parts(rows: np.ndarray) -> Iterator[slice]:
+    step = rows_per_run(rows.shape[1], _TOKENS_PER_RUN)
     for start in range(0, len(rows), step):
         yield slice(start, min(start + step, len(rows)))
 
@@ -198,8 +199,8 @@ def _mean_at(
     model: LanguageModel, rows: np.ndarray, keep: Bool[np.ndarray, "row pos"], hook: str, counter: _Counter
 ) -> Float[np.ndarray, " d_out"]:
     total = 0.0
-    for part in _batches(rows):
-        total = total + model.activations(rows[part], hook)[keep[part]].sum(axis=0, dtype=np.float64)
+    for part, x in batches(model, rows, hook, step=rows_per_run(rows.shape[1], _TOKENS_PER_RUN)):
+        total = total + x[keep[part]].sum(axis=0, dtype=np.float64)
         counter.add(rows[part].size)
     return total / np.count_nonzero(keep)
 

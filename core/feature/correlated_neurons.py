@@ -19,6 +19,7 @@ from core.activations.statistics import ActivationStatistics
 from core.activations.store import ActivationBlock, ActivationStore, left_out_name
 from core.errors import OutOfRangeError
 from core.feature.correlated_features import correlations
+from core.models.batches import batches
 from core.models.language_model import LanguageModel
 from core.work.artifacts import artifact_key
 from core.work.jobs import SILENT, Progress
@@ -28,7 +29,7 @@ K = 10
 MEMORY = 2**29
 """Bytes that sums of products may take by default; for more features than fit, the model is run again."""
 _UNITS, _FEATURES = 128, 1024
-_PROBE_TOKENS, _TOKENS_PER_RUN = 512, 2**12
+_PROBE_TOKENS = 512
 
 
 @dataclass(frozen=True)
@@ -141,12 +142,12 @@ def _units(
     """Yield the blocks of a store, each with the model's values on its tokens."""
     done = run * store.rows.size
     for block in store.blocks():
-        step, parts = max(1, _TOKENS_PER_RUN // block.n_pos), []
-        for start in range(0, len(block.rows), step):
-            parts.append(run_model(model, block.rows[start : start + step], hook_name))
+        parts = []
+        for _, x in batches(model, block.rows, hook_name):
+            parts.append(x.reshape(-1, x.shape[-1]))
             done += len(parts[-1])
             progress.update(done, runs * store.rows.size)
-        yield block, np.concatenate(parts)
+        yield block, np.ascontiguousarray(np.concatenate(parts), np.float32)
 
 
 class _Sums:

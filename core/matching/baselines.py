@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 
 from core.activations.sparse import SparseActivations
 from core.errors import DoesNotFitError
+from core.models.batches import batches
 from core.models.language_model import LanguageModel
 from core.models.search import check_same_tokens
 from core.work.artifacts import artifact_key
@@ -21,7 +22,6 @@ from core.work.jobs import SILENT, Progress
 from core.work.threads import run_blocks
 
 SEED = 0
-_TOKENS_PER_RUN = 2**12
 _MIXTURES = 32
 """Drawn from one generator each time, so part of the answer."""
 _CONSTANT = 1e-12
@@ -62,13 +62,12 @@ def match_units(
             "or two hooks; compare with a rotated basis instead."
         )
     first = 0 if with_first else 1
-    step, sums = max(1, _TOKENS_PER_RUN // rows.shape[1]), None
-    for start in range(0, len(rows), step):
-        part = rows[start : start + step]
-        x, y = (_units(model, hook, part, first) for model, hook in (a, b))
+    sums = None
+    both = zip(batches(a[0], rows, a[1], progress=progress), batches(b[0], rows, b[1]), strict=True)
+    for (_, values_a), (_, values_b) in both:
+        x, y = (_units(values[:, first:]) for values in (values_a, values_b))
         sums = sums or _Sums(x, y)
         sums.add(x, y)
-        progress.update(min(start + step, len(rows)), len(rows))
     assert sums is not None, "no rows"
     corr = sums.correlations()
     return UnitMatch(_largest(corr), _largest(corr.T), sums.n)
@@ -166,8 +165,7 @@ def mixtures(d_sae: int, start: int, seed: int) -> Float[np.ndarray, "d_sae mixt
     return weights / np.linalg.norm(weights, axis=0)
 
 
-def _units(model: LanguageModel, hook: str, rows: np.ndarray, first: int) -> Float[np.ndarray, "token unit"]:
-    x = model.activations(rows, hook)[:, first:]
+def _units(x: Float[np.ndarray, "row pos unit"]) -> Float[np.ndarray, "token unit"]:
     return x.reshape(-1, x.shape[-1]).astype(np.float64)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from core.dictionaries.dictionary import Dictionary
+from core.models.batches import batches
 from core.models.language_model import LanguageModel
 from core.positions.statistics import PositionStatistics, variance_split
 from core.work.jobs import SILENT, Progress
@@ -59,10 +60,8 @@ def corpus_statistics(
     """
     sums = _Sums(n_pos, dictionary.d_sae, context_size)
     step = samples_per_block(n_pos, dictionary.d_sae, budget_bytes)
-    for start in range(0, len(rows), step):
-        x = model.activations(rows[start : start + step, :n_pos], dictionary.config.hook_name)
+    for _, x in batches(model, rows[:, :n_pos], dictionary.config.hook_name, step=step, progress=progress):
         sums.add(*_encode(dictionary, x))
-        progress.update(min(start + step, len(rows)), len(rows))
     return sums.statistics("corpus")
 
 

@@ -17,10 +17,11 @@ from core.corpus.streams import rows_sha256
 from core.dictionaries.config import TRANSCODERS, UNFOLDED_NORMALISATIONS
 from core.dictionaries.dictionary import Dictionary
 from core.errors import CorpusError, DoesNotFitError, OutOfRangeError
+from core.models.batches import batches
 from core.models.language_model import LanguageModel
 from core.models.search import check_fit
 from core.work.artifacts import artifact_key
-from core.work.jobs import SILENT, Progress
+from core.work.jobs import SILENT, Progress, Stage
 
 REPAIRS = {
     "as it is": "x̂",
@@ -95,11 +96,10 @@ def repair_curves(
     _check(dictionary, rows, features, context_size)
     work = _Repairs(dictionary, model, np.asarray(sorted(features), np.int64), context_size, rows.shape[1])
     batch = max(1, _FLOATS_PER_CALL // (rows.shape[1] * dictionary.d_sae))
-    for stage in (work.measure_mean, work.add):  # the mean error is known only after all rows
-        for start in range(0, len(rows), batch):
-            stage(rows[start : start + batch])
-            done = min(start + batch, len(rows))
-            progress.update(done if stage == work.measure_mean else len(rows) + done, 2 * len(rows))
+    for done, add in ((0, work.add_to_mean), (len(rows), work.add)):  # the mean error is known only after all rows
+        told = Stage(progress, done, 2 * len(rows))
+        for part, x in batches(model, rows, dictionary.config.hook_name, step=batch, progress=told):
+            add(rows[part], x)
     n = len(rows)
     return RepairCurves(work.square / n / dictionary.d_in, work.length / n, work.features, context_size, n)
 
@@ -152,23 +152,22 @@ class _Repairs:
         self._error, self._n_inside = np.zeros(dictionary.d_in), 0
         self.square, self.length = np.zeros((2, len(REPAIRS), n_pos))
 
-    def _outputs(self, rows: Int[np.ndarray, "row pos"]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _outputs(self, x: Float[np.ndarray, "row pos d_in"]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return x, its reconstruction, and that with positional features swapped for the position's vector."""
-        x = self._model.activations(rows, self._dictionary.config.hook_name)
         x_hat = self._dictionary.reconstruct(x).astype(np.float64)
         acts = self._dictionary.encode(x)[..., self.features].astype(np.float64)
         return x.astype(np.float64), x_hat, x_hat - acts @ self._written + self._position
 
-    def measure_mean(self, rows: Int[np.ndarray, "row pos"]) -> None:
+    def add_to_mean(self, rows: Int[np.ndarray, "row pos"], x: Float[np.ndarray, "row pos d_in"]) -> None:
         """Add up the mean error of the swapped reconstruction inside the context."""
-        x, _, swapped = self._outputs(rows)
+        x, _, swapped = self._outputs(x)
         error = (swapped - x)[:, : self._context]
         self._error += error.sum(axis=(0, 1))
         self._n_inside += error.shape[0] * error.shape[1]
 
-    def add(self, rows: Int[np.ndarray, "row pos"]) -> None:
+    def add(self, rows: Int[np.ndarray, "row pos"], x: Float[np.ndarray, "row pos d_in"]) -> None:
         """Add the errors of all repairs on some rows, in the order of REPAIRS."""
-        x, x_hat, swapped = self._outputs(rows)
+        x, x_hat, swapped = self._outputs(x)
         position = np.broadcast_to(self._position, x.shape)
         along = np.einsum("rpd,rpd->rp", position, x_hat)[..., None]
         square = np.einsum("rpd,rpd->rp", x_hat, x_hat)[..., None]

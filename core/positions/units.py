@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
+from core.models.batches import batches
 from core.models.language_model import LanguageModel
 from core.work.artifacts import artifact_key
 from core.work.jobs import SILENT, Progress
@@ -70,14 +71,13 @@ def unit_curves(
     Sums are kept in float64, of values shifted by the first row's (their mean may be far from 0).
     """
     shift = total = square = None
-    for start in range(0, len(rows), batch):
-        x = model.activations(rows[start : start + batch], hook_name).astype(np.float64)
+    for _, values in batches(model, rows, hook_name, step=batch, progress=progress):
+        x = values.astype(np.float64)
         if shift is None:
             shift, total, square = x[0].copy(), np.zeros(x.shape[1:]), np.zeros(x.shape[1:])
         x -= shift
         total += x.sum(0)
         square += (x * x).sum(0)
-        progress.update(min(start + batch, len(rows)), len(rows))
     mean = total / len(rows)
     variance = np.maximum(square / len(rows) - mean**2, 0)
     return UnitCurves((mean + shift).T.copy(), np.sqrt(variance).T.copy(), len(rows))

@@ -113,7 +113,7 @@ def test_everything_that_depends_on_the_counted_tokens_is_named_after_them():
 
 
 def test_a_pass_can_be_stopped_while_the_model_runs(tmp_path, monkeypatch):
-    monkeypatch.setattr("core.activations.encoding._TOKENS_PER_RUN", 14)
+    monkeypatch.setattr("core.models.batches.TOKENS_PER_RUN", 14)
     model, ran = planted_model(tmp_path), []
     run = model.activations
     monkeypatch.setattr(model, "activations", lambda rows, hook: ran.append(len(rows)) or run(rows, hook))

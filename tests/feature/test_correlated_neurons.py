@@ -105,7 +105,7 @@ def test_progress_counts_tokens_of_all_runs_and_stops_the_work(tmp_path, model, 
         def note(self, text):
             pass
 
-    monkeypatch.setattr("core.feature.correlated_neurons._TOKENS_PER_RUN", 14)
+    monkeypatch.setattr("core.models.batches.TOKENS_PER_RUN", 14)
     store, statistics = passed(planted("standard"), model, tmp_path)
     watched = Watch(10**9)
     correlated_neurons(store, statistics, model, HOOK, memory=6 * 16 * 8, progress=watched)

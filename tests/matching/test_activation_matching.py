@@ -166,7 +166,7 @@ def test_a_rotated_basis_is_that_of_dense_mixtures():
 
 @pytest.mark.parametrize("with_first", [True, False])
 def test_units_of_two_models_are_correlated_as_in_a_double(tmp_path, monkeypatch, with_first):
-    monkeypatch.setattr("core.matching.baselines._TOKENS_PER_RUN", 21)
+    monkeypatch.setattr("core.models.batches.TOKENS_PER_RUN", 21)
     W_E = np.random.default_rng(3).normal(size=(257, 8))
     W_E[:, 2] = 4.0  # with positions of 0 there, a unit that never varies
     tensors = {"embed.W_E": W_E, "pos_embed.W_pos": np.zeros((12, 8))}
