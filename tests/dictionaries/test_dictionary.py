@@ -14,6 +14,9 @@ W_SKIP = {"W_skip": np.eye(8)}
 GATED_LIKE = {"standard": {}, "jumprelu": {}, "gated": {}, "transcoder": {}, "jumprelu_transcoder": {}}
 GATED_LIKE |= {"skip_transcoder": W_SKIP, "jumprelu_skip_transcoder": W_SKIP}
 
+FOLDED = "a54fce04b8aff2c1ea9a16a29ceda86e0f49cf9903c863da0a4f147cbf15a439"
+PLAIN = "0eb76f16f3f27403ef67ba2ee8302e1f69a22e20c182a601bede62391dc25730"
+
 
 def inputs(n: int = 200, d_in: int = 8) -> np.ndarray:
     return np.random.default_rng(5).normal(size=(n, d_in)).astype(np.float32)
@@ -143,6 +146,16 @@ def test_names_do_not_change_the_content_hash():
         labels={"width": 12},
     )
     assert moved.sha256 == plain.sha256
+
+
+@pytest.mark.parametrize("fold", [True, False])
+def test_content_hashes_are_those_that_stored_results_are_named_after(fold):
+    W_dec = np.outer(2.0 ** np.arange(6), [3, 0, -4, 0])  # of lengths that float32 holds
+    W_enc, b_enc = np.arange(24).reshape(4, 6) / 8 - 1, np.arange(6) / 4 - 1
+    tensors = {"W_enc": W_enc, "W_dec": W_dec, "b_enc": b_enc, "b_dec": np.arange(4) / 2}
+    dictionary = planted_dictionary(d_in=4, d_sae=6, tensors=tensors, fold_decoder_norms=fold)
+    assert dictionary.sha256 == (FOLDED if fold else PLAIN)
+    assert dictionary.folded_sha256 == FOLDED
 
 
 def test_settings_only_sae_lens_knows_change_the_content_hash():
