@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Float
 
 from core.dictionaries.config import ADDITIVE, UNFOLDED_NORMALISATIONS, DictionaryConfig
+from core.dictionaries.origin import UNKNOWN, Origin
 from core.dictionaries.sae_lens import build_sae, run, run_with_pre_acts
 from core.dictionaries.weights import can_fold, check_tensors, fold_norms
 from core.errors import DoesNotFitError
@@ -48,24 +49,12 @@ class Dictionary:
         raw_config: Mapping[str, Any],
         tensors: Mapping[str, np.ndarray],
         fold_decoder_norms: bool = True,
-        labels: Mapping[str, str | int] | None = None,
-        published: Mapping[str, float] | None = None,
-        notes: tuple[str, ...] = (),
-        format: str = "",
-        inferred: tuple[str, ...] = (),
+        origin: Origin = UNKNOWN,
     ):
         self.id = id
         self.title = title
         self.config = config
-        self.labels = dict(labels or {})
-        self.published = dict(published or {})
-        """What the source says of it (l0, fve, dead_share, ...); absent is absent."""
-        self.notes = notes
-        """Warnings about this dictionary that every page shows."""
-        self.format = format
-        """The format its files were read in; empty where no local format was."""
-        self.inferred = inferred
-        """What its files do not say and was concluded, one phrase each."""
+        self.origin = origin
         self.lock = threading.RLock()
         """Held around every forward pass: normalising dictionaries keep state on the module."""
         self._raw_config = dict(raw_config)
@@ -78,20 +67,22 @@ class Dictionary:
     @cached_property
     def sha256(self) -> str:
         """Content hash of weights and of everything that changes what they compute."""
-        digest = hashlib.sha256(json.dumps(self._identity(), sort_keys=True).encode())
-        for name in sorted(self._tensors):
-            array = self._tensors[name]
-            digest.update(f"{name}{array.dtype}{array.shape}".encode())
-            digest.update(np.ascontiguousarray(array).data)
-        return digest.hexdigest()
+        return self._content_sha256(self._tensors)
 
     @cached_property
     def folded_sha256(self) -> str:
         """Content hash with decoder norms folded where that is possible: the same however it was opened."""
         if self.folded or not can_fold(self.config):
             return self.sha256
-        same = {"id": self.id, "title": self.title, "config": self.config, "raw_config": self._raw_config}
-        return Dictionary(**same, tensors=self._tensors).sha256
+        return self._content_sha256(fold_norms(self._tensors))
+
+    def _content_sha256(self, tensors: Mapping[str, np.ndarray]) -> str:
+        digest = hashlib.sha256(json.dumps(self._identity(), sort_keys=True).encode())
+        for name in sorted(tensors):
+            array = tensors[name]
+            digest.update(f"{name}{array.dtype}{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
 
     def _identity(self) -> dict[str, Any]:
         config = {k: v for k, v in vars(self.config).items() if k != "training_architecture"}

@@ -186,5 +186,5 @@ def _named(dictionary: Dictionary) -> dict[str, Any]:
         "model_name": dictionary.config.model_name,
         "hook_name": dictionary.config.hook_name,
         "decoder_norms_folded": dictionary.folded,
-        "labels": dictionary.labels,
+        "labels": dictionary.origin.labels,
     }

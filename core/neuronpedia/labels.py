@@ -96,7 +96,7 @@ def neuronpedia_source(dictionary: Dictionary) -> NeuronpediaSource | None:
 
     None where neither names an id, or none that has the form of one.
     """
-    for said in (dictionary.labels.get("neuronpedia"), dictionary.metadata.get("neuronpedia_id")):
+    for said in (dictionary.origin.labels.get("neuronpedia"), dictionary.metadata.get("neuronpedia_id")):
         if isinstance(said, str) and said.strip():
             with suppress(NeuronpediaError):
                 return NeuronpediaSource.parse(said)

@@ -79,7 +79,7 @@ class RecipeProbe:
 
 def expected_l0(dictionary: Dictionary) -> float | None:
     """Return how many features should be active on a token: as published, or as the config says."""
-    said = (dictionary.published.get("l0"), dictionary.config.k, *map(dictionary.metadata.get, ("k", "l0")))
+    said = (dictionary.origin.published.get("l0"), dictionary.config.k, *map(dictionary.metadata.get, ("k", "l0")))
     numbers = (value for value in said if isinstance(value, int | float) and not isinstance(value, bool))
     return next((float(value) for value in numbers if 0 < value < np.inf), None)
 

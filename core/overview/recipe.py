@@ -23,7 +23,7 @@ class RecipeLine:
 
 def facts(dictionary: Dictionary) -> list[RecipeLine]:
     """Say what a dictionary is and where it is from; what its source does not say is left out."""
-    config, labels, metadata = dictionary.config, dictionary.labels, dictionary.metadata
+    config, labels, metadata = dictionary.config, dictionary.origin.labels, dictionary.metadata
     source = sources().get(dictionary.id.partition("/")[0])
     saved = "" if config.kind == config.architecture else f", saved as {config.architecture}"
     lines = [
@@ -42,13 +42,14 @@ def facts(dictionary: Dictionary) -> list[RecipeLine]:
         ("Input width, d_in", f"{config.d_in:,}", "Length of the vectors it reads."),
         ("Output width, d_out", f"{config.d_out:,}" if config.d_out != config.d_in else None, "Length of its output."),
         ("Features, d_sae", f"{config.d_sae:,}", "How many features it has."),
-        ("Format", dictionary.format, "What kind of files it was read from."),
+        ("Format", dictionary.origin.format, "What kind of files it was read from."),
         ("In memory", of_bytes(dictionary.nbytes), "Bytes of its weights as float32."),
         ("Training text", metadata.get("dataset_path"), "The data set that its config names."),
         ("Neuronpedia", labels.get("neuronpedia"), "Its name there."),
     ]
     found = [RecipeLine(title, _short(value), meaning) for title, value, meaning in lines if value not in (None, "")]
-    return found + [RecipeLine("Concluded", _short(text), "Not stated in its files.") for text in dictionary.inferred]
+    concluded = dictionary.origin.inferred
+    return found + [RecipeLine("Concluded", _short(text), "Not stated in its files.") for text in concluded]
 
 
 def recipe(dictionary: Dictionary) -> list[RecipeLine]:

@@ -59,7 +59,7 @@ def _open_dictionary(code: _Code, dictionary: Dictionary) -> None:
         "folder": f"SAE.load_from_disk({key!r}, {_HOW})",
         "hub": f"SAE.from_pretrained({user + '/' + repository!r}, {folder!r}, {_HOW})",
     }
-    theirs = dictionary.format in ("", "sae-lens") and "#" not in key and "@" not in key
+    theirs = dictionary.origin.format in ("", "sae-lens") and "#" not in key and "@" not in key
     if source in calls and (theirs or source == "registry"):
         code.imports.append("from sae_lens import SAE")
         code.lines.append(f"sae = {calls[source]}")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from core.dictionaries.dictionary import Dictionary
+from core.dictionaries.origin import Origin
 from core.errors import BadDictionaryError, DoesNotFitError
 from tests.doubles.planted import planted_dictionary
 
@@ -143,7 +144,7 @@ def test_names_do_not_change_the_content_hash():
         config=plain.config,
         raw_config=plain._raw_config | {"device": "cuda", "dtype": "float16"},
         tensors=planted_dictionary(fold_decoder_norms=False)._tensors,
-        labels={"width": 12},
+        origin=Origin(labels={"width": 12}),
     )
     assert moved.sha256 == plain.sha256
 

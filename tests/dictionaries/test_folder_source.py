@@ -152,11 +152,11 @@ def test_a_folder_from_before_sae_lens_6_opens(tmp_path):
 
 @pytest.mark.parametrize("setting", ["expected_average_only_in", "covariance_whitening"])
 def test_a_rescaling_that_was_not_folded_is_noted(tmp_path, setting):
-    (note,) = read(write(tmp_path, normalize_activations=setting)).notes
+    (note,) = read(write(tmp_path, normalize_activations=setting)).origin.notes
     assert setting in note
     assert "may be off" in note
     assert "save it again" in note
-    assert read(write(tmp_path, normalize_activations="layer_norm")).notes == ()
+    assert read(write(tmp_path, normalize_activations="layer_norm")).origin.notes == ()
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_a_rescaling_that_was_not_folded_is_noted(tmp_path, setting):
     ],
 )
 def test_a_way_of_loading_the_model_that_is_not_followed_is_noted(tmp_path, options, says):
-    notes = read(write(tmp_path / "sae", metadata={"model_from_pretrained_kwargs": options})).notes
+    notes = read(write(tmp_path / "sae", metadata={"model_from_pretrained_kwargs": options})).origin.notes
     assert [says in note for note in notes] == ([True] if says else [])
 
 

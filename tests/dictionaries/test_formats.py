@@ -53,7 +53,7 @@ def test_format_hook_and_model_are_found_and_said(tmp_path, name):
     case = CASES[name]
     dictionary = read(case.write(tmp_path))
     config = dictionary.config
-    assert (dictionary.format, config.architecture) == (case.format, case.architecture)
+    assert (dictionary.origin.format, config.architecture) == (case.format, case.architecture)
     assert (config.hook_name, config.hook_name_out, config.model_name) == (
         case.hook_name,
         case.hook_name_out,
@@ -61,7 +61,7 @@ def test_format_hook_and_model_are_found_and_said(tmp_path, name):
     )
     assert config.kind == (case.kind or case.architecture)
     assert (config.reshape_activations == "hook_z") == case.hook_name.endswith("hook_z")
-    assert any("do not say" in note for note in dictionary.notes) == (not case.hook_name)
+    assert any("do not say" in note for note in dictionary.origin.notes) == (not case.hook_name)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -72,7 +72,7 @@ def test_no_other_format_claims_a_dictionary_of_its_own(tmp_path, name):
 
 def test_a_folder_of_sae_lens_is_read_as_one(tmp_path):
     dictionary = read(saved.write(tmp_path))
-    assert (dictionary.format, dictionary.inferred, dictionary.notes) == ("sae-lens", (), ())
+    assert (dictionary.origin.format, dictionary.origin.inferred, dictionary.origin.notes) == ("sae-lens", (), ())
 
 
 def test_every_format_has_a_case():
@@ -83,8 +83,8 @@ def test_the_more_specific_of_two_formats_wins_and_the_other_is_named(tmp_path):
     saved.write(tmp_path)
     write_arrays(tmp_path / "sae.safetensors", CASES["sparsify"].arrays)
     dictionary = read(tmp_path)
-    assert dictionary.format == "sae-lens"
-    assert dictionary.inferred == ("format sae-lens, though sparsify would fit as well",)
+    assert dictionary.origin.format == "sae-lens"
+    assert dictionary.origin.inferred == ("format sae-lens, though sparsify would fit as well",)
 
 
 def test_the_format_can_be_set_in_the_id_and_is_kept_there(tmp_path):
@@ -94,7 +94,7 @@ def test_the_format_can_be_set_in_the_id_and_is_kept_there(tmp_path):
     (path / "cfg.json").write_text(json.dumps(case.configs["layers.5/cfg.json"]))
     id = f"folder/{path.resolve()}#format=sparsify"
     for text in (str(path), f"{path}#format=sparsify", "layers.5#format=sparsify"):
-        assert open_folder(tmp_path, text).format == "sparsify"
+        assert open_folder(tmp_path, text).origin.format == "sparsify"
     assert open_folder(tmp_path, "layers.5#format=sparsify").id == id
     with pytest.raises(BadDictionaryError):
         open_folder(tmp_path, "layers.5#format=sae-lens")
@@ -107,14 +107,14 @@ def test_what_the_files_do_not_say_can_be_set_in_the_id(tmp_path):
     silent = open_folder(tmp_path, "mine.npz")
     with pytest.raises(DoesNotFitError, match=r"do not say model_name and hook_name.*PATH#model_name=...&hook_name"):
         check_said(silent.config, silent.title)
-    (note,) = silent.notes
+    (note,) = silent.origin.notes
     assert note.endswith("such as #model_name=gpt2-small&hook_name=blocks.8.hook_resid_pre")
     told = open_folder(tmp_path, "mine.npz#hook_name=blocks.0.hook_mlp_out&model_name=gpt2-small&context_size=64")
     check_said(told.config, told.title)
     config = told.config
     assert (config.hook_name, config.model_name, config.context_size) == ("blocks.0.hook_mlp_out", "gpt2-small", 64)
-    assert told.notes == ()
-    assert told.inferred[-1].startswith("set by hand: hook_name blocks.0.hook_mlp_out")
+    assert told.origin.notes == ()
+    assert told.origin.inferred[-1].startswith("set by hand: hook_name blocks.0.hook_mlp_out")
     path = (tmp_path / "mine.npz").resolve()
     assert told.id == f"folder/{path}#model_name=gpt2-small&hook_name=blocks.0.hook_mlp_out&context_size=64"
     assert open_folder(tmp_path, told.id.removeprefix("folder/")).id == told.id
@@ -160,7 +160,7 @@ def test_an_unknown_setting_is_named_and_a_hash_in_a_path_is_no_setting(tmp_path
     with pytest.raises(UnknownNameError, match=r"no setting called 'hook'. Did you mean hook_name"):
         open_folder(tmp_path, "a#b/mine.pt#hook=x")
     assert open_folder(tmp_path, "a#b/mine.pt").title == "mine.pt"
-    assert open_folder(tmp_path, "a#b/mine.pt#format=plain").format == "plain"
+    assert open_folder(tmp_path, "a#b/mine.pt#format=plain").origin.format == "plain"
 
 
 def test_files_are_named_like_folders_and_keep_to_the_same_rules(tmp_path):
@@ -208,7 +208,7 @@ def test_the_class_is_found_from_the_tensors_where_no_config_names_it(tmp_path, 
     case.write(tmp_path)
     (tmp_path / "config.json").unlink()
     dictionary = read(tmp_path)
-    assert dictionary.inferred[0] == f"class {name} from the names of its tensors"
+    assert dictionary.origin.inferred[0] == f"class {name} from the names of its tensors"
     assert (dictionary.config.architecture, dictionary.config.hook_name) == (case.architecture, "")
 
 
@@ -250,12 +250,12 @@ def test_a_threshold_that_was_never_estimated_is_noted(tmp_path):
     case = CASES["BatchTopKSAE"]
     case.write(tmp_path)
     write_arrays(tmp_path / "ae.pt", case.arrays | {"threshold": np.float32(-1)})
-    (note,) = read(tmp_path).notes
+    (note,) = read(tmp_path).origin.notes
     assert note.startswith("Its threshold is negative, so it was never estimated")
 
 
 def test_transcoders_that_read_behind_a_norms_weights_are_noted(tmp_path):
-    (note,) = read(CASES["sparsify transcoder"].write(tmp_path)).notes
+    (note,) = read(CASES["sparsify transcoder"].write(tmp_path)).origin.notes
     assert "blocks.5.ln2.hook_normalized, the nearest hook, lies before them" in note
 
 

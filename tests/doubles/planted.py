@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from core.dictionaries.dictionary import Dictionary
+from core.dictionaries.origin import Origin
 from core.dictionaries.sources.folder import parse_config
 from core.models.language_model import LanguageModel
 from core.models.tokens import byte_alphabet
@@ -81,7 +82,7 @@ def planted_dictionary(
         raw_config=raw,
         tensors={name: np.ascontiguousarray(array, dtype=np.float32) for name, array in weights.items()},
         fold_decoder_norms=fold_decoder_norms,
-        published=published,
+        origin=Origin(published=published or {}),
     )
 
 

@@ -103,7 +103,7 @@ def test_sae_lens_reads_the_folder_the_same(name):
 
 @pytest.mark.parametrize("settings", DICTIONARIES, ids=NAMES)
 def test_published_quality_is_within_the_targets(settings):
-    measured = dictionary(settings.name).published
+    measured = dictionary(settings.name).origin.published
     assert measured["fve"] >= (0.9 if settings.layer == 0 else 0.75)
     assert 5 <= measured["l0"] <= 90
     assert measured["dead_share"] < 0.35
@@ -114,7 +114,7 @@ def test_published_quality_is_within_the_targets(settings):
 @pytest.mark.parametrize("name", NAMES)
 def test_quality_on_the_standard_library_is_about_what_is_published(name):
     l0, fve = l0_and_fve(name)
-    published = dictionary(name).published
+    published = dictionary(name).origin.published
     assert l0 == pytest.approx(published["l0"], rel=0.3)
     # A dictionary that saw prose alone explains some sources much worse than others.
     assert fve == pytest.approx(published["fve"], abs=0.2 if name.endswith("-prose") else 0.06)

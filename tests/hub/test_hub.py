@@ -74,7 +74,7 @@ def test_a_downloaded_folder_opens_without_the_hub_as_the_same_dictionary(hub, r
     found = sources.open_dictionary(ID, Workspace())
     assert len(hub.requests) == before
     assert found.sha256 == saved.read(repository / "layer0").sha256
-    assert found.labels["revision"] == commit_of(repository)[:12]
+    assert found.origin.labels["revision"] == commit_of(repository)[:12]
     assert found.id == ID
 
 

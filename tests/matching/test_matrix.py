@@ -164,6 +164,6 @@ def test_on_the_demo_another_seed_changes_less_than_other_data():
 
     names = ["layer2-standard-2048", "layer2-standard-2048-seed1", "layer2-standard-2048-prose"]
     found = [open_dictionary(f"demo/{name}", Workspace()) for name in names]
-    table = factor_table(match_matrix(found), names, [item.labels for item in found], threshold=0.7)
+    table = factor_table(match_matrix(found), names, [item.origin.labels for item in found], threshold=0.7)
     mean = table.groupby("match_factor")["matching_ratio"].mean()
     assert mean["seed"] > mean["data"] > 10 * table["random_ratio"].max()

@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 import pytest
 
+from core.dictionaries.origin import Origin
 from core.neuronpedia import labels as neuronpedia_labels
 from core.neuronpedia.labels import Labels, NeuronpediaError, NeuronpediaSource, download_labels, neuronpedia_source
 from core.work.artifacts import ArtifactStore
@@ -144,5 +145,5 @@ def test_the_size_of_labels_counts_their_texts():
 )
 def test_a_dictionary_is_where_the_registry_says_or_else_its_own_config(of_registry, of_config, expected):
     dictionary = planted_dictionary(metadata={"neuronpedia_id": of_config} if of_config is not None else None)
-    dictionary.labels |= {"neuronpedia": of_registry} if of_registry else {}
+    dictionary.origin = Origin({"neuronpedia": of_registry} if of_registry else {})
     assert neuronpedia_source(dictionary) == expected

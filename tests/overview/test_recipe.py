@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from core.dictionaries.dictionary import Dictionary
+from core.dictionaries.origin import Origin
 from core.dictionaries.sources import open_dictionary
 from core.models.search import find_model
 from core.overview.recipe import facts, recipe
@@ -30,7 +31,8 @@ def opened(id: str, like: Dictionary, **changes) -> Dictionary:
 def test_the_facts_are_those_of_the_source_and_absent_is_absent():
     plain = planted_dictionary("jumprelu", metadata={"training_architecture": "batchtopk", "dataset_path": "some/text"})
     labels = {"release": "r", "repository": "u/x", "revision": "abc"}
-    found = values(facts(opened("registry/r/s", plain, labels=labels, format="sae-lens", inferred=("k was counted",))))
+    origin = Origin(labels, format="sae-lens", inferred=("k was counted",))
+    found = values(facts(opened("registry/r/s", plain, origin=origin)))
     assert found["Kind"] == "batchtopk, saved as jumprelu"
     assert (found["Release"], found["Revision"], found["Training text"]) == ("r", "abc", "some/text")
     assert found["Source"] == "Registry of sae-lens"
@@ -85,12 +87,12 @@ def test_a_scaling_that_the_files_lack_is_said_not_to_be_done():
     ],
 )
 def test_code_opens_a_dictionary_as_its_source_does_and_is_always_code(id, format, call):
-    code = python_recipe(opened(id, planted_dictionary(), format=format))
+    code = python_recipe(opened(id, planted_dictionary(), origin=Origin(format=format)))
     ast.parse(code)
     assert call.replace('"folder', '"it') in code
     assert ("fold_W_dec_norm()" in code) == ("SAE." in code)
     assert "fold_W_dec_norm()" not in python_recipe(
-        opened(id, planted_dictionary(), format=format, fold_decoder_norms=False)
+        opened(id, planted_dictionary(), origin=Origin(format=format), fold_decoder_norms=False)
     )
 
 

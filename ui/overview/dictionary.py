@@ -69,7 +69,8 @@ def definitions(lines: list[RecipeLine], *, meanings: bool) -> str:
 def as_json(dictionary: Dictionary) -> str:
     parts = {"facts": facts(dictionary), "recipe": recipe(dictionary)}
     found = {name: {line.title: line.value for line in lines} for name, lines in parts.items()}
-    extra = {"published": dictionary.published, "sha256": dictionary.sha256, "notes": list(dictionary.notes)}
+    origin = dictionary.origin
+    extra = {"published": origin.published, "sha256": dictionary.sha256, "notes": list(origin.notes)}
     return json.dumps(found | extra | {"python": python_recipe(dictionary)}, indent=1)
 
 

@@ -57,7 +57,7 @@ def badge(dictionary: Dictionary) -> None:
 
 def found(place, passed: TokenPass, probe: RecipeProbe, loss: SplicedLoss | None) -> None:
     """Draw verdict, numbers and suspicions into a place, in the stead of what was there."""
-    health = judge(passed.statistics, probe, passed.dictionary.published, loss.totals() if loss else None)
+    health = judge(passed.statistics, probe, passed.dictionary.origin.published, loss.totals() if loss else None)
     with place.container():
         verdict(health, passed, final=loss is not None)
         readings(health)

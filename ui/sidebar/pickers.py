@@ -133,14 +133,14 @@ def facts(dictionary: Dictionary, model: LanguageModel | None = None, reason: st
             *([model.name] if model else []),
             f"context {config.context_size}" if config.context_size else "context unknown",
             "decoder norms folded" if dictionary.folded else "decoder norms as stored",
-            *([f"read as {dictionary.format}"] if dictionary.format else []),
+            *([f"read as {dictionary.origin.format}"] if dictionary.origin.format else []),
         ):
             st.badge(plain(text), color="gray")
-    if dictionary.inferred:
-        st.caption(plain(f"Not stated in its files but concluded or set: {'; '.join(dictionary.inferred)}."))
+    if dictionary.origin.inferred:
+        st.caption(plain(f"Not stated in its files but concluded or set: {'; '.join(dictionary.origin.inferred)}."))
     if reason:
         st.caption(plain(reason))
-    for note in dictionary.notes:
+    for note in dictionary.origin.notes:
         st.warning(plain(note), icon=":material/warning:")
 
 

@@ -55,7 +55,7 @@ def many(threshold: float) -> None:
         )
     note = f"{side} cosine over {threshold:.2f} to the nearest feature, several may have the same"
     ratios(found, matrix_table(matrix, names(found), threshold=threshold), side, note)
-    labels = [dictionary.labels for dictionary in found]
+    labels = [dictionary.origin.labels for dictionary in found]
     by_factor(found, factor_table(matrix, names(found), labels, threshold=threshold), side, note)
 
 

@@ -5,6 +5,7 @@ from functools import cache
 
 from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.formats.sae_lens import WEIGHTS_FILE
+from core.dictionaries.origin import Origin
 from core.dictionaries.sources import Entry
 from core.dictionaries.sources.folder import read_folder
 from core.errors import UnknownNameError
@@ -48,6 +49,5 @@ def open(key: str, workspace: Workspace, *, fold_decoder_norms: bool = True) -> 
         id=f"{NAME}/{key}",
         title=item["title"],
         fold_decoder_norms=fold_decoder_norms,
-        labels=item["labels"],
-        published=item["measured"],
+        origin=Origin(labels=item["labels"], published=item["measured"]),
     )

@@ -6,12 +6,13 @@ hook_name_out, context_size, prepend_bos and k.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.formats import Contents, Place, choose
+from core.dictionaries.origin import UNKNOWN, Origin
 from core.dictionaries.parsing import not_applied, parse_config
 from core.dictionaries.sources import Entry
 from core.errors import BadDictionaryError, UnknownNameError
@@ -96,19 +97,24 @@ def read_folder(
     id: str,
     title: str,
     fold_decoder_norms: bool = True,
-    labels: Mapping[str, str | int] | None = None,
-    published: Mapping[str, float] | None = None,
+    origin: Origin = UNKNOWN,
 ) -> Dictionary:
     """Read a folder or file that may be read wherever its links lead (see read_place)."""
-    return read_place(
-        Place(path), id=id, title=title, fold_decoder_norms=fold_decoder_norms, labels=labels, published=published
-    )
+    return read_place(Place(path), id=id, title=title, fold_decoder_norms=fold_decoder_norms, origin=origin)
 
 
-def read_place(place: Place, *, id: str, settings: Mapping[str, str] | None = None, **options: Any) -> Dictionary:
+def read_place(
+    place: Place,
+    *,
+    id: str,
+    title: str,
+    settings: Mapping[str, str] | None = None,
+    fold_decoder_norms: bool = True,
+    origin: Origin = UNKNOWN,
+) -> Dictionary:
     """Find the format, read config and weights, check them, and return the dictionary.
 
-    `options` are those of Dictionary. Raises BadDictionaryError where the files hold no dictionary.
+    What reading told is added to `origin`. Raises BadDictionaryError where the files hold no dictionary.
     """
     settings = settings or {}
     module, others = choose(place, settings.get("format"))
@@ -121,13 +127,17 @@ def read_place(place: Place, *, id: str, settings: Mapping[str, str] | None = No
     set_here = ", ".join(f"{name} {value}" for name, value in settings.items())
     return Dictionary(
         id=id,
+        title=title,
         config=config,
         raw_config=raw,
         tensors=contents.tensors,
-        notes=contents.notes + not_applied(raw) + unsaid(config.model_name, config.hook_name),
-        format=module.NAME,
-        inferred=inferred + ((f"set by hand: {set_here}",) if set_here else ()),
-        **options,
+        fold_decoder_norms=fold_decoder_norms,
+        origin=replace(
+            origin,
+            notes=contents.notes + not_applied(raw) + unsaid(config.model_name, config.hook_name),
+            format=module.NAME,
+            inferred=inferred + ((f"set by hand: {set_here}",) if set_here else ()),
+        ),
     )
 
 

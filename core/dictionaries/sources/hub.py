@@ -8,6 +8,7 @@ from pathlib import Path
 
 from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.formats import Place
+from core.dictionaries.origin import Origin
 from core.dictionaries.sources import Entry, Located
 from core.dictionaries.sources.folder import read_place, split_settings
 from core.errors import HubNotFoundError, NotDownloadedError
@@ -57,7 +58,7 @@ def open(key: str, workspace: Workspace, *, fold_decoder_norms: bool = True) -> 
         title=str(folder),
         settings=split_settings(key)[1],
         fold_decoder_norms=fold_decoder_norms,
-        labels={"repository": folder.repository, "revision": found.stamp[:12]},
+        origin=Origin(labels={"repository": folder.repository, "revision": found.stamp[:12]}),
     )
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from core.dictionaries.dictionary import Dictionary
+from core.dictionaries.origin import Origin
 from core.dictionaries.parsing import not_applied, parse_config
 from core.dictionaries.registry import loaders as registry_loaders
 from core.dictionaries.registry.index import RegistryItem, registry
@@ -37,10 +38,12 @@ def open(key: str, workspace: Workspace, *, fold_decoder_norms: bool = True) -> 
         raw_config=loaded.raw_config,
         tensors=loaded.tensors,
         fold_decoder_norms=fold_decoder_norms,
-        labels=_labels(item),
-        published={name: value for name, value in measured.items() if value is not None},
-        notes=loaded.notes + not_applied(loaded.raw_config),
-        format=item.conversion or "sae-lens",
+        origin=Origin(
+            labels=_labels(item),
+            published={name: value for name, value in measured.items() if value is not None},
+            notes=loaded.notes + not_applied(loaded.raw_config),
+            format=item.conversion or "sae-lens",
+        ),
     )
 
 
