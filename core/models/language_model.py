@@ -21,16 +21,12 @@ from core.files.tensors import file_sha256, read_tensors
 from core.models import downloads as pretrained_models
 from core.models import layouts as model_layouts
 from core.models.config import hook_width, read_model_config
+from core.models.embeddings import NAMES, TRAINED, WPE, Embeddings, check_shapes, embeddings
 from core.models.tokens import decode_vocabulary
 
 RUNTIME_FIELDS = {"architecture", "device", "dtype", "seed", "init_weights", "init_mode", "initializer_range"}
 RUNTIME_FIELDS |= {"n_devices", "n_params", "tokenizer_name", "tokenizer_prepends_bos", "default_prepend_bos"}
 """Config entries that do not change what the weights compute; all others go to TransformerLens."""
-
-
-TRAINED, ZERO, SHUFFLED = "trained", "zero", "shuffled"
-WPE = (TRAINED, ZERO, SHUFFLED)
-"""What can become of an absolute position embedding: as trained, all zero, or its rows in a random order (seed 0)."""
 
 
 class LanguageModel:
@@ -49,6 +45,7 @@ class LanguageModel:
         self.lock = threading.RLock()
         self.make_room: Callable[[int], None] = lambda nbytes: None
         """Called with the bytes that building the running model takes, before it is built; may raise."""
+        self._nbytes_read = self._nbytes_built = 0
         self.config = read_model_config(folder, name)
         self._layout = model_layouts.read_layout_config(folder)
         self._origin = pretrained_models.origin(folder)
@@ -82,11 +79,7 @@ class LanguageModel:
     @property
     def nbytes(self) -> int:
         """Bytes in memory now: nothing is read before it is needed."""
-        from core.models.running import weights_nbytes
-
-        tensors = self.__dict__.get("_embeddings", {})
-        whole = weights_nbytes(self.config) if "hooked" in self.__dict__ else 0
-        return whole + sum(array.nbytes for array in tensors.values())
+        return self._nbytes_read + self._nbytes_built
 
     @property
     def positions(self) -> str:
@@ -95,44 +88,22 @@ class LanguageModel:
         return "absolute" if kind == "standard" else kind
 
     @cached_property
-    def _embeddings(self) -> dict[str, np.ndarray]:
-        names = ["embed.W_E", "pos_embed.W_pos", "unembed.W_U", "unembed.b_U", "ln_final.w", "ln_final.b"]
-        tensors = self._read(names)
-        self._check_embeddings(tensors)
-        if self.centred:
-            for name in ("embed.W_E", "pos_embed.W_pos"):
-                if name in tensors:
-                    tensors[name] = tensors[name] - tensors[name].mean(axis=1, keepdims=True)
-        if self.wpe != TRAINED:
-            W_pos, order = tensors["pos_embed.W_pos"], np.random.default_rng(0).permutation(self.n_ctx)
-            tensors["pos_embed.W_pos"] = np.zeros_like(W_pos) if self.wpe == ZERO else W_pos[order]
-        for array in tensors.values():
-            array.flags.writeable = False
-        return tensors
+    def _embeddings(self) -> Embeddings:
+        tensors = self._read(NAMES)
+        n_ctx = self.n_ctx if self.positions == "absolute" else None
+        check_shapes(tensors, self.folder, d_vocab=self.d_vocab, d_model=self.d_model, n_ctx=n_ctx)
+        read = embeddings(tensors, centred=self.centred, wpe=self.wpe)
+        self._nbytes_read = read.nbytes
+        return read
 
     def _read(self, names: list[str]) -> dict[str, np.ndarray]:
         if self._layout:
             return model_layouts.read_layout(self.folder, self._layout, names)
         return read_tensors(self.folder / "model.safetensors", names)
 
-    def _check_embeddings(self, tensors: dict[str, np.ndarray]) -> None:
-        d, vocab = self.d_model, self.d_vocab
-        shapes = {"embed.W_E": (vocab, d)}
-        if self.positions == "absolute":
-            shapes["pos_embed.W_pos"] = (self.n_ctx, d)
-        if "unembed.W_U" in tensors or "unembed.b_U" in tensors:  # a model may have none, but no half of one
-            shapes |= {"unembed.W_U": (d, vocab), "unembed.b_U": (vocab,)}
-        for name, shape in shapes.items():
-            found = tensors[name].shape if name in tensors else "missing"
-            if found != shape:
-                raise BadDictionaryError(
-                    f"{name} of {self.folder} is {found}, expected {shape} from its config.json. "
-                    "Export model and config together."
-                )
-
     @property
     def W_E(self) -> Float[np.ndarray, "d_vocab d_model"]:
-        return self._embeddings["embed.W_E"]
+        return self._embeddings.W_E
 
     @property
     def W_pos(self) -> Float[np.ndarray, "n_ctx d_model"]:
@@ -142,26 +113,26 @@ class LanguageModel:
                 f"{self.name} has {self.positions} positions, expected learned absolute ones: "
                 "no position vector is added to its embeddings. Use statistics from corpus text."
             )
-        return self._embeddings["pos_embed.W_pos"]
+        return self._embeddings.W_pos
 
     @property
     def W_U(self) -> Float[np.ndarray, "d_model d_vocab"]:
         """The unembedding. Raises DoesNotFitError where the model has none."""
-        if "unembed.W_U" not in self._embeddings:
+        if self._embeddings.W_U is None:
             raise DoesNotFitError(
                 f"{self.name} has no unembedding: expected unembed.W_U and unembed.b_U in its model.safetensors. "
                 "Export the whole model, or choose a dictionary of another one."
             )
-        return self._embeddings["unembed.W_U"]
+        return self._embeddings.W_U
 
     @property
-    def b_U(self) -> Float[np.ndarray, " d_vocab"]:
-        return self._embeddings["unembed.b_U"]
+    def b_U(self) -> Float[np.ndarray, " d_vocab"] | None:
+        return self._embeddings.b_U
 
     @property
     def ln_final(self) -> tuple[Float[np.ndarray, " d_model"] | None, Float[np.ndarray, " d_model"] | None]:
         """Weight and bias of the final norm; None where it was folded away or has none."""
-        return self._embeddings.get("ln_final.w"), self._embeddings.get("ln_final.b")
+        return self._embeddings.ln_w, self._embeddings.ln_b
 
     def tensor(self, name: str) -> np.ndarray:
         """Read one tensor as it is in the file (not centred), without torch; raise DoesNotFitError without it."""
@@ -220,7 +191,8 @@ class LanguageModel:
         import torch
 
         # The weights as they are read, and the model they are copied to.
-        self.make_room(2 * hooked_models.weights_nbytes(self.config))
+        nbytes = hooked_models.weights_nbytes(self.config)
+        self.make_room(2 * nbytes)
         if self._layout:
             model = hooked_models.build_from_layout(self.folder, self._layout, self.name, n_ctx=self.n_ctx)
         else:
@@ -236,6 +208,7 @@ class LanguageModel:
             )
         if self.wpe != TRAINED:
             model.pos_embed.W_pos.data.copy_(torch.tensor(self.W_pos))
+        self._nbytes_built = nbytes
         return model.eval()
 
     @property

@@ -4,7 +4,8 @@ from core.dictionaries.config import DictionaryConfig
 from core.errors import DoesNotFitError, NotDownloadedError, UnknownNameError
 from core.models import downloads as pretrained_models
 from core.models import names as model_names
-from core.models.language_model import TRAINED, LanguageModel
+from core.models.embeddings import TRAINED
+from core.models.language_model import LanguageModel
 from core.workspace import Workspace
 
 

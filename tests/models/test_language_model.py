@@ -11,7 +11,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from core.errors import BadDictionaryError, DoesNotFitError, UnknownNameError
-from core.models.language_model import SHUFFLED, TRAINED, WPE, ZERO, LanguageModel
+from core.models.embeddings import SHUFFLED, TRAINED, WPE, ZERO
+from core.models.language_model import LanguageModel
 from core.models.search import check_fit, find_model
 from core.work.memory import MemoryBudgetError
 from core.workspace import Workspace

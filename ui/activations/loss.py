@@ -23,7 +23,8 @@ from core.activations.spliced_loss import (
 from core.corpus.samples import TextSample
 from core.corpus.streams import rows_sha256
 from core.dictionaries.dictionary import Dictionary
-from core.models.language_model import SHUFFLED, TRAINED, ZERO, LanguageModel
+from core.models.embeddings import SHUFFLED, TRAINED, ZERO
+from core.models.language_model import LanguageModel
 from core.work.jobs import Progress
 from ui.activations import charts as activations_charts
 from ui.activations.error import lengths

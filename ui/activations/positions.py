@@ -14,7 +14,8 @@ import streamlit as st
 from core import catalogue
 from core.activations import tables
 from core.errors import CorpusError
-from core.models.language_model import SHUFFLED, TRAINED, ZERO, LanguageModel
+from core.models.embeddings import SHUFFLED, TRAINED, ZERO
+from core.models.language_model import LanguageModel
 from ui.activations import charts
 from ui.shared.figure import altair, figure, listing
 from ui.shared.selection import choose_feature_from

@@ -6,7 +6,8 @@ from core.dictionaries.config import check_said
 from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.sources import entries, open_dictionary, sources
 from core.models.downloads import local_folder
-from core.models.language_model import TRAINED, LanguageModel
+from core.models.embeddings import TRAINED
+from core.models.language_model import LanguageModel
 from core.models.search import check_fit, find_model
 from ui.studies import compute
 
