@@ -12,10 +12,10 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from core.dictionaries.dictionary import Dictionary
-from core.errors import CorpusError, DoesNotFitError
+from core.errors import CorpusError
 from core.models.batches import batches
 from core.models.language_model import LanguageModel
-from core.models.search import check_fit
+from core.models.search import check_hooks
 from core.work.artifacts import artifact_key
 from core.work.jobs import SILENT, Progress
 
@@ -158,7 +158,7 @@ def _inside(
     dictionary: Dictionary, model: LanguageModel, rows: np.ndarray, context_size: int | None, first: int
 ) -> slice:
     """Check that all fit together and return the positions inside the training context."""
-    check_comparable(dictionary, model)
+    check_hooks(dictionary, model)
     n_pos = rows.shape[1]
     end = min(context_size or dictionary.config.context_size or n_pos, n_pos)
     if not len(rows) or not 0 <= first < end:
@@ -167,22 +167,6 @@ def _inside(
             "row that is longer than the positions left out. Choose more or longer rows."
         )
     return slice(first, end)
-
-
-def check_comparable(dictionary: Dictionary, model: LanguageModel) -> None:
-    """Raise DoesNotFitError unless the dictionary reads and writes at hooks of this model."""
-    check_fit(dictionary.config, model)
-    config = dictionary.config
-    if "transcoder" in config.architecture and not config.hook_name_out:
-        raise DoesNotFitError(
-            f"{dictionary.title} is a transcoder, and its cfg.json has no hook_name_out to compare its output with. "
-            "Expected the hook it was trained to give; add it to the metadata."
-        )
-    if config.hook_name_out and model.hook_width(config.hook_name_out) != config.d_out:
-        raise DoesNotFitError(
-            f"{dictionary.title} writes vectors of width {config.d_out}, but {config.hook_name_out} of {model.name} "
-            f"has {model.hook_width(config.hook_name_out)}. Choose the model it was trained on."
-        )
 
 
 def _run(

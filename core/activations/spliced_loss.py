@@ -12,13 +12,14 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from core.activations.encoding import Encoder
-from core.activations.reconstruction import check_comparable, mean_over, ratio
+from core.activations.reconstruction import mean_over, ratio
 from core.activations.spliced_runs import SplicedRuns
 from core.activations.store import counted, left_out_name
 from core.dictionaries.dictionary import Dictionary
 from core.errors import CorpusError
 from core.models.batches import batches, rows_per_run
 from core.models.language_model import LanguageModel
+from core.models.search import check_hooks
 from core.work.artifacts import artifact_key
 from core.work.jobs import SILENT, Progress
 
@@ -119,7 +120,7 @@ def spliced_loss(
     `left_out` are ids of tokens that are not counted and keep their activation. `progress` counts tokens, those
     of a first run for the mean too. Raises DoesNotFitError, CorpusError where no loss is counted.
     """
-    check_comparable(dictionary, model)
+    check_hooks(dictionary, model)
     keep = _check(rows, left_out, model)
     hook = dictionary.config.hook_name_out or dictionary.config.hook_name
     counter = _Counter(progress, 2 * rows.size)

@@ -12,13 +12,13 @@ from jaxtyping import Int
 
 from core.activations.encoding import Encoder, read_only
 from core.activations.measures import MEASURES
-from core.activations.reconstruction import check_comparable
 from core.activations.statistics import ActivationStatistics, Tally
 from core.activations.store import ActivationBlock, ActivationStore, counted, rows_per_block
 from core.corpus.streams import rows_sha256
 from core.dictionaries.dictionary import Dictionary
 from core.errors import CorpusError
 from core.models.language_model import LanguageModel
+from core.models.search import check_hooks
 from core.work.artifacts import ArtifactStore
 from core.work.jobs import SILENT, Progress, Stage
 
@@ -151,7 +151,7 @@ class _Blocks:
 
 
 def _check(dictionary: Dictionary, model: LanguageModel, rows: np.ndarray, left_out: tuple[int, ...]) -> None:
-    check_comparable(dictionary, model)
+    check_hooks(dictionary, model)
     if rows.size == 0:
         raise CorpusError(
             f"A pass of {dictionary.title} needs tokens, got rows of shape {rows.shape}. Choose a text that holds at "

@@ -80,7 +80,7 @@ class Comparison:
         return int(min(self.a.finite.sum(), self.b.finite.sum()))
 
 
-def check_comparable(a: Dictionary, b: Dictionary) -> None:
+def check_matchable(a: Dictionary, b: Dictionary) -> None:
     """Raise DoesNotFitError unless cosines between the two mean something, SameDictionaryError for one twice."""
     if a.sha256 == b.sha256:
         raise SameDictionaryError(
@@ -113,9 +113,9 @@ def compare(
 ) -> Comparison:
     """Find the k nearest features both ways by decoder and by encoder; fewer where a dictionary has no k features.
 
-    Raises what `check_comparable` raises, and DoesNotFitError if a dictionary has no feature with finite weights.
+    Raises what `check_matchable` raises, and DoesNotFitError if a dictionary has no feature with finite weights.
     """
-    check_comparable(a, b)
+    check_matchable(a, b)
     return compare_weights(Weights.of(a), Weights.of(b), k=k, progress=progress, workers=workers)
 
 
@@ -171,7 +171,7 @@ def nearest_neurons(a: Dictionary, b: Dictionary, side: DictionarySide, *, k: in
     Feature i of A is set against feature i of B, so this says something where both started from the same weights.
     Features left out on either side count for neither. Raises DoesNotFitError for unequal d_sae.
     """
-    check_comparable(a, b)
+    check_matchable(a, b)
     if a.d_sae != b.d_sae:
         raise DoesNotFitError(
             f"{a.title} has {a.d_sae:,} features, {b.title} {b.d_sae:,}: dimensions have no cosine over features. "

@@ -1,6 +1,7 @@
 """Finding a model by its name, among what is on this machine, and whether a dictionary goes with it."""
 
 from core.dictionaries.config import DictionaryConfig
+from core.dictionaries.dictionary import Dictionary
 from core.errors import DoesNotFitError, NotDownloadedError, UnknownNameError
 from core.models import downloads as pretrained_models
 from core.models import names as model_names
@@ -38,6 +39,22 @@ def check_fit(config: DictionaryConfig, model: LanguageModel) -> None:
         raise DoesNotFitError(
             f"The dictionary reads vectors of width {config.d_in}, but {config.hook_name} of {model.name} has "
             f"{width}. Choose the model it was trained on, or check d_in in its cfg.json."
+        )
+
+
+def check_hooks(dictionary: Dictionary, model: LanguageModel) -> None:
+    """Raise DoesNotFitError unless a dictionary reads and writes at hooks of this model, with their widths."""
+    check_fit(dictionary.config, model)
+    config = dictionary.config
+    if "transcoder" in config.architecture and not config.hook_name_out:
+        raise DoesNotFitError(
+            f"{dictionary.title} is a transcoder, and its cfg.json has no hook_name_out to compare its output with. "
+            "Expected the hook it was trained to give; add it to the metadata."
+        )
+    if config.hook_name_out and model.hook_width(config.hook_name_out) != config.d_out:
+        raise DoesNotFitError(
+            f"{dictionary.title} writes vectors of width {config.d_out}, but {config.hook_name_out} of {model.name} "
+            f"has {model.hook_width(config.hook_name_out)}. Choose the model it was trained on."
         )
 
 

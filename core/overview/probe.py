@@ -10,10 +10,10 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float, Int
 
-from core.activations.reconstruction import check_comparable
 from core.dictionaries.dictionary import Dictionary
 from core.errors import CorpusError
 from core.models.language_model import LanguageModel
+from core.models.search import check_hooks
 from core.overview import attempts
 from core.work.artifacts import artifact_key
 from core.work.jobs import SILENT, Progress
@@ -98,7 +98,7 @@ def probe_recipes(
     `expected_l0` is how many features the source says are active on a token; tokens in `left_out` are not
     judged. Raises DoesNotFitError where dictionary and model do not go together, CorpusError for no tokens.
     """
-    check_comparable(dictionary, model)
+    check_hooks(dictionary, model)
     if rows.size == 0:
         raise CorpusError(f"Rows of shape {rows.shape} hold no tokens to try; expected at least one. Choose a text.")
     sample = attempts.read_sample(dictionary, model, beginnings(rows, dictionary.d_sae), left_out)

@@ -6,7 +6,7 @@ from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.sources import entries
 from core.dictionaries.spaces import DictionarySide
 from core.geometry.neighbors import Between, nearest_between
-from core.matching.comparison import SIDES, Comparison, K, Weights, check_comparable, compare_weights
+from core.matching.comparison import SIDES, Comparison, K, Weights, check_matchable, compare_weights
 from core.work.jobs import Progress
 from ui.studies import compute, opened
 
@@ -36,7 +36,7 @@ def comparison(a: Dictionary | None = None, b: Dictionary | None = None, *, k: i
     Raises what `core.matching.comparison.compare` raises, and StillRunning while a job draws its progress.
     """
     a, b = a or opened.dictionary(), b or chosen()
-    check_comparable(a, b)
+    check_matchable(a, b)
     names = a.sha256, b.sha256
     return compared(weights(a), weights(b), names, f"Matching {a.title} with {b.title}", k=k)
 
