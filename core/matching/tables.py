@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from core.geometry.neighbors import Between
 from core.matching.labels import LABELS, Relation
 from core.matching.null import random_ratio
 from core.matching.numbers import share_above
@@ -42,18 +41,6 @@ def ratio_table(values: Mapping[str, Float[np.ndarray, " feature"]]) -> pd.DataF
 def random_ratio_table(n_others: int, d: int, name: str) -> pd.DataFrame:
     """Return the same of random directions, in closed form."""
     return _curve(name, random_ratio(n_others, d, THRESHOLDS))
-
-
-def rank_table(between: Between, *, most: int = 4) -> pd.DataFrame:
-    """One row per feature and rank of its best matches: match_way, feature, match_rank, rth_match_cosine."""
-    ways = {"A in B": between.a_in_b_cos, "B in A": between.b_in_a_cos}
-    parts = []
-    for way, cos in ways.items():
-        n, ranks = len(cos), min(most, cos.shape[1])
-        columns = {"feature": np.repeat(np.arange(n), ranks), "match_rank": np.tile(np.arange(1, ranks + 1), n)}
-        values = {"rth_match_cosine": cos[:, :ranks].ravel().astype(float)}
-        parts.append(pd.DataFrame({"match_way": way} | columns | values))
-    return pd.concat(parts, ignore_index=True).dropna(ignore_index=True)
 
 
 def label_table(relation: Relation) -> pd.DataFrame:

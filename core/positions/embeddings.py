@@ -140,20 +140,3 @@ def nearest_position(
         index[part] = similar.argmax(axis=1)
         cosine[part] = similar.max(axis=1)
     return Nearest(cosine, index)
-
-
-def token_position_cosine(
-    W_E: Float[np.ndarray, "d_vocab d_model"], W_pos: Float[np.ndarray, "n_pos d_model"], *, block: int = 4096
-) -> Nearest:
-    """Return for every position the largest signed cosine with a token embedding, and that token.
-
-    Low values say that positions have directions of their own. Memory as in `nearest_position`.
-    """
-    cosine, index = np.full(len(W_pos), -np.inf, W_E.dtype), np.zeros(len(W_pos), np.int64)
-    for start in range(0, len(W_E), block):
-        similar = cosine_to_positions(W_E[start : start + block], W_pos)
-        best = similar.max(axis=0)
-        # Strictly greater: of equal tokens the lowest id stays, at any block size.
-        index = np.where(best > cosine, start + similar.argmax(axis=0), index)
-        cosine = np.maximum(best, cosine)
-    return Nearest(cosine, index)

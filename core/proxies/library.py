@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from core.errors import BadSettingError, UnknownNameError
+from core.errors import BadSettingError
 from core.work.patterns import check_pattern
 
 MAX_PATTERN = 200
@@ -61,13 +61,6 @@ def proxies() -> dict[str, Proxy]:
         blocks, source = tuple(map(tuple, entry["blocks"])), "after Bricken et al. 2023; blocks of the Unicode standard"
         found[name] = Proxy(name, entry["title"], SCRIPT, source, blocks=blocks)
     return found
-
-
-def named_proxy(name: str) -> Proxy:
-    """Return an alphabet or script by its name. Raises UnknownNameError."""
-    if name not in proxies():
-        raise UnknownNameError("proxy", name, list(proxies()))
-    return proxies()[name]
 
 
 def pattern_proxy(pattern: str, *, across: bool = False) -> Proxy:

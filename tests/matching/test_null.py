@@ -13,7 +13,7 @@ from core.matching.labels import relate
 from core.matching.null import own_nearest, random_nearest, random_ratio, shuffled
 from core.matching.numbers import null_numbers, pair_numbers, random_numbers, share_above
 from core.matching.pairs import best_scores, match
-from core.matching.tables import label_table, pair_table, random_ratio_table, rank_table, ratio_table
+from core.matching.tables import label_table, pair_table, random_ratio_table, ratio_table
 from tests.doubles.planted import planted_dictionary
 
 
@@ -116,17 +116,13 @@ def test_tables_hold_the_matching_and_every_column_is_declared():
     pairs = pair_table(found)
     assert pairs["feature_b"].tolist() == found.b.tolist()
     np.testing.assert_allclose(pairs["alignment"], (found.decoder.astype(float) + found.encoder) / 2)
-    ranks = rank_table(comparison.decoder)
-    assert ranks.groupby("match_way").size().to_dict() == {"A in B": 27, "B in A": 21}
-    first = ranks[(ranks["match_way"] == "B in A") & (ranks["match_rank"] == 1)]["rth_match_cosine"]
-    np.testing.assert_allclose(first, comparison.decoder.b_in_a_cos[:, 0])
     between = comparison.decoder
     ways = (between.b_in_a_cos, between.b_in_a_idx, between.a_in_b_cos, between.a_in_b_idx)
     labels = label_table(relate(*(values[:, 0] for values in ways), threshold=0.5))
     assert labels["parent"].tolist() == [
         idx if cos > 0.5 else -1 for cos, idx in zip(between.b_in_a_cos[:, 0], between.b_in_a_idx[:, 0], strict=True)
     ]
-    everything = [pairs, ranks, labels, ratio_table({"A in B": found.score})]
+    everything = [pairs, labels, ratio_table({"A in B": found.score})]
     columns = {name for table in everything for name in table.columns} - {"match_series", "match_way"}
     assert {ALIASES.get(name, name) for name in columns} <= set(STATISTICS)
 

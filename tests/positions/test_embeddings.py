@@ -12,7 +12,6 @@ from core.positions.embeddings import (
     position_pca,
     position_self_similarity,
     project,
-    token_position_cosine,
 )
 
 RNG = np.random.default_rng(0)
@@ -99,17 +98,6 @@ def test_the_nearest_position_is_that_of_a_loop_at_any_block_size(block):
     assert found.index[0] == 5
     assert found.index[1] != 2  # signed: the opposite direction is far
     assert found.cosine[2] == 0
-
-
-@pytest.mark.parametrize("block", [1, 4, 64])
-def test_every_position_finds_its_most_similar_token_at_any_block_size(block):
-    W_E = RNG.normal(size=(9, 6)).astype(np.float32)
-    W_E[3] = W_E[7] = W_POS[2] * 2  # twins: the lower id is kept
-    found = token_position_cosine(W_E, W_POS, block=block)
-    loops = [[cosine(token, position) for token in W_E] for position in W_POS]
-    assert found.cosine == pytest.approx([max(row) for row in loops], abs=1e-6)
-    assert found.index[2] == 3
-    assert [found.index[p] for p in (0, 1, 4)] == [int(np.argmax(loops[p])) for p in (0, 1, 4)]
 
 
 def test_keys_tell_settings_apart():

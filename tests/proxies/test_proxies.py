@@ -8,11 +8,11 @@ import pytest
 from core.activations.store import FeatureActivations, feature_activations
 from core.activations.token_pass import activation_pass, open_store
 from core.catalogue import STATISTICS
-from core.errors import BadSettingError, UnknownNameError
+from core.errors import BadSettingError
 from core.models.tokens import byte_alphabet
 from core.models.vocabulary import STRAY
 from core.proxies.examples import active_without, silent_hits
-from core.proxies.library import ALPHABET, SCRIPT, named_proxy, pattern_proxy, proxies
+from core.proxies.library import ALPHABET, SCRIPT, pattern_proxy, proxies
 from core.proxies.ranking import rank_features
 from core.proxies.tables import (
     bin_table,
@@ -50,7 +50,7 @@ def text_of(rows, pieces=PIECES, special=()):
 
 
 def values(name: str, rows, pieces=PIECES, special=()) -> np.ndarray:
-    return proxy_values(text_of(rows, pieces, special), named_proxy(name))
+    return proxy_values(text_of(rows, pieces, special), proxies()[name])
 
 
 def segments(rows, silent):
@@ -84,7 +84,7 @@ def whole_characters(data: bytes):
 
 def slow_ratios(name, rows, pieces, silent):
     """The definition, over all strings that end at each token."""
-    proxy, n = named_proxy(name), sum(not silent[token] for token in np.ravel(rows))
+    proxy, n = proxies()[name], sum(not silent[token] for token in np.ravel(rows))
     share = [np.sum(rows == i) / n for i in range(len(pieces))]
     probability = slow_alphabet(proxy) if proxy.kind == ALPHABET else slow_script(proxy, rows, pieces, silent)
     found = np.full(np.shape(rows), -np.inf)
@@ -211,10 +211,8 @@ def test_every_block_holds_the_letters_of_its_script():
             assert len(strangers) < 0.25 * len(letters), (name, strangers[:5])
             assert not seen & set(range(first, last + 1))
             seen |= set(range(first, last + 1))
-    assert named_proxy("hebrew").rule == "Hebrew U+0590 to U+05FF"
-    assert named_proxy("base64").rule == "[A-Za-z0-9+/]"
-    with pytest.raises(UnknownNameError, match="Did you mean hebrew"):
-        named_proxy("hebrev")
+    assert proxies()["hebrew"].rule == "Hebrew U+0590 to U+05FF"
+    assert proxies()["base64"].rule == "[A-Za-z0-9+/]"
 
 
 def test_patterns_hit_tokens_alone_or_whatever_a_match_in_the_text_touches():
