@@ -4,9 +4,10 @@ import argparse
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
+
+from tqdm import tqdm
 
 from core import tables
 from core.dictionaries.dictionary import Dictionary
@@ -20,37 +21,32 @@ from core.matching.tables import pair_table
 from core.notebook import load_dictionary
 
 ENDINGS = (".json", ".csv", ".parquet")
-_WIDTH = 30
-_EVERY_S = 0.1
 
 
 class Bar:
-    """Progress as one line on a terminal's standard error; elsewhere one line per stage."""
+    """Progress as a bar on a terminal's standard error; elsewhere one line per stage."""
 
     def __init__(self):
-        self.text, self.drawn = "", 0.0
+        self._text, self._bar = "", None
 
     def note(self, text: str) -> None:
         """Begin a stage."""
         self.close()
-        self.text = text
+        self._text = text
         if not sys.stderr.isatty():
             print(text, file=sys.stderr)
 
     def update(self, done: int, total: int) -> None:
-        """Draw how far the stage is, ten times a second at most."""
-        now = time.monotonic()
-        if not sys.stderr.isatty() or (done < total and now - self.drawn < _EVERY_S):
-            return
-        self.drawn = now
-        filled = _WIDTH * done // max(1, total)
-        print(f"\r[{'#' * filled:{_WIDTH}}] {self.text}\x1b[K", end="", file=sys.stderr, flush=True)
+        """Draw how far the stage is."""
+        if self._bar is None:
+            self._bar = tqdm(total=total, desc=self._text, disable=None)
+        self._bar.update(done - self._bar.n)
 
     def close(self) -> None:
         """End the line drawn so far."""
-        if self.drawn:
-            print(file=sys.stderr)
-        self.drawn = 0.0
+        if self._bar is not None:
+            self._bar.close()
+        self._bar = None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
