@@ -17,7 +17,8 @@ from statistics import NormalDist
 import numpy as np
 
 from benchmarks.common import Record, median_seconds, peak_gb, product_backends, report, seconds
-from core.dictionaries.dictionary import Dictionary, DictionaryConfig
+from core.dictionaries.config import DictionaryConfig
+from core.dictionaries.dictionary import Dictionary
 from core.models.language_model import LanguageModel
 from core.positions.additive import additive_parts, additive_statistics
 from core.positions.encoded import plain_grid_statistics

@@ -11,10 +11,11 @@ from core.activations import kernels
 from core.activations.encoding import Encoder
 from core.activations.quantiles import activation_quantiles
 from core.activations.reconstruction import error_by_position
-from core.activations.statistics import ExactSum, Tally, bin_edges, mean_std
+from core.activations.statistics import Tally, bin_edges, mean_std
 from core.activations.token_pass import activation_pass, estimate_cost, open_store, prepare
 from core.catalogue import ALIASES, STATISTICS
 from core.errors import CorpusError, DoesNotFitError
+from core.maths.exact_sums import ExactSum
 from core.work.artifacts import ArtifactStore
 from tests.doubles.activation_rows import ROWS, assert_same, dense, planted
 from tests.doubles.planted import planted_dictionary, planted_model

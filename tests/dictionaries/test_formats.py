@@ -16,7 +16,8 @@ from core.dictionaries.sources.folder import find, read_folder
 from core.errors import BadDictionaryError, DoesNotFitError, PathNotAllowedError, UnknownNameError
 from core.workspace import Workspace, parse_arguments
 from tests.doubles import saved
-from tests.doubles.foreign import CASES, D_IN, D_SAE, Case, draw, trainer, write_arrays
+from tests.doubles.foreign import CASES, Case, draw, trainer, write_arrays
+from tests.doubles.foreign_maths import D_IN, D_SAE
 
 X = 2 * np.random.default_rng(1).normal(size=(40, D_IN)).astype(np.float32)
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.origin import Origin
-from core.dictionaries.sources.folder import parse_config
+from core.dictionaries.parsing import parse_config
 from core.models.language_model import LanguageModel
 from core.models.tokens import byte_alphabet
 

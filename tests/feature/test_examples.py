@@ -13,6 +13,7 @@ from core.feature.contexts import context_table, context_texts, contexts, window
 from core.feature.profile import position_profile
 from core.feature.report import report
 from core.maths.significance import wilson
+from core.work.patterns import TooSlowError
 from tests.doubles.planted import write_tokenizer
 
 N_ROWS, N_POS = 30, 9
@@ -193,7 +194,7 @@ def test_contexts_are_searched_and_bad_patterns_are_explained(monkeypatch):
         examples.matching("a" * 201, texts)
 
     def slow(patterns, texts):
-        raise examples.TooSlowError(0)
+        raise TooSlowError(0)
 
     monkeypatch.setattr(examples, "search_all", slow)
     with pytest.raises(BadSettingError, match="3 contexts after 10 s"):

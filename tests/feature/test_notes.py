@@ -1,6 +1,7 @@
 """Notes and tags of features: kept whole, never lost, whoever else writes and whatever is in them."""
 
 import json
+import os
 import threading
 
 import pytest
@@ -126,7 +127,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_says_where(store, monkeypatc
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(note_store.os, step, full)
+    monkeypatch.setattr(os, step, full)
     with pytest.raises(NotesError, match=r"No space left.*--notes FOLDER"):
         store.write(3, Note.of("new"))
     assert store.path.read_bytes() == before

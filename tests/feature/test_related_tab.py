@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from core.feature.correlated_neurons import NeuronCost
 from core.feature.note_store import NoteStore
 from core.feature.notes import Note, Notes
 from core.work.artifacts import ArtifactStore
@@ -103,7 +104,7 @@ def test_units_are_correlated_when_asked_for_and_there_afterwards(workspace):
 
 
 def test_a_long_run_of_the_model_waits_for_a_second_press(workspace, monkeypatch):
-    cost = relations.NeuronCost(10**6, 3, 400.0)
+    cost = NeuronCost(10**6, 3, 400.0)
     monkeypatch.setattr(relations, "neuron_cost", lambda *_: cost)
     at = page("neurons", feature="6", rel_hook=STREAM)
     at.button(key="rel_run").click().run()
