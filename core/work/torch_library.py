@@ -10,9 +10,8 @@ import numpy as np
 
 
 def quiet_imports() -> None:
-    """Set what must be set before torch's friends are imported: no telemetry, no bars, no wandb."""
+    """Set what must be set before torch's friends are imported: no bars, no wandb."""
     os.environ.setdefault("WANDB_MODE", "disabled")
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     # transformer-lens announces its 4.0 on every construction; the pin keeps us below it.

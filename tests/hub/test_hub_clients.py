@@ -29,7 +29,8 @@ def run(tmp_path_factory):
     write_res_jb(folders[RES_JB])
     with StandIn(folders) as hub:
         env = os.environ | {"HF_ENDPOINT": hub.url, "HF_HOME": str(root / "hf"), "NO_PROXY": "127.0.0.1"}
-        env = {name: value for name, value in env.items() if name not in ("HF_HUB_OFFLINE", "HF_HUB_CACHE")}
+        unset = ("HF_HUB_OFFLINE", "HF_HUB_CACHE", "HF_HUB_DISABLE_TELEMETRY")
+        env = {name: value for name, value in env.items() if name not in unset}
         command = [sys.executable, "-m", "tests.doubles.real_clients", str(root)]
         done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -57,6 +58,22 @@ def test_sae_lens_and_transformers_find_our_downloads_and_fetch_nothing_again(ru
     weights = [name for name in files if name.endswith(("sae_weights.safetensors", ".pt", ".npz", "cfg.json"))]
     assert len(weights) == len(set(weights))
     assert sum(name == "model.safetensors" for name in files) == 1
+
+
+def test_nobody_asks_the_hub_for_more_than_repositories_and_files(run):
+    other = [path for _, path, _, _ in run[1] if "/resolve/" not in path and not path.startswith("/api/models/")]
+    assert set(other) <= {"/"}  # whether the hub is there
+
+
+@pytest.mark.parametrize("before", ["", "from huggingface_hub import constants"])
+def test_a_download_tells_the_hub_nothing_about_this_machine(before, tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    with StandIn({"me/mine": tmp_path}) as hub:
+        env = {name: value for name, value in os.environ.items() if name != "HF_HUB_DISABLE_TELEMETRY"}
+        env |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hf"), "NO_PROXY": "127.0.0.1"}
+        script = f"{before}\nfrom core.hub import client\nclient.describe('me/mine', 'config.json')"
+        subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=env, check=True)
+    assert [path for _, path, _, _ in hub.requests] == ["/me/mine/resolve/main/config.json"]
 
 
 def test_weights_damaged_after_the_download_are_named(run):
