@@ -1,15 +1,18 @@
 """Asking the hub: sizes, listings, files and parts of files, each failure with its own message.
 
 Every function here makes requests, so it is called only when a person asked for it. Waiting is short:
-a hub that is away says so within seconds.
+a hub that is away says so within seconds. Requests go through huggingface_hub's own session. Its listing is not
+used, as it waits without end for a hub that stalls, nor its reader of safetensors headers, which takes the whole
+file where a hub gives no parts.
 """
 
 import re
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from urllib.parse import quote, urljoin, urlsplit
+from typing import TypeVar
+from urllib.parse import quote, urlsplit
 
 from core.errors import HubAccessError, HubBusyError, HubDamagedError, HubError, HubNotFoundError, HubUnreachableError
 from core.hub import cache as hub_cache
@@ -17,12 +20,12 @@ from core.hub.cache import HubFolder
 
 CONNECT_S, READ_S = 5.0, 20.0
 WAITS_S = (0.5, 2.0)
-"""Pauses before a request is tried again, after an answer that may pass (429 and 5xx)."""
+"""Pauses before a request is tried again, after an answer that may pass (429 and 5xx) or a connection that broke."""
 TRIES = 4
 """How many connections in a row may bring nothing before a download gives up."""
 REACH_S = 3.0
 CHUNK = 1 << 20
-_REDIRECTS = 5
+_Found = TypeVar("_Found")
 
 
 @dataclass(frozen=True)
@@ -39,8 +42,9 @@ class HubFile:
 
 def check_reachable() -> None:
     """Raise HubUnreachableError unless the hub answers anything at all within a few seconds."""
-    with _answer("HEAD", endpoint(), timeout=(REACH_S, REACH_S), tries=1, check=False):
-        pass
+    from huggingface_hub.utils import get_session
+
+    _ask(endpoint(), lambda: get_session().head(endpoint(), timeout=REACH_S), again=False)
 
 
 def endpoint() -> str:
@@ -54,36 +58,20 @@ def file_url(repository: str, path: str, revision: str) -> str:
 
 
 def describe(repository: str, path: str, revision: str = hub_cache.MAIN) -> HubFile:
-    """Ask for size, hash and commit of a file."""
+    """Ask for size, hash and commit of a file; the storage behind a large file is not asked, only the hub."""
+    from huggingface_hub import get_hf_file_metadata
+
     assert hub_cache.is_inside(path), path
     url = file_url(repository, path, revision)
-    headers = _described(url)
-    commit, size = headers.get("x-repo-commit", ""), headers.get("x-linked-size") or headers.get("content-length", "")
-    etag = (headers.get("x-linked-etag") or headers.get("etag", "")).removeprefix("W/").strip('"')
+    said = _ask(url, lambda: get_hf_file_metadata(url, timeout=_timeout()))
+    commit, size, etag = said.commit_hash or "", -1 if said.size is None else said.size, said.etag or ""
     known = hub_cache.blob_path(repository, etag) is not None
-    if not (re.fullmatch("[0-9a-f]{40}", commit) and size.isdecimal() and known):
+    if not (re.fullmatch("[0-9a-f]{40}", commit) and size >= 0 and known):
         raise HubDamagedError(
-            f"{url} was described with commit {commit[:50]!r}, size {size[:50]!r} and hash {etag[:80]!r}; expected all "
+            f"{url} was described with commit {commit[:50]!r}, size {said.size} and hash {etag[:80]!r}; expected all "
             "three, as the hub sends them. Check HF_ENDPOINT, a proxy may be answering in the hub's place."
         )
-    return HubFile(repository, path, commit, int(size), etag)
-
-
-def _described(url: str) -> dict[str, str]:
-    """Return the headers of a HEAD request in lower case; what the hub says before a redirect holds."""
-    found: dict[str, str] = {}
-    for _ in range(_REDIRECTS):
-        with _answer("HEAD", url, headers={"Accept-Encoding": "identity"}, redirects=False) as response:
-            redirected = 300 <= response.status_code < 400
-            said = {name.lower(): value for name, value in response.headers.items()}
-        # A redirect's own length is not the file's.
-        found = {k: v for k, v in said.items() if not redirected or k.startswith("x-")} | found
-        target = urljoin(url, said.get("location", "")) if redirected else url
-        # A renamed repository is followed; the storage behind a large file would not tell the commit.
-        if urlsplit(target).netloc != urlsplit(url).netloc or target == url:
-            break
-        url = target
-    return found
+    return HubFile(repository, path, commit, size, etag)
 
 
 def list_folder(folder: HubFolder) -> list[tuple[str, int]]:
@@ -92,28 +80,28 @@ def list_folder(folder: HubFolder) -> list[tuple[str, int]]:
     url: str | None = f"{endpoint()}/api/models/{folder.repository}/tree/{where}?recursive=false"
     found: list[tuple[str, int]] = []
     while url:
-        with _answer("GET", url) as response:
-            try:
-                items = response.json()
-                found += [(item["path"], int(item["size"])) for item in items if item["type"] == "file"]
-            except (ValueError, KeyError, TypeError) as error:
-                raise HubDamagedError(
-                    f"{url} did not give a list of files ({type(error).__name__}). Expected the hub's JSON; "
-                    "check HF_ENDPOINT, a proxy may be answering in the hub's place."
-                ) from error
-            url = response.links.get("next", {}).get("url")
+        response = _get(url)
+        try:
+            items = response.json()
+            found += [(item["path"], int(item["size"])) for item in items if item["type"] == "file"]
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise HubDamagedError(
+                f"{url} did not give a list of files ({type(error).__name__}). Expected the hub's JSON; "
+                "check HF_ENDPOINT, a proxy may be answering in the hub's place."
+            ) from error
+        url = response.links.get("next", {}).get("url")
     return [(path, size) for path, size in found if isinstance(path, str) and hub_cache.is_inside(path)]
 
 
 def describe_dataset(repository: str, revision: str = hub_cache.MAIN) -> tuple[str, str]:
     """Ask for the present name of a dataset (old ones are redirected) and the commit that a revision stands for."""
     url = f"{endpoint()}/api/datasets/{repository}/revision/{quote(revision, safe='')}"
-    with _answer("GET", url) as response:
-        try:
-            name, commit = response.json()["id"], response.json()["sha"]
-            known = hub_cache.is_repository(name) and "/" in name and re.fullmatch("[0-9a-f]{40}", commit)
-        except (ValueError, KeyError, TypeError):
-            known = None
+    response = _get(url)
+    try:
+        name, commit = response.json()["id"], response.json()["sha"]
+        known = hub_cache.is_repository(name) and "/" in name and re.fullmatch("[0-9a-f]{40}", commit)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        known = None
     if not known:
         raise HubDamagedError(
             f"{url} did not name a dataset and its commit. Expected the hub's JSON; check HF_ENDPOINT, a proxy may be "
@@ -151,7 +139,7 @@ def stream(file: HubFile, start: int = 0, stop: int | None = None) -> Iterator[b
 def _one_connection(file: HubFile, start: int, stop: int) -> Iterator[bytes]:
     whole = (start, stop) == (0, file.nbytes)
     headers = {"Accept-Encoding": "identity"} | ({} if whole else {"Range": f"bytes={start}-{stop - 1}"})
-    with _answer("GET", file_url(file.repository, file.path, file.commit), headers=headers, stream=True) as response:
+    with _opened(file_url(file.repository, file.path, file.commit), headers) as response:
         if not whole and response.status_code != 206:
             raise RangeRefusedError(
                 f"The hub sends {file.path} of {file.repository} only as a whole (status {response.status_code} for "
@@ -165,79 +153,100 @@ class RangeRefusedError(HubError):
 
 
 def _pieces(response, expected: int) -> Iterator[bytes]:
-    import requests
+    import httpx2
 
     left = expected
     # What broke off is fetched again from where it broke, so it is no error here.
-    try:
-        for piece in response.iter_content(CHUNK):
-            yield piece[:left]
-            left -= len(piece)
-            if left <= 0:
+    with suppress(httpx2.HTTPError, OSError):
+        # iter_bytes(CHUNK) would lose what came of a piece before the connection broke.
+        for received in response.iter_bytes():
+            mine = received[:left]
+            left -= len(mine)
+            yield from (mine[at : at + CHUNK] for at in range(0, len(mine), CHUNK))
+            if left == 0:
                 return
-    except (requests.RequestException, OSError):
-        return
+
+
+def _get(url: str):
+    """Return the whole answer to a GET."""
+    from huggingface_hub.utils import build_hf_headers, get_session
+
+    def send():
+        return get_session().get(url, headers=build_hf_headers(), timeout=_timeout()).raise_for_status()
+
+    return _ask(url, send)
 
 
 @contextmanager
-def _answer(
-    method: str,
-    url: str,
-    *,
-    headers: dict[str, str] | None = None,
-    timeout: tuple[float, float] | None = None,
-    tries: int | None = None,
-    redirects: bool = True,
-    stream: bool = False,
-    check: bool = True,
-):
-    """Send one request, again after answers that may pass, and close what it opened."""
-    import requests
+def _opened(url: str, headers: dict[str, str]):
+    """Give the answer to a GET before its content is read, and close it."""
+    from huggingface_hub.utils import build_hf_headers, get_session
+
+    with ExitStack() as opened:
+
+        def send():
+            how = {"headers": build_hf_headers(headers=headers), "timeout": _timeout()}
+            return opened.enter_context(get_session().stream("GET", url, **how)).raise_for_status()
+
+        yield _ask(url, send)
+
+
+def _timeout():
+    import httpx2
+
+    return httpx2.Timeout(READ_S, connect=CONNECT_S)
+
+
+def _ask(url: str, send: Callable[[], _Found], *, again: bool = True) -> _Found:
+    """Send a request, again after failures that may pass; raise the HubError that fits what stays."""
+    import httpx2
     from huggingface_hub import constants
-    from huggingface_hub.utils import build_hf_headers
 
     if constants.HF_HUB_OFFLINE:
         raise HubUnreachableError(
             "HF_HUB_OFFLINE is set, so the hub is not asked. Expected it unset to download; restart without it."
         )
-    how = {"headers": build_hf_headers() | (headers or {}), "timeout": timeout or (CONNECT_S, READ_S), "stream": stream}
-    waits = WAITS_S[: tries - 1] if tries else WAITS_S
-    for wait in (*waits, None):
+    for wait in (*(WAITS_S if again else ()), None):
         try:
-            response = requests.request(method, url, allow_redirects=redirects, **how)
-        except requests.RequestException as error:
-            raise HubUnreachableError(
-                f"{urlsplit(url).netloc} did not answer ({type(error).__name__}). Expected the hub there; check the "
-                "network, proxy and HF_ENDPOINT, and try again. What is downloaded already opens without it."
-            ) from error
-        if wait is None or not (response.status_code == 429 or response.status_code >= 500):
-            break
-        response.close()
+            return send()
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            if wait is None or not _may_pass(error):
+                raise _refusal(error, url) from error
         time.sleep(wait)
-    with response:
-        if check:
-            raise_for_status(response)
-        yield response
+    raise AssertionError("the last pause is None")
 
 
-def raise_for_status(response) -> None:
-    """Raise the HubError that fits a status of 400 or more."""
-    status = response.status_code
-    if status < 400:
-        return
-    code = response.headers.get("X-Error-Code", "")
-    said = f"{urlsplit(response.url).path[:300]}: status {status}" + (f", {code[:40]}" if code else "")
+def _may_pass(error: Exception) -> bool:
+    import httpx2
+
+    # A connection kept from an earlier request may have been closed by the hub meanwhile.
+    if isinstance(error, (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError)):
+        return True
+    response = getattr(error, "response", None)
+    return response is not None and (response.status_code == 429 or response.status_code >= 500)
+
+
+def _refusal(error: Exception, url: str) -> HubError:
+    """Return the HubError that fits an answer of 400 or more, or none at all."""
+    response = getattr(error, "response", None)
+    if response is None:
+        return HubUnreachableError(
+            f"{urlsplit(url).netloc} did not answer ({type(error).__name__}). Expected the hub there; check the "
+            "network, proxy and HF_ENDPOINT, and try again. What is downloaded already opens without it."
+        )
+    status, code = response.status_code, response.headers.get("X-Error-Code", "")
+    said = f"{urlsplit(str(response.url)).path[:300]}: status {status}" + (f", {code[:40]}" if code else "")
     if status in (401, 403) or code == "GatedRepo":
-        raise HubAccessError(
+        return HubAccessError(
             f"The hub refuses {said}. Expected a public repository, or an account that may read it: accept its terms "
             "on its page if it is gated, log in with `hf auth login`, and check the name: the hub also answers so "
             "for repositories that do not exist."
         )
     if status == 429 or status >= 500:
-        raise HubBusyError(
+        return HubBusyError(
             f"The hub cannot answer now ({said}), also after waiting. Expected the file; try again in some minutes."
         )
-    raise HubNotFoundError(
+    return HubNotFoundError(
         f"The hub has nothing there ({said}). Expected a repository, revision and file that exist; "
         "check the names on the hub's page."
     )

@@ -40,6 +40,12 @@ class Fault:
     """Pause before the body."""
     wrong_bytes: bool = False
     refuses_parts: bool = False
+    hangs_up: bool = False
+    """Closes the connection instead of answering."""
+    says_nothing: bool = False
+    """Takes the request, and closes the connection after ten seconds or when the block ends."""
+    body: bytes | None = None
+    """Sent with status 200 in the place of the content."""
     times: int = 10**9
 
 
@@ -53,6 +59,9 @@ class StandIn:
         """Method, path, range and status of every answer."""
         self.tokens: set[str | None] = set()
         """Every Authorization that came."""
+        self.page = 1000
+        """How many files the hub lists in one answer."""
+        self.ended = threading.Event()
         handler = type("BoundHandler", (_Handler,), {"hub": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
@@ -63,6 +72,7 @@ class StandIn:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.ended.set()
         self._server.shutdown()
         self._server.server_close()
 
@@ -120,6 +130,13 @@ class _Handler(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         parts = [unquote(part) for part in url.path.split("/") if part]
         fault = self.hub.fault(f"{self.command} {unquote(url.path)}")
+        if fault.hangs_up or fault.says_nothing:
+            self._note(0)
+            self.hub.ended.wait(10 if fault.says_nothing else 0)
+            self.close_connection = True
+            return None
+        if fault.body is not None:
+            return self._send(fault.body)
         if fault.status:
             return self._refuse(fault.status, fault.code, headers=fault.headers)
         api = parts[:2] in (["api", "models"], ["api", "datasets"])
@@ -153,7 +170,7 @@ class _Handler(BaseHTTPRequestHandler):
                 return self._refuse(404, "EntryNotFound", repository)
             if query.get("recursive", ["false"])[0].lower() != "true":
                 mine = [name for name in mine if "/" not in name.removeprefix(inside).strip("/")]
-            return self._json([describe(repository, name) for name in mine])
+            return self._page([describe(repository, name) for name in mine], query)
         siblings = [{"rfilename": name} for name in names]
         own = next(name for name, folder in self.hub.repositories.items() if folder == repository)
         return self._json({"id": own, "sha": commit_of(repository), "siblings": siblings, "tags": []})
@@ -181,10 +198,18 @@ class _Handler(BaseHTTPRequestHandler):
             body = body[: fault.stop_after]
         self._write(body)
 
-    def _json(self, found: object) -> None:
-        body = json.dumps(found).encode()
+    def _page(self, found: list[dict], query: dict) -> None:
+        start = int(query.get("cursor", ["0"])[0])
+        stop = start + self.hub.page
+        url = f"{self.hub.url}{urlsplit(self.path).path}?cursor={stop}"
+        self._json(found[start:stop], {"Link": f'<{url}>; rel="next"'} if stop < len(found) else {})
+
+    def _json(self, found: object, headers: Mapping[str, str] | None = None) -> None:
+        self._send(json.dumps(found).encode(), headers)
+
+    def _send(self, body: bytes, headers: Mapping[str, str] | None = None) -> None:
         self._start(200)
-        self._end({"Content-Type": "application/json", "Content-Length": len(body)})
+        self._end({"Content-Type": "application/json", "Content-Length": len(body)} | dict(headers or {}))
         if self.command != "HEAD":
             self._write(body)
 
@@ -196,9 +221,12 @@ class _Handler(BaseHTTPRequestHandler):
         self._end(commit | {"X-Error-Code": code, "X-Error-Message": code, "Content-Length": 0} | dict(headers or {}))
 
     def _start(self, status: int) -> None:
+        self._note(status)
+        self.send_response(status)
+
+    def _note(self, status: int) -> None:
         self.hub.tokens.add(self.headers.get("Authorization"))
         self.hub.requests.append((self.command, unquote(self.path), self.headers.get("Range"), status))
-        self.send_response(status)
 
     def _end(self, headers: Mapping[str, object]) -> None:
         for name, value in headers.items():

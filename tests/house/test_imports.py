@@ -15,10 +15,13 @@ for module in pkgutil.walk_packages(core.__path__, "core."):
     importlib.import_module(module.name)
     print(module.name)
 """
+NETWORK = ("httpx2", "httpx", "requests", "huggingface_hub.hf_api", "huggingface_hub.file_download")
 LIGHT = [
     "core.dictionaries.dictionary",
     "core.models.language_model",
     "core.dictionaries.sources",
+    "core.hub.client",
+    "core.hub.download",
     "core.positions.methods",
     "core.work.artifacts",
     "core.work.jobs",
@@ -45,7 +48,23 @@ def test_the_light_modules_load_nothing_heavy():
     present = [name for name in LIGHT if (ROOT / name.replace(".", "/")).with_suffix(".py").exists()]
     present += ["core.dictionaries.sources.demo", "core.dictionaries.sources.folder"]
     script = "\n".join([*(f"import {name}" for name in present), "core.dictionaries.sources.sources()"])
-    assert loaded_by(script, HEAVY + APP)[0] == []
+    assert loaded_by(script, HEAVY + APP + NETWORK)[0] == []
+
+
+def test_what_is_downloaded_is_listed_without_what_would_ask_the_hub():
+    script = """
+from core.dictionaries import sources
+from core.dictionaries.registry.index import registry
+from core.dictionaries.registry.table import registry_table
+from core.hub import cache
+from core.models import downloads
+from core.workspace import Workspace
+sources.entries(Workspace())
+registry_table(registry().items[:5])
+downloads.local_folder("gpt2", Workspace())
+cache.downloaded_repositories(), cache.downloaded_files("me/mine"), cache.cached_file("me/mine", "config.json")
+"""
+    assert loaded_by(script, HEAVY + APP + NETWORK)[0] == []
 
 
 @pytest.mark.parametrize(
