@@ -30,7 +30,7 @@ class AppError(LoupeError):
 def load_dictionary(source: Any, *, fold_decoder_norms: bool = True) -> Dictionary:
     """Open a dictionary by its id in the app, by the path of its folder, or from a sae-lens SAE in memory.
 
-    Paths are not limited to the app's roots: who runs a notebook may read what they like. Raises a
+    Paths are not limited to the app's roots: whoever runs a notebook may read what they like. Raises a
     LoupeError that says what is wrong with the id or with the files.
     """
     if hasattr(source, "state_dict") and hasattr(source, "cfg"):

@@ -91,7 +91,7 @@ class Workspace:
 
 
 def parse_arguments(arguments: list[str]) -> Workspace:
-    """Turn what stands behind `streamlit run app.py --` into a workspace; unknown words are ignored."""
+    """Turn the arguments after `streamlit run app.py --` into a workspace; unknown words are ignored."""
     parser = argparse.ArgumentParser(prog="streamlit run app.py --", add_help=False, exit_on_error=False)
     parser.add_argument("--sae", action="append", type=Path, default=[], help="a dictionary's folder or file to offer")
     parser.add_argument("--root", action="append", type=Path, default=[], help="allow typed paths below this folder")

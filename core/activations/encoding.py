@@ -202,7 +202,7 @@ class Encoder:
 
 
 def read_only(block: ActivationBlock) -> None:
-    """Make a block's arrays as they are on the next read; for numba that is another type."""
+    """Make a block's arrays read-only, as they are when read from disk: for numba that is another type."""
     for array in vars(block).values():
         if isinstance(array, np.ndarray):
             array.flags.writeable = False

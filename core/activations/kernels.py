@@ -46,7 +46,7 @@ def compress(z, cutoff, scale, offset, ends, features, acts):
 def keep_largest(z, k, ends, features, acts):
     """Write the k largest of each token's pre-activations, of those above 0: TopK, then the ReLU.
 
-    Of equal ones at the limit the earlier features are kept. A row is read once: few values pass the k-th
+    Ties at the limit: lower features are kept. A row is read once: few values pass the k-th
     largest of those before them, and when too many have, all but k of them are dropped.
     """
     n, d_sae = 0, z.shape[1]

@@ -43,7 +43,7 @@ def moments(feature_ends, values, n_tokens, mean, spread):
 @compiled(fastmath=False)
 @no_type_check
 def offer(value, number, best, numbers):
-    """Put a number into a list if it belongs there: largest value first, of equal values the lower number."""
+    """Put a number into a list if it belongs there: largest value first; ties: lower number first."""
     at = len(best)
     while at > 0 and (value > best[at - 1] or (value == best[at - 1] and number < numbers[at - 1])):
         at -= 1

@@ -71,7 +71,7 @@ def activation_quantiles(
 
 
 def _groups(count: Int[np.ndarray, " d_sae"], room: int) -> list[slice]:
-    """Part the features into runs of at most `room` activations, or one feature."""
+    """Split the features into runs of at most `room` activations, or one feature."""
     ends, groups, start = np.cumsum(count), [], 0
     while start < len(count):
         before = ends[start] - count[start]

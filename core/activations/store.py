@@ -23,7 +23,7 @@ _TOKENS_PER_BLOCK, _LEAST_ROWS = 2**14, 32
 
 @dataclass(frozen=True)
 class ActivationBlock:
-    """Some rows of text: which features are active on which token, and how the reconstruction fares.
+    """Some rows of text: which features are active on which token, and how good the reconstruction is.
 
     Tokens are those of `rows`, row after row. Token t has the entries ends[t - 1] (0 for the first) to
     ends[t] of `features`, ascending, and `acts`, none of them 0; tokens that are not counted have none.
@@ -102,7 +102,7 @@ class ActivationStore:
         return [i for i, key in enumerate(self.keys) if self.artifacts is None or not self.artifacts.holds(key)]
 
     def load(self, i: int) -> ActivationBlock | None:
-        """Read and check one block; None where there is none."""
+        """Read and check one block; None if it is not stored."""
         return self.artifacts.load(ActivationBlock, self.keys[i]) if self.artifacts is not None else None
 
     def save(self, i: int, block: ActivationBlock) -> None:

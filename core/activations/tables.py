@@ -20,7 +20,7 @@ WINDOW = 10
 THRESHOLDS = 100
 _CURVE_POINTS = 200
 _FEWEST = 3
-"""Of so many values mean and median can differ."""
+"""Mean and median can differ from so many values on."""
 
 
 def position_curves(statistics: ActivationStatistics, *, with_first: bool = True) -> pd.DataFrame:
@@ -94,8 +94,8 @@ def mean_below_median(table: pd.DataFrame) -> tuple[int, int]:
 def decile_marks(table: pd.DataFrame, sort: str, *, most: int = 4000) -> pd.DataFrame:
     """Return at most `most` marks: rank, feature, decile (10 to 100) and activation.
 
-    Features are ranked by the column `sort`, equal ones by number; of too many every n-th is kept, evenly
-    over the ranks, the first and the last among them.
+    Features are ranked by the column `sort`; ties: lower feature first. Of too many every n-th is kept, evenly over the
+    ranks, the first and the last among them.
     """
     names = [name for name in table.columns if name.startswith("decile_")]
     ranked = table.sort_values([sort, "feature"], ignore_index=True)
@@ -181,7 +181,7 @@ def layer_curves(layers: Mapping[str, ActivationStatistics], *, with_first: bool
 def layer_boxes(layers: Mapping[str, pd.DataFrame], column: str) -> pd.DataFrame:
     """Return a box plot's numbers of one column of feature tables by layer, features that are never active left out.
 
-    Columns layer, low, q1, median, q3, high, n, n_outside, as in core.logit_weights.series.box.
+    Columns layer, low, q1, median, q3, high, n, n_outside, as in core.maths.summaries.box.
     """
     rows = [(name, *box(_of_active(table, column))) for name, table in layers.items()]
     return pd.DataFrame(rows, columns=["layer", "low", "q1", "median", "q3", "high", "n", "n_outside"])

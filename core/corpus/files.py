@@ -153,7 +153,7 @@ def _files_below(folder: Path) -> Iterator[Path]:
 
 
 def _read(path: Path) -> str | None:
-    """Return a file's text with its own line ends, or None if it is none: zero bytes mark binary files."""
+    """Return a file's text with its own line ends; None if it is binary (has zero bytes) or not UTF-8."""
     try:
         data = path.read_bytes()
         return None if b"\0" in data else data.removeprefix(b"\xef\xbb\xbf").decode("utf-8")

@@ -134,7 +134,7 @@ def sample_of_table(
 
 
 def bos_token(model: LanguageModel) -> int:
-    """Return the token that rows begin with: the tokenizer's own BOS, else what parts documents (as in GPT-2).
+    """Return the token that rows begin with: the tokenizer's own BOS, else the separator of documents (as in GPT-2).
 
     A tokenizer.json does not say which token is BOS. Where the separator was named by the model's config it is
     that; else a special token with one of the usual names counts.
@@ -147,9 +147,8 @@ def bos_token(model: LanguageModel) -> int:
 
 
 def special_tokens(model: LanguageModel) -> tuple[int, ...]:
-    """Return the ids that the tokenizer marks as special, BOS, and what parts documents.
-
-    Where nothing parts documents, token 0 stands between them; that one is text elsewhere and stays in.
+    """Return the ids that the tokenizer marks as special, BOS, and the separator of documents. Where there is no
+    separator, token 0 stands between them; that one is text elsewhere and stays in.
     """
     ids = {i for i in _special(model) if i < model.d_vocab}
     return tuple(sorted(ids | ({bos_token(model), model.separator} - {0})))

@@ -38,7 +38,7 @@ class Document:
 
 @dataclass(frozen=True)
 class TokenStream:
-    """A whole corpus as one stream of token ids, documents parted by a separator token."""
+    """A whole corpus as one stream of token ids, documents separated by a token."""
 
     tokens: Int[np.ndarray, " token"]
     title: str
@@ -124,7 +124,7 @@ def token_stream(tokenizer: "Tokenizer", documents: Iterable[Document], *, separ
 
 
 def rows_that_fit(n_tokens: int, context: int, *, bos: bool) -> int:
-    """Return how many rows of `context` tokens a stream gives; one of them is not its own with BOS."""
+    """Return how many rows of `context` tokens a stream gives; with BOS, one token of each is not the stream's."""
     return n_tokens // max(1, context - bos)
 
 

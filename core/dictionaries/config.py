@@ -61,5 +61,5 @@ def check_said(config: DictionaryConfig, title: str) -> None:
     if lacking:
         raise DoesNotFitError(
             f"The files of {title} do not say {' and '.join(lacking)}, which running the model needs. Expected it in "
-            f"the config: write it behind the path, as in PATH#{'&'.join(f'{name}=...' for name in lacking)}"
+            f"the config: write it after the path, as in PATH#{'&'.join(f'{name}=...' for name in lacking)}"
         )

@@ -23,13 +23,13 @@ _HOOKS = {
     ("o_proj", "in"): "attn.hook_z",
 }
 _TWO_NORMS = ("gemma-2", "gemma-3")
-"""Models that norm what mlp and attention put out, before TransformerLens' hooks: no hook has the bare output."""
+"""Models that norm the outputs of MLP and attention before TransformerLens' hooks: no hook has the bare output."""
 WRITES = ("hook_resid_pre", "hook_resid_mid", "hook_resid_post", "hook_attn_out", "hook_mlp_out")
 """Hooks of a block whose activations are in the space of the residual stream, or are added to it."""
 
 
 def hook_of(name: str, side: str = "out", *, layer: int | None = None, model_name: str | None = None) -> str | None:
-    """Return the hook at which a module puts out ('out') or takes in ('in') its vectors; None if none is known.
+    """Return the hook of a module's output ('out') or input ('in'); None if none is known.
 
     Understood are module paths ('gpt_neox.layers.3.mlp', 'h.3', 'embed_tokens'), dictionary_learning's words
     ('resid_post_layer_3', 'mlp' with `layer`) and TransformerLens' own names, which pass as they are.
@@ -61,13 +61,13 @@ def norm_warning(hook_name: str | None) -> tuple[str, ...]:
     if not (hook_name and hook_name.endswith("hook_normalized")):
         return ()
     return (
-        f"This dictionary reads a module's input, behind the norm's weights; {hook_name}, the nearest hook, lies "
+        f"This dictionary reads a module's input, after the norm's weights; {hook_name}, the nearest hook, lies "
         "before them. Activations on text are off unless the model's norm weights are 1.",
     )
 
 
 def split_hook(hook: str) -> tuple[int | None, str]:
-    """Part blocks.3.mlp.hook_post into 3 and mlp.hook_post; no block gives None and the whole name."""
+    """Split blocks.3.mlp.hook_post into 3 and mlp.hook_post; without a block into None and the whole name."""
     first, _, rest = hook.partition(".")
     layer, _, point = rest.partition(".")
     return (int(layer), point) if first == "blocks" and layer.isdecimal() else (None, hook)

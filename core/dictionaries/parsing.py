@@ -55,7 +55,7 @@ def parse_config(
 
 
 def not_applied(raw: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return a note on how the config wants the model loaded where that is not done here, none if it is all done.
+    """Return a note on how the config wants the model loaded where that is not done here; empty if all of it is.
 
     Folding the norms and centring the unembedding change no activation that a dictionary reads.
     """

@@ -32,7 +32,7 @@ def fold_norms(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def expected_shapes(config: DictionaryConfig) -> dict[str, tuple[int, ...]]:
-    """Return the shape each known tensor must have; tensors not named here are sae-lens' business."""
+    """Return the shape each known tensor must have; sae-lens checks the others."""
     d_in, d_sae, d_out = config.d_in, config.d_sae, config.d_out
     per_feature = ("b_enc", "threshold", "b_gate", "b_mag", "r_mag")
     shapes = {"W_enc": (d_in, d_sae), "W_dec": (d_sae, d_out), "b_dec": (d_out,), "W_skip": (d_out, d_in)}

@@ -51,7 +51,7 @@ class Enrichment:
     """V, tokens with a logit weight."""
     seed: int
     draws: int
-    """Behind the p-values of sets under 30 tokens."""
+    """Random sets drawn for each size under 30 tokens, to find p-values."""
     version: ClassVar[int] = 2
 
     @classmethod
@@ -71,7 +71,7 @@ class Enrichment:
 
     @property
     def es(self) -> Float[np.ndarray, "d_sae n_sets"]:
-        """Enrichment score: the extreme of the running sum with the larger size; of equal ones the positive."""
+        """Enrichment score: the extreme of the running sum with the larger size; ties: the positive one."""
         return signed_extreme(self.es_high, self.es_low)
 
     @cached_property

@@ -11,7 +11,7 @@ from core.work.compiled import compiled
 @compiled(fastmath=set())
 @no_type_check
 def sort_descending(bits, keys, spare, counts):
-    """Fill `keys` with (order of value) << 31 | token, largest value first; equal values by token.
+    """Fill `keys` with (order of value) << 31 | token, largest value first; ties: lower token first.
 
     Three passes of a radix sort, which takes the same time whatever the values; bins of a histogram would
     not: one outlier leaves all others in one bin. bits (token,) int32: float32 values as they lie in memory.

@@ -72,15 +72,15 @@ def best_set_of_each(enrichment: Enrichment) -> pd.DataFrame:
 def random_reach(random: Enrichment, name: str, column: str = "enrichment_score") -> float:
     """Return the size of a column of `feature_scores` under which it stays for 99 % of random directions.
 
-    A class of tokens has much in common, so random directions too promote or suppress it more than a set of
-    random tokens; a small p says that the tokens are no random draw, being beyond this that the feature is no
-    random direction.
+    A class of tokens has much in common, so random directions too promote or suppress it more than a set of random
+    tokens; a small p says that the tokens are no random draw, a size beyond this that the feature is no random
+    direction.
     """
     return float(np.nanquantile(feature_scores(random, name)[column].abs(), REACH))
 
 
 def best_features(enrichment: Enrichment, name: str, *, side: Side = "both") -> pd.DataFrame:
-    """Return one row for each feature that is not blank: smallest p first, then largest |ES|, then by number."""
+    """Return one row for each feature that is not blank: smallest p first; ties: largest |ES|, then lower feature."""
     table = feature_scores(enrichment, name).dropna(subset=["enrichment_score"])
     if side != "both":
         table = table[table["enrichment_score"] > 0 if side == "promoted" else table["enrichment_score"] < 0]
@@ -141,7 +141,7 @@ def drawn_features(
 def members_by_rank(
     values: Float[np.ndarray, " n_tokens"], members: Bool[np.ndarray, " n_tokens"], *, bins: int = 200
 ) -> pd.DataFrame:
-    """Return how many tokens of the set lie in each stretch of the ranking (equal logit weights in token order).
+    """Return how many tokens of the set lie in each stretch of the ranking (ties: lower token first).
 
     Columns low and high (tokens passed before and after the stretch) and members.
     """

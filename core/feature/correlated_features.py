@@ -36,7 +36,7 @@ class CorrelatedFeatures:
     n_tokens: int
 
     def table(self, *, top: int = TOP, least: int = LEAST, lowest: bool = False) -> pd.DataFrame:
-        """Return the features with the largest (or lowest) correlations; of equal ones the lower number first.
+        """Return the features with the largest (or lowest) correlations; ties: lower feature first.
 
         Columns: correlated_feature, feature_correlation, together_tokens, together_share, together_lift, density.
         Features active on fewer than `least` tokens are left out; so are, among the lowest, those not below 0.

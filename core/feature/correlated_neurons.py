@@ -36,8 +36,8 @@ _PROBE_TOKENS = 512
 class CorrelatedNeurons:
     """For each feature the k units with the Pearson correlation farthest from 0, either way; the farthest first.
 
-    Of equal ones the lower number comes first. NaN and -1 stand for what a feature that is never active, or as
-    constant as its units, does not have.
+    Ties: lower unit first. NaN and -1 fill the places that stay empty: all of a feature that is never active, and those
+    for which only constant units are left.
     """
 
     corr: Float[np.ndarray, "d_sae k"]
@@ -212,7 +212,7 @@ def _farthest(found: Float[np.ndarray, "feature unit"], k: int) -> tuple[np.ndar
     n, width = size.shape
     least = np.partition(size, width - k, axis=1)[:, width - k, None]
     chosen = size >= least
-    plain = chosen.sum(axis=1) == k  # elsewhere several are equal to the k-th, and the lower numbers count
+    plain = chosen.sum(axis=1) == k  # elsewhere several tie with the k-th: lower units first
     order = np.empty((n, k), np.int64)
     order[plain] = np.nonzero(chosen[plain])[1].reshape(-1, k)
     order[~plain] = np.argsort(-size[~plain], axis=1, kind="stable")[:, :k]

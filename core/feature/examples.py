@@ -42,7 +42,7 @@ def taken(found: FeatureActivations, entries: Int[np.ndarray, " n"]) -> FeatureA
 
 
 def ordered(found: FeatureActivations, by: str = "activation") -> FeatureActivations:
-    """Sort by a name of ORDERS, strongest or first first; equal ones keep their order."""
+    """Sort by a name of ORDERS, strongest or earliest first; ties keep their order."""
     return taken(found, np.argsort(ORDERS[by](found), kind="stable"))
 
 

@@ -17,8 +17,8 @@ class FeatureListError(LoupeError):
 def parse_features(text: str, d_sae: int) -> list[int]:
     """Read numbers and ranges with both ends in, in the order written, each feature once; empty text gives none.
 
-    Commas, semicolons and white space part them; brackets around the whole are passed over. Raises FeatureListError,
-    or OutOfRangeError for a feature that a dictionary of d_sae features does not have.
+    Commas, semicolons and white space separate them; brackets around the whole are passed over. Raises
+    FeatureListError, or OutOfRangeError for a feature that a dictionary of d_sae features does not have.
     """
     found: dict[int, None] = {}
     for part in filter(None, _BETWEEN.split(_DASH.sub("-", text.strip().strip("[]()")))):

@@ -32,7 +32,7 @@ class FeatureExamples:
 def top_examples(
     store: ActivationStore, features: Sequence[int], *, d_sae: int, n: int = 20, progress: Progress = SILENT
 ) -> list[FeatureExamples]:
-    """Return for each feature the n rows with the largest activation on any token; of equal ones the earlier first.
+    """Return for each feature the n rows with the largest activation on any token; ties: earlier row first.
 
     `progress` counts blocks. Raises OutOfRangeError, MissingActivationsError.
     """
@@ -78,7 +78,7 @@ class _Strongest:
         for line, i in zip(dense, best, strict=True):
             part = slice(first[i], stops[i])
             line[tokens[part] % self._n_pos] = acts[part]
-        # Earlier rows stand first, and so they do among equals.
+        # Earlier rows stand first, so they win ties.
         largest = np.append(self._largest, largest[best])
         keep = np.argsort(-largest, kind="stable")[: self._n]
         self._largest, self._row = largest[keep], np.append(self._row, row[best])[keep]

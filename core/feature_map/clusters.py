@@ -75,7 +75,7 @@ def find_clusters(
 
 
 def medoids(label: Int[np.ndarray, " d_sae"], unit: Float[np.ndarray, "d_sae d"]) -> Int[np.ndarray, " cluster"]:
-    """Return for each cluster the member with the largest mean cosine to its members, the first of equals."""
+    """Return for each cluster the member with the largest mean cosine to its members; ties: lower feature."""
     found = []
     for members in members_of(label):
         cosines = unit[members] @ unit[members].sum(axis=0, dtype=np.float64)

@@ -75,7 +75,7 @@ def _end_of(log: Path) -> str:
 
 
 def serve(folder: Path, embed) -> None:
-    """Be that process: call `embed(inputs)` and leave the points."""
+    """Run in that process: call `embed(inputs)` and leave the points."""
     with np.load(folder / "inputs.npz", allow_pickle=False) as inputs:
         points = embed(dict(inputs))
     np.save(folder / "points.npy", points)

@@ -71,7 +71,7 @@ class LayoutSettings:
 class Layout:
     """Where each feature stands on the map. NaN for features with NaN or infinite weights.
 
-    Axes have no unit and may be turned or mirrored; on a UMAP or t-SNE map only who is near whom means
+    Axes have no unit and may be turned or mirrored; on a UMAP or t-SNE map only which points are near each other means
     something.
     """
 

@@ -56,7 +56,7 @@ def true_neighbors(
     """Return the k rows with the largest cosine to one row, and how near they are on the map.
 
     Columns: row, neighbor_rank, neighbor_cosine, map_rank (1 for the nearest point; missing off the map).
-    Equal cosines are in order of row. Empty for a row that is not finite; rows that are not are left out.
+    Ties: lower row first. Empty for a row that is not finite; other such rows are left out.
     """
     direction = directions[row].astype(np.float64)
     length = np.sqrt(np.einsum("ij,ij->i", directions, directions, dtype=np.float64))

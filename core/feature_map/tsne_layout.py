@@ -1,6 +1,6 @@
 """t-SNE of features from their exact nearest neighbours (van der Maaten 2014, by scikit-learn).
 
-It runs in a process of its own (see embedding_process), since it takes minutes and cannot be stopped otherwise.
+It runs in a process of its own (see core.feature_map.embedder), since it takes minutes and cannot be stopped otherwise.
 """
 
 import re

@@ -2,7 +2,7 @@
 
 The neighbours are handed over, so that umap-learn searches for none: its own search is approximate and
 compiles for half a minute in every process. What else it compiles is kept. It runs in a process of its own
-(see embedding_process); one thread and a seed make the same bits each time.
+(see core.feature_map.embedder); one thread and a seed make the same bits each time.
 """
 
 import sys
@@ -99,7 +99,7 @@ def keep_compiled() -> None:
 
 def fit(inputs: dict[str, np.ndarray]) -> np.ndarray:
     """Run umap-learn on prepared inputs, printing its epochs."""
-    warnings.filterwarnings("ignore")  # that no new points can be placed later, which nobody asks for
+    warnings.filterwarnings("ignore")  # it warns that no new points can be placed later
     from umap import UMAP
 
     keep_compiled()
@@ -113,7 +113,7 @@ def fit(inputs: dict[str, np.ndarray]) -> np.ndarray:
         random_state=int(inputs["seed"]),
         n_jobs=1,
         precomputed_knn=with_self(inputs["idx"], inputs["cos"]),
-        force_approximation_algorithm=True,  # or few points would be compared anew, by what stands for them here
+        force_approximation_algorithm=True,  # else it computes neighbours of few points anew
         verbose=True,
         tqdm_kwds={"bar_format": "step {n_fmt} of {total_fmt}", "file": sys.stdout, "mininterval": 0.2},
     )

@@ -1,1 +1,1 @@
-"""Reading files of strangers: tensors, archives, torch saves, fields of configurations."""
+"""Reading files from outside: tensors, archives, torch saves, fields of configurations."""

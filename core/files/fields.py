@@ -1,4 +1,4 @@
-"""Reading a config from outside field by field, with an error that names the field that is odd."""
+"""Reading a config from outside field by field, with an error that names the field that is wrong."""
 
 import re
 from collections.abc import Mapping, Set

@@ -13,7 +13,7 @@ from core.errors import BadDictionaryError
 from core.files.tensors import as_float32
 
 _LARGEST_RATIO, _ALWAYS_FINE = 100, 64 * 2**20
-"""How many times its size a file may unpack to, and how many bytes are no matter."""
+"""How many times its size a file may unpack to, and how many bytes it always may."""
 _FAILURES = (zipfile.BadZipFile, zlib.error, OSError, ValueError, EOFError, RuntimeError, NotImplementedError)
 _FAILURES += (KeyError, TypeError, OverflowError, SyntaxError, struct.error, tokenize.TokenError)
 """What zipfile and numpy's header parser raise for files that are damaged."""
@@ -34,7 +34,7 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
 
 
 def array_names(path: Path) -> set[str]:
-    """Return the names of the arrays in an .npz file; empty if it is none."""
+    """Return the names of the arrays in an .npz file; empty if it cannot be read as one."""
     try:
         with zipfile.ZipFile(path) as archive:
             return {name.removesuffix(".npy") for name in archive.namelist()}
@@ -43,7 +43,7 @@ def array_names(path: Path) -> set[str]:
 
 
 def unpacked_bytes(path: Path) -> int:
-    """Return how many bytes an .npz file says it unpacks to; 0 if it is none."""
+    """Return how many bytes an .npz file says it unpacks to; 0 if it cannot be read as one."""
     try:
         with zipfile.ZipFile(path) as archive:
             return sum(part.file_size for part in archive.infolist())

@@ -84,7 +84,7 @@ def check_archive(path: Path) -> None:
 
 
 def mentions(path: Path, *names: str) -> bool:
-    """Whether a .pt file speaks of all these names; a glance that unpickles nothing."""
+    """Whether a .pt file mentions all these names; nothing is unpickled."""
     try:
         with zipfile.ZipFile(path) as archive:
             part = next(part for part in archive.infolist() if part.filename.endswith("data.pkl"))

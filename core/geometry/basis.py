@@ -32,7 +32,7 @@ class BasisAlignment:
     """For every feature, how its coefficients in a basis are spread. NaN, -1 and 0 for a zero or damaged row."""
 
     coordinate: Int[np.ndarray, " d_sae"]
-    """Where the coefficient is largest in size; of equal ones the lower number."""
+    """Where the coefficient is largest in size; ties: lower coordinate."""
     coefficient: Float[np.ndarray, " d_sae"]
     top_share: Float[np.ndarray, " d_sae"]
     """Sum of the 3 largest sizes over the sum of all."""
@@ -129,7 +129,7 @@ def in_stream(hook_name: str) -> bool:
 
 
 def writing_layer(hook_name: str) -> int | None:
-    """Return the last layer whose MLP writes into the stream before a hook; None where there is none, or no stream."""
+    """Return the last layer whose MLP writes into the stream before a hook; None without one, or outside the stream."""
     if not in_stream(hook_name) or not hook_name.startswith("blocks."):
         return None
     _, layer, point = hook_name.split(".", 2)

@@ -53,7 +53,7 @@ def composed_features(
     """Find the best pair among each feature's `n_neighbors` nearest (fewer where fewer are known).
 
     cos(d_k, d_i + d_j) = (c_ki + c_kj) / |d_i + d_j|, so one small product for each feature is enough.
-    Of equal pairs the nearer neighbours win. `progress.update` counts features and may raise.
+    Ties: the pair of nearer neighbours. `progress.update` counts features and may raise.
     """
     m, d_sae = min(n_neighbors, neighbors.k), len(directions)
     first, second = np.full(d_sae, -1, np.int32), np.full(d_sae, -1, np.int32)

@@ -28,7 +28,7 @@ class Neighbors:
     idx: Int[np.ndarray, "d_sae k"]
     """Features; -1 for features left out."""
     left_out: Int[np.ndarray, " left_out"]
-    """Features with a weight that is NaN or infinite: they have no neighbours and are none."""
+    """Features with a weight that is NaN or infinite: they have no neighbours and are nobody's neighbour."""
     version: ClassVar[int] = 1
 
     @property
@@ -71,7 +71,7 @@ def nearest_features(
 
     Float32 products select candidates within the rounding error of the k-th; their cosines are then
     summed in float64 and rounded to float32, so that neither values nor order depend on `block` (rows
-    per tile) or `workers`. Equal cosines are in order of feature number. A zero row has cosine 0 with
+    per tile) or `workers`. Ties: lower feature first. A zero row has cosine 0 with
     all. Rows that are not finite are left out. Beyond the result it takes d_sae x (4 d + 16 k + 1600)
     bytes. Raises DoesNotFitError unless 0 < k < number of finite rows; `progress` may raise.
     """

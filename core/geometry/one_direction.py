@@ -38,7 +38,7 @@ def cosines_with(
 def nearest_table(cosines: Float[np.ndarray, " d_sae"], *, top: int, itself: int | None = None) -> pd.DataFrame:
     """Return the features with the largest cosines, best first: neighbor_rank, neighbor, neighbor_cosine.
 
-    Of equal ones the lower number comes first; `itself` is left out, as is what has no cosine.
+    Ties: lower feature first. `itself` is left out, as is what has no cosine.
     """
     listed = np.isfinite(cosines)
     if itself is not None:

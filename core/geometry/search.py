@@ -131,7 +131,7 @@ class _Tiles:
     def _best(
         self, side: Side, rows: slice, ids: Int[np.ndarray, "row room"], counts: Int[np.ndarray, " row"]
     ) -> tuple[Float[np.ndarray, "row k"], Int[np.ndarray, "row k"]]:
-        """Return each row's k best of its first `counts` candidates; of equal ones the lower number comes first."""
+        """Return each row's k best of its first `counts` candidates; ties: lower row first."""
         from core.geometry.kernels import exact_cosines
 
         other, exact = self._other(side), np.full(ids.shape, -np.inf, np.float32)

@@ -45,7 +45,7 @@ class GeometryStudy:
 
     @property
     def warning(self) -> str | None:
-        """Which features are left out, and why; None where none is."""
+        """Which features are left out, and why; None if all have neighbours."""
         ids = self.neighbors.left_out
         if not ids.size:
             return None

@@ -95,7 +95,7 @@ def hubs(neighbors: Neighbors) -> pd.DataFrame:
 def neighbors_by_bin(neighbors: Neighbors, edges: Float[np.ndarray, " edges"]) -> pd.DataFrame:
     """Say for each bin of the nearest cosine whether its features share one nearest neighbour.
 
-    Columns: bin_low, bin_high, features_in_bin, commonest_neighbor (of equally common ones, the lower number),
+    Columns: bin_low, bin_high, features_in_bin, commonest_neighbor (ties: lower feature),
     same_neighbor_share (of the bin's features, those with the commonest one), distinct_neighbors. Empty bins
     are left out.
     """

@@ -1,4 +1,4 @@
-"""Downloading files of the hub into the cache: with progress, cancelled at any chunk, taken up again, checked.
+"""Downloading files of the hub into the cache: with progress, cancelled at any chunk, resumed, checked.
 
 huggingface_hub throws away what it had when a download stops; a part kept here goes on where it ended.
 """
@@ -120,7 +120,7 @@ def _fetch(file: HubFile, blob: Path, report: Callable[[int], None]) -> None:
 
 
 def _append(file: HubFile, part: Path, report: Callable[[int], None]) -> None:
-    """Add to a part what is missing in it."""
+    """Fetch the bytes that a part still lacks."""
     with open(part, "ab") as out:
         report(out.tell())
         for piece in hub_client.stream(file, out.tell()):

@@ -12,9 +12,9 @@ from core.work.compiled import compiled
 def scan_logits(x, first_token, inverse_scale, moments, top, top_tokens, bottom, bottom_tokens):
     """Add moments of x * inverse_scale over tokens, and keep each row's largest and smallest values.
 
-    x (feature, token) float32, for tokens `first_token` onwards; moments (feature, 4) float64 sums of the
-    first four powers. top and bottom (feature, k), best first, start at -inf and inf; of equal values the
-    token that came first stays. Most chunks of 256 tokens hold no new value, and are read but once.
+    x (feature, token) float32, for tokens `first_token` onwards; moments (feature, 4) float64 sums of the first four
+    powers. top and bottom (feature, k), best first, start at -inf and inf; ties: the earlier token stays. Most chunks
+    of 256 tokens hold no new value, and are read but once.
     """
     n_tokens, k = x.shape[1], top.shape[1]
     for i in range(x.shape[0]):

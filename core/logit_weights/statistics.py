@@ -40,7 +40,7 @@ class LogitStatistics:
     minimum: Float[np.ndarray, " d_sae"]
     maximum: Float[np.ndarray, " d_sae"]
     top_tokens: Int[np.ndarray, "d_sae k"]
-    """Token ids; of equal values the lower id comes first."""
+    """Token ids; ties: lower id first."""
     top_values: Float[np.ndarray, "d_sae k"]
     bottom_tokens: Int[np.ndarray, "d_sae k"]
     bottom_values: Float[np.ndarray, "d_sae k"]

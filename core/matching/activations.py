@@ -62,9 +62,8 @@ def match_activations(
 ) -> ActivationMatch:
     """Correlate all features of A with all of B over tokens and keep the k best of each, both ways.
 
-    Sums are float64, so that values and order do not depend on `workers`; equal ones are in order of feature
-    number. Each worker needs about d_sae_b x (12 k + 24) bytes. `progress` counts features of A. Raises
-    BadSettingError unless k is at least 1.
+    Sums are float64, so that values and order do not depend on `workers`; ties: lower feature first. Each worker needs
+    about d_sae_b x (12 k + 24) bytes. `progress` counts features of A. Raises BadSettingError unless k is at least 1.
     """
     from core.activations.pair_kernels import correlate
 

@@ -76,7 +76,7 @@ class Comparison:
 
     @property
     def smaller(self) -> int:
-        """Number of features, those left out aside, of the dictionary that has fewer: more pairs there cannot be."""
+        """Number of features with finite weights of the smaller dictionary: the most pairs there can be."""
         return int(min(self.a.finite.sum(), self.b.finite.sum()))
 
 

@@ -38,7 +38,7 @@ class MatchMatrix:
     """Share of the row's features with a cosine over each of THRESHOLDS."""
     mmcs: Float[np.ndarray, "n n"]
     random_ratio: Float[np.ndarray, "n n threshold"]
-    """The same of random directions, in closed form; NaN where there is none."""
+    """The same of random directions, in closed form; NaN as in `ratio`, and on a line (d = 1)."""
     refused: tuple[str, ...]
     """For each pair that has no common space, why."""
 
@@ -58,8 +58,7 @@ def match_matrix(
     for done, (i, j) in enumerate(pairs):
         a, b = dictionaries[i], dictionaries[j]
         part = Part(progress, done, len(pairs))
-        if part is not None:
-            part.update(0, 1)
+        part.update(0, 1)
         try:
             best = _best(a, b, side, store, part)
         except DoesNotFitError as error:
@@ -102,7 +101,7 @@ def turned(between: Between) -> Between:
 
 
 def matrix_table(matrix: MatchMatrix, names: Sequence[str], *, threshold: float) -> pd.DataFrame:
-    """One row per ordered pair: matched_from, matched_to, matching_ratio, random_ratio, mmcs; NaN where there is none.
+    """One row per ordered pair: matched_from, matched_to, matching_ratio, random_ratio, mmcs; NaN as in MatchMatrix.
 
     The threshold is rounded to the nearest of THRESHOLDS.
     """

@@ -37,7 +37,7 @@ class Matching:
     a: Int[np.ndarray, " pair"]
     b: Int[np.ndarray, " pair"]
     score: Float[np.ndarray, " pair"]
-    """Over 0: a pair that is no more alike than that is none."""
+    """Over 0: features with a similarity of 0 or less make no pair."""
     decoder: Float[np.ndarray, " pair"]
     """Cosine of what the two write, whatever the similarity."""
     encoder: Float[np.ndarray, " pair"]
@@ -96,7 +96,7 @@ def match(
     """Pair the features of A with those of B, one to one, among the `candidates`.
 
     'one-to-one' has the largest total similarity (linear assignment), 'greedy' takes the best pair left again and
-    again, 'mutual' keeps the pairs that are each other's nearest; of equal ones the lower numbers win. `edges` are the
+    again, 'mutual' keeps the pairs that are each other's nearest; ties: lower features first. `edges` are the
     candidates, where they are at hand.
     """
     progress.note(f"matching by {similarity}, {method}")

@@ -23,7 +23,7 @@ class Edges:
     n_b: int
 
     def best(self) -> tuple[Int[np.ndarray, " n_a"], Int[np.ndarray, " n_b"]]:
-        """Return the edge with the largest score at each end, -1 without one; of equal ones the first."""
+        """Return the edge with the largest score at each end, -1 without one; ties: first listed."""
         state = _State(self)
         state.look(np.arange(len(self.a)))
         return state.best_a, state.best_b
@@ -38,7 +38,7 @@ def mutual(edges: Edges) -> Int[np.ndarray, " chosen"]:
 
 
 def greedy(edges: Edges) -> Int[np.ndarray, " chosen"]:
-    """Return what taking the best edge left, again and again, gives; of equal ones the first is taken."""
+    """Return the edges that are chosen by taking the best one left, again and again; ties: first listed."""
     from core.maths.assignment_kernels import take_greedily
 
     state = _State(edges)

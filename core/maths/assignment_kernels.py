@@ -9,7 +9,7 @@ from core.work.compiled import compiled
 @compiled(fastmath=False)
 @no_type_check
 def best_two(ends, scores, edges, best, first, second):
-    """Write, for each end, the edge with its largest score (of equal ones the first listed) and the two largest scores.
+    """Write, for each end, the edge with its largest score (ties: first listed) and the two largest scores.
 
     ends, scores (edge,); edges: which of them are looked at. best is -1 and the scores 0 without an edge.
     """

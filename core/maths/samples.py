@@ -1,4 +1,4 @@
-"""What of too much is drawn in a chart: what matters most and a seeded sample of the rest, or every n-th."""
+"""Which of too many points a chart draws: the most important and a seeded sample of the others, or every n-th."""
 
 import numpy as np
 import pandas as pd

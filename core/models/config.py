@@ -19,7 +19,7 @@ HOOK_WIDTHS = {
 
 
 def read_model_config(folder: Path, name: str | None = None) -> dict[str, Any]:
-    """Read and check config.json of a model folder; raise BadDictionaryError if it is none.
+    """Read and check config.json of a model folder; raise BadDictionaryError if it is no model's.
 
     A config in Hugging Face's layout is translated; such a model is called `name`, or as its folder.
     """

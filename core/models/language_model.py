@@ -158,7 +158,7 @@ class LanguageModel:
 
     @property
     def separator(self) -> int:
-        """The token that parts documents (GPT-2's <|endoftext|>); 0 where the tokenizer names none."""
+        """The token that separates documents (GPT-2's <|endoftext|>); 0 where the tokenizer names none."""
         own = self._layout.get("bos_token_id") if self._layout else None
         return self.tokenizer.token_to_id("<|endoftext|>") or (own if isinstance(own, int) else 0)
 

@@ -80,7 +80,7 @@ def reconstruct(dictionary: Dictionary, x: Float[np.ndarray, "row pos d_in"]) ->
 
 
 def on_input(dictionary: Dictionary, model: LanguageModel, sample: Sample) -> Iterator[Attempt]:
-    """Yield the ways to change x that are undone behind the dictionary."""
+    """Yield ways to change x whose inverse is applied to the output."""
     x, target = sample.x, sample.target
 
     def attempt(changed: np.ndarray, back: Callable = lambda y: y, goal: np.ndarray = target) -> float:

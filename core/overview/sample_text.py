@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 STEP = 16
-"""Every document of this number is read: prose and code in the shares of the whole."""
+"""One document in so many is read, so that prose and code keep their shares of the whole."""
 _BATCH = 16
 
 
 def badge_key(tokenizer_sha256: str, library_sha256: str) -> str:
-    """Name the stream by who read what."""
+    """Name the stream by the hashes of the tokenizer and of the library."""
     return TokenStream.key(tokenizer_sha256, f"one document in {STEP} of {library_sha256}")
 
 

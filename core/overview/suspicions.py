@@ -57,7 +57,7 @@ _FAULTS = {
     ),
     attempts.LAYER_NORM: (
         "Input normalisation is missing",
-        "with every input brought to mean 0 and deviation 1, undone behind it",
+        "with every input brought to mean 0 and deviation 1, and every output brought back",
         "Set normalize_activations to layer_norm in the dictionary's config.",
     ),
     attempts.CENTRED: (
@@ -78,13 +78,13 @@ _FAULTS = {
     attempts.TOP: (
         "TopK run as ReLU",
         "with the {detail} largest activations of each token alone",
-        "Save it with architecture topk and its k, or name k behind the path (PATH#k=...) where the format has one.",
+        "Save it with architecture topk and its k, or name k after the path (PATH#k=...) where the format has one.",
     ),
 }
 
 
 def _recipe(probe: RecipeProbe, published: Mapping[str, float]) -> list[Suspicion]:
-    """Name the fault whose undoing explains most, if that is clearly more."""
+    """Name the fault whose correction explains most of the variance, if that is clearly more than as it is."""
     best, plain = probe.best(_FAULTS), probe.plain
     if best is None or not better(probe.fve[best], plain):
         return []
@@ -124,7 +124,7 @@ def _first_share(values: Float[np.ndarray, " pos"], n: Int[np.ndarray, " pos"]) 
 
 
 def _outliers(probe: RecipeProbe) -> list[Suspicion]:
-    """See whether a few long tokens behind position 0 outweigh all others."""
+    """See whether a few long tokens after position 0 outweigh all others."""
     moved = abs(probe.fve_with_outliers - probe.fve[0]) > SHIFT
     if not (probe.n_outliers and moved):
         return []
@@ -144,7 +144,7 @@ def _elsewhere(probe: RecipeProbe) -> Suspicion:
     if best is not None and probe.fve[best] >= ENOUGH:
         hook = probe.details[best]
         evidence = f"{plain} and {probe.fve[best]:.2f} at {hook}."
-        return Suspicion("It belongs to another hook", evidence, f"Name it behind the path: PATH#hook_name={hook}")
+        return Suspicion("It belongs to another hook", evidence, f"Name it after the path: PATH#hook_name={hook}")
     tried = ", ".join(dict.fromkeys(kind for kind in probe.kinds[1:]))
     evidence = f"{plain}, and no other way of feeding it helps (tried: {tried})."
     step = "Check the model's name and revision, the hook, and that config and weights belong together."

@@ -47,7 +47,7 @@ class PositionPCA:
 
 @dataclass(frozen=True)
 class Nearest:
-    """For every vector of one set, the most similar one of another. Equal cosines: the lowest index."""
+    """For every vector of one set, the most similar one of another. Ties: lowest index."""
 
     cosine: Float[np.ndarray, " n"]
     index: Int[np.ndarray, " n"]
@@ -97,7 +97,7 @@ def position_pca(
 
 
 def fix_signs(axes: Float[np.ndarray, "k d_model"]) -> Float[np.ndarray, "k d_model"]:
-    """Turn each axis so that its largest entry is positive: of nearly equal ones, the first."""
+    """Turn each axis so that its largest entry is positive; near ties: the first of them."""
     size = np.abs(axes)
     largest = (size > 0.999 * size.max(axis=1, keepdims=True)).argmax(axis=1)
     return axes * np.where(np.take_along_axis(axes, largest[:, None], axis=1) < 0, -1.0, 1.0)

@@ -76,7 +76,7 @@ def token_curves(
 def only_beyond_tokens(grid: Float[np.ndarray, "token n_pos"], context_size: int) -> Int[np.ndarray, " found"]:
     """List the tokens on which a feature fires at some p >= C but at no p < C, strongest first.
 
-    `grid` is `feature_grid` on all tokens; ties go by token id.
+    `grid` is `feature_grid` on all tokens; ties: lower id first.
     """
     found = np.flatnonzero(_silent(grid[:, :context_size]) & ~_silent(grid[:, context_size:]))
     strength = np.abs(grid[found, context_size:]).max(axis=1, initial=0)

@@ -1,4 +1,4 @@
-"""Whether putting positions right by hand mends a layer-0 reconstruction beyond the training context.
+"""Whether correcting positions by hand repairs a layer-0 reconstruction beyond the training context.
 
 Past the positions that a dictionary was trained on, its positional features fire where they should not. Each
 repair changes the reconstruction x_hat of x = W_E[token] + W_pos[p]; the curves say what error is left
@@ -87,7 +87,7 @@ def repair_curves(
     context_size: int,
     progress: Progress = SILENT,
 ) -> RepairCurves:
-    """Repair the reconstruction of rows of token ids in all ways, in float64 behind the dictionary.
+    """Repair the reconstruction of rows of token ids in all ways, in float64 after the dictionary's float32 output.
 
     `features` count as positional; `progress` counts rows. Raises DoesNotFitError for any but an SAE with a linear
     decoder at layer 0 of a model with learned positions, OutOfRangeError, and CorpusError for no tokens inside.

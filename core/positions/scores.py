@@ -108,7 +108,7 @@ def beyond_score(stats: PositionStatistics) -> Float[np.ndarray, " d_sae"]:
 
 
 def rank(score: Float[np.ndarray, " d_sae"]) -> Int[np.ndarray, " d_sae"]:
-    """1 + number of features with a larger score; equal scores go by feature number, so ranks differ."""
+    """1 + number of features with a larger score; ties: lower feature first, so no two ranks are equal."""
     ranks = np.empty(len(score), np.int64)
     ranks[np.argsort(-score, kind="stable")] = np.arange(1, len(score) + 1)
     return ranks

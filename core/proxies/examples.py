@@ -7,13 +7,13 @@ from core.proxies.tables import FeatureProxy
 
 
 def active_without(pair: FeatureProxy, *, n: int) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
-    """Return row and position of the strongest active tokens that are no hits, one of a row, strongest first."""
+    """Return row and position of the strongest active tokens that are no hits, one per row, strongest first."""
     places = pair.counted & (pair.act != 0) & ~(pair.value > pair.threshold)
     return _first_of_rows(places, np.abs(pair.act), n, seed=0)
 
 
 def silent_hits(pair: FeatureProxy, *, n: int, seed: int = 0) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
-    """Return row and position of the surest hits on which the feature is silent, one of a row, equal ones drawn."""
+    """Return row and position of the surest hits on which the feature is silent, one per row; ties are drawn."""
     places = pair.counted & (pair.act == 0) & (pair.value > pair.threshold)
     return _first_of_rows(places, pair.value, n, seed=seed)
 
@@ -21,7 +21,7 @@ def silent_hits(pair: FeatureProxy, *, n: int, seed: int = 0) -> tuple[Int[np.nd
 def _first_of_rows(
     places: Bool[np.ndarray, "row pos"], size: Float[np.ndarray, "row pos"], n: int, *, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Largest size first; among equals a seeded draw decides, so that the first rows are not always shown."""
+    """Largest size first; a seeded draw decides ties, so that it is not always the first rows that are shown."""
     row, position = np.nonzero(places)
     order = np.random.default_rng(seed).permutation(len(row))
     order = order[np.argsort(-size[row, position][order], kind="stable")]

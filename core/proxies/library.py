@@ -1,7 +1,7 @@
-"""Proxies: what a text may be that its characters tell, to compare features with (Bricken et al. 2023).
+"""Proxies: what characters tell about a text, to compare features with (Bricken et al. 2023).
 
-Encodings by their alphabet, scripts by Unicode block, and regular expressions of one's own. What a token's number
-is, is defined in core.proxies.values.
+Encodings by their alphabet, scripts by Unicode block, and regular expressions of one's own. core.proxies.values defines
+the number of each token.
 """
 
 import tomllib
@@ -18,7 +18,7 @@ ALPHABET, SCRIPT, PATTERN = "alphabet", "script", "pattern"
 
 @dataclass(frozen=True)
 class Proxy:
-    """One thing that a text may be."""
+    """One property that a text may have."""
 
     name: str
     title: str
@@ -64,7 +64,7 @@ def proxies() -> dict[str, Proxy]:
 
 
 def pattern_proxy(pattern: str, *, across: bool = False) -> Proxy:
-    """Make a proxy of a regular expression. Raises BadSettingError where it is empty, too long or none."""
+    """Make a proxy of a regular expression. Raises BadSettingError where it is empty, too long or does not compile."""
     if not 0 < len(pattern) <= MAX_PATTERN:
         raise BadSettingError(
             f"The pattern has {len(pattern):,} characters, expected 1 to {MAX_PATTERN}. "

@@ -49,7 +49,7 @@ class ProxyText:
     vocabulary: tuple[bytes, ...]
     """What each token id adds to the text; nothing for special tokens."""
     silent: Bool[np.ndarray, " token"]
-    """Tokens without text, which part it: no string of tokens goes across them."""
+    """Tokens without text, which cut it: no string of tokens goes across them."""
     codes: Int[np.ndarray, " character"]
     """Code points; 0xFFFD for a byte that is part of no whole character."""
     first: Int[np.ndarray, " character"]

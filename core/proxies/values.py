@@ -67,8 +67,8 @@ def _alphabet_ratios(text: ProxyText, proxy: Proxy) -> Float[np.ndarray, " token
 
 
 def largest_sum(ratio: Float[np.ndarray, "row pos"], least: int = 1) -> Float[np.ndarray, "row pos"]:
-    """Return the largest sum of `least` or more values in a row that end at each place; minus infinity parts a row."""
-    best = ratio.T.copy()  # a string is worth going on with as long as it is worth more than none
+    """Return the largest sum of `least` or more values in a row that end at each place; minus infinity breaks a run."""
+    best = ratio.T.copy()  # a string is extended as long as its sum is above 0
     for before, here in pairwise(best):
         here += np.maximum(before, 0)
     for _ in range(least - 1):

@@ -31,7 +31,7 @@ _NOT_COMPARED = ("width", "neuronpedia")
 
 @dataclass(frozen=True, eq=False)
 class SplitGraph:
-    """One coarse feature and what goes back to it; nodes by level, and of a level by feature."""
+    """One coarse feature and its descendants; nodes are sorted by level, then by feature."""
 
     level: Int[np.ndarray, " node"]
     """0 for the coarse feature, 1 for features of the next dictionary, and so on."""

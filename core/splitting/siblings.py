@@ -41,7 +41,7 @@ class Siblings:
         return np.clip(found, -1, 1)
 
     def distinctive(self, k: int = K) -> Int[np.ndarray, "sibling k"]:
-        """Return the columns in which each sibling exceeds the others most, largest first; of equal ones the first."""
+        """Return the columns in which each sibling exceeds the others most, largest first; ties: first column first."""
         return np.argsort(-self.difference, axis=1, kind="stable")[:, :k]
 
 

@@ -1,7 +1,7 @@
-"""Which features fire differently in two texts, token by token: a rank test that minds the many zeros.
+"""Which features fire differently in two texts, token by token: a rank test that allows for the many zeros.
 
-Neighbouring tokens resemble each other, so that this test, which takes them for independent, calls too
-much. core.text.unit_difference takes whole lines, sentences or documents for independent instead.
+Neighbouring tokens resemble each other, so this test, which takes them for independent, finds too many differences.
+core.text.unit_difference takes whole lines, sentences or documents for independent instead.
 """
 
 import numpy as np

@@ -130,7 +130,7 @@ def feature_table(found: TextFeatures, largest: Float[np.ndarray, " d_sae"] | No
     features = np.flatnonzero(count)
     starts = (ends - count)[features]
     total = np.add.reduceat(values.astype(np.float64), starts) if len(starts) else np.zeros(0)
-    # The strongest entry of each feature, the first of equal ones: sorted by feature, then size, then token.
+    # The strongest entry of each feature (ties: earliest token): sorted by feature, then size, then token.
     owner = np.repeat(features, count[features])
     strongest = np.lexsort((tokens, -np.abs(values), owner))[starts]
     columns = {
@@ -160,7 +160,7 @@ def _with_shares(table: pd.DataFrame, column: str, largest: Float[np.ndarray, " 
 
 
 def ranked(table: pd.DataFrame, by: str) -> pd.DataFrame:
-    """Sort by the size of a column, largest first; equal ones by feature, missing ones last."""
+    """Sort by the size of a column, largest first; ties: lower feature first; missing values last."""
     size = table[by].abs()
     return table.assign(_size=size).sort_values(["_size", "feature"], ascending=[False, True]).drop(columns="_size")
 

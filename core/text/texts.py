@@ -19,7 +19,7 @@ MAX_BYTES = 5_000_000
 _ENDS = {
     "document": re.compile(r"(?!)"),
     "line": re.compile(r"\n"),
-    # A full stop with white space behind it, those of Chinese and Japanese without, or a blank line.
+    # A full stop before white space, a Chinese or Japanese one anywhere, or a blank line.
     "sentence": re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s)|[。！？]+|\n(?=[^\S\n]*\n)"),
 }
 UNITS = tuple(_ENDS)
@@ -45,7 +45,7 @@ class OwnText:
 
 
 def split_documents(text: str, separator: str) -> tuple[str, ...]:
-    """Part a text at the lines that hold exactly `separator` (none if that is empty); blank documents are dropped."""
+    """Split a text at lines that hold exactly `separator` (nowhere if it is empty); blank documents are dropped."""
     lines, parts, wanted = text.splitlines(keepends=True), [[]], separator.strip()
     for line in lines:
         if wanted and line.strip() == wanted:
@@ -116,7 +116,7 @@ def _check(documents: Sequence[str]) -> None:
 
 
 def _lost(text: str, decoded: str) -> int:
-    # Offsets would not tell: where a tokenizer drops characters, they do not count them.
+    # Offsets skip characters that the tokenizer drops.
     missing = Counter(text) - Counter(decoded)
     return sum(times for character, times in missing.items() if not character.isspace())
 

@@ -113,7 +113,7 @@ def _deal(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return each feature's z and how many ways reach it in size; keep the largest |z| of each way in `largest`."""
     deviation = means.std(axis=0)
-    # Whether a feature is the same in all units must not hang on rounding.
+    # Whether a feature is the same in all units must not depend on rounding.
     known = deviation > _ROUNDING * np.abs(means).max(axis=0)
     standard = np.where(known, (means - means.mean(axis=0)) / np.where(known, deviation, 1), 0)
     n = len(means)

@@ -50,7 +50,7 @@ class ArtifactStore:
         self.root = root
 
     def load(self, cls: type[T], key: str) -> T | None:
-        """Return the result stored under a key, its arrays read-only; None when there is none.
+        """Return the result stored under a key, its arrays read-only; None if nothing is stored.
 
         Every read checks the content hash. A file that fails, or that holds another class or version,
         is set aside as `<name>.damaged`.
@@ -141,7 +141,7 @@ class ArtifactStore:
 
 
 def _pack(result: Any, key: str, provenance: Mapping[str, Any] | None) -> tuple[dict[str, np.ndarray], str]:
-    """Part a result into arrays and a JSON header that holds all else."""
+    """Split a result into arrays and a JSON header that holds all else."""
     arrays, values = {}, {}
     for field in fields(result):
         value = getattr(result, field.name)

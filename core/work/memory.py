@@ -54,7 +54,7 @@ class Loaded:
         """Return the object under a key; if it is not there, load it (once, however many ask).
 
         `nbytes` is what loading will need, as far as that is known: room is made before it starts. Raises
-        MemoryBudgetError, naming `name`, if there is none, and what `load` raises; nothing is kept then.
+        MemoryBudgetError, naming `name`, if there is no room, and what `load` raises; nothing is kept then.
         """
         with self._lock:
             turn = self._turns.get(key)

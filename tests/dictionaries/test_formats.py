@@ -243,7 +243,7 @@ def test_an_openai_activation_that_sae_lens_lacks_is_refused(tmp_path):
         {"activation": "TopK", "activation_state_dict": {"postact_fn": "Identity"}},
     ):
         write_arrays(tmp_path / "7.pt", case.arrays, extra)
-        with pytest.raises(BadDictionaryError, match=r"has activation .*expected ReLU, or TopK with a ReLU behind it"):
+        with pytest.raises(BadDictionaryError, match=r"has activation .*expected ReLU, or TopK with a ReLU after it"):
             read(tmp_path / "7.pt")
 
 

@@ -111,7 +111,7 @@ def test_missing_layer_norm_is_named(tmp_path):
     size = np.random.default_rng(0).uniform(1, 60, 257)
     health = health_of(fitting(D, size=np.sqrt(D_IN - 1)), reading(tmp_path, D, size=size, mean=3.0))
     assert names(health) == ["Input normalisation is missing"]
-    assert "undone behind it, 1.00 (" in health.suspicions[0].evidence
+    assert "every output brought back, 1.00 (" in health.suspicions[0].evidence
 
 
 def test_uncentred_input_is_named(tmp_path):

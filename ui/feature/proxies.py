@@ -189,7 +189,7 @@ def disagreements(view: _View) -> None:
         _examples(view, "Active, but no hit", found, "active-no-hit", "the strongest, one for each row")
     with right:
         found = silent_hits(view.pair, n=EXAMPLES)
-        _examples(view, "A hit, but silent", found, "hit-silent", "the surest hits, one for each row, equal ones drawn")
+        _examples(view, "A hit, but silent", found, "hit-silent", "the surest hits, one for each row, ties drawn")
 
 
 def _examples(view: _View, title: str, found: tuple[np.ndarray, np.ndarray], name: str, note: str) -> None:

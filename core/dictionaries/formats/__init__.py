@@ -128,7 +128,7 @@ def formats() -> dict[str, ModuleType]:
 def choose(place: Place, name: str | None = None) -> tuple[ModuleType, tuple[str, ...]]:
     """Return the format of a place, or the one named, and the names of others that fit as well.
 
-    Raises BadDictionaryError where none fits and UnknownNameError for a name that is none.
+    Raises BadDictionaryError where none fits and UnknownNameError for an unknown name.
     """
     if name is not None and name not in formats():
         raise UnknownNameError("format", name, sorted(formats()))

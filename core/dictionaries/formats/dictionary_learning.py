@@ -173,7 +173,7 @@ def whereabouts(trainer: ConfigFields, buffer: ConfigFields) -> tuple[dict[str, 
     metadata: dict[str, Any] = {"model_name": model, "context_size": buffer.whole("ctx_len")}
     side = buffer.one_of("io", {"in", "out", "in_and_out"}, default="out")
     sides = ("in", "out") if side == "in_and_out" else (side,)
-    # Its own scripts train on the residual stream behind a layer where they name no submodule.
+    # Its own scripts train on the residual stream after a layer where they name no submodule.
     hooks = [hook_of(name or "resid_post", side, layer=layer, model_name=model) for side in sides]
     if None in hooks:
         return metadata, (), ()

@@ -49,7 +49,7 @@ def read(place: Place) -> Contents:
     if activation not in ("ReLU", "TopK") or not isinstance(state, dict) or state.get("postact_fn", "ReLU") != "ReLU":
         raise BadDictionaryError(
             f"{path} has activation {str(activation)[:40]!r} with {str(state)[:80]}; expected ReLU, or TopK with a "
-            "ReLU behind it. sae-lens has no other of this kind: convert the dictionary."
+            "ReLU after it. sae-lens has no other of this kind: convert the dictionary."
         )
     topk = activation == "TopK"
     hook, inferred = _published_hook(place)

@@ -60,7 +60,7 @@ def entries(workspace: Workspace) -> list[Entry]:
 def open_dictionary(id: str, workspace: Workspace, *, fold_decoder_norms: bool = True) -> Dictionary:
     """Open the dictionary with an id such as 'demo/layer0-standard-2048' or 'folder/PATH'.
 
-    Raises a LoupeError that says what is wrong with the id or with the files behind it.
+    Raises a LoupeError that says what is wrong with the id or with its files.
     """
     source, _, key = id.partition("/")
     if source not in sources() or not key:

@@ -1,6 +1,6 @@
 """A folder or file on this machine, in any format of core.dictionaries.formats: folder/PATH[#NAME=VALUE&...].
 
-What stands behind the # overrides what the files say or do not say: format, model_name, hook_name,
+What follows the # overrides what the files say or do not say: format, model_name, hook_name,
 hook_name_out, context_size, prepend_bos and k.
 """
 
@@ -77,7 +77,7 @@ def find(key: str, workspace: Workspace) -> Found:
 
 
 def split_settings(key: str) -> tuple[str, dict[str, str]]:
-    """Part PATH#NAME=VALUE&NAME=VALUE; raise UnknownNameError for a setting that is none.
+    """Split PATH#NAME=VALUE&NAME=VALUE; raise UnknownNameError for an unknown setting.
 
     A # that no setting follows belongs to the path.
     """
@@ -151,7 +151,7 @@ def overridden(raw: dict[str, Any], settings: Mapping[str, str], place: Place) -
         if "k" not in raw:
             raise BadDictionaryError(
                 f"{place.path} is a {str(raw.get('architecture'))[:80]} dictionary, which has no k to be set to "
-                f"{values['k']!s:.20}. Expected one only for TopK dictionaries; leave it out behind the #."
+                f"{values['k']!s:.20}. Expected one only for TopK dictionaries; leave it out after the #."
             )
         raw["k"] = values.pop("k")
     metadata = raw.get("metadata")
@@ -173,5 +173,5 @@ def unsaid(model_name: str | None, hook_name: str) -> tuple[str, ...]:
     example = "&".join(f"{name}={_EXAMPLES[name]}" for name in lacking)
     return (
         f"The files do not say {' and '.join(lacking)}. What is seen in the weights alone needs neither; for the rest, "
-        f"write them behind the path, such as #{example}",
+        f"write them after the path, such as #{example}",
     )

@@ -1,7 +1,7 @@
 """Dictionaries in any folder of any hub repository: hub/USER/REPO/FOLDER[@REVISION][#NAME=VALUE&...].
 
-The files are those of one commit; what they hold is found out by the readers of local folders, and what
-stands behind the # means what it means there.
+The files are those of one commit; what they hold is found out by the readers of local folders, and what follows the #
+means what it means there.
 """
 
 from pathlib import Path
