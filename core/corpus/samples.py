@@ -123,7 +123,10 @@ def sample_of_table(
     model: LanguageModel,
     settings: SampleSettings,
 ) -> TextSample:
-    """Take the first rows of a table of ids, cut to length; neither BOS nor the seed changes anything about them."""
+    """Take the first rows of a table of ids, cut to length; neither BOS nor the seed changes anything about them.
+
+    Raises CorpusError where there are too few, DoesNotFitError where the model cannot read them.
+    """
     n, context = tokens.shape[0], min(context_of(config, model, settings), tokens.shape[1])
     _check_length(context, model)
     if n < settings.n_rows:

@@ -21,7 +21,10 @@ MODEL_OPTIONS = {"center_writing_weights", "fold_ln", "center_unembed", "fold_va
 def parse_config(
     raw: Mapping[str, Any], path: Path, *, config_file: str = CONFIG_FILE, hook_needed: bool = True
 ) -> DictionaryConfig:
-    """Check a config and return it under our names; `path` and `config_file` are for messages."""
+    """Check a config and return it under our names; `path` and `config_file` are for messages.
+
+    Raises BadDictionaryError, naming the field.
+    """
     top = ConfigFields(raw, path / config_file)
     metadata = top.group("metadata")
     architecture = top.text("architecture", needed=True)

@@ -36,7 +36,7 @@ def best_sets(enrichment: Enrichment, feature: int, *, random: Enrichment | None
     """Return one row for each token set, the smallest p first; blank features have no rows.
 
     Sorted by p, as scores of sets of different sizes cannot be compared; then by |ES|, then in the sets' order.
-    `random`, the enrichment of random directions in the same sets, adds a column es_random.
+    `random`, the enrichment of random directions in the same sets, adds a column es_random. Raises OutOfRangeError.
     """
     if not 0 <= feature < len(enrichment.auc):
         raise OutOfRangeError("Feature", feature, len(enrichment.auc))

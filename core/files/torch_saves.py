@@ -43,7 +43,7 @@ def read_torch(path: Path) -> dict[str, Any]:
 
 
 def as_array(name: str, tensor, path: Path) -> np.ndarray:
-    """Copy a tensor into an array; a strided view that repeats few stored numbers is refused."""
+    """Copy a tensor into an array; raise BadDictionaryError unless it holds plain numbers, each stored."""
     import torch
 
     plain = tensor.layout == torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized

@@ -58,7 +58,10 @@ def file_url(repository: str, path: str, revision: str) -> str:
 
 
 def describe(repository: str, path: str, revision: str = hub_cache.MAIN) -> HubFile:
-    """Ask for size, hash and commit of a file; the storage behind a large file is not asked, only the hub."""
+    """Ask for size, hash and commit of a file; the hub alone is asked, not the storage of a large one.
+
+    Raises HubError.
+    """
     from huggingface_hub import get_hf_file_metadata
 
     assert hub_cache.is_inside(path), path
@@ -75,7 +78,7 @@ def describe(repository: str, path: str, revision: str = hub_cache.MAIN) -> HubF
 
 
 def list_folder(folder: HubFolder) -> list[tuple[str, int]]:
-    """Return path and bytes of the files that lie directly in a folder of a repository."""
+    """Return path and bytes of the files that lie directly in a folder of a repository. Raises HubError."""
     where = "/".join(part for part in (quote(folder.revision, safe=""), quote(folder.path)) if part)
     url: str | None = f"{endpoint()}/api/models/{folder.repository}/tree/{where}?recursive=false"
     found: list[tuple[str, int]] = []
@@ -94,7 +97,10 @@ def list_folder(folder: HubFolder) -> list[tuple[str, int]]:
 
 
 def describe_dataset(repository: str, revision: str = hub_cache.MAIN) -> tuple[str, str]:
-    """Ask for the present name of a dataset (old ones are redirected) and the commit that a revision stands for."""
+    """Ask for the present name of a dataset (old ones are redirected) and the commit that a revision stands for.
+
+    Raises HubError.
+    """
     url = f"{endpoint()}/api/datasets/{repository}/revision/{quote(revision, safe='')}"
     response = _get(url)
     try:
@@ -111,7 +117,7 @@ def describe_dataset(repository: str, revision: str = hub_cache.MAIN) -> tuple[s
 
 
 def read_range(file: HubFile, start: int, stop: int) -> bytes:
-    """Return the bytes start to stop of a file (stop not included)."""
+    """Return the bytes start to stop of a file (stop not included). Raises HubError."""
     assert 0 <= start < stop <= file.nbytes, (start, stop, file.nbytes)
     return b"".join(stream(file, start, stop))
 

@@ -38,7 +38,7 @@ class Cost:
 
 
 def cost(repository: str, revision: str, needed: Iterable[str], optional: Sequence[str] = ()) -> Cost:
-    """Ask the hub for the sizes of files, all of one commit; `optional` ones may be absent."""
+    """Ask the hub for the sizes of files, all of one commit; `optional` ones may be absent. Raises HubError."""
     hub_client.check_reachable()
     found: list[HubFile] = []
     for path in (*needed, *optional):

@@ -127,7 +127,10 @@ def tensor_plan(name: str) -> TensorPlan:
 
 
 def download_tensors(name: str, workspace: Workspace, progress: Progress = SILENT) -> Path:
-    """Fetch only the tensors of the weight pages, and return the folder in the app's cache that keeps them."""
+    """Fetch only the tensors of the weight pages, and return the folder in the app's cache that keeps them.
+
+    Raises what `tensor_plan` raises, OutOfSpaceError, and CancelledError; nothing is kept then.
+    """
     plan = tensor_plan(name)
     folder = tensors_folder(plan.config.repository, workspace)
     hub_download.check_space(plan.nbytes)
@@ -179,7 +182,10 @@ def _origin(plan: TensorPlan) -> dict[str, Any]:
 
 
 def read_header(file: HubFile) -> tuple[dict[str, Any], int]:
-    """Return a safetensors header by name, and where the data begin; two requests for parts of the file."""
+    """Return a safetensors header by name, and where the data begin; two requests for parts of the file.
+
+    Raises HubError, HubDamagedError for what is not safetensors.
+    """
     size = int.from_bytes(hub_client.read_range(file, 0, 8), "little") if file.nbytes > 8 else 0
     if not 2 <= size <= min(LARGEST_HEADER, file.nbytes - 8):
         raise _not_safetensors(file, f"its header would have {size:,} bytes")

@@ -148,7 +148,7 @@ class LanguageModel:
 
     @cached_property
     def tokenizer(self):
-        """The `tokenizers.Tokenizer` of the folder."""
+        """The `tokenizers.Tokenizer` of the folder. Raises BadDictionaryError where it has none."""
         from tokenizers import Tokenizer
 
         path = self.folder / "tokenizer.json"

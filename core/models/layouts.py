@@ -166,6 +166,7 @@ def translate_config(config: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def family_of(config: Mapping[str, Any]) -> Family:
+    """Return the family of a config in Hugging Face's layout; raise BadDictionaryError for an unknown one."""
     kind = str(config.get("model_type"))
     if kind not in FAMILIES:
         raise BadDictionaryError(
@@ -227,7 +228,7 @@ def read_layout(folder: Path, config: Mapping[str, Any], names: list[str]) -> di
 
 
 def shard_of(folder: Path) -> dict[str, str]:
-    """Return which file of a folder holds which tensor."""
+    """Return which file of a folder holds which tensor. Raises BadDictionaryError for a damaged index or file."""
     from safetensors import SafetensorError, safe_open
 
     single, index = folder / WEIGHTS_FILE, folder / INDEX_FILE

@@ -158,8 +158,8 @@ def rename(
 ) -> dict[str, np.ndarray]:
     """Return arrays under our names; theirs with .T at the end are transposed.
 
-    What is missing is named, and so are arrays besides these and the `spare` ones: they would change
-    what is computed, in a way that nobody here knows of.
+    Raises BadDictionaryError, naming them, for missing arrays and for any besides these and the `spare` ones: they
+    would change what is computed, in a way that nobody here knows of.
     """
     theirs = {ours: name.removesuffix(".T") for ours, name in names.items()}
     there = {str(name) for name, value in found.items() if isinstance(value, np.ndarray)}
@@ -180,7 +180,10 @@ def rename(
 def layout(
     architecture: str, tensors: Mapping[str, np.ndarray], file: Path, *, metadata: Mapping[str, Any], **fields: Any
 ) -> dict[str, Any]:
-    """Return a config in sae-lens' present layout, with the sizes of the weights unless `fields` says others."""
+    """Return a config in sae-lens' present layout, with the sizes of the weights unless `fields` says others.
+
+    Raises BadDictionaryError for weights without two axes.
+    """
     shapes = [tensors[name].shape for name in ("W_enc", "W_dec")]
     if any(len(shape) != 2 or not all(shape) for shape in shapes):
         raise BadDictionaryError(

@@ -74,7 +74,7 @@ def files(place: Place) -> tuple[str, ...]:
 
 
 def read(place: Place) -> Contents:
-    """Read the class that the config names, or the one that the tensors fit."""
+    """Read the class that the config names, or the one that the tensors fit. Raises BadDictionaryError."""
     path = place.need(place.file or _WEIGHTS)
     config = place.json(_config(place)) if place.may_read(_config(place)) else {}
     top = ConfigFields(config, place.folder / _config(place))
@@ -105,7 +105,10 @@ def read(place: Place) -> Contents:
 
 
 def class_of(said: str | None, found: dict[str, Any], path: Path) -> tuple[str, tuple[str, ...]]:
-    """Return the name of the class, as the config says it or as the names in the file have it."""
+    """Return the name of the class, as the config says it or as the names in the file have it.
+
+    Raises BadDictionaryError for a class that no architecture computes, and for names that fit none or several.
+    """
     if said in KINDS:
         return said, (f"class {said} from config.json",)
     if said:
@@ -130,7 +133,7 @@ def class_of(said: str | None, found: dict[str, Any], path: Path) -> tuple[str, 
 
 
 def with_threshold(kind: _Kind, tensors: dict[str, np.ndarray], path: Path) -> dict[str, np.ndarray]:
-    """Give every feature the one threshold that BatchTopK dictionaries have."""
+    """Give every feature the one threshold that BatchTopK dictionaries have; raise BadDictionaryError for more."""
     if not kind.trained_as:
         return tensors
     threshold = tensors["threshold"]
@@ -151,7 +154,10 @@ def k_of(found: dict[str, Any], trainer: ConfigFields) -> int | None:
 
 
 def as_transcoder(kind: _Kind, tensors: dict[str, np.ndarray], path: Path) -> tuple[_Kind, dict[str, np.ndarray]]:
-    """Return the transcoder of a class; the bias that it subtracts from its input becomes part of b_enc."""
+    """Return the transcoder of a class; the bias that it subtracts from its input becomes part of b_enc.
+
+    Raises BadDictionaryError for a class of which there is no transcoder.
+    """
     if kind.architecture not in _TRANSCODERS:
         raise BadDictionaryError(
             f"{path} is a {kind.architecture} dictionary trained from a module's input to its output; expected one of "

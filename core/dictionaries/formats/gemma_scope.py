@@ -34,7 +34,7 @@ def files(place: Place) -> tuple[str, ...]:
 
 
 def read(place: Place) -> Contents:
-    """Read the weights, and from the path what dictionary it is."""
+    """Read the weights, and from the path what dictionary it is. Raises BadDictionaryError."""
     path = place.need(place.file or _FILE)
     found = drop_unit_scaling({ours(name): array for name, array in read_npz(path).items()}, path)
     tensors = rename(found, {name: name for name in _NAMES}, path)

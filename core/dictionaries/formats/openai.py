@@ -40,7 +40,10 @@ def files(place: Place) -> tuple[str, ...]:
 
 
 def read(place: Place) -> Contents:
-    """Read weights and activation; the hook is known for paths that are laid out as the published ones."""
+    """Read weights and activation; the hook is known for paths that are laid out as the published ones.
+
+    Raises BadDictionaryError, also for an activation that sae-lens does not have.
+    """
     path = place.itself()
     found = read_torch(path)
     tensors = rename(found, _NAMES, path, spare=_COUNTS)

@@ -28,7 +28,7 @@ def files(place: Place) -> tuple[str, ...]:
 
 
 def read(place: Place) -> Contents:
-    """Read a standard dictionary, or a JumpReLU one where there is a threshold."""
+    """Read a standard dictionary, or a JumpReLU one where there is a threshold. Raises BadDictionaryError."""
     path = place.itself()
     config = place.json(_config(place)) if place.may_read(_config(place)) else {}
     found = read_torch(path)

@@ -35,7 +35,7 @@ def files(place: Place) -> tuple[str, ...]:
 
 
 def read(place: Place) -> Contents:
-    """Read config and weights."""
+    """Read config and weights. Raises BadDictionaryError."""
     raw, path = read_config(place), place.folder
     if not place.has(WEIGHTS_FILE):
         raise BadDictionaryError(
@@ -55,7 +55,7 @@ def read(place: Place) -> Contents:
 
 
 def read_config(place: Place) -> dict[str, Any]:
-    """Read cfg.json into sae-lens' current layout."""
+    """Read cfg.json into sae-lens' current layout. Raises BadDictionaryError."""
     if not place.has(CONFIG_FILE):
         raise BadDictionaryError(
             f"{place.folder} holds no {CONFIG_FILE}, so it is no sae-lens dictionary. "
@@ -66,7 +66,7 @@ def read_config(place: Place) -> dict[str, Any]:
 
 
 def translate_old(raw: dict[str, Any], path: Path) -> dict[str, Any]:
-    """Rename a config from before sae-lens 6 with sae-lens' own code (imports it)."""
+    """Rename a config from before sae-lens 6 with sae-lens' own code (imports it). Raises BadDictionaryError."""
     from core.work.torch_library import quiet_imports
 
     quiet_imports()
@@ -82,7 +82,10 @@ def translate_old(raw: dict[str, Any], path: Path) -> dict[str, Any]:
 
 
 def drop_unit_scaling(tensors: dict[str, np.ndarray], weights: Path) -> dict[str, np.ndarray]:
-    """Leave out the scaling factor of files from before sae-lens 6, which is 1 unless it was finetuned."""
+    """Leave out the scaling factor of files from before sae-lens 6, which is 1 unless it was finetuned.
+
+    Raises BadDictionaryError for any other.
+    """
     scaling = tensors.pop("scaling_factor", np.ones(1))
     if not np.allclose(scaling, 1):
         raise BadDictionaryError(

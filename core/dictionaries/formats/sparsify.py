@@ -34,7 +34,10 @@ def files(place: Place) -> tuple[str, ...]:
 
 
 def read(place: Place) -> Contents:
-    """Read config and weights; with a skip connection or transcoding they become a TopK transcoder."""
+    """Read config and weights; with a skip connection or transcoding they become a TopK transcoder.
+
+    Raises BadDictionaryError.
+    """
     said, run = place.json(_CONFIG), place.glance(_RUN)
     config = ConfigFields(said, place.folder / _CONFIG)
     check_settings(config)
@@ -71,7 +74,10 @@ def check_settings(config: ConfigFields) -> None:
 
 
 def architecture(transcodes: bool, skips: bool, signed: bool, config: ConfigFields) -> str:
-    """Return which of sae-lens' architectures, or of ours beside them, computes the same."""
+    """Return which of sae-lens' architectures, or of ours beside them, computes the same.
+
+    Raises BadDictionaryError if none does.
+    """
     if not (transcodes or skips):
         return "abstopk" if signed else "topk"
     if signed:

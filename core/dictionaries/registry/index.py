@@ -118,7 +118,10 @@ def list_path() -> Path | None:
 
 @cache
 def registry() -> RegistryIndex:
-    """Return the index of the installed sae-lens' registry; the first call parses 1.5 MB in about half a second."""
+    """Return the index of the installed sae-lens' registry; the first call parses 1.5 MB in about half a second.
+
+    Raises BadDictionaryError where sae-lens is not installed, or its list cannot be read.
+    """
     path = list_path()
     if path is None or not path.is_file():
         raise BadDictionaryError(
@@ -128,6 +131,7 @@ def registry() -> RegistryIndex:
 
 
 def read_registry(path: Path) -> RegistryIndex:
+    """Read a list of the registry; raise BadDictionaryError if it cannot be read as one."""
     import yaml
 
     # The C loader is five times faster, but PyYAML can be built without it.

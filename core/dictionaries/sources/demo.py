@@ -40,7 +40,7 @@ def entries(workspace: Workspace) -> list[Entry]:
 
 
 def open(key: str, workspace: Workspace, *, fold_decoder_norms: bool = True) -> Dictionary:
-    """Open a demo dictionary by name."""
+    """Open a demo dictionary by name; raise UnknownNameError for another name."""
     if key not in _index():
         raise UnknownNameError("dictionary", f"{NAME}/{key}", [f"{NAME}/{name}" for name in _index()])
     item = _index()[key]

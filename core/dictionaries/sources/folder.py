@@ -45,7 +45,7 @@ def entries(workspace: Workspace) -> list[Entry]:
 
 
 def open(key: str, workspace: Workspace, *, fold_decoder_norms: bool = True) -> Dictionary:
-    """Open a folder or file that lies below an allowed root."""
+    """Open a folder or file that lies below an allowed root. Raises what `find` and `read_place` raise."""
     found = find(key, workspace)
     return read_place(
         found.place,
@@ -57,7 +57,10 @@ def open(key: str, workspace: Workspace, *, fold_decoder_norms: bool = True) -> 
 
 
 def find(key: str, workspace: Workspace) -> Found:
-    """Check that a key may be read and return what it stands for; nothing large is read."""
+    """Check that a key may be read and return what it stands for; nothing large is read.
+
+    Raises PathNotAllowedError, UnknownNameError for a setting or format, BadDictionaryError for files of no format.
+    """
     text, settings = split_settings(key)
     path = workspace.allowed_path(text)
     # What was named on the command line may link where it likes, and its format may look beside it.
@@ -142,7 +145,10 @@ def read_place(
 
 
 def overridden(raw: dict[str, Any], settings: Mapping[str, str], place: Place) -> dict[str, Any]:
-    """Return a config with what was set by hand; values of a wrong kind are named when it is parsed."""
+    """Return a config with what was set by hand; values of a wrong kind are named when it is parsed.
+
+    Raises BadDictionaryError for a k of a dictionary that has none.
+    """
     values = {name: _value(name, text) for name, text in settings.items() if name != "format"}
     if not values:
         return raw

@@ -34,7 +34,10 @@ def entries(workspace: Workspace) -> list[Entry]:
 
 
 def parse(key: str) -> HubFolder:
-    """Read USER/REPO/FOLDER[@REVISION][#...]; the folder may be empty, several deep, or one file."""
+    """Read USER/REPO/FOLDER[@REVISION][#...]; the folder may be empty, several deep, or one file.
+
+    Raises HubNotFoundError where no repository is named.
+    """
     text, _ = split_settings(key)
     path, at, revision = text.rpartition("@")
     if not at or not hub_cache.is_revision(revision):
@@ -63,7 +66,10 @@ def open(key: str, workspace: Workspace, *, fold_decoder_norms: bool = True) -> 
 
 
 def find(key: str, workspace: Workspace) -> Located:
-    """Say which revision of a folder is in the cache and how large it is. No request is made."""
+    """Say which revision of a folder is in the cache and how large it is. No request is made.
+
+    Raises NotDownloadedError if none is, HubNotFoundError as `parse`.
+    """
     folder = parse(key)
     place = local_path(folder)
     if place is None:
@@ -84,7 +90,7 @@ def local_path(folder: HubFolder) -> Path | None:
 
 
 def cost(key: str) -> Cost:
-    """Ask the hub what downloading a folder would fetch."""
+    """Ask the hub what downloading a folder would fetch. Raises HubError, HubNotFoundError without weights."""
     folder = parse(key)
     hub_client.check_reachable()
     if folder.path.endswith(WEIGHTS):

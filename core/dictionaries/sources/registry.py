@@ -48,7 +48,10 @@ def open(key: str, workspace: Workspace, *, fold_decoder_norms: bool = True) -> 
 
 
 def find(key: str, workspace: Workspace) -> Located:
-    """Say which revision of an item is in the cache and how large it is. No request is made."""
+    """Say which revision of an item is in the cache and how large it is. No request is made.
+
+    Raises UnknownNameError for no item, NotDownloadedError for one that is not here.
+    """
     item = registry().parse(key)
     if not is_downloaded(item):
         raise NotDownloadedError("dictionary", item.id)
