@@ -148,17 +148,17 @@ class Encoder:
                 if self._norms is not None:
                     product *= self._norms
                 n = keep_largest(product, self._k, ends, features, acts)
-        found = ends, features[:n].copy(), acts[:n].copy()
+        entries = ends, features[:n].copy(), acts[:n].copy()
         self._buffers.append((z, features, acts))
-        return found
+        return entries
 
     def _take(self, room: int) -> tuple[np.ndarray, ...]:
         try:
-            found = self._buffers.pop()
+            buffers = self._buffers.pop()
         except IndexError:
-            found = ()
-        if found and len(found[0]) > room:
-            return found
+            buffers = ()
+        if buffers and len(buffers[0]) > room:
+            return buffers
         # compress writes one entry past the last that it keeps.
         room = max(room, self._tile * self.dictionary.d_sae) + 1
         return np.empty(room, np.float32), np.empty(room, np.int32), np.empty(room, np.float32)

@@ -126,10 +126,10 @@ def decode(ends, features, acts, W_dec, b_dec, x_hat):
 
 @compiled
 @no_type_check
-def compare(x, x_hat, centre, found):
+def compare(x, x_hat, centre, sums):
     """Write for each token sum of (x - x_hat)^2, x^2, x_hat^2, x x_hat and (x - centre)^2.
 
-    found (measure, token) float64: its first five rows, as Measure numbers them.
+    sums (measure, token) float64: its first five rows, as Measure numbers them.
     """
     for t in range(x.shape[0]):
         error = square = square_hat = dot = spread = 0.0
@@ -140,7 +140,7 @@ def compare(x, x_hat, centre, found):
             square_hat += b * b
             dot += a * b
             spread += (a - c) * (a - c)
-        found[0, t], found[1, t], found[2, t], found[3, t], found[4, t] = error, square, square_hat, dot, spread
+        sums[0, t], sums[1, t], sums[2, t], sums[3, t], sums[4, t] = error, square, square_hat, dot, spread
 
 
 @compiled

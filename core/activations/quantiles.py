@@ -103,11 +103,11 @@ def _quantiles(
         values[start : start + n].sort()
     at = levels * (count[:, None] - 1)
     below = np.clip(np.floor(at).astype(np.int64), 0, None)
-    found = np.full(at.shape, np.nan)
+    quantiles = np.full(at.shape, np.nan)
     some = count > 0
     low = starts[some, None] + below[some]
     high = starts[some, None] + np.minimum(below[some] + 1, count[some, None] - 1)
     share = at[some] - below[some]
     a, b = values[low].astype(np.float64), values[high].astype(np.float64)
-    found[some] = a + (b - a) * share
-    return found
+    quantiles[some] = a + (b - a) * share
+    return quantiles

@@ -66,11 +66,11 @@ class SplicedLoss:
         losses = np.vstack([self.ce, self.ce_replaced])[:, inside.start : -1]
         ce = mean_over(losses, self.position_rows[inside.start : -1])
         kl = mean_over(self.kl_replaced[:, inside], self.position_rows[inside])
-        found = dict(zip(["ce", *(f"ce_{name}" for name in REPLACED)], ce, strict=True))
-        found |= dict(zip([f"kl_{name}" for name in REPLACED], kl, strict=True))
-        found["ce_score"] = score(found["ce_zero"] - found["ce_spliced"], found["ce_zero"] - found["ce"])
-        found["kl_score"] = score(found["kl_zero"] - found["kl_spliced"], found["kl_zero"])
-        return {name: float(value) for name, value in found.items()}
+        totals = dict(zip(["ce", *(f"ce_{name}" for name in REPLACED)], ce, strict=True))
+        totals |= dict(zip([f"kl_{name}" for name in REPLACED], kl, strict=True))
+        totals["ce_score"] = score(totals["ce_zero"] - totals["ce_spliced"], totals["ce_zero"] - totals["ce"])
+        totals["kl_score"] = score(totals["kl_zero"] - totals["kl_spliced"], totals["kl_zero"])
+        return {name: float(value) for name, value in totals.items()}
 
     def scores(self) -> dict[str, Float[np.ndarray, " pos"]]:
         """Return ce_score and kl_score at every position."""

@@ -91,14 +91,14 @@ class ActivationStatistics:
     def position_table(self) -> pd.DataFrame:
         """Return one row per position: size of activations there, and the reconstruction beside `errors`."""
         mean, std = mean_std(self.position_count, self.position_total, self.position_square)
-        found = dict(zip(MEASURES, self.measures, strict=True))
+        by_measure = dict(zip(MEASURES, self.measures, strict=True))
         columns = {
             "position": np.arange(self.n_pos),
             "mean_active": mean,
             "std_active": std,
             "active_share": ratio(self.position_count.astype(float), self.position_rows * float(self.count.shape[1])),
-            "l2_ratio": found["l2_ratio"],
-            "reconstruction_bias": ratio(found["square_hat"], found["dot"]),
+            "l2_ratio": by_measure["l2_ratio"],
+            "reconstruction_bias": ratio(by_measure["square_hat"], by_measure["dot"]),
         }
         return pd.DataFrame(columns)
 
@@ -106,13 +106,13 @@ class ActivationStatistics:
         """Return what core.activations.reconstruction computes, for any context (by default all) and first position."""
         inside = slice(first, min(context_size or self.n_pos, self.n_pos))
         assert 0 <= inside.start < inside.stop, f"no position from {inside.start} to {inside.stop - 1}"
-        found, d_out = dict(zip(MEASURES, self.measures, strict=True)), self.shifted.shape[1]
-        same = {name: found[name] for name in ("l2", "l2_random", "norm", "norm_hat", "cosine", "l0")}
+        by_measure, d_out = dict(zip(MEASURES, self.measures, strict=True)), self.shifted.shape[1]
+        same = {name: by_measure[name] for name in ("l2", "l2_random", "norm", "norm_hat", "cosine", "l0")}
         return ErrorByPosition(
             **same,
-            mse=found["error"] / d_out,
-            variance=square_about_mean(found["spread"], self.shifted, self.position_rows, inside) / d_out,
-            mse_random=(found["square"] + found["square_hat"]) / d_out,
+            mse=by_measure["error"] / d_out,
+            variance=square_about_mean(by_measure["spread"], self.shifted, self.position_rows, inside) / d_out,
+            mse_random=(by_measure["square"] + by_measure["square_hat"]) / d_out,
             position_rows=self.position_rows,
             first=inside.start,
             context_size=inside.stop,
@@ -127,13 +127,13 @@ class ActivationStatistics:
         if not self.n_tokens(with_first=with_first):
             return dict.fromkeys(TOTALS, np.nan)
         means = mean_over(self.measures[:, part], n[part])
-        found = dict(zip(MEASURES, means[:, None], strict=True))
+        by_measure = dict(zip(MEASURES, means[:, None], strict=True))
         square = self.measures[Measure.SPREAD]
         spread = mean_over(square_about_mean(square, self.shifted, n, part)[None, part], n[part])
-        nmse = ratio(found["error"], spread)[0]
-        totals = {"fve": 1 - nmse, "nmse": nmse, "mse": found["error"][0] / self.shifted.shape[1]}
-        totals |= {name: found[name][0] for name in ("l0", "l1", "cosine", "l2_ratio")}
-        totals["reconstruction_bias"] = ratio(found["square_hat"], found["dot"])[0]
+        nmse = ratio(by_measure["error"], spread)[0]
+        totals = {"fve": 1 - nmse, "nmse": nmse, "mse": by_measure["error"][0] / self.shifted.shape[1]}
+        totals |= {name: by_measure[name][0] for name in ("l0", "l1", "cosine", "l2_ratio")}
+        totals["reconstruction_bias"] = ratio(by_measure["square_hat"], by_measure["dot"])[0]
         totals["dead_share"] = (self.count[part.start :].sum(axis=0) == 0).mean()
         return {name: float(value) for name, value in totals.items()}
 

@@ -58,15 +58,15 @@ def smoothed(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
 
 
 def _smoothed(values: Float[np.ndarray, " pos"], later: Bool[np.ndarray, " pos"]) -> Float[np.ndarray, " pos"]:
-    found = np.full(len(values), np.nan)
-    found[later] = moving_average(values[later])
-    return found
+    averages = np.full(len(values), np.nan)
+    averages[later] = moving_average(values[later])
+    return averages
 
 
-def mean_loss(found: LossByPosition, *, with_first: bool = True) -> float:
+def mean_loss(loss: LossByPosition, *, with_first: bool = True) -> float:
     """Return a model's loss over all tokens, or those after position 0; NaN without any."""
     part = slice(0 if with_first else 1, None)
-    return float(mean_over(found.ce[None, part], found.position_rows[part])[0])
+    return float(mean_over(loss.ce[None, part], loss.position_rows[part])[0])
 
 
 def decile_columns(quantiles: ActivationQuantiles) -> list[str]:
@@ -174,7 +174,9 @@ def error_curves(
 
 def layer_curves(layers: Mapping[str, ActivationStatistics], *, with_first: bool = True) -> pd.DataFrame:
     """Return `position_curves` of several layers under each other, with a column layer."""
-    parts = [position_curves(found, with_first=with_first).assign(layer=name) for name, found in layers.items()]
+    parts = [
+        position_curves(statistics, with_first=with_first).assign(layer=name) for name, statistics in layers.items()
+    ]
     return pd.concat(parts, ignore_index=True)
 
 

@@ -85,13 +85,13 @@ def activation_pass(
     """
     _check(dictionary, model, rows, left_out)
     key = ActivationStatistics.key(dictionary.sha256, model.sha256, rows_sha256(rows), left_out=left_out)
-    found = artifacts.load(ActivationStatistics, key) if artifacts is not None else None
+    stored = artifacts.load(ActivationStatistics, key) if artifacts is not None else None
     store = open_store(dictionary, model, rows, artifacts, left_out=left_out, block_rows=block_rows)
     blocks = _Blocks(store, Encoder(dictionary, left_out=left_out, workers=workers), model, progress)
-    if found is not None:
+    if stored is not None:
         for i in store.missing():
             blocks.get(i)
-        return found
+        return stored
     tally = Tally(rows.shape[1], dictionary.d_sae, dictionary.config.d_out)
     for i in range(len(store)):
         tally.add(blocks.get(i))

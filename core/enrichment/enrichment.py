@@ -133,8 +133,8 @@ def enrichment(
         buffer = buffers.pop()
         try:
             values = _logit_weights(directions[features], unembedding, buffer)
-            for name, found in _scores(values, least_range[features], members, null).items():
-                out[name][features] = found
+            for name, scores in _scores(values, least_range[features], members, null).items():
+                out[name][features] = scores
         finally:
             buffers.append(buffer)
 
@@ -171,16 +171,16 @@ def _scores(
     blank = np.empty(n, bool)
     running_sum_extremes(values, least_range, members.spans, members.sets, k, low, high, ranks, blank)
     pairs = k * outside
-    found = {
+    scores = {
         "es_high": high / pairs,
         "es_low": low / pairs,
         # ranks / 2 - k (k - 1) / 2 pairs have the outsider in front.
         "auc": 1 - (ranks - k * (k - 1)) / (2 * pairs),
         "log10_p": null.log10_p(np.maximum(high, -low)),
     }
-    for array in found.values():
+    for array in scores.values():
         array[blank] = np.nan
-    return found
+    return scores
 
 
 def prepare() -> None:

@@ -16,11 +16,11 @@ def usable_sets(sets: TokenSets, tokens: Int[np.ndarray, " n_tokens"]) -> TokenS
     """Keep of every set the tokens that have a logit weight; leave out, with a reason, sets of none or all of them."""
     kept, left_out = [], list(sets.left_out)
     for item in sets.sets:
-        found = item.tokens[np.isin(item.tokens, tokens)]
-        if 0 < len(found) < len(tokens):
-            kept.append(TokenSet(item.name, item.group, item.rule, found, item.missing, item.several))
+        known = item.tokens[np.isin(item.tokens, tokens)]
+        if 0 < len(known) < len(tokens):
+            kept.append(TokenSet(item.name, item.group, item.rule, known, item.missing, item.several))
         else:
-            left_out.append((item.name, f"{len(found)} of the {len(tokens)} tokens with a logit weight"))
+            left_out.append((item.name, f"{len(known)} of the {len(tokens)} tokens with a logit weight"))
     return TokenSets(tuple(kept), tuple(left_out))
 
 
@@ -58,10 +58,10 @@ def check_sets(sets: TokenSets, tokens: Int[np.ndarray, " n_tokens"]) -> None:
 
 def check_width(directions: Float[np.ndarray, "d_sae d_direction"], unembedding: Unembedding) -> None:
     """Raise DoesNotFitError where directions and unembedding have different widths."""
-    found, expected = directions.shape[1], unembedding.rows.shape[1]
-    if found != expected:
+    width, expected = directions.shape[1], unembedding.rows.shape[1]
+    if width != expected:
         raise DoesNotFitError(
-            f"Features write rows of width {found}, the unembedding reads {expected}. "
+            f"Features write rows of width {width}, the unembedding reads {expected}. "
             "Choose the model the dictionary was trained on."
         )
 

@@ -100,9 +100,9 @@ def coefficients(
     if not 0 <= feature < dictionary.d_sae:
         raise OutOfRangeError("Feature", feature, dictionary.d_sae)
     row = _written(dictionary.W_dec[feature : feature + 1])[0]
-    found = row if basis is None else _units(basis, dictionary) @ row
-    order = np.argsort(-np.abs(found), kind="stable")
-    return pd.DataFrame({"coordinate": order, "basis_coefficient": found[order]})
+    values = row if basis is None else _units(basis, dictionary) @ row
+    order = np.argsort(-np.abs(values), kind="stable")
+    return pd.DataFrame({"coordinate": order, "basis_coefficient": values[order]})
 
 
 def written_hook(dictionary: Dictionary) -> str:
@@ -142,8 +142,8 @@ def neuron_basis(model: LanguageModel, layer: int) -> Float[np.ndarray, "d_mlp d
 
     Raises DoesNotFitError where the model's file has no such tensor, NotDownloadedError where it is not here.
     """
-    found = model.tensor(f"blocks.{layer}.mlp.W_out")
-    return found - found.mean(axis=1, keepdims=True) if model.centred else found
+    W_out = model.tensor(f"blocks.{layer}.mlp.W_out")
+    return W_out - W_out.mean(axis=1, keepdims=True) if model.centred else W_out
 
 
 def neuron_basis_key(model_sha256: str, layer: int) -> str:

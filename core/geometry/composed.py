@@ -64,11 +64,11 @@ def composed_features(
         rows = directions[idx]
         rows[idx < 0] = 0
         i, j, best = _best_pairs(unit_rows(rows), cos)
-        found = best > cos[:, 0]  # never so for NaN
+        better = best > cos[:, 0]  # never so for NaN
         places = np.arange(len(idx))
-        first[features] = np.where(found, idx[places, i], -1)
-        second[features] = np.where(found, idx[places, j], -1)
-        cosine[features] = np.where(found, best, np.nan)
+        first[features] = np.where(better, idx[places, i], -1)
+        second[features] = np.where(better, idx[places, j], -1)
+        cosine[features] = np.where(better, best, np.nan)
 
     run_blocks(work, d_sae, _BLOCK, workers=workers, progress=progress)
     return Composed(first, second, cosine, m)

@@ -137,12 +137,12 @@ def only(rows: Float[np.ndarray, "n d"], chosen: Int[np.ndarray, " chosen"]) -> 
 
 
 def spread(
-    found: Side, rows: Int[np.ndarray, " finite"], others: Int[np.ndarray, " finite_others"], n: int
+    side: Side, rows: Int[np.ndarray, " finite"], others: Int[np.ndarray, " finite_others"], n: int
 ) -> tuple[Float[np.ndarray, "n k"], Int[np.ndarray, "n k"]]:
     """Return cosines and numbers of all n rows, from those of the finite ones."""
     if len(rows) == n and others[-1] == len(others) - 1:
-        return found.cos, found.idx
-    cos = np.full((n, found.k), np.nan, np.float32)
-    idx = np.full((n, found.k), -1, np.int32)
-    cos[rows], idx[rows] = found.cos, others[found.idx]
+        return side.cos, side.idx
+    cos = np.full((n, side.k), np.nan, np.float32)
+    idx = np.full((n, side.k), -1, np.int32)
+    cos[rows], idx[rows] = side.cos, others[side.idx]
     return cos, idx

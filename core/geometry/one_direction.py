@@ -25,14 +25,14 @@ def cosines_with(
             f"{rows.shape[1]:,}. Choose a dictionary of the same place of the same model."
         )
     one = direction.astype(np.float64)
-    found = np.empty(len(rows))
+    cosines = np.empty(len(rows))
     for start in range(0, len(rows), _ROWS):
         part = rows[start : start + _ROWS].astype(np.float64)
         with np.errstate(invalid="ignore", over="ignore"):
             dots, length = part @ one, np.sqrt((part**2).sum(axis=1) * (one @ one))
             cosine = np.divide(dots, length, out=np.zeros(len(part)), where=length != 0)
-        found[start : start + _ROWS] = np.where(np.isfinite(length), np.clip(cosine, -1, 1), np.nan)
-    return found
+        cosines[start : start + _ROWS] = np.where(np.isfinite(length), np.clip(cosine, -1, 1), np.nan)
+    return cosines
 
 
 def nearest_table(cosines: Float[np.ndarray, " d_sae"], *, top: int, itself: int | None = None) -> pd.DataFrame:

@@ -44,7 +44,7 @@ def feature_distances(neighbors: Neighbors, r: int) -> pd.DataFrame:
 
 def common_edges(values: Mapping[str, Values], *, bins: int = 80) -> Float[np.ndarray, " edges"]:
     """Return the edges of bins that hold every finite value of all dictionaries."""
-    finite = np.concatenate([found[np.isfinite(found)] for found in values.values()])
+    finite = np.concatenate([numbers[np.isfinite(numbers)] for numbers in values.values()])
     low, high = finite.min(), finite.max()
     # Equal values still need bins of some width.
     return np.linspace(low, high if high - low > 1e-6 else low + 1e-6, bins + 1)
@@ -56,9 +56,9 @@ def histograms(values: Mapping[str, Values], edges: Float[np.ndarray, " edges"])
     Empty bins stay, as a line through the counts needs them. Values outside the edges are not counted.
     """
     parts = []
-    for name, found in values.items():
-        counts, _ = np.histogram(found[np.isfinite(found)], edges)
-        share = counts / max(1, np.isfinite(found).sum())
+    for name, numbers in values.items():
+        counts, _ = np.histogram(numbers[np.isfinite(numbers)], edges)
+        share = counts / max(1, np.isfinite(numbers).sum())
         parts.append(_bins(name, edges) | {"features_in_bin": counts, "share_in_bin": share})
     return pd.concat(map(pd.DataFrame, parts), ignore_index=True)
 

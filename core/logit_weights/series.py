@@ -24,17 +24,17 @@ def layer_entries(listed: Sequence[Entry], id: str) -> dict[str, Entry]:
     own = next((entry for entry in listed if entry.id == id), None)
     if own is None or own.hook_name is None:
         return {}
-    found = []
+    layers = []
     for entry in listed:
         layer, point = split_hook(entry.hook_name or "")
         if layer is not None and _kin(entry) == _kin(own):
             place = WRITES.index(point) if point in WRITES else len(WRITES)
             name = str(layer) if point == "hook_resid_pre" else f"{layer} {point.removeprefix('hook_')}"
-            found.append((layer, place, name, entry))
+            layers.append((layer, place, name, entry))
     # Of several at one hook (another seed without a label, say) the picked one counts, else the first.
-    found.sort(key=lambda item: (*item[:2], item[3].id != id))
+    layers.sort(key=lambda item: (*item[:2], item[3].id != id))
     series: dict[str, Entry] = {}
-    for *_, name, entry in found:
+    for *_, name, entry in layers:
         series.setdefault(name, entry)
     return series
 
@@ -51,8 +51,8 @@ def percentile_table(series: Mapping[str, LogitStatistics]) -> pd.DataFrame:
     """
     rows = []
     for layer, name, values in _shapes(series):
-        found = np.percentile(values, PERCENTILES) if len(values) else np.full(len(PERCENTILES), np.nan)
-        rows += [(layer, name, percentile, value) for percentile, value in zip(PERCENTILES, found, strict=True)]
+        percentiles = np.percentile(values, PERCENTILES) if len(values) else np.full(len(PERCENTILES), np.nan)
+        rows += [(layer, name, percentile, value) for percentile, value in zip(PERCENTILES, percentiles, strict=True)]
     return pd.DataFrame(rows, columns=["layer", "statistic", "percentile", "value"])
 
 

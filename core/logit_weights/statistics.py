@@ -147,8 +147,8 @@ def logit_weights(
         if not 0 <= feature < len(directions):
             raise OutOfRangeError("Feature", feature, len(directions))
     tokens = _Tokens(unembedding, 4096)
-    found = _full(np.ascontiguousarray(directions[list(features)]), tokens)
-    return found - np.median(found, axis=1, keepdims=True) if center == "median" else found
+    weights = _full(np.ascontiguousarray(directions[list(features)]), tokens)
+    return weights - np.median(weights, axis=1, keepdims=True) if center == "median" else weights
 
 
 def random_directions(n: int, d: int, *, seed: int) -> Float[np.ndarray, "n d"]:
@@ -211,12 +211,12 @@ def _shape_of(moments: Float[np.ndarray, "feature 4"], scale: Float[np.ndarray, 
 
 def _full(directions: Float[np.ndarray, "feature d_model"], tokens: _Tokens) -> Float[np.ndarray, "feature n_tokens"]:
     """Return logit weights of a few features, float32, not shifted by their median."""
-    found, rows = np.empty((len(directions), tokens.n), np.float32), tokens.buffer()
+    weights, rows = np.empty((len(directions), tokens.n), np.float32), tokens.buffer()
     for start in tokens.starts:
         part = tokens.read(start, rows)
-        np.matmul(directions, part.T, out=found[:, start : start + len(part)])
-    found += tokens.means(directions)[1].astype(np.float32)[:, None]
-    return found
+        np.matmul(directions, part.T, out=weights[:, start : start + len(part)])
+    weights += tokens.means(directions)[1].astype(np.float32)[:, None]
+    return weights
 
 
 def _medians(directions: Float[np.ndarray, "feature d_model"], tokens: _Tokens) -> Float[np.ndarray, " feature"]:

@@ -134,10 +134,10 @@ def through_weights(
 
 def check_width(dictionary: Dictionary, model: LanguageModel, hook: str, expected: int) -> None:
     """Raise DoesNotFitError unless decoder rows have the width of the hook they write to."""
-    found = dictionary.W_dec.shape[1]
-    if found != expected:
+    width = dictionary.W_dec.shape[1]
+    if width != expected:
         raise DoesNotFitError(
-            f"Features of {dictionary.title} write rows of width {found}, but {hook} of {model.name} has {expected}. "
+            f"Features of {dictionary.title} write rows of width {width}, but {hook} of {model.name} has {expected}. "
             "Choose the model it was trained on, or check d_in and d_out in its cfg.json."
         )
 

@@ -125,10 +125,10 @@ def additive_statistics(
     def work(features: slice) -> None:
         buffer = buffers.pop()
         try:
-            found = _block(additive_parts(dictionary, W_pos, features), grid, buffer)
+            fields = _block(additive_parts(dictionary, W_pos, features), grid, buffer)
         finally:
             buffers.append(buffer)
-        for name, value in found.items():
+        for name, value in fields.items():
             out[name][features] = value
 
     run_blocks(work, d_sae, block, workers=workers, progress=progress)

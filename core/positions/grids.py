@@ -78,9 +78,9 @@ def only_beyond_tokens(grid: Float[np.ndarray, "token n_pos"], context_size: int
 
     `grid` is `feature_grid` on all tokens; ties: lower id first.
     """
-    found = np.flatnonzero(_silent(grid[:, :context_size]) & ~_silent(grid[:, context_size:]))
-    strength = np.abs(grid[found, context_size:]).max(axis=1, initial=0)
-    return found[np.argsort(-strength, kind="stable")]
+    tokens = np.flatnonzero(_silent(grid[:, :context_size]) & ~_silent(grid[:, context_size:]))
+    strength = np.abs(grid[tokens, context_size:]).max(axis=1, initial=0)
+    return tokens[np.argsort(-strength, kind="stable")]
 
 
 def check_index(kind: str, value: int, size: int) -> None:
