@@ -46,10 +46,11 @@ def from_sae(sae: Any, *, fold_decoder_norms: bool = True) -> Dictionary:
     """Take the weights of a sae-lens SAE into a dictionary; the SAE itself is left as it is."""
     with tempfile.TemporaryDirectory() as folder:
         sae.save_model(folder)
-        found = load_dictionary(folder, fold_decoder_norms=fold_decoder_norms)
+        dictionary = load_dictionary(folder, fold_decoder_norms=fold_decoder_norms)
     name = sae.cfg.metadata.hook_name or "in memory"
-    found.id, found.title = f"memory/{found.sha256[:16]}", f"{sae.cfg.architecture()} · {name} · {found.d_sae:,}"
-    return found
+    dictionary.id = f"memory/{dictionary.sha256[:16]}"
+    dictionary.title = f"{sae.cfg.architecture()} · {name} · {dictionary.d_sae:,}"
+    return dictionary
 
 
 @dataclass(frozen=True)
@@ -113,9 +114,9 @@ def _folder_of(sae: Any) -> Path:
 
 
 def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
 
 
 def _answers(url: str, process: subprocess.Popen) -> bool:

@@ -51,12 +51,12 @@ class Statistic:
 
 def read_statistics(folder: Path) -> dict[str, Statistic]:
     """Read all declarations of a folder, by name, files and entries in order. Names are unique across files."""
-    found: dict[str, Statistic] = {}
+    declared: dict[str, Statistic] = {}
     for path in sorted(folder.glob("*.toml")):
         for name, entry in tomllib.loads(path.read_text(encoding="utf-8")).items():
-            assert name not in found, f"{name} is declared twice, the second time in {path.name}"
-            found[name] = Statistic(name=name, **(entry | {"needs": frozenset(entry["needs"])}))
-    return found
+            assert name not in declared, f"{name} is declared twice, the second time in {path.name}"
+            declared[name] = Statistic(name=name, **(entry | {"needs": frozenset(entry["needs"])}))
+    return declared
 
 
 STATISTICS = read_statistics(_FOLDER)

@@ -121,10 +121,10 @@ def fetch_texts(
     repository, commit = (describe or hub_client.describe_dataset)(name.repository, name.revision)
     with _explained(name):
         # A prefix, so that a folder of that name on this machine is not taken for it.
-        found = (load or _load_dataset)(
+        dataset = (load or _load_dataset)(
             f"hf://datasets/{repository}", name=name.config or None, revision=commit, streaming=True
         )
-        split, rows = _pick_split(found, name)
+        split, rows = _pick_split(dataset, name)
         progress.note(f"reading {split}")
         column, pieces, whole = _read(rows, name, max_bytes, progress)
     if not pieces:
@@ -145,12 +145,12 @@ def _load_dataset(path: str, **how: Any) -> Any:
     return load_dataset(path, **how)
 
 
-def _pick_split(found: Any, name: DatasetName) -> tuple[str, Iterable[Mapping[str, Any]]]:
-    splits = list(found)
+def _pick_split(dataset: Any, name: DatasetName) -> tuple[str, Iterable[Mapping[str, Any]]]:
+    splits = list(dataset)
     split = name.split or ("train" if "train" in splits else next(iter(splits), ""))
     if split not in splits:
         raise UnknownNameError("split", split, splits)
-    return split, found[split]
+    return split, dataset[split]
 
 
 def _read(

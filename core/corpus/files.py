@@ -40,8 +40,8 @@ class TextFiles:
     def find(cls, path: Path) -> "TextFiles":
         """List the files at a path. Raises CorpusError for nothing, or for more than can be read."""
         root = path.parent if path.is_file() else path
-        found = [path] if path.is_file() else list(_files_below(path))
-        named = sorted((file.relative_to(root).as_posix(), file.stat()) for file in found)
+        paths = [path] if path.is_file() else list(_files_below(path))
+        named = sorted((file.relative_to(root).as_posix(), file.stat()) for file in paths)
         nbytes = sum(status.st_size for _, status in named)
         if len(named) > MAX_FILES or nbytes > MAX_BYTES:
             raise CorpusError(
@@ -123,16 +123,16 @@ def read_tokens(path: Path) -> Integer[np.ndarray, "..."]:
 
     try:
         if path.suffix == ".safetensors":
-            found = load_file(path)
+            tensors = load_file(path)
         else:
-            found = {"tokens": np.load(path, mmap_mode="r", allow_pickle=False)}
+            tensors = {"tokens": np.load(path, mmap_mode="r", allow_pickle=False)}
     except (SafetensorError, OSError, ValueError, EOFError, TypeError, KeyError) as error:
         reason = str(error).replace(str(path), path.name)[:200]
         raise CorpusError(
             f"{path.name} cannot be read as tokens ({reason}). Expected a .npy file of whole numbers, or a "
             ".safetensors file with one tensor of them; save the ids again."
         ) from error
-    arrays = list(found.values())
+    arrays = list(tensors.values())
     tokens = arrays[0] if len(arrays) == 1 and isinstance(arrays[0], np.ndarray) else None
     if tokens is None or tokens.dtype.kind not in "iu" or tokens.ndim not in (1, 2) or tokens.size == 0:
         held = f"{len(arrays)} tensors" if tokens is None else f"{tokens.dtype} of shape {tokens.shape}"

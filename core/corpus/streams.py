@@ -54,11 +54,11 @@ class TokenStream:
 
 def python_files(root: Path) -> list[Path]:
     """Return the Python sources below `root` in a fixed order, without tests and caches."""
-    found = []
+    paths = []
     for folder, folders, files in os.walk(root):
         folders[:] = [name for name in folders if name not in _SKIP]
-        found += [Path(folder, name) for name in files if name.endswith(".py") and name not in _SKIP]
-    return sorted(found, key=lambda path: path.relative_to(root).as_posix())
+        paths += [Path(folder, name) for name in files if name.endswith(".py") and name not in _SKIP]
+    return sorted(paths, key=lambda path: path.relative_to(root).as_posix())
 
 
 def read_documents(root: Path, files: Iterable[Path]) -> Iterator[Document]:

@@ -27,16 +27,16 @@ def content(path: Path) -> bytes:
     """Read a file, unpacked if it is gzip. Raises BadDashboardError if it is broken or larger than MOST_BYTES."""
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            found = file.read(MOST_BYTES + 1)
+            data = file.read(MOST_BYTES + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise BadDashboardError(
             f"{path} cannot be read ({type(error).__name__}: {str(error)[:200]}). Expected a whole file; copy it again."
         ) from error
-    if len(found) > MOST_BYTES:
+    if len(data) > MOST_BYTES:
         raise BadDashboardError(
             f"{path} holds more than {of_bytes(MOST_BYTES)}, expected a batch of dashboards. Split it up."
         )
-    return found
+    return data
 
 
 def parse(text: bytes | str, path: Path) -> Any:

@@ -34,15 +34,15 @@ def read(folder: Path, feature: int, places: Mapping[int, Path]) -> Dashboard:
     if path.suffix == ".json":
         item = parse(content(path), path)
         return dashboard(feature, item if isinstance(item, dict) else {})
-    found = dashboard(feature, _lines_of(path, feature)[0])
+    described = dashboard(feature, _lines_of(path, feature)[0])
     beside = {name: _matching(folder, name, feature) for name in ("activations", "explanations")}
     texts = [item.get("description") for item in beside["explanations"]]
     examples = activations(beside["activations"])
     return replace(
-        found,
-        labels=found.labels + tuple(text[:500] for text in texts if isinstance(text, str)),
-        examples=found.examples + examples,
-        max_activation=found.max_activation or max((max(e.values) for e in examples), default=None),
+        described,
+        labels=described.labels + tuple(text[:500] for text in texts if isinstance(text, str)),
+        examples=described.examples + examples,
+        max_activation=described.max_activation or max((max(e.values) for e in examples), default=None),
     )
 
 
@@ -61,9 +61,9 @@ def _lines_of(path: Path, feature: int) -> list[Mapping[str, Any]]:
 
 @lru_cache(maxsize=6)
 def _by_feature(path: Path, stamp: int) -> dict[int, list[Mapping[str, Any]]]:
-    found: dict[int, list[Mapping[str, Any]]] = {}
+    by_feature: dict[int, list[Mapping[str, Any]]] = {}
     for item in lines(path):
         feature = index(item.get("index"))
         if feature is not None:
-            found.setdefault(feature, []).append(item)
-    return found
+            by_feature.setdefault(feature, []).append(item)
+    return by_feature

@@ -48,8 +48,8 @@ def _head(path: Path) -> bytes:
 
 def _examples(items: Any, group: str) -> tuple[Example, ...]:
     known = [item for item in items[:_EACH] if isinstance(item, dict)] if isinstance(items, list) else []
-    found = (example(item.get("tokens"), item.get("acts"), group) for item in known)
-    return tuple(one for one in found if one is not None)
+    examples = (example(item.get("tokens"), item.get("acts"), group) for item in known)
+    return tuple(one for one in examples if one is not None)
 
 
 def _float(text: Any) -> float | None:

@@ -69,7 +69,7 @@ def dashboard(feature: int, item: Mapping[str, Any]) -> Dashboard:
 
 def activations(items: Any) -> tuple[Example, ...]:
     """Read examples, with their bins in words; SAEDashboard marks the top ones with bin -1."""
-    found = []
+    examples = []
     for item in items[:MOST_EXAMPLES] if isinstance(items, list) else ():
         if not isinstance(item, dict):
             continue
@@ -79,8 +79,8 @@ def activations(items: Any) -> tuple[Example, ...]:
         )
         top = low is None or high is None or (low == -1 and (share in (-1, None)))
         group = "Top activations" if top else f"{low:.3g} to {high:.3g}"
-        found.append(example(item.get("tokens"), item.get("values"), group))
-    return tuple(one for one in found if one is not None)
+        examples.append(example(item.get("tokens"), item.get("values"), group))
+    return tuple(one for one in examples if one is not None)
 
 
 def _labels(items: Any) -> tuple[str, ...]:

@@ -93,8 +93,8 @@ class Dictionary:
     @property
     def metadata(self) -> Mapping[str, Any]:
         """What its config says of where it comes from, as read: anything may be absent or odd."""
-        found = self._raw_config.get("metadata")
-        return found if isinstance(found, Mapping) else {}
+        metadata = self._raw_config.get("metadata")
+        return metadata if isinstance(metadata, Mapping) else {}
 
     @property
     def d_in(self) -> int:

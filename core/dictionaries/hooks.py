@@ -36,9 +36,9 @@ def hook_of(name: str, side: str = "out", *, layer: int | None = None, model_nam
     """
     if re.fullmatch(r"(blocks\.\d+\.)?([a-z0-9]+\.)?hook_\w+", name):
         return name
-    found = _LAYER.search(name)
-    if found and (found[2] or "") in ("", *_PARTS):
-        return _at(int(found[1]), _PARTS.get(found[2], ""), side, model_name)
+    match = _LAYER.search(name)
+    if match and (match[2] or "") in ("", *_PARTS):
+        return _at(int(match[1]), _PARTS.get(match[2], ""), side, model_name)
     if name.rsplit(".", 1)[-1] in _EMBEDDINGS:
         return "hook_embed" if side == "out" else None
     word = _POINT.match(name)

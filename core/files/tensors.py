@@ -22,8 +22,8 @@ def read_tensors(path: Path, names: list[str] | None = None) -> dict[str, np.nda
         raise BadDictionaryError(f"There is no weights file at {path}. Expected a safetensors file; check the folder.")
     try:
         with safe_open(path, framework="numpy") as file:
-            found = file.keys()
-            wanted = [name for name in found if names is None or name in names]
+            listed = file.keys()
+            wanted = [name for name in listed if names is None or name in names]
             stored = {name: file.get_slice(name).get_dtype() for name in wanted}
             check_types(stored, path)
             tensors = {name: file.get_tensor(name) for name in wanted if stored[name] != "BF16"}

@@ -27,18 +27,18 @@ def read_torch(path: Path) -> dict[str, Any]:
 
     try:
         # Memory-mapped: as_array copies what is kept, and nothing is held twice.
-        found = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # a damaged or hostile pickle fails in any way it likes
         # torch's own message would advise to run what the file holds.
         if isinstance(error, pickle.UnpicklingError):
             raise _bad(path, "it holds more than tensors and plain values, which is not run, or is damaged") from error
         raise _bad(path, f"{type(error).__name__}: {str(error)[:200]}") from error
-    if not isinstance(found, dict):
-        raise _bad(path, f"it holds a {type(found).__name__}, not a dict of tensors")
+    if not isinstance(content, dict):
+        raise _bad(path, f"it holds a {type(content).__name__}, not a dict of tensors")
     return {
         # torch.compile puts a word before every name.
         str(name).removeprefix("_orig_mod."): as_array(str(name), value, path) if torch.is_tensor(value) else value
-        for name, value in found.items()
+        for name, value in content.items()
     }
 
 

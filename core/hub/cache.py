@@ -89,8 +89,8 @@ def snapshot(repository: str, revision: str = MAIN) -> Path | None:
 def cached_file(repository: str, path: str, revision: str = MAIN) -> Path | None:
     """Return a downloaded file, or None. No request is made."""
     folder = snapshot(repository, revision)
-    found = folder / path if folder and is_inside(path) else None
-    return found if found is not None and found.is_file() else None
+    file = folder / path if folder and is_inside(path) else None
+    return file if file is not None and file.is_file() else None
 
 
 def downloaded_files(repository: str, revision: str = MAIN) -> frozenset[str]:
@@ -99,8 +99,8 @@ def downloaded_files(repository: str, revision: str = MAIN) -> frozenset[str]:
     if folder is None or not folder.is_dir():
         return frozenset()
     # os.walk, as rglob leaves out what a broken link points to only after looking at each.
-    found = (Path(base, name) for base, _, names in os.walk(folder) for name in names)
-    return frozenset(path.relative_to(folder).as_posix() for path in found if path.is_file())
+    paths = (Path(base, name) for base, _, names in os.walk(folder) for name in names)
+    return frozenset(path.relative_to(folder).as_posix() for path in paths if path.is_file())
 
 
 def downloaded_repositories() -> frozenset[str]:

@@ -81,19 +81,19 @@ def list_folder(folder: HubFolder) -> list[tuple[str, int]]:
     """Return path and bytes of the files that lie directly in a folder of a repository. Raises HubError."""
     where = "/".join(part for part in (quote(folder.revision, safe=""), quote(folder.path)) if part)
     url: str | None = f"{endpoint()}/api/models/{folder.repository}/tree/{where}?recursive=false"
-    found: list[tuple[str, int]] = []
+    files: list[tuple[str, int]] = []
     while url:
         response = _get(url)
         try:
             items = response.json()
-            found += [(item["path"], int(item["size"])) for item in items if item["type"] == "file"]
+            files += [(item["path"], int(item["size"])) for item in items if item["type"] == "file"]
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise HubDamagedError(
                 f"{url} did not give a list of files ({type(error).__name__}). Expected the hub's JSON; "
                 "check HF_ENDPOINT, a proxy may be answering in the hub's place."
             ) from error
         url = response.links.get("next", {}).get("url")
-    return [(path, size) for path, size in found if isinstance(path, str) and hub_cache.is_inside(path)]
+    return [(path, size) for path, size in files if isinstance(path, str) and hub_cache.is_inside(path)]
 
 
 def describe_dataset(repository: str, revision: str = hub_cache.MAIN) -> tuple[str, str]:

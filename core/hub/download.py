@@ -40,14 +40,14 @@ class Cost:
 def cost(repository: str, revision: str, needed: Iterable[str], optional: Sequence[str] = ()) -> Cost:
     """Ask the hub for the sizes of files, all of one commit; `optional` ones may be absent. Raises HubError."""
     hub_client.check_reachable()
-    found: list[HubFile] = []
+    files: list[HubFile] = []
     for path in (*needed, *optional):
         try:
-            found.append(hub_client.describe(repository, path, found[0].commit if found else revision))
+            files.append(hub_client.describe(repository, path, files[0].commit if files else revision))
         except HubNotFoundError:
             if path not in optional:
                 raise
-    return Cost(tuple(found))
+    return Cost(tuple(files))
 
 
 def download(wanted: Cost, revision: str, progress: Progress = SILENT) -> list[Path]:
@@ -132,12 +132,12 @@ def _checksum_problem(file: HubFile, part: Path) -> str | None:
     """Say what is wrong with the content; None if its hash is as announced (or of a kind we do not know)."""
     with open(part, "rb") as stored:
         if len(file.etag) == 64:
-            found = hashlib.file_digest(stored, "sha256").hexdigest()
+            computed = hashlib.file_digest(stored, "sha256").hexdigest()
         elif len(file.etag) == 40:  # a git blob
             digest = hashlib.sha1(f"blob {file.nbytes}\0".encode(), usedforsecurity=False)
             while chunk := stored.read(CHUNK):
                 digest.update(chunk)
-            found = digest.hexdigest()
+            computed = digest.hexdigest()
         else:
             return None
-    return None if found == file.etag else f"the checksum {found[:16]}… instead of {file.etag[:16]}…"
+    return None if computed == file.etag else f"the checksum {computed[:16]}… instead of {file.etag[:16]}…"

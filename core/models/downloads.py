@@ -220,12 +220,12 @@ def _repository(name: str) -> str:
 
 def _json(content: bytes, file: HubFile) -> dict[str, Any]:
     try:
-        found = json.loads(content)
-        if not isinstance(found, dict):
-            raise ValueError(f"a {type(found).__name__}")
+        parsed = json.loads(content)
+        if not isinstance(parsed, dict):
+            raise ValueError(f"a {type(parsed).__name__}")
     except (ValueError, RecursionError) as error:
         raise _not_safetensors(file, f"no JSON object ({str(error)[:80]})") from error
-    return found
+    return parsed
 
 
 def _not_safetensors(file: HubFile, why: str) -> HubError:

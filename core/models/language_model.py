@@ -136,15 +136,15 @@ class LanguageModel:
 
     def tensor(self, name: str) -> np.ndarray:
         """Read one tensor as it is in the file (not centred), without torch; raise DoesNotFitError without it."""
-        found = self._read([name])
-        if name not in found and self._origin:
+        tensors = self._read([name])
+        if name not in tensors and self._origin:
             raise self._only_tensors()
-        if name not in found:
+        if name not in tensors:
             raise DoesNotFitError(
                 f"The weights of {self.name} hold no {name[:100]!r}. Expected TransformerLens' names, with layers 0 to "
                 f"{self.n_layers - 1}; choose a dictionary of this model, or export the model again."
             )
-        return found[name]
+        return tensors[name]
 
     @cached_property
     def tokenizer(self):
@@ -258,8 +258,8 @@ class LanguageModel:
             _, cache = self.hooked.run_with_cache(
                 torch.from_numpy(tokens.astype(np.int64)), names_filter=hook_name, stop_at_layer=stop
             )
-            found = cache[hook_name]
-        return found.flatten(2).float().numpy()
+            value = cache[hook_name]
+        return value.flatten(2).float().numpy()
 
     def check_rows(self, tokens: Int[np.ndarray, "batch pos"]) -> None:
         """Raise DoesNotFitError for rows longer than n_ctx and ids outside the vocabulary."""

@@ -180,21 +180,21 @@ def family_of(config: Mapping[str, Any]) -> Family:
 def stored_names(config: Mapping[str, Any], names: Iterable[str], stored: Iterable[str]) -> dict[str, str]:
     """Map names of ours to the names under which a file has them; what it has not is left out."""
     family, present = family_of(config), set(stored)
-    found = {}
+    by_ours = {}
     for name in names:
         layer, source = _source(family, name)
         names_of_theirs = source.names if source else ()
         tries = (prefix + n.format(layer) for n in names_of_theirs for prefix in (*family.prefixes, ""))
         match = next((theirs for theirs in tries if theirs in present), None)
         if match is not None:
-            found[name] = match
-    return found
+            by_ours[name] = match
+    return by_ours
 
 
 def _source(family: Family, name: str) -> tuple[str, Source | None]:
     """Return the layer in a name of ours ('' without one) and where its tensor comes from."""
-    found = re.match(r"blocks\.(\d+)\.(.*)", name)
-    layer, general = (found[1], f"blocks.{{}}.{found[2]}") if found else ("", name)
+    match = re.match(r"blocks\.(\d+)\.(.*)", name)
+    layer, general = (match[1], f"blocks.{{}}.{match[2]}") if match else ("", name)
     return layer, family.tensors.get(general)
 
 
@@ -205,13 +205,13 @@ def read_layout(folder: Path, config: Mapping[str, Any], names: list[str]) -> di
     has none. Raises BadDictionaryError for files that are missing or damaged.
     """
     ours, shards = translate_config(config, ""), shard_of(folder)
-    found = stored_names(config, names, shards)
+    by_ours = stored_names(config, names, shards)
     raw: dict[str, np.ndarray] = {}
-    for shard in sorted({shards[name] for name in found.values()}):
-        raw |= read_tensors(folder / shard, [name for name in found.values() if shards[name] == shard])
+    for shard in sorted({shards[name] for name in by_ours.values()}):
+        raw |= read_tensors(folder / shard, [name for name in by_ours.values() if shards[name] == shard])
     family = family_of(config)
     tensors = {}
-    for name, theirs in found.items():
+    for name, theirs in by_ours.items():
         _, source = _source(family, name)
         try:
             tensors[name] = source.turn(raw[theirs], ours)

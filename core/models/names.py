@@ -23,8 +23,8 @@ def aliases() -> dict[str, str]:
         target = node.target if isinstance(node, ast.AnnAssign) else None
         if isinstance(target, ast.Name) and target.id in _TABLES:
             tables[target.id] = ast.literal_eval(node.value)
-    found = {name.lower(): name for name in tables.get(_TABLES[0], [])}
-    return found | {alias.lower(): name for name, others in tables.get(_TABLES[1], {}).items() for alias in others}
+    known = {name.lower(): name for name in tables.get(_TABLES[0], [])}
+    return known | {alias.lower(): name for name, others in tables.get(_TABLES[1], {}).items() for alias in others}
 
 
 def repository(name: str) -> str | None:

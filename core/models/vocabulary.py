@@ -32,9 +32,9 @@ class Vocabulary:
 
     def word(self, word: str, *, any_case: bool = False) -> list[int]:
         """Return the tokens that are this word alone, with or without one leading space."""
-        found = self._by_lower if any_case else self._by_text
+        index = self._by_lower if any_case else self._by_text
         word = word.lower() if any_case else word
-        return found.get(word, []) + found.get(" " + word, [])
+        return index.get(word, []) + index.get(" " + word, [])
 
     def exactly(self, text: str) -> list[int]:
         """Return the tokens with this text; usually one, several where byte tokens repeat characters."""
@@ -82,7 +82,7 @@ def _one_byte(text: str) -> str:
 
 
 def _positions(texts) -> dict[str, list[int]]:
-    found = defaultdict(list)
+    positions = defaultdict(list)
     for i, text in enumerate(texts):
-        found[text].append(i)
-    return dict(found)
+        positions[text].append(i)
+    return dict(positions)

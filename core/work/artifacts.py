@@ -86,9 +86,9 @@ class ArtifactStore:
 
     def cached(self, cls: type[T], key: str, compute: Callable[[], T]) -> T:
         """Return the stored result, or compute and store it. A folder that cannot be written costs only time."""
-        found = self.load(cls, key)
-        if found is not None:
-            return found
+        stored = self.load(cls, key)
+        if stored is not None:
+            return stored
         result = compute()
         try:
             self.save(result, key)
@@ -106,7 +106,7 @@ class ArtifactStore:
 
     def usage(self) -> int:
         """Return the bytes that results, files set aside and unfinished files take."""
-        return sum(found.st_size for _, found in self._own_files())
+        return sum(status.st_size for _, status in self._own_files())
 
     def clear(self) -> None:
         """Delete all results and what was set aside; other files in the folder stay."""
@@ -135,8 +135,8 @@ class ArtifactStore:
 
     def _remove_old_temporaries(self) -> None:
         """Remove what killed writers left; a day is longer than any write takes."""
-        for path, found in self._own_files():
-            if path.suffix == _TEMPORARY and time.time() - found.st_mtime > _DAY_S:
+        for path, status in self._own_files():
+            if path.suffix == _TEMPORARY and time.time() - status.st_mtime > _DAY_S:
                 path.unlink(missing_ok=True)
 
 

@@ -13,7 +13,7 @@ FAST = {"reassoc", "contract", "arcp", "nsz"}
 def compiled(function=None, *, fastmath=FAST):
     """Compile on first call, keeping the code on disk where some folder can be written."""
     if function is None:
-        return lambda found: compiled(found, fastmath=fastmath)
+        return lambda function: compiled(function, fastmath=fastmath)
     options = {"nogil": True, "error_model": "numpy", "fastmath": fastmath}
     try:
         return njit(cache=True, **options)(function)

@@ -61,8 +61,8 @@ class Loaded:
             if turn is None:
                 turn = self._turns[key] = threading.Lock()
         with turn:
-            found = self._find(key)
-            return found if found is not None else self._load(key, load, nbytes, name)
+            held = self._find(key)
+            return held if held is not None else self._load(key, load, nbytes, name)
 
     def make_room(self, nbytes: int, name: str) -> None:
         """Drop what nobody uses until `nbytes` more fit, for something that is not kept here.
@@ -92,14 +92,14 @@ class Loaded:
             self.make_room(nbytes, name)
             self._expected[key] = nbytes
         try:
-            found = load()
+            loaded = load()
         finally:
             with self._lock:
                 del self._expected[key]
         with self._lock:
-            self._make_room(size_of(found))
-            self._objects[key] = found
-        return found
+            self._make_room(size_of(loaded))
+            self._objects[key] = loaded
+        return loaded
 
     def _make_room(self, nbytes: int) -> None:
         """Drop what nobody uses, least recently used first, until `nbytes` more fit or nothing is left to drop."""
@@ -113,10 +113,10 @@ class Loaded:
         alive = weakref.ref(self._objects.pop(key))
         if alive() is not None:
             gc.collect(0)  # a cycle may hold it, such as a traceback's
-        found = alive()
-        if found is None:
+        survivor = alive()
+        if survivor is None:
             return True
-        self._objects[key] = found
+        self._objects[key] = survivor
         self._objects.move_to_end(key, last=False)
         return False
 

@@ -67,8 +67,8 @@ def find_spans(pattern: str, texts: Sequence[str], *, seconds: float = SECONDS) 
 
     Raises TooSlowError when that takes longer than `seconds`.
     """
-    found = json.loads(_run(_SPANS_SCRIPT, [pattern, list(texts)], seconds))
-    return np.array(found, np.int64).reshape(-1, 3)
+    spans = json.loads(_run(_SPANS_SCRIPT, [pattern, list(texts)], seconds))
+    return np.array(spans, np.int64).reshape(-1, 3)
 
 
 def _run(script: str, question: list, seconds: float) -> bytes:

@@ -154,7 +154,7 @@ def nothing_found(place: Place) -> BadDictionaryError:
 
 
 def rename(
-    found: Mapping[str, Any], names: Mapping[str, str], file: Path, *, spare: Collection[str] = ()
+    arrays: Mapping[str, Any], names: Mapping[str, str], file: Path, *, spare: Collection[str] = ()
 ) -> dict[str, np.ndarray]:
     """Return arrays under our names; theirs with .T at the end are transposed.
 
@@ -162,7 +162,7 @@ def rename(
     would change what is computed, in a way that nobody here knows of.
     """
     theirs = {ours: name.removesuffix(".T") for ours, name in names.items()}
-    there = {str(name) for name, value in found.items() if isinstance(value, np.ndarray)}
+    there = {str(name) for name, value in arrays.items() if isinstance(value, np.ndarray)}
     missing, odd = sorted(set(theirs.values()) - there), sorted(there - set(theirs.values()) - set(spare))
     if missing or odd:
         what = [f"lacks {', '.join(missing)}"] * bool(missing) + [f"has {', '.join(odd)[:200]} besides"] * bool(odd)
@@ -172,7 +172,7 @@ def rename(
             "the format."
         )
     return {
-        ours: np.ascontiguousarray(found[theirs[ours]].T if name.endswith(".T") else found[theirs[ours]])
+        ours: np.ascontiguousarray(arrays[theirs[ours]].T if name.endswith(".T") else arrays[theirs[ours]])
         for ours, name in names.items()
     }
 

@@ -79,10 +79,10 @@ def read(place: Place) -> Contents:
     config = place.json(_config(place)) if place.may_read(_config(place)) else {}
     top = ConfigFields(config, place.folder / _config(place))
     trainer, buffer = top.group("trainer"), top.group("buffer")
-    found = read_torch(path)
-    name, inferred = class_of(trainer.text("dict_class"), found, path)
+    stored = read_torch(path)
+    name, inferred = class_of(trainer.text("dict_class"), stored, path)
     kind = KINDS[name]
-    tensors = with_threshold(kind, rename(found, kind.names, path, spare=kind.own), path)
+    tensors = with_threshold(kind, rename(stored, kind.names, path, spare=kind.own), path)
     metadata, more, notes = whereabouts(trainer, buffer)
     if metadata.get("hook_name_out"):
         kind, tensors = as_transcoder(kind, tensors, path)
@@ -98,13 +98,13 @@ def read(place: Place) -> Contents:
         metadata=metadata | {"training_architecture": kind.trained_as},
         d_in=trainer.whole("activation_dim"),
         d_sae=trainer.whole("dict_size"),
-        k=k_of(found, trainer) if "topk" in kind.architecture else None,
+        k=k_of(stored, trainer) if "topk" in kind.architecture else None,
         apply_b_dec_to_input=kind.subtracts,
     )
     return Contents(raw, tensors, _config(place), inferred=inferred + more, notes=notes)
 
 
-def class_of(said: str | None, found: dict[str, Any], path: Path) -> tuple[str, tuple[str, ...]]:
+def class_of(said: str | None, stored: dict[str, Any], path: Path) -> tuple[str, tuple[str, ...]]:
     """Return the name of the class, as the config says it or as the names in the file have it.
 
     Raises BadDictionaryError for a class that no architecture computes, and for names that fit none or several.
@@ -116,7 +116,7 @@ def class_of(said: str | None, found: dict[str, Any], path: Path) -> tuple[str, 
             f"{path} holds a {said[:80]}, for which sae-lens has no architecture; expected one of {', '.join(KINDS)}. "
             "Choose another dictionary, or save this one as one of these."
         )
-    there = set(found)
+    there = set(stored)
     fitting = [
         name
         for name, kind in KINDS.items()
@@ -145,9 +145,9 @@ def with_threshold(kind: _Kind, tensors: dict[str, np.ndarray], path: Path) -> d
     return tensors | {"threshold": np.full(tensors["b_enc"].shape, threshold.item(), threshold.dtype)}
 
 
-def k_of(found: dict[str, Any], trainer: ConfigFields) -> int | None:
+def k_of(stored: dict[str, Any], trainer: ConfigFields) -> int | None:
     """Return k as the weights hold it, else as the config says."""
-    k = found.get("k")
+    k = stored.get("k")
     if isinstance(k, np.ndarray) and k.size == 1 and np.issubdtype(k.dtype, np.integer):
         return int(k.item())
     return k if isinstance(k, int) else trainer.whole("k", needed=True)

@@ -36,8 +36,8 @@ def files(place: Place) -> tuple[str, ...]:
 def read(place: Place) -> Contents:
     """Read the weights, and from the path what dictionary it is. Raises BadDictionaryError."""
     path = place.need(place.file or _FILE)
-    found = drop_unit_scaling({ours(name): array for name, array in read_npz(path).items()}, path)
-    tensors = rename(found, {name: name for name in _NAMES}, path)
+    arrays = drop_unit_scaling({ours(name): array for name, array in read_npz(path).items()}, path)
+    tensors = rename(arrays, {name: name for name in _NAMES}, path)
     metadata, inferred, transcodes = from_path(path.as_posix())
     notes = ()
     if metadata["hook_name"] == "hook_embed":

@@ -45,10 +45,10 @@ def read(place: Place) -> Contents:
     Raises BadDictionaryError, also for an activation that sae-lens does not have.
     """
     path = place.itself()
-    found = read_torch(path)
-    tensors = rename(found, _NAMES, path, spare=_COUNTS)
-    activation = found.get("activation", "ReLU")
-    state = found.get("activation_state_dict") or {}
+    stored = read_torch(path)
+    tensors = rename(stored, _NAMES, path, spare=_COUNTS)
+    activation = stored.get("activation", "ReLU")
+    state = stored.get("activation_state_dict") or {}
     if activation not in ("ReLU", "TopK") or not isinstance(state, dict) or state.get("postact_fn", "ReLU") != "ReLU":
         raise BadDictionaryError(
             f"{path} has activation {str(activation)[:40]!r} with {str(state)[:80]}; expected ReLU, or TopK with a "
@@ -73,8 +73,8 @@ def _number(k: object) -> object:
 
 
 def _published_hook(place: Place) -> tuple[str | None, tuple[str, ...]]:
-    found = re.search(r"(?:^|/)([a-z_]+?)(?:_v\d\w*)?/autoencoders/(\d+)\.pth?$", place.path.as_posix())
-    if not found or found[1] not in _LOCATIONS:
+    match = re.search(r"(?:^|/)([a-z_]+?)(?:_v\d\w*)?/autoencoders/(\d+)\.pth?$", place.path.as_posix())
+    if not match or match[1] not in _LOCATIONS:
         return None, ()
-    hook = f"blocks.{int(found[2])}.{_LOCATIONS[found[1]]}"
+    hook = f"blocks.{int(match[2])}.{_LOCATIONS[match[1]]}"
     return hook, (f"model gpt2-small and hook {hook} from the path, which is laid out as the published ones",)

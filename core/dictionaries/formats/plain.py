@@ -31,9 +31,9 @@ def read(place: Place) -> Contents:
     """Read a standard dictionary, or a JumpReLU one where there is a threshold. Raises BadDictionaryError."""
     path = place.itself()
     config = place.json(_config(place)) if place.may_read(_config(place)) else {}
-    found = read_torch(path)
-    jumps = "threshold" in found
-    tensors = rename(found, {name: name for name in (*_NAMES, *(["threshold"] if jumps else []))}, path)
+    stored = read_torch(path)
+    jumps = "threshold" in stored
+    tensors = rename(stored, {name: name for name in (*_NAMES, *(["threshold"] if jumps else []))}, path)
     # The published ones, whose config says no model, are all of GPT-2 small.
     model = "gpt2-small" if str(config.get("act_name", "")).endswith("hook_z") and "gpt2-small" in path.name else None
     raw = layout(

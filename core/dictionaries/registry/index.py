@@ -63,9 +63,9 @@ class RegistryItem:
     def width(self) -> str:
         """The number of features as the names write it, such as 16k, 2pow12 or 32x; '' where they do not."""
         for name in (self.sae_id, self.path, self.release, self.repository):
-            found = _WIDTH.search(name.lower())
-            if found:
-                return next(group for group in found.groups() if group)
+            match = _WIDTH.search(name.lower())
+            if match:
+                return next(group for group in match.groups() if group)
         return ""
 
 

@@ -114,10 +114,10 @@ def _loaders_on_cache(revision: str, asked: list[str]) -> ModuleType:
     def cached(repo_id: str, filename: str, *, subfolder: str | None = None, **_: object) -> str:
         path = f"{subfolder}/{filename}" if subfolder else filename
         asked.append(path)
-        found = hub_cache.cached_file(repo_id, path, revision)
-        if found is None:
+        file = hub_cache.cached_file(repo_id, path, revision)
+        if file is None:
             raise LocalEntryNotFoundError(f"{path} of {repo_id} is not downloaded")
-        return str(found)
+        return str(file)
 
     def shapes(repo_id: str, filename: str) -> dict[str, list[int]]:
         from safetensors import safe_open

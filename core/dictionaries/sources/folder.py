@@ -46,12 +46,12 @@ def entries(workspace: Workspace) -> list[Entry]:
 
 def open(key: str, workspace: Workspace, *, fold_decoder_norms: bool = True) -> Dictionary:
     """Open a folder or file that lies below an allowed root. Raises what `find` and `read_place` raise."""
-    found = find(key, workspace)
+    target = find(key, workspace)
     return read_place(
-        found.place,
-        id=found.id,
-        title=found.place.path.name,
-        settings=found.settings,
+        target.place,
+        id=target.id,
+        title=target.place.path.name,
+        settings=target.settings,
         fold_decoder_norms=fold_decoder_norms,
     )
 
@@ -84,14 +84,14 @@ def split_settings(key: str) -> tuple[str, dict[str, str]]:
 
     A # that no setting follows belongs to the path.
     """
-    found = re.fullmatch(r"(.*?)#((?:\w+=[^#&]*)(?:&\w+=[^#&]*)*)", key.strip(), re.DOTALL)
-    if not found:
+    match = re.fullmatch(r"(.*?)#((?:\w+=[^#&]*)(?:&\w+=[^#&]*)*)", key.strip(), re.DOTALL)
+    if not match:
         return key, {}
-    settings = dict(pair.split("=", 1) for pair in found[2].split("&"))
+    settings = dict(pair.split("=", 1) for pair in match[2].split("&"))
     for name in settings:
         if name not in SETTINGS:
             raise UnknownNameError("setting", name, SETTINGS)
-    return found[1], settings
+    return match[1], settings
 
 
 def read_folder(

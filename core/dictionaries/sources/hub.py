@@ -54,14 +54,14 @@ def parse(key: str) -> HubFolder:
 
 def open(key: str, workspace: Workspace, *, fold_decoder_norms: bool = True) -> Dictionary:
     """Open a downloaded folder; raise NotDownloadedError if it is not in the cache."""
-    found, folder = find(key, workspace), parse(key)
+    located, folder = find(key, workspace), parse(key)
     return read_place(
         Place(local_path(folder)),
-        id=found.id,
+        id=located.id,
         title=str(folder),
         settings=split_settings(key)[1],
         fold_decoder_norms=fold_decoder_norms,
-        origin=Origin(labels={"repository": folder.repository, "revision": found.stamp[:12]}),
+        origin=Origin(labels={"repository": folder.repository, "revision": located.stamp[:12]}),
     )
 
 
