@@ -30,21 +30,21 @@ class Context:
 def contexts(
     tokenizer,
     rows: Int[np.ndarray, "row pos"],
-    found: FeatureActivations,
+    activations: FeatureActivations,
     shown: FeatureActivations,
     *,
     width: int | None,
 ) -> list[Context]:
     """Return the `width` tokens either side (None: the whole row) of every entry of `shown`.
 
-    `found` are all activations of the feature. Characters spread over several tokens are decoded in the whole row,
+    `activations` are all of the feature. Characters spread over several tokens are decoded in the whole row,
     so that a context that begins inside of one shows it all the same.
     """
     made = []
     for row, position in zip(shown.row.tolist(), shown.position.tolist(), strict=True):
         start, stop = window(position, rows.shape[1], width)
         pieces = token_pieces(tokenizer, rows[row].tolist())[start:stop]
-        acts = row_activations(found, row, rows.shape[1])[start:stop].tolist()
+        acts = row_activations(activations, row, rows.shape[1])[start:stop].tolist()
         made.append(Context(row, start, rows[row, start:stop].tolist(), pieces, acts, position - start))
     return made
 

@@ -87,10 +87,10 @@ def correlated_features(
             together += np.bincount(features, minlength=d_sae)
     count, total, square = (getattr(statistics, name).sum(axis=0) for name in ("count", "total", "square"))
     n = statistics.n_tokens()
-    found = correlations(product, (values.sum(), values @ values), (total, square), n)
+    corr = correlations(product, (values.sum(), values @ values), (total, square), n)
     if itself is not None:
-        found[itself] = np.nan
-    return CorrelatedFeatures(found, together, count, len(values), n)
+        corr[itself] = np.nan
+    return CorrelatedFeatures(corr, together, count, len(values), n)
 
 
 def correlations(

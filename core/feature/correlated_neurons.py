@@ -201,14 +201,14 @@ class _Sums:
         for start in range(0, len(total), _FEATURES):
             part = slice(start, start + _FEATURES)
             mine = total[part, None], square[part, None]
-            found = correlations(self._product[part], mine, (self._total, self._square), n)
-            corr[part], idx[part] = _farthest(np.where(constant, np.nan, found), k)
+            all_corr = correlations(self._product[part], mine, (self._total, self._square), n)
+            corr[part], idx[part] = _farthest(np.where(constant, np.nan, all_corr), k)
         return corr, idx
 
 
-def _farthest(found: Float[np.ndarray, "feature unit"], k: int) -> tuple[np.ndarray, np.ndarray]:
+def _farthest(corr: Float[np.ndarray, "feature unit"], k: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the k values farthest from 0 of each row and their places; NaN and -1 where there are no more."""
-    size = np.where(np.isnan(found), -1.0, np.abs(found))
+    size = np.where(np.isnan(corr), -1.0, np.abs(corr))
     n, width = size.shape
     least = np.partition(size, width - k, axis=1)[:, width - k, None]
     chosen = size >= least
@@ -218,5 +218,5 @@ def _farthest(found: Float[np.ndarray, "feature unit"], k: int) -> tuple[np.ndar
     order[~plain] = np.argsort(-size[~plain], axis=1, kind="stable")[:, :k]
     best = np.argsort(-np.take_along_axis(size, order, axis=1), axis=1, kind="stable")
     order = np.take_along_axis(order, best, axis=1)
-    values = np.take_along_axis(found, order, axis=1)
+    values = np.take_along_axis(corr, order, axis=1)
     return values.astype(np.float32), np.where(np.isnan(values), -1, order).astype(np.int32)

@@ -19,9 +19,9 @@ N_INTERVALS, N_QUANTILES, PER_GROUP = 11, 10, 5
 """Bricken et al. 2023 (11 intervals of equal width); SAEDashboard (10 groups of 5)."""
 MAX_PATTERN = 200
 ORDERS: dict[str, Callable[[FeatureActivations], np.ndarray]] = {
-    "activation": lambda found: -np.abs(found.act),
-    "position": lambda found: found.position,
-    "row": lambda found: found.row,
+    "activation": lambda activations: -np.abs(activations.act),
+    "position": lambda activations: activations.position,
+    "row": lambda activations: activations.row,
 }
 
 
@@ -36,95 +36,101 @@ class Level:
     examples: FeatureActivations
 
 
-def taken(found: FeatureActivations, entries: Int[np.ndarray, " n"]) -> FeatureActivations:
+def taken(activations: FeatureActivations, entries: Int[np.ndarray, " n"]) -> FeatureActivations:
     """Return some entries, in the order given."""
-    return FeatureActivations(found.row[entries], found.position[entries], found.act[entries])
+    return FeatureActivations(activations.row[entries], activations.position[entries], activations.act[entries])
 
 
-def ordered(found: FeatureActivations, by: str = "activation") -> FeatureActivations:
+def ordered(activations: FeatureActivations, by: str = "activation") -> FeatureActivations:
     """Sort by a name of ORDERS, strongest or earliest first; ties keep their order."""
-    return taken(found, np.argsort(ORDERS[by](found), kind="stable"))
+    return taken(activations, np.argsort(ORDERS[by](activations), kind="stable"))
 
 
-def strongest_of_rows(found: FeatureActivations) -> FeatureActivations:
+def strongest_of_rows(activations: FeatureActivations) -> FeatureActivations:
     """Return the strongest token of each row on which the feature is active, strongest row first."""
-    return _first_of_rows(ordered(found))
+    return _first_of_rows(ordered(activations))
 
 
-def _first_of_rows(found: FeatureActivations) -> FeatureActivations:
-    return taken(found, np.sort(np.unique(found.row, return_index=True)[1]))
+def _first_of_rows(activations: FeatureActivations) -> FeatureActivations:
+    return taken(activations, np.sort(np.unique(activations.row, return_index=True)[1]))
 
 
-def intervals(found: FeatureActivations, *, n: int = N_INTERVALS, per: int = PER_GROUP, seed: int = 0) -> list[Level]:
+def intervals(
+    activations: FeatureActivations, *, n: int = N_INTERVALS, per: int = PER_GROUP, seed: int = 0
+) -> list[Level]:
     """Cut 0 to the largest |f| into n intervals of equal width, lowest first, and draw examples from each.
 
     Examples are drawn evenly from the interval's tokens, no row twice. A feature that is never active has none.
     """
-    size = np.abs(found.act.astype(np.float64))
+    size = np.abs(activations.act.astype(np.float64))
     if not len(size):
         return []
     edges = np.linspace(0, size.max(), n + 1)
     number = np.clip(np.searchsorted(edges, size, side="left") - 1, 0, n - 1)
-    return [_level(found, np.flatnonzero(number == i), edges[i], edges[i + 1], per, [seed, i]) for i in range(n)]
+    return [_level(activations, np.flatnonzero(number == i), edges[i], edges[i + 1], per, [seed, i]) for i in range(n)]
 
 
 def quantile_groups(
-    found: FeatureActivations, *, n: int = N_QUANTILES, per: int = PER_GROUP, seed: int = 0
+    activations: FeatureActivations, *, n: int = N_QUANTILES, per: int = PER_GROUP, seed: int = 0
 ) -> list[Level]:
     """Cut the active tokens, sorted by |f|, into n groups of equally many, lowest first, and draw examples.
 
     Fewer tokens than groups leave some groups out.
     """
-    size = np.abs(found.act.astype(np.float64))
+    size = np.abs(activations.act.astype(np.float64))
     parts = np.array_split(np.argsort(size, kind="stable"), n)
     bottom = [0.0, *(float(size[part].max()) if len(part) else 0.0 for part in parts)]
     return [
-        _level(found, np.sort(part), bottom[i], bottom[i + 1], per, [seed, i])
+        _level(activations, np.sort(part), bottom[i], bottom[i + 1], per, [seed, i])
         for i, part in enumerate(parts)
         if len(part)
     ]
 
 
-def random_active(found: FeatureActivations, *, n: int, seed: int = 0) -> FeatureActivations:
+def random_active(activations: FeatureActivations, *, n: int, seed: int = 0) -> FeatureActivations:
     """Draw active tokens evenly, no row twice."""
-    return _drawn(found, np.arange(len(found.act)), n, [seed])
+    return _drawn(activations, np.arange(len(activations.act)), n, [seed])
 
 
-def _level(found: FeatureActivations, entries: np.ndarray, low: float, high: float, per: int, seed: list[int]) -> Level:
-    return Level(float(low), float(high), len(entries), _drawn(found, entries, per, seed))
+def _level(
+    activations: FeatureActivations, entries: np.ndarray, low: float, high: float, per: int, seed: list[int]
+) -> Level:
+    return Level(float(low), float(high), len(entries), _drawn(activations, entries, per, seed))
 
 
-def _drawn(found: FeatureActivations, entries: np.ndarray, n: int, seed: list[int]) -> FeatureActivations:
-    one_a_row = _first_of_rows(taken(found, np.random.default_rng(seed).permutation(entries)))
+def _drawn(activations: FeatureActivations, entries: np.ndarray, n: int, seed: list[int]) -> FeatureActivations:
+    one_a_row = _first_of_rows(taken(activations, np.random.default_rng(seed).permutation(entries)))
     return taken(one_a_row, np.arange(min(n, len(one_a_row.act))))
 
 
-def random_tokens(found: FeatureActivations, n_rows: int, n_pos: int, *, n: int, seed: int = 0) -> FeatureActivations:
+def random_tokens(
+    activations: FeatureActivations, n_rows: int, n_pos: int, *, n: int, seed: int = 0
+) -> FeatureActivations:
     """Draw tokens of the text evenly, no row twice, whether or not the feature is active there."""
     rng = np.random.default_rng(seed)
     row, position = rng.permutation(n_rows)[:n], rng.integers(0, n_pos, min(n, n_rows))
-    acts = [row_activations(found, int(r), n_pos)[p] for r, p in zip(row, position, strict=True)]
+    acts = [row_activations(activations, int(r), n_pos)[p] for r, p in zip(row, position, strict=True)]
     return FeatureActivations(row, position, np.array(acts, np.float32))
 
 
-def row_activations(found: FeatureActivations, row: int, n_pos: int) -> np.ndarray:
+def row_activations(activations: FeatureActivations, row: int, n_pos: int) -> np.ndarray:
     """Return f on every token of a row. Entries are in the order of the text, as the store gives them."""
-    first, last = np.searchsorted(found.row, [row, row + 1])
+    first, last = np.searchsorted(activations.row, [row, row + 1])
     values = np.zeros(n_pos, np.float32)
-    values[found.position[first:last]] = found.act[first:last]
+    values[activations.position[first:last]] = activations.act[first:last]
     return values
 
 
-def token_counts(found: FeatureActivations, rows: Int[np.ndarray, "row pos"]) -> pd.DataFrame:
+def token_counts(activations: FeatureActivations, rows: Int[np.ndarray, "row pos"]) -> pd.DataFrame:
     """Return the tokens on which the feature is active, the most frequent first.
 
     Columns `token`, `active_count`, `share_of_token` (of all times the token occurs), `share_of_active` (of all
     active tokens), `mean_active`, `largest_activation` (by size).
     """
-    tokens = rows[found.row, found.position]
-    times, total = np.bincount(tokens), np.bincount(tokens, weights=found.act)
+    tokens = rows[activations.row, activations.position]
+    times, total = np.bincount(tokens), np.bincount(tokens, weights=activations.act)
     names = np.flatnonzero(times)
-    strongest = ordered(found)
+    strongest = ordered(activations)
     first = np.unique(rows[strongest.row, strongest.position], return_index=True)[1]
     table = pd.DataFrame(
         {
@@ -140,13 +146,13 @@ def token_counts(found: FeatureActivations, rows: Int[np.ndarray, "row pos"]) ->
 
 
 def commonest_strongest(
-    found: FeatureActivations, rows: Int[np.ndarray, "row pos"], *, n: int = 20
+    activations: FeatureActivations, rows: Int[np.ndarray, "row pos"], *, n: int = 20
 ) -> tuple[int, float, int]:
     """Return which token is most often the strongest one of the n strongest rows, its share, and how many rows.
 
     A share of 1 among 20 is what Bricken et al. 2023 call a single-token feature. Token -1 for a dead feature.
     """
-    best = strongest_of_rows(found)
+    best = strongest_of_rows(activations)
     tokens = rows[best.row[:n], best.position[:n]]
     if not len(tokens):
         return -1, float("nan"), 0

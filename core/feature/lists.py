@@ -20,7 +20,7 @@ def parse_features(text: str, d_sae: int) -> list[int]:
     Commas, semicolons and white space separate them; brackets around the whole are passed over. Raises
     FeatureListError, or OutOfRangeError for a feature that a dictionary of d_sae features does not have.
     """
-    found: dict[int, None] = {}
+    features: dict[int, None] = {}
     for part in filter(None, _BETWEEN.split(_DASH.sub("-", text.strip().strip("[]()")))):
         match = _PART.fullmatch(part)
         if match is None:
@@ -34,8 +34,8 @@ def parse_features(text: str, d_sae: int) -> list[int]:
                 raise OutOfRangeError("Feature", number, d_sae)
         if last < first:
             raise FeatureListError(f"The range {part} runs backwards. Expected the smaller end first: {last}-{first}.")
-        found.update(dict.fromkeys(range(first, last + 1)))
-    return list(found)
+        features.update(dict.fromkeys(range(first, last + 1)))
+    return list(features)
 
 
 def format_features(features: Sequence[int]) -> str:
@@ -55,7 +55,7 @@ def parse_explanations(text: str, features: Sequence[int], *, longest: int) -> d
     Raises FeatureListError for a line without a number, of a feature that is not in `features`, or with more than
     `longest` characters.
     """
-    chosen, found = set(features), {}
+    chosen, explanations = set(features), {}
     for number, line in enumerate(text.splitlines(), 1):
         head, colon, words = (part.strip() for part in line.partition(":"))
         if not line.strip():
@@ -76,5 +76,5 @@ def parse_explanations(text: str, features: Sequence[int], *, longest: int) -> d
                 "Shorten it."
             )
         if words:
-            found[int(head)] = (*found.get(int(head), ()), words)
-    return found
+            explanations[int(head)] = (*explanations.get(int(head), ()), words)
+    return explanations

@@ -88,10 +88,10 @@ class NoteStore:
             return self._empty
         if size > MOST_BYTES:
             raise NotesError(f"{self.path} holds {of_bytes(size)}; expected at most {of_bytes(MOST_BYTES)}.")
-        found = from_json(data)
-        if found.dictionary_sha256 != self._empty.dictionary_sha256:
-            raise DamagedNotesError(f"{self.path} names the dictionary {found.dictionary_sha256[:64]!r}.")
-        return found
+        notes = from_json(data)
+        if notes.dictionary_sha256 != self._empty.dictionary_sha256:
+            raise DamagedNotesError(f"{self.path} names the dictionary {notes.dictionary_sha256[:64]!r}.")
+        return notes
 
     def _load_or_set_aside(self) -> Notes:
         try:

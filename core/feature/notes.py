@@ -75,12 +75,12 @@ class Notes:
         Only those that have all of `tags` and, in note or tags, every word of `search`, whatever its case.
         """
         words, asked = search.casefold().split(), {tag.casefold() for tag in tags}
-        found = []
+        rows = []
         for feature, note in sorted(self.by_feature.items()):
             text = "\n".join((note.text, *note.tags)).casefold()
             if asked <= {tag.casefold() for tag in note.tags} and all(word in text for word in words):
-                found.append((feature, ", ".join(note.tags), note.text))
-        return pd.DataFrame(found, columns=["feature", "feature_tags", "feature_note"])
+                rows.append((feature, ", ".join(note.tags), note.text))
+        return pd.DataFrame(rows, columns=["feature", "feature_tags", "feature_note"])
 
     def to_json(self) -> bytes:
         """Return the file's content: features in order, readable, the same for the same notes."""

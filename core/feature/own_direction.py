@@ -54,11 +54,11 @@ def read_vectors(name: str, data: bytes) -> dict[str, Num[np.ndarray, "row d"]]:
         )
     if not name.lower().endswith(ENDINGS):
         raise DirectionError(f"{name[:100]!r} is neither .npy nor .safetensors. Save the direction as one of them.")
-    found = _read_npy(name, data) if name.lower().endswith(".npy") else _read_safetensors(name, data)
-    vectors = {key: np.atleast_2d(array) for key, array in found.items() if array.ndim in (1, 2) and array.size}
+    arrays = _read_npy(name, data) if name.lower().endswith(".npy") else _read_safetensors(name, data)
+    vectors = {key: np.atleast_2d(array) for key, array in arrays.items() if array.ndim in (1, 2) and array.size}
     vectors = {key: array for key, array in vectors.items() if array.dtype.kind in "fiu"}
     if not vectors:
-        held = ", ".join(f"{array.dtype} of shape {array.shape}" for array in found.values()) or "nothing"
+        held = ", ".join(f"{array.dtype} of shape {array.shape}" for array in arrays.values()) or "nothing"
         raise DirectionError(
             f"{name[:100]!r} holds {held[:200]}. Expected numbers in one or two dimensions: a vector, or rows to "
             "choose from. Save it as such."

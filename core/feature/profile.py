@@ -8,18 +8,18 @@ from core.activations.store import FeatureActivations
 from core.maths.significance import wilson
 
 
-def position_profile(found: FeatureActivations, counted: Int[np.ndarray, " pos"]) -> pd.DataFrame:
+def position_profile(activations: FeatureActivations, counted: Int[np.ndarray, " pos"]) -> pd.DataFrame:
     """Return one row per position; `counted` says how many tokens count there.
 
     Columns `position`, `active_rows`, `fires_share` with `share_low` and `share_high` (95 %, Wilson 1927), and
     `mean_active`, `std_active` of the non-zero activations; NaN where there is nothing to divide by.
     """
     n_pos = len(counted)
-    count = np.bincount(found.position, minlength=n_pos)
-    total = np.bincount(found.position, weights=found.act, minlength=n_pos)
+    position, act = activations.position, activations.act
+    count, total = np.bincount(position, minlength=n_pos), np.bincount(position, weights=act, minlength=n_pos)
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = total / count
-        spread = np.bincount(found.position, weights=(found.act - mean[found.position]) ** 2, minlength=n_pos)
+        spread = np.bincount(position, weights=(act - mean[position]) ** 2, minlength=n_pos)
         std, share = np.sqrt(spread / count), count / counted
     low, high = wilson(count, counted)
     columns = {

@@ -20,7 +20,7 @@ def report(
     tokenizer,
     token_strings: Sequence[str],
     rows: Int[np.ndarray, "row pos"],
-    found: FeatureActivations,
+    activations: FeatureActivations,
     counted: Int[np.ndarray, " pos"],
     *,
     tables: Mapping[str, pd.DataFrame],
@@ -30,35 +30,36 @@ def report(
 
     `counted` says how many tokens count at each position. The same inputs give the same bytes.
     """
-    best = examples.strongest_of_rows(found)
+    best = examples.strongest_of_rows(activations)
     best = examples.taken(best, np.arange(min(N_STRONGEST, len(best.act))))
-    token, share, n = examples.commonest_strongest(found, rows)
-    counts = examples.token_counts(found, rows)
+    token, share, n = examples.commonest_strongest(activations, rows)
+    counts = examples.token_counts(activations, rows)
     counts["token_text"] = [token_strings[i] for i in counts["token"].tolist()]
 
     def dressed(shown: FeatureActivations) -> list[dict]:
-        return [asdict(one) for one in contexts(tokenizer, rows, found, shown, width=WIDTH)]
+        return [asdict(one) for one in contexts(tokenizer, rows, activations, shown, width=WIDTH)]
 
     content = {
         "provenance": dict(provenance),
         "n_tokens": int(counted.sum()),
-        "active_tokens": len(found.act),
+        "active_tokens": len(activations.act),
         "strongest_token": {"token": token, "share": share, "of_rows": n},
-        "histogram": _histogram(found),
-        "positions": _records(position_profile(found, counted)),
+        "histogram": _histogram(activations),
+        "positions": _records(position_profile(activations, counted)),
         "tokens": _records(counts),
         "strongest": dressed(best),
         "intervals": [
             {"low": one.low, "high": one.high, "count": one.count, "examples": dressed(one.examples)}
-            for one in examples.intervals(found)
+            for one in examples.intervals(activations)
         ],
         **{name: _records(table) for name, table in tables.items()},
     }
     return json.dumps(_finite(content), ensure_ascii=False, allow_nan=False, indent=1).encode("utf-8", "replace")
 
 
-def _histogram(found: FeatureActivations) -> dict[str, list]:
-    counts, edges = np.histogram(found.act.astype(float), bins=N_BINS) if len(found.act) else (np.zeros(0), np.zeros(0))
+def _histogram(activations: FeatureActivations) -> dict[str, list]:
+    act = activations.act.astype(float)
+    counts, edges = np.histogram(act, bins=N_BINS) if len(act) else (np.zeros(0), np.zeros(0))
     return {"counts": counts.tolist(), "edges": edges.tolist()}
 
 

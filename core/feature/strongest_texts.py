@@ -52,8 +52,8 @@ def top_examples(
         for one, start, stop in zip(best.values(), cuts[:-1], cuts[1:], strict=True):
             one.add(tokens[start:stop], block.acts[entries[start:stop]])
     n_tokens = int(np.count_nonzero(counted(store.rows, store.left_out)))
-    found = {feature: one.examples(feature, store.rows, n_tokens) for feature, one in best.items()}
-    return [found[feature] for feature in features]
+    examples = {feature: one.examples(feature, store.rows, n_tokens) for feature, one in best.items()}
+    return [examples[feature] for feature in features]
 
 
 class _Strongest:

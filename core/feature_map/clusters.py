@@ -65,22 +65,22 @@ def find_clusters(
     points = umap_layout(neighbors, start, **near, progress=progress)
     placed = np.flatnonzero(np.isfinite(points[:, 0]))
     progress.note("finding clusters on the map")
-    found = np.full(len(points), -1, np.int32)
-    found[placed] = HDBSCAN(min_cluster_size=min_cluster_size, copy=True).fit_predict(points[placed])
+    label = np.full(len(points), -1, np.int32)
+    label[placed] = HDBSCAN(min_cluster_size=min_cluster_size, copy=True).fit_predict(points[placed])
     unit = unit_rows(directions)
-    medoid = medoids(found, unit)
+    medoid = medoids(label, unit)
     order = _order(unit[medoid])
     number = np.append(np.argsort(order), -1).astype(np.int32)  # the last one is that of -1
-    return Clusters(number[found], medoid[order], seed, min_cluster_size)
+    return Clusters(number[label], medoid[order], seed, min_cluster_size)
 
 
 def medoids(label: Int[np.ndarray, " d_sae"], unit: Float[np.ndarray, "d_sae d"]) -> Int[np.ndarray, " cluster"]:
     """Return for each cluster the member with the largest mean cosine to its members; ties: lower feature."""
-    found = []
+    chosen = []
     for members in members_of(label):
         cosines = unit[members] @ unit[members].sum(axis=0, dtype=np.float64)
-        found.append(members[np.argmax(cosines)])
-    return np.array(found, np.int32)
+        chosen.append(members[np.argmax(cosines)])
+    return np.array(chosen, np.int32)
 
 
 def members_of(label: Int[np.ndarray, " d_sae"]) -> list[Int[np.ndarray, " member"]]:
@@ -96,9 +96,9 @@ def cluster_table(clusters: Clusters) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "cluster": np.arange(clusters.count),
-            "cluster_size": [len(found) for found in members],
+            "cluster_size": [len(features) for features in members],
             "medoid": clusters.medoid,
-            "features_in_cluster": [" ".join(map(str, found)) for found in members],
+            "features_in_cluster": [" ".join(map(str, features)) for features in members],
         }
     )
 

@@ -54,8 +54,8 @@ def layer_links(stack: Stack, *, progress: Progress = SILENT) -> LayerLinks:
     for step in range(stack.count - 1):
         here, there = stack.rows(step), stack.rows(step + 1)
         part = Part(progress, step, stack.count - 1)
-        found = nearest_between(stack.directions[here], stack.directions[there], k=1, progress=part)
-        match[here], cos[here] = found.a_in_b_idx[:, 0], found.a_in_b_cos[:, 0]
+        between = nearest_between(stack.directions[here], stack.directions[there], k=1, progress=part)
+        match[here], cos[here] = between.a_in_b_idx[:, 0], between.a_in_b_cos[:, 0]
     return LayerLinks(match, cos)
 
 

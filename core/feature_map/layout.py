@@ -62,9 +62,9 @@ class LayoutSettings:
 
     def used(self) -> dict[str, str | int | float]:
         """Return the settings that this map depends on."""
-        found = {name: getattr(self, name) for name in ("method", "side", *_USED[self.method])}
+        settings = {name: getattr(self, name) for name in ("method", "side", *_USED[self.method])}
         # 30 and 30.0 are one setting and must give one name.
-        return {name: float(value) if name in ("min_dist", "perplexity") else value for name, value in found.items()}
+        return {name: float(value) if name in ("min_dist", "perplexity") else value for name, value in settings.items()}
 
 
 @dataclass(frozen=True)
@@ -142,6 +142,6 @@ def preservation(
     crowded = (near >= 0).all(axis=1)  # more than k others at the very place
     near[crowded, k] = -1
     kept = sum((near == neighbors.idx[placed, rank, None]).any(axis=1) for rank in range(k))
-    found = np.full(len(x), np.nan, np.float32)
-    found[placed] = kept / k
-    return found
+    share = np.full(len(x), np.nan, np.float32)
+    share[placed] = kept / k
+    return share

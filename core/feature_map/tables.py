@@ -26,11 +26,11 @@ def search(
     BadSettingError if clusters or tokens are asked for and are not there.
     """
     if _NUMBERS.fullmatch(text):
-        found = np.zeros(len(feature), bool)
+        hits = np.zeros(len(feature), bool)
         for first, last in re.findall(r"(\d+)(?:\s*-\s*(\d+))?", text):
             low, high = (min(int(number or first), 2**62) for number in (first, last))
-            found |= (feature >= low) & (feature <= high)
-        return found
+            hits |= (feature >= low) & (feature <= high)
+        return hits
     if wanted := _CLUSTER.fullmatch(text):
         if cluster is None:
             raise BadSettingError("There are no clusters yet to look in. Compute them on the tab Clusters.")

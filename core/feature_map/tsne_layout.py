@@ -50,11 +50,11 @@ def tsne_layout(
         "perplexity": perplexity,
         "seed": seed,
     }
-    found = np.full(start.shape, np.nan, np.float32)
+    points = np.full(start.shape, np.nan, np.float32)
     # More than two partial sums may be added in any order, and the bits would differ from run to run.
     threads = {"OMP_NUM_THREADS": "2" if n > 1000 else "1"}
-    found[placed] = run_embedder("core.feature_map.tsne_layout", inputs, progress=progress, environment=threads)
-    return found
+    points[placed] = run_embedder("core.feature_map.tsne_layout", inputs, progress=progress, environment=threads)
+    return points
 
 
 def fit(inputs: dict[str, np.ndarray]) -> np.ndarray:

@@ -45,9 +45,9 @@ def umap_layout(
         "min_dist": min_dist,
         "seed": seed,
     }
-    found = np.full(start.shape, np.nan, np.float32)
-    found[placed] = run_embedder("core.feature_map.umap_layout", inputs, progress=progress)
-    return found
+    points = np.full(start.shape, np.nan, np.float32)
+    points[placed] = run_embedder("core.feature_map.umap_layout", inputs, progress=progress)
+    return points
 
 
 def first_neighbors(
@@ -104,7 +104,7 @@ def fit(inputs: dict[str, np.ndarray]) -> np.ndarray:
 
     keep_compiled()
     start = inputs["start"]
-    found = UMAP(
+    umap = UMAP(
         n_components=start.shape[1],
         metric="cosine",
         n_neighbors=int(inputs["n_neighbors"]),
@@ -118,7 +118,7 @@ def fit(inputs: dict[str, np.ndarray]) -> np.ndarray:
         tqdm_kwds={"bar_format": "step {n_fmt} of {total_fmt}", "file": sys.stdout, "mininterval": 0.2},
     )
     # With neighbours and start given, umap-learn looks at the rows for their number alone.
-    return found.fit_transform(start.astype(np.float32))
+    return umap.fit_transform(start.astype(np.float32))
 
 
 if __name__ == "__main__":

@@ -78,7 +78,7 @@ def export_features(
     stats = logit_statistics(directions[features], unembedding(model, settings), center=settings.center, k=MOST_LOGITS)
     strings = model.token_strings
     return FeatureExport(
-        tuple(ExportedFeature(found, *_extremes(stats, i, strings)) for i, found in enumerate(examples))
+        tuple(ExportedFeature(example, *_extremes(stats, i, strings)) for i, example in enumerate(examples))
     )
 
 

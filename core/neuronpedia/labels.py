@@ -136,22 +136,22 @@ def download_labels(source: NeuronpediaSource, *, progress: Progress = SILENT, b
 
     Raises NeuronpediaError where there are none, or when they cannot be read. `progress` counts batches.
     """
-    found: dict[int, str] = {}
+    texts: dict[int, str] = {}
     for number in range(_MOST_BATCHES):
-        progress.note(f"{len(found):,} labels")
+        progress.note(f"{len(texts):,} labels")
         progress.update(number, number + 1)
         batch = _fetch(f"{labels_address(source, base=base)}batch-{number}.jsonl.gz")
         if batch is None:
             break
         for feature, text in _read_labels(batch):
-            found.setdefault(feature, text)
-    if not found:
+            texts.setdefault(feature, text)
+    if not texts:
         raise NeuronpediaError(
             f"Neuronpedia has no labels for {source.model_id}/{source.source_id} in its bulk files. Expected a source "
             f"it lists; look at {source.url}."
         )
-    features = sorted(found)
-    return Labels(np.array(features), tuple(found[i] for i in features))
+    features = sorted(texts)
+    return Labels(np.array(features), tuple(texts[i] for i in features))
 
 
 def _read_labels(batch: bytes) -> list[tuple[int, str]]:

@@ -59,11 +59,11 @@ def upload_batch(
 
 
 def _uploaded(feature: ExportedFeature, token_strings: Sequence[str]) -> dict[str, Any]:
-    found = feature.examples
-    largest = float(found.acts.max())
+    examples = feature.examples
+    largest = float(examples.acts.max())
     return {
-        "index": found.feature,
-        "density": found.density,
+        "index": examples.feature,
+        "density": examples.density,
         "topLogits": [{"token": t, "value": float(v)} for t, v in feature.promoted[:MOST_LOGITS]],
         "bottomLogits": [{"token": t, "value": float(v)} for t, v in feature.suppressed[:MOST_LOGITS]],
         "explanations": [
@@ -72,18 +72,18 @@ def _uploaded(feature: ExportedFeature, token_strings: Sequence[str]) -> dict[st
         ],
         "activations": [
             item | {"quantileMin": 0.0, "quantileMax": largest, "quantileFraction": 1.0}
-            for item in _activations(found, token_strings)
+            for item in _activations(examples, token_strings)
         ],
     }
 
 
-def _activations(found: FeatureExamples, token_strings: Sequence[str]) -> list[dict[str, Any]]:
+def _activations(examples: FeatureExamples, token_strings: Sequence[str]) -> list[dict[str, Any]]:
     return [
         {
             "tokens": [token_strings[token] for token in row[:MOST_TOKENS].tolist()],
             "values": np.round(acts[:MOST_TOKENS].astype(np.float64), 6).tolist(),
         }
-        for row, acts in zip(found.rows, found.acts, strict=True)
+        for row, acts in zip(examples.rows, examples.acts, strict=True)
     ]
 
 
@@ -121,13 +121,13 @@ def bulk_archive(
 
 
 def _feature_line(model_id: str, source_id: str, feature: ExportedFeature) -> dict[str, Any]:
-    found = feature.examples
+    examples = feature.examples
     return {
         "modelId": model_id,
         "layer": source_id,
-        "index": str(found.feature),
-        "frac_nonzero": found.density,
-        "maxActApprox": float(found.acts.max(initial=0)),
+        "index": str(examples.feature),
+        "frac_nonzero": examples.density,
+        "maxActApprox": float(examples.acts.max(initial=0)),
         "pos_str": [token for token, _ in feature.promoted[:MOST_LOGITS]],
         "pos_values": [float(value) for _, value in feature.promoted[:MOST_LOGITS]],
         "neg_str": [token for token, _ in feature.suppressed[:MOST_LOGITS]],

@@ -39,8 +39,8 @@ class Sample:
         judged = self.judged if judged is None else judged
         x = (self.target if goal is None else goal)[judged].astype(np.float64)
         spread = ((x - x.mean(axis=0)) ** 2).sum()
-        found = 1 - ((x - x_hat[judged]) ** 2).sum() / spread if spread > 0 else np.nan
-        return float(found) if np.isfinite(found) else np.nan
+        explained = 1 - ((x - x_hat[judged]) ** 2).sum() / spread if spread > 0 else np.nan
+        return float(explained) if np.isfinite(explained) else np.nan
 
 
 def read_sample(

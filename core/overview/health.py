@@ -50,8 +50,8 @@ class Health:
 
     @property
     def verdict(self) -> str:
-        found = {line.verdict for line in self.lines} | ({SUSPICIOUS} if self.suspicions else set())
-        return next((verdict for verdict in (BROKEN, SUSPICIOUS) if verdict in found), HEALTHY)
+        verdicts = {line.verdict for line in self.lines} | ({SUSPICIOUS} if self.suspicions else set())
+        return next((verdict for verdict in (BROKEN, SUSPICIOUS) if verdict in verdicts), HEALTHY)
 
     @property
     def reasons(self) -> tuple[str, ...]:

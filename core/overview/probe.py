@@ -103,15 +103,15 @@ def probe_recipes(
         raise CorpusError(f"Rows of shape {rows.shape} hold no tokens to try; expected at least one. Choose a text.")
     sample = attempts.read_sample(dictionary, model, beginnings(rows, dictionary.d_sae), left_out)
     x_hat = attempts.reconstruct(dictionary, sample.x)
-    found = _Found(progress, sample.fve(x_hat))
+    tried = _Found(progress, sample.fve(x_hat))
     l0 = float((attempts.encode(dictionary, sample.x) != 0).sum(axis=-1)[sample.judged].mean())
-    found.add(attempts.on_input(dictionary, model, sample))
-    found.add(attempts.on_activations(dictionary, sample, l0=l0, expected_l0=expected_l0, plain=found.best))
-    if found.best < ENOUGH:  # these run the model again
-        found.add(attempts.on_model(dictionary, model, sample))
-    if found.best < POOR:
-        found.add(attempts.on_hooks(dictionary, model, sample))
-    return found.finish(sample, x_hat, l0)
+    tried.add(attempts.on_input(dictionary, model, sample))
+    tried.add(attempts.on_activations(dictionary, sample, l0=l0, expected_l0=expected_l0, plain=tried.best))
+    if tried.best < ENOUGH:  # these run the model again
+        tried.add(attempts.on_model(dictionary, model, sample))
+    if tried.best < POOR:
+        tried.add(attempts.on_hooks(dictionary, model, sample))
+    return tried.finish(sample, x_hat, l0)
 
 
 def beginnings(rows: Int[np.ndarray, "row pos"], d_sae: int) -> Int[np.ndarray, "few start"]:

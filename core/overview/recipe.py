@@ -47,9 +47,9 @@ def facts(dictionary: Dictionary) -> list[RecipeLine]:
         ("Training text", metadata.get("dataset_path"), "The data set that its config names."),
         ("Neuronpedia", labels.get("neuronpedia"), "Its name there."),
     ]
-    found = [RecipeLine(title, _short(value), meaning) for title, value, meaning in lines if value not in (None, "")]
+    stated = [RecipeLine(title, _short(value), meaning) for title, value, meaning in lines if value not in (None, "")]
     concluded = dictionary.origin.inferred
-    return found + [RecipeLine("Concluded", _short(text), "Not stated in its files.") for text in concluded]
+    return stated + [RecipeLine("Concluded", _short(text), "Not stated in its files.") for text in concluded]
 
 
 def recipe(dictionary: Dictionary) -> list[RecipeLine]:

@@ -33,15 +33,15 @@ def suspicions(
 ) -> tuple[Suspicion, ...]:
     """Return what the measurements point to, none for a healthy dictionary."""
     whole, rest = (statistics.totals(with_first=first)["fve"] for first in (True, False))
-    found = [*_recipe(probe, published), *_first_token(statistics, whole, rest), *_outliers(probe)]
-    if not found and probe.plain <= 0:
-        found.append(_elsewhere(probe))
-    return tuple(found)
+    suspected = [*_recipe(probe, published), *_first_token(statistics, whole, rest), *_outliers(probe)]
+    if not suspected and probe.plain <= 0:
+        suspected.append(_elsewhere(probe))
+    return tuple(suspected)
 
 
-def better(found: float, plain: float) -> bool:
+def better(fve: float, plain: float) -> bool:
     """Whether an attempt explains so much more than the dictionary as it is that the recipe must be it."""
-    return bool(found >= max(POOR, plain + GAIN) and 1 - found <= REMAINDER * (1 - plain))
+    return bool(fve >= max(POOR, plain + GAIN) and 1 - fve <= REMAINDER * (1 - plain))
 
 
 _FAULTS = {

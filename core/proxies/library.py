@@ -54,13 +54,13 @@ class Proxy:
 def proxies() -> dict[str, Proxy]:
     """Return the alphabets and scripts of proxies.toml, by name."""
     data = tomllib.loads((Path(__file__).parent / "proxies.toml").read_text(encoding="utf-8"))
-    found = {}
+    by_name = {}
     for name, entry in data[ALPHABET].items():
-        found[name] = Proxy(name, kind=ALPHABET, **(entry | {"alphabets": tuple(entry["alphabets"])}))
+        by_name[name] = Proxy(name, kind=ALPHABET, **(entry | {"alphabets": tuple(entry["alphabets"])}))
     for name, entry in data[SCRIPT].items():
         blocks, source = tuple(map(tuple, entry["blocks"])), "after Bricken et al. 2023; blocks of the Unicode standard"
-        found[name] = Proxy(name, entry["title"], SCRIPT, source, blocks=blocks)
-    return found
+        by_name[name] = Proxy(name, entry["title"], SCRIPT, source, blocks=blocks)
+    return by_name
 
 
 def pattern_proxy(pattern: str, *, across: bool = False) -> Proxy:

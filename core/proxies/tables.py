@@ -71,7 +71,7 @@ class FeatureProxy:
 
 
 def feature_proxy(
-    found: FeatureActivations,
+    activations: FeatureActivations,
     value: Float[np.ndarray, "row pos"],
     counted: Bool[np.ndarray, "row pos"],
     *,
@@ -79,7 +79,7 @@ def feature_proxy(
 ) -> FeatureProxy:
     """Put a feature's stored activations beside a proxy."""
     act = np.zeros(value.shape, np.float32)
-    act[found.row, found.position] = found.act
+    act[activations.row, activations.position] = activations.act
     return FeatureProxy(act, value, counted, threshold)
 
 

@@ -127,9 +127,9 @@ def _pattern_hits(text: ProxyText, proxy: Proxy) -> Float[np.ndarray, " token"]:
 
 def _hits_alone(text: ProxyText, pattern: str) -> Bool[np.ndarray, " token"]:
     seen = np.unique(text.tokens[~text.silent])
-    found = search_all([pattern], [text.vocabulary[i].decode("utf-8", "replace") for i in seen])[0]
+    places = search_all([pattern], [text.vocabulary[i].decode("utf-8", "replace") for i in seen])[0]
     hit = np.zeros(len(text.vocabulary), bool)
-    hit[seen[found]] = True
+    hit[seen[places]] = True
     return hit[text.tokens]
 
 

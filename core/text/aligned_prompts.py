@@ -18,11 +18,11 @@ def aligned_differences(a: TextFeatures, b: TextFeatures) -> pd.DataFrame:
             "token of A has one of B beside it; change a word, or compare them as two texts."
         )
     d_sae = a.acts.d_sae
-    cells = [found.token * d_sae + found.acts.features for found in (a, b)]
+    cells = [one.token * d_sae + one.acts.features for one in (a, b)]
     both = np.union1d(*cells)
     acts = np.zeros((2, len(both)))
-    for side, found, cell in zip(acts, (a, b), cells, strict=True):
-        side[np.searchsorted(both, cell)] = found.acts.acts
+    for side, one, cell in zip(acts, (a, b), cells, strict=True):
+        side[np.searchsorted(both, cell)] = one.acts.acts
     columns = {
         "token_number": both // d_sae,
         "feature": both % d_sae,

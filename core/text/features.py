@@ -59,10 +59,10 @@ class TextFeatures:
 
     def of_feature(self, feature: int) -> Float[np.ndarray, " token"]:
         """Return one feature's activation on every token, 0 where it is silent."""
-        found = np.zeros(self.n_tokens)
+        acts = np.zeros(self.n_tokens)
         entries = self.acts.features == feature
-        found[self.token[entries]] = self.acts.acts[entries]
-        return found
+        acts[self.token[entries]] = self.acts.acts[entries]
+        return acts
 
 
 def encode_text(
@@ -105,28 +105,29 @@ def encode_text(
     return TextFeatures(sparse, np.concatenate(rows), np.concatenate(positions), error, square)
 
 
-def token_table(found: TextFeatures, strings: list[str]) -> pd.DataFrame:
+def token_table(on_text: TextFeatures, strings: list[str]) -> pd.DataFrame:
     """Return one row per token: its text (as given), where it stands, how many features it has, and its error."""
-    share = np.divide(found.error, found.square, out=np.full(found.n_tokens, np.nan), where=found.square > 0)
+    error, square = on_text.error, on_text.square
+    share = np.divide(error, square, out=np.full(on_text.n_tokens, np.nan), where=square > 0)
     columns = {
-        "token_number": np.arange(found.n_tokens),
+        "token_number": np.arange(on_text.n_tokens),
         "token_text": strings,
-        "own_row": found.row,
-        "position": found.position,
-        "token_l0": np.diff(found.acts.ends, prepend=0),
-        "token_error": np.sqrt(found.error),
+        "own_row": on_text.row,
+        "position": on_text.position,
+        "token_l0": np.diff(on_text.acts.ends, prepend=0),
+        "token_error": np.sqrt(error),
         "token_error_share": share,
     }
     return pd.DataFrame(columns)
 
 
-def feature_table(found: TextFeatures, largest: Float[np.ndarray, " d_sae"] | None = None) -> pd.DataFrame:
+def feature_table(on_text: TextFeatures, largest: Float[np.ndarray, " d_sae"] | None = None) -> pd.DataFrame:
     """Return one row per feature that is active anywhere in the text.
 
     With each feature's `largest` activation on a larger text come its share of that, and the two multiplied.
     """
-    ends, tokens, values = found.acts.by_feature
-    count = found.acts.count
+    ends, tokens, values = on_text.acts.by_feature
+    count = on_text.acts.count
     features = np.flatnonzero(count)
     starts = (ends - count)[features]
     total = np.add.reduceat(values.astype(np.float64), starts) if len(starts) else np.zeros(0)
@@ -137,16 +138,18 @@ def feature_table(found: TextFeatures, largest: Float[np.ndarray, " d_sae"] | No
         "feature": features,
         "text_max": values[strongest].astype(np.float64),
         "text_sum": total,
-        "text_mean": total / found.n_tokens,
+        "text_mean": total / on_text.n_tokens,
         "text_tokens": count[features],
         "token_number": tokens[strongest],
     }
     return _with_shares(pd.DataFrame(columns), "text_max", largest)
 
 
-def token_features(found: TextFeatures, token: int, largest: Float[np.ndarray, " d_sae"] | None = None) -> pd.DataFrame:
+def token_features(
+    on_text: TextFeatures, token: int, largest: Float[np.ndarray, " d_sae"] | None = None
+) -> pd.DataFrame:
     """Return one row per feature that is active on a token, with the same shares as `feature_table`."""
-    features, acts = found.on_token(token)
+    features, acts = on_text.on_token(token)
     table = pd.DataFrame({"feature": features.astype(np.int64), "text_activation": acts.astype(np.float64)})
     return _with_shares(table, "text_activation", largest)
 
@@ -165,13 +168,13 @@ def ranked(table: pd.DataFrame, by: str) -> pd.DataFrame:
     return table.assign(_size=size).sort_values(["_size", "feature"], ascending=[False, True]).drop(columns="_size")
 
 
-def cells(found: TextFeatures, features: list[int], tokens: range) -> pd.DataFrame:
+def cells(on_text: TextFeatures, features: list[int], tokens: range) -> pd.DataFrame:
     """Return the non-zero activations of some features on a stretch of tokens, one row each."""
-    token = found.token
-    inside = (token >= tokens.start) & (token < tokens.stop) & np.isin(found.acts.features, features)
+    token = on_text.token
+    inside = (token >= tokens.start) & (token < tokens.stop) & np.isin(on_text.acts.features, features)
     columns = {
-        "feature": found.acts.features[inside].astype(np.int64),
+        "feature": on_text.acts.features[inside].astype(np.int64),
         "token_number": token[inside],
-        "text_activation": found.acts.acts[inside].astype(np.float64),
+        "text_activation": on_text.acts.acts[inside].astype(np.float64),
     }
     return pd.DataFrame(columns)

@@ -77,8 +77,8 @@ def tokenise(model: LanguageModel, documents: Sequence[str]) -> OwnText:
     Raises CorpusError for text that is empty, blank, no Unicode, unknown to the tokenizer, or over MAX_TOKENS.
     """
     _check(documents)
-    found = model.tokenizer.encode_batch(list(documents), add_special_tokens=False)
-    counts = [len(one.ids) for one in found]
+    encodings = model.tokenizer.encode_batch(list(documents), add_special_tokens=False)
+    counts = [len(one.ids) for one in encodings]
     n_tokens = sum(counts)
     if n_tokens == 0:
         raise CorpusError(
@@ -90,12 +90,12 @@ def tokenise(model: LanguageModel, documents: Sequence[str]) -> OwnText:
             f"The text has {n_tokens:,} tokens, expected at most {MAX_TOKENS:,}. Shorten it, or choose it as the text "
             "of the token pass, which has no such limit."
         )
-    decoded = (model.tokenizer.decode(one.ids, skip_special_tokens=False) for one in found)
+    decoded = (model.tokenizer.decode(one.ids, skip_special_tokens=False) for one in encodings)
     return OwnText(
         tuple(documents),
-        np.array([i for one in found for i in one.ids], np.int64),
-        np.repeat(np.arange(len(found)), counts),
-        np.array([start for one in found for start, _ in one.offsets], np.int64),
+        np.array([i for one in encodings for i in one.ids], np.int64),
+        np.repeat(np.arange(len(encodings)), counts),
+        np.array([start for one in encodings for start, _ in one.offsets], np.int64),
         sum(map(_lost, documents, decoded)),
     )
 
@@ -127,14 +127,14 @@ def units(text: OwnText, kind: str) -> Int[np.ndarray, " token"]:
     Blank lines belong to what stands before them. A sentence ends at . ! ? or … before white space, at
     their Chinese and Japanese forms, and at a blank line: "e.g. this" are two.
     """
-    found, first = np.empty(len(text.ids), np.int64), 0
+    unit, first = np.empty(len(text.ids), np.int64), 0
     for number, document in enumerate(text.documents):
         tokens = text.document == number
         starts = _starts(document, kind)
-        found[tokens] = first + np.maximum(np.searchsorted(starts, text.start[tokens], side="right") - 1, 0)
+        unit[tokens] = first + np.maximum(np.searchsorted(starts, text.start[tokens], side="right") - 1, 0)
         first += len(starts)
     # A unit may be left without a token: one that begins in the line before can span it.
-    return np.unique(found, return_inverse=True)[1]
+    return np.unique(unit, return_inverse=True)[1]
 
 
 def _starts(document: str, kind: str) -> list[int]:

@@ -71,16 +71,16 @@ def _table(features: np.ndarray, means: np.ndarray, n_a: int) -> pd.DataFrame:
 
 
 def unit_means(
-    found: TextFeatures, units: Int[np.ndarray, " token"], features: Int[np.ndarray, " feature"]
+    on_text: TextFeatures, units: Int[np.ndarray, " token"], features: Int[np.ndarray, " feature"]
 ) -> Float[np.ndarray, "unit feature"]:
     """Mean activation over the tokens of each unit."""
-    place = np.full(found.acts.d_sae, -1)
+    place = np.full(on_text.acts.d_sae, -1)
     place[features] = np.arange(len(features))
-    column = place[found.acts.features]
+    column = place[on_text.acts.features]
     kept = column >= 0
-    cell = (units[found.token] * len(features) + column)[kept]
+    cell = (units[on_text.token] * len(features) + column)[kept]
     sizes = np.bincount(units)
-    total = np.bincount(cell, found.acts.acts[kept], minlength=len(sizes) * len(features))
+    total = np.bincount(cell, on_text.acts.acts[kept], minlength=len(sizes) * len(features))
     return total.reshape(len(sizes), len(features)) / sizes[:, None]
 
 

@@ -30,15 +30,15 @@ def pos_sets(
         tag = _tagger()
     except _UnavailableError as error:
         return TokenSets((), ((NAME, str(error)),))
-    found = defaultdict(list)
+    by_tag = defaultdict(list)
     texts = Vocabulary(strings, raw).texts
     for i, text in enumerate(texts):
         if i % 256 == 0:
             progress.update(i, len(texts))
         if word := text.strip(" "):
-            found[tag([word])[0][1]].append(i)
+            by_tag[tag([word])[0][1]].append(i)
     rule = "NLTK tags the token alone as {}"
-    items = (Candidate(f"{NAME}_{name}", GROUP, rule.format(name), found[name]) for name in sorted(found))
+    items = (Candidate(f"{NAME}_{name}", GROUP, rule.format(name), by_tag[name]) for name in sorted(by_tag))
     return collect(items, n_tokens=len(strings), smallest=smallest)
 
 

@@ -88,15 +88,15 @@ def by_letter(vocabulary: Vocabulary) -> Iterator[Candidate]:
         pattern = rf"^ *[{letter.upper()}{letter}][^\W\d_]*\Z"
         search = re.compile(pattern).search
         tried = sorted(first[letter] + first[letter.upper()])
-        found = [i for i in tried if search(vocabulary.texts[i])]
-        yield Candidate(f"letter_{letter}", "First letter", f"/{pattern}/", found)
+        tokens = [i for i in tried if search(vocabulary.texts[i])]
+        yield Candidate(f"letter_{letter}", "First letter", f"/{pattern}/", tokens)
 
 
 def by_symbol(vocabulary: Vocabulary) -> Iterator[Candidate]:
     """Tokens that contain a symbol."""
     for name, symbol in _read("pieces")["symbols"].items():
-        found = _where(re.compile(re.escape(symbol)).search, vocabulary.texts)
-        yield Candidate(name, "Symbols", f"/{re.escape(symbol)}/", found)
+        tokens = _where(re.compile(re.escape(symbol)).search, vocabulary.texts)
+        yield Candidate(name, "Symbols", f"/{re.escape(symbol)}/", tokens)
 
 
 def by_affix(vocabulary: Vocabulary) -> Iterator[Candidate]:
@@ -109,27 +109,27 @@ def by_affix(vocabulary: Vocabulary) -> Iterator[Candidate]:
         word = text.lstrip(" ").lower()
         if word.isascii() and word.isalpha():
             for size in range(1, min(longest, len(word) - 1) + 1):
-                if (found := ends.get(word[-size:])) is not None:
-                    found.append(i)
-                if (found := begins.get(word[:size])) is not None:
-                    found.append(i)
-    for affix, found in ends.items():
-        yield Candidate(f"ends_{affix}", "Endings", rf"/(?ai)^ *[a-z]+{affix}\Z/", found)
-    for affix, found in begins.items():
-        yield Candidate(f"begins_{affix}", "Beginnings", rf"/(?ai)^ *{affix}[a-z]+\Z/", found)
+                if (tokens := ends.get(word[-size:])) is not None:
+                    tokens.append(i)
+                if (tokens := begins.get(word[:size])) is not None:
+                    tokens.append(i)
+    for affix, tokens in ends.items():
+        yield Candidate(f"ends_{affix}", "Endings", rf"/(?ai)^ *[a-z]+{affix}\Z/", tokens)
+    for affix, tokens in begins.items():
+        yield Candidate(f"begins_{affix}", "Beginnings", rf"/(?ai)^ *{affix}[a-z]+\Z/", tokens)
 
 
 def by_script(vocabulary: Vocabulary) -> Iterator[Candidate]:
     """Tokens that contain a character of a script other than Latin."""
     scripts = _read("pieces")["scripts"]
-    found = {script: [] for script in scripts.values()}
+    tokens = {script: [] for script in scripts.values()}
     for i, text in enumerate(vocabulary.texts):
         if not text.isascii():
-            for script in {_script(character) for character in text} & found.keys():
-                found[script].append(i)
+            for script in {_script(character) for character in text} & tokens.keys():
+                tokens[script].append(i)
     for name, script in scripts.items():
         rule = f"contains a character whose Unicode name begins with {script}"
-        yield Candidate(name, "Scripts", rule, found[script])
+        yield Candidate(name, "Scripts", rule, tokens[script])
 
 
 def by_word(vocabulary: Vocabulary) -> Iterator[Candidate]:
@@ -152,9 +152,9 @@ def find_words(
     tokens: set[int] = set()
     missing, several = [], []
     for word in words:
-        found = vocabulary.word(word, any_case=any_case)
-        tokens.update(found)
-        if not found:
+        ids = vocabulary.word(word, any_case=any_case)
+        tokens.update(ids)
+        if not ids:
             (several if vocabulary.can_write(word) else missing).append(word)
     return sorted(tokens), tuple(missing), tuple(several)
 

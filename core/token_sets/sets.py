@@ -144,14 +144,14 @@ def raw_string_sets(raw: Sequence[str]) -> TokenSets:
     Its cautions hold: Ġ and other stand-ins are word characters there. No set is too small; its names, word lists
     and parts of speech need data from elsewhere and are listed as left out. Source: Bloom & Lin 2024, code.
     """
-    found = collect(raw_candidates(raw), n_tokens=len(raw), smallest=1)
-    return TokenSets(found.sets, found.left_out + NOT_REPRODUCED)
+    original = collect(raw_candidates(raw), n_tokens=len(raw), smallest=1)
+    return TokenSets(original.sets, original.left_out + NOT_REPRODUCED)
 
 
-def collect(found: Iterable[Candidate], *, n_tokens: int, smallest: int) -> TokenSets:
+def collect(candidates: Iterable[Candidate], *, n_tokens: int, smallest: int) -> TokenSets:
     """Make sets of what the rules found; leave out, with a reason, what is too small or everything."""
     sets, left_out = [], []
-    for item in found:
+    for item in candidates:
         size = len(item.tokens)
         if size < smallest:
             left_out.append((item.name, f"{size} token{'s' * (size != 1)}, fewer than {smallest}"))

@@ -34,19 +34,19 @@ def set_from_text(name: str, text: str, strings: Sequence[str], *, raw: Sequence
     lines = _lines(text)
     vocabulary = Vocabulary(strings, raw)
     patterns = {number: line[1:-1] for number, line in lines.items() if _is_pattern(line)}
-    found = _search(patterns, vocabulary)
+    by_line = _search(patterns, vocabulary)
     missing, several = [], []
     for number, line in lines.items():
         if number in patterns:
-            if not found[number]:
+            if not by_line[number]:
                 missing.append(line)
             continue
         exact = line[0] == " " or "\\" in line
         word = _unescaped(line, number) if exact else line
-        found[number] = vocabulary.exactly(word) if exact else vocabulary.word(word)
-        if not found[number]:
+        by_line[number] = vocabulary.exactly(word) if exact else vocabulary.word(word)
+        if not by_line[number]:
             (several if vocabulary.can_write(word) else missing).append(line)
-    tokens = np.unique(np.array([token for ids in found.values() for token in ids], dtype=np.int64))
+    tokens = np.unique(np.array([token for ids in by_line.values() for token in ids], dtype=np.int64))
     _check_size(name, tokens, lines, len(strings))
     return TokenSet(name, GROUP, _rule(list(lines.values())), tokens, tuple(missing), tuple(several))
 
@@ -104,14 +104,14 @@ def _search(patterns: dict[int, str], vocabulary: Vocabulary) -> dict[int, list[
     for number, pattern in patterns.items():
         check_pattern(pattern, place=f"Line {number}: ", family=TokenSetError)
     try:
-        found = search_all(list(patterns.values()), vocabulary.texts)
+        matches = search_all(list(patterns.values()), vocabulary.texts)
     except TooSlowError as error:
         number = list(patterns)[min(error.done, len(patterns) - 1)]
         raise TokenSetError(
             f"Line {number}: /{patterns[number]}/ was not done after {SECONDS:.0f} s for all lines together, expected "
             "less. Avoid repeats inside repeats such as (a+)+, or use fewer regular expressions."
         ) from error
-    return dict(zip(patterns, found, strict=True))
+    return dict(zip(patterns, matches, strict=True))
 
 
 def _unescaped(line: str, number: int) -> str:
