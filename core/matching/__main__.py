@@ -95,13 +95,13 @@ def _run(options: argparse.Namespace, bar: Bar) -> None:
         null = null_numbers(a, b, comparison, options.similarity, **null_settings, progress=bar)
         settings |= {"shuffle_seed": options.seed}
         _write(options.output, to_json(match_file(a, b, matching, settings=settings, stats=stats, null=null)))
-        found = [f"{name} {value:.3f}" for name, value in stats.items() if value is not None]
+        numbers = [f"{name} {value:.3f}" for name, value in stats.items() if value is not None]
     else:
         _write(options.output, _table(options.output.suffix, a, b, matching, how))
-        found = []
+        numbers = []
     bar.close()
     pairs = f"{len(matching.a):,} pairs of {a.d_sae:,} and {b.d_sae:,} features"
-    print(" · ".join([pairs, *found, f"written to {options.output}"]))
+    print(" · ".join([pairs, *numbers, f"written to {options.output}"]))
 
 
 def _check(options: argparse.Namespace) -> None:

@@ -28,9 +28,9 @@ def best_table(match: ActivationMatch, way: str = WAYS[0]) -> pd.DataFrame:
 def matches_of(match: ActivationMatch, feature: int, way: str = WAYS[0]) -> pd.DataFrame:
     """One row per match of one feature, with match_rank before the columns of `best_table`."""
     corr, idx = ways(match)[way]
-    found = idx[feature] >= 0
-    n = int(found.sum())
-    table = _pairs(match, way, np.full(n, feature), idx[feature][found], corr[feature][found])
+    matched = idx[feature] >= 0
+    n = int(matched.sum())
+    table = _pairs(match, way, np.full(n, feature), idx[feature][matched], corr[feature][matched])
     table.insert(0, "match_rank", np.arange(1, n + 1))
     return table
 

@@ -105,9 +105,9 @@ def _merged(parts: Sequence[_Best], k: int) -> _Best:
     """Put together what several workers found."""
     corr, idx = (np.concatenate([getattr(part, name) for part in parts], axis=1) for name in ("corr", "idx"))
     order = np.lexsort((idx, -corr))[:, :k]
-    found = _Best(len(corr), k)
-    found.corr, found.idx = np.take_along_axis(corr, order, axis=1), np.take_along_axis(idx, order, axis=1)
-    return found
+    best = _Best(len(corr), k)
+    best.corr, best.idx = np.take_along_axis(corr, order, axis=1), np.take_along_axis(idx, order, axis=1)
+    return best
 
 
 @dataclass(frozen=True)

@@ -98,12 +98,12 @@ def differences(a: Dictionary, b: Dictionary) -> tuple[str, ...]:
         "normalize_activations": "input normalisation",
         "apply_b_dec_to_input": "b_dec subtracted from the input",
     }
-    found = {name: (getattr(a.config, name), getattr(b.config, name)) for name in names}
+    settings = {name: (getattr(a.config, name), getattr(b.config, name)) for name in names}
     words = {True: "yes", False: "no"}
     return tuple(
         f"{names[name]}: {a.title} {words.get(one, one)}, {b.title} {words.get(other, other)}. They saw different "
         "inputs, so part of what differs between them may come from that."
-        for name, (one, other) in found.items()
+        for name, (one, other) in settings.items()
         if one != other
     )
 
@@ -133,12 +133,12 @@ def compare_weights(
             "Every feature of one of the dictionaries has weights that are NaN or infinite. Expected some that are "
             "finite; open it without folding decoder norms, or choose another dictionary."
         )
-    found = {}
+    nearest = {}
     for side in SIDES:
         progress.note(f"nearest by {side}")
         rows = a.side(side), b.side(side)
-        found[side] = nearest_between(*rows, k=min(k, most), progress=progress, workers=workers)
-    return Comparison(a, b, **found)
+        nearest[side] = nearest_between(*rows, k=min(k, most), progress=progress, workers=workers)
+    return Comparison(a, b, **nearest)
 
 
 def pair_cosines(

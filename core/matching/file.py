@@ -65,21 +65,22 @@ def match_file(
 
 def to_json(file: MatchFile) -> bytes:
     """Write a matching; the same one gives the same bytes. Raises ValueError for settings JSON does not hold."""
-    found = file.matching
-    ends = found.a.tolist(), found.b.tolist()
+    matching = file.matching
+    ends = matching.a.tolist(), matching.b.tolist()
+    cosines = matching.score, matching.decoder, matching.encoder
     content = {
         "version": VERSION,
         "app": file.app,
         "a": file.a,
         "b": file.b,
-        "method": found.method,
-        "metric": found.similarity,
-        "params": {**file.settings, "k": found.k},
+        "method": matching.method,
+        "metric": matching.similarity,
+        "params": {**file.settings, "k": matching.k},
         "stats": file.stats,
         "null": file.null,
         "columns": COLUMNS,
-        "pairs": list(zip(*ends, *(_shortest(v) for v in (found.score, found.decoder, found.encoder)), strict=True)),
-        **{name: getattr(found, name).tolist() for name in _LISTS},
+        "pairs": list(zip(*ends, *map(_shortest, cosines), strict=True)),
+        **{name: getattr(matching, name).tolist() for name in _LISTS},
     }
     return (json.dumps(content, allow_nan=False) + "\n").encode("ascii")
 

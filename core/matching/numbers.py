@@ -96,17 +96,17 @@ def null_numbers(
     feature: what does not exist is left out.
     """
     sides = () if similarity == "both" else (similarity,)
-    found: dict[str, Numbers] = {}
+    nulls: dict[str, Numbers] = {}
     for side in sides:
         if comparison.a.side(side).shape[1] > 1:
-            found["random"] = random_numbers(comparison, side, threshold=threshold)
+            nulls["random"] = random_numbers(comparison, side, threshold=threshold)
         for name, dictionary, weights in (("a", a, comparison.a), ("b", b, comparison.b)):
             if weights.finite.sum() > 1:
                 own = own_nearest(dictionary, side, progress=progress)
-                found[f"control_{name}"] = _nearest_numbers({"own": own}, threshold)
+                nulls[f"control_{name}"] = _nearest_numbers({"own": own}, threshold)
     other = shuffled(comparison.b, seed=seed)
     chance = compare_weights(comparison.a, other, k=k, progress=progress)
-    return found | {"shuffled": pair_numbers(chance, similarity, threshold=threshold, progress=progress)}
+    return nulls | {"shuffled": pair_numbers(chance, similarity, threshold=threshold, progress=progress)}
 
 
 def _nearest_numbers(best: Mapping[str, Values], threshold: float) -> Numbers:

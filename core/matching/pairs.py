@@ -122,12 +122,12 @@ def best_scores(
         between = comparison.between(similarity)
         return between.a_in_b_cos[:, 0], between.b_in_a_cos[:, 0]
     edges = edges or candidates(comparison, similarity)
-    found = []
+    similar = []
     for best, weights in zip(edges.best(), (comparison.a, comparison.b), strict=True):
         scores = np.where(weights.finite, np.float32(0), np.float32(np.nan))
         scores[best >= 0] = edges.score[best[best >= 0]]
-        found.append(scores)
-    return found[0], found[1]
+        similar.append(scores)
+    return similar[0], similar[1]
 
 
 def shared(decoder: Matching, encoder: Matching, *, threshold: float = THRESHOLD) -> Bool[np.ndarray, " pair"]:

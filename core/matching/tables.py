@@ -34,7 +34,7 @@ def ratio_table(values: Mapping[str, Float[np.ndarray, " feature"]]) -> pd.DataF
 
     `values` are best similarities of features, under the name of the series.
     """
-    parts = [_curve(name, share_above(found, THRESHOLDS)) for name, found in values.items()]
+    parts = [_curve(name, share_above(best, THRESHOLDS)) for name, best in values.items()]
     return pd.concat(parts, ignore_index=True)
 
 

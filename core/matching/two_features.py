@@ -62,8 +62,8 @@ class PairActivations:
     @property
     def masked_cosine(self) -> float | None:
         """The larger of two cosines, over tokens where A's and where B's feature is active; None if one never is."""
-        found = [_cosine(self.a[on], self.b[on]) for on in (self.a != 0, self.b != 0)]
-        return max(found) if self.a.any() and self.b.any() else None
+        cosines = [_cosine(self.a[on], self.b[on]) for on in (self.a != 0, self.b != 0)]
+        return max(cosines) if self.a.any() and self.b.any() else None
 
     def attributions(
         self, weights_a: Float[np.ndarray, " d_vocab"], weights_b: Float[np.ndarray, " d_vocab"]
@@ -88,12 +88,12 @@ class PairActivations:
 def pair_activations(rows: Int[np.ndarray, "row pos"], a: FeatureActivations, b: FeatureActivations) -> PairActivations:
     """Put two features' activations on the same rows side by side, in the order of the text."""
     n_pos = rows.shape[1]
-    places = [found.row * n_pos + found.position for found in (a, b)]
+    places = [one.row * n_pos + one.position for one in (a, b)]
     where = np.union1d(*places).astype(np.int64)
     acts = []
-    for place, found in zip(places, (a, b), strict=True):
+    for place, one in zip(places, (a, b), strict=True):
         acts.append(np.zeros(len(where)))
-        acts[-1][np.searchsorted(where, place)] = found.act
+        acts[-1][np.searchsorted(where, place)] = one.act
     return PairActivations(rows, *np.divmod(where, n_pos), *acts)
 
 
@@ -122,10 +122,10 @@ def partner_rows(matching: Matching, *, least: float) -> Int[np.ndarray, " row"]
 
 def with_partners(chosen: Bool[np.ndarray, " row"], partner: Int[np.ndarray, " row"]) -> Bool[np.ndarray, " row"]:
     """Return the rows chosen and the partners they have."""
-    found = chosen.copy()
+    both = chosen.copy()
     ends = partner[chosen]
-    found[ends[ends >= 0]] = True
-    return found
+    both[ends[ends >= 0]] = True
+    return both
 
 
 def _cosine(x: Values, y: Values) -> float:

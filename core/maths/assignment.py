@@ -76,7 +76,7 @@ def _assign(edges: Edges, left: Int[np.ndarray, " left"]) -> Int[np.ndarray, " c
     if not len(left):
         return left
     ends = [np.unique(end[left], return_inverse=True) for end in (edges.a, edges.b)]
-    (rows, row), (columns, column) = sorted(ends, key=lambda found: len(found[0]))  # stable: a first if equal
+    (rows, row), (columns, column) = sorted(ends, key=lambda side: len(side[0]))  # stable: a first if equal
     n, m = len(rows), len(columns)
     dummies = np.arange(n)
     # One more everywhere: a weight of 0 would be no edge, and every complete assignment has n of them.

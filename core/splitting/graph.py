@@ -135,18 +135,18 @@ def split_graph(feature: int, links: Sequence[Links], *, most: int = MOST_NODES)
     levels, parts, left_off = [np.array([feature])], [], [0]
     for step in links:
         edges = step(levels[-1])
-        children, found = _strongest(edges, most)
+        children, n_children = _strongest(edges, most)
         kept = np.isin(edges.b, children)
         parts.append((edges.a[kept], edges.b[kept], edges.score[kept]))
         levels.append(children)
-        left_off.append(found - len(children))
+        left_off.append(n_children - len(children))
     first = np.cumsum([0, *map(len, levels)])
     ends = [
         (first[i] + np.searchsorted(levels[i], a), first[i + 1] + np.searchsorted(levels[i + 1], b), score)
         for i, (a, b, score) in enumerate(parts)
     ]
     start, end, score = (np.concatenate(columns) for columns in zip(*ends, strict=True))
-    level = np.repeat(np.arange(len(levels)), [len(found) for found in levels])
+    level = np.repeat(np.arange(len(levels)), [len(features) for features in levels])
     return SplitGraph(level, np.concatenate(levels), start, end, score.astype(np.float32), tuple(left_off))
 
 

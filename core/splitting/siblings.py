@@ -37,8 +37,8 @@ class Siblings:
         centred = self.weights - self.weights.mean(axis=1, keepdims=True, dtype=float)
         length = np.linalg.norm(centred, axis=1)
         scale = np.outer(length, length)
-        found = np.divide(centred @ centred.T, scale, out=np.full(scale.shape, np.nan), where=scale > 0)
-        return np.clip(found, -1, 1)
+        corr = np.divide(centred @ centred.T, scale, out=np.full(scale.shape, np.nan), where=scale > 0)
+        return np.clip(corr, -1, 1)
 
     def distinctive(self, k: int = K) -> Int[np.ndarray, "sibling k"]:
         """Return the columns in which each sibling exceeds the others most, largest first; ties: first column first."""

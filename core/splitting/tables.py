@@ -61,8 +61,8 @@ def width_table(betweens: Mapping[int, Between], d: int, *, threshold: float) ->
     rows = []
     for d_sae, between in betweens.items():
         count = children.loc[children["d_sae"] == d_sae, "n_children"]
-        found = np.count_nonzero(between.b_in_a_idx[:, 0] >= 0)
-        chance = random_ratio(len(count), d, np.array([threshold]))[0] * found / len(count) if d > 1 else np.nan
+        matched = np.count_nonzero(between.b_in_a_idx[:, 0] >= 0)
+        chance = random_ratio(len(count), d, np.array([threshold]))[0] * matched / len(count) if d > 1 else np.nan
         rows.append(
             {
                 "d_sae": d_sae,
