@@ -40,7 +40,7 @@ def umap_layout(
     inputs = {
         "idx": idx,
         "cos": cos,
-        "start": parted(start[placed], seed),
+        "start": jittered(start[placed], seed),
         "n_neighbors": n_neighbors,
         "min_dist": min_dist,
         "seed": seed,
@@ -67,7 +67,7 @@ def first_neighbors(
     return number[neighbors.idx[placed, :k]], neighbors.cos[placed, :k]
 
 
-def parted(start: Float[np.ndarray, "n axis"], seed: int) -> Float[np.ndarray, "n axis"]:
+def jittered(start: Float[np.ndarray, "n axis"], seed: int) -> Float[np.ndarray, "n axis"]:
     """Add a little noise to a start, so that no two points coincide and no axis is flat."""
     scale = _NOISE * max(float(np.abs(start).max(initial=0)), 1e-6)
     return start + np.random.default_rng(seed).normal(scale=scale, size=start.shape)

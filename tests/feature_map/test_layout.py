@@ -10,7 +10,7 @@ from core.errors import BadSettingError, CancelledError, DoesNotFitError, Unknow
 from core.feature_map import umap_layout as feature_map_umap_layout
 from core.feature_map.layout import Layout, LayoutSettings, layout, pca_layout, preservation
 from core.feature_map.tsne_layout import distances
-from core.feature_map.umap_layout import parted, umap_layout, with_self
+from core.feature_map.umap_layout import jittered, umap_layout, with_self
 from core.geometry.neighbors import Neighbors, nearest_features
 from core.maths.unit_rows import unit_rows
 from core.work.artifacts import ArtifactStore
@@ -58,7 +58,7 @@ def test_a_umap_is_umap_learns_own_from_the_exact_neighbours_and_searches_for_no
         metric="cosine",
         n_neighbors=8,
         min_dist=0.05,
-        init=parted(pca_layout(rows), 42),
+        init=jittered(pca_layout(rows), 42),
         random_state=42,
         n_jobs=1,
         precomputed_knn=knn,
@@ -74,11 +74,11 @@ def test_each_point_is_its_own_nearest_for_umap_learn():
     assert distances.tolist() == [[0, 0.25], [0, 0]]
 
 
-def test_a_start_with_points_that_coincide_is_parted_and_stays_where_it_was():
-    start = parted(np.zeros((5, 2), np.float32), seed=0)
+def test_a_start_with_points_that_coincide_is_jittered_and_stays_where_it_was():
+    start = jittered(np.zeros((5, 2), np.float32), seed=0)
     assert len(np.unique(start, axis=0)) == 5
     line = np.array([[1.0, 0.0], [-1.0, 0.0]])
-    np.testing.assert_allclose(parted(line, seed=0), line, atol=1e-3)
+    np.testing.assert_allclose(jittered(line, seed=0), line, atol=1e-3)
 
 
 def test_a_umap_counts_its_epochs_and_ends_its_process_when_it_is_cancelled(planted, capfd):
