@@ -34,11 +34,7 @@ def layers(view: Chosen) -> None:
     """Find the series, run the passes that are missing if that is wanted, and compare the layers."""
     listed = feature_map.series(view.passed.dictionary.id)
     if len(listed) < 2:
-        st.info(
-            "There is no other dictionary here that differs from this one in the layer alone. The demo has such a "
-            "series: pick one of its standard dictionaries with 2,048 features.",
-            icon=":material/layers:",
-        )
+        feature_map.say_no_series()
         return
     chosen = st.multiselect(
         "Layers", list(listed), list(listed), key="act_layers", bind="query-params", help="Each needs a token pass."

@@ -33,11 +33,7 @@ def layers(settings: LayoutSettings) -> None:
         picked = feature_map_studies.dictionaries()[0]
         listed = feature_map_studies.series()
         if len(listed) < 2:
-            st.info(
-                "There is no other dictionary here that differs from this one in the layer alone. The demo has such a "
-                "series: pick one of its standard dictionaries with 2,048 features.",
-                icon=":material/layers:",
-            )
+            feature_map_studies.say_no_series()
             return
         names = pick_layers(listed, picked.id)
         if len(names) < 2:

@@ -7,6 +7,7 @@ dictionaries that do not fit, and StillRunning while a job draws its progress.
 from collections.abc import Sequence
 
 import numpy as np
+import streamlit as st
 
 from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.sources import Entry, entries
@@ -104,6 +105,15 @@ def clusters(id: str | None = None, side: str = "decoder", seed: int = 42) -> Cl
 def series(id: str | None = None) -> dict[str, Entry]:
     """Return the dictionaries that differ from one in the layer alone, by layer; empty if there are none."""
     return layer_entries(entries(compute.workspace()), opened.dictionary(id).id)
+
+
+def say_no_series() -> None:
+    """Say that no other dictionary is of a layer series with this one, and where there is such a series."""
+    st.info(
+        "There is no other dictionary here that differs from this one in the layer alone. The demo has such a "
+        "series: pick one of its standard dictionaries with 2,048 features.",
+        icon=":material/layers:",
+    )
 
 
 def links(ids: Ids, side: str = "decoder") -> LayerLinks:
