@@ -27,7 +27,7 @@ model = LanguageModel(Path({model!r}), centred=True)
 first = float((sae.W_dec[:8] @ model.W_U).max() + (model.W_E[:8] @ sae.W_enc).max() + model.W_pos[0, 0])
 """
 USUAL = """
-from core.dictionaries.sae_lens import quiet_imports
+from core.work.torch_library import quiet_imports
 quiet_imports()
 import torch
 import transformer_lens.loading_from_pretrained as conversion

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from core.errors import BadDictionaryError
-from core.work.torch_library import as_tensor, quiet_imports
+from core.work.torch_library import as_tensor, import_model_library
 
 
 def build_sae(raw_config: Mapping[str, Any], tensors: Mapping[str, np.ndarray]):
@@ -16,7 +16,7 @@ def build_sae(raw_config: Mapping[str, Any], tensors: Mapping[str, np.ndarray]):
 
     Raises BadDictionaryError where sae-lens does not accept them.
     """
-    quiet_imports()
+    import_model_library()
     from sae_lens import SAE
 
     from core.dictionaries.transcoders import register

@@ -1,14 +1,25 @@
 """Transcoders: those that sae-lens lacks (its own, with its own TopK in place of the ReLU), and their biases."""
 
+import threading
 from dataclasses import make_dataclass
 from functools import cache
 
 import numpy as np
 
+from core.work.torch_library import import_model_library
+
+_REGISTERING = threading.Lock()
+
+
+def register() -> None:
+    """Teach sae-lens the architectures topk_transcoder and topk_skip_transcoder (imports it), once."""
+    with _REGISTERING:
+        _register()
+
 
 @cache
-def register() -> None:
-    """Teach sae-lens the architectures topk_transcoder and topk_skip_transcoder (imports it)."""
+def _register() -> None:
+    import_model_library()
     from sae_lens.registry import register_sae_class
     from sae_lens.saes.topk_sae import TopK
     from sae_lens.saes.transcoder import SkipTranscoder, SkipTranscoderConfig, Transcoder, TranscoderConfig

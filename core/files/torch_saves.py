@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from core.errors import BadDictionaryError
+from core.work.torch_library import import_torch
 
 _LARGEST_PICKLE = 4 * 2**20
 """Bytes; it holds names and shapes, the numbers lie beside it."""
@@ -23,6 +24,7 @@ def read_torch(path: Path) -> dict[str, Any]:
     anything but tensors and plain values, or whose tensors are larger than the numbers stored.
     """
     check_archive(path)
+    import_torch()
     import torch
 
     try:

@@ -28,9 +28,9 @@ def build_from_own_names(folder: Path, config: Mapping[str, Any]):
 
     Raises BadDictionaryError where the two do not fit TransformerLens or each other.
     """
-    from core.work.torch_library import as_tensor, quiet_imports
+    from core.work.torch_library import as_tensor, import_model_library
 
-    quiet_imports()
+    import_model_library()
     from transformer_lens import HookedTransformer, HookedTransformerConfig
 
     unheard = sorted(set(config) - {field.name for field in fields(HookedTransformerConfig)})
@@ -57,9 +57,9 @@ def build_from_layout(folder: Path, layout: Mapping[str, Any], name: str, *, n_c
     `name` is a hub repository or any name. Raises BadDictionaryError where transformers or TransformerLens
     cannot read the folder.
     """
-    from core.work.torch_library import quiet_imports
+    from core.work.torch_library import import_model_library
 
-    quiet_imports()
+    import_model_library()
     import torch
     import transformer_lens.loading_from_pretrained as conversion
     from transformer_lens import HookedTransformer

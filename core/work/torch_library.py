@@ -1,12 +1,29 @@
 """Importing torch and its friends quietly, once, and viewing our arrays as its tensors."""
 
 import gc
+import importlib
 import logging
 import os
-import sys
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
+
+_IMPORTING = threading.RLock()
+_IN_ORDER = (
+    ("transformers", "AutoConfig"),
+    ("transformers", "AutoTokenizer"),
+    ("transformers", "AutoModelForCausalLM"),
+    ("transformer_lens", "HookedTransformer"),
+    ("transformer_lens.loading_from_pretrained", "get_pretrained_model_config"),
+    ("sae_lens", "SAE"),
+    ("sae_lens.loading.pretrained_sae_loaders", "handle_pre_6_0_config"),
+)
+"""A package looks some names up on first use, by an import of its own; so each is asked for once."""
+_whole: set[str] = set()
+"""What has been imported to its end; being in sys.modules says only that an import began."""
 
 
 def quiet_imports() -> None:
@@ -21,18 +38,47 @@ def quiet_imports() -> None:
     logging.getLogger("sae_lens").setLevel(logging.ERROR)
 
 
-def import_model_library() -> None:
-    """Import torch and TransformerLens; may be called from several threads, all of which wait for the first.
+def model_library_is_imported() -> bool:
+    return "models" in _whole
 
-    Half a million objects come into being that never go: looking for garbage among them takes a fifth of the time.
-    """
-    if "transformer_lens" in sys.modules:
+
+def import_torch() -> None:
+    """Import torch; whoever else imports it, or what follows, waits."""
+    if "torch" in _whole:
         return
-    quiet_imports()
+    with _IMPORTING:
+        import torch  # noqa: F401
+
+        _whole.add("torch")
+
+
+def import_model_library() -> None:
+    """Import torch, transformers, TransformerLens and sae-lens; call it before any import from one of them.
+
+    These packages import each other in circles, and transformers puts another module in its own place as it ends.
+    A thread that comes to them from another side meanwhile is handed a half-made module. So there is one lock, the
+    order is always the same, and those that wait for it see whole packages.
+    """
+    if "models" in _whole:
+        return
+    with _IMPORTING:
+        if "models" in _whole:
+            return
+        quiet_imports()
+        with _no_garbage():
+            import_torch()
+            for module, name in _IN_ORDER:
+                getattr(importlib.import_module(module), name)
+        _whole.add("models")
+
+
+@contextmanager
+def _no_garbage() -> Iterator[None]:
+    """Import without looking for garbage: a fifth of the time, and half a million objects come that never go."""
     collecting = gc.isenabled()
     gc.disable()
     try:
-        import transformer_lens  # noqa: F401
+        yield
     finally:
         if collecting:
             gc.enable()
@@ -40,6 +86,7 @@ def import_model_library() -> None:
 
 def as_tensor(array: np.ndarray):
     """View an array as a tensor; ours are read-only, and nobody writes through the view."""
+    import_torch()
     import torch
 
     with warnings.catch_warnings():

@@ -15,8 +15,8 @@ FLOORS = {
     "core": (
         "amounts",
         "errors",
-        "catalogue dashboards files work workspace",
-        "hub maths",
+        "catalogue dashboards work workspace",
+        "files hub maths",
         "dictionaries",
         "models notebook",
         "corpus tables token_sets",

@@ -16,7 +16,7 @@ import streamlit as st
 from core.work.artifacts import ArtifactStore
 from core.work.jobs import Jobs
 from core.work.memory import Loaded, free_memory
-from core.work.torch_library import import_model_library
+from core.work.torch_library import import_model_library, model_library_is_imported
 from core.workspace import Workspace, parse_arguments
 from ui.shared import progress as shared_progress
 from ui.shared.errors import NotStored
@@ -58,7 +58,7 @@ def only_stored() -> Iterator[None]:
 
 def expect_model_run() -> None:
     """Start importing what runs models, on a thread of its own, while the page does other things."""
-    if "transformer_lens" not in sys.modules:
+    if not model_library_is_imported():
         threading.Thread(target=import_model_library, name="loupe-imports", daemon=True).start()
 
 

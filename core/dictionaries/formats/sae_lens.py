@@ -67,9 +67,9 @@ def read_config(place: Place) -> dict[str, Any]:
 
 def translate_old(raw: dict[str, Any], path: Path) -> dict[str, Any]:
     """Rename a config from before sae-lens 6 with sae-lens' own code (imports it). Raises BadDictionaryError."""
-    from core.work.torch_library import quiet_imports
+    from core.work.torch_library import import_model_library
 
-    quiet_imports()
+    import_model_library()
     from sae_lens.loading.pretrained_sae_loaders import handle_pre_6_0_config
 
     try:

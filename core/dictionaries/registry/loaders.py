@@ -70,9 +70,9 @@ def load(item: RegistryItem, revision: str = hub_cache.MAIN) -> Loaded:
 
     Raises NotDownloadedError when a file is missing, BadDictionaryError when sae-lens cannot read it.
     """
-    from core.work.torch_library import quiet_imports
+    from core.work.torch_library import import_model_library
 
-    quiet_imports()
+    import_model_library()
     from huggingface_hub.errors import EntryNotFoundError
     from sae_lens import SAE
 

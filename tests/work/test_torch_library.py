@@ -1,0 +1,99 @@
+"""Heavy libraries are imported by one thread at a time, in one order, whoever asks first."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SEAMS = """
+import sys, threading
+import numpy as np
+from pathlib import Path
+from core.dictionaries import sae_lens, transcoders
+from core.dictionaries.formats import sae_lens as sae_lens_format
+from core.errors import LoupeError
+from core.models import running
+from core.work import torch_library
+
+def build():
+    config = {"architecture": "standard", "d_in": 2, "d_sae": 3, "metadata": {}, "apply_b_dec_to_input": True,
+              "reshape_activations": "none", "normalize_activations": "none"}
+    shapes = {"W_enc": (2, 3), "W_dec": (3, 2), "b_enc": (3,), "b_dec": (2,)}
+    sae_lens.build_sae(config, {name: np.ones(shape, np.float32) for name, shape in shapes.items()})
+
+def translate():
+    sae_lens_format.translate_old({"d_in": 2, "d_sae": 3, "hook_name": "blocks.0.hook_mlp_out"}, Path("cfg.json"))
+
+def layout():
+    try:
+        running.build_from_layout(Path("/nowhere"), {}, "no model", n_ctx=4)
+    except LoupeError as error:
+        assert "ImportError" not in str(error), error
+
+seams = [build, translate, layout, transcoders.register, torch_library.import_model_library,
+         lambda: torch_library.as_tensor(np.ones(2))]
+class Begun:
+    events = {name: threading.Event() for name in ("torch", "transformers", "transformer_lens")}
+
+    def find_spec(self, name, path=None, target=None):
+        if name in self.events:
+            self.events[name].set()
+
+sys.meta_path.insert(0, Begun())
+first, failures = int(sys.argv[1]), []
+
+def go(seam, event):
+    if event is not None:
+        event.wait()
+    try:
+        seam()
+    except BaseException as error:
+        failures.append(f"{seam.__name__}: {error!r}")
+
+threads = [threading.Thread(target=go, args=(seams[(first + i) % len(seams)], event), daemon=True)
+           for i, event in enumerate([None, *Begun.events.values()])]
+[thread.start() for thread in threads]
+[thread.join(100) for thread in threads]
+print(*failures, sep="\\n", end="")
+"""
+
+
+@pytest.mark.parametrize("first", range(3))
+def test_four_threads_that_need_heavy_libraries_at_once_all_get_whole_ones(first):
+    done = subprocess.run(
+        [sys.executable, "-c", SEAMS, str(first)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr[-2000:]
+
+
+MODELS = ("transformers", "transformer_lens", "sae_lens")
+
+
+def imports_without_waiting(source: str) -> list[int]:
+    """Return the lines of functions that import a library of models and do not first call import_model_library."""
+    lines = []
+    for function in (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef)):
+        called = [
+            node.lineno
+            for node in ast.walk(function)
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "import_model_library"
+        ]
+        for node in ast.walk(function):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            if any(name.split(".")[0] in MODELS for name in names) and not any(line < node.lineno for line in called):
+                lines.append(node.lineno)
+    return lines
+
+
+def test_the_check_notices_an_import_without_the_lock():
+    assert imports_without_waiting("def f():\n    import sae_lens.registry\n") == [2]
+    assert imports_without_waiting("def f():\n    import_model_library()\n    from sae_lens import SAE\n") == []
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "core").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_import_of_a_model_library_stands_behind_the_lock(path):
+    assert imports_without_waiting(path.read_text()) == []
