@@ -11,7 +11,9 @@ ICON = ":material/ssid_chart:"
 ORDER = 3
 
 st.title("Activation values")
-st.caption("How large activations are and how often they come, by position, by feature and by layer; zeros left out.")
+st.caption(
+    "How large activations are and how often features fire, by position, by feature and by layer. Zeros are left out."
+)
 
 with errors.shown(stop=True):
     dictionary = opened.dictionary()

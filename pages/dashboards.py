@@ -10,8 +10,8 @@ ORDER = 11
 
 st.title("Dashboards of other tools")
 st.caption(
-    "Opens what SAEDashboard, Neuronpedia, OpenAI's viewer or Delphi wrote to a folder, without a model and without "
-    "the dictionary. The numbers are theirs."
+    "Shows the files that SAEDashboard, Neuronpedia, OpenAI's viewer or Delphi wrote to a folder. The page needs "
+    "neither the model nor the dictionary. The numbers are those of the files."
 )
 
 left, right = st.columns([3, 1], gap="medium")

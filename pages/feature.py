@@ -12,7 +12,7 @@ ICON = ":material/manage_search:"
 ORDER = 2
 
 st.title("One feature")
-st.caption("What makes this feature fire, how strongly and where, what it promotes, and what it is related to.")
+st.caption("What makes this feature fire, which tokens it promotes, and which features are related to it.")
 
 with errors.shown(stop=True):
     dictionary = opened.dictionary()

@@ -12,7 +12,10 @@ ICON = ":material/scatter_plot:"
 ORDER = 7
 
 st.title("Feature map")
-st.caption("Every feature as a point, near to those that point in a similar direction, and how far to trust that.")
+st.caption(
+    "Every feature is a point. Features with similar directions lie near each other. The page also measures how "
+    "far the map can be trusted."
+)
 
 with errors.shown(stop=True):
     dictionary = opened.dictionary()

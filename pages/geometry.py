@@ -12,7 +12,10 @@ ICON = ":material/hub:"
 ORDER = 6
 
 st.title("Geometry of the dictionary")
-st.caption("How far apart the features' directions are, compared with chance, and which of them nearly coincide.")
+st.caption(
+    "How far apart the directions of the features are, compared with random directions, and which features "
+    "nearly coincide."
+)
 
 with errors.shown(stop=True):
     dictionary = opened.dictionary()

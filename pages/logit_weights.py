@@ -13,7 +13,7 @@ ICON = ":material/bar_chart:"
 ORDER = 5
 
 st.title("Logit weights")
-st.caption("What each feature does to the logit of every token, when it alone writes to the residual stream.")
+st.caption("What each feature adds to the logit of every token, if it alone writes to the residual stream.")
 
 settings = logit_weights.settings()
 with errors.shown(stop=True):

@@ -11,7 +11,7 @@ ICON = ":material/compare_arrows:"
 ORDER = 8
 
 st.title("Matching two dictionaries")
-st.caption("Which features A and B share, by what they read and write, compared with chance and with A itself.")
+st.caption("Which features dictionaries A and B share, compared with chance and with a dictionary matched to itself.")
 
 left, right = st.columns(2, gap="large")
 with errors.shown(stop=True):

@@ -13,8 +13,8 @@ ORDER = 10
 
 st.title("Neuronpedia")
 st.caption(
-    "Neuronpedia shows features of published dictionaries to everybody. From here you get to its page of a feature, "
-    "fetch the labels it has, and make the files that bring features of yours there. Nothing is asked of it unasked."
+    "Neuronpedia is a site that shows the features of published dictionaries. This page links to a feature there, "
+    "downloads its labels, and makes the files for an upload. The app sends no request before you press a button."
 )
 
 with errors.shown(stop=True):

@@ -12,7 +12,10 @@ ICON = ":material/monitor_heart:"
 ORDER = 1
 
 st.title("Overview")
-st.caption("What this dictionary is, exactly how it is used here, and whether it does what its source says.")
+st.caption(
+    "A dictionary is one sparse autoencoder (SAE). This page shows what this one is, how the app feeds it, and "
+    "whether it works as its source says."
+)
 
 with errors.shown(stop=True):
     dictionary = opened.dictionary()

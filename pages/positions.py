@@ -11,14 +11,17 @@ ICON = ":material/linear_scale:"
 ORDER = 0
 
 st.title("Positional features")
-st.caption("Which features of this dictionary follow the position of a token, which follow the token, and where.")
+st.caption(
+    "Which features of this dictionary follow the position of a token, and which follow the token itself. A "
+    "dictionary is one sparse autoencoder (SAE)."
+)
 
 with errors.shown(stop=True):
     study = positions.position_study(n_pos=pickers.positions())
 
 pickers.facts(study.dictionary, study.model, study.reason)
 with st.sidebar:
-    pickers.number("Position", "position", study.n_pos, help="What the tab One position is about.")
+    pickers.number("Position", "position", study.n_pos, help="The position that the tab One position shows.")
     count = pickers.count(study)
 
 TABS = {

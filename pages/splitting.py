@@ -12,8 +12,8 @@ ORDER = 9
 
 st.title("Splitting of features")
 st.caption(
-    "Which features of wider dictionaries go back to one of a narrow one, and what the seed, the data, the type, the "
-    "width or the layer changes."
+    "Which features of wider dictionaries one feature of a narrow dictionary becomes, and how seed, data, type, width "
+    "and layer change the features."
 )
 
 with errors.shown(stop=True):

@@ -12,8 +12,8 @@ ORDER = 4
 
 st.title("Your own text")
 st.caption(
-    "Which features of this dictionary your own text uses, token by token, and in which two texts or prompts differ. "
-    "Text stays on the machine that runs this app."
+    "Which features fire on your own text, token by token, and which features differ between two texts or two prompts. "
+    "The text stays on the machine that runs this app."
 )
 
 with errors.shown(stop=True):

@@ -128,7 +128,7 @@ def test_a_length_kept_from_a_model_that_reads_more_goes_back_to_the_training_co
     assert sampled(at).startswith("(4, 20)")
     at.selectbox(key="sae").set_value(f"folder/{(tmp_path / 'dictionary').resolve()}").run()
     assert sampled(at).startswith("(4, 6)")
-    assert "planted reads 12 tokens, not 20. Back to the training context" in said(at)
+    assert "planted reads 12 tokens, not 20. The app uses the training context" in said(at)
     at.number_input(key="length").set_value(8).run()
     assert sampled(at).startswith("(4, 8)")
     assert "Back to" not in said(at)

@@ -122,10 +122,10 @@ def test_a_linked_dictionary_that_is_not_here_is_offered_then_its_model(hub, tmp
     button(at, "Download").click().run()
     assert "The model 'gpt2-small' is not on this machine" in texts(at)
     button(at, "Download embeddings only").click().run()
-    assert "Of gpt2 only the tensors of weight pages are here" in texts(at)
+    assert "Only some tensors of gpt2 are on this machine" in texts(at)
     assert opened.model_of(opened.dictionary(RES_JB_ID)).W_U.shape == (8, 257)
     button(at, "Download the whole model").click().run()
     assert not at.exception
     assert "not on this machine" not in texts(at)
-    assert "only the tensors" not in texts(at)
+    assert "Only some tensors" not in texts(at)
     assert opened.model_of(opened.dictionary(RES_JB_ID)).whole

@@ -83,7 +83,7 @@ def test_a_typed_set_is_listed_offered_and_can_be_removed(open_page):
     at = add(open_page(), "my [digits]", "/[0-4]/\n9\nab\né€")
     at.run()
     assert "my [digits]: 6 tokens · Your own" in said(at)
-    assert "of several tokens, left out: ab" in said(at)
+    assert "left out, as they have several tokens: ab" in said(at)
     at.selectbox(key="ts_set").set_value("my [digits]").run()
     assert "chosen my [digits] 6" in said(at)
     assert table(at).loc["my [digits]", "set_rule"] == "/[0-4]/, 9, ab, é€"
@@ -112,7 +112,7 @@ def test_what_makes_no_set_is_explained_and_the_page_goes_on(open_page, name, te
 
 def test_a_small_set_is_kept_but_not_offered(open_page):
     at = add(open_page(), "few", "a\nb").run()
-    assert "fewer than 5 tokens: not offered" in said(at)
+    assert "not offered, as it has fewer than 5 tokens" in said(at)
     assert table(at).loc["few", "left_out_because"] == "2 tokens, fewer than 5"
 
 

@@ -113,7 +113,7 @@ def test_work_that_goes_on_where_it_was_says_so_when_it_is_stopped():
             st.markdown(view.run(Jobs(), "key", "Counting", work, resumes=True))
 
     at = AppTest.from_function(app, default_timeout=30).run()
-    assert at.info[0].value == "Stopped before it was finished; what was done is kept."
+    assert at.info[0].value == "Stopped before it was finished; the finished part is kept."
     assert at.button(key="again-key").label == "Go on"
 
 

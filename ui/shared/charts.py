@@ -12,18 +12,18 @@ import pandas as pd
 ACCENT = "#ea580c"
 MUTED = "#8a8f98"
 COLOURS = [ACCENT, "#4c78a8", "#54a24b", "#b279a2", "#eeca3b", "#9d755d", "#72b7b2", "#e45756"]
-"""Of series that stand side by side, the first of them the one in question."""
+"""Colours of series that stand side by side; the first colour is for the series that the figure is about."""
 # From transparent to full colour: the same ramps read on a light and on a dark page.
 RAMP = ["rgba(234,88,12,0.04)", "#ea580c"]
 DIVERGING = ["#2563eb", "rgba(128,128,128,0.06)", "#ea580c"]
 ALL_LABELLED = 48
-"""Up to this many rows of a heatmap are high enough for a label each."""
+"""With more rows than this, a heatmap has no room for a label on every row."""
 MAX_CELLS = 4_000
-"""Rectangles drawn at most: beyond, a browser without a GPU needs over a second to draw them."""
+"""The most rectangles that are drawn. With more, a browser without a GPU needs over a second."""
 
 
 def context_marker(context_size: int | None, n_pos: int, *, axis: str = "position") -> list[alt.Chart]:
-    """A dashed line where the dictionary's training context ends; nothing when it is not in view.
+    """Mark the end of the dictionary's training context with a dashed line, if that position is in view.
 
     `axis` is the field that the other layers have on x. On a heatmap, whose x is the cells' `left`, the
     line has no text: it would hide cells.
@@ -40,7 +40,7 @@ def context_marker(context_size: int | None, n_pos: int, *, axis: str = "positio
 
 
 def position_axis(n_pos: int, title: str = "Position in the sequence") -> alt.X:
-    """The x axis every positional chart shares: whole positions, the full range."""
+    """Return the x axis that all charts by position share: whole positions, the full range."""
     return (
         alt.X("position:Q")
         .title(title)
@@ -126,7 +126,7 @@ def histogram(
 
 
 def bars(table: pd.DataFrame, column: str, *, x_title: str, y_title: str = "Tokens") -> alt.Chart:
-    """Ready-made bins: a bar of height `count` at each value of `column`, as wide as values lie apart."""
+    """Draw bins that were counted before: a bar of height `count` at each value of `column`, as wide as the step."""
     at = np.unique(table[column].to_numpy(dtype=float))
     half = float(np.diff(at).min()) / 2 if len(at) > 1 else 0.5
     data = pd.DataFrame({"low": table[column] - half, "high": table[column] + half, "count": table["count"]})
@@ -155,9 +155,9 @@ def scatter(
     y_log: bool = False,
     select: str | None = None,
 ) -> alt.Chart:
-    """One point for each feature; needs a column `feature`. Log axes leave out values of 0 and below.
+    """Draw one point for each feature; needs a column `feature`. Log axes leave out values of 0 and below.
 
-    `group` is a text column that colours the points, in order of appearance.
+    `group` is a text column that colours the points; colours follow the order of appearance.
     """
     data = table.dropna(subset=[x, y])
     for column, log in ((x, x_log), (y, y_log)):

@@ -25,7 +25,7 @@ def distances(
     names, random = (list(dict.fromkeys(table["dictionary"])) for table in (dictionaries, baselines))
     x = alt.X("middle:Q").title(x_title).scale(nice=False, zero=False)
     share = value == "share_in_bin"
-    # Below its constant a symlog scale is linear: under one feature, or one in ten thousand. It has no good ticks.
+    # A symlog scale is linear below its constant (one feature, or one in ten thousand) and has no good ticks there.
     scale = alt.Scale(type="symlog", constant=1e-4 if share else 1) if log else alt.Scale(zero=True)
     axis = {"values": [0, *(10.0**n for n in range(-4 if share else 0, 7))]} if log else {"tickCount": 6}
     y = alt.Y(f"{value}:Q").title(y_title).scale(scale).axis(format=".3~%" if share else "~s", **axis)
@@ -49,12 +49,12 @@ def distances(
 
 
 def with_middle(table: pd.DataFrame) -> pd.DataFrame:
-    """Add the middle of each bin, where steps are centred."""
+    """Add the middle of each bin, because steps are centred there."""
     return table.assign(middle=(table["bin_low"] + table["bin_high"]) / 2)
 
 
 def reference_lines(lines: Mapping[str, float]) -> list[alt.Chart]:
-    """Vertical lines, their names below each other so that close ones can be read."""
+    """Draw vertical lines. Their names stand below each other, so that names of close lines can be read."""
     layers = []
     for place, (text, at) in enumerate(lines.items()):
         base = alt.Chart(pd.DataFrame({"middle": [at], "text": [text]})).encode(alt.X("middle:Q"))

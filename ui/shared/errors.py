@@ -1,4 +1,4 @@
-"""Showing errors that a person can fix; all others are bugs and go to the terminal."""
+"""Show errors that a person can fix. All other errors are bugs and go to the terminal."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,22 +10,22 @@ from ui.shared.escape import plain
 
 
 class NotReady(Exception):  # noqa: N818, it is no error
-    """A result is not there now, and nothing is wrong: no LoupeError, so that whoever catches one lets it pass."""
+    """A result is not there yet, and nothing is wrong. `except LoupeError` does not catch it."""
 
 
 class StillRunning(NotReady):
-    """The result is on its way, and its progress has been drawn: the page is drawn again when it is there."""
+    """A job computes the result and its progress is on the page. The page runs again when the job has ended."""
 
 
 class NotStored(NotReady):
-    """A result was asked for only if it is at hand, and it is not (see compute.only_stored)."""
+    """The caller wanted a result only if it is stored, and it is not (see compute.only_stored)."""
 
 
 @contextmanager
 def shown(*, stop: bool = False) -> Iterator[None]:
     """Show a LoupeError raised inside and go on after the block, or stop the page with `stop`.
 
-    Of StillRunning nothing is shown: its progress stands there already.
+    For StillRunning it shows nothing, because the progress bar is on the page already.
     """
     try:
         yield

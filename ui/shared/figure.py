@@ -1,4 +1,4 @@
-"""One figure as every page shows it: title, formula on hover, chart, what was counted, downloads."""
+"""One figure as every page shows it: title, formula on hover, chart, note and downloads."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -38,8 +38,8 @@ def figure(
 ) -> object:
     """Draw a bordered figure and return what `draw` returns (a selection event, for charts).
 
-    `explains` are names in the catalogue; `note` says n, filters and settings; `name` is the stem of
-    the downloaded files. The table is made only when it is downloaded, if a function is given.
+    `explains` are names in the catalogue; `note` says n, filters and settings; `name` is the stem of the downloaded
+    files. If `table` is a function, it is called only for a download.
     """
     make = table if callable(table) else lambda: table
     with st.container(border=True):
@@ -81,10 +81,11 @@ def listing(
     order: Sequence[str] | None = None,
     config: dict | None = None,
 ) -> Callable:
-    """Return a `draw` for a table; titles, help and formats of its columns come from the catalogue.
+    """Return a `draw` for a table. Titles, help and formats of its columns come from the catalogue.
 
-    A click on a row takes the feature in the column `picks` into the picker (and the URL), or calls `picks`
-    with the row's number. `order` names the columns shown; `config` replaces what the catalogue says of some.
+    A click on a row picks the feature in the column `picks`, in the sidebar and in the URL. If `picks` is a function,
+    the click calls it with the number of the row. `order` names the columns shown; `config` replaces the catalogue's
+    settings for some columns.
     """
 
     def take() -> None:

@@ -1,8 +1,8 @@
-"""Keeping Streamlit's garbage collections short.
+"""Keep Streamlit's garbage collections short.
 
-Streamlit looks through all objects after every run of a script or a fragment. With torch and its friends imported
-those are half a million, nearly all of them modules that never go: 0.3 s each time, during which no other thread
-runs. Objects that are frozen are not looked through; they still go as soon as nothing refers to them.
+Streamlit collects garbage after every run of a script or a fragment. With torch and similar packages imported there are
+half a million objects, and nearly all of them live as long as the process. A collection then takes 0.3 s, and no other
+thread runs meanwhile. The collector skips frozen objects; reference counting still frees them.
 """
 
 import gc
@@ -10,7 +10,7 @@ import sys
 
 _STEP = 100
 _frozen_at = 0
-"""How many modules there were when objects were last frozen."""
+"""How many modules were imported when objects were last frozen."""
 
 
 def spare_modules() -> None:
@@ -18,5 +18,5 @@ def spare_modules() -> None:
     global _frozen_at
     if len(sys.modules) >= _frozen_at + _STEP:
         _frozen_at = len(sys.modules)
-        gc.collect(1)  # young cycles that are garbage already would stay for ever
+        gc.collect(1)  # freezing would keep young cycles of garbage for ever
         gc.freeze()

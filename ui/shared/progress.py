@@ -1,4 +1,4 @@
-"""Drawing long work: progress, rate, time left, a cancel button; the work itself is core's."""
+"""Draw the progress of long work, its rate, the time left and a cancel button. The work itself is in core."""
 
 import streamlit as st
 
@@ -14,11 +14,11 @@ PATIENCE_S = 1.0
 
 
 def wait(job: Job, *, narrow: bool = False):
-    """Return the job's result; if it takes longer than a second, draw its progress and raise.
+    """Return the job's result. If the job takes longer than a second, draw its progress and raise StillRunning.
 
-    In a `narrow` place, such as the sidebar, the cancel button stands below the bar.
+    In a `narrow` place, such as the sidebar, the cancel button is below the bar.
 
-    Raises StillRunning while it runs (`errors.shown` passes over it), and what the job raised.
+    Raises StillRunning while the job runs (`errors.shown` shows nothing for it), and what the job raised.
     """
     try:
         return job.result(timeout=PATIENCE_S)
@@ -57,21 +57,21 @@ def stopped(key: str, *, resumes: bool = False) -> bool:
     flag = f"_stopped_{key}"
     if flag not in st.session_state:
         return False
-    kept = "what was done is kept" if resumes else "nothing was kept"
+    kept = "the finished part is kept" if resumes else "nothing was kept"
     st.info(f"Stopped before it was finished; {kept}.", icon=":material/stop_circle:")
     st.button("Go on" if resumes else "Start again", key=f"again-{key}", on_click=lambda: st.session_state.pop(flag))
     return True
 
 
 def run(jobs, key: str, label: str, work, *, narrow: bool = False, unit: str = "", resumes: bool = False):
-    """Submit work under a key, wait for it, and handle its being cancelled.
+    """Submit work under a key, wait for it, and offer to start it again if it was cancelled.
 
-    Progress counts in `unit`, in the plural; `resumes` says that stopped work goes on from where it was.
+    Progress counts in `unit`, a plural; with `resumes`, stopped work continues where it stopped.
     """
     if stopped(key, resumes=resumes):
         raise StillRunning(f"{label} was stopped.")
     try:
-        # A job that was being watched is asked for its end first; submitting would start a stopped one anew.
+        # Wait for a job that is shown already. Submitting again would restart a job that was stopped.
         watched = st.session_state.pop(f"_job_{key}", None)
         return wait(watched or jobs.submit(key, label, work, unit=unit), narrow=narrow)
     except CancelledError as error:

@@ -7,7 +7,7 @@ from core import catalogue
 
 
 def choose_feature_from(chart_key: str, selection: str):
-    """Return a callback that takes the feature of a clicked mark into the picker (and the URL)."""
+    """Return a callback that picks the feature of a clicked mark, in the sidebar and in the URL."""
 
     def callback() -> None:
         points = st.session_state[chart_key]["selection"].get(selection) or []
@@ -18,12 +18,12 @@ def choose_feature_from(chart_key: str, selection: str):
 
 
 def axis_title(name: str, log: bool) -> str:
-    """Title of a statistic and whether its axis is logarithmic."""
+    """Return the title of a statistic, with (log) for a logarithmic axis."""
     return f"{catalogue.statistic(name).title}{' (log)' if log else ''}"
 
 
 def columns(table: pd.DataFrame) -> dict:
-    """Titles, help and number formats of a table's columns; raises for a column that is not declared."""
+    """Return titles, help and number formats of a table's columns. Raises for a column without a declaration."""
     result = {}
     for name in table.columns:
         item = catalogue.statistic(name)

@@ -8,7 +8,7 @@ from ui.shared import errors
 
 
 def draw(tabs: Mapping[str, Callable[[], object]]) -> None:
-    """Show a tab for each name, the open one in the URL, and call what draws the open one."""
+    """Show a tab for each name and call the function that draws the open one. The URL holds the open tab."""
     for tab, draw_tab in zip(st.tabs(list(tabs), key="tab", bind="query-params"), tabs.values(), strict=True):
         if tab.open:
             with tab, errors.shown():

@@ -1,4 +1,4 @@
-"""Tokens in their text, shaded by activation. Tokens come from anywhere: all of them are escaped."""
+"""Tokens in their text, shaded by activation. Tokens come from outside, so all of them are escaped."""
 
 import html
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import streamlit as st
 _SHOWN = {"\n": "⏎\n", "\r": "␍", "\t": "⇥   "}
 _IN_ONE_LINE = _SHOWN | {"\n": "⏎"}
 _PART = '<i title="{title}"{shade}>‥</i>'
-"""Stands for a token that completes no character; it is not part of the text, and is not copied with it."""
+"""Stands for a token that completes no character. It is no part of the text and is not copied with it."""
 STYLE = """<style>
 .loupe-text{font:13px/1.75 'Source Code Pro',monospace;white-space:pre-wrap;overflow-wrap:anywhere;
   padding:.35rem .2rem;border-bottom:1px solid rgba(128,128,128,.18)}
@@ -22,7 +22,7 @@ STYLE = """<style>
 
 @dataclass(frozen=True)
 class Passage:
-    """A piece of text: what each token adds to it, its value, and what its tooltip says."""
+    """A piece of text: for each token the text it adds, its value and its tooltip."""
 
     pieces: Sequence[str]
     values: Sequence[float]
@@ -30,11 +30,11 @@ class Passage:
     head: str = ""
     """Stands before the text; by default the largest value."""
     marked: int | None = None
-    """The token with an outline, by its place among the pieces."""
+    """Index of the piece with an outline."""
 
 
 def visible(token: str, *, one_line: bool = False) -> str:
-    """A token with line breaks, tabs and unprintable characters made visible, escaped for HTML."""
+    """Make line breaks, tabs and unprintable characters of a token visible, and escape it for HTML."""
     shown = _IN_ONE_LINE if one_line else _SHOWN
     parts = (shown.get(c, c if c.isprintable() else f"\\x{ord(c):02x}") for c in token)
     return html.escape("".join(parts), quote=True)
@@ -51,7 +51,7 @@ def shaded(
 ) -> str:
     """HTML of one text, each token shaded by |value| / largest; the tooltip is its title, or token and value.
 
-    One hue at varying opacity, which reads on light and dark pages; negative values are blue.
+    One hue with varying opacity can be read on light and on dark pages; negative values are blue.
     """
     named = titles or [f"{token!r}  {value:.4g}" for token, value in zip(tokens, values, strict=True)]
     spans = []
@@ -71,7 +71,7 @@ def shaded(
 
 
 def draw(texts: Sequence[tuple[Sequence[str], Sequence[float]]]) -> None:
-    """Draw texts (tokens and values), each with its largest value in front, all on one scale."""
+    """Draw texts (tokens and values) on one scale. Each text begins with its largest value."""
     largest = max((max(values) for _, values in texts), default=0.0)
     rows = [f'<div class="loupe-text"><b>{max(v):.3g}</b>{shaded(t, v, largest)}</div>' for t, v in texts]
     st.html(STYLE + "".join(rows))
@@ -80,7 +80,7 @@ def draw(texts: Sequence[tuple[Sequence[str], Sequence[float]]]) -> None:
 def draw_passages(passages: Sequence[Passage], *, largest: float | None = None, one_line: bool = False) -> None:
     """Draw passages on one scale: that of `largest`, or of the largest value among them.
 
-    With `one_line` the text is not broken where it has line breaks; they are shown all the same.
+    With `one_line`, line breaks are shown as a mark and do not break the line.
     """
     if largest is None:
         largest = max((abs(value) for one in passages for value in one.values), default=0.0)

@@ -1,1 +1,1 @@
-"""The script that Streamlit runs, its router and what it warms up; the only folder on Streamlit's import path."""
+"""The script that Streamlit runs, the router, and the warm-up. Streamlit puts only this folder on its import path."""

@@ -1,4 +1,4 @@
-"""The router: navigation, the pickers that all pages share, and one page run."""
+"""The router: navigation, the pickers that all pages share, and one run of a page."""
 
 import ast
 import runpy
@@ -18,12 +18,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 opened: set[str] = set()
-"""Pages that were opened since the server started, by their names in the address; root is the page to begin with."""
+"""Pages that were opened since the server started, by their names in the address. The root is the start page."""
 
 
 @dataclass(frozen=True)
 class PageFile:
-    """What a page says of itself: its docstring is 'Title: question.', and it sets ICON and ORDER."""
+    """What a page declares: its docstring is 'Title: question.', and it sets ICON and ORDER."""
 
     path: Path
     title: str
@@ -34,7 +34,7 @@ class PageFile:
 
 @cache
 def page_files() -> tuple[PageFile, ...]:
-    """Read the heads of the files in pages/, without running them, in the order they ask for."""
+    """Read the heads of the files in pages/ without running them, sorted by their ORDER."""
     found = []
     for path in sorted((ROOT / "pages").glob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -49,7 +49,7 @@ def page_files() -> tuple[PageFile, ...]:
 
 
 def start_page() -> PageFile:
-    """The page that --page names, by default the first. Raises UnknownNameError for a name that no page has."""
+    """Return the page that --page names, by default the first. Raises UnknownNameError for a name that no page has."""
     name = compute.workspace().start_page
     pages = {page.path.stem: page for page in page_files()}
     if name is None:
@@ -60,7 +60,7 @@ def start_page() -> PageFile:
 
 
 def run_start_page() -> None:
-    """Run the page to begin with."""
+    """Run the start page."""
     with errors.shown(stop=True):
         page = start_page()
     runpy.run_path(str(page.path))
@@ -73,8 +73,8 @@ def main() -> None:
     pages = [
         st.Page(str(page.path), title=page.title, icon=page.icon, url_path=page.path.stem) for page in page_files()
     ]
-    # Streamlit gives the default page no path of its own. With one more page at the root that runs the
-    # page to begin with, every page has a link that stays good whatever comes first.
+    # Streamlit gives the default page no path of its own. One more page at the root runs the start page, so every page
+    # keeps its own link, whichever page comes first.
     root = st.Page(run_start_page, title="SAE Loupe", url_path="root", default=True, visibility="hidden")
     page = st.navigation({"SAE Loupe": [root, *pages]})
     opened.add(page.url_path)

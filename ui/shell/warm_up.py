@@ -1,4 +1,4 @@
-"""Work done between the server's start and the first visit, so that the first page need not wait for it."""
+"""Work that the app does between the start of the server and the first visit, so that the first page is fast."""
 
 import threading
 from collections.abc import AsyncIterator
@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 @asynccontextmanager
 async def warm_up(_app) -> AsyncIterator[None]:
-    """Import what the first page needs on a thread of its own; the server answers meanwhile."""
+    """Import what the first page needs on a thread of its own. The server answers meanwhile."""
     threading.Thread(target=import_first_page, name="loupe-warm-up", daemon=True).start()
     yield
 
@@ -24,9 +24,9 @@ def import_first_page() -> None:
     from core.activations import token_pass
     from core.positions import additive
 
-    if ui.shell.router.opened <= {"root", "positions"}:  # who came for another page waits for its own things
+    if ui.shell.router.opened <= {"root", "positions"}:  # only if the start page is still the page to expect
         additive.prepare()
     # The first chart of a process makes Altair read its schema.
     ui.shared.charts.histogram(pd.DataFrame({"value": [0.0, 1.0]}), "value", "Value").to_dict()
-    # Last, as no figure of the first page waits for it: the loops of a token pass.
+    # The loops of a token pass come last, because no figure of the first page needs them.
     token_pass.prepare()

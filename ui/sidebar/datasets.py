@@ -1,4 +1,4 @@
-"""Datasets of the hub in the text picker: what a download would fetch, its progress, and what is kept."""
+"""Datasets of the hub in the text picker: the size of a download, its progress, and what is kept."""
 
 import streamlit as st
 
@@ -13,7 +13,7 @@ from ui.studies import compute, corpus
 
 
 def offer(name: DatasetName, megabytes: int) -> None:
-    """Offer to fetch what is not here, draw the download that goes on, or say what went wrong."""
+    """Offer a download, draw the progress of a running one, or say what went wrong."""
     key = corpus.dataset_key(name, megabytes)
     if compute.at_hand(key):
         return
@@ -26,8 +26,8 @@ def offer(name: DatasetName, megabytes: int) -> None:
         st.caption(
             plain(
                 f"Download fetches its first documents, up to {megabytes} MB of text (about "
-                f"{megabytes * 10**6 // BYTES_PER_TOKEN:,} tokens) or {MAX_ROWS:,} rows, and keeps them. Nothing is "
-                "asked of the hub before."
+                f"{megabytes * 10**6 // BYTES_PER_TOKEN:,} tokens) or {MAX_ROWS:,} rows, and keeps them. The "
+                "app does not contact the hub before."
             )
         )
         st.button(
@@ -51,16 +51,16 @@ def _follow(name: DatasetName, megabytes: int) -> bool:
         )
 
     try:
-        # On the queue of downloads, so that no computation waits for the network.
+        # Downloads have their own queue, so that no computation waits for the network.
         found = shared_progress.run(downloads.jobs(), key, f"Downloading {name}", work, narrow=True)
     except StillRunning:
         return False
     except LoupeError as error:
-        # A failed job would be started anew on every run.
+        # Every run would restart a failed job.
         st.session_state[_problem(key)] = str(error)
         st.session_state.pop(corpus.fetching_flag(key), None)
         return True
-    # Also where the store cannot be written.
+    # The text is kept even if the store cannot be written.
     compute.loaded().get(key, lambda: found, name=str(name))
     st.session_state.pop(corpus.fetching_flag(key), None)
     st.rerun()

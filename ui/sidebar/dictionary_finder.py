@@ -1,4 +1,4 @@
-"""Opening another dictionary: from sae-lens' registry, any hub repository, or a folder on this machine."""
+"""Open another dictionary: from the registry of sae-lens, from any hub repository, or from a folder on this machine."""
 
 import streamlit as st
 
@@ -14,17 +14,17 @@ from ui.sidebar.downloads import DICTIONARY, NEXT_DICTIONARY, Wanted
 from ui.studies import compute, opened
 
 SHOWN = 200
-"""Rows of a search; further words make it narrower."""
+"""The most rows that a search shows; more words make it narrower."""
 
 
 def take_up() -> None:
-    """Make what was opened or downloaded the picked dictionary; before the picker is drawn."""
+    """Pick the dictionary that was just opened or downloaded. Runs before the picker is drawn."""
     if NEXT_DICTIONARY in st.session_state:
         st.session_state["sae"] = st.session_state.pop(NEXT_DICTIONARY)
 
 
 def button() -> None:
-    """Draw the button that opens the dialog, and the download that goes on."""
+    """Draw the button that opens the dialog, and the progress of a running download."""
     if st.button("Open another dictionary", icon=":material/travel_explore:", width="stretch"):
         dialog()
     downloads.show()
@@ -32,7 +32,7 @@ def button() -> None:
 
 
 def offer_missing() -> None:
-    """Offer what the picked dictionary or its model lacks on this machine; other problems are the page's to say."""
+    """Offer to download the missing files of the picked dictionary or its model. The page names all other problems."""
     if downloads.going_on():
         return
     try:
@@ -43,7 +43,12 @@ def offer_missing() -> None:
         return
     else:
         if not model.whole:
-            st.caption(plain(f"Of {model.name} only the tensors of weight pages are here; text needs all of it."))
+            st.caption(
+                plain(
+                    f"Only some tensors of {model.name} are on this machine: those that pages without text "
+                    "need. Text needs the whole model."
+                )
+            )
             downloads.buttons(Wanted(downloads.MODEL, model.name), "Download the whole model")
 
 
@@ -73,7 +78,7 @@ def _registry() -> None:
         "Search",
         key="_find",
         placeholder="gpt2-small resid_pre, gemma-2-2b 16k transcoder, ...",
-        help="All words must occur in the release, id, model, hook, width or repository.",
+        help="A row is shown if its release, id, model, hook, width and repository together contain all words.",
     )
     found = _index().search(text, limit=SHOWN)
     table = registry_table(found.items)
@@ -91,14 +96,14 @@ def _registry() -> None:
     if rows:
         _chosen(found.items[rows[0]].id)
     else:
-        st.caption("Click at the left of a row to choose it.")
+        st.caption("Tick the box at the left of a row to choose it.")
 
 
 def _hub() -> None:
     repository = st.text_input("Repository", key="_hub_repository", placeholder="USER/NAME").strip()
     folder = st.text_input("Folder or file", key="_hub_folder", placeholder="blocks.8.hook_resid_pre").strip("/ ")
     revision = st.text_input(
-        "Revision", key="_hub_revision", placeholder=cache.MAIN, help="A branch, a tag or a commit; main if empty."
+        "Revision", key="_hub_revision", placeholder=cache.MAIN, help="A branch, a tag or a commit. Empty: main."
     ).strip()
     if repository:
         id = f"hub/{repository}" + (f"/{folder}" if folder else "") + (f"@{revision}" if revision else "")
@@ -110,14 +115,14 @@ def _folder() -> None:
     path = st.text_input(
         "Path",
         key="_folder_path",
-        help="A folder or file below one of those that the app was started with (--root).",
+        help="A folder or file. It must lie below a folder that the app was started with (--root).",
     ).strip()
     if path and st.button("Open", key="_open_folder", type="primary"):
         _open(f"folder/{path}")
 
 
 def _chosen(id: str) -> None:
-    """Offer to open what is here, and to fetch what is not."""
+    """Offer to open a dictionary that is on this machine, and to download one that is not."""
     st.markdown(f"**{plain(id)}**")
     source, _, key = id.partition("/")
     try:

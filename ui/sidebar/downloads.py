@@ -1,6 +1,6 @@
-"""Fetching from the hub, when asked: what it costs, its progress, and what went wrong.
+"""Downloads from the hub, when a person asks: their size, their progress, and what went wrong.
 
-One download at a time is shown in the sidebar and goes on while pages are used; core fetches.
+The sidebar shows one download at a time. It continues while pages are used. The code that downloads is in core.
 """
 
 from collections.abc import Callable
@@ -21,9 +21,9 @@ from ui.studies import compute
 
 _WANTED, _PROBLEM = "_download", "_download_problem"
 NEXT_DICTIONARY = "_sae_next"
-"""The id that the picker takes up on the next run."""
+"""The id that the picker selects on the next run."""
 DICTIONARY, MODEL, TENSORS = "dictionary", "model", "model tensors"
-"""What can be fetched: a dictionary, a whole model, and only those of a model's tensors that weight pages need."""
+"""What can be downloaded: a dictionary, a whole model, or the tensors of a model that pages without text need."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Wanted:
         }[self.kind]
 
     def nbytes(self) -> int:
-        """Ask the hub how much is still to be fetched."""
+        """Ask the hub how many bytes are missing."""
         if self.kind == DICTIONARY:
             return sources.cost(self.id).missing
         return downloads.tensor_plan(self.id).nbytes if self.kind == TENSORS else self._model_bytes()
@@ -57,41 +57,41 @@ class Wanted:
 
 @st.cache_resource(show_spinner=False)
 def jobs() -> Jobs:
-    """A queue of its own, so that no computation waits for the network."""
+    """Downloads have their own queue, so that no computation waits for the network."""
     return Jobs(workers=2, keep=4)
 
 
 def start(wanted: Wanted) -> None:
-    """Note what to fetch; `show` does it on this run or the next."""
+    """Remember what to download; `show` starts it on this run or the next."""
     st.session_state[_WANTED] = wanted
     st.session_state.pop(_PROBLEM, None)
     st.session_state.pop(f"_stopped_{wanted.key}", None)
 
 
 def going_on() -> bool:
-    """Whether a download is shown: it runs, was stopped, or went wrong."""
+    """Say whether a download is shown: it runs, was stopped, or went wrong."""
     return _WANTED in st.session_state
 
 
 def show() -> None:
-    """Draw the download that goes on, if any, or what went wrong; take a finished dictionary up."""
+    """Draw the running download, if any, or its error, and pick a dictionary that has arrived."""
     wanted = st.session_state.get(_WANTED)
     if wanted is None:
         return
     if _PROBLEM in st.session_state:
         st.error(plain(st.session_state[_PROBLEM]), icon=":material/cloud_off:")
         st.button("Download again", key="_download_again", on_click=start, args=(wanted,), width="stretch")
-        st.button("Leave it", key="_download_leave", on_click=_forget, width="stretch")
+        st.button("Dismiss", key="_download_leave", on_click=_forget, width="stretch")
         return
     try:
         shared_progress.run(jobs(), wanted.key, f"Downloading {wanted.id}", wanted.work(), narrow=True)
     except StillRunning:
         if f"_stopped_{wanted.key}" in st.session_state:
-            st.caption("What has arrived is kept; starting again goes on from there.")
-            st.button("Leave it", key="_download_leave", on_click=_forget, width="stretch")
+            st.caption("The bytes that have arrived are kept. Download again continues from there.")
+            st.button("Dismiss", key="_download_leave", on_click=_forget, width="stretch")
         return
     except LoupeError as error:
-        # A failed job would be started anew on every run.
+        # Every run would restart a failed job.
         st.session_state[_PROBLEM] = str(error)
         st.rerun()
     _forget()
@@ -108,7 +108,7 @@ def _forget() -> None:
 
 
 def buttons(wanted: Wanted, label: str = "Download") -> None:
-    """Offer to ask for the size, and to download."""
+    """Draw the buttons that ask for the size and that download."""
     size = f"_size of {wanted.key}"
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("Ask the hub for the size", key=f"ask {wanted.key}", type="tertiary"):
@@ -122,11 +122,11 @@ def buttons(wanted: Wanted, label: str = "Download") -> None:
 
 
 def offer(error: NotDownloadedError) -> None:
-    """Say what is not on this machine and offer to fetch it, in place of a plain error."""
+    """Say what is not on this machine, and offer to download it."""
     st.warning(plain(str(error)), icon=":material/cloud_download:")
     if error.kind == DICTIONARY:
         buttons(Wanted(DICTIONARY, error.id))
         return
-    if error.nbytes is None:  # then not even its tensors are here
+    if error.nbytes is None:  # not even its tensors are here
         buttons(Wanted(TENSORS, error.id), "Download embeddings only")
     buttons(Wanted(MODEL, error.id), "Download the whole model")

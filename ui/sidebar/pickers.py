@@ -1,4 +1,4 @@
-"""Widgets that several pages share; their values live in the URL under the widget's key."""
+"""Widgets that several pages share. The URL holds their values under the widgets' keys."""
 
 from contextlib import suppress
 
@@ -26,9 +26,10 @@ def dictionary() -> None:
         bind="query-params",
         accept_new_options=True,
         placeholder="Choose one or type a path",
-        help="The SAE to look at. Type to search, or type the path of a folder or file "
-        "(it must lie below a folder the app was started with). The format is found out; #format=NAME behind the path "
-        "sets it, and #model_name=NAME&hook_name=NAME what the files do not say.",
+        help="A dictionary is this app's word for a sparse autoencoder (SAE) of a language model. Type to search the "
+        "list, or type the path of a folder or file. The path must lie below a folder that the app was started "
+        "with. The app finds out the format. To set it, add #format=NAME to the path. To add what the files do not "
+        "say, add #model_name=NAME&hook_name=NAME.",
     )
     dictionary_finder.button()
     st.toggle(
@@ -36,24 +37,29 @@ def dictionary() -> None:
         value=True,
         key="fold",
         bind="query-params",
-        help="Scale every decoder row to length 1 and the activations by the old length, where the architecture "
-        "allows it. Reconstructions do not change; activations of different features become comparable.",
+        help="Scales every decoder row to length 1 and multiplies the activations by the old length, where the "
+        "architecture allows it. Reconstructions do not change. Activations of different features become "
+        "comparable.",
     )
 
 
 def feature() -> None:
-    """Pick the feature that all pages look at; nothing where no dictionary can be opened (the page says why)."""
+    """Pick the feature that all pages show. Draws nothing if the dictionary cannot be opened (the page says why)."""
     with suppress(LoupeError):
         size = opened.dictionary().d_sae
         number(
-            "Feature", "feature", size, help="All pages look at this one. Also picked by a click in a chart or a table."
+            "Feature",
+            "feature",
+            size,
+            help="A feature is one unit of the dictionary. All pages show this one. A "
+            "click in a chart or a table picks it too.",
         )
 
 
 def number(label: str, key: str, size: int, *, default: int = 0, help: str | None = None) -> int:
-    """Pick a whole number from 0 to size - 1, kept in the URL; a bad number in the URL is named.
+    """Pick a whole number from 0 to size - 1. The URL holds it; a warning names a bad number in the URL.
 
-    Streamlit drops a value it cannot use without a word, so the raw URL is checked first.
+    Streamlit silently drops a value that it cannot use, so the raw URL is checked first.
     """
     problem = f"_{key}_problem"
     raw = st.query_params.get(key)
@@ -88,7 +94,7 @@ def positions() -> int:
     if len(sizes) == 1:
         return sizes[0]
     if st.session_state.get("positions", sizes[0]) not in sizes:
-        del st.session_state["positions"]  # kept from a dictionary of another context
+        del st.session_state["positions"]  # from a dictionary with another context
     with st.sidebar:
         return st.select_slider(
             "Positions",
@@ -96,17 +102,18 @@ def positions() -> int:
             value=min(2 * context, model.n_ctx),
             key="positions",
             bind="query-params",
-            help=f"How far to look. The dictionary was trained on {context} positions; the model reads {model.n_ctx}.",
+            help=f"How many positions are shown. The dictionary was trained on {context}; the model reads up to "
+            f"{model.n_ctx}.",
         )
 
 
 def count(study: Study) -> int:
     """Pick how many features count as positional; the elbow of the scores is suggested."""
     suggested = study.suggested
-    # Another dictionary has another elbow: a number chosen for the last one is not carried over.
+    # Another dictionary has another elbow, so a number chosen for the last one is dropped.
     if st.session_state.setdefault("_n_for", study.dictionary.id) != study.dictionary.id:
         st.session_state["_n_for"] = study.dictionary.id
-        # Taken away, it would be read from the URL again.
+        # If the key were deleted, Streamlit would read it from the URL again.
         st.session_state["n"] = min(200, max(1, suggested))
     return st.slider(
         "Features shown",
@@ -115,14 +122,15 @@ def count(study: Study) -> int:
         min(200, max(1, suggested)),
         key="n",
         bind="query-params",
-        help="The features with the largest position score. The suggestion is the elbow of the score-rank curve.",
+        help="How many features are shown: those with the largest position scores. The first value is the elbow of the "
+        "curve of scores by rank.",
     )
 
 
 def facts(dictionary: Dictionary, model: LanguageModel | None = None, reason: str = "") -> None:
-    """Say which dictionary this is, how its numbers are made, and what to be careful about.
+    """Show which dictionary this is, how its numbers are made, and its warnings.
 
-    Without a model on pages that need weights alone.
+    Pages that need weights alone give no model.
     """
     config = dictionary.config
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -137,7 +145,12 @@ def facts(dictionary: Dictionary, model: LanguageModel | None = None, reason: st
         ):
             st.badge(plain(text), color="gray")
     if dictionary.origin.inferred:
-        st.caption(plain(f"Not stated in its files but concluded or set: {'; '.join(dictionary.origin.inferred)}."))
+        st.caption(
+            plain(
+                f"The files do not state these settings; the app inferred them or you set them: "
+                f"{'; '.join(dictionary.origin.inferred)}."
+            )
+        )
     if reason:
         st.caption(plain(reason))
     for note in dictionary.origin.notes:
@@ -145,7 +158,7 @@ def facts(dictionary: Dictionary, model: LanguageModel | None = None, reason: st
 
 
 def side() -> DictionarySide:
-    """Pick whose directions are compared."""
+    """Pick which directions of the features are compared."""
     chosen = st.segmented_control(
         "Directions",
         ["Decoder", "Encoder"],
@@ -153,6 +166,6 @@ def side() -> DictionarySide:
         required=True,
         key="side",
         bind="query-params",
-        help="Decoder rows are what features write, encoder columns what they read.",
+        help="Decoder: the directions that features write. Encoder: the directions that features read.",
     )
     return "encoder" if chosen == "Encoder" else "decoder"

@@ -1,7 +1,7 @@
-"""Choosing the text of a token pass: kept in the URL, shared by all pages that read text.
+"""Pick the text of a token pass. The URL holds the choice, and all pages that read text share it.
 
-What is typed as a path stays in this session unless it can be said relative to a folder that the app was
-started with, so that no link tells where things lie on this machine.
+A typed path goes into the URL only if it lies below a folder that the app was started with, and then relative to it. So
+no link tells where folders lie on this machine.
 """
 
 from contextlib import suppress
@@ -28,14 +28,14 @@ from ui.studies.corpus import BOS, DEFAULT, MAX_ROWS, MAX_SEED, NAMES, SIZES, SO
 
 
 def draw(dictionary: Dictionary, model: LanguageModel) -> None:
-    """Draw the picker in the sidebar; nothing is read or computed for it that is not at hand."""
+    """Draw the picker in the sidebar. It reads and computes nothing that is not stored already."""
     with st.sidebar:
         with st.popover("Text", icon=":material/article:", width="stretch"):
             source = _source()
             _rows(dictionary, model)
         chosen = corpus.settings()
         if source == DATASET and chosen.name:
-            with suppress(LoupeError):  # a bad name is said where it is typed
+            with suppress(LoupeError):  # the text field shows the error
                 datasets.offer(DatasetName.parse(chosen.name), chosen.megabytes)
         _summary(dictionary, model, chosen)
 
@@ -58,8 +58,8 @@ def _path() -> None:
         key=NAMES[FILES],
         persist_state="session",
         placeholder="texts, notes.txt, tokens.npy",
-        help="A text file, a folder of text files (UTF-8), or token ids: a .npy or .safetensors file with one stream "
-        "(1-D) or with rows that are used as they stand (2-D). It must lie below a folder that the app was started "
+        help="A text file, a folder of text files (UTF-8), or token ids. Token ids are a .npy or .safetensors file "
+        "with one stream (1-D) or with ready rows (2-D). The path must lie below a folder that the app was started "
         "with (--root).",
     )
     if typed:
@@ -85,14 +85,20 @@ def _dataset() -> None:
         index=list(SIZES.values()).index(DEFAULT.megabytes),
         key="text_mb",
         bind="query-params",
-        help="The first documents, to so much text.",
+        help="The app downloads the first documents of the dataset, up to this much text.",
     )
 
 
 def _rows(dictionary: Dictionary, model: LanguageModel) -> None:
     left, right = st.columns(2)
     left.number_input(
-        "Rows", 1, MAX_ROWS, DEFAULT.n_rows, key="rows", bind="query-params", help="How many rows of text are read."
+        "Rows",
+        1,
+        MAX_ROWS,
+        DEFAULT.n_rows,
+        key="rows",
+        bind="query-params",
+        help="A row is one stretch of text that the model reads at once. The app reads this many.",
     )
     longest = f"_length_problem {model.name}"
     if (st.session_state.get("length") or 0) > model.n_ctx:
@@ -108,32 +114,42 @@ def _rows(dictionary: Dictionary, model: LanguageModel) -> None:
         bind="query-params",
         placeholder=f"{context_of(dictionary.config, model, DEFAULT):,}",
         on_change=lambda: st.session_state.pop(longest, None),
-        help=f"Empty: the dictionary's training context. The model reads {model.n_ctx:,}.",
+        help=f"Empty: the training context of the dictionary. The model reads up to {model.n_ctx:,}.",
     )
     if longest in st.session_state:
-        st.warning(plain(f"{st.session_state[longest]} Back to the training context."), icon=":material/link_off:")
+        st.warning(plain(f"{st.session_state[longest]} The app uses the training context."), icon=":material/link_off:")
     trained = "with" if dictionary.config.prepend_bos else "without"
     left.selectbox(
-        "BOS", list(BOS), key="bos", bind="query-params", help=f"Whether rows begin with BOS. Trained {trained} it."
+        "BOS",
+        list(BOS),
+        key="bos",
+        bind="query-params",
+        help=f"Whether rows begin with BOS, the token that begins a text. The dictionary was trained {trained} it.",
     )
     right.number_input(
-        "Seed", 0, MAX_SEED, 0, key="text_seed", bind="query-params", help="Which rows are drawn from the text."
+        "Seed",
+        0,
+        MAX_SEED,
+        0,
+        key="text_seed",
+        bind="query-params",
+        help="The same seed draws the same rows from the text.",
     )
     st.toggle(
         "Count special tokens",
         value=True,
         key="special",
         bind="query-params",
-        help="Off: BOS, separators and padding are read by the model but left out of all statistics.",
+        help="Off: the model reads BOS, separators and padding, but no statistic counts them.",
     )
 
 
 def _summary(dictionary: Dictionary, model: LanguageModel, chosen: SampleSettings) -> None:
-    """Say what is read: the rows themselves if they are at hand, else what was asked for."""
+    """Say what is read: the rows if they are stored, else what was asked for."""
     try:
         with compute.only_stored():
             found = corpus.sample(dictionary, model)
-    except (NotReady, LoupeError):  # a page that reads text says why
+    except (NotReady, LoupeError):  # pages that read text show the error
         context = min(context_of(dictionary.config, model, chosen), model.n_ctx)
         st.caption(plain(f"{chosen.n_rows:,} rows of {context:,} tokens of {_title(chosen)}"))
         return
@@ -155,7 +171,7 @@ def _keep_in_url(name: str) -> None:
 
 
 def _sayable(name: str, source: str) -> str:
-    """What of a name may stand in a link: all of a dataset's, of a path what is below one of the app's folders."""
+    """Return what may stand in a link: a dataset's whole name, or a path relative to one of the app's folders."""
     if source != FILES or not name:
         return name
     workspace = compute.workspace()

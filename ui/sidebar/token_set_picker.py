@@ -1,7 +1,7 @@
-"""Token sets on a page: the library of a vocabulary, sets that a person adds, and picking one.
+"""Token sets on a page: the library of a vocabulary, sets that a person adds, and a picker.
 
-What a person typed is kept in the session as text, and made anew for the vocabulary of whichever model is looked at.
-A page draws `editor` once on each run, before it asks for `sets`; all else may be called as often as needed.
+The session keeps a typed set as text and makes it anew for the vocabulary of each model. A page draws `editor` once on
+each run, before it asks for `sets`. It may call the other functions any number of times.
 """
 
 import hashlib
@@ -24,15 +24,15 @@ from ui.studies.token_sets import add, add_upload, is_on, made_set, own_texts, p
 
 
 def choose(model: LanguageModel, label: str, key: str, default: str = "starts_with_space") -> TokenSet:
-    """Pick one set, kept in the URL under its name; size, rule and first tokens are shown below.
+    """Pick one set. The URL holds its name; size, rule and first tokens are shown below.
 
-    A name in the URL that no set has is shown as a warning. Raises TokenSetError where there is no set at all.
+    A warning shows a name in the URL that no set has. Raises TokenSetError if there is no set at all.
     """
     found = sets(model)
     if not len(found):
         raise TokenSetError(
-            f"No token set of {model.name} has {SMALLEST} tokens or more, expected at least one such set. "
-            "Type one of your own."
+            f"No token set of {model.name} has {SMALLEST} tokens or more. Expected at least one. Type a set of your "
+            "own."
         )
     problem = f"_{key}_problem"
     wanted = st.query_params.get(key, st.session_state.get(key))
@@ -46,7 +46,7 @@ def choose(model: LanguageModel, label: str, key: str, default: str = "starts_wi
         key=key,
         bind="query-params",
         on_change=lambda: st.session_state.pop(problem, None),
-        help="Type to search. The table of all token sets says what each holds.",
+        help="Type to search. The tab Token sets of the page Logit weights lists what each set holds.",
     )
     chosen = found.named(name)
     if problem in st.session_state:
@@ -56,9 +56,9 @@ def choose(model: LanguageModel, label: str, key: str, default: str = "starts_wi
 
 
 def describe(item: TokenSet, model: LanguageModel) -> str:
-    """Size, group and first tokens of a set, and which of its words are not in it."""
+    """Show size, group and first tokens of a set, and the words that gave no token."""
     text = f"{len(item):,} tokens · {item.group} · {item.preview(model.token_strings)}"
-    for words, why in ((item.several, "of several tokens, left out"), (item.missing, "not found")):
+    for words, why in ((item.several, "left out, as they have several tokens"), (item.missing, "not found")):
         if words:
             more = f" and {len(words) - 5} more" if len(words) > 5 else ""
             text += f" · {why}: {', '.join(words[:5])}{more}"
@@ -66,7 +66,7 @@ def describe(item: TokenSet, model: LanguageModel) -> str:
 
 
 def library_table(model: LanguageModel) -> None:
-    """All sets with size, rule and first tokens; below them those left out, with the reason."""
+    """List all sets with size, rule and first tokens, then the sets left out, with the reason."""
     found = sets(model)
     table = found.to_frame(model.token_strings)
     kind = "raw vocabulary strings, re.match" if is_on("ts_raw") else "decoded tokens, re.search"
@@ -75,8 +75,8 @@ def library_table(model: LanguageModel) -> None:
         listing(table, "token-sets", height=560),
         table,
         explains=["token_set", "set_size", "set_rule", "several_token_words", "left_out_because"],
-        note=f"{model.name}, {model.d_vocab:,} tokens · {kind} · {len(found.left_out)} sets left out, at the end, "
-        f"with the reason (fewer than {SMALLEST} tokens, or all)",
+        note=f"{model.name}, {model.d_vocab:,} tokens · {kind} · the {len(found.left_out)} sets at the end are left "
+        f"out (fewer than {SMALLEST} tokens, or all tokens)",
         name="token-sets",
         provenance=tables.provenance(
             dictionary=[],
@@ -88,15 +88,18 @@ def library_table(model: LanguageModel) -> None:
 
 
 def editor(model: LanguageModel) -> None:
-    """The switches of the library, and a form to add sets of one's own, with those added so far."""
+    """Draw the switches of the library, a form to add your own sets, and the sets added so far."""
     with st.expander("Token sets", icon=":material/category:"):
         _switch(
-            "As in the original code",
+            "Match as in the original code",
             "ts_raw",
-            "Match the regular expressions of Bloom & Lin 2024 against the raw vocabulary strings, where a space is Ġ "
-            "and counts as a letter, to reproduce their sets. Off: decoded tokens, right for every vocabulary.",
+            "On: match the regular expressions of Bloom & Lin 2024 against raw vocabulary strings, to reproduce their "
+            "sets. There a space is Ġ and counts as a letter. Off: match them against decoded tokens, which is right "
+            "for every vocabulary.",
         )
-        _switch("Parts of speech", "ts_pos", "Add sets by NLTK's tagger, where it is installed with its data.")
+        _switch(
+            "Parts of speech", "ts_pos", "Add one set for each part of speech. This needs NLTK's tagger and its data."
+        )
         if is_on("ts_pos"):
             with errors.shown():
                 _tag(model)
@@ -109,7 +112,7 @@ def _form(model: LanguageModel) -> None:
     with st.form("ts_form", border=False):
         name = st.text_input("Name of a set of your own", key="ts_name", max_chars=typed.MAX_NAME)
         text = st.text_area(
-            "Tokens, words or /regular expressions/, one a line", key="ts_text", height=120, help=plain(SYNTAX)
+            "Tokens, words or /regular expressions/, one on each line", key="ts_text", height=120, help=plain(SYNTAX)
         )
         file = st.file_uploader(
             "Or a text file of such lines",
@@ -131,7 +134,7 @@ def _own_row(model: LanguageModel, name: str) -> None:
     found = made_set(model, name)
     said = str(found) if isinstance(found, TokenSetError) else describe(found, model)
     if isinstance(found, TokenSet) and len(found) < SMALLEST:
-        said += f" · fewer than {SMALLEST} tokens: not offered"
+        said += f" · not offered, as it has fewer than {SMALLEST} tokens"
     text.caption(plain(f"{name}: {said}"))
     key = f"ts_remove_{hashlib.sha256(name.encode()).hexdigest()[:12]}"
     remove.button(
@@ -140,7 +143,7 @@ def _own_row(model: LanguageModel, name: str) -> None:
 
 
 def _tag(model: LanguageModel) -> None:
-    """Start the tagger as a job, draw its progress, and say so where it is missing."""
+    """Start the tagger as a job and draw its progress. Say so if the tagger is missing."""
 
     def work(progress) -> TokenSets:
         return pos_sets(model.token_strings, raw=model.raw_tokens, progress=progress)
