@@ -167,3 +167,10 @@ def test_from_the_widest_one_click_leads_to_the_narrowest_of_the_series(open_pag
     assert at.selectbox(key="sae").value == "demo/layer2-standard-512"
     assert len(at.multiselect(key="split_wider").value) == 3
     assert at.get("vega_lite_chart")
+
+
+@pytest.mark.skipif(not (DICTIONARIES_DIR / "index.json").exists(), reason="the demo is not trained")
+def test_a_set_of_dictionaries_begins_with_the_picked_one_and_those_that_differ_in_one_factor(open_page):
+    at = open_page({"sae": "demo/layer2-standard-512", "split_many": None, "tab": "Three at once"})
+    assert not at.exception
+    assert at.multiselect(key="split_three").value == [f"demo/layer2-standard-{n}" for n in (512, 2048, 1024)]

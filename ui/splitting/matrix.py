@@ -75,7 +75,7 @@ def by_relevance(picked: Dictionary, kin: Sequence[Entry]) -> list[str]:
     """Ids, first those that differ from the picked one in one factor alone, in the order of the factors."""
 
     def place(entry: Entry) -> int:
-        pairs = factor_pairs([picked.labels, entry.labels])
+        pairs = factor_pairs([picked.origin.labels, entry.labels])
         return FACTORS.index(pairs[0][0]) if pairs else len(FACTORS)
 
     return [entry.id for entry in sorted(kin, key=place)]
