@@ -8,7 +8,7 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from types import TracebackType
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -102,6 +102,7 @@ class Job:
         self._lock = threading.Lock()
         self._cancel = threading.Event()
         self._finished = threading.Event()
+        self._waiters: set[Hashable] = set()
 
     @property
     def state(self) -> State:
@@ -137,6 +138,29 @@ class Job:
         with self._lock:
             if self._state == "waiting":
                 self._finish("cancelled", error=CancelledError(f"{self.label} was cancelled before it began."))
+
+    def join(self, waiter: Hashable | None) -> bool:
+        """Note who waits for this job; False if it will have no result, having failed or been cancelled."""
+        with self._lock:
+            if self._state != "done" and (self._finished.is_set() or self._cancel.is_set()):
+                return False
+            if waiter is not None:
+                self._waiters.add(waiter)
+            return True
+
+    def leave(self, waiter: Hashable, *, present: Callable[[Hashable], bool] = lambda waiter: True) -> bool:
+        """Stop waiting. Cancels the job, and returns True, unless another waiter is still `present`."""
+        with self._lock:
+            self._waiters.discard(waiter)
+            if any(present(other) for other in self._waiters):
+                return False
+            self._cancel.set()
+        self.cancel()
+        return True
+
+    def finished_within(self, seconds: float | int) -> bool:
+        """Wait this long at most; whether the job is done, failed or cancelled."""
+        return self._finished.wait(seconds)
 
     def result(self, timeout: float | int | None = None) -> Any:
         """Wait and return the result, or raise what the work raised.
@@ -222,13 +246,24 @@ class Jobs:
         self._busy = 0
 
     def submit(
-        self, key: str, label: str, fn: Callable[[Progress], Any], *, total: int | None = None, unit: str = ""
+        self,
+        key: str,
+        label: str,
+        fn: Callable[[Progress], Any],
+        *,
+        total: int | None = None,
+        unit: str = "",
+        waiter: Hashable | None = None,
     ) -> Job:
-        """Return the job under this key, or queue `fn(progress)` as one and return that."""
+        """Return the job under this key, or queue `fn(progress)` as one and return that.
+
+        `waiter` says who waits for it (see Job.leave).
+        """
         with self._lock:
             job = self._jobs.pop(key, None)
-            if job is None or not _shareable(job):
+            if job is None or not job.join(waiter):
                 job = Job(key, label, fn, total, self._clock, unit)
+                job.join(waiter)
                 self._waiting.append(job)
                 self._start_worker()
             self._jobs[key] = job  # now the most recent
@@ -258,10 +293,6 @@ class Jobs:
         finished = [key for key, job in self._jobs.items() if job._finished.is_set()]
         for key in finished[: max(0, len(finished) - self._keep)]:
             del self._jobs[key]
-
-
-def _shareable(job: Job) -> bool:
-    return job.state == "done" or (job.state in ("waiting", "running") and not job.cancel_requested)
 
 
 def _free_locals(error: BaseException | None) -> None:

@@ -72,6 +72,23 @@ def test_two_workers_run_two_jobs_at_once():
     assert sorted(job.result(PATIENT) for job in submitted) == [0, 1]
 
 
+def test_a_job_that_one_waiter_leaves_goes_on_until_the_last_has_left(gate):
+    jobs = Jobs()
+    job = jobs.submit("a", "", gate, waiter="me")
+    assert jobs.submit("a", "", gate, waiter="you") is job
+    assert not job.leave("me")
+    assert not job.cancel_requested
+    assert job.leave("you")
+    assert job.cancel_requested
+    assert jobs.submit("a", "", gate, waiter="me") is not job
+
+
+def test_a_waiter_that_is_no_longer_there_does_not_count(gate):
+    job = Jobs().submit("a", "", gate, waiter="me")
+    assert job.join("you")
+    assert job.leave("me", present=lambda waiter: waiter != "you")
+
+
 def test_equal_keys_share_a_running_and_a_finished_job(gate):
     jobs = Jobs()
     job = jobs.submit("a", "", gate)

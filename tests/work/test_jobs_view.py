@@ -38,8 +38,16 @@ def page():
     from ui.shared import progress as view
 
     work = st.session_state["work"]
-    with errors.shown():
-        st.markdown(view.run(work.jobs, "key", "Counting", work))
+    for _ in range(st.session_state.get("views", 1)):
+        with errors.shown():
+            st.markdown(view.run(work.jobs, "key", "Counting", work))
+
+
+def opened(work: Work, views: int = 1) -> AppTest:
+    """A session that waits for the work, in so many views."""
+    at = AppTest.from_function(page, default_timeout=30)
+    at.session_state["work"], at.session_state["views"] = work, views
+    return at.run()
 
 
 @pytest.fixture
@@ -47,9 +55,7 @@ def watched(monkeypatch):
     """The work, and the page that shows it under way."""
     monkeypatch.setattr("ui.shared.progress.PATIENCE_S", 0.01)
     work = Work()
-    at = AppTest.from_function(page, default_timeout=30)
-    at.session_state["work"] = work
-    at.run()
+    at = opened(work)
     assert work.started.wait(30)
     yield work, at
     work.go_on.set()
@@ -86,6 +92,51 @@ def test_cancelled_work_stays_stopped_until_it_is_started_again(watched):
     at.run()
     assert [m.value for m in at.markdown] == ["the answer"]
     assert work.begun == 2
+
+
+def test_two_views_that_wait_for_one_job_draw_one_bar_and_one_way_to_start_again(watched):
+    work, _ = watched
+    at = opened(work, views=2)
+    assert not at.exception
+    assert [button.key for button in at.button] == ["cancel-key"]
+    assert [caption.value for caption in at.caption] == ["Counting\\: see its progress above\\."]
+    at.button(key="cancel-key").click().run()
+    assert not at.exception
+    assert [button.key for button in at.button] == ["again-key"]
+    at.button(key="again-key").click().run()
+    finish(work)
+    at.run()
+    assert [m.value for m in at.markdown] == ["the answer"] * 2
+
+
+def test_work_that_one_session_cancels_goes_on_for_another(watched):
+    work, at = watched
+    other = opened(work)
+    at.button(key="cancel-key").click().run()
+    assert "Another session waits for the same work" in at.info[0].value
+    finish(work)
+    assert [m.value for m in other.run().markdown] == ["the answer"]
+    at.button(key="again-key").click().run()
+    assert [m.value for m in at.markdown] == ["the answer"]
+    assert work.begun == 1
+
+
+def test_a_session_that_is_gone_does_not_keep_work_going(watched, monkeypatch):
+    work, at = watched
+    opened(work)
+    gone = at.session_state["_session"]
+    monkeypatch.setattr("ui.shared.progress.Session.is_open", lambda session: session == gone)
+    job = work.jobs._jobs["key"]
+    at.button(key="cancel-key").click().run()
+    assert job.cancel_requested
+
+
+def test_work_that_fails_by_a_timeout_does_not_look_as_if_it_ran(watched):
+    work, at = watched
+    work.error = TimeoutError("the hub is slow")
+    finish(work)
+    at.run()
+    assert at.exception
 
 
 def test_an_error_a_person_can_fix_is_shown_in_place_of_the_result(watched):

@@ -1,6 +1,11 @@
 """Draw the progress of long work, its rate, the time left and a cancel button. The work itself is in core."""
 
+from dataclasses import dataclass, field
+from uuid import uuid4
+
 import streamlit as st
+from streamlit import runtime
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from core.amounts import of_seconds
 from core.errors import CancelledError
@@ -13,26 +18,55 @@ PATIENCE_S = 1.0
 """Work that ends within this time shows no progress bar at all."""
 
 
+@dataclass(frozen=True)
+class Session:
+    """Who waits for a job."""
+
+    id: str
+    token: str = field(default_factory=lambda: uuid4().hex)
+
+    def is_open(self) -> bool:
+        """Whether a browser is connected: a page that was closed or loaded anew waits for nothing."""
+        return not runtime.exists() or runtime.get_instance().is_active_session(self.id)
+
+
+def this_session() -> Session:
+    if "_session" not in st.session_state:
+        st.session_state["_session"] = Session(get_script_run_ctx().session_id)
+    return st.session_state["_session"]
+
+
+def stands_already(key: str) -> bool:
+    """Whether a widget with this key was drawn in this run; Streamlit takes a key once.
+
+    Several views of a page may wait for one job, or for one button that starts it.
+    """
+    return key in get_script_run_ctx().shared.widget_user_keys_this_run
+
+
 def wait(job: Job, *, narrow: bool = False):
     """Return the job's result. If the job takes longer than a second, draw its progress and raise StillRunning.
 
-    In a `narrow` place, such as the sidebar, the cancel button is below the bar.
+    In a `narrow` place, such as the sidebar, the cancel button is below the bar. If several views wait for one job,
+    the first draws its progress.
 
     Raises StillRunning while the job runs (`errors.shown` shows nothing for it), and what the job raised.
     """
-    try:
-        return job.result(timeout=PATIENCE_S)
-    except TimeoutError:
-        st.session_state[f"_job_{job.key}"] = job
+    if job.finished_within(PATIENCE_S):
+        return job.result()
+    st.session_state[f"_job_{job.key}"] = job
+    if stands_already(f"cancel-{job.key}"):
+        st.caption(plain(f"{job.label}: see its progress above."))
+        raise StillRunning(f"{job.label} is still running.")
 
     @st.fragment(run_every=0.5)
     def watch() -> None:
         spare_modules()  # jobs import the heaviest ones
-        if job.state in ("done", "failed", "cancelled"):
+        if job.finished_within(0) or f"_stopped_{job.key}" in st.session_state:
             st.rerun()
         bar, button = (st, st) if narrow else st.columns([6, 1], vertical_alignment="bottom")
         bar.progress(min(1.0, job.fraction or 0.0), text=plain(describe(job)))
-        button.button("Cancel", key=f"cancel-{job.key}", on_click=job.cancel, width="stretch")
+        button.button("Cancel", key=f"cancel-{job.key}", on_click=_leave, args=(job,), width="stretch")
 
     watch()
     raise StillRunning(f"{job.label} is still running.")
@@ -52,13 +86,26 @@ def describe(job: Job) -> str:
     return ", ".join(parts)
 
 
+def _leave(job: Job) -> None:
+    """Stop waiting for a job, which ends unless another session waits for it."""
+    st.session_state.pop(f"_job_{job.key}", None)
+    ended = job.leave(this_session(), present=Session.is_open)
+    st.session_state[f"_stopped_{job.key}"] = "here" if ended else "elsewhere it goes on"
+
+
 def stopped(key: str, *, resumes: bool = False) -> bool:
     """Say that this work was stopped and offer to start it again; True while it stays stopped."""
     flag = f"_stopped_{key}"
     if flag not in st.session_state:
         return False
-    kept = "the finished part is kept" if resumes else "nothing was kept"
-    st.info(f"Stopped before it was finished; {kept}.", icon=":material/stop_circle:")
+    if stands_already(f"again-{key}"):
+        return True
+    if st.session_state[flag] == "here":
+        kept = "the finished part is kept" if resumes else "nothing was kept"
+        said = f"Stopped before it was finished; {kept}."
+    else:
+        said = "Stopped here. Another session waits for the same work, so it goes on there."
+    st.info(said, icon=":material/stop_circle:")
     st.button("Go on" if resumes else "Start again", key=f"again-{key}", on_click=lambda: st.session_state.pop(flag))
     return True
 
@@ -73,8 +120,9 @@ def run(jobs, key: str, label: str, work, *, narrow: bool = False, unit: str = "
     try:
         # Wait for a job that is shown already. Submitting again would restart a job that was stopped.
         watched = st.session_state.pop(f"_job_{key}", None)
-        return wait(watched or jobs.submit(key, label, work, unit=unit), narrow=narrow)
+        job = watched or jobs.submit(key, label, work, unit=unit, waiter=this_session())
+        return wait(job, narrow=narrow)
     except CancelledError as error:
-        st.session_state[f"_stopped_{key}"] = True
+        st.session_state[f"_stopped_{key}"] = "here"
         stopped(key, resumes=resumes)
         raise StillRunning(f"{label} was stopped.") from error
