@@ -64,9 +64,10 @@ def read_little_text(monkeypatch) -> None:
     """Let the standard library be a few hundred characters, which are read in no time."""
     from core.corpus.streams import Document
 
-    monkeypatch.setattr(
-        "core.corpus.streams.standard_library", lambda: [Document("planted.py", "import this  # and that\n" * 200)]
-    )
+    for module in ("core.corpus.streams", "core.overview.sample_text"):
+        monkeypatch.setattr(
+            f"{module}.standard_library", lambda step=1: [Document("planted.py", "import this  # and that\n" * 200)]
+        )
 
 
 @contextmanager

@@ -5,7 +5,6 @@ from html import escape
 
 import pytest
 
-from core.corpus import streams
 from tests.doubles import planted_pages
 from tests.doubles.planted import planted_dictionary
 from ui.overview import dictionary as overview_dictionary
@@ -19,7 +18,6 @@ def open_page(tmp_path, monkeypatch):
     """Return a function that opens the overview of a planted workspace with a query and runs it."""
     planted_pages.write_workspace(tmp_path)
     planted_pages.read_little_text(monkeypatch)
-    monkeypatch.setattr("core.overview.sample_text.standard_library", lambda step: streams.standard_library())
     with planted_pages.page(tmp_path, monkeypatch, "overview") as run:
         yield lambda query=None, folder="dictionary": run({"sae": f"folder/{tmp_path / folder}"} | (query or {}))
 

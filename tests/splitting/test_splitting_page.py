@@ -5,10 +5,10 @@ import pytest
 
 from core.dictionaries.sources import open_dictionary
 from core.matching.activations import MaskedEdges
+from core.workspace import Workspace
 from demo.settings import DICTIONARIES_DIR
 from tests.doubles import planted_pages
 from tests.doubles.planted import planted_dictionary
-from ui.studies import compute
 
 st = pytest.importorskip("streamlit")
 from streamlit.testing.v1 import AppTest  # noqa: E402
@@ -20,7 +20,7 @@ N_WIDE = 13
 
 def write_wider(root):
     """Write `root/wide`, in which feature 4 has three children and feature 6 two."""
-    narrow = open_dictionary(f"folder/{root / 'dictionary'}", compute.workspace())
+    narrow = open_dictionary(f"folder/{root / 'dictionary'}", Workspace(roots=(root,)))
     wide = planted_dictionary(d_sae=N_WIDE, seed=5)
     rng, n = np.random.default_rng(0), len(PARENTS)
     W_dec, W_enc = wide.W_dec.copy(), wide.W_enc.copy()

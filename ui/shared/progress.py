@@ -39,7 +39,7 @@ def this_session() -> Session:
 def stands_already(key: str) -> bool:
     """Whether a widget with this key was drawn in this run; Streamlit takes a key once.
 
-    Several views of a page may wait for one job, or for one button that starts it.
+    Several views of a page may wait for one job.
     """
     return key in get_script_run_ctx().shared.widget_user_keys_this_run
 

@@ -106,8 +106,6 @@ def _agree(dictionary: Dictionary, model: LanguageModel, sample: TextSample, sha
     whole = cost(dictionary, model, sample)
     if whole.seconds * share <= AT_ONCE_S and whole.nbytes * share <= AT_ONCE_BYTES:
         return
-    if shared_progress.stands_already(f"run-{key}"):
-        raise StillRunning("The token pass waits to be started.")
     _card(whole, share, sample)
     st.button(
         "Run the token pass",
