@@ -93,7 +93,7 @@ def test_density_is_told_as_far_as_the_number_of_tokens_allows(open_page):
     assert "More text tells more" not in shown(at)
     at = open_page({"tab": "Density"})
     assert "More text tells more" in shown(at)
-    assert "fire on none and are not drawn" in shown(at)
+    assert "fire on no token and are not drawn" in shown(at)
 
 
 def test_the_axes_of_a_dictionary_with_a_cosine_are_dropped_for_one_without(open_page, tmp_path):

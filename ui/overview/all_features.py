@@ -1,4 +1,4 @@
-"""One table of all features with every statistic that any page has computed: choose, filter, sort, take away."""
+"""The tab All features: every statistic that any page has computed, to filter, sort and download."""
 
 import pandas as pd
 import streamlit as st
@@ -12,7 +12,7 @@ from ui.studies import feature_tables, opened
 from ui.studies.feature_tables import FeatureTable
 
 MOST_ROWS = 20_000
-"""Rows sent to the browser at most; files hold all."""
+"""The most rows that the browser gets; files hold all."""
 
 
 def all_features(dictionary: Dictionary) -> None:
@@ -37,7 +37,7 @@ def all_features(dictionary: Dictionary) -> None:
 
 
 def choose_groups(groups: list[str]) -> list[str]:
-    """Pick which statistics are shown; what was computed since the last look comes in by itself."""
+    """Pick which statistics are shown. Statistics computed since the last look are added."""
     known, key = "_ov_known_groups", "ov_groups"
     if key in st.session_state:
         new = [group for group in groups if group not in st.session_state.get(known, groups)]
@@ -50,12 +50,12 @@ def choose_groups(groups: list[str]) -> list[str]:
         selection_mode="multi",
         key=key,
         bind="query-params",
-        help="Statistics that come together. Each page adds its own once it has computed them.",
+        help="Groups of columns. Each page adds its own groups after computing them.",
     )
 
 
 def filter_by_widgets(whole: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """Draw a filter for each column that was chosen; return what passes all of them, and the filters in words."""
+    """Draw a filter for each chosen column; return the rows that pass all of them, and the filters in words."""
     titles = {name: catalogue.statistic(name).title for name in whole.columns}
     picked = st.multiselect(
         "Filter by",
@@ -63,7 +63,7 @@ def filter_by_widgets(whole: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
         format_func=lambda name: titles[name],
         key="ov_filters",
         bind="query-params",
-        placeholder="Any statistic, several at once",
+        placeholder="Choose one or more statistics",
     )
     places = st.columns(3) if picked else []
     filters = [one_filter(whole[name], titles[name], places[i % 3]) for i, name in enumerate(picked)]
@@ -81,12 +81,14 @@ def one_filter(values: pd.Series, title: str, place) -> Range | Words:
         left, right = st.columns(2)
         low = left.number_input(f"{title} from", value=None, key=f"ov_{name}_from", placeholder=f"{ends[0]:.4g}")
         high = right.number_input("to", value=None, key=f"ov_{name}_to", placeholder=f"{ends[1]:.4g}")
-        empty = st.checkbox("Also features without a value", key=f"ov_{name}_empty") if values.isna().any() else False
+        empty = (
+            st.checkbox("Include features without a value", key=f"ov_{name}_empty") if values.isna().any() else False
+        )
     return Range(name, low, high, with_empty=empty)
 
 
 def sorting(found: pd.DataFrame) -> str:
-    """Which column decides what is shown of a table too long for the browser."""
+    """Pick the column that decides which rows of a long table are shown."""
     if len(found) <= MOST_ROWS:
         return "feature"
     numbers = [name for name in found.columns if pd.api.types.is_numeric_dtype(found[name])]
@@ -94,11 +96,11 @@ def sorting(found: pd.DataFrame) -> str:
 
 
 def cut(n_shown: int, n_found: int, by: str) -> list[str]:
-    """Say what is not shown."""
+    """Say how many rows are not shown."""
     if n_shown == n_found:
         return ["click a column to sort by it"]
     which = "first" if by == "feature" else f"with the largest {catalogue.statistic(by).title.lower()}"
-    return [f"the {n_shown:,} {which} are shown, files hold all"]
+    return [f"the {n_shown:,} {which} are shown; the files hold all"]
 
 
 def draw(shown: pd.DataFrame) -> None:
@@ -107,11 +109,11 @@ def draw(shown: pd.DataFrame) -> None:
 
 
 def not_yet(missing: list[FeatureTable]) -> None:
-    """Say which statistics are not there, and offer to compute them here, a group at a time."""
+    """Say which statistics are missing, and offer to compute one group at a time."""
     missing = [item for item in missing if item.makes]
     if not missing:
         return
-    st.caption("Not computed yet for this dictionary. A page computes its own when it is opened; or do it here:")
+    st.caption("These statistics are not computed yet. Open their page to compute them, or press a button here:")
     with st.container(horizontal=True):
         for item in missing:
             st.button(
@@ -128,5 +130,5 @@ def not_yet(missing: list[FeatureTable]) -> None:
 
 
 def ask_for(title: str) -> None:
-    """Remember what is to be computed."""
+    """Remember which group to compute."""
     st.session_state["_ov_asked"] = title

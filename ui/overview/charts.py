@@ -1,4 +1,4 @@
-"""Charts of the overview page: densities, and what parts groups of features."""
+"""Charts of the overview page: densities, and what distinguishes groups of features."""
 
 import altair as alt
 import numpy as np
@@ -11,13 +11,13 @@ _STEP = 0.1
 
 
 def density_histogram(table: pd.DataFrame, lines: dict[str, float], *, x_title: str, log: bool) -> alt.LayerChart:
-    """Features by log10 density in tenths of a decade; dead ones have no place. `lines` are named densities."""
+    """Count features by log10 density in tenths of a decade, without dead ones. `lines` are named densities."""
     found = table["log_density"].dropna().to_numpy(dtype=float)
     named = {text: np.log10(at) for text, at in lines.items()}
     low = np.floor(min([*found, *named.values()], default=-1) / _STEP) * _STEP
     counts, edges = np.histogram(found, bins=np.arange(low, _STEP, _STEP))
     data = pd.DataFrame({"low": edges[:-1], "high": edges[1:], "count": counts})
-    room = max(counts.max(initial=0), 1) * (2.5 if log else 1.25)  # for the lines' names, above all bars
+    room = max(counts.max(initial=0), 1) * (2.5 if log else 1.25)  # room above the bars for the names of the lines
     scale = alt.Scale(type="symlog" if log else "linear", domain=[0, float(room)], nice=False)
     bars = (
         alt.Chart(data[data["count"] > 0])
@@ -45,7 +45,7 @@ def density_histogram(table: pd.DataFrame, lines: dict[str, float], *, x_title: 
 def separation(
     table: pd.DataFrame, x: str, y: str, colour: str | None, *, titles: dict[str, str], picked: int
 ) -> alt.LayerChart:
-    """One point for each feature, coloured by a third number; a ring around the picked one."""
+    """Draw one point for each feature, coloured by a third number, and a ring around the picked feature."""
     names = ["feature", x, y, *([colour] if colour else [])]
     data = table[names].dropna(subset=[x, y])
     places = {

@@ -1,4 +1,4 @@
-"""The overview page's tab on density: how often features fire on the picked text, and what parts the seldom ones."""
+"""The tab Density: how often features fire on the picked text, and what distinguishes rarely active features."""
 
 import pandas as pd
 import streamlit as st
@@ -22,11 +22,11 @@ PAIRS = {
     "Density and alignment": ("log_density", "encoder_decoder_cosine", "encoder_bias"),
     "Bias and alignment": ("encoder_bias", "encoder_decoder_cosine", "log_density"),
 }
-"""Which two of the three numbers of the separation plot are axes; the third is the colour."""
+"""Which two of the three numbers are the axes of the chart; the third is the colour."""
 
 
 def density(dictionary: Dictionary) -> None:
-    """How often features fire on the picked text, and what parts those that seldom do."""
+    """Show how often features fire on the picked text, and what distinguishes rarely active features."""
     text_picker.draw(dictionary, opened.model_of(dictionary))
     passed = token_pass.token_pass()
     left, middle, right = st.columns([4, 2, 2], vertical_alignment="bottom", gap="medium")
@@ -49,7 +49,7 @@ def density(dictionary: Dictionary) -> None:
 
 
 def counts(table: pd.DataFrame, threshold: float, n_tokens: int) -> None:
-    """How many features are dead, ultralow and neither, and what the number of tokens can tell."""
+    """Count features that are dead, ultralow and neither, and say what this many tokens can tell."""
     found, unseen = overview_tables.density_counts(table, threshold), overview_tables.unseen_below(n_tokens)
     readings = {
         "Features that fire": (f"{found['other'] + found['ultralow']:,}", catalogue.help_text("active_tokens")),
@@ -62,14 +62,14 @@ def counts(table: pd.DataFrame, threshold: float, n_tokens: int) -> None:
     if threshold < 1 / n_tokens:
         st.caption(
             plain(
-                f"One token of {n_tokens:,} is a density of {1 / n_tokens:.1e}: no feature that fires can be below the "
-                f"threshold, and a dead one may have any density below {unseen:.1e}. More text tells more."
+                f"One token of {n_tokens:,} is a density of {1 / n_tokens:.1e}, so no feature that fires can be below "
+                f"the threshold. A dead feature may have any density below {unseen:.1e}. More text tells more."
             )
         )
 
 
 def histogram(table: pd.DataFrame, passed: TokenPass, threshold: float, n_tokens: int, *, log: bool) -> None:
-    """Features by log10 density, with the threshold and with what cannot be told."""
+    """Draw features by log10 density, with the threshold and the smallest density that this text can show."""
     unseen = overview_tables.unseen_below(n_tokens)
     lines = {f"unseen means below {unseen:.1e} (95 %)": unseen, f"ultralow below {threshold:.0e}": threshold}
     dead = int((table["density"] == 0).sum())
@@ -79,18 +79,18 @@ def histogram(table: pd.DataFrame, passed: TokenPass, threshold: float, n_tokens
         altair(chart, "density-histogram"),
         table,
         explains=["density", "log_density", "dead_share", "ultralow", "unseen_below"],
-        note=f"{passed.note} · {dead:,} of {len(table):,} features fire on none and are not drawn · bins of 0.1",
+        note=f"{passed.note} · {dead:,} of {len(table):,} features fire on no token and are not drawn · bins of 0.1",
         name="density",
         provenance=passed.provenance(),
     )
 
 
 def separation(dictionary: Dictionary, densities: pd.DataFrame, passed: TokenPass) -> None:
-    """Density, encoder bias and encoder-decoder cosine, two as axes and one as colour."""
+    """Draw density, encoder bias and encoder-decoder cosine: two as axes and one as colour."""
     table = densities.merge(overview_tables.weight_table(dictionary), on="feature")
     known = {name: pair for name, pair in PAIRS.items() if set(pair[:2]) <= set(table.columns)}
     if st.session_state.get("separation") not in known:
-        st.session_state.pop("separation", None)  # kept from a dictionary that has all three
+        st.session_state.pop("separation", None)  # from a dictionary that has all three
     chosen = st.segmented_control(
         "Axes", list(known), default=next(iter(known)), required=True, key="separation", bind="query-params"
     )
@@ -107,11 +107,11 @@ def separation(dictionary: Dictionary, densities: pd.DataFrame, passed: TokenPas
     )
     key = "density-separation"
     figure(
-        "What parts the seldom from the others",
+        "What distinguishes rarely active features",
         altair(chart, key, on_select=choose_feature_from(key, "point"), selection="point"),
         table,
         explains=names,
-        note=f"{len(drawn):,} of {len(table):,} features drawn · {passed.note} · ringed: the picked feature; click a "
+        note=f"{len(drawn):,} of {len(table):,} features drawn · {passed.note} · ring: the picked feature · click a "
         "point to pick another",
         name="separation",
         provenance=passed.provenance(),

@@ -1,4 +1,4 @@
-"""The overview page's tabs that need no text but for the badge: what a dictionary is, its weights, its basis."""
+"""The tabs of the overview page that need weights alone, except for the badge: facts, norms and biases, basis."""
 
 import json
 from html import escape
@@ -22,7 +22,7 @@ MOST_ROWS = 500
 
 
 def overview(dictionary: Dictionary) -> None:
-    """The badge above, the facts below; the facts are drawn first, as they need no text."""
+    """Draw the badge above and the facts below. The facts come first, because they need no text."""
     place = st.container()
     what_it_is(dictionary)
     with place, errors.shown():
@@ -30,7 +30,7 @@ def overview(dictionary: Dictionary) -> None:
 
 
 def what_it_is(dictionary: Dictionary) -> None:
-    """What it is and how it is used, beside each other, and code that does the same."""
+    """Draw what the dictionary is, how the app feeds it, and Python code that does the same."""
     left, right = st.columns(2, gap="medium")
     for column, title, lines in (
         (left, "What it is", facts(dictionary)),
@@ -53,7 +53,7 @@ def what_it_is(dictionary: Dictionary) -> None:
 
 
 def definitions(lines: list[RecipeLine], *, meanings: bool) -> str:
-    """Write lines as a compact table in HTML, everything escaped; meanings are shown or wait for the pointer."""
+    """Write lines as a compact table in HTML, everything escaped. Meanings are shown below the values or on hover."""
     rows = []
     for line in lines:
         title, value, meaning = (escape(text) for text in (line.title, line.value, line.meaning))
@@ -75,12 +75,12 @@ def as_json(dictionary: Dictionary) -> str:
 
 
 def norms(dictionary: Dictionary) -> None:
-    """Histograms of what the weights alone say of every feature."""
+    """Draw histograms of norms and biases, which need weights alone."""
     table = overview_tables.weight_table(dictionary)
     if dictionary.folded:
         st.info(
-            "Decoder norms are folded into the encoder here, so all are 1. Switch Fold decoder norms off in the "
-            "sidebar to see weights as they are stored.",
+            "Decoder norms are folded into the encoder, so all of them are 1 here. To see the weights as stored, "
+            "switch off Fold decoder norms in the sidebar.",
             icon=":material/straighten:",
         )
     log = st.toggle("Logarithmic heights", key="norms_log", bind="query-params")
@@ -109,7 +109,7 @@ def weight_histogram(dictionary: Dictionary, table: pd.DataFrame, name: str, *, 
 
 
 def basis(dictionary: Dictionary) -> None:
-    """How far features lie along single coordinates of the place they write to."""
+    """Show how far features lie along single coordinates of the hook they write to."""
     hook = written_hook(dictionary)
 
     def work(progress) -> BasisAlignment:
@@ -139,7 +139,7 @@ def basis(dictionary: Dictionary) -> None:
 
 
 def basis_histogram(table: pd.DataFrame, name: str, *, log: bool):
-    """Features by one number of their coefficients; whole numbers have a bin each."""
+    """Count features by one number of their coefficients. Each whole number has a bin of its own."""
     item = catalogue.statistic(name)
     values = table[name].dropna()
     whole = item.format == "d"
@@ -153,7 +153,7 @@ def heights(log: bool) -> str:
 
 
 def basis_table(table: pd.DataFrame, note: str, provenance: dict) -> None:
-    """The features that lie along single coordinates most; a click picks one."""
+    """List the features that lie along single coordinates most. A click picks one."""
     shown = table.sort_values("top3_share", ascending=False, kind="stable").head(MOST_ROWS)
 
     def draw() -> None:

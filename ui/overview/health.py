@@ -1,4 +1,4 @@
-"""The health badge: a few thousand tokens of a text that every machine has, and what they say."""
+"""The health badge: checks on a few thousand tokens of a text that every machine has."""
 
 import json
 import math
@@ -26,19 +26,19 @@ from ui.studies import compute, corpus, opened, token_pass
 from ui.studies.token_pass import TokenPass
 
 ROWS, LONGEST = 32, 128
-"""The sample: so many rows, of the training context but of no more tokens than this."""
+"""The sample: this many rows, as long as the training context but no longer than this many tokens."""
 LOSS_ROWS = 8
-"""Rows of it on which the model is run with the reconstruction in place, five times in all."""
+"""Rows of the sample on which the model runs with the reconstruction in place, five runs in all."""
 ASK_BYTES = 2e9
-"""The sample starts unasked on a model whose weights take no more than this."""
+"""On a model with no more bytes of weights than this, the sample starts by itself."""
 _COLOURS = {HEALTHY: "green", SUSPICIOUS: "orange", BROKEN: "red"}
 _ICONS = {HEALTHY: ":material/check_circle:", SUSPICIOUS: ":material/help:", BROKEN: ":material/cancel:"}
 
 
 def badge(dictionary: Dictionary) -> None:
-    """Run the sample, then say what was found (raises LoupeError, StillRunning).
+    """Run the sample and draw the badge (raises LoupeError, StillRunning).
 
-    What the loss takes is the longest: the badge is drawn before it and once more with it.
+    The loss takes longest, so the badge is drawn before it and once more with it.
     """
     model = opened.model_of(dictionary)
     compute.expect_model_run()
@@ -50,13 +50,13 @@ def badge(dictionary: Dictionary) -> None:
     if loss is None:
         with errors.shown():
             found(place, passed, probe, loss_recovered(passed))
-    with st.expander("How this is judged, and other ways of feeding it", icon=":material/rule:"):
+    with st.expander("How the badge is judged, and other ways of feeding the dictionary", icon=":material/rule:"):
         st.markdown(plain(RULES))
         other_recipes(probe, passed)
 
 
 def found(place, passed: TokenPass, probe: RecipeProbe, loss: SplicedLoss | None) -> None:
-    """Draw verdict, numbers and suspicions into a place, in the stead of what was there."""
+    """Draw verdict, numbers and suspicions into a placeholder, replacing its content."""
     health = judge(passed.statistics, probe, passed.dictionary.origin.published, loss.totals() if loss else None)
     with place.container():
         verdict(health, passed, final=loss is not None)
@@ -75,7 +75,7 @@ def stored_loss(passed: TokenPass) -> SplicedLoss | None:
 
 
 def sample(dictionary: Dictionary, model: LanguageModel) -> TextSample:
-    """Return the badge's rows; they do not follow the text picker, so that badges can be compared."""
+    """Return the rows of the badge. They do not depend on the text picker, so badges can be compared."""
 
     def work(progress: Progress) -> TokenStream:
         return badge_stream(model.tokenizer, separator=model.separator, progress=progress)
@@ -88,7 +88,7 @@ def sample(dictionary: Dictionary, model: LanguageModel) -> TextSample:
 
 
 def recipe_probe(passed: TokenPass) -> RecipeProbe:
-    """Return what other ways of feeding the dictionary would explain."""
+    """Return the variance explained when the dictionary is fed in other ways."""
     expected, left_out = expected_l0(passed.dictionary), passed.sample.left_out
 
     def work(progress: Progress) -> RecipeProbe:
@@ -118,7 +118,7 @@ def loss_recovered(passed: TokenPass) -> SplicedLoss:
 
 
 def verdict(health: Health, passed: TokenPass, *, final: bool) -> None:
-    """One word, what speaks against it, and what was looked at."""
+    """Draw the verdict in one word, what was checked, and the download."""
     head = st.container(horizontal=True, vertical_alignment="center")
     head.markdown("### Health")
     head.badge(health.verdict.capitalize(), color=_COLOURS[health.verdict], icon=_ICONS[health.verdict])
@@ -135,11 +135,11 @@ def verdict(health: Health, passed: TokenPass, *, final: bool) -> None:
     if health.reasons:
         st.markdown(plain(" ".join(health.reasons)))
     about = f"On {passed.note}; loss on the first {LOSS_ROWS} rows."
-    st.caption(plain(f"{about} Published numbers are from other text: close, never equal."))
+    st.caption(plain(f"{about} Published numbers are from other text and never quite equal."))
 
 
 def readings(health: Health) -> None:
-    """The numbers, each with what is published, and below the same without the first token."""
+    """Draw the numbers beside what is published, and below them the same numbers without the first token."""
     for place, line in zip(st.columns(len(health.lines)), health.lines, strict=True):
         item = catalogue.statistic(line.name)
         title = f"{item.title} on {health.n_tokens:,} tokens" if line.name == "dead_share" else item.title
@@ -157,12 +157,12 @@ def readings(health: Health) -> None:
 
 
 def beside(line: HealthLine) -> str:
-    """Say what is published; what is not published is said to be so."""
+    """Say which number is published, or that none is."""
     return "not published" if math.isnan(line.published) else f"published {written(line.name, line.published)}"
 
 
 def without_first(health: Health) -> str:
-    """The same numbers without position 0, in one sentence."""
+    """Return the same numbers without position 0, in one sentence."""
     known = [line for line in health.lines if not math.isnan(line.without_first)]
     return ", ".join(
         f"{catalogue.statistic(line.name).title} {written(line.name, line.without_first)}" for line in known
@@ -170,12 +170,12 @@ def without_first(health: Health) -> str:
 
 
 def written(name: str, value: float) -> str:
-    """Write a number as the catalogue says."""
+    """Format a number as the catalogue says."""
     return "none" if math.isnan(value) else format(value, catalogue.statistic(name).format)
 
 
 def other_recipes(probe: RecipeProbe, passed: TokenPass) -> None:
-    """What each way of feeding the dictionary explains."""
+    """List how much each way of feeding the dictionary explains."""
     names = [f"{kind} {detail}".strip() for kind, detail in zip(probe.kinds, probe.details, strict=True)]
     table = pd.DataFrame({"recipe": names, "recipe_fve": probe.fve})
     figure(
@@ -183,14 +183,15 @@ def other_recipes(probe: RecipeProbe, passed: TokenPass) -> None:
         listing(table, "recipes"),
         table,
         explains=["recipe", "recipe_fve"],
-        note=f"{probe.n_tokens:,} tokens, the beginnings of rows, position 0 and {probe.n_outliers} long ones left out",
+        note=f"{probe.n_tokens:,} tokens from the beginnings of rows, without position 0 and {probe.n_outliers} tokens "
+        "of large norm",
         name="recipes",
         provenance=passed.provenance(),
     )
 
 
 def as_json(health: Health, passed: TokenPass) -> str:
-    """The verdict with all that it rests on; what is not known is null."""
+    """Return the verdict with all numbers behind it, as JSON; unknown numbers are null."""
 
     def known(value: float) -> float | None:
         return None if math.isnan(value) else value
