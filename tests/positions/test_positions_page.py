@@ -95,7 +95,7 @@ def test_the_planted_positions_are_mended_by_swapping_the_features_that_read_the
     at = open_page({"tab": "Beyond the context", "n": "2"})
     assert not at.exception
     assert not at.error
-    assert "What mends it: error by position after repairs by hand" in unescaped(shown(at))
+    assert "Error by position after repairs by hand" in unescaped(shown(at))
     assert "2 features count as positional" in unescaped(shown(at))
 
 

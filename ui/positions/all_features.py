@@ -1,7 +1,7 @@
-"""The positional page's tabs on all features: overview, curves, scores, table.
+"""The tabs of the positions page on all features: overview, curves, scores, table.
 
-A view takes the study (dictionary, model, statistics, scores), shapes tables through core, and draws
-figures. Nothing is computed here that has a definition of its own.
+A view takes the study (dictionary, model, statistics, scores), gets tables from core and draws figures. Core computes
+every number that has a definition.
 """
 
 import numpy as np
@@ -18,13 +18,13 @@ from ui.shared.figure import altair, figure, listing
 from ui.shared.selection import axis_title, choose_feature_from
 
 MOST_CURVES = 50
-"""As many lines as the eye can follow, and as a browser redraws without a pause."""
+"""The most lines that a reader can follow and a browser redraws without a pause."""
 
 MOST_BARS = 40
 
 
 def overview(study: Study, count: int) -> None:
-    """The heatmap, the score-rank curve, and where the peaks lie."""
+    """Draw the heatmap, the scores by rank, and where the peaks lie."""
     features = study.top(count)
     left, right = st.columns([3, 2], gap="medium")
     with left:
@@ -35,7 +35,7 @@ def overview(study: Study, count: int) -> None:
 
 
 def feature_heatmap(study: Study, features: list[int]) -> None:
-    """Mean activation of the chosen features by position; a click picks a feature."""
+    """Draw the mean activation of the chosen features by position. A click picks a feature."""
     order = tables.feature_order_by_peak(study.stats, features)
     floor = 0.0
     cells = tables.heatmap_cells(study.stats, order)
@@ -43,7 +43,7 @@ def feature_heatmap(study: Study, features: list[int]) -> None:
         floor = max(1.5 * floor, 1e-3)
         cells = tables.heatmap_cells(study.stats, order, floor=floor)
     chart = positions_charts.feature_heatmap(cells, order, n_pos=study.n_pos, context_size=study.context_size)
-    hidden = [f"means under {floor:.2%} of the largest are not drawn"] if floor else []
+    hidden = [f"means below {floor:.2%} of the largest are not drawn"] if floor else []
     figure(
         "Mean activation by position, features sorted by peak",
         altair(chart, "heatmap", on_select=choose_feature_from("heatmap", "cell"), selection="cell"),
@@ -62,7 +62,7 @@ def feature_heatmap(study: Study, features: list[int]) -> None:
 
 
 def score_rank(study: Study, count: int) -> None:
-    """How steeply the scores fall, and where they bend."""
+    """Draw the scores by rank and their elbow."""
     figure(
         "Position score by rank",
         altair(positions_charts.score_rank(study.scores, count, study.suggested), "score-rank"),
@@ -75,7 +75,7 @@ def score_rank(study: Study, count: int) -> None:
 
 
 def peak_counts(study: Study, features: list[int]) -> None:
-    """How the chosen features cover the positions."""
+    """Draw how many of the chosen features peak at each position."""
     table = peaks_per_position(study.stats, features)
     covered = int((table["features"] > 0).sum())
     figure(
@@ -83,14 +83,14 @@ def peak_counts(study: Study, features: list[int]) -> None:
         altair(positions_charts.peaks(table, context_size=study.context_size), "peaks"),
         table,
         explains=["features_peaking", "peak"],
-        note=study.note(f"{covered} of {study.context_size} positions are some feature's peak"),
+        note=study.note(f"{covered} of {study.context_size} positions are the peak of some feature"),
         name="position-peaks",
         provenance=study.provenance,
     )
 
 
 def one_position(study: Study) -> None:
-    """The features that fire most at the picked position, and their curves."""
+    """Draw the features with the largest mean at the picked position, and their curves."""
     position = int(st.session_state.get("position", 0))
     table = tables.at_position(study.stats, position, top=20)
     lines = tables.curves(study.stats, table["feature"].head(10).astype(int).tolist())
@@ -100,7 +100,7 @@ def one_position(study: Study) -> None:
             lines, n_pos=study.n_pos, context_size=study.context_size, y_title="Mean activation", legend="right"
         )
         figure(
-            f"The ten strongest features at position {position}, along all positions",
+            f"The ten strongest features at position {position}, at all positions",
             altair(chart, "at-position-curves"),
             lines,
             explains=["mean_activation", "std_activation"],
@@ -121,7 +121,7 @@ def one_position(study: Study) -> None:
 
 
 def curves(study: Study, count: int) -> None:
-    """Mean and band along positions, before or after the activation function."""
+    """Draw mean and band by position, before or after the activation function."""
     stage = st.segmented_control(
         "Show",
         ["Activations", "Pre-activations"],
@@ -129,7 +129,7 @@ def curves(study: Study, count: int) -> None:
         required=True,
         key="stage",
         bind="query-params",
-        help="Pre-activations are what the activation function gets: (x − b_dec) · W_enc + b_enc.",
+        help="Pre-activations are the input of the activation function: (x − b_dec) · W_enc + b_enc.",
     )
     before = stage == "Pre-activations"
     features = study.top(min(count, MOST_CURVES))
@@ -163,7 +163,7 @@ SCATTERS = {
 
 
 def scores(study: Study, count: int) -> None:
-    """Do features follow position or token, by several definitions at once."""
+    """Compare how far features follow position or token, by several definitions."""
     table = study.scores
     pair = st.selectbox("Compare", list(SCATTERS), key="pair", bind="query-params")
     left, right = st.columns([3, 2], gap="medium")
@@ -171,13 +171,13 @@ def scores(study: Study, count: int) -> None:
         if table[list(SCATTERS[pair][:2])].notna().all(axis=1).any():
             scatter(study, pair, count)
         else:
-            st.info(f"{plain(pair)} needs the whole token by position grid, which this dictionary does not have.")
+            st.info(f"{plain(pair)} needs the activations on all tokens at all positions. This dictionary has none.")
     with right:
         shares(study, min(count, MOST_BARS))
 
 
 def scatter(study: Study, pair: str, count: int) -> None:
-    """One point for each feature; a click picks it."""
+    """Draw one point for each feature. A click picks it."""
     x, y, x_log, y_log = SCATTERS[pair]
     table = study.scores[["feature", "rank", x, y]]
     groups = np.where(table["rank"] <= count, f"{count} largest position scores", "other features")
@@ -200,7 +200,7 @@ def scatter(study: Study, pair: str, count: int) -> None:
         explains=[x, y],
         note=study.note(
             f"{int(table[[x, y]].notna().all(axis=1).sum()):,} features with both values",
-            *([f"{zeros:,} values of 0 or less have no place on a log axis"] if zeros else []),
+            *([f"{zeros:,} with values of 0 or less are not on the log axis"] if zeros else []),
             "click a point to pick its feature",
         ),
         name=f"scatter-{x}-{y}",
@@ -209,7 +209,7 @@ def scatter(study: Study, pair: str, count: int) -> None:
 
 
 def shares(study: Study, count: int) -> None:
-    """How the variance of the strongest features splits into position, token and their interaction."""
+    """Draw how the variance of the strongest features splits into position, token and both together."""
     names = ["share_position", "share_token", "share_interaction"]
     table = study.scores.loc[study.scores["position_score"] > 0, ["feature", "rank", *names]].head(count)
     figure(
@@ -224,7 +224,7 @@ def shares(study: Study, count: int) -> None:
 
 
 def all_features(study: Study) -> None:
-    """The table of every score of every feature."""
+    """List every score of every feature."""
     table = study.scores
     figure(
         f"All {len(table):,} features",

@@ -1,4 +1,4 @@
-"""The positional page's tab on what lies past the training context: errors, and features that fire only there."""
+"""The tab Beyond the context: errors past the training context, and features that fire only there."""
 
 import numpy as np
 import pandas as pd
@@ -19,14 +19,17 @@ from ui.studies import compute, corpus, positions
 
 
 def beyond(study: Study, count: int) -> None:
-    """What goes wrong past the training context: error by position, what mends it, features that fire only there.
+    """Show the error by position, repairs past the training context, and features that fire only there.
 
     The `count` features with the largest position scores count as positional.
     """
     with errors.shown():
         reconstruction_error(study)
     if study.context_size >= study.n_pos:
-        st.info(f"No position beyond the training context ({study.context_size}) is shown.")
+        st.info(
+            f"All positions shown lie inside the training context ({study.context_size}). To see later ones, move "
+            "the slider Positions."
+        )
         return
     if study.stats.method != "corpus":
         with errors.shown():
@@ -48,7 +51,7 @@ ERRORS = {
 
 
 def reconstruction_error(study: Study) -> None:
-    """The dictionary's error on text, by position, with a random direction of the same length beside it."""
+    """Draw the dictionary's error on text by position, beside that of a random direction of the same length."""
     left, right = st.columns([1, 1])
     which = left.selectbox("Measure", list(ERRORS), key="error", bind="query-params")
     n_rows = right.select_slider(
@@ -57,7 +60,7 @@ def reconstruction_error(study: Study) -> None:
         value=64,
         key="error_rows",
         bind="query-params",
-        help="Rows of the standard library's text, as long as the positions shown.",
+        help="Rows of the Python standard library, as long as the positions shown.",
     )
     name, baseline, title = ERRORS[which]
     result, text = positions.error_by_position(study.n_pos, n_rows)
@@ -88,7 +91,7 @@ def reconstruction_error(study: Study) -> None:
 
 
 def repairs(study: Study, count: int) -> None:
-    """Whether putting positions right by hand mends the reconstruction (raises LoupeError)."""
+    """Show whether repairing positions by hand lowers the error (raises LoupeError)."""
     check_repairable(study.dictionary, study.model)
     features = study.top(count)
     rows, text = corpus.library_rows(study.model, n_rows=64, context=study.n_pos)
@@ -107,7 +110,7 @@ def repairs(study: Study, count: int) -> None:
         log=True,
     )
     figure(
-        "What mends it: error by position after repairs by hand",
+        "Error by position after repairs by hand",
         altair(chart, "repairs"),
         table,
         explains=["repair", "mse", "l2"],
@@ -118,7 +121,7 @@ def repairs(study: Study, count: int) -> None:
 
 
 def newcomers(study: Study) -> None:
-    """Mean activations past the context of the features that are largest there."""
+    """Draw the features with the largest mean activations past the training context."""
     outside = study.stats.mean[:, study.context_size :].max(axis=1)
     top = [int(i) for i in np.argsort(-outside, kind="stable")[:12] if outside[i] > 0]
     table = tables.curves(study.stats, top)
@@ -137,16 +140,16 @@ def newcomers(study: Study) -> None:
 
 
 def accidental(study: Study) -> None:
-    """Features that stay silent on a token inside the context and fire on it only beyond."""
+    """List features that fire on a token only beyond the training context."""
     table = study.scores.loc[
         study.scores["only_beyond"] > 0, ["feature", "only_beyond", "position_score", "token_score"]
     ]
     table = table.sort_values("only_beyond", ascending=False, ignore_index=True)
     if study.stats.method == "corpus":
-        st.info("Which tokens fire only beyond the context is known for layer-0 grids only.")
+        st.info("This table needs a layer-0 dictionary of a model with absolute positions.")
         return
     event = figure(
-        f"{len(table):,} features with new tokens beyond",
+        f"{len(table):,} features that fire on more tokens beyond the context",
         lambda: st.dataframe(
             table.head(500),
             hide_index=True,
@@ -158,7 +161,7 @@ def accidental(study: Study) -> None:
         ),
         table,
         explains=["only_beyond"],
-        note=study.note(f"context {study.context_size}", "select a row for its tokens"),
+        note=study.note(f"context {study.context_size}", "click a row to see its tokens"),
         name="only-beyond",
         provenance=study.provenance,
     )

@@ -1,4 +1,4 @@
-"""Charts of the positional page; each takes the tables of core.positions.tables or of the scores."""
+"""Charts of the positions page; each takes a table of core.positions.tables or the table of scores."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal
@@ -13,7 +13,7 @@ RANKS_DRAWN = 300
 
 
 def feature_heatmap(cells: pd.DataFrame, order: Sequence[int], *, n_pos: int, context_size: int) -> alt.LayerChart:
-    """Mean activation by position, one row for each feature, in the order given."""
+    """Draw mean activation by position, one row for each feature, in the order given."""
     return heatmap(
         cells,
         row="feature",
@@ -68,7 +68,7 @@ def cosine_heatmap(cells: pd.DataFrame, order: Sequence[int], *, n_pos: int, con
 def score_rank(table: pd.DataFrame, chosen: int, suggested: int) -> alt.LayerChart:
     """Position score against rank (log x); needs `rank` from 1, `position_score`, `feature`, `peak`."""
     data = table.loc[table["position_score"] > 0, ["rank", "position_score", "feature", "peak"]]
-    if len(data) > RANKS_DRAWN:  # on a log axis most points lie on top of each other
+    if len(data) > RANKS_DRAWN:  # most points lie on top of each other on a log axis
         data = data.iloc[np.unique(np.geomspace(1, len(data), RANKS_DRAWN).astype(int) - 1)]
     x = alt.X("rank:Q").title("Rank (log)").scale(type="log", domain=[1, max(10, len(table))], nice=False)
     line = (
@@ -149,7 +149,7 @@ def curves(
 
 
 def shares(table: pd.DataFrame, titles: Mapping[str, str]) -> alt.Chart:
-    """Stacked shares of variance, a bar for each feature; `titles` names the columns, in stacking order."""
+    """Draw a bar of stacked shares of variance for each feature; `titles` names the columns in stacking order."""
     known = [name for name in titles if table[name].notna().any()]
     long = table.melt(["feature"], known, var_name="part", value_name="share").dropna()
     long = long.assign(
@@ -179,7 +179,7 @@ def shares(table: pd.DataFrame, titles: Mapping[str, str]) -> alt.Chart:
 
 
 def self_similarity(table: pd.DataFrame, n_pos: int) -> alt.Chart:
-    """Cosine between position vectors; needs `position`, `other`, `cosine`, `step` cells apart."""
+    """Draw the cosines of position vectors; needs `position`, `other`, `cosine`; cells are `step` positions wide."""
     return (
         alt.Chart(table)
         .mark_rect()
@@ -208,7 +208,7 @@ def widths(table: pd.DataFrame) -> alt.LayerChart:
 
 
 def helix(positions: pd.DataFrame, features: pd.DataFrame, titles: Sequence[str]):
-    """A Plotly scene: position vectors as dots along the helix, decoder rows as diamonds, by position.
+    """Draw a Plotly scene: position vectors as dots along the helix, decoder rows as diamonds, coloured by position.
 
     Both tables need `x`, `y`, `z`, `position`; `features` also `feature`.
     """

@@ -1,4 +1,4 @@
-"""The positional page's tabs on directions: the helix, cosines with W_pos, width, the model's own neurons."""
+"""The tabs of the positions page on directions: helix, cosines with W_pos, width, neurons of the model."""
 
 import numpy as np
 import pandas as pd
@@ -16,11 +16,11 @@ from ui.studies import positions as positions_studies
 
 
 def geometry(study: Study, count: int) -> None:
-    """Position vectors and the features that write along them."""
+    """Show position vectors and the features that write along them."""
     if study.model.positions != "absolute" or study.dictionary.config.d_in != study.model.d_model:
         st.info(
-            f"{study.model.name} has no position vectors in the space of this dictionary, so there is no helix "
-            "and no cosine with it.",
+            f"{study.model.name} has no position vectors in the space of this dictionary, so this tab has nothing to "
+            "draw.",
             icon=":material/category:",
         )
         return
@@ -41,7 +41,7 @@ def geometry(study: Study, count: int) -> None:
 
 
 def helix(study: Study, features: list[int]) -> None:
-    """PCA of the position vectors with decoder rows in the same axes."""
+    """Draw a PCA of the position vectors, with decoder rows on the same axes."""
     C = study.context_size
     controls = st.columns([1, 1, 1], vertical_alignment="bottom")
     first = controls[0].number_input("First position", 0, C - 5, 1 if C > 6 else 0, key="first", bind="query-params")
@@ -69,7 +69,7 @@ def helix(study: Study, features: list[int]) -> None:
 
 
 def max_cosine(study: Study) -> None:
-    """How close every feature comes to some position vector."""
+    """Draw how close every feature comes to a position vector."""
     W_pos = study.model.W_pos[: study.context_size]
     parts = {"decoder": study.dictionary.W_dec, "encoder": np.ascontiguousarray(study.dictionary.W_enc.T)}
     found = {name: embeddings.nearest_position(rows, W_pos) for name, rows in parts.items()}
@@ -86,14 +86,14 @@ def max_cosine(study: Study) -> None:
         altair(chart, "max-cosine"),
         table,
         explains=["max_cosine"],
-        note=f"{study.dictionary.d_sae:,} features × positions below {study.context_size} · counts on a symlog axis",
+        note=f"{study.dictionary.d_sae:,} features × positions below {study.context_size} · log counts, linear near 0",
         name="max-cosine",
         provenance=study.provenance,
     )
 
 
 def cosine_heatmap(study: Study, features: list[int], side: str) -> None:
-    """Cosine of the chosen features' rows with every position vector."""
+    """Draw the cosines of the chosen features' rows with every position vector."""
     order = tables.feature_order_by_peak(study.stats, features[:40])
     rows = study.dictionary.W_dec if side == "Decoder" else study.dictionary.W_enc.T
     values = embeddings.cosine_to_positions(np.ascontiguousarray(rows[order]), study.model.W_pos[: study.n_pos])
@@ -113,24 +113,24 @@ def cosine_heatmap(study: Study, features: list[int], side: str) -> None:
 
 
 def self_similarity(study: Study) -> None:
-    """Cosine between position vectors, on a grid of at most 64 x 64."""
+    """Draw the cosines of position vectors with each other, on a grid of at most 64 x 64."""
     step = max(1, -(-study.n_pos // 64))
     chosen = np.arange(0, study.n_pos, step)
     values = embeddings.position_self_similarity(study.model.W_pos[chosen])
     table = tables.matrix_cells(values, chosen, chosen, names=("position", "other", "cosine"), keep_zeros=True)
     figure(
-        "Position vectors among themselves",
+        "Position vectors compared with each other",
         altair(positions_charts.self_similarity(table, study.n_pos), "self-similarity"),
         table,
         explains=["position_self_similarity"],
-        note=f"cosine of W_pos rows · every {step}. position of {study.n_pos}" if step > 1 else "cosine of W_pos rows",
+        note=f"cosine of W_pos rows · one position in {step}, of {study.n_pos}" if step > 1 else "cosine of W_pos rows",
         name="position-self-similarity",
         provenance=study.provenance,
     )
 
 
 def widths(study: Study) -> None:
-    """Does the number of positional features grow with the dictionary?"""
+    """Draw the number of positional features against the width of dictionaries."""
     same = [e for e in entries(compute.workspace()) if e.hook_name == study.dictionary.config.hook_name]
     if study.stats.method != "additive grid" or len(same) < 2:
         return
@@ -153,7 +153,7 @@ def widths(study: Study) -> None:
 
 
 def neurons(study: Study) -> None:
-    """The same curves for the model's own units at any hook, from text."""
+    """Draw the same curves for the model's own units at any hook, from text."""
     hooks = study.model.hook_names()
     left, right = st.columns([2, 1])
     default = next((i for i, hook in enumerate(hooks) if hook.endswith("mlp.hook_pre")), 0)
@@ -180,7 +180,7 @@ def neurons(study: Study) -> None:
 
 
 def unit_lines(found: UnitCurves, note: str, provenance: dict) -> None:
-    """The ten most positional units along positions."""
+    """Draw the ten most positional units by position."""
     table = found.curve_table(found.score_table().head(10)["unit"].astype(int).tolist())
     n_pos = found.mean.shape[1]
     chart = positions_charts.curves(

@@ -1,4 +1,4 @@
-"""The positional page's tabs on one feature and on one token."""
+"""The tabs of the positions page on one feature and on one token."""
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,7 @@ CARDS = ["position_score", "peak", "peak_width", "token_score", "mutual_informat
 
 
 def one_feature(study: Study) -> None:
-    """Scores, curve and token x position heatmap of the picked feature."""
+    """Show scores, curve and heatmap of tokens by positions of the picked feature."""
     feature = int(st.session_state.get("feature", 0))
     row = study.scores.set_index("feature").loc[feature]
     for column, name in zip(st.columns(len(CARDS)), CARDS, strict=True):
@@ -57,11 +57,11 @@ def one_feature(study: Study) -> None:
 
 
 def token_heatmap(study: Study, feature: int) -> None:
-    """Activation of one feature on a choice of tokens at every position (layer-0 grids only)."""
+    """Draw the activation of one feature on some tokens at every position (layer 0 only)."""
     if study.stats.method == "corpus":
         st.info(
-            "A token by position heatmap needs a layer-0 dictionary of a model with absolute positions: only there is "
-            "an activation a function of token and position alone.",
+            "The heatmap of tokens by positions needs a layer-0 dictionary of a model with absolute positions. Only "
+            "there does an activation depend on token and position alone.",
             icon=":material/grid_off:",
         )
         return
@@ -72,7 +72,8 @@ def token_heatmap(study: Study, feature: int) -> None:
         required=True,
         key="rows",
         bind="query-params",
-        help="Strongest by mean over positions, every n-th of that ranking, or drawn with seed 0.",
+        help="Strongest: the tokens with the largest mean over positions. Spread evenly: every n-th token of that "
+        "ranking. Random: tokens drawn with seed 0.",
     )
     grid = positions.feature_grid(feature, study.n_pos)
     score = grid[:, : study.context_size].mean(axis=1)
@@ -95,7 +96,7 @@ def token_heatmap(study: Study, feature: int) -> None:
 
 
 def pick_tokens(score: np.ndarray, which: str) -> list[int]:
-    """Choose the tokens of the heatmap's rows by their score s_i(tok)."""
+    """Choose the tokens for the rows of the heatmap by their score s_i(tok)."""
     ranking = np.argsort(-score, kind="stable")
     if which == "Strongest":
         return ranking[:TOKENS_SHOWN].tolist()
@@ -106,7 +107,7 @@ def pick_tokens(score: np.ndarray, which: str) -> list[int]:
 
 
 def token_picker(study: Study) -> int:
-    """Pick a token by typing it, or by its id; the id is in the URL."""
+    """Pick a token by its text or its id. The URL holds the id."""
 
     def find() -> None:
         text = st.session_state["token_text"]
@@ -120,8 +121,8 @@ def token_picker(study: Study) -> int:
         "Find a token",
         key="token_text",
         on_change=find,
-        placeholder="Type it, with its leading space",
-        help="The exact token if there is one, else the first token of what you typed.",
+        placeholder="Type the token, with its leading space",
+        help="The app picks this exact token if there is one, else the first token of your text.",
     )
     with right:
         token = pickers.number("Token id", "token", study.model.d_vocab, default=min(300, study.model.d_vocab - 1))
@@ -130,10 +131,10 @@ def token_picker(study: Study) -> int:
 
 
 def one_token(study: Study) -> None:
-    """The features that respond most to one token, along positions."""
+    """Draw the features that respond most to one token, by position."""
     if study.stats.method == "corpus":
         st.info(
-            "The token explorer needs a layer-0 dictionary of a model with absolute positions.",
+            "This tab needs a layer-0 dictionary of a model with absolute positions.",
             icon=":material/grid_off:",
         )
         return
@@ -169,7 +170,7 @@ def one_token(study: Study) -> None:
 
 
 def token_ranking(study: Study, token: int, ranking: pd.DataFrame) -> None:
-    """Whether the features of one token are token features in general."""
+    """Draw whether the features of one token are token features in general."""
     figure(
         "Are they token features?",
         listing(ranking, "token-ranking"),
