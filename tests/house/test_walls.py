@@ -16,6 +16,7 @@ FLOORS = {
         "amounts",
         "errors",
         "catalogue dashboards work workspace",
+        "devices",
         "files hub maths",
         "dictionaries",
         "models notebook",

@@ -1,0 +1,73 @@
+"""Work in blocks that fit on a device, and what happens when one does not. Imports torch: import lazily."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+
+from core.amounts import of_bytes
+from core.devices.device import Device, DeviceError, named_failures
+from core.devices.products import ieee_products
+from core.work.jobs import SILENT, Progress
+
+SHARE = 0.4
+"""Of the free memory: sorting and selecting want as much again for themselves, and sessions share the device."""
+MOST_ELEMENTS = 2**30
+"""Elements of one array. Several kernels count in 32 bits."""
+_ON_CPU = 2**28
+"""Bytes for a block where the device is the CPU."""
+
+
+def rows_that_fit(device: Device, n: int, *, bytes_per_row: int, width: int, fixed: int = 0) -> int:
+    """Return how many of n rows of `width` elements to work on at a time, in multiples of 128 where there are more.
+
+    `bytes_per_row` is what one row takes at the peak, `fixed` what all blocks take together. Raises DeviceError where
+    not even one row fits.
+    """
+    free = device.free_bytes()
+    room = min(_ON_CPU if device.kind == "cpu" else free * SHARE, free) - (0 if device.kind == "cpu" else fixed)
+    rows = int(min(max(room, 0) // bytes_per_row, MOST_ELEMENTS // max(1, width), n))
+    if rows < 1 and device.kind != "cpu":
+        raise _too_small(device, fixed + bytes_per_row)
+    rows = max(1, rows)
+    return rows if rows < 128 or rows == n else rows // 128 * 128
+
+
+def run_on_device(
+    work: Callable[[slice], Any], n: int, step: int, device: Device, *, progress: Progress = SILENT
+) -> list[Any]:
+    """Return `work` on slices that cover 0 to n by `step`, one after the other; `progress` counts to n.
+
+    Products are IEEE float32. Out of memory halves the step and goes on: only for work whose answer does not depend on
+    the step. Raises DeviceError where one row does not fit, and where the driver fails.
+    """
+    results, start = [], 0
+    with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode())
+        stack.enter_context(ieee_products())
+        stack.enter_context(named_failures(device))
+        while start < n:
+            part, fits = slice(start, min(start + step, n)), True
+            try:
+                result = work(part)
+            except torch.OutOfMemoryError:
+                fits = False  # handled below: inside `except` the traceback keeps every array of `work` alive
+            if not fits:
+                if step == 1:
+                    raise _too_small(device, 0)
+                torch.cuda.empty_cache()
+                step = max(1, min(step, part.stop - start) // 2)
+                continue
+            results.append(result)
+            start = part.stop
+            progress.update(start, n)
+    return results
+
+
+def _too_small(device: Device, nbytes: int) -> DeviceError:
+    needed = f"at least {of_bytes(nbytes)}" if nbytes else "more"
+    return DeviceError(
+        f"{device.name} has {of_bytes(device.free_bytes())} free, and one row of this work needs {needed}. Close "
+        "other programs that use the device, or choose the CPU as device."
+    )

@@ -1,0 +1,183 @@
+"""Which devices there are, which one a person chose, and which work is worth taking there.
+
+Nothing here imports torch before a device other than the CPU is asked for.
+"""
+
+import sys
+from collections.abc import Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Literal
+
+from core.amounts import of_bytes
+from core.errors import LoupeError
+from core.work.memory import free_memory
+
+if TYPE_CHECKING:
+    import torch
+
+Kind = Literal["cpu", "cuda", "mps"]
+WORTH = 2**35
+"""Multiply-adds from which work leaves the CPU: about a second on two cores, and what a device costs to start."""
+
+
+class DeviceError(LoupeError):
+    """A device is not there, has too little memory, or failed."""
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where something is computed. Equal devices give equal bits for equal inputs and equal shapes."""
+
+    kind: Kind = "cpu"
+    index: int = 0
+    name: str = "CPU"
+    """As its driver calls it; part of the key of every result that rests on its float32 products."""
+    total_bytes: int = field(default=0, compare=False)
+    """Its own memory; 0 for the CPU."""
+    whole_arrays: bool = False
+    """Use torch's whole-array code even on the CPU, where it is slower: tests run each of its lines so."""
+
+    @property
+    def label(self) -> str:
+        """What the setting calls it, with its memory."""
+        return self.name if self.kind == "cpu" else f"{self.name} ({of_bytes(self.total_bytes)})"
+
+    @property
+    def setting(self) -> str:
+        """What `--device` calls it."""
+        return f"cuda:{self.index}" if self.kind == "cuda" else self.kind
+
+    @property
+    def torch(self) -> "torch.device":
+        import torch
+
+        return torch.device("cuda", self.index) if self.kind == "cuda" else torch.device(self.kind)
+
+    @property
+    def has_float64(self) -> bool:
+        """Whether sums and decisions can be made there; Apple's GPUs have no float64."""
+        return self.kind != "mps"
+
+    @property
+    def runs_kernels(self) -> bool:
+        """Whether the analyses use torch's whole-array code rather than the compiled loops for the CPU."""
+        return self.has_float64 and (self.kind != "cpu" or self.whole_arrays)
+
+    def for_work(self, multiply_adds: int) -> "Device":
+        """Return this device for work of at least WORTH, and the CPU for what is small or needs float64 it lacks."""
+        return self if self.runs_kernels and (self.whole_arrays or multiply_adds >= WORTH) else CPU
+
+    @property
+    def inputs(self) -> Mapping[str, str]:
+        """What the key of a result has to say of the device: nothing of the CPU."""
+        return {} if self == CPU else {"device": f"torch on {self.name}" if self.kind == "cpu" else self.name}
+
+    def free_bytes(self) -> int:
+        """Bytes that can still be taken: what the driver has left, and what torch keeps and would hand out again."""
+        if self.kind != "cuda":
+            return free_memory()
+        import torch
+
+        with named_failures(self):
+            kept = torch.cuda.memory_reserved(self.torch) - torch.cuda.memory_allocated(self.torch)
+            return torch.cuda.mem_get_info(self.torch)[0] + kept
+
+
+CPU = Device()
+TORCH_CPU = Device(whole_arrays=True)
+"""The code for devices, run by torch on the CPU."""
+
+
+def chosen(setting: str = "auto") -> Device:
+    """Return the device that a setting names: auto, cpu, cuda, cuda:N or mps.
+
+    `auto` is the first CUDA device where there is one, and the CPU elsewhere. Raises DeviceError for another
+    word, and for a device that this machine does not have or cannot use.
+    """
+    setting = setting.strip().lower()
+    if setting == "cpu":
+        return CPU
+    if setting == "auto":
+        return next(iter(_cuda()), CPU) if _may_have_cuda() else CPU
+    kind, _, number = setting.partition(":")
+    if kind not in ("cuda", "mps") or (number and not (kind == "cuda" and number.isascii() and number.isdigit())):
+        raise DeviceError(
+            f"{setting[:50]!r} is not a device. Expected auto, cpu, cuda, cuda:N (such as cuda:0) or mps."
+        )
+    there = {device.setting: device for device in available()}
+    wanted = f"cuda:{int(number[:9] or 0)}" if kind == "cuda" else kind
+    if wanted in there:
+        return there[wanted]
+    raise DeviceError(
+        f"{setting[:50]} was asked for, but torch finds {', '.join(there)} on this machine. Expected one of these; "
+        "choose auto, or install a build of torch for this device and its driver."
+    )
+
+
+@cache
+def available() -> tuple[Device, ...]:
+    """Return every device of this machine, the CPU first. Imports torch where there may be another."""
+    return CPU, *_cuda(), *_mps()
+
+
+def _may_have_cuda() -> bool:
+    """Whether it is worth asking torch, whose import takes seconds: its build and the driver's library say so."""
+    from ctypes import CDLL
+    from importlib.metadata import PackageNotFoundError, version
+
+    if "torch" in sys.modules:
+        return True
+    with suppress(PackageNotFoundError):
+        if version("torch").endswith("+cpu"):
+            return False
+    with suppress(OSError):
+        CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+        return True
+    return False
+
+
+@cache
+def _cuda() -> tuple[Device, ...]:
+    if not _may_have_cuda():
+        return ()
+    import torch
+
+    if not torch.cuda.is_available():
+        return ()
+    cards = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
+    return tuple(Device("cuda", i, card.name, card.total_memory) for i, card in enumerate(cards))
+
+
+@cache
+def _mps() -> tuple[Device, ...]:
+    if sys.platform != "darwin":
+        return ()
+    import torch
+
+    if not torch.backends.mps.is_available():
+        return ()
+    return (Device("mps", 0, "Apple GPU", torch.mps.recommended_max_memory()),)
+
+
+@contextmanager
+def named_failures(device: Device):
+    """Turn a driver's failure into a DeviceError that names the device; too little memory passes as it is."""
+    if device.kind == "cpu":
+        yield
+        return
+    import torch
+
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except (torch.AcceleratorError, RuntimeError) as error:
+        if not isinstance(error, torch.AcceleratorError) and "CUDA" not in str(error) and "cuDNN" not in str(error):
+            raise
+        raise DeviceError(
+            f"{device.name} ({device.setting}) failed: {str(error).splitlines()[0][:200]}. What was stored before "
+            "stays. Choose the CPU as device and start again. To use this device again after a fault of its driver, "
+            "restart the app."
+        ) from error

@@ -1,0 +1,61 @@
+"""Largest values with their ties settled, and sums in float64, in whole arrays. Imports torch: import lazily.
+
+torch.topk says nothing of equal values, neither which it takes nor in what order, and differs between devices.
+"""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+_LOW = 0x7FFFFFFF
+_CHUNK = 256
+
+
+def rising(x: Float[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
+    """Return float32 values as int32 in the same order; -0.0 and 0.0 are one value."""
+    bits = (x + 0.0).view(torch.int32)
+    return bits ^ ((bits >> 31) & _LOW)
+
+
+def pack(values: Float[Tensor, "*shape"], ids: Int[Tensor, "*ids"]) -> Int[Tensor, "*shape"]:
+    """Return one int64 for each float32 value and number: larger for a larger value, then for a lower number."""
+    return (rising(values).long() << 32) | (_LOW - ids.long())
+
+
+def unpack(keys: Int[Tensor, "*shape"]) -> tuple[Float[Tensor, "*shape"], Int[Tensor, "*shape"]]:
+    """Return values and numbers of packed keys."""
+    order = (keys >> 32).int()
+    return (order ^ ((order >> 31) & _LOW)).view(torch.float32), _LOW - (keys & _LOW)
+
+
+def top_keys(x: Float[Tensor, "row column"], k: int, first: int = 0) -> Int[Tensor, "row k"]:
+    """Return the packed k largest of each row, best first; ties: lower column first. Columns count from `first`.
+
+    NaN counts as least. Keys are made of the k that torch chose, and of a whole row only where the k-th value stands in
+    more columns than were chosen.
+    """
+    k = min(k, x.shape[1])
+    x = torch.where(x.isnan(), -torch.inf, x)
+    values, ids = x.topk(k, dim=1)
+    edge = values[:, -1:]
+    keys = pack(values, ids + first)
+    cut = ((x == edge).sum(1) != (values == edge).sum(1)).nonzero()[:, 0]
+    for rows in cut.split(max(1, 2**26 // x.shape[1])):
+        columns = torch.arange(first, first + x.shape[1], device=x.device)
+        keys[rows] = pack(x[rows], columns).topk(k, dim=1).values
+    return keys.sort(dim=1, descending=True).values
+
+
+def merge_keys(a: Int[Tensor, "row ka"], b: Int[Tensor, "row kb"], k: int) -> Int[Tensor, "row k"]:
+    """Return the k largest of two lists of packed keys."""
+    return torch.cat([a, b], dim=1).sort(dim=1, descending=True).values[:, :k]
+
+
+def sum64(x: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch"]:
+    """Return float64 sums over the last axis: float32 within 256 values, as the compiled loops have it.
+
+    x.sum(dtype=torch.float64) makes a float64 copy of all of x first.
+    """
+    parts = x.shape[-1] // _CHUNK
+    whole = x[..., : parts * _CHUNK].unflatten(-1, (parts, _CHUNK)).sum(-1).sum(-1, dtype=torch.float64)
+    return whole + x[..., parts * _CHUNK :].sum(-1, dtype=torch.float64)
