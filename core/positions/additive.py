@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from core.devices.device import CPU, Device
 from core.dictionaries.dictionary import Dictionary
 from core.models.language_model import LanguageModel
 from core.positions.statistics import PositionStatistics, empty_fields, variance_split
@@ -100,6 +101,7 @@ def additive_statistics(
     *,
     n_pos: int,
     context_size: int,
+    device: Device = CPU,
     progress: Progress = SILENT,
     block: int | None = None,
     tile: int = 4096,
@@ -109,10 +111,17 @@ def additive_statistics(
 
     Cost: the product of W_E and W_enc, and about one comparison per token and feature. `block`
     features at a time are worked on by each of `workers` threads; beyond the result a worker needs
-    block x (tile x 4 + n_pos x 150) bytes. Raises DoesNotFitError unless the dictionary is additive;
-    `progress.update(done, total)` counts features and may raise.
+    block x (tile x 4 + n_pos x 150) bytes. A device that runs kernels does the same in whole arrays
+    (core.positions.on_device); its product may round otherwise, by up to 1e-7 of the largest activation. Raises
+    DoesNotFitError unless the dictionary is additive; `progress.update(done, total)` counts features and may raise.
     """
     dictionary.affine_gate()  # raises here rather than in a thread
+    if device.runs_kernels:
+        from core.positions.on_device import additive_fields
+
+        out, how = empty_fields(dictionary.d_sae, n_pos), {"tile": tile, "progress": progress}
+        additive_fields(dictionary, model, device, out, n_pos=n_pos, context_size=context_size, **how)
+        return PositionStatistics(method="additive grid", context_size=context_size, n_samples=model.d_vocab, **out)
     W_E, W_pos, d_sae = model.W_E, model.W_pos[:n_pos], dictionary.d_sae
     grid = _Grid(W_E, W_E.mean(axis=0, dtype=np.float64), context_size, min(tile, len(W_E)))
     workers = workers or available_cpus()

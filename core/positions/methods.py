@@ -5,6 +5,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Int
 
+from core.devices.device import CPU, Device
 from core.dictionaries.dictionary import Dictionary
 from core.errors import CorpusError, OutOfRangeError
 from core.models.language_model import LanguageModel
@@ -58,9 +59,12 @@ def position_statistics(
     *,
     settings: PositionSettings | None = None,
     rows: Int[np.ndarray, "row pos"] | None = None,
+    device: Device = CPU,
     progress: Progress = SILENT,
 ) -> PositionStatistics:
     """Compute the statistics by the method that `choose_method` names; only 'corpus' reads `rows`.
+
+    `device` computes the additive grid; see `position_device`.
 
     `progress.update(done, total)` is called after every block and may raise CancelledError. Raises
     DoesNotFitError for a dictionary of another model, OutOfRangeError for more positions than there
@@ -85,6 +89,13 @@ def position_statistics(
     if method == "corpus":
         return corpus_statistics(dictionary, model, rows, budget_bytes=settings.budget_bytes, **common)
     if method == "additive grid":
-        return additive_statistics(dictionary, model, **common)
+        return additive_statistics(dictionary, model, device=device, **common)
     tokens = grid_tokens(model.d_vocab, settings.grid_tokens)
     return plain_grid_statistics(dictionary, model, tokens, budget_bytes=settings.budget_bytes, **common)
+
+
+def position_device(dictionary: Dictionary, model: LanguageModel, settings: PositionSettings, device: Device) -> Device:
+    """Return where the statistics are best computed, given a device: the CPU for small grids and other methods."""
+    if choose_method(dictionary, model, settings)[0] != "additive grid":
+        return CPU
+    return device.for_work(dictionary.d_sae * model.d_vocab * dictionary.d_in)

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from core.corpus.streams import rows_sha256
+from core.devices.device import CPU, Device
 from core.work.artifacts import artifact_key
 
 
@@ -82,6 +83,7 @@ class PositionStatistics:
         *,
         settings: PositionSettings,
         rows: Int[np.ndarray, "row pos"] | None = None,
+        device: Device = CPU,
     ) -> str:
         """Name the result by its inputs. No method: it follows from dictionary and model."""
         return artifact_key(
@@ -92,6 +94,7 @@ class PositionStatistics:
             n_pos=settings.n_pos,
             grid_tokens=settings.grid_tokens,
             rows=None if rows is None else rows_sha256(rows),
+            **device.inputs,
         )
 
 

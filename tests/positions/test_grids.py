@@ -38,10 +38,10 @@ ENCODED = {
 
 
 @pytest.mark.parametrize("kwargs", ADDITIVE.values(), ids=ADDITIVE)
-def test_additive_grid_equals_brute_force_and_the_plain_grid(model, kwargs):
+def test_additive_grid_equals_brute_force_and_the_plain_grid(model, kwargs, device):
     dictionary = planted_dictionary(d_sae=21, **kwargs)
     expected = brute_force(dictionary, grid_inputs(model, N_CTX), C)
-    fast = additive_statistics(dictionary, model, n_pos=N_CTX, context_size=C, block=8, tile=16)
+    fast = additive_statistics(dictionary, model, n_pos=N_CTX, context_size=C, block=8, tile=16, device=device)
     assert_same(fast, expected)
     plain = plain_grid_statistics(
         dictionary, model, np.arange(V), n_pos=N_CTX, context_size=C, budget_bytes=7 * N_CTX * 21 * 24
@@ -59,11 +59,11 @@ def test_plain_grid_equals_the_hand_formula(model, kwargs):
     assert_same(stats, brute_force(dictionary, grid_inputs(model, N_CTX), C))
 
 
-def test_dead_and_ever_firing_features_are_exact(model):
+def test_dead_and_ever_firing_features_are_exact(model, device):
     b_enc = np.zeros(6)
     b_enc[:3], b_enc[3:] = -100, 100
     dictionary = planted_dictionary(d_sae=6, tensors={"b_enc": b_enc, "W_dec": np.eye(6, 8)})
-    stats = additive_statistics(dictionary, model, n_pos=N_CTX, context_size=C, block=4)
+    stats = additive_statistics(dictionary, model, n_pos=N_CTX, context_size=C, block=4, device=device)
     assert_same(stats, brute_force(dictionary, grid_inputs(model, N_CTX), C))
     assert (stats.rate[:3] == 0).all()
     assert (stats.rate[3:] == 1).all()
@@ -84,18 +84,18 @@ def test_dead_and_ever_firing_features_are_exact(model):
     seed=st.integers(0, 1000),
 )
 def test_additive_grid_is_exact_at_any_shape(
-    tmp_path_factory, d_sae, d_vocab, n_pos, context, architecture, block, tile, workers, seed
+    tmp_path_factory, d_sae, d_vocab, n_pos, context, architecture, block, tile, workers, seed, device
 ):
     model = planted_model(tmp_path_factory.mktemp("model"), d_vocab=d_vocab, n_ctx=9, n_layers=1, seed=seed)
     dictionary = planted_dictionary(architecture, d_sae=d_sae, seed=seed)
     context = min(context, n_pos)
     stats = additive_statistics(
-        dictionary, model, n_pos=n_pos, context_size=context, block=block, tile=tile, workers=workers
+        dictionary, model, n_pos=n_pos, context_size=context, block=block, tile=tile, workers=workers, device=device
     )
     assert_same(stats, brute_force(dictionary, grid_inputs(model, n_pos), context))
 
 
-def test_planted_position_and_token_features_split_the_variance_one_to_nothing(tmp_path):
+def test_planted_position_and_token_features_split_the_variance_one_to_nothing(tmp_path, device):
     """Tokens use the first four dimensions, positions the last four; features read one or the other or both."""
     rng = np.random.default_rng(0)
     W_E, W_pos = np.zeros((V, 8)), np.zeros((N_CTX, 8))
@@ -106,7 +106,7 @@ def test_planted_position_and_token_features_split_the_variance_one_to_nothing(t
     W_enc[4, 0] = W_enc[0, 1] = 1
     W_enc[[0, 4], 2] = 1
     tensors = {"W_enc": W_enc, "W_dec": np.eye(3, 8), "b_enc": np.zeros(3), "b_dec": np.zeros(8)}
-    stats = position_statistics(planted_dictionary(d_sae=3, context_size=C, tensors=tensors), model)
+    stats = position_statistics(planted_dictionary(d_sae=3, context_size=C, tensors=tensors), model, device=device)
     assert stats.share_position[:2] == pytest.approx([1, 0])
     assert stats.share_token[:2] == pytest.approx([0, 1])
     assert stats.share_interaction[2] > 0.01
@@ -116,7 +116,7 @@ def test_planted_position_and_token_features_split_the_variance_one_to_nothing(t
 
 
 @pytest.mark.parametrize("method", ["additive grid", "plain grid"])
-def test_tokens_that_fire_only_beyond_the_context_are_counted(tmp_path, method):
+def test_tokens_that_fire_only_beyond_the_context_are_counted(tmp_path, method, device):
     W_E, W_pos = np.zeros((5, 8)), np.zeros((4, 8))
     W_E[:, 0], W_pos[:, 0] = [-9, 0.5, 1.5, 2.5, 3.5], [-2, -3, -1, 0]
     model = planted_model(tmp_path, d_vocab=5, n_ctx=4, tensors={"embed.W_E": W_E, "pos_embed.W_pos": W_pos})
@@ -124,7 +124,7 @@ def test_tokens_that_fire_only_beyond_the_context_are_counted(tmp_path, method):
     dictionary = planted_dictionary(d_sae=2, tensors=tensors)
     common = {"n_pos": 4, "context_size": 2}
     if method == "additive grid":
-        stats = additive_statistics(dictionary, model, **common)
+        stats = additive_statistics(dictionary, model, **common, device=device)
     else:
         stats = plain_grid_statistics(dictionary, model, np.arange(5), budget_bytes=1, **common)
     # Inside, the best position takes 2 away, so tokens 3 and 4 fire; beyond, 1 and 2 do as well.
