@@ -12,6 +12,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from core.devices.device import CPU, Device
 from core.errors import OutOfRangeError
 from core.logit_weights.unembedding import Centre, LogitSettings, Unembedding
 from core.maths.square_sums import sum_of_squares
@@ -48,8 +49,11 @@ class LogitStatistics:
     version: ClassVar[int] = 3
 
     @classmethod
-    def key(cls, dictionary_sha256: str, model_sha256: str, settings: LogitSettings, *, k: int = 20) -> str:
+    def key(
+        cls, dictionary_sha256: str, model_sha256: str, settings: LogitSettings, *, k: int = 20, device: Device = CPU
+    ) -> str:
         inputs = {"dictionary": dictionary_sha256, "model": model_sha256, "k": k} | settings.as_inputs()
+        inputs |= device.inputs
         return artifact_key("logit-statistics", cls.version, **inputs)
 
     @property
@@ -104,6 +108,7 @@ def logit_statistics(
     *,
     center: Centre,
     k: int = 20,
+    device: Device = CPU,
     progress: Progress = SILENT,
     block: int = 512,
     tile: int = 4096,
@@ -114,9 +119,13 @@ def logit_statistics(
     Definitions: population moments of L over tokens, kurtosis not excess (Gurnee et al. 2024). With
     `center="median"` every feature's median is shifted to 0; "mean" is done on W_U already. Products are
     float32 of centred rows, sums float64: moments are right to about 1e-7 however far off 0 the mean is.
-    Each of `workers` threads holds (block + d_model) x tile floats. `progress.update` counts features.
+    Each of `workers` threads holds (block + d_model) x tile floats. A device that runs kernels does the same in whole
+    arrays (core.logit_weights.on_device); its products may round otherwise, by about 1e-6 of a row's largest value.
+    `progress.update` counts features.
     """
     n, k = len(directions), min(k, len(unembedding.rows))
+    if device.runs_kernels:
+        return _on_device(directions, unembedding, device, k, center, progress)
     tokens = _Tokens(unembedding, tile)
     # Some blocks to share out, wide enough to make reading a tile worth it; whatever the number of workers,
     # which must not change the answer.
@@ -185,15 +194,34 @@ def _block(
         median = _medians(directions, tokens)
         mean, shift = mean - median, shift - median
     top, bottom = (top + shift[:, None]).astype(np.float32), (bottom + shift[:, None]).astype(np.float32)
-    return _shape_of(moments / tokens.n, scale) | {
-        "mean": mean,
-        "minimum": bottom[:, 0].astype(np.float64),
-        "maximum": top[:, 0].astype(np.float64),
-        "top_tokens": top_tokens,
-        "top_values": top,
-        "bottom_tokens": bottom_tokens,
-        "bottom_values": bottom,
-    }
+    extremes = {"top_tokens": top_tokens, "top_values": top, "bottom_tokens": bottom_tokens, "bottom_values": bottom}
+    return _shape_of(moments / tokens.n, scale) | {"mean": mean} | _limits(top, bottom) | extremes
+
+
+def _on_device(
+    directions: Float[np.ndarray, "d_sae d_model"],
+    unembedding: Unembedding,
+    device: Device,
+    k: int,
+    center: Centre,
+    progress: Progress,
+) -> LogitStatistics:
+    from core.logit_weights.on_device import logit_fields
+
+    how = {"k": k, "median": center == "median", "progress": progress}
+    found = logit_fields(directions, unembedding.rows, device, **how)
+    moments, scale = found.pop("moments"), found.pop("scale")
+    fields = found | _shape_of(moments, scale) | _limits(found["top_values"], found["bottom_values"])
+    for name in ("top_tokens", "bottom_tokens"):
+        fields[name] = unembedding.tokens[fields[name]]
+    return LogitStatistics(n_tokens=len(unembedding.rows), **fields)
+
+
+def _limits(
+    top: Float[np.ndarray, "feature k"], bottom: Float[np.ndarray, "feature k"]
+) -> dict[str, Float[np.ndarray, " feature"]]:
+    """Return the largest and the smallest value of each feature, from lists that begin with them."""
+    return {"minimum": bottom[:, 0].astype(np.float64), "maximum": top[:, 0].astype(np.float64)}
 
 
 def _shape_of(moments: Float[np.ndarray, "feature 4"], scale: Float[np.ndarray, " feature"]) -> dict[str, np.ndarray]:

@@ -58,10 +58,10 @@ def assert_same(stats, expected, *, tolerance=2e-6):
 
 @pytest.mark.parametrize("center", ["mean", "median", "none"])
 @pytest.mark.parametrize("offset", [0.0, 3.0])
-def test_the_pass_in_tiles_equals_the_full_matrix_in_float64(center, offset):
+def test_the_pass_in_tiles_equals_the_full_matrix_in_float64(center, offset, device):
     unembedding = drawn(700, 12, offset=offset)
     directions = random_directions(9, 12, seed=1)
-    stats = logit_statistics(directions, unembedding, center=center, k=5, tile=256)
+    stats = logit_statistics(directions, unembedding, center=center, k=5, tile=256, device=device)
     assert_same(stats, by_hand(directions, unembedding, center, 5))
     assert (stats.n_tokens, stats.top_tokens.shape) == (700, (9, 5))
     assert stats.excess_kurtosis == pytest.approx(stats.kurtosis - 3)
@@ -79,9 +79,11 @@ def test_the_pass_in_tiles_equals_the_full_matrix_in_float64(center, offset):
     workers=st.integers(1, 3),
     seed=st.integers(0, 1000),
 )
-def test_statistics_are_right_at_any_shape(n, n_tokens, d, k, center, block, tile, workers, seed):
+def test_statistics_are_right_at_any_shape(n, n_tokens, d, k, center, block, tile, workers, seed, device):
     unembedding, directions = drawn(n_tokens, d, seed=seed, offset=1.0), random_directions(n, d, seed=seed)
-    stats = logit_statistics(directions, unembedding, center=center, k=k, block=block, tile=tile, workers=workers)
+    stats = logit_statistics(
+        directions, unembedding, center=center, k=k, block=block, tile=tile, workers=workers, device=device
+    )
     assert stats.top_tokens.shape == (n, min(k, n_tokens))
     expected = by_hand(directions, unembedding, center, k)
     # Fewer tokens than dimensions can lie so close together that float32 has no spread to speak of.
@@ -97,11 +99,11 @@ def test_neither_workers_nor_blocks_of_whole_tiles_change_a_bit():
 
 
 @pytest.mark.parametrize("far", [25, 1_000, 3_000, 20_000])
-def test_a_mean_many_standard_deviations_off_leaves_kurtosis_and_skewness_right_to_1e_5(far):
+def test_a_mean_many_standard_deviations_off_leaves_kurtosis_and_skewness_right_to_1e_5(far, device):
     unembedding = drawn(3000, 16, seed=3)
     unembedding.rows[:] += 1.1 * far * unembedding.rows.std() / 4
     directions = np.abs(random_directions(20, 16, seed=4))
-    stats = logit_statistics(directions, unembedding, center="none")
+    stats = logit_statistics(directions, unembedding, center="none", device=device)
     assert (np.abs(stats.mean) / stats.std).max() > far
     expected = by_hand(directions, unembedding, "none", 20)
     assert stats.kurtosis == pytest.approx(expected["kurtosis"], rel=1e-5)
@@ -117,18 +119,22 @@ def test_a_sum_of_squares_is_right_to_float64_however_far_off_0_the_rows_are(abo
     assert sum_of_squares(rows, about=np.full(7, about)) == sum_of_squares(rows, about=about)
 
 
-def test_gaussian_logit_weights_have_skewness_0_and_kurtosis_3():
+def test_gaussian_logit_weights_have_skewness_0_and_kurtosis_3(device):
     rows = np.random.default_rng(0).standard_normal((40_000, 4), dtype=np.float32)
-    stats = logit_statistics(random_directions(10, 4, seed=1), Unembedding(rows, np.arange(40_000)), center="mean")
+    stats = logit_statistics(
+        random_directions(10, 4, seed=1), Unembedding(rows, np.arange(40_000)), center="mean", device=device
+    )
     assert stats.skewness == pytest.approx(0, abs=0.06)
     assert stats.kurtosis == pytest.approx(3, abs=0.12)
 
 
-def test_two_halves_and_a_single_token_have_the_moments_of_coins():
+def test_two_halves_and_a_single_token_have_the_moments_of_coins(device):
     n = 400
     rows = np.zeros((n, 3), np.float32)
     rows[: n // 2, 0], rows[n // 2 :, 0], rows[7, 1], rows[9, 2] = 1, -1, 1, -1
-    stats = logit_statistics(np.eye(3, dtype=np.float32), Unembedding(rows, np.arange(n)), center="none", k=2)
+    stats = logit_statistics(
+        np.eye(3, dtype=np.float32), Unembedding(rows, np.arange(n)), center="none", k=2, device=device
+    )
     p = 1 / n  # of a coin that falls on its edge once: kurtosis (1 - 3p + 3p^2) / (p (1 - p))
     assert stats.kurtosis == pytest.approx([1, *[(1 - 3 * p + 3 * p**2) / (p * (1 - p))] * 2], rel=1e-5)
     one_sided = (1 - 2 * p) / np.sqrt(p * (1 - p))
@@ -138,34 +144,34 @@ def test_two_halves_and_a_single_token_have_the_moments_of_coins():
 
 
 @pytest.mark.parametrize("tile", [1, 3, 64, 4096])
-def test_of_equal_values_the_lower_id_comes_first_in_any_tiling(tile):
+def test_of_equal_values_the_lower_id_comes_first_in_any_tiling(tile, device):
     values = np.tile(np.arange(5, dtype=np.float32), 60)  # every value 60 times
     unembedding = Unembedding(values[:, None], 10 + np.arange(300))
-    stats = logit_statistics(np.ones((1, 1), np.float32), unembedding, center="none", k=7, tile=tile)
+    stats = logit_statistics(np.ones((1, 1), np.float32), unembedding, center="none", k=7, tile=tile, device=device)
     assert stats.top_tokens[0].tolist() == [10 + 4 + 5 * i for i in range(7)]
     assert stats.bottom_tokens[0].tolist() == [10 + 5 * i for i in range(7)]
     assert stats.top_values[0] == pytest.approx(4, abs=1e-6)
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_tokens_in_order_of_their_weight_are_the_worst_case_and_still_right(order):
+def test_tokens_in_order_of_their_weight_are_the_worst_case_and_still_right(order, device):
     values = order * np.arange(1000, dtype=np.float32)
     stats = logit_statistics(
-        np.ones((1, 1), np.float32), Unembedding(values[:, None], np.arange(1000)), center="mean", k=3
+        np.ones((1, 1), np.float32), Unembedding(values[:, None], np.arange(1000)), center="mean", k=3, device=device
     )
     ends = [[999, 998, 997], [0, 1, 2]][::order]
     assert [stats.top_tokens[0].tolist(), stats.bottom_tokens[0].tolist()] == ends
 
 
 @pytest.mark.parametrize("center", ["mean", "median", "none"])
-def test_zero_and_constant_rows_have_no_spread_and_no_shape(center):
+def test_zero_and_constant_rows_have_no_spread_and_no_shape(center, device):
     rows = drawn(300, 4).rows
     rows[:, 3] = 2  # every token alike along this axis
     rows[:, 2] = -rows[:, 1] / 3  # and, but for rounding, along a slanted one
     directions = np.zeros((4, 4), np.float32)
     directions[1, 3] = directions[2, 0] = 1
     directions[3, 1:3] = 1 / 3, 1
-    stats = logit_statistics(directions, Unembedding(rows, np.arange(300)), center=center, k=4)
+    stats = logit_statistics(directions, Unembedding(rows, np.arange(300)), center=center, k=4, device=device)
     assert stats.constant.tolist() == [True, True, False, True]
     assert stats.std[stats.constant].tolist() == [0, 0, 0]
     assert (np.isnan(stats.skewness) == stats.constant).all()
@@ -174,15 +180,15 @@ def test_zero_and_constant_rows_have_no_spread_and_no_shape(center):
     assert stats.mean[:2] == pytest.approx([0, 0 if center == "median" else 2], abs=1e-6)
 
 
-def test_one_token_alone_is_constant():
-    stats = logit_statistics(random_directions(2, 3, seed=0), drawn(1, 3), center="none", k=5)
+def test_one_token_alone_is_constant(device):
+    stats = logit_statistics(random_directions(2, 3, seed=0), drawn(1, 3), center="none", k=5, device=device)
     assert stats.constant.all()
     assert stats.top_tokens.tolist() == [[0], [0]]
 
 
-def test_half_precision_rows_are_used_as_they_are():
+def test_half_precision_rows_are_used_as_they_are(device):
     unembedding, directions = drawn(300, 8, dtype=np.float16), random_directions(5, 8, seed=1)
-    stats = logit_statistics(directions, unembedding, center="none", k=5, tile=256)
+    stats = logit_statistics(directions, unembedding, center="none", k=5, tile=256, device=device)
     assert_same(stats, by_hand(directions, unembedding, "none", 5))
 
 
