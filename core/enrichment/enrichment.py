@@ -11,8 +11,9 @@ from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
+from core.devices.device import CPU, Device
 from core.enrichment.inputs import TILE, Members, check_sets, check_width, token_length
 from core.enrichment.nulls import DRAWS, EnrichmentNull
 from core.logit_weights.unembedding import LogitSettings, Unembedding
@@ -64,9 +65,10 @@ class Enrichment:
         *,
         seed: int = 0,
         draws: int = DRAWS,
+        device: Device = CPU,
     ) -> str:
         inputs = {"dictionary": dictionary_sha256, "model": model_sha256, "sets": sets_sha256}
-        inputs |= {"seed": seed, "draws": draws} | settings.as_inputs()
+        inputs |= {"seed": seed, "draws": draws} | settings.as_inputs() | device.inputs
         return artifact_key("enrichment", cls.version, **inputs)
 
     @property
@@ -107,6 +109,7 @@ def enrichment(
     *,
     seed: int = 0,
     draws: int = DRAWS,
+    device: Device = CPU,
     progress: Progress = SILENT,
     workers: int | None = None,
     block: int | None = None,
@@ -116,13 +119,21 @@ def enrichment(
     Definitions: Subramanian et al. 2005 (unweighted), Bloom & Lin 2024 for token sets; the sign and the p-value
     are ours. A feature costs its product with the unembedding, one sort of V values and one visit to each
     membership. `block` features are held at a time by each worker, about 128 MiB in all; the answer does not
-    depend on it. Raises DoesNotFitError for widths that differ, and for a set of no or of all tokens.
+    depend on it. A device that runs kernels ranks the float32 logit weights of its own product
+    (core.enrichment.on_device). Raises DoesNotFitError for widths that differ, and for a set of no or of all tokens.
     """
     check_width(directions, unembedding)
     check_sets(sets, unembedding.tokens)
     members, d_sae = Members(sets, unembedding.tokens), len(directions)
     least_range = (FLAT * token_length(unembedding) * np.linalg.norm(directions, axis=1)).astype(np.float32)
     null = EnrichmentNull(members.sizes, members.n_tokens, seed=seed, draws=draws)
+    if device.runs_kernels:
+        from core.enrichment.on_device import running_sum_extremes
+
+        at = directions, unembedding.rows, least_range, members.rows_of_sets()
+        return _finished(
+            _of_extremes(*running_sum_extremes(*at, device, progress=progress), members, null), sets, members, null
+        )
     workers = workers or available_cpus()
     block = block or max(1, min(256, _BUDGET_BYTES // (workers * 4 * members.n_tokens), -(-d_sae // (2 * workers))))
     workers = min(workers, -(-d_sae // block))
@@ -139,9 +150,19 @@ def enrichment(
             buffers.append(buffer)
 
     run_blocks(work, d_sae, block, workers=workers, progress=progress)
-    out["log10_q"] = benjamini_hochberg(out["log10_p"])
+    return _finished(out, sets, members, null)
+
+
+def _finished(scores: dict[str, np.ndarray], sets: TokenSets, members: Members, null: EnrichmentNull) -> Enrichment:
+    """Take q over all features and sets, now that all are there."""
     return Enrichment(
-        **out, set_names=sets.names, sizes=members.sizes, n_tokens=members.n_tokens, seed=seed, draws=draws
+        **scores,
+        log10_q=benjamini_hochberg(scores["log10_p"]),
+        set_names=sets.names,
+        sizes=members.sizes,
+        n_tokens=members.n_tokens,
+        seed=null.seed,
+        draws=null.draws,
     )
 
 
@@ -166,11 +187,24 @@ def _scores(
     """Return a block's fields of Enrichment, but for log10_q."""
     from core.enrichment.kernels import running_sum_extremes
 
-    n, k, outside = len(values), members.sizes, members.n_tokens - members.sizes
+    n, k = len(values), members.sizes
     low, high, ranks = (np.empty((n, len(k)), np.int64) for _ in range(3))
     blank = np.empty(n, bool)
     running_sum_extremes(values, least_range, members.spans, members.sets, k, low, high, ranks, blank)
-    pairs = k * outside
+    return _of_extremes(low, high, ranks, blank, members, null)
+
+
+def _of_extremes(
+    low: Int[np.ndarray, "feature n_sets"],
+    high: Int[np.ndarray, "feature n_sets"],
+    ranks: Int[np.ndarray, "feature n_sets"],
+    blank: Bool[np.ndarray, " feature"],
+    members: Members,
+    null: EnrichmentNull,
+) -> dict[str, Float[np.ndarray, "feature n_sets"]]:
+    """Turn whole numbers into scores and p."""
+    k = members.sizes
+    pairs = k * (members.n_tokens - k)
     scores = {
         "es_high": high / pairs,
         "es_low": low / pairs,
@@ -178,6 +212,7 @@ def _scores(
         "auc": 1 - (ranks - k * (k - 1)) / (2 * pairs),
         "log10_p": null.log10_p(np.maximum(high, -low)),
     }
+    scores = {name: array.astype(np.float32) for name, array in scores.items()}
     for array in scores.values():
         array[blank] = np.nan
     return scores

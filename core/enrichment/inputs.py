@@ -28,13 +28,19 @@ class Members:
     """Which sets each row of the unembedding is in, as the kernel wants it."""
 
     def __init__(self, sets: TokenSets, tokens: Int[np.ndarray, " n_tokens"]):
-        self.n_tokens = len(tokens)
+        self.n_tokens, self._tokens, self._of_sets = len(tokens), tokens, sets
         indptr, self.sets = sets.membership(int(tokens[-1]) + 1)
         begin, end = indptr[tokens], indptr[tokens + 1]
         self.spans = (begin << 32) | end
         rows = np.zeros(len(indptr) - 1, bool)
         rows[tokens] = True
         self.sizes = np.array([np.count_nonzero(rows[item.tokens]) for item in sets.sets], dtype=np.int64)
+
+    def rows_of_sets(self) -> list[Int[np.ndarray, " _"]]:
+        """Return for each set its members' rows among the tokens with a logit weight, ascending."""
+        places = (np.searchsorted(self._tokens, item.tokens) for item in self._of_sets.sets)
+        known = (np.isin(item.tokens, self._tokens) for item in self._of_sets.sets)
+        return [rows[kept] for rows, kept in zip(places, known, strict=True)]
 
 
 def check_sets(sets: TokenSets, tokens: Int[np.ndarray, " n_tokens"]) -> None:

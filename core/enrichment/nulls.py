@@ -23,7 +23,7 @@ class EnrichmentNull:
     """
 
     def __init__(self, sizes: Int[np.ndarray, " n_sets"], n_tokens: int, *, seed: int, draws: int):
-        self._sizes, self._n_tokens, self._draws = sizes.astype(np.int64), n_tokens, draws
+        self._sizes, self._n_tokens, self.seed, self.draws = sizes.astype(np.int64), n_tokens, seed, draws
         # A set and its complement have the same null.
         smaller = np.minimum(self._sizes, n_tokens - self._sizes)
         small = {i: k for i, k in enumerate(smaller.tolist()) if k < SMALL}
@@ -37,7 +37,7 @@ class EnrichmentNull:
         result = log10_kolmogorov(score * np.sqrt(self._sizes * outside / self._n_tokens))
         for i, drawn in self._drawn.items():
             reached = len(drawn) - np.searchsorted(drawn, extremes[:, i], side="left")
-            permuted = np.log10((1 + reached) / (1 + self._draws))
+            permuted = np.log10((1 + reached) / (1 + self.draws))
             result[:, i] = np.where(reached > 0, permuted, np.minimum(permuted, result[:, i]))
         return result
 

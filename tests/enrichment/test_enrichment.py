@@ -12,10 +12,10 @@ from core.work.artifacts import ArtifactStore
 from tests.doubles.token_set_scores import SIZES, V, random_sets, scores_of, slow_scores, tied_values, token_sets
 
 
-def test_scores_equal_the_definition_ties_included():
+def test_scores_equal_the_definition_ties_included(device):
     rng = np.random.default_rng(0)
     values, sets = tied_values(rng), random_sets(rng)
-    found = scores_of(values, sets)
+    found = scores_of(values, sets, device=device)
     for i, row in enumerate(values):
         for s, item in enumerate(sets.sets):
             high, low, auc = slow_scores(row, set(item.tokens.tolist()))
@@ -24,12 +24,12 @@ def test_scores_equal_the_definition_ties_included():
             assert found.es[i, s] == pytest.approx(high if high >= -low - 1e-9 else low, abs=1e-6)
 
 
-def test_auc_and_its_p_equal_scipys():
+def test_auc_and_its_p_equal_scipys(device):
     from scipy.stats import mannwhitneyu
 
     rng = np.random.default_rng(1)
     values, sets = rng.normal(size=(3, V)), random_sets(rng)
-    found = scores_of(values, sets)
+    found = scores_of(values, sets, device=device)
     for s, item in enumerate(sets.sets):
         inside = np.isin(np.arange(V), item.tokens)
         for i, row in enumerate(values):
@@ -48,14 +48,14 @@ def test_no_bit_depends_on_how_the_work_is_cut(block, workers):
         assert np.array_equal(getattr(found, name), getattr(expected, name), equal_nan=True)
 
 
-def test_a_planted_set_is_promoted_and_its_twin_suppressed_beyond_doubt():
+def test_a_planted_set_is_promoted_and_its_twin_suppressed_beyond_doubt(device):
     rng = np.random.default_rng(3)
     direction, n_tokens = rng.normal(size=16), 2000
     rows = rng.normal(size=(n_tokens, 16))
     rows[100:200] += 8 * direction
     sets = token_sets(planted=range(100, 200), few=range(110, 120), other=range(500, 600))
     both = np.stack([direction, -direction]).astype(np.float32)
-    found = enrichment(both, Unembedding(rows.astype(np.float32), np.arange(n_tokens)), sets, draws=1000)
+    found = enrichment(both, Unembedding(rows.astype(np.float32), np.arange(n_tokens)), sets, draws=1000, device=device)
     assert (found.es[0, :2] > 0.94).all()
     assert (found.es[1, :2] < -0.94).all()
     assert (found.log10_p[:, 0] < -70).all()
@@ -66,7 +66,7 @@ def test_a_planted_set_is_promoted_and_its_twin_suppressed_beyond_doubt():
     assert (found.auc[0, :2] > 0.97).all()
 
 
-def test_features_without_a_ranking_are_blank():
+def test_features_without_a_ranking_are_blank(device):
     rng = np.random.default_rng(6)
     rows = rng.normal(size=(V, 16)) + 3
     rows -= rows.mean(axis=1, keepdims=True)  # as TransformerLens centres W_U: all ones write nothing
@@ -74,7 +74,7 @@ def test_features_without_a_ranking_are_blank():
     directions[1], directions[2], directions[3, 0] = 0, 1, np.nan
     sets = random_sets(rng)
     unembedding = Unembedding(rows.astype(np.float32), np.arange(V))
-    found = enrichment(directions.astype(np.float32), unembedding, sets, draws=100)
+    found = enrichment(directions.astype(np.float32), unembedding, sets, draws=100, device=device)
     for array in (found.es, found.auc, found.log10_p, found.log10_q, found.auc_z):
         assert np.isnan(array[1:4]).all()
         assert not np.isnan(array[[0, 4]]).any()
@@ -120,7 +120,7 @@ def test_a_direction_of_another_width_is_refused():
         enrichment(np.ones((2, 3), np.float32), unembedding, token_sets(a=[1]))
 
 
-def test_tokens_without_logit_weights_count_neither_inside_nor_outside():
+def test_tokens_without_logit_weights_count_neither_inside_nor_outside(device):
     rng = np.random.default_rng(8)
     values, tokens = rng.normal(size=(3, 40)), np.arange(0, 80, 2)
     sets = token_sets(some=[0, 1, 2, 3, 40], odd=[1, 3, 79], even=range(0, 80, 2))
@@ -129,22 +129,24 @@ def test_tokens_without_logit_weights_count_neither_inside_nor_outside():
     assert dict(usable.left_out) == {"odd": "0 of the 40 tokens with a logit weight",
                                      "even": "40 of the 40 tokens with a logit weight"}  # fmt: skip
     unembedding = Unembedding(np.eye(40, dtype=np.float32), tokens)
-    found = enrichment(values.astype(np.float32), unembedding, usable, draws=100)
-    expected = scores_of(values, token_sets(some=[0, 1, 20]))
+    found = enrichment(values.astype(np.float32), unembedding, usable, draws=100, device=device)
+    expected = scores_of(values, token_sets(some=[0, 1, 20]), device=device)
     assert found.sizes.tolist() == [3]
     assert found.n_tokens == 40
     assert np.array_equal(found.es, expected.es)
     assert np.array_equal(found.auc, expected.auc)
-    as_they_are = enrichment(values.astype(np.float32), unembedding, token_sets(some=[0, 1, 2, 3, 40]), draws=100)
+    as_they_are = enrichment(
+        values.astype(np.float32), unembedding, token_sets(some=[0, 1, 2, 3, 40]), draws=100, device=device
+    )
     assert np.array_equal(as_they_are.es, expected.es)
 
 
-def test_half_precision_unembeddings_serve_as_well():
+def test_half_precision_unembeddings_serve_as_well(device):
     rng = np.random.default_rng(9)
     rows, directions = rng.integers(-4, 5, size=(V, 6)), rng.integers(-4, 5, size=(5, 6)).astype(np.float32)
     sets, tokens = random_sets(rng), np.arange(V)
     whole, half = (
-        enrichment(directions, Unembedding(rows.astype(kind), tokens), sets, draws=100)
+        enrichment(directions, Unembedding(rows.astype(kind), tokens), sets, draws=100, device=device)
         for kind in (np.float32, np.float16)
     )
     assert np.array_equal(whole.es, half.es)
