@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float, Int
 
+from core.devices.device import CPU, Device
 from core.dictionaries.spaces import DictionarySide
 from core.errors import DoesNotFitError
 from core.geometry.search import Side, search
@@ -63,6 +64,7 @@ def nearest_features(
     directions: Float[np.ndarray, "d_sae d"],
     *,
     k: int = K,
+    device: Device = CPU,
     progress: Progress = SILENT,
     workers: int | None = None,
     block: int | None = None,
@@ -71,7 +73,7 @@ def nearest_features(
 
     Float32 products select candidates within the rounding error of the k-th; their cosines are then
     summed in float64 and rounded to float32, so that neither values nor order depend on `block` (rows
-    per tile) or `workers`. Ties: lower feature first. A zero row has cosine 0 with
+    per tile), `workers` or `device`. Ties: lower feature first. A zero row has cosine 0 with
     all. Rows that are not finite are left out. Beyond the result it takes d_sae x (4 d + 16 k + 1600)
     bytes. Raises DoesNotFitError unless 0 < k < number of finite rows; `progress` may raise.
     """
@@ -90,7 +92,7 @@ def nearest_features(
             "Choose a smaller number or a wider dictionary."
         )
     rows = Side(only(directions, finite), k)
-    search(rows, rows, progress=progress, workers=workers, block=block)
+    _search(rows, rows, device, progress=progress, workers=workers, block=block)
     cos, idx = spread(rows, finite, finite, len(directions))
     return Neighbors(cos, idx, np.setdiff1d(np.arange(len(directions)), finite))
 
@@ -100,6 +102,7 @@ def nearest_between(
     b: Float[np.ndarray, "d_sae_b d_b"],
     *,
     k: int,
+    device: Device = CPU,
     progress: Progress = SILENT,
     workers: int | None = None,
     block: int | None = None,
@@ -122,8 +125,17 @@ def nearest_between(
             f"a number from 1 to {n:,}. Choose a smaller number or a wider dictionary."
         )
     sides = Side(only(a, finite_a), k), Side(only(b, finite_b), k)
-    search(*sides, progress=progress, workers=workers, block=block)
+    _search(*sides, device, progress=progress, workers=workers, block=block)
     return Between(*spread(sides[0], finite_a, finite_b, len(a)), *spread(sides[1], finite_b, finite_a, len(b)))
+
+
+def _search(a: Side, b: Side, device: Device, *, progress: Progress, workers: int | None, block: int | None) -> None:
+    if device.runs_kernels:
+        from core.geometry.on_device import search_on_device
+
+        search_on_device(a, b, device, progress=progress)
+    else:
+        search(a, b, progress=progress, workers=workers, block=block)
 
 
 def finite_rows(rows: Float[np.ndarray, "n d"]) -> Int[np.ndarray, " finite"]:

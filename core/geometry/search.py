@@ -28,6 +28,7 @@ class Side:
         self.unit = np.empty_like(self.rows)
         np.multiply(self.rows, self.scale[:, None], out=self.unit, casting="same_kind")
         # Room for what gathers between two selections; much more, and a row's candidates leave the cache.
+        # Memory that is never touched costs nothing: a device uses none of it.
         n, room = len(rows), 2 * k + 192
         self.values = np.empty((n, room), np.float32)
         self.ids = np.empty((n, room), np.int32)

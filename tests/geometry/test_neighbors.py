@@ -42,9 +42,9 @@ def assert_same(found: tuple[np.ndarray, np.ndarray], expected: tuple[np.ndarray
 @pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.parametrize("block", [1, 3, 8, 23, None])
 @pytest.mark.parametrize("k", [1, 5, 22])
-def test_nearest_features_equals_a_double_loop_at_any_block_size(block, workers, k):
+def test_nearest_features_equals_a_double_loop_at_any_block_size(block, workers, k, device):
     rows = rows_with_everything()
-    found = nearest_features(rows, k=k, block=block, workers=workers)
+    found = nearest_features(rows, k=k, block=block, workers=workers, device=device)
     assert_same((found.cos, found.idx), by_hand(rows, None, k))
     assert found.left_out.size == 0
 
@@ -56,17 +56,17 @@ def test_values_and_order_do_not_depend_on_block_size_or_workers_in_any_bit():
     assert one.idx.tobytes() == other.idx.tobytes()
 
 
-def test_candidates_dropped_along_the_way_are_never_among_the_nearest():
+def test_candidates_dropped_along_the_way_are_never_among_the_nearest(device):
     rows = np.random.default_rng(2).normal(size=(900, 6)).astype(np.float32)
     unit = rows / np.linalg.norm(rows.astype(float), axis=1, keepdims=True)
     cos = unit @ unit.T
     np.fill_diagonal(cos, -2)
-    found = nearest_features(rows, k=4, block=64)
+    found = nearest_features(rows, k=4, block=64, device=device)
     np.testing.assert_allclose(found.cos, -np.sort(-cos, axis=1)[:, :4], atol=1e-7)
     np.testing.assert_allclose(np.take_along_axis(cos, found.idx.astype(int), axis=1), found.cos, atol=1e-7)
 
 
-def test_cosines_closer_than_the_rounding_of_a_float32_product_are_in_their_true_order():
+def test_cosines_closer_than_the_rounding_of_a_float32_product_are_in_their_true_order(device):
     rng = np.random.default_rng(3)
     rows = np.hstack([np.full((150, 1), 0.1), rng.normal(size=(150, 39))])
     rows[:, 1:] *= np.sqrt(0.99) / np.linalg.norm(rows[:, 1:], axis=1, keepdims=True)
@@ -74,24 +74,24 @@ def test_cosines_closer_than_the_rounding_of_a_float32_product_are_in_their_true
     rows = (rows @ np.linalg.qr(rng.normal(size=(40, 40)))[0]).astype(np.float32)
     expected = by_hand(rows, None, 4)
     assert np.ptp(expected[0][0]) < 1e-7
-    found = nearest_features(rows, k=4)
+    found = nearest_features(rows, k=4, device=device)
     assert_same((found.cos, found.idx), expected)
 
 
-def test_among_more_equal_rows_than_there_is_room_for_the_lowest_numbers_win():
+def test_among_more_equal_rows_than_there_is_room_for_the_lowest_numbers_win(device):
     rows = np.ones((500, 3), np.float32)
     rows[1::2] *= -0.5
-    found = nearest_features(rows, k=3, block=50)
+    found = nearest_features(rows, k=3, block=50, device=device)
     assert found.idx[100].tolist() == [0, 2, 4]
     assert found.idx[2].tolist() == [0, 4, 6]
     assert found.idx[301].tolist() == [1, 3, 5]
     np.testing.assert_array_equal(found.cos, 1)
 
 
-def test_features_with_nan_or_infinite_weights_are_named_and_left_out():
+def test_features_with_nan_or_infinite_weights_are_named_and_left_out(device):
     rows = rows_with_everything()
     rows[4, 1], rows[22, 0] = np.nan, -np.inf
-    found = nearest_features(rows, k=6, block=5)
+    found = nearest_features(rows, k=6, block=5, device=device)
     assert_same((found.cos, found.idx), by_hand(rows, None, 6))
     assert found.left_out.tolist() == [4, 22]
     assert np.isnan(found.cos[4]).all()
@@ -113,10 +113,10 @@ def test_too_few_features_are_explained(rows, k, says):
 
 
 @pytest.mark.parametrize("block", [2, 5, None])
-def test_between_two_dictionaries_both_directions_equal_a_double_loop(block):
+def test_between_two_dictionaries_both_directions_equal_a_double_loop(block, device):
     a, b = rows_with_everything(), rows_with_everything(30, seed=1)
     b[9], b[12] = a[2], np.inf
-    found = nearest_between(a, b, k=5, block=block)
+    found = nearest_between(a, b, k=5, block=block, device=device)
     assert_same((found.a_in_b_cos, found.a_in_b_idx), by_hand(a, b, 5))
     assert_same((found.b_in_a_cos, found.b_in_a_idx), by_hand(b, a, 5))
 
