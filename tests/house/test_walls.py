@@ -96,8 +96,8 @@ def test_the_script_of_the_app_exposes_nothing_by_accident():
 @pytest.mark.parametrize(
     ("by", "of", "why"),
     [
-        ("core.maths.a", "core.geometry.b", "maths is on floor 3, geometry on 7"),
-        ("core.text.a", "core.feature.b", "text is on floor 8, feature on 8"),
+        ("core.maths.a", "core.geometry.b", "maths is on floor 4, geometry on 8"),
+        ("core.text.a", "core.feature.b", "text is on floor 9, feature on 9"),
         ("core.work.a", "ui.shared.b", "core may not use ui"),
         ("pages.text", "core.errors", "pages may not use core"),
         ("ui.studies.a", "ui.sidebar.b", "studies is on floor 1, sidebar on 2"),
