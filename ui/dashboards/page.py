@@ -1,4 +1,4 @@
-"""The page on dashboards that others computed: which folder, which feature, and all that its file says."""
+"""The page Dashboards: pickers of folder and feature, and all that the file says of the feature."""
 
 from pathlib import Path
 
@@ -14,20 +14,21 @@ from ui.shared.figure import altair, figure, listing
 from ui.studies import compute
 
 
-@st.cache_resource(max_entries=4, show_spinner="Looking through the folder")
+@st.cache_resource(max_entries=4, show_spinner="Reading the folder")
 def _sets(folder: str, stamp: int) -> list[DashboardSet]:
     return open_dashboards(Path(folder))
 
 
 def choose() -> DashboardSet | None:
-    """Pick a folder and, where it holds several, a format. Raises LoupeError for a folder without dashboards."""
+    """Pick a folder, and a format if it holds several. Raises LoupeError for a folder without dashboards."""
     text = st.text_input(
         "Folder",
         key="dash_folder",
         bind="query-params",
-        placeholder="path of a folder with dashboards",
-        help="SAEDashboard's batch-0.json and so on, Neuronpedia's bulk files or API answers, atoms/ of OpenAI's "
-        "viewer, or Delphi's explanations. It must lie below a folder the app was started with.",
+        placeholder="Path of a folder with dashboards",
+        help="A folder with files of SAEDashboard (batch-0.json and so on), of Neuronpedia (bulk files or answers of "
+        "its API), of OpenAI's viewer (atoms/) or of Delphi. It must lie below a folder that the app was started "
+        "with.",
     )
     if not text.strip():
         return None
@@ -43,7 +44,7 @@ def choose() -> DashboardSet | None:
 
 
 def choose_feature(found: DashboardSet) -> int:
-    """Pick one of the features that have a dashboard; a number in the URL without one is named."""
+    """Pick one of the features that have a dashboard. A warning names a number in the URL that has none."""
     features = found.features
     asked = st.number_input("Feature", features[0], features[-1], key="dash_feature", bind="query-params")
     if asked not in found.places:
@@ -52,7 +53,7 @@ def choose_feature(found: DashboardSet) -> int:
 
 
 def show(found: DashboardSet, feature: int) -> None:
-    """Everything the file says of one feature."""
+    """Draw everything that the file says of one feature."""
     dashboard = found.read(feature)
     for label in dashboard.labels:
         st.markdown(f"> {plain(label)}")
@@ -69,7 +70,7 @@ def show(found: DashboardSet, feature: int) -> None:
 
 
 def examples(dashboard: Dashboard, found: DashboardSet, source: dict) -> None:
-    """Texts with the activation on each token, group by group."""
+    """Draw texts with the activation on each token, group by group."""
     if not dashboard.examples:
         st.info("The file holds no text on which this feature is active.")
         return
@@ -95,7 +96,7 @@ def examples(dashboard: Dashboard, found: DashboardSet, source: dict) -> None:
 
 
 def histograms(dashboard: Dashboard, found: DashboardSet, source: dict) -> None:
-    """Histograms of activations and of logit weights, as the file holds them."""
+    """Draw the file's histograms of activations and of logit weights."""
     for name, title, bars in (
         ("activation", "Activations that are not zero", dashboard.activations),
         ("logit_weight", "Logit weights of all tokens", dashboard.logits),
@@ -115,7 +116,7 @@ def histograms(dashboard: Dashboard, found: DashboardSet, source: dict) -> None:
 
 
 def logits(dashboard: Dashboard, found: DashboardSet, source: dict) -> None:
-    """The tokens it promotes and suppresses most."""
+    """List the tokens that the feature promotes and suppresses most."""
     directions = {"promoted": dashboard.promoted, "suppressed": dashboard.suppressed}
     pairs = [(name, *pair) for name, known in directions.items() for pair in known]
     if not pairs:
