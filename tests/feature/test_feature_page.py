@@ -128,7 +128,7 @@ def test_a_direction_from_a_file_stands_in_for_a_feature_and_goes_again(open_pag
         at.query_params["tab"] = tab
         fine(at.run())
         assert card(at, "Largest activation") == "2", tab
-    assert "Notes are kept on features" in at.info[0].value
+    assert "Notes belong to features" in at.info[0].value
     at.button(key="own_back").click().run()
     assert card(fine(at), "Largest activation") == "1.5"
 

@@ -174,7 +174,7 @@ def test_a_note_changed_in_two_windows_keeps_both(workspace):
     at.text_area[0].set_value("mine, longer").run()
     assert store.read().by_feature[3] == Note("theirs\n\nmine, longer", ("t",))
     assert at.text_area[0].value == "theirs\n\nmine, longer"
-    assert "changed meanwhile" in at.success[0].value
+    assert "Another window changed this note too" in at.success[0].value
     store.write(3, Note.of("third"))
     assert at.run().text_area[0].value == "third"
 
@@ -190,7 +190,7 @@ def test_the_list_is_searched_and_a_damaged_file_is_named(workspace):
     assert table(at, "feature_note")["feature"].tolist() == [3]
     store.path.write_text("{")
     at = page("notes")
-    assert "set aside" in at.warning[0].value
+    assert "so the app renamed the file" in at.warning[0].value
     assert "No feature" in at.info[0].value
 
 

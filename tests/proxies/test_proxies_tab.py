@@ -76,13 +76,13 @@ def test_the_pattern_of_a_token_finds_the_feature_that_reads_it(view):
     assert not at.exception
     assert not at.error
     assert float(reading(at, "Base rate").removesuffix(" %")) == pytest.approx(100 * 2 / 23, rel=0.1)
-    assert "active on none" in at.info[0].value
+    assert "active on no token" in at.info[0].value
     assert ranking(at)["feature"].iloc[0] == 4
     at.number_input(key="feature").set_value(4).run()
     readings = [reading(at, name) for name in ("Specificity", "Sensitivity", "Proxy correlation")]
     assert readings == ["100 %", "100 %", "1"]
     assert len(at.get("vega_lite_chart")) == 4
-    assert "Active, but no hit: there is no such token." in [item.value for item in at.info]
+    assert "Active, but no hit of the proxy: no such token." in [item.value for item in at.info]
     at.text_input(key="fe_proxy_pattern").set_value("th").run()
     assert "found on none" in at.info[0].value
     at.segmented_control(key="fe_proxy_in").set_value("the text").run()

@@ -1,4 +1,4 @@
-"""Charts of one feature on text; each takes tables of core.feature.profile with columns of fixed names."""
+"""Charts of one feature on text; each takes a table of core.feature.profile."""
 
 import altair as alt
 import pandas as pd
@@ -8,12 +8,12 @@ from ui.shared.charts import ACCENT, context_marker, position_axis
 
 
 def share_by_position(table: pd.DataFrame, *, context_size: int | None) -> alt.LayerChart:
-    """Share of rows active along positions with its 95 % interval."""
+    """Draw the share of rows in which the feature is active, by position, with its 95 % interval."""
     return _along_positions(table, "fires_share", "share_low", "share_high", context_size)
 
 
 def mean_by_position(table: pd.DataFrame, *, context_size: int | None) -> alt.LayerChart:
-    """Mean when active along positions, and one standard deviation either side."""
+    """Draw the mean when active by position, and one standard deviation either side."""
     mean, std = table["mean_active"], table["std_active"]
     return _along_positions(
         table.assign(mean_low=mean - std, mean_high=mean + std), "mean_active", "mean_low", "mean_high", context_size

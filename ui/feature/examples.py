@@ -1,4 +1,4 @@
-"""Examples of one feature on text: contexts with shaded tokens, from every level of activation, searched and sorted."""
+"""The tab Examples: contexts with shaded tokens, from every level of activation, to search and sort."""
 
 from collections.abc import Sequence
 
@@ -24,23 +24,23 @@ KINDS = [STRONGEST, INTERVALS, QUANTILES, ACTIVE, ANY]
 WIDTHS = {"5": 5, "10": 10, "20": 20, "40": 40, "whole row": None}
 A_PAGE, MOST_DRAWN, MOST_SEARCHED = 20, 200, 5_000
 HELP = (
-    f"{STRONGEST}: one context for each row, by its strongest token. {INTERVALS}: 11 intervals of equal width from 0 "
-    f"to the largest activation, 5 tokens drawn evenly from each. {QUANTILES}: the same from 10 groups of equally many "
-    f"active tokens. {ACTIVE}: active tokens drawn evenly. {ANY}: any tokens, active or not."
+    f"{STRONGEST}: one context for each row, around its strongest token. {INTERVALS}: 5 random tokens from each of 11 "
+    f"intervals of equal width, from 0 to the largest activation. {QUANTILES}: 5 random tokens from each of 10 groups "
+    f"of equally many active tokens. {ACTIVE}: random active tokens. {ANY}: random tokens, active or not."
 )
 
 
 def strongest(subject: Subject, *, n: int) -> None:
-    """A handful of the strongest contexts."""
+    """Draw a few of the strongest contexts."""
     shown = feature_examples.strongest_of_rows(subject.acts)
     shown = feature_examples.taken(shown, np.arange(min(n, len(shown.act))))
     draw_contexts(subject, "Strongest contexts", [("", shown)], 10, "one for each row", f"{subject.stem}-strongest")
 
 
 def examples(subject: Subject) -> None:
-    """The whole tab."""
+    """Draw the tab."""
     if not len(subject.acts.act):
-        st.info(f"{plain(subject.title)} is active on none of the tokens of this text: there are no examples.")
+        st.info(f"{plain(subject.title)} is active on no token of this text, so there are no examples.")
         return
     kind, width = choose()
     left, right = st.columns([3, 2], gap="medium")
@@ -54,7 +54,7 @@ def examples(subject: Subject) -> None:
 
 
 def choose() -> tuple[str, int | None]:
-    """Pick what kind of examples, and how much text about each."""
+    """Pick the kind of examples, and how much text surrounds each."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         kind = st.segmented_control(
             "Examples", KINDS, default=STRONGEST, required=True, key="fe_examples", bind="query-params", help=HELP
@@ -66,11 +66,21 @@ def choose() -> tuple[str, int | None]:
 
 
 def seed() -> int:
-    return int(st.number_input("Seed", 0, 10**6, key="fe_seed", bind="query-params", width=120, help="Of the draw."))
+    return int(
+        st.number_input(
+            "Seed",
+            0,
+            10**6,
+            key="fe_seed",
+            bind="query-params",
+            width=120,
+            help="The same seed draws the same examples.",
+        )
+    )
 
 
 def levels(subject: Subject, kind: str, width: int | None) -> None:
-    """Examples from each level of activation, the highest first."""
+    """Draw examples from each level of activation, the highest first."""
     make = feature_examples.intervals if kind == INTERVALS else feature_examples.quantile_groups
     found = make(subject.acts, seed=seed())[::-1]
     n_tokens, active = subject.passed.statistics.n_tokens(), len(subject.acts.act)
@@ -82,15 +92,15 @@ def levels(subject: Subject, kind: str, width: int | None) -> None:
 
     groups = [(said(level), level.examples) for level in found]
     title = {INTERVALS: "Equal intervals of activation", QUANTILES: "Groups of equally many active tokens"}[kind]
-    note = f"{feature_examples.PER_GROUP} of each, drawn evenly, no row twice in a group"
+    note = f"{feature_examples.PER_GROUP} random ones of each, no row twice in a group"
     draw_contexts(subject, title, groups, width, note, f"{subject.stem}-{kind.lower()}")
 
 
 def single_list(subject: Subject, kind: str, width: int | None) -> None:
-    """Contexts in one order, searched, page by page."""
+    """Draw contexts in one order, page by page, after a search."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         by = st.segmented_control(
-            "In order of",
+            "Sort by",
             list(feature_examples.ORDERS),
             default="activation",
             required=True,
@@ -102,11 +112,11 @@ def single_list(subject: Subject, kind: str, width: int | None) -> None:
             key="fe_search",
             bind="query-params",
             placeholder="regular expression",
-            help="Python's syntax, found anywhere in the context as long as it is shown.",
+            help="Python's syntax. It is searched in the whole context that is shown.",
         )
         drawn = pool(subject, kind)
     found = feature_examples.ordered(drawn, by)
-    note = {STRONGEST: f"{len(found.act):,} rows with an active token"}.get(kind, f"{len(found.act):,} tokens drawn")
+    note = {STRONGEST: f"{len(found.act):,} rows with an active token"}.get(kind, f"{len(found.act):,} random tokens")
     if pattern:
         found, said = searched(subject, found, pattern, width)
         note = f"{said} · {note}"
@@ -115,7 +125,7 @@ def single_list(subject: Subject, kind: str, width: int | None) -> None:
         return
     pages = -(-len(found.act) // A_PAGE)
     if st.session_state.get("fe_page", 1) > pages:
-        st.session_state["fe_page"] = 1  # kept from a longer list
+        st.session_state["fe_page"] = 1  # from a longer list
     page = st.pagination(pages, key="fe_page") if pages > 1 else 1
     shown = feature_examples.taken(found, np.arange((page - 1) * A_PAGE, min(page * A_PAGE, len(found.act))))
     name = f"{subject.stem}-contexts"
@@ -123,7 +133,7 @@ def single_list(subject: Subject, kind: str, width: int | None) -> None:
 
 
 def pool(subject: Subject, kind: str) -> FeatureActivations:
-    """What a list is made from."""
+    """Return what a list is made from."""
     if kind == STRONGEST:
         return feature_examples.strongest_of_rows(subject.acts)
     if kind == ACTIVE:
@@ -135,7 +145,7 @@ def pool(subject: Subject, kind: str) -> FeatureActivations:
 def searched(
     subject: Subject, found: FeatureActivations, pattern: str, width: int | None
 ) -> tuple[FeatureActivations, str]:
-    """Return the contexts in which a pattern is found, and how many those are."""
+    """Return the contexts that contain a pattern, and a sentence on how many they are."""
     tried = feature_examples.taken(found, np.arange(min(MOST_SEARCHED, len(found.act))))
     hits = feature_examples.matching(pattern, texts_of(subject, tried, width))
     what = (
@@ -157,7 +167,7 @@ def draw_contexts(
     name: str,
     whole: FeatureActivations | None = None,
 ) -> None:
-    """Draw groups of contexts, each under its head; `whole` is what is downloaded, by default what is drawn."""
+    """Draw groups of contexts, each under its head. The download holds `whole`, by default what is drawn."""
     passed, acts = subject.passed, subject.acts
     largest = float(np.abs(acts.act).max()) if len(acts.act) else 0.0
 
@@ -188,14 +198,16 @@ def draw_contexts(
         draw,
         table,
         explains=["text_activation", "activation_level" if len(groups) > 1 else "context_text"],
-        note=subject.note(note, "shade: share of the largest activation; outlined: the token a context was chosen for"),
+        note=subject.note(
+            note, "shade: share of the largest activation · outline: the token that the context was chosen for"
+        ),
         name=name,
         provenance=passed.provenance(feature=subject.feature),
     )
 
 
 def passage(subject: Subject, context: Context) -> Passage:
-    """Dress a context up for the screen: activation in front, everything about a token in its tooltip."""
+    """Turn a context into a passage: its activation in front, the facts of each token in a tooltip."""
     strings = subject.passed.model.token_strings
     titles = [
         f"{label(strings[token])}  id {token}\nactivation {act:.4g}\nposition {position}, row {context.row}"
@@ -206,7 +218,7 @@ def passage(subject: Subject, context: Context) -> Passage:
 
 
 def tokens(subject: Subject) -> None:
-    """On which tokens it fires, and whether it fires on all of their occurrences."""
+    """List the tokens on which it fires, and the share of their occurrences on which it does."""
     passed = subject.passed
     key = f"token counts {passed.name} {subject.feature}"
     table = compute.loaded().get(key, lambda: feature_examples.token_counts(subject.acts, passed.sample.rows))
@@ -224,4 +236,4 @@ def tokens(subject: Subject) -> None:
         provenance=passed.provenance(feature=subject.feature),
     )
     title = catalogue.statistic("share_of_token").title
-    st.caption(plain(f"{title} 1: the token alone is enough. Lower: the feature looks at the token in its context."))
+    st.caption(plain(f"{title} 1: the token alone is enough. Lower: the feature also depends on the context."))

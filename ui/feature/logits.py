@@ -1,4 +1,4 @@
-"""What one feature does to the logits: its extreme tokens at once, and the full views of the logit-weight page."""
+"""The tab Logits: the extreme tokens of one feature, and the views of the logit-weight page."""
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,7 @@ ENDS = ("promoted", "suppressed")
 
 
 def one_row(subject: Subject, settings: LogitSettings) -> tuple[np.ndarray, np.ndarray]:
-    """Return the feature's logit weights and the tokens they are of; no other feature's are computed."""
+    """Return the feature's logit weights and their tokens. Only this feature is computed."""
     dictionary, model = subject.dictionary, subject.passed.model
     key = f"directions {dictionary.sha256} {model.sha256} {settings.unit_rows}"
     directions = compute.loaded().get(key, lambda: residual_directions(dictionary, model, settings))
@@ -34,7 +34,7 @@ def one_row(subject: Subject, settings: LogitSettings) -> tuple[np.ndarray, np.n
 
 
 def extreme_tables(subject: Subject, settings: LogitSettings) -> dict[str, pd.DataFrame]:
-    """Return the tokens it promotes and suppresses most, most extreme first."""
+    """Return the tokens that the feature promotes and suppresses most, the most extreme first."""
     weights, tokens = one_row(subject, settings)
     order = np.argsort(weights, kind="stable")
     places = {"promoted": order[::-1][:N_TOKENS], "suppressed": order[:N_TOKENS]}
@@ -52,7 +52,7 @@ def extreme_tables(subject: Subject, settings: LogitSettings) -> dict[str, pd.Da
 
 
 def extremes(subject: Subject, settings: LogitSettings) -> dict[str, pd.DataFrame]:
-    """Return `extreme_tables`, or nothing where its hook does not write to the logits."""
+    """Return `extreme_tables`, or nothing if its hook does not lead to the logits."""
     try:
         return extreme_tables(subject, settings)
     except LoupeError:
@@ -60,7 +60,7 @@ def extremes(subject: Subject, settings: LogitSettings) -> dict[str, pd.DataFram
 
 
 def brief(subject: Subject, settings: LogitSettings) -> None:
-    """Its extreme tokens, and its best token sets where they were computed before."""
+    """Draw the extreme tokens, and the best token sets if they were computed before."""
     tables = extreme_tables(subject, settings)
     parts = st.columns(3, gap="medium")
     for column, (end, table) in zip(parts, tables.items(), strict=False):
@@ -69,14 +69,16 @@ def brief(subject: Subject, settings: LogitSettings) -> None:
     with parts[2]:
         sets = stored_sets(subject, settings)
         if sets is None:
-            st.caption("Token sets: not computed for this dictionary yet. The tab Logits does it, for all features.")
+            st.caption(
+                "Token sets are not computed for this dictionary yet. The tab Logits computes them for all features."
+            )
         else:
             explains = ["enrichment_score", "auc", "q_value"]
             small_table(subject, "Best token sets", sets, "fe-sets", settings.describe(), explains)
 
 
 def small_table(subject: Subject, title: str, table: pd.DataFrame, key: str, note: str, explains: list[str]) -> None:
-    """A short table with its downloads."""
+    """Draw a short table with its downloads."""
     shown = table.drop(columns="token") if "token" in table else table
     figure(
         title,
@@ -90,7 +92,7 @@ def small_table(subject: Subject, title: str, table: pd.DataFrame, key: str, not
 
 
 def stored_sets(subject: Subject, settings: LogitSettings) -> pd.DataFrame | None:
-    """Return the sets in which it is most surely enriched, None where that is not computed yet."""
+    """Return the sets with the smallest p for the feature, or None if they are not computed yet."""
     try:
         with compute.only_stored():
             study = logit_weights_studies.study_of(subject.dictionary, settings)
@@ -103,7 +105,7 @@ def stored_sets(subject: Subject, settings: LogitSettings) -> pd.DataFrame | Non
 
 
 def logits(subject: Subject, settings: LogitSettings) -> None:
-    """The logit-weight page's views of this feature: histogram, tokens, token sets."""
+    """Draw the logit-weight page's views of this feature: histogram, tokens, token sets."""
     study = logit_weights_studies.study_of(subject.dictionary, settings)
     one_feature.one_feature_by_set(study, subject.feature)
     with errors.shown():

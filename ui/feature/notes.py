@@ -1,4 +1,4 @@
-"""Notes and tags of features: writing one, finding them again, handing them on. Kept on this machine."""
+"""The tab Notes: write notes and tags, search them, and share them as a file. They are kept on this machine."""
 
 import streamlit as st
 
@@ -15,14 +15,14 @@ _SAID = "_note_said"
 
 
 def notes(dictionary: Dictionary, feature: int) -> None:
-    """Draw a feature's note to write in, and all notes on the dictionary (raises NotesError)."""
+    """Draw the note of a feature, and all notes on the dictionary (raises NotesError)."""
     store = note_store(dictionary)
     known = store.read()
     said()
     for path in store.set_aside():
         st.warning(
-            plain(f"The notes in {path.parent} were damaged and have been set aside as {path.name}. New ones are kept "
-            "beside them; move the file away once you have looked at it."),
+            plain(f"The notes in {path.parent} were damaged, so the app renamed the file to {path.name}. New notes go "
+                "into a new file beside it. Move the damaged file away when you have looked at it."),
             icon=":material/healing:",
         )  # fmt: skip
     left, right = st.columns([2, 3], gap="medium")
@@ -34,11 +34,11 @@ def notes(dictionary: Dictionary, feature: int) -> None:
 
 
 def one(store: NoteStore, known: Notes, feature: int) -> None:
-    """The note of one feature. What is typed is kept as soon as the field is left."""
+    """Draw the note of one feature. The app saves what is typed when the field loses the focus."""
     stem = f"{store.path.stem[:16]}-{feature}"
     text, tags, was = f"note-text-{stem}", f"note-tags-{stem}", f"_note-was-{stem}"
     there = known.by_feature.get(feature, Note())
-    # Anew, or another window wrote: what was typed here is saved by then.
+    # The note is new, or another window changed it. What was typed here is saved by then.
     if st.session_state.get(was) != there or text not in st.session_state:
         st.session_state[was] = there
         st.session_state[text], st.session_state[tags] = there.text, list(there.tags)
@@ -51,9 +51,9 @@ def one(store: NoteStore, known: Notes, feature: int) -> None:
                 after = store.write(feature, note, was=st.session_state[was])
             except NoteConflictError:
                 after = store.add(Notes(known.dictionary_sha256, known.title, {feature: note}))
-                say("The note was changed meanwhile in another window: both are kept, one below the other.")
+                say("Another window changed this note too. Both texts are kept, one below the other.")
         except NotesError as error:
-            say(str(error), bad=True)  # what was typed stays in the field
+            say(str(error), bad=True)  # the field keeps what was typed
             return
         kept = after.by_feature.get(feature, Note())
         st.session_state[was] = kept
@@ -66,7 +66,7 @@ def one(store: NoteStore, known: Notes, feature: int) -> None:
         height=220,
         max_chars=MOST_CHARACTERS,
         on_change=save,
-        placeholder="What makes it fire, what it does, what to look at next",
+        placeholder="What makes it fire, what it does, what to check next",
     )
     st.multiselect(
         "Tags",
@@ -77,17 +77,22 @@ def one(store: NoteStore, known: Notes, feature: int) -> None:
         on_change=save,
         placeholder="Choose or type short words",
     )
-    st.caption(plain(f"Kept in {store.path.parent} when you leave the field; deleting the cache does not touch it."))
+    st.caption(
+        plain(
+            f"The app saves the note in {store.path.parent} when you leave the field. Deleting the cache does "
+            "not delete notes."
+        )
+    )
 
 
 def every(dictionary: Dictionary, known: Notes) -> None:
-    """All features with a note or a tag, to search and to go to."""
+    """List all features with a note or a tag, to search and to open."""
     if not any(known.by_feature.values()):
         st.info("No feature of this dictionary has a note yet.", icon=":material/sticky_note_2:")
         return
     words, chosen = st.columns(2, vertical_alignment="bottom")
     search = words.text_input("Search", key="note_search", bind="query-params", placeholder="Words in notes and tags")
-    # A tag that nobody uses any more cannot be asked for.
+    # A filter cannot hold a tag that no note has any more.
     asked = [tag for tag in st.session_state.get("note_tags") or [] if tag in known.tags()]
     if asked != (st.session_state.get("note_tags") or []):
         st.session_state["note_tags"] = asked
@@ -107,7 +112,7 @@ def every(dictionary: Dictionary, known: Notes) -> None:
 
 
 def exchange(store: NoteStore, known: Notes) -> None:
-    """All notes as one file, and adding those of a file."""
+    """Offer all notes as one file, and add the notes of a file."""
     with st.container(horizontal=True):
         st.download_button(
             "All notes as JSON",
@@ -129,17 +134,17 @@ def exchange(store: NoteStore, known: Notes) -> None:
 
 
 def offer(store: NoteStore, found: Notes) -> None:
-    """Say what a file holds and offer to add it."""
+    """Say what a file holds, and offer to add its notes."""
     n = len(found.by_feature)
     st.markdown(plain(f"{n:,} feature{'s' * (n != 1)} of {found.title[:200]}."))
     same = found.dictionary_sha256 == store.path.stem
     if not same:
         st.warning(
-            "These notes are on another dictionary, where feature numbers mean something else, unless it is the same "
-            "one saved in another way.",
+            "These notes are on another dictionary. Its feature numbers mean something else, unless it is the same "
+            "dictionary saved in another way.",
             icon=":material/warning:",
         )
-    st.caption("Nothing here is lost: tags come together, and a differing text goes below the one that is there.")
+    st.caption("Your notes stay. Tags are joined, and a different text goes below yours.")
 
     def add() -> None:
         try:
@@ -148,11 +153,11 @@ def offer(store: NoteStore, found: Notes) -> None:
         except NotesError as error:
             say(str(error), bad=True)
 
-    st.button("Add them" if same else "Add them all the same", key="note_add", type="primary", on_click=add)
+    st.button("Add them" if same else "Add them anyway", key="note_add", type="primary", on_click=add)
 
 
 def say(text: str, *, bad: bool = False) -> None:
-    """Have the next run say something, once."""
+    """Show a message once, on the next run."""
     st.session_state[_SAID] = (text, bad)
 
 

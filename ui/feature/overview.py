@@ -1,4 +1,4 @@
-"""The feature page: its head, and the overview that shows everything at a glance."""
+"""The head of the feature page, and the tab Overview."""
 
 import numpy as np
 import pandas as pd
@@ -19,11 +19,11 @@ from ui.shared.figure import altair, figure
 from ui.studies.feature import Subject
 
 TOP = 16
-"""Examples in the overview."""
+"""The number of examples in the overview."""
 
 
 def head(subject: Subject, settings: LogitSettings) -> None:
-    """The feature's numbers, what kind it is, and everything as one file."""
+    """Draw the feature's numbers and kind, and offer everything as one file."""
     acts, n_tokens = subject.acts.act, subject.passed.statistics.n_tokens()
     profile = profile_table(subject)
     peak = (profile["fires_share"] * profile["mean_active"]).argmax() if len(acts) else None
@@ -40,8 +40,9 @@ def head(subject: Subject, settings: LogitSettings) -> None:
         column.metric(catalogue.statistic(name).title, value, border=True, help=plain(catalogue.help_text(name)))
     if not n:
         st.info(
-            f"{plain(subject.title)} is active on none of the {n_tokens:,} tokens of this text. What needs no text is "
-            "shown: its logit weights, what it is related to, and notes. A longer or another text may wake it.",
+            f"{plain(subject.title)} is active on none of the {n_tokens:,} tokens of this text. The tabs still show "
+            "what needs no text: logit weights, related features, and notes. The feature may fire on a longer or "
+            "another text.",
             icon=":material/bedtime:",
         )
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -68,7 +69,7 @@ def profile_table(subject: Subject) -> pd.DataFrame:
 
 
 def whole_report(subject: Subject, settings: LogitSettings) -> bytes:
-    """What the page shows of this feature, as JSON."""
+    """Return what the page shows of this feature, as JSON."""
     passed = subject.passed
     tokens = logits.extremes(subject, settings)
     about = passed.provenance(feature=subject.feature) | {"title": subject.title}
@@ -84,7 +85,7 @@ def whole_report(subject: Subject, settings: LogitSettings) -> bytes:
 
 
 def overview(subject: Subject, settings: LogitSettings) -> None:
-    """Examples, histogram, positions, tokens and token sets, all without a click."""
+    """Draw examples, histogram, positions, tokens and token sets."""
     if not len(subject.acts.act):
         logits.brief(subject, settings)
         return
@@ -99,7 +100,7 @@ def overview(subject: Subject, settings: LogitSettings) -> None:
 
 
 def histogram(subject: Subject) -> None:
-    """How strong its activations are, over all positions or at one."""
+    """Draw the histogram of its activations, at all positions or at one."""
     found, n_pos = subject.acts, subject.passed.statistics.n_pos
     with st.container(horizontal=True, vertical_alignment="bottom"):
         at = st.number_input(
@@ -110,7 +111,7 @@ def histogram(subject: Subject) -> None:
             placeholder="all",
             key="fe_at",
             width=130,
-            help="Only tokens at this position; empty: all.",
+            help="Count only tokens at this position. Empty: all positions.",
         )
         log = st.toggle("Counts on a log axis", value=True, key="fe_log", bind="query-params")
     values = found.act if at is None else found.act[found.position == at]
@@ -137,7 +138,7 @@ def histogram(subject: Subject) -> None:
 
 
 def positions(subject: Subject) -> None:
-    """Where in a row it is active, and how strongly there."""
+    """Draw the share of rows in which it is active and its mean, by position."""
     table = profile_table(subject)
     context = subject.dictionary.config.context_size
 
@@ -146,19 +147,21 @@ def positions(subject: Subject) -> None:
         altair(feature_charts.mean_by_position(table, context_size=context), "fe-mean")()
 
     figure(
-        f"{subject.title}: along positions",
+        f"{subject.title}: by position",
         draw,
         table,
         explains=["fires_share", "share_low", "mean_active", "std_active"],
-        note=subject.note("bands: 95 % interval of the share, one standard deviation about the mean"),
+        note=subject.note("bands: 95 % interval of the share; one standard deviation around the mean"),
         name=f"{subject.stem}-positions",
         provenance=subject.passed.provenance(feature=subject.feature),
     )
 
 
 def notes(subject: Subject) -> None:
-    """Notes are kept on features of a dictionary, not on directions of one's own."""
+    """Draw notes on the feature; your own direction has none."""
     if subject.own:
-        st.info("Notes are kept on features. Go back to a feature to write one.", icon=":material/edit_note:")
+        st.info(
+            "Notes belong to features of a dictionary. Go back to a feature to write one.", icon=":material/edit_note:"
+        )
         return
     feature_notes.notes(subject.dictionary, subject.feature)

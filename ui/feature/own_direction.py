@@ -1,4 +1,4 @@
-"""A direction of one's own in place of a feature: uploaded or read from below the roots, and taken back."""
+"""Your own direction in place of a feature: load it from an upload or a path, and go back to the feature."""
 
 import streamlit as st
 
@@ -21,16 +21,16 @@ from ui.studies.own_direction import OWN, THRESHOLD, check_width, suggested
 
 
 def notice(among: Dictionary) -> None:
-    """Say that a direction stands in, with its threshold and the way back.
+    """Say that your own direction stands in for a feature, with its threshold and a button to go back.
 
-    Raises StillRunning while it is tried on text, and LoupeError.
+    Raises StillRunning while the direction runs on text, and LoupeError.
     """
     direction: OwnDirection = st.session_state[OWN]
     with st.container(border=True):
         left, right = st.columns([4, 1])
         title = plain(direction.title)
         left.markdown(f":material/explore: **A direction of your own stands in for a feature:** {title}")
-        left.caption("f = x · u where that exceeds the threshold, else 0; u is the direction at length 1.")
+        left.caption("f = x · u if that exceeds the threshold, else 0. u is the direction at length 1.")
         label = f"Back to feature {int(st.session_state.get('feature', 0))}"
         right.button(label, icon=":material/undo:", on_click=_back, key="own_back", width="stretch")
         check_width(direction, among)
@@ -44,7 +44,7 @@ def notice(among: Dictionary) -> None:
             key=THRESHOLD,
             persist_state="session",
             width=200,
-            help=f"Suggested: {usual:.4g}, what about {DENSITY:.0%} of the tokens of a few rows exceed.",
+            help=f"Suggested: {usual:.4g}. About {DENSITY:.0%} of the tokens of a few rows exceed it.",
         )
 
 
@@ -89,7 +89,7 @@ def _choose(name: str, data: bytes, among: Dictionary) -> None:
         row = int(st.number_input("Row", 0, len(rows) - 1, key="own_row"))
     parts = [name[:80], *([tensor[:80]] if tensor else []), *([f"row {row}"] if len(rows) > 1 else [])]
     direction = own_direction(rows, row, d_in=among.d_in, title=", ".join(parts))
-    st.button("Let it stand in", type="primary", on_click=_take, args=(direction,), key="own_take")
+    st.button("Use this direction", type="primary", on_click=_take, args=(direction,), key="own_take")
 
 
 def _take(direction: OwnDirection) -> None:

@@ -1,4 +1,4 @@
-"""One feature beside a proxy: is it the Base64 feature, the Arabic feature, the one of a pattern of one's own?"""
+"""The tab Proxies: is this the Base64 feature, the Arabic feature, or the feature of your own pattern?"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -25,13 +25,13 @@ from ui.studies.feature import Subject
 EXAMPLES, EITHER_SIDE, RANKED = 8, 12, 100
 CARDS = ["proxy_base_rate", "proxy_specificity", "proxy_sensitivity", "proxy_weight", "proxy_correlation"]
 PERCENT = 4
-"""So many of the cards are shares."""
+"""This many of the cards are shares."""
 HITS, RATIOS = "Hits", "Log-likelihood ratio"
 
 
 @dataclass(frozen=True, eq=False)
 class _View:
-    """What every figure of the tab needs."""
+    """What all figures of the tab need."""
 
     subject: Subject
     proxy: Proxy
@@ -53,7 +53,7 @@ class _View:
 
 
 def proxies(subject: Subject) -> None:
-    """The whole tab: pick a proxy, then see how the feature goes with it, and which features go with it best."""
+    """Draw the tab: a picker of proxies, how the feature agrees with the proxy, and which features agree best."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         proxy = proxies_studies.choose()
         threshold = proxies_studies.choose_threshold(proxy) if proxy is not None else 0.0
@@ -79,14 +79,14 @@ def proxies(subject: Subject) -> None:
         by_activation(view)
         disagreements(view)
     else:
-        st.info(plain(f"{subject.title} is active on none of the tokens of this text: there is nothing to compare."))
+        st.info(plain(f"{subject.title} is active on no token of this text, so there is nothing to compare."))
 
 
 def _no_hits(view: _View) -> None:
-    """Say that the text has nothing of the kind, and how near it comes."""
+    """Say that the text has no hit, and how large the largest ratio is."""
     largest = float(view.pair.values.max()) if len(view.pair.values) else -np.inf
-    near = f" The largest ratio is {largest:.2f} nats; lower the threshold, or" if np.isfinite(largest) else ""
-    near = f"{near or ' Choose another proxy, or'} look at another text." if view.proxy.is_ratio else ""
+    near = f" The largest ratio is {largest:.2f} nats. Lower the threshold, or" if np.isfinite(largest) else ""
+    near = f"{near or ' Choose another proxy, or'} choose another text." if view.proxy.is_ratio else ""
     said = f"over {view.pair.threshold:g} nats" if view.proxy.is_ratio else "found"
     st.info(
         plain(f"{view.proxy.title} is {said} on none of the {len(view.pair.f):,} tokens of this text.{near}"),
@@ -95,7 +95,7 @@ def _no_hits(view: _View) -> None:
 
 
 def cards(view: _View) -> None:
-    """How feature and proxy go together, in numbers."""
+    """Draw how feature and proxy agree, in numbers."""
     numbers = view.pair.numbers()
     names = [*CARDS, *(["proxy_excess_correlation"] if view.proxy.is_ratio else [])]
     for place, (column, name) in enumerate(zip(st.columns(len(names)), names, strict=True)):
@@ -106,7 +106,7 @@ def cards(view: _View) -> None:
 
 
 def by_activation(view: _View) -> None:
-    """What the feature's tokens are at each level of activation."""
+    """Draw what the feature's tokens are at each level of activation."""
     names, number, measure = _split(view)
     table = tables.class_table(view.pair, names, number)
     n = f"{int(view.pair.active.sum()):,} active tokens"
@@ -122,15 +122,15 @@ def by_activation(view: _View) -> None:
     with right:
         draw = altair(proxy_charts.expected_value(table, names), "fe-proxy-expected")
         explains = ["proxy_class_activation", "proxy_weight"]
-        view.figure("Expected value: where the activation is spent", draw, table, explains, "expected", n)
+        view.figure("Summed activation by what the proxy says", draw, table, explains, "expected", n)
         steps = tables.threshold_table(view.pair)
         draw = altair(proxy_charts.cutoffs(steps), "fe-proxy-cutoffs")
         explains = ["proxy_specificity", "proxy_sensitivity", "proxy_cutoff"]
-        view.figure("If only strong activations count", draw, steps, explains, "cutoffs", n)
+        view.figure("If only activations from x on count", draw, steps, explains, "cutoffs", n)
 
 
 def _split(view: _View) -> tuple[list[str], np.ndarray, str]:
-    """Pick how the histogram is coloured, and what is on its y axis."""
+    """Pick the colours of the histogram, and its y axis."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         by = HITS
         if view.proxy.is_ratio:
@@ -144,14 +144,14 @@ def _split(view: _View) -> tuple[list[str], np.ndarray, str]:
             required=True,
             key="fe_proxy_height",
             bind="query-params",
-            help="Log draws one line for each class: stacked heights cannot be read on a log axis.",
+            help="Log draws one line for each class, because stacked heights cannot be read on a log axis.",
         )
     names, number = (tables.hit_classes if by == HITS else tables.ratio_classes)(view.pair)
     return names, number, measure
 
 
 def sensitivity(view: _View) -> None:
-    """On what share of tokens the feature is active, by how sure the proxy is."""
+    """Draw on which share of tokens the feature is active, by ratio."""
     table = tables.sensitivity_table(view.pair)
     draw = altair(proxy_charts.by_ratio(table, view.pair.threshold), "fe-proxy-sensitivity")
     explains = ["proxy_active_share", "proxy_active_share_low", "proxy_value"]
@@ -160,9 +160,9 @@ def sensitivity(view: _View) -> None:
 
 
 def ranked(view: _View) -> None:
-    """Which features go with the proxy best; a row picks its feature."""
+    """List the features that agree best with the proxy. A row picks its feature."""
     if view.subject.own:
-        st.caption("A direction of your own stands in for a feature: go back to the dictionary to rank its features.")
+        st.caption("Your own direction stands in for a feature. Go back to the dictionary to rank its features.")
         return
     table = proxies_studies.ranking(view.subject.passed, view.proxy, view.pair.threshold)
     shown = table.head(RANKED)
@@ -170,32 +170,38 @@ def ranked(view: _View) -> None:
     mine = f"feature {view.subject.feature} is number {place[0] + 1:,}" if len(place) else "this one is never active"
     key = f"fe-proxy-ranked-{view.proxy.name}"
     view.figure(
-        f"Features that go with {view.proxy.title}",
+        f"Features that agree with {view.proxy.title}",
         listing(shown, key, height=290, picks="feature"),
         table,
         ["proxy_correlation", "proxy_specificity", "proxy_sensitivity", "proxy_lift"],
         "features",
-        f"first {len(shown):,} of {len(table):,} features that are active, by correlation",
+        f"first {len(shown):,} of {len(table):,} active features, by correlation",
         mine,
         "click a row to pick its feature",
     )
 
 
 def disagreements(view: _View) -> None:
-    """Tokens on which feature and proxy disagree, either way."""
+    """Draw tokens on which feature and proxy disagree, either way."""
     left, right = st.columns(2, gap="medium")
     with left:
         found = active_without(view.pair, n=EXAMPLES)
-        _examples(view, "Active, but no hit", found, "active-no-hit", "the strongest, one for each row")
+        _examples(view, "Active, but no hit of the proxy", found, "active-no-hit", "the strongest, one for each row")
     with right:
         found = silent_hits(view.pair, n=EXAMPLES)
-        _examples(view, "A hit, but silent", found, "hit-silent", "the surest hits, one for each row, ties drawn")
+        _examples(
+            view,
+            "A hit of the proxy, but silent",
+            found,
+            "hit-silent",
+            "the hits with the largest ratios, one for each row; ties at random",
+        )
 
 
 def _examples(view: _View, title: str, found: tuple[np.ndarray, np.ndarray], name: str, note: str) -> None:
     (row, position), passed = found, view.subject.passed
     if not len(row):
-        st.info(f"{title}: there is no such token.", icon=":material/check:")
+        st.info(f"{title}: no such token.", icon=":material/check:")
         return
     shown = FeatureActivations(row, position, view.pair.act[row, position])
     values, model, rows = view.pair.value[row, position], passed.model, passed.sample.rows
@@ -213,5 +219,5 @@ def _examples(view: _View, title: str, found: tuple[np.ndarray, np.ndarray], nam
         texts = context_texts(model.tokenizer, rows, shown, width=EITHER_SIDE)
         return context_table(rows, shown, texts, model.token_strings).assign(proxy_value=values.astype(float))
 
-    shade = "shade: activation; outlined: the token in question"
+    shade = "shade: activation · outline: the token that this context is about"
     view.figure(title, draw, table, ["text_activation", "proxy_value"], name, note, shade)

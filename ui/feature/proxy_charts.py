@@ -1,4 +1,4 @@
-"""Charts of one feature beside a proxy; each takes tables of core.proxies.tables with columns of fixed names."""
+"""Charts of one feature beside a proxy; each takes a table of core.proxies.tables."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from ui.shared.charts import ACCENT, MUTED
 
 TWO = [ACCENT, "#a8adb5"]
 MANY = ["#c2410c", "#ea580c", "#fdba74", "#93c5fd", "#3b82f6", "#8a8f98"]
-"""From the largest log-likelihood ratio to none."""
+"""Colours from the largest log-likelihood ratio to none."""
 TOKENS, LOG, SHARE = "Tokens", "Tokens, log", "Share"
 BLUE = "#4c78a8"
 HEIGHT = 280
@@ -19,7 +19,7 @@ HEIGHT = 280
 def by_class(table: pd.DataFrame, classes: Sequence[str], measure: str) -> alt.Chart:
     """The activation histogram by class: stacked counts, shares of each bin, or (log) one line for each class.
 
-    On a log axis stacked heights would say nothing, so classes lie over each other there.
+    On a log axis stacked heights have no meaning, so classes are drawn over each other there.
     """
     if measure == LOG:
         return _lines(table, classes)
@@ -29,7 +29,7 @@ def by_class(table: pd.DataFrame, classes: Sequence[str], measure: str) -> alt.C
 
 
 def expected_value(table: pd.DataFrame, classes: Sequence[str]) -> alt.Chart:
-    """Summed activation by activation, stacked by class."""
+    """Draw summed activation by activation, stacked by class."""
     return _stacked(table, classes, alt.Y("proxy_class_activation:Q").stack("zero").title("Summed activation"))
 
 
@@ -70,14 +70,14 @@ def _lines(table: pd.DataFrame, classes: Sequence[str]) -> alt.Chart:
 
 
 def specificity(table: pd.DataFrame, base: float) -> alt.LayerChart:
-    """Share of hits by activation with its interval; dashed where all tokens of the text are."""
+    """Draw the share of hits by activation with its interval. The dashed line is the share in the whole text."""
     return _share_by(
         table, "proxy_bin", "proxy_specificity", "active_tokens", "Activation", ("all tokens of the text", "y", base)
     )
 
 
 def by_ratio(table: pd.DataFrame, threshold: float) -> alt.LayerChart:
-    """Share of tokens on which the feature is active by log-likelihood ratio; dashed at the threshold."""
+    """Draw the share of tokens with an active feature, by log-likelihood ratio. The dashed line is the threshold."""
     x_title = f"{catalogue.statistic('proxy_value').title} (nats)"
     mark = ("threshold", "x", threshold)
     return _share_by(table, "proxy_value", "proxy_active_share", "proxy_value_tokens", x_title, mark)
@@ -115,7 +115,7 @@ def _share_by(
 
 
 def cutoffs(table: pd.DataFrame) -> alt.Chart:
-    """Specificity and sensitivity where only activations from x on count as active."""
+    """Draw specificity and sensitivity if only activations from x on count as active."""
     names = {name: catalogue.statistic(name).title for name in ("proxy_specificity", "proxy_sensitivity")}
     data = table.melt(["proxy_cutoff", "active_tokens"], list(names), "series", "share").replace({"series": names})
     scale = alt.Scale(domain=list(names.values()), range=[ACCENT, BLUE])

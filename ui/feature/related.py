@@ -1,4 +1,4 @@
-"""What a feature is related to: near directions, features and neurons active alike, coordinates, another dictionary."""
+"""The tab Related: near directions, correlated features and neurons, coordinates, a second dictionary."""
 
 import numpy as np
 import pandas as pd
@@ -23,12 +23,12 @@ from ui.studies.feature import Subject
 
 TOP = 20
 AT_ONCE_S = 10.0
-"""A run of the model that takes no longer starts when the button is pressed; before others the cost is shown."""
+"""A run of the model that takes no longer starts when the button is pressed. Before a longer one, the cost is shown."""
 ENDS = {"Most alike": False, "Most opposed": True}
 
 
 def related(subject: Subject) -> None:
-    """Draw everything a feature is related to, from what needs least to what needs most."""
+    """Draw everything that a feature is related to. What is quick to compute comes first."""
     left, right = st.columns(2, gap="medium")
     with left, errors.shown():
         nearest(subject)
@@ -46,7 +46,7 @@ def related(subject: Subject) -> None:
 
 
 def labelled(table: pd.DataFrame, column: str, dictionary: Dictionary) -> pd.DataFrame:
-    """Add what Neuronpedia calls the features in a column, where its labels were downloaded."""
+    """Add a column with Neuronpedia's labels, if they were downloaded."""
     known = neuronpedia.downloaded_labels(dictionary)
     if known is None:
         return table
@@ -54,10 +54,10 @@ def labelled(table: pd.DataFrame, column: str, dictionary: Dictionary) -> pd.Dat
 
 
 def nearest(subject: Subject) -> None:
-    """The features that write nearly the same."""
+    """Draw the features that write nearly the same."""
     table = labelled(relations.nearest(subject, top=TOP), "neighbor", subject.among)
     if table.empty:
-        st.info("There is no other feature to be near to.")
+        st.info("The dictionary has only one feature, so it has no neighbours.")
         return
     shown = table.drop(columns="random_rth_cosine", errors="ignore")
 
@@ -71,7 +71,7 @@ def nearest(subject: Subject) -> None:
         draw,
         table,
         explains=["neighbor_cosine", "random_rth_cosine", "mutual_rank"],
-        note=f"exact decoder cosines with {subject.among.d_sae:,} features · dashed: median of random directions · "
+        note=f"exact cosines of decoder rows, {subject.among.d_sae:,} features · dashed: median of random directions · "
         "click a row to go to its feature",
         name=f"{subject.stem}-nearest",
         provenance=weights_provenance(subject, "cosines of decoder rows"),
@@ -79,7 +79,7 @@ def nearest(subject: Subject) -> None:
 
 
 def correlated(subject: Subject) -> None:
-    """The features that are active on the same tokens, or on others."""
+    """List the features that are active on the same tokens, or on others."""
     found = relations.correlated(subject)
     end = st.segmented_control(
         "Correlated features",
@@ -95,7 +95,7 @@ def correlated(subject: Subject) -> None:
         said = "is active on no token of this text" if not found.own_count else "has no such correlation on this text"
         st.info(plain(f"{subject.title} {said}."))
         return
-    few = f" · {subject.title} is active on only {found.own_count}" if found.own_count < LEAST else ""
+    few = f" · {subject.title} itself is active on only {found.own_count}" if found.own_count < LEAST else ""
     figure(
         "Features active on the same tokens" if not ENDS[end] else "Features active on other tokens",
         listing(table.drop(columns="density"), f"rel-corr-{ENDS[end]}", height=430, picks="correlated_feature"),
@@ -108,7 +108,7 @@ def correlated(subject: Subject) -> None:
 
 
 def alike_and_near(subject: Subject) -> None:
-    """Every other feature by how near it is and how alike it is active."""
+    """Draw every other feature by decoder cosine and correlation."""
     found, cosines = relations.correlated(subject), relations.cosines(subject)
     both = {"neighbor_cosine": cosines, "feature_correlation": found.correlation}
     table = pd.DataFrame({"feature": np.arange(len(cosines))} | both)
@@ -119,13 +119,14 @@ def alike_and_near(subject: Subject) -> None:
     names = list(both)
     chart = charts.scatter(some, *names, **axis_titles(names), select="point").properties(height=300)
     figure(
-        "Near in direction, alike in activity?",
+        "Decoder cosine against correlation",
         altair(chart, "rel-both", on_select=choose_feature_from("rel-both", "point"), selection="point"),
         table,
         explains=names,
         note=subject.note(
             f"{len(some):,} of {len(table):,} features active on {LEAST} tokens or more drawn",
-            "near and alike: split or copied; near and not alike: two cases of one thing · click a point to go to it",
+            "large cosine and correlation: a split or copied feature · large cosine alone: two variants of one meaning "
+            "· click a point to go to it",
         ),
         name=f"{subject.stem}-near-and-alike",
         provenance=subject.passed.provenance(feature=subject.feature, least=LEAST),
@@ -137,10 +138,10 @@ def axis_titles(names: list[str]) -> dict[str, str]:
 
 
 def neurons(subject: Subject) -> None:
-    """The model's own units that take values like the feature's, once somebody asks for them."""
+    """List the model's own units that correlate with the feature, when a person asks for it."""
     hooks = relations.neuron_hooks(subject)
     if st.session_state.get("rel_hook") not in (None, *hooks):
-        del st.session_state["rel_hook"]  # chosen for another model
+        del st.session_state["rel_hook"]  # from another model
     hook = st.selectbox(
         "Units to correlate with",
         hooks,
@@ -156,12 +157,12 @@ def neurons(subject: Subject) -> None:
 
 
 def agreed(subject: Subject, hook: str) -> bool:
-    """Offer to run the model for all features at once; True once that was agreed to, or takes no time to speak of."""
+    """Offer to run the model for all features at once. True if a person agreed, or if the run is short."""
     key = relations.neuron_key(subject, hook)
     asked, sure = f"_rel_asked_{key}", f"_rel_sure_{key}"
     if asked not in st.session_state:
         st.info(
-            plain(f"Runs {subject.passed.model.name} once more over this text, for all features together."),
+            plain(f"This runs {subject.passed.model.name} once more over this text, for all features together."),
             icon=":material/neurology:",
         )
         st.button("Correlate with these units", key="rel_run", on_click=_set, args=(asked,))
@@ -181,14 +182,14 @@ def _set(key: str) -> None:
 
 
 def cost_line(cost: NeuronCost) -> str:
-    """Say what correlating with neurons takes."""
-    times = f", {cost.runs} times, as there is not room for all features at once" if cost.runs > 1 else ""
+    """Say how long correlating with neurons takes."""
+    times = f", {cost.runs} times, because memory does not hold all features at once" if cost.runs > 1 else ""
     text = f"The model reads {cost.n_tokens:,} tokens{times}: about {of_seconds(cost.seconds)} on this machine."
     return f"{text} The result is kept."
 
 
 def neuron_figure(subject: Subject, hook: str) -> None:
-    """The units a feature is most correlated with, beside how well other features do."""
+    """List the units that a feature is most correlated with, beside what other features reach."""
     found = relations.correlated_units(subject, hook)
     table = found.table(subject.feature)
     if table.empty:
@@ -202,7 +203,7 @@ def neuron_figure(subject: Subject, hook: str) -> None:
     best = np.abs(found.corr[found.count >= LEAST, 0])
     than = f"farther from 0 than {(best < abs(table['neuron_correlation'][0])).mean():.0%} of features' best"
     figure(
-        f"{title} that follow it",
+        f"{title} that correlate with it",
         altair(bars, "rel-neurons"),
         table,
         explains=["correlated_unit", "neuron_correlation"],
@@ -213,12 +214,12 @@ def neuron_figure(subject: Subject, hook: str) -> None:
 
 
 def coefficients(subject: Subject) -> None:
-    """How what the feature writes is spread over coordinates or neurons."""
+    """Draw how the decoder row of the feature is spread over coordinates or neurons."""
     layer = choose_basis(subject)
     rows = relations.neuron_basis(subject, layer)
     table = basis.coefficients(subject.dictionary, subject.feature, basis=rows)
     if table["basis_coefficient"].isna().all():
-        st.info(plain(f"{subject.title} has a decoder row of zeros: it writes nothing."))
+        st.info(plain(f"{subject.title} has a decoder row of zeros, so it writes nothing."))
         return
     spread(subject, layer)
     hook = basis.written_hook(subject.dictionary)
@@ -246,33 +247,32 @@ def coefficients(subject: Subject) -> None:
             altair(chart.properties(height=300), "rel-all-coefficients"),
             table,
             explains=["basis_coefficient"],
-            note=f"{note} · one far out: the feature is that coordinate; a bell: it is spread over all",
+            note=f"{note} · one bar far from 0: the feature is that coordinate; a bell: the feature is spread over all",
             name=f"{subject.stem}-all-coefficients",
             provenance=provenance,
         )
 
 
 def choose_basis(subject: Subject) -> int | None:
-    """Pick what coefficients are of: the hook's coordinates (None), or the neurons of a layer."""
+    """Pick the basis: the coordinates of the hook (None), or the neurons of a layer."""
     hook = basis.written_hook(subject.dictionary)
     names: dict[str, int | None] = {basis.basis_name(hook).capitalize(): None}
     if basis.in_stream(hook):
         names |= {f"Neurons of layer {layer}": layer for layer in range(subject.passed.model.n_layers)}
     if st.session_state.get("rel_basis") not in (None, *names):
-        del st.session_state["rel_basis"]  # chosen for another hook
+        del st.session_state["rel_basis"]  # from another hook
     chosen = st.selectbox(
         "Basis of what it writes",
         list(names),
         key="rel_basis",
         bind="query-params",
-        help="Coefficients along the coordinates of the hook, or cosines with what each neuron of a layer's MLP writes "
-        "to the stream.",
+        help="The coordinates of the hook, or the directions that the neurons of a layer's MLP write to the stream.",
     )
     return names[chosen]
 
 
 def spread(subject: Subject, layer: int | None) -> None:
-    """Numbers of the spread, each with the feature's place among all."""
+    """Draw numbers of the spread, each with the feature's rank among all features."""
     table = relations.alignment(subject.dictionary, subject, layer).to_frame()
     names = ("top3_share", "large_coefficients", "basis_kurtosis", "effective_coordinates")
     for column, name in zip(st.columns(len(names)), names, strict=True):
@@ -284,6 +284,6 @@ def spread(subject: Subject, layer: int | None) -> None:
 
 
 def weights_provenance(subject: Subject, method: str, **settings: int | None) -> dict:
-    """Say where numbers that need no text are from."""
+    """Return where numbers that need no text are from."""
     named = [subject.dictionary] if subject.dictionary is subject.among else [subject.dictionary, subject.among]
     return tables.provenance(dictionary=named, method=method, settings={"feature": subject.feature} | settings)

@@ -1,4 +1,4 @@
-"""Charts of what a feature is related to: bars about 0, and one point for each other feature."""
+"""Charts of the tab Related: bars around 0, and one point for each other feature."""
 
 import altair as alt
 import pandas as pd
@@ -7,7 +7,7 @@ from ui.shared.charts import ACCENT, DIVERGING
 
 
 def signed_bars(table: pd.DataFrame, unit: str, value: str, *, unit_title: str, value_title: str) -> alt.Chart:
-    """One bar for each row in the order of the table, left of 0 in another colour; `unit` are whole numbers."""
+    """Draw one bar for each row in the order of the table, with another colour left of 0; `unit` are whole numbers."""
     data = pd.DataFrame({"unit": table[unit].astype(int).astype(str), "value": table[value].astype(float)})
     return (
         alt.Chart(data)
@@ -23,7 +23,7 @@ def signed_bars(table: pd.DataFrame, unit: str, value: str, *, unit_title: str, 
 
 
 def matches(table: pd.DataFrame, chance: float | None) -> alt.LayerChart:
-    """Encoder against decoder cosine of the nearest features of another dictionary, a dashed line each at chance."""
+    """Draw encoder against decoder cosine of the nearest features in another dictionary; dashed: by chance."""
     titles = {"best_match": "Feature", "decoder_cosine": "Decoder cosine", "encoder_cosine": "Encoder cosine"}
     points = (
         alt.Chart(table)

@@ -1,4 +1,4 @@
-"""The features of a second dictionary that a feature may be the same as."""
+"""The features of a second dictionary that are nearest to a feature."""
 
 from urllib.parse import urlencode
 
@@ -25,11 +25,11 @@ TOP = 5
 
 
 def second_dictionary(subject: Subject) -> None:
-    """Pick another dictionary and show what comes nearest there, by what it reads and by what it writes."""
+    """Pick another dictionary and draw its features that read and write nearly the same."""
     other, found = picker.second(), subject.dictionary
     try:
         check(found, other)
-    except DoesNotFitError as error:  # the picker's first choice may be no good: nothing has gone wrong
+    except DoesNotFitError as error:  # the first choice of the picker may not fit, which is no error
         st.info(plain(str(error)), icon=":material/compare_arrows:")
         return
     sides = found.W_dec[subject.feature], np.ascontiguousarray(found.W_enc[:, subject.feature])
@@ -45,7 +45,7 @@ def second_dictionary(subject: Subject) -> None:
         left.altair_chart(related_charts.matches(table, chance), key="rel-match-chart")
         right.dataframe(table, hide_index=True, column_config=columns(table), height=240, key="rel-match")
 
-    said = "" if chance is None else f" · by chance the nearest of so many has {chance:.3f} (median, dashed)"
+    said = "" if chance is None else f" · dashed: the median nearest cosine of random directions, {chance:.3f}"
     figure(
         f"Nearest in {other.title}",
         draw,
@@ -64,20 +64,20 @@ def second_dictionary(subject: Subject) -> None:
 def check(found: Dictionary, other: Dictionary) -> None:
     """Raise DoesNotFitError unless there is something to compare."""
     if other.sha256 == found.sha256:
-        raise DoesNotFitError(f"{other.title} is the feature's own dictionary. Expected another one; choose it above.")
+        raise DoesNotFitError(f"{other.title} is the feature's own dictionary. Expected another one. Choose it above.")
     for side in SIDES:
         check_same_space(found, other, side)
 
 
 def chance_level(other: Dictionary) -> float | None:
-    """Return the median of the largest cosine that a random direction has with as many random ones."""
+    """Return the median of the largest cosine of a random direction with this many random directions."""
     if other.config.d_out < 2:
         return None
     return float(random_nearest(other.d_sae, other.config.d_out).rth_quantile(np.array([0.5]), 1)[0])
 
 
 def link(subject: Subject, other: Dictionary, match: int) -> None:
-    """Offer the pair on the matching page, which also pairs all features and compares on text."""
+    """Link to the pair on the matching page, which also pairs all features and compares activations on text."""
     state = {"sae": subject.dictionary.id, "b": other.id, "feature": subject.feature, B_KEY: match, "tab": "Pair"}
     if not st.session_state.get("fold", True):
         state["fold"] = "false"
