@@ -122,7 +122,7 @@ def test_the_decile_table_is_that_of_dense_activations_under_every_condition(ope
         values = acts[:, row.feature][acts[:, row.feature] != 0]
         np.testing.assert_allclose([row.decile_1, row.decile_5], np.quantile(values, [0.1, 0.5]), rtol=1e-5)
     assert f"{len(acts):,} tokens, {'without' if first else 'with'} position 0" in said(at)
-    assert ("position embedding zero" in said(at)) == (wpe == "zero")
+    assert ("position embedding set to zero" in said(at)) == (wpe == "zero")
     below = sum(np.mean(v) < np.median(v) for v in (acts[:, i][acts[:, i] != 0] for i in kept))
     assert reading(at, "Mean below median").startswith(f"{below} of {len(kept)} features")
 
@@ -143,7 +143,7 @@ def test_one_features_readings_are_those_of_its_dense_activations(open_page):
 
 def test_a_feature_that_is_never_active_says_so(open_page):
     at = open_page({"tab": "One feature", "feature": "3"}, layer="dictionary", scale=0.0)
-    assert "Feature 3 is never active here." in said(at)
+    assert "Feature 3 is never active on this text (" in said(at)
     assert not at.exception
 
 
@@ -193,7 +193,7 @@ def series(tmp_path, monkeypatch):
 
 def test_layers_without_a_pass_are_named_with_their_cost_and_run_when_asked_for(open_page, series):
     at = open_page({"tab": "Layers"})
-    assert "Not there yet: layer 1." in said(at)
+    assert "These layers have no token pass yet: 1." in said(at)
     assert "1 dictionary: " in said(at)
     at.button(key="act_run_layers").click().run()
     assert not at.exception

@@ -9,14 +9,14 @@ from core.activations.tables import Distribution
 from ui.shared.charts import ACCENT, MUTED, context_marker, position_axis
 
 SEQUENCE = ["#3b82f6", "#d946ef", "#f59e0b"]
-"""From low to high, neither end too dark for a dark page nor too light for a light one."""
+"""Colours from low to high. Both ends can be read on dark and on light pages."""
 
 _EXTENT = 36
-"""Of y axes in charts that stand above each other, so that their x axes agree."""
+"""Width of y axes in charts that stand above each other, so that their x axes line up."""
 
 
 def ramp(n: int) -> list[str]:
-    """Return n colours along SEQUENCE, as far from each other as they go."""
+    """Return n colours along SEQUENCE, evenly spaced."""
     stops = [[int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in SEQUENCE]
     found = []
     for i in range(n):
@@ -48,7 +48,7 @@ def by_position(
     context_size: int | None = None,
     height: int = 220,
 ) -> alt.LayerChart:
-    """A dot for each position, coloured by it, and a smoothed line if asked for; a log axis leaves out 0 and below."""
+    """Draw a dot for each position, coloured by it, and a smoothed line if wanted. Log axes leave out 0 and below."""
     data = table[table[column] > 0] if log else table
     base, y = alt.Chart(data), _axis(column, title, log)
     tooltip = [alt.Tooltip("position:Q", title="Position"), alt.Tooltip(f"{column}:Q", title=title, format=".4~g")]
@@ -65,7 +65,7 @@ def by_position(
 
 
 def path(table: pd.DataFrame, x: str, y: str, *, x_title: str, y_title: str) -> alt.LayerChart:
-    """Positions in order, a line from each to the next, coloured by position; needs `position`, `x` and `y`."""
+    """Draw a line from each position to the next, coloured by position; needs `position`, `x` and `y`."""
     base = alt.Chart(table.dropna(subset=[x, y])).encode(
         alt.X(f"{x}:Q").title(x_title).scale(zero=False, padding=8), _axis(y, y_title, False)
     )
@@ -80,7 +80,7 @@ def path(table: pd.DataFrame, x: str, y: str, *, x_title: str, y_title: str) -> 
 
 
 def deciles(marks: pd.DataFrame, *, sorted_by: str, picked: int | None = None) -> alt.LayerChart:
-    """A column of dots for each feature, one a decile; needs the columns of `decile_marks`. A click selects "point"."""
+    """Draw a column of ten dots for each feature; needs the columns of `decile_marks`. A click selects "point"."""
     data = marks[marks["activation"] > 0]
     x = alt.X("rank:Q").title(f"Feature, by {sorted_by[:1].lower()}{sorted_by[1:]} (rank)").scale(nice=False, padding=6)
     legend = alt.Legend(orient="top", symbolType="circle", labelExpr="datum.label + ' %'", columns=10)
@@ -107,7 +107,7 @@ def deciles(marks: pd.DataFrame, *, sorted_by: str, picked: int | None = None) -
 def feature_scatter(
     table: pd.DataFrame, x: str, y: str, *, x_title: str, y_title: str, picked: pd.DataFrame
 ) -> alt.LayerChart:
-    """One point a feature on log axes, and a ring about the picked one (a row of the same table, or none).
+    """Draw one point for each feature on log axes, and a ring around the picked one (a row of the table, or none).
 
     A click selects "point".
     """
@@ -120,7 +120,7 @@ def feature_scatter(
 def layer_scatter(
     table: pd.DataFrame, x: str, y: str, *, x_title: str, y_title: str, order: Sequence[str]
 ) -> alt.Chart:
-    """One point a feature on log axes, coloured by `layer`."""
+    """Draw one point for each feature on log axes, coloured by `layer`."""
     colour = alt.Color("layer:N").title("Layer").sort(list(order)).legend(orient="top")
     colour = colour.scale(domain=list(order), range=ramp(len(order)))
     dots = _points(table, x, y, x_title, y_title, "layer").mark_circle(size=16, opacity=0.55)
@@ -128,7 +128,7 @@ def layer_scatter(
 
 
 def _points(table: pd.DataFrame, x: str, y: str, x_title: str, y_title: str, *more: str) -> alt.Chart:
-    """Features by two of their numbers, which log axes need above 0."""
+    """Draw features by two of their numbers. Log axes need both above 0."""
     data = table.loc[(table[x] > 0) & (table[y] > 0), ["feature", x, y, *more]]
     scale = alt.Scale(type="log", nice=False, padding=8)
     return alt.Chart(data).encode(
@@ -139,7 +139,7 @@ def _points(table: pd.DataFrame, x: str, y: str, x_title: str, y_title: str, *mo
 
 
 def distribution(found: Distribution, *, title: str, y_title: str, log: bool, height: int = 300) -> alt.LayerChart:
-    """Bars, and the kernel density over them."""
+    """Draw bars and the kernel density over them."""
     scale = alt.Scale(type="log", nice=False) if log else alt.Scale(nice=False)
     x = alt.X("low:Q").title(f"{title} (log)" if log else title).scale(scale).axis(grid=False)
     bars = (
@@ -162,7 +162,7 @@ def distribution(found: Distribution, *, title: str, y_title: str, log: bool, he
 
 
 def cumulative(table: pd.DataFrame, titles: dict[str, str]) -> alt.Chart:
-    """A line for each of `titles` (columns and what they are called); needs `activation_threshold`."""
+    """Draw a line for each of `titles` (columns and their titles); needs `activation_threshold`."""
     long = table.rename(columns=titles).melt(["activation_threshold"], list(titles.values()), "series", "features")
     return lines(
         long,
@@ -188,7 +188,7 @@ def lines(
     legend: str = "top",
     legend_title: str | None = None,
 ) -> alt.Chart:
-    """A line for each value of the text column `group`, in this order and these colours."""
+    """Draw a line for each value of the text column `group`, in this order and these colours."""
     data = table.dropna(subset=[value])
     data = data[data[value] > 0] if log else data
     scale = alt.Scale(type="log", nice=False) if log else alt.Scale(zero=zero)
@@ -216,7 +216,7 @@ def with_context(chart: alt.Chart, context_size: int | None, n_pos: int, *, heig
 
 
 def profile(table: pd.DataFrame, *, n_pos: int, context_size: int | None) -> alt.LayerChart:
-    """Mean of one feature's activations by position and a deviation either side.
+    """Draw the mean of one feature's activations by position, and one standard deviation either side.
 
     Needs the columns of `position_profile`, low and high.
     """
@@ -229,14 +229,14 @@ def profile(table: pd.DataFrame, *, n_pos: int, context_size: int | None) -> alt
         alt.Tooltip("active_rows:Q", title="Active on rows"),
     ]
     y = alt.Y("mean_active:Q").title("Mean when active").axis(minExtent=_EXTENT)
-    # Rules, not an area: an area would cover positions at which the feature is never active.
+    # Rules, because an area would also cover positions at which the feature is never active.
     band = base.mark_rule(color=ACCENT, opacity=0.35, size=2).encode(x, alt.Y("low:Q"), alt.Y2("high:Q"))
     dots = base.mark_circle(color=ACCENT, size=26, opacity=0.95).encode(x, y, tooltip=tooltip)
     return alt.layer(band, dots, *context_marker(context_size, n_pos)).properties(height=260)
 
 
 def counts(table: pd.DataFrame, *, n_pos: int) -> alt.Chart:
-    """On how many rows one feature is active at each position."""
+    """Draw on how many rows one feature is active at each position."""
     data = table[table["active_rows"] > 0].assign(
         left=lambda d: d["position"] - 0.5, right=lambda d: d["position"] + 0.5, zero=0
     )
@@ -256,7 +256,7 @@ def counts(table: pd.DataFrame, *, n_pos: int) -> alt.Chart:
 
 
 def panel(table: pd.DataFrame, column: str, *, n_pos: int, title: str, colour: str) -> alt.Chart:
-    """A small plot of one layer, with an axis of its own."""
+    """Draw a small plot of one layer, with its own axis."""
     return (
         alt.Chart(table.dropna(subset=[column]), title=alt.Title(title, fontSize=12, anchor="start"))
         .mark_line(size=1.4, color=colour)

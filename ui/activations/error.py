@@ -1,4 +1,4 @@
-"""The activations page's tab on the dictionary's error by position, past its training context too."""
+"""The tab Error by position: the error of the dictionary, past its training context too."""
 
 from dataclasses import replace
 
@@ -24,7 +24,7 @@ ERRORS = {
 
 
 def error(view: Chosen) -> None:
-    """Error by position with the training context marked, on rows as long as is asked for."""
+    """Draw the error by position on rows of the chosen length, with the end of the training context marked."""
     left, right = st.columns(2)
     which = left.selectbox("Measure", list(ERRORS), key="act_error", bind="query-params")
     with right:
@@ -35,7 +35,7 @@ def error(view: Chosen) -> None:
 
 
 def lengths(view: Chosen) -> SampleSettings | None:
-    """Pick how long rows are; None for what the page reads. Longer rows are fewer, so that tokens stay as many."""
+    """Pick the length of rows; None: that of the page. Longer rows are fewer, so the tokens stay as many."""
     own, model, context = view.statistics.n_pos, view.passed.model, view.context_size
     sizes = sorted(
         {own, *(size for size in (context, 2 * (context or 0), model.n_ctx) if size and size <= model.n_ctx)}
@@ -43,7 +43,7 @@ def lengths(view: Chosen) -> SampleSettings | None:
     if len(sizes) == 1:
         return None
     if st.session_state.get("act_length", own) not in sizes:
-        del st.session_state["act_length"]  # kept from a dictionary of another context
+        del st.session_state["act_length"]  # from a dictionary with another context
     length = st.select_slider(
         "Tokens in a row",
         sizes,
@@ -51,7 +51,7 @@ def lengths(view: Chosen) -> SampleSettings | None:
         key="act_length",
         bind="query-params",
         help=f"The dictionary was trained on rows of {context or 'unknown length'}; the model reads {model.n_ctx}. "
-        "Rows of another length than the text of this page are read in a token pass of their own.",
+        "Rows of another length need a token pass of their own.",
     )
     if length == own:
         return None
@@ -60,7 +60,7 @@ def lengths(view: Chosen) -> SampleSettings | None:
 
 
 def curve(view: Chosen, which: str) -> None:
-    """One measure of the reconstruction by position."""
+    """Draw one measure of the reconstruction by position."""
     name, baseline, title, log = ERRORS[which]
     n_pos, context = view.statistics.n_pos, view.context_size or view.statistics.n_pos
     frame, sums = tables.error_curves(view.statistics, context_size=context, with_first=view.with_first)

@@ -1,4 +1,4 @@
-"""The activations page's tabs on features: all of them, and the picked one."""
+"""The tabs Features and One feature of the activations page."""
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ from ui.studies import token_pass
 
 
 def features(view: Chosen) -> None:
-    """Means against deviations and densities of all features, how means are spread, and cumulative counts."""
+    """Draw means against standard deviations and densities, the spread of means, and cumulative counts."""
     table = view.deciles
     if table.empty:
         st.info("No feature is active on this text. Choose more text.")
@@ -34,7 +34,7 @@ def features(view: Chosen) -> None:
 
 
 def scatter(view: Chosen, table: pd.DataFrame, y: str) -> None:
-    """One point a feature, on log axes; a click picks it."""
+    """Draw one point for each feature, on log axes. A click picks it."""
     x, key = "mean_active", f"act-scatter-{y}"
     placed = table[(table[x] > 0) & (table[y] > 0)]
     shown = drawn(placed, x)
@@ -54,9 +54,9 @@ def scatter(view: Chosen, table: pd.DataFrame, y: str) -> None:
         explains=[x, y],
         note=view.note(
             f"{len(shown):,} of {len(table):,} active features drawn",
-            *(["those with the largest means and a sample of the others"] if len(shown) < len(placed) else []),
-            *([f"{hidden:,} with a value of 0 or less have no place on log axes"] if hidden else []),
-            "ring: the picked feature; click a point to pick its feature",
+            *(["those with the largest means and a random sample of the others"] if len(shown) < len(placed) else []),
+            *([f"{hidden:,} with a value of 0 or less are not on the log axes"] if hidden else []),
+            "ring: the picked feature · click a point to pick another",
         ),
         name=f"features-mean-{y.replace('_', '-')}",
         provenance=view.provenance,
@@ -64,7 +64,7 @@ def scatter(view: Chosen, table: pd.DataFrame, y: str) -> None:
 
 
 def means(view: Chosen, table: pd.DataFrame) -> None:
-    """How the features' means are spread, on a log axis."""
+    """Draw the spread of the features' means, on a log axis."""
     found = tables.distribution(table["mean_active"].to_numpy(dtype=float), log=True)
     figure(
         "Means of all features",
@@ -83,7 +83,7 @@ def means(view: Chosen, table: pd.DataFrame) -> None:
 
 
 def cumulative(view: Chosen, table: pd.DataFrame) -> None:
-    """How many features have a mean, and a median, below a threshold."""
+    """Draw how many features have a mean, and a median, below a threshold."""
     found = tables.cumulative_counts(table)
     titles = {name: catalogue.statistic(name).title for name in ("features_mean_below", "features_median_below")}
     figure(
@@ -98,13 +98,18 @@ def cumulative(view: Chosen, table: pd.DataFrame) -> None:
 
 
 def one_feature(view: Chosen) -> None:
-    """Histogram of the picked feature's activations, at all positions or at one, and its profile along positions."""
+    """Draw the histogram of the picked feature's activations, and its profile by position."""
     feature = int(st.session_state.get("feature", 0))
     found = token_pass.of_feature(view.passed, feature)
     if not view.with_first:
         found = only(found, found.position > 0)
     if not len(found.act):
-        st.info(plain(f"Feature {feature} is never active here. Pick another, or choose more text: {view.note()}."))
+        st.info(
+            plain(
+                f"Feature {feature} is never active on this text ({view.note()}). Pick another feature, or "
+                "choose more text."
+            )
+        )
         return
     numbers(view, feature, found.act)
     left, right = st.columns(2, gap="medium")
@@ -120,7 +125,7 @@ def only(found: FeatureActivations, keep: np.ndarray) -> FeatureActivations:
 
 
 def numbers(view: Chosen, feature: int, acts: np.ndarray) -> None:
-    """The feature's statistics as readings."""
+    """Draw the feature's statistics."""
     row = view.features.iloc[feature]
     shown = {name: row[name] for name in ("active_tokens", "density", "mean_active", "std_active")}
     shown |= {"active_quantile": np.median(acts), "largest_activation": row["largest_activation"]}
@@ -132,7 +137,7 @@ def numbers(view: Chosen, feature: int, acts: np.ndarray) -> None:
 
 
 def values(view: Chosen, feature: int, found: FeatureActivations) -> None:
-    """Histogram of the non-zero activations, with a smooth curve in which one peak can be told from two."""
+    """Draw the histogram of the non-zero activations, with a smooth curve that tells one peak from two."""
     where, which, how = st.columns([2, 2, 1], vertical_alignment="bottom")
     one = where.segmented_control(
         "Activations at", ["All positions", "One position"], default="All positions", required=True, key="act_at",
@@ -147,7 +152,7 @@ def values(view: Chosen, feature: int, found: FeatureActivations) -> None:
     if not len(found.act):
         st.info(f"Feature {feature} is never active at {at}.")
         return
-    # About as many as tell peaks from chance.
+    # About this many values tell peaks from chance.
     shown = tables.distribution(found.act, bins=min(60, max(8, round(2 * len(found.act) ** 0.5))), log=log)
     chart = charts.distribution(shown, title="Activation", y_title="Tokens", log=log)
     figure(
@@ -159,7 +164,7 @@ def values(view: Chosen, feature: int, found: FeatureActivations) -> None:
             f"{len(found.act) - shown.left_out:,} activations at {at}, zeros left out",
             f"{len(shown.bars)} bins",
             "line: kernel density" if len(shown.curve) else "too few or equal values for a curve",
-            *([f"{shown.left_out:,} negative ones have no place on a log axis"] if shown.left_out else []),
+            *([f"{shown.left_out:,} of 0 or less are not on the log axis"] if shown.left_out else []),
         ),
         name=f"feature-{feature}-activations",
         provenance=view.provenance,
@@ -167,12 +172,12 @@ def values(view: Chosen, feature: int, found: FeatureActivations) -> None:
 
 
 def profile(view: Chosen, feature: int, found: FeatureActivations) -> None:
-    """Mean and count of the feature's activations along positions."""
+    """Draw mean and count of the feature's activations by position."""
     table = position_profile(found, view.statistics.position_rows)
     n_pos = view.statistics.n_pos
     if not view.with_first:
         table = table.iloc[1:].reset_index(drop=True)
-    # No architecture's band reaches below 0 where no activation does.
+    # The band reaches below 0 only if an activation does.
     low = table["mean_active"] - table["std_active"]
     low = low if (found.act < 0).any() else low.clip(lower=0)
     band = table.assign(low=low, high=table["mean_active"] + table["std_active"])
@@ -183,11 +188,14 @@ def profile(view: Chosen, feature: int, found: FeatureActivations) -> None:
         st.altair_chart(charts.counts(table, n_pos=n_pos), key="act-profile-counts", width="stretch")
 
     figure(
-        f"Feature {feature} along positions",
+        f"Feature {feature} by position",
         draw,
         table,
         explains=["mean_active", "std_active", "active_tokens"],
-        note=view.note("bars: one deviation either side, none where it is active once", "below: on how many rows"),
+        note=view.note(
+            "bars: one standard deviation either side, none if it is active once",
+            "below: number of rows on which it is active",
+        ),
         name=f"feature-{feature}-by-position",
         provenance=view.provenance,
     )

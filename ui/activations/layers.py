@@ -1,4 +1,4 @@
-"""The activations page's tab on layers: activation values of a series of dictionaries side by side."""
+"""The tab Layers: activation values of a series of dictionaries side by side."""
 
 from collections.abc import Mapping
 
@@ -26,18 +26,23 @@ from ui.studies import compute, corpus, feature_map, opened, token_pass
 from ui.studies.token_pass import TokenPass
 
 _PANELS = 3
-"""Small plots beside each other."""
+"""The number of small plots in a row."""
 MOST_POINTS = 4_000
 
 
 def layers(view: Chosen) -> None:
-    """Find the series, run the passes that are missing if that is wanted, and compare the layers."""
+    """Find the series, offer to run the missing passes, and compare the layers."""
     listed = feature_map.series(view.passed.dictionary.id)
     if len(listed) < 2:
         feature_map.say_no_series()
         return
     chosen = st.multiselect(
-        "Layers", list(listed), list(listed), key="act_layers", bind="query-params", help="Each needs a token pass."
+        "Layers",
+        list(listed),
+        list(listed),
+        key="act_layers",
+        bind="query-params",
+        help="Each layer needs a token pass.",
     )
     wpe = view.passed.model.wpe
     passes, missing = {}, {}
@@ -58,7 +63,7 @@ def layers(view: Chosen) -> None:
 
 
 def stored(entry: Entry, wpe: str) -> TokenPass | None:
-    """Return a dictionary's pass if it was run before, else None; runs nothing."""
+    """Return a dictionary's pass if it is stored, else None. Runs nothing."""
     try:
         with compute.only_stored():
             return token_pass.token_pass(entry.id, wpe=wpe)
@@ -67,7 +72,7 @@ def stored(entry: Entry, wpe: str) -> TokenPass | None:
 
 
 def offer(missing: Mapping[str, Entry], wpe: str) -> None:
-    """Say what the missing passes cost, and run them one after the other once that is wanted."""
+    """Say what the missing passes cost, and run them one after the other when a person asks."""
     agreed = f"_act_passes {wpe} {corpus.settings()}"
     if not st.session_state.get(agreed):
         cost_line(missing, wpe)
@@ -86,13 +91,13 @@ def offer(missing: Mapping[str, Entry], wpe: str) -> None:
 
 
 def cost_line(missing: Mapping[str, Entry], wpe: str) -> None:
-    """Judge all passes by a few tokens of the deepest layer, which takes longest."""
+    """Estimate the cost of all passes from a few tokens of the deepest layer, which takes longest."""
     cost = token_pass.cost(*parts(list(missing.values())[-1], wpe))
     st.info(
         plain(
-            f"Not there yet: layer {', '.join(missing)}. {cost.n_tokens:,} tokens each, together at most about "
-            f"{of_seconds(len(missing) * cost.seconds)} on this machine and {of_bytes(len(missing) * cost.nbytes)} on "
-            "disk."
+            f"These layers have no token pass yet: {', '.join(missing)}. Each pass reads {cost.n_tokens:,} tokens. "
+            f"Together they take at most about {of_seconds(len(missing) * cost.seconds)} on this machine and "
+            f"{of_bytes(len(missing) * cost.nbytes)} on disk."
         ),
         icon=":material/layers:",
     )
@@ -106,7 +111,7 @@ def parts(entry: Entry, wpe: str) -> tuple[Dictionary, LanguageModel, TextSample
 
 
 def by_position(view: Chosen, shown: Mapping[str, Chosen]) -> None:
-    """Mean activation by position: a plot for each layer, and all smoothed curves over each other."""
+    """Draw the mean activation by position: a plot for each layer, and all smoothed curves in one."""
     table = tables.layer_curves({name: other.statistics for name, other in shown.items()}, with_first=view.with_first)
     colours = dict(zip(shown, activations_charts.ramp(len(shown)), strict=True))
     n_pos = max(other.statistics.n_pos for other in shown.values())
@@ -129,7 +134,7 @@ def by_position(view: Chosen, shown: Mapping[str, Chosen]) -> None:
         draw,
         table,
         explains=["mean_active"],
-        note=view.note(said(shown), "each layer on an axis of its own"),
+        note=view.note(said(shown), "each layer has its own y axis"),
         name="layers-mean-by-position",
         provenance=provenance(view, shown),
     )
@@ -137,7 +142,7 @@ def by_position(view: Chosen, shown: Mapping[str, Chosen]) -> None:
 
 
 def overlay(view: Chosen, shown: Mapping[str, Chosen], table: pd.DataFrame, n_pos: int) -> None:
-    """Smoothed means of all layers on one axis."""
+    """Draw the smoothed means of all layers on one axis."""
     smooth = bool(table["smoothed_mean"].notna().any())
     column = "smoothed_mean" if smooth else "mean_active"
     log = st.toggle("Log axis", key="act_layers_log", bind="query-params")
@@ -165,7 +170,7 @@ def overlay(view: Chosen, shown: Mapping[str, Chosen], table: pd.DataFrame, n_po
 
 
 def by_feature(view: Chosen, shown: Mapping[str, Chosen]) -> None:
-    """How features' means, deviations and densities change from layer to layer."""
+    """Draw how means, standard deviations and densities of features change from layer to layer."""
     found = {name: other.features for name, other in shown.items()}
     for column, name in zip(st.columns(2, gap="medium"), ("mean_active", "density"), strict=True):
         with column:
@@ -179,21 +184,21 @@ def by_feature(view: Chosen, shown: Mapping[str, Chosen]) -> None:
 
 
 def boxes(view: Chosen, shown: Mapping[str, Chosen], table: pd.DataFrame, name: str) -> None:
-    """Quartiles over features by layer."""
+    """Draw quartiles over features by layer."""
     title = catalogue.statistic(name).title
     figure(
         f"{title} of features by layer",
         altair(distributions.layer_boxes(table, title=title, log=True), f"act-boxes-{name}"),
         table,
         explains=[name],
-        note=view.note(said(shown), "active features", "whiskers to the last value within 1.5 quartile ranges"),
+        note=view.note(said(shown), "active features", "whiskers: to the last value within 1.5 interquartile ranges"),
         name=f"layers-{name.replace('_', '-')}-boxes",
         provenance=provenance(view, shown),
     )
 
 
 def scatter(view: Chosen, shown: Mapping[str, Chosen], found: Mapping[str, pd.DataFrame], y: str) -> None:
-    """One point a feature of any layer."""
+    """Draw one point for each feature of each layer."""
     active = {name: table[table["active_tokens"] > 0].assign(layer=name) for name, table in found.items()}
     some = pd.concat([drawn(table, "mean_active", most=MOST_POINTS // len(active)) for table in active.values()])
     chart = activations_charts.layer_scatter(
@@ -210,14 +215,16 @@ def scatter(view: Chosen, shown: Mapping[str, Chosen], found: Mapping[str, pd.Da
         altair(chart, f"act-layers-{y}"),
         lambda: pd.concat(active.values(), ignore_index=True),
         explains=["mean_active", y],
-        note=view.note(said(shown), f"{len(some):,} of {total:,} active features drawn", "0 has no place on log axes"),
+        note=view.note(
+            said(shown), f"{len(some):,} of {total:,} active features drawn", "values of 0 are not on the log axes"
+        ),
         name=f"layers-mean-{y.replace('_', '-')}",
         provenance=provenance(view, shown),
     )
 
 
 def densities(view: Chosen, shown: Mapping[str, Chosen], table: pd.DataFrame) -> None:
-    """How features' means are spread, a smooth curve for each layer."""
+    """Draw the spread of features' means, a smooth curve for each layer."""
     axis = alt.X("value:Q").title(axis_title("mean_active", True)).scale(type="log", nice=False)
     chart = activations_charts.lines(
         table,
@@ -243,15 +250,15 @@ def densities(view: Chosen, shown: Mapping[str, Chosen], table: pd.DataFrame) ->
 
 
 def said(shown: Mapping[str, Chosen]) -> str:
-    """Which dictionaries, and whether they read one text."""
+    """Say which dictionaries these are, and whether they read the same text."""
     same = len({other.passed.rows_sha256 for other in shown.values()}) == 1
     titles = "; ".join(other.passed.dictionary.title for other in shown.values())
     count = f"{len(shown)} {'dictionary' if len(shown) == 1 else 'dictionaries'}"
-    return f"{count}{'' if same else ', each on rows of its own'}: {titles}"
+    return f"{count}{'' if same else ', each on its own rows'}: {titles}"
 
 
 def provenance(view: Chosen, shown: Mapping[str, Chosen]) -> dict:
-    """What a download of several layers says."""
+    """Return what a download of several layers says of its numbers."""
     dictionaries = [other.passed.dictionary for other in shown.values()]
     same = view.provenance
     return core_tables.provenance(

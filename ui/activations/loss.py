@@ -1,4 +1,4 @@
-"""The activations page's tab on the model's loss by position: with reconstructions in place, and without positions."""
+"""The tab Loss by position: the model's loss as it is, with reconstructions in place, and without positions."""
 
 import time
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ from ui.shared.figure import altair, figure
 from ui.studies import compute, corpus, opened
 
 LOSSES = {TRAINED: "ce_wpe_trained", ZERO: "ce_wpe_zero", SHUFFLED: "ce_wpe_shuffled"}
-"""What the loss of a model is called, by what became of its position embedding."""
+"""The statistic of a model's loss, by the state of its position embedding."""
 COLOURS = {
     "ce_wpe_trained": charts.MUTED,
     "ce_with_x_hat": charts.ACCENT,
@@ -44,12 +44,12 @@ COLOURS = {
     "ce_wpe_shuffled": "#0d9488",
 }
 _RUNS_SPLICED = 5
-"""Of the model, in `spliced_loss`: for the mean, as it is, and with each of three things in place."""
+"""Runs of the model in `spliced_loss`: for the mean, as it is, and with each of three things in place."""
 
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A dictionary, its model as it was picked, and the rows both read."""
+    """A dictionary, its model as picked, and the rows that both read."""
 
     dictionary: Dictionary
     model: LanguageModel
@@ -58,7 +58,7 @@ class Subject:
 
     @property
     def conditions(self) -> list[str]:
-        """What can become of the position embedding."""
+        """Return the states that the position embedding can have."""
         return list(LOSSES) if self.model.positions == "absolute" else [TRAINED]
 
     @property
@@ -73,7 +73,7 @@ class Subject:
 
 
 class Losses(NamedTuple):
-    """By position, over all tokens, and of how many guesses."""
+    """Losses by position and over all tokens, and the number of guesses."""
 
     table: pd.DataFrame
     means: dict[str, float]
@@ -81,7 +81,7 @@ class Losses(NamedTuple):
 
 
 def losses(view: Chosen) -> None:
-    """Next-token loss by position, once it was asked for."""
+    """Draw next-token loss by position, when a person asks for it."""
     settings = lengths(view)
     dictionary, model = view.passed.dictionary, view.passed.model
     sample = view.passed.sample if settings is None else corpus.sample(dictionary, model, settings)
@@ -128,7 +128,7 @@ def of_dictionary(subject: Subject) -> SplicedLoss:
 
 
 def of_model(subject: Subject, wpe: str) -> LossByPosition:
-    """Return the losses of the model alone, with something else become of its position embedding."""
+    """Return the losses of the model alone, with another state of its position embedding."""
     model, sample = opened.model_of(subject.dictionary, wpe=wpe), subject.sample
 
     def work(progress: Progress) -> LossByPosition:
@@ -140,12 +140,12 @@ def of_model(subject: Subject, wpe: str) -> LossByPosition:
 
 
 def offer(subject: Subject, agreed: str) -> None:
-    """Say how long it takes, and wait for a button."""
+    """Say how long the runs take, and wait for a button."""
     model, rows = subject.model, subject.sample.rows
 
     def probe(progress: Progress) -> float:
         few, taken = rows[: max(1, 512 // rows.shape[1])], []
-        for _ in range(4):  # the first loads what is loaded once, and the page may be drawn meanwhile
+        for _ in range(4):  # the first run also loads the model, and another session may draw its page meanwhile
             start = time.perf_counter()
             token_losses(model, few)
             taken.append(time.perf_counter() - start)
@@ -156,7 +156,7 @@ def offer(subject: Subject, agreed: str) -> None:
     st.info(
         plain(
             f"This runs the whole model {runs} times over {rows.size:,} tokens: as it is, with the dictionary's "
-            f"reconstruction in place, and without its position embedding where it has one. About "
+            f"reconstruction in place, and without its position embedding if it has one. It takes about "
             f"{max(1, seconds):,.0f} s on this machine."
         ),
         icon=":material/timer:",
@@ -171,7 +171,7 @@ def offer(subject: Subject, agreed: str) -> None:
 
 
 def numbers(means: Mapping[str, float]) -> None:
-    """Losses over all tokens as readings."""
+    """Draw the losses over all tokens."""
     names = [name for name in (*COLOURS, "ce_recovered") if name in means]
     for column, name in zip(st.columns(len(names)), names, strict=True):
         item = catalogue.statistic(name)
@@ -179,7 +179,7 @@ def numbers(means: Mapping[str, float]) -> None:
 
 
 def curve(subject: Subject, found: Losses) -> None:
-    """All losses by position, smoothed if that is wanted and rows are long enough."""
+    """Draw all losses by position, smoothed if wanted and if rows are long enough."""
     table = found.table
     wanted = st.toggle("Smoothed", value=True, key="act_loss_smooth", bind="query-params")
     names = [name for name in COLOURS if name in table]

@@ -1,7 +1,7 @@
-"""The activations page's tabs on positions and deciles, and what all its tabs share.
+"""The tabs By position and Deciles of the activations page, and what all its tabs share.
 
-A view takes what was chosen for the page (the token pass, whether position 0 counts), shapes tables
-through core, and draws figures.
+A view takes what was chosen for the page (the token pass, whether position 0 counts), gets tables from core and draws
+figures.
 """
 
 from collections.abc import Callable
@@ -24,13 +24,13 @@ from ui.studies.token_pass import TokenPass
 
 EMBEDDINGS = {"As trained": TRAINED, "Zero": ZERO, "Shuffled": SHUFFLED}
 MOST_ROWS = 25_000
-"""Rows of a table that a browser takes without a pause; the download has all."""
+"""The most rows that a browser shows without a pause; the download has all."""
 LEAST_ACTIVE = [1, 3, 10, 30, 100, 300]
 
 
 @dataclass(frozen=True, eq=False)
 class Chosen:
-    """One token pass and what of it is counted."""
+    """One token pass, and which of its tokens count."""
 
     passed: TokenPass
     with_first: bool
@@ -41,7 +41,7 @@ class Chosen:
 
     @property
     def first(self) -> str:
-        """What stands at position 0."""
+        """The token at position 0."""
         return first_title(self.passed.sample.bos)
 
     @property
@@ -54,12 +54,12 @@ class Chosen:
 
     @cached_property
     def deciles(self) -> pd.DataFrame:
-        """Deciles of all features that are active at all."""
+        """Deciles of all features that are active on some token."""
         found = token_pass.quantiles(self.passed, with_first=self.with_first)
         return tables.decile_table(self.features, found)
 
     def note(self, *more: str) -> str:
-        """Say what a figure was computed from: n, text, what is left out, and what became of the model."""
+        """Return the note of a figure: n, text, what is left out, and the state of the position embedding."""
         counted = f"{self.statistics.n_tokens(with_first=self.with_first):,} tokens"
         parts = [f"{counted}, {'with' if self.with_first else 'without'} {self.first}", self.passed.sample.note]
         parts.append(f"d_sae {self.passed.dictionary.d_sae:,}")
@@ -75,14 +75,15 @@ def first_title(bos: bool) -> str:
 
 
 def embedding_note(wpe: str) -> list[str]:
-    """What became of the position embedding, where something did."""
-    return {ZERO: ["position embedding zero"], SHUFFLED: ["rows of the position embedding shuffled, seed 0"]}.get(
-        wpe, []
-    )
+    """Return the state of the position embedding, if it is not as trained."""
+    return {
+        ZERO: ["position embedding set to zero"],
+        SHUFFLED: ["rows of the position embedding shuffled, seed 0"],
+    }.get(wpe, [])
 
 
 def embedding(model: LanguageModel) -> str:
-    """Pick what becomes of the position embedding, where the model has one."""
+    """Pick the state of the position embedding, if the model has one."""
     if model.positions != "absolute":
         return TRAINED
     title = st.sidebar.selectbox(
@@ -90,8 +91,8 @@ def embedding(model: LanguageModel) -> str:
         list(EMBEDDINGS),
         key="act_wpe",
         bind="query-params",
-        help="Every figure of this page can be had for the model without its position embedding, or with its rows in a "
-        "random order (seed 0). That is another model, so it needs a token pass of its own.",
+        help="Zero: the model runs without its position embedding. Shuffled: the rows of the embedding are in a random "
+        "order (seed 0). Each is another model and needs a token pass of its own.",
     )
     return EMBEDDINGS[title]
 
@@ -102,25 +103,30 @@ def count_first() -> bool:
         "Count position 0",
         key="act_first",
         bind="query-params",
-        help="The first token of a row, BOS where rows begin with it. In deep layers activations there are tens of "
-        "times larger and hide all others.",
+        help="Position 0 holds the first token of a row; that is BOS if rows begin with it. In deep layers its "
+        "activations are tens of times larger than all others and hide them.",
     )
 
 
 def chosen(wpe: str, with_first: bool) -> Chosen:
-    """Return the pass of what was picked. Raises CorpusError where no token is left to count, and StillRunning."""
+    """Return the pass of what was picked. Raises CorpusError if no token is left to count, and StillRunning."""
     passed = token_pass.token_pass(wpe=wpe)
     if not passed.statistics.n_tokens(with_first=with_first):
         raise CorpusError(
             f"No token counts: {passed.sample.note}, {'with' if with_first else 'without'} position 0. Expected at "
-            "least one. Count position 0 (in the sidebar), or choose longer rows."
+            "least one. Switch on Count position 0 in the sidebar, or choose longer rows."
         )
     return Chosen(passed, with_first)
 
 
 def positions(view: Chosen) -> None:
-    """Mean, spread and density of activations by position, and the paths that positions take through them."""
-    log = st.toggle("Log axis", key="act_log", bind="query-params", help="For means and deviations.")
+    """Draw mean, spread and density of activations by position, and these numbers against each other."""
+    log = st.toggle(
+        "Log axis",
+        key="act_log",
+        bind="query-params",
+        help="Makes the axes of means and standard deviations logarithmic.",
+    )
     table = tables.position_curves(view.statistics, with_first=view.with_first)
     smoothed = table["smoothed_mean"].notna().any()
     said = f"orange: mean of {tables.WINDOW} positions" if smoothed else f"too short to smooth over {tables.WINDOW}"
@@ -144,7 +150,7 @@ def by_position(
     more: list[str] | None = None,
     height: int = 220,
 ) -> None:
-    """One statistic of all non-zero activations against position."""
+    """Draw one statistic of all non-zero activations against position."""
     title, n_pos = catalogue.statistic(column).title, view.statistics.n_pos
     chart = charts.by_position(
         table, column, n_pos=n_pos, title=title, log=log, smooth=smooth, context_size=view.context_size, height=height
@@ -156,7 +162,7 @@ def by_position(
         table,
         explains=[column, *([smooth] if smooth else [])],
         note=view.note(
-            "colour: position", *(more or []), *([f"{hidden} of 0 or less not on the log axis"] if hidden else [])
+            "colour: position", *(more or []), *([f"{hidden} of 0 or less are not on the log axis"] if hidden else [])
         ),
         name=f"activations-{column.replace('_', '-')}-by-position",
         provenance=view.provenance,
@@ -164,7 +170,7 @@ def by_position(
 
 
 def path(view: Chosen, table: pd.DataFrame, x: str, y: str) -> None:
-    """Two statistics against each other, positions in order."""
+    """Draw two statistics against each other, with positions in order."""
     titles = [catalogue.statistic(name).title for name in (x, y)]
     figure(
         f"{titles[1]} against {titles[0].lower()}",
@@ -178,7 +184,7 @@ def path(view: Chosen, table: pd.DataFrame, x: str, y: str) -> None:
 
 
 def title_of(name: str) -> str:
-    """Title of a column, deciles by their share."""
+    """Return the title of a column; deciles are named by their share."""
     share = name.removeprefix("decile_")
     if share == name:
         return catalogue.statistic(name).title
@@ -192,7 +198,7 @@ SORTS = {
 
 
 def deciles(view: Chosen) -> None:
-    """Deciles of every feature's non-zero activations, as dots and as a table."""
+    """Draw the deciles of every feature's non-zero activations, as dots and as a table."""
     left, right = st.columns(2)
     sort = SORTS[left.selectbox("Sort features by", list(SORTS), key="act_sort", bind="query-params")]
     least = right.select_slider(
@@ -201,12 +207,12 @@ def deciles(view: Chosen) -> None:
         value=10,
         key="act_least",
         bind="query-params",
-        help="Tokens. Deciles of a handful of activations say little.",
+        help="The least number of tokens. Deciles of a few activations say little.",
     )
     table = view.deciles
     table = table[table["active_tokens"] >= least].sort_values([sort, "feature"], ignore_index=True)
     if table.empty:
-        st.info(f"No feature is active on {least} tokens or more. Choose fewer, or more text.")
+        st.info(f"No feature is active on {least} tokens or more. Choose a smaller number, or more text.")
         return
     decile_plot(view, table, sort, least)
     below(table)
@@ -214,7 +220,7 @@ def deciles(view: Chosen) -> None:
 
 
 def decile_plot(view: Chosen, table: pd.DataFrame, sort: str, least: int) -> None:
-    """A column of ten dots for each feature; a click picks it."""
+    """Draw a column of ten dots for each feature. A click picks it."""
     marks = tables.decile_marks(table, sort)
     drawn = marks["feature"].nunique()
     hidden = int((marks["activation"] <= 0).sum())
@@ -228,7 +234,7 @@ def decile_plot(view: Chosen, table: pd.DataFrame, sort: str, least: int) -> Non
         note=view.note(
             f"features active on {least} tokens or more",
             thinned,
-            *([f"{hidden:,} deciles of 0 or less not on the log axis"] if hidden else []),
+            *([f"{hidden:,} deciles of 0 or less are not on the log axis"] if hidden else []),
             "click a dot to pick its feature",
         ),
         name="activation-deciles",
@@ -237,7 +243,7 @@ def decile_plot(view: Chosen, table: pd.DataFrame, sort: str, least: int) -> Non
 
 
 def below(table: pd.DataFrame) -> None:
-    """How many features have a mean below their median."""
+    """Say how many features have a mean below their median."""
     count, n = tables.mean_below_median(table)
     share = f" ({count / n:.1%})" if n else ""
     st.metric(
@@ -248,7 +254,7 @@ def below(table: pd.DataFrame) -> None:
 
 
 def decile_list(view: Chosen, table: pd.DataFrame, sort: str, least: int) -> None:
-    """All deciles as a table; a click on a row picks its feature."""
+    """List all deciles. A click on a row picks its feature."""
     shown = table.head(MOST_ROWS)
     cut = [f"the first {len(shown):,}; the download has all"] if len(shown) < len(table) else []
     figure(
@@ -267,7 +273,7 @@ def decile_list(view: Chosen, table: pd.DataFrame, sort: str, least: int) -> Non
 
 
 def feature_rows(table: pd.DataFrame, key: str, *, height: int = 420) -> Callable:
-    """Return a `draw` for a table of features in which a click on a row picks one."""
+    """Return a `draw` for a table of features. A click on a row picks one."""
     shares = [name for name in table if name.startswith("decile_")]
     config = {}
     for name in shares:
