@@ -85,7 +85,7 @@ def test_a_deep_link_may_be_the_very_first_request(planted_url, page, path):
     wait_until_drawn(page)
     assert page.locator("h1").inner_text() == "Positional features"
     assert page.locator("[role=dialog]").count() == 0
-    page.get_by_text(f"Feature {planted_pages.POSITIONAL} along positions").wait_for()
+    page.get_by_text(f"Feature {planted_pages.POSITIONAL} by position").wait_for()
     page.get_by_label("Dictionary").first.wait_for()
     assert page.left_machine == []
 

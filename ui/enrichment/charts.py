@@ -1,4 +1,4 @@
-"""Charts of token-set enrichment; each takes tables of core.enrichment.tables with columns of fixed names."""
+"""Charts of token-set enrichment; each takes a table of core.enrichment.tables."""
 
 import altair as alt
 import numpy as np
@@ -9,7 +9,7 @@ from ui.shared.charts import ACCENT, MUTED, RAMP
 SUPPRESSED = "#2563eb"
 SIDES = ["promoted", "suppressed"]
 STRIP = 0.13
-"""Share of an axis that a marginal histogram takes."""
+"""The share of an axis that a marginal histogram takes."""
 
 
 def side_colour() -> alt.Color:
@@ -18,7 +18,7 @@ def side_colour() -> alt.Color:
 
 
 def manhattan(table: pd.DataFrame, d_sae: int, *, y_title: str, reach: float) -> alt.LayerChart:
-    """One point for each feature, its number on x; texts at the peaks.
+    """Draw one point for each feature, with its number on x and texts at the peaks.
 
     Needs `feature`, `height`, `side`, `text` (empty but for peaks), `enrichment_score`, `log10_q`. Dashed lines lie
     at `reach` and -`reach`.
@@ -50,11 +50,11 @@ def manhattan(table: pd.DataFrame, d_sae: int, *, y_title: str, reach: float) ->
 def set_against_set(
     table: pd.DataFrame, whole: pd.DataFrame, *, x_title: str, y_title: str, bins: int = 60
 ) -> alt.LayerChart:
-    """One point for each feature, and a histogram of all features along either axis.
+    """Draw one point for each feature, and a histogram of all features along each axis.
 
     Both tables need `score_x` and `score_y`; `table` also `feature`, `score_difference`, `text` (a label or
-    empty). The histograms lie inside the plot, on strips left of and below the points: concatenated charts
-    would keep neither the page's width nor the click.
+    empty). The histograms lie inside the plot, on strips left of and below the points, because concatenated charts lose
+    the page's width and the click.
     """
     columns = ("score_x", "score_y")
     low = {name: float(whole[name].min()) for name in columns}
@@ -82,7 +82,7 @@ def set_against_set(
 
 
 def _strip(values: np.ndarray, bins: int, *, start: float, height: float) -> pd.DataFrame:
-    """Bin values; the bars stand on `start` and the tallest is `height` tall."""
+    """Bin values. The bars stand on `start`, and the tallest is `height` tall."""
     counts, edges = np.histogram(values, bins=bins)
     top = start + height * counts / max(1, counts.max())
     bars = pd.DataFrame({"low": edges[:-1], "high": edges[1:], "start": start, "top": top, "features": counts})
@@ -105,7 +105,7 @@ def _bars(bars: pd.DataFrame, along: str, title: str) -> alt.Chart:
 
 
 def running_sum(curve: pd.DataFrame, ranking: pd.DataFrame, n_tokens: int) -> alt.LayerChart:
-    """The running sum along the ranking, its two extremes, and below it where the set's tokens lie.
+    """Draw the running sum along the ranking, its two extremes, and below it where the tokens of the set lie.
 
     Needs `tokens_passed`, `running_sum`, `logit_weight`; `ranking` needs `low`, `high`, `members`.
     """
@@ -125,7 +125,7 @@ def running_sum(curve: pd.DataFrame, ranking: pd.DataFrame, n_tokens: int) -> al
     ends = ends.assign(side=SIDES)[lambda d: d["running_sum"] != 0]
     dots = alt.Chart(ends).mark_point(size=90, filled=True).encode(x, y, side_colour().legend(None), tooltip=tooltip)
     zero = alt.Chart(pd.DataFrame({"running_sum": [0.0]})).mark_rule(color=MUTED, strokeDash=[5, 4]).encode(y)
-    # On a strip below the curve, in the units of its axis: the plot's height in pixels is not known here.
+    # The strip below the curve uses the units of its axis, because the height of the plot in pixels is unknown here.
     low, high = curve["running_sum"].min(), curve["running_sum"].max()
     strip = ranking[ranking["members"] > 0].assign(bottom=low - 0.16 * (high - low), top=low - 0.06 * (high - low))
     where = (

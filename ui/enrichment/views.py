@@ -1,6 +1,6 @@
-"""Token-set enrichment on a page: one set in all features, two sets against each other, one feature in all sets.
+"""Token-set enrichment: one set in all features, two sets against each other, one feature in all sets.
 
-A view takes the study, the result and names; tables and numbers come from core.
+A view takes the study, the result and names. Tables and numbers come from core.
 """
 
 import re
@@ -23,11 +23,11 @@ from ui.studies import enrichment as enrichment_studies
 from ui.studies import logit_weights
 
 SET_KEY, OTHER_KEY = "token_set", "other_set"
-"""Widget keys, and names in the URL, of the picked set and of the one it is compared with."""
+"""Widget keys, and names in the URL, of the picked set and of the set it is compared with."""
 MOST_POINTS = 4000
-"""As many points as Altair redraws without a pause."""
+"""The most points that Altair redraws without a pause."""
 PEAKS = 6
-"""Labelled on either side of zero."""
+"""The number of labelled points on each side of zero."""
 DIFFERENCES = 12
 ROWS = 200
 HEIGHTS = {"Display score": "display_score", "log10 p": "log10_p"}
@@ -35,7 +35,7 @@ NOTHING = "Every feature gives all tokens the same logit weight, so there is not
 
 
 def enrichment(study: LogitStudy, sets: TokenSets) -> None:
-    """The whole tab: pick two sets, then see them in all features and the picked feature in all sets."""
+    """Draw the tab: pickers of two sets, the sets in all features, and the picked feature in all sets."""
     found, random = enrichment_studies.enrichment_of(study, sets), enrichment_studies.random_enrichment(study, sets)
     left, right = st.columns(2, gap="medium")
     with left:
@@ -60,7 +60,7 @@ def enrichment(study: LogitStudy, sets: TokenSets) -> None:
 
 
 def manhattan(study: LogitStudy, found: Enrichment, random: Enrichment, name: str) -> None:
-    """One set in all features: promoted above zero, suppressed below; a click picks a feature."""
+    """Draw one set in all features: promoted above zero, suppressed below. A click picks a feature."""
     which = st.segmented_control(
         "Height",
         list(HEIGHTS),
@@ -68,7 +68,8 @@ def manhattan(study: LogitStudy, found: Enrichment, random: Enrichment, name: st
         required=True,
         key="es_height",
         bind="query-params",
-        help="Display score: −ln(1 − size of ES), with the sign of ES. log10 p: its size, with the sign of ES.",
+        help="Display score: −ln(1 − |ES|), with the sign of ES. log10 p: its absolute value, with the sign of ES. ES "
+        "is the enrichment score.",
     )
     whole = heights(study, found, name, HEIGHTS[which])
     if whole.empty:
@@ -77,9 +78,9 @@ def manhattan(study: LogitStudy, found: Enrichment, random: Enrichment, name: st
     places, least = tables.drawn_features(whole["height"].to_numpy(), most=MOST_POINTS)
     reach = tables.random_reach(random, name, HEIGHTS[which])
     beyond, sure = int((whole["height"].abs() > reach).sum()), int((whole["log10_q"] <= np.log10(0.05)).sum())
-    title = "Display score" if which == "Display score" else "Size of log10 p, signed"
+    title = "Display score" if which == "Display score" else "log10 p, with the sign of ES"
     chart = charts.manhattan(whole.iloc[places], study.dictionary.d_sae, y_title=title, reach=reach)
-    hidden = [f"drawn: all from {least:.2f} on, of the others {MOST_POINTS // 2:,} (seed 0)"] if least else []
+    hidden = [f"drawn: all from {least:.2f} on, and {MOST_POINTS // 2:,} random others (seed 0)"] if least else []
     figure(
         f"{name} in all features",
         altair(chart, "manhattan", on_select=choose_feature_from("manhattan", "point"), selection="point"),
@@ -88,10 +89,10 @@ def manhattan(study: LogitStudy, found: Enrichment, random: Enrichment, name: st
         note=study.note(
             f"{set_size(found, name):,} tokens in the set",
             f"{sure:,} features with q ≤ 0.05",
-            f"{beyond:,} beyond the dashed lines, which hold 99 % of {enrichment_studies.RANDOM:,} random directions "
-            "(seed 0)",
+            f"{beyond:,} beyond the dashed lines; 99 % of {enrichment_studies.RANDOM:,} random directions (seed 0) lie "
+            "between them",
             *hidden,
-            "labelled: highest peaks that leave room, with the token at that end",
+            "labels: the highest peaks with room, each with the token at that end",
             enrichment_studies.method(found),
         ),
         name=f"enrichment-{stem(name)}",
@@ -100,7 +101,7 @@ def manhattan(study: LogitStudy, found: Enrichment, random: Enrichment, name: st
 
 
 def heights(study: LogitStudy, found: Enrichment, name: str, column: str) -> pd.DataFrame:
-    """Return what the Manhattan plot needs of every feature that is not blank."""
+    """Return what the Manhattan plot needs of every feature that has a score."""
     table = tables.feature_scores(found, name)
     ends = study.table[["feature", "top_token", "bottom_token"]]
     table = table.merge(ends, on="feature").dropna(subset=["enrichment_score"])
@@ -119,11 +120,11 @@ def heights(study: LogitStudy, found: Enrichment, name: str, column: str) -> pd.
 
 
 def best_features(study: LogitStudy, found: Enrichment, name: str) -> None:
-    """The features in which a set is most surely enriched; a row picks its feature."""
+    """List the features with the smallest p for a set. A row picks its feature."""
     side = st.segmented_control(
         "Features that",
         ["both", "promoted", "suppressed"],
-        format_func={"both": "do either", "promoted": "promote it", "suppressed": "suppress it"}.get,
+        format_func={"both": "promote or suppress it", "promoted": "promote it", "suppressed": "suppress it"}.get,
         default="both",
         required=True,
         key="es_side",
@@ -132,7 +133,7 @@ def best_features(study: LogitStudy, found: Enrichment, name: str) -> None:
     table = tables.best_features(found, name, side=side)
     table = table.merge(study.table[["feature", "top_token", "bottom_token"]], on="feature")
     shown = table.head(ROWS)
-    key = f"best-features-{name}-{side}"  # another table, another key: a ticked row is of one table
+    key = f"best-features-{name}-{side}"  # each table has its own key, because a ticked row belongs to one table
     figure(
         f"Features by {name}",
         listing(
@@ -146,7 +147,7 @@ def best_features(study: LogitStudy, found: Enrichment, name: str) -> None:
         explains=["enrichment_score", "auc", "auc_z", "p_value", "q_value"],
         note=study.note(
             f"first {len(shown):,} of {len(table):,} features, by p",
-            "select a row to pick its feature",
+            "click a row to pick its feature",
             enrichment_studies.method(found),
         ),
         name=f"features-by-{stem(name)}",
@@ -155,7 +156,7 @@ def best_features(study: LogitStudy, found: Enrichment, name: str) -> None:
 
 
 def best_sets(study: LogitStudy, found: Enrichment, random: Enrichment, feature: int) -> None:
-    """The sets in which one feature is most surely enriched; a row picks its set."""
+    """List the sets with the smallest p for one feature. A row picks its set."""
     table = tables.best_sets(found, feature, random=random)
     if table.empty:
         st.info(blank(feature), icon=":material/block:")
@@ -175,7 +176,7 @@ def best_sets(study: LogitStudy, found: Enrichment, random: Enrichment, feature:
         ),
         table,
         explains=["enrichment_score", "es_random", "auc", "auc_z", "p_value", "q_value"],
-        note=study.note(f"{len(table)} sets, by p", "select a row to pick its set", enrichment_studies.method(found)),
+        note=study.note(f"{len(table)} sets, by p", "click a row to pick its set", enrichment_studies.method(found)),
         name=f"token-sets-of-feature-{feature}",
         provenance=enrichment_studies.provenance(study, found, feature=feature),
     )
@@ -184,7 +185,7 @@ def best_sets(study: LogitStudy, found: Enrichment, random: Enrichment, feature:
 def running_sum(
     study: LogitStudy, found: Enrichment, random: Enrichment, sets: TokenSets, feature: int, name: str
 ) -> None:
-    """Walk down one feature's ranking of tokens and see where the set lies."""
+    """Draw where the tokens of a set lie in one feature's ranking."""
     row = tables.feature_scores(found, name).iloc[feature]
     if np.isnan(row["enrichment_score"]):
         st.info(blank(feature), icon=":material/block:")
@@ -213,7 +214,7 @@ def running_sum(
 
 
 def set_against_set(study: LogitStudy, found: Enrichment, first: str, second: str) -> None:
-    """Both sets' scores of every feature, with the features that part them; a click picks a feature."""
+    """Draw the scores of every feature for both sets, and label the largest differences. A click picks a feature."""
     if first == second:
         st.info("Pick two different token sets to compare them.")
         return
@@ -229,7 +230,7 @@ def set_against_set(study: LogitStudy, found: Enrichment, first: str, second: st
     drawn = whole.iloc[np.union1d(places, labelled)]
     drawn = drawn.assign(text=drawn["feature"].astype(str).where(drawn.index.isin(labelled), ""))
     hidden = (
-        [f"drawn: all with a score of {least:.2f} or more, of the others {MOST_POINTS // 2:,} (seed 0)"]
+        [f"drawn: all with a score of {least:.2f} or more, and {MOST_POINTS // 2:,} random others (seed 0)"]
         if least
         else []
     )
@@ -248,7 +249,7 @@ def set_against_set(study: LogitStudy, found: Enrichment, first: str, second: st
             f"{set_size(found, first):,} and {set_size(found, second):,} tokens",
             f"{len(whole):,} features, histograms of all",
             *hidden,
-            "labelled: the largest differences that leave room",
+            "labels: the largest differences with room",
             "dashed: equal scores",
         ),
         name=f"enrichment-{stem(first)}-against-{stem(second)}",
@@ -261,20 +262,20 @@ def set_size(found: Enrichment, name: str) -> int:
 
 
 def stem(name: str) -> str:
-    """Make a file name of a set's name, which a person may have typed."""
+    """Turn the name of a set, which a person may have typed, into a file name."""
     return re.sub(r"[^\w-]+", "-", name)
 
 
 def blank(feature: int) -> str:
     """Say why a feature has no scores."""
     return plain(
-        f"Feature {feature} gives every token the same logit weight (its decoder row is zero, for one), so no token "
-        "comes before another and there is nothing to score. Pick another feature."
+        f"Feature {feature} gives every token the same logit weight; its decoder row may be zero. So no token ranks "
+        "before another, and there is nothing to score. Pick another feature."
     )
 
 
 def power_of_ten(log10: float) -> str:
-    """Write a p-value that may be too small for a float."""
+    """Format a p-value that may be too small for a float."""
     if log10 > -4:
         return f"{10**log10:.4f}"
     power = int(np.floor(log10))

@@ -1,7 +1,7 @@
-"""The logit-weight page's tabs on all features: the scatter of shapes, histograms, and the range query.
+"""The tab All features of the logit-weight page: scatter of shapes, histograms, filter by ranges.
 
-A view takes the study (dictionary, model, settings, statistics, table) and draws figures. Nothing is
-computed here that has a definition of its own.
+A view takes the study (dictionary, model, settings, statistics, table) and draws figures. Core computes every number
+that has a definition.
 """
 
 from collections.abc import Sequence
@@ -21,18 +21,18 @@ from ui.shared.selection import choose_feature_from
 from ui.studies import feature_columns, logit_weights
 
 MOST_POINTS = 5_000
-"""As many points as a browser redraws without a pause."""
+"""The most points that a browser redraws without a pause."""
 RANGED = ("logit_std", "skewness", "kurtosis")
 
 
 def overview(study: LogitStudy) -> None:
-    """The scatter with its classes, the histograms, and the features in a range."""
+    """Draw the scatter with its classes, the histograms, and the features in chosen ranges."""
     with st.expander("Borders of the classes", icon=":material/straighten:"):
         thresholds = logit_weights.thresholds()
     table = study.classified(thresholds)
     counts(table)
     if study.stats.constant.all():
-        st.info("Every feature gives all tokens the same logit weight, so there are no shapes to show.")
+        st.info("Every feature gives all tokens the same logit weight, so no feature has a shape to show.")
         return
     left, right = st.columns([3, 2], gap="medium")
     with left:
@@ -46,7 +46,7 @@ def overview(study: LogitStudy) -> None:
 
 
 def counts(table: pd.DataFrame) -> None:
-    """How many features each class has, with the borders as they are set."""
+    """Count the features of each class, with the borders as set."""
     found = class_counts(table["logit_class"].to_numpy(dtype=str))
     for column, name in zip(st.columns(len(CLASSES)), CLASSES, strict=True):
         column.metric(
@@ -58,7 +58,7 @@ def counts(table: pd.DataFrame) -> None:
 
 
 def colour_of(study: LogitStudy) -> tuple[str, bool, np.ndarray | None]:
-    """Pick what colours the points: its name, whether on a log scale, and the values that the table lacks."""
+    """Pick the colour of points. Return its name, whether its scale is logarithmic, and values not in the table."""
     own = {catalogue.statistic(name).title: name for name in ("logit_std", "logit_class")}
     others = {column.title: column for column in feature_columns.COLUMNS.values() if column.title not in own}
     title = st.selectbox("Colour", [*own, *others], key="lw_colour", bind="query-params")
@@ -69,7 +69,7 @@ def colour_of(study: LogitStudy) -> tuple[str, bool, np.ndarray | None]:
 
 
 def scatter(study: LogitStudy, table: pd.DataFrame, thresholds: ClassThresholds) -> None:
-    """Skewness against kurtosis of all features; a click picks one, a drag sets the range query."""
+    """Draw skewness against kurtosis of all features. A click picks one; a drag sets the ranges below."""
     controls = st.columns([2, 1], vertical_alignment="bottom")
     excess = controls[1].toggle("Excess", key="lw_excess", bind="query-params", help="Kurtosis − 3: 0 for a Gaussian.")
     with controls[0]:
@@ -82,7 +82,7 @@ def scatter(study: LogitStudy, table: pd.DataFrame, thresholds: ClassThresholds)
     least = drawn.loc[drawn[colour] > 0, colour].min() if log else np.nan
     shift = 3 if excess else 0
     chart = charts.shape_scatter(
-        # A log scale has no place for 0: such points take the colour of the least that has one.
+        # A log scale has no colour for 0, so such points take the colour of the smallest value above 0.
         drawn.assign(**{colour: drawn[colour].clip(lower=least)}) if log and least > 0 else drawn,
         y=y,
         y_title=catalogue.statistic(y).title,
@@ -95,7 +95,7 @@ def scatter(study: LogitStudy, table: pd.DataFrame, thresholds: ClassThresholds)
         },
         picked=st.session_state.get("feature"),
     )
-    part = f"drawn: all with kurtosis > {thresholds.peaked:g} and a seeded sample, {len(drawn):,} in all"
+    part = f"drawn: {len(drawn):,}, all with kurtosis > {thresholds.peaked:g} and a random sample of the others"
     figure(
         "Shape of every feature's logit weights",
         lambda: st.altair_chart(
@@ -115,7 +115,7 @@ def scatter(study: LogitStudy, table: pd.DataFrame, thresholds: ClassThresholds)
 
 
 def picked(study: LogitStudy) -> None:
-    """The logit weights of the picked feature, below the scatter that it was picked in."""
+    """Draw the logit weights of the picked feature."""
     feature = int(st.session_state.get("feature", 0))
     if study.stats.constant[feature]:
         st.caption(f"Feature {feature} gives every token the same logit weight.")
@@ -125,7 +125,7 @@ def picked(study: LogitStudy) -> None:
 
 
 def on_scatter() -> None:
-    """Take a click as the picked feature and a drag as the range of the query."""
+    """Turn a click into the picked feature, and a drag into the ranges below."""
     choose_feature_from("lw-scatter", "point")()
     brush = st.session_state["lw-scatter"]["selection"].get("brush") or {}
     shift = 3 if st.session_state.get("lw_excess") else 0
@@ -141,7 +141,7 @@ def on_scatter() -> None:
 
 
 def histograms(study: LogitStudy) -> None:
-    """Skewness and log10 kurtosis of all features beside random directions."""
+    """Draw skewness and log10 kurtosis of all features, beside random directions."""
     controls = st.columns([1, 1], vertical_alignment="bottom")
     bins = controls[0].select_slider("Bins", [25, 50, 100, 200, 400], value=100, key="lw_bins", bind="query-params")
     against = controls[1].toggle(
@@ -149,7 +149,7 @@ def histograms(study: LogitStudy) -> None:
         value=True,
         key="lw_random",
         bind="query-params",
-        help=f"As many directions as there are features, drawn evenly with seed {logit_weights.BASELINE_SEED}.",
+        help=f"Draws as many random directions as there are features (seed {logit_weights.BASELINE_SEED}).",
     )
     baseline = logit_weights.random_baseline(study) if against else None
     for name, title in (("skewness", "Skewness"), ("kurtosis", "log₁₀ kurtosis")):
@@ -164,14 +164,14 @@ def histograms(study: LogitStudy) -> None:
             altair(charts.overlaid(table, title=title), f"lw-{name}"),
             table,
             explains=[name],
-            note=study.note(f"{bins} bins", "counts on a symlog axis"),
+            note=study.note(f"{bins} bins", "log counts, linear near 0"),
             name=f"logit-{name}-histogram",
             provenance=study.provenance,
         )
 
 
 def range_query(study: LogitStudy, table: pd.DataFrame) -> None:
-    """Ask for ranges of std, skewness and kurtosis; a click on a row of the answer picks its feature."""
+    """List the features within ranges of standard deviation, skewness and kurtosis. A click on a row picks one."""
     limits = {}
     boxes = st.columns(2 * len(RANGED) + 1, vertical_alignment="bottom")
     for i, name in enumerate(RANGED):
@@ -190,7 +190,7 @@ def range_query(study: LogitStudy, table: pd.DataFrame) -> None:
     boxes[-1].button("Clear", on_click=clear_ranges, width="stretch")
     found = within(table, limits).sort_values(["skewness", "feature"], ascending=[False, True], ignore_index=True)
     if not len(found):
-        st.info(f"None of {len(table):,} features lies in these ranges. Widen or clear them.")
+        st.info(f"None of {len(table):,} features lies in these ranges. Widen or clear the ranges.")
         return
     figure(
         f"{len(found):,} of {len(table):,} features lie in these ranges",

@@ -1,4 +1,4 @@
-"""Charts of logit weights: scatters and histograms of shapes, one feature's weights, series by layer."""
+"""Charts of logit weights: scatters and histograms of shapes, weights of one feature, series of layers."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,9 +13,9 @@ from ui.shared.charts import ACCENT, MUTED
 CLASS_COLOURS = [ACCENT, "#2563eb", "#0d9488", "#9aa3af", "#c084fc"]
 """In the order of CLASSES."""
 SEQUENCE = ["#3b82f6", "#d946ef", "#f59e0b"]
-"""From low to high, neither end too dark for a dark page nor too light for a light one."""
+"""Colours from low to high. Both ends can be read on dark and on light pages."""
 AXIS_WIDTH = 56
-"""Of y axes in charts that stand above each other, so that their x axes agree."""
+"""Width of y axes in charts that stand above each other, so that their x axes line up."""
 
 
 def shape_scatter(
@@ -31,7 +31,7 @@ def shape_scatter(
     domains: Mapping[str, Sequence[float]] | None = None,
     brush: bool = True,
 ) -> alt.LayerChart:
-    """Skewness against `y` (kurtosis or excess_kurtosis), one point a feature; needs `feature`, both, and `colour`.
+    """Draw skewness against `y` (kurtosis or excess_kurtosis); needs `feature`, both, and `colour`.
 
     `borders` are dashed lines at values of skewness and `y`; `domains` fixes the axes. A click selects
     "point"; with `brush`, a drag selects "brush".
@@ -116,7 +116,7 @@ def overlaid(
     legend: str = "top",
     domain: Sequence[float] | None = None,
 ) -> alt.Chart:
-    """Histograms over each other, half transparent; needs the columns of `binned`."""
+    """Draw histograms over each other, half transparent; needs the columns of `binned`."""
     order = list(dict.fromkeys(bins["series"]))
     colours = [ACCENT, "#4c78a8", "#0d9488"][: len(order)]
     key = alt.Legend(orient=legend, labelLimit=320) if len(order) > 1 else None
@@ -142,7 +142,7 @@ def overlaid(
 
 
 def marginal_boxes(boxes: pd.DataFrame, *, domain: Sequence[float], axis_width: int) -> alt.LayerChart:
-    """A lying box for each of `series`; needs series, low, q1, median, q3, high, n, n_outside."""
+    """Draw a horizontal box for each of `series`; needs series, low, q1, median, q3, high, n, n_outside."""
     order = list(boxes["series"])
     base = alt.Chart(boxes).encode(
         alt.Y("series:N")
@@ -167,7 +167,7 @@ def marginal_boxes(boxes: pd.DataFrame, *, domain: Sequence[float], axis_width: 
 
 
 def percentile_areas(table: pd.DataFrame, *, title: str, log: bool) -> alt.LayerChart:
-    """Bands between mirrored percentiles by layer, the median as a line; needs the columns of percentile_table."""
+    """Draw bands of percentiles by layer, and the median as a line; needs the columns of percentile_table."""
     wide = table.pivot_table(index="layer", columns="percentile", values="value", sort=False)
     wide.columns = [f"p{percentile}" for percentile in wide.columns]
     order, data = list(wide.index), wide.reset_index()

@@ -1,4 +1,4 @@
-"""The logit-weight page's tabs on one feature and on a series of layers."""
+"""The tabs One feature and Layers of the logit-weight page."""
 
 from dataclasses import dataclass
 
@@ -23,19 +23,19 @@ from ui.studies import token_sets as token_sets_studies
 
 CARDS = ["logit_class", "logit_std", "skewness", "kurtosis", "logit_max", "logit_min"]
 MOST_POINTS = 3_000
-"""In the scatter that a slider redraws."""
+"""The most points in the scatter that a slider redraws."""
 
 
 @dataclass(frozen=True)
 class TokenSplit:
-    """Tokens to tell apart in a histogram: a mask by token id, and what the set is called."""
+    """Tokens to colour in a histogram: a mask by token id, and the name of the set."""
 
     mask: np.ndarray
     title: str
 
 
 def one_feature_by_set(study: LogitStudy, feature: int) -> None:
-    """The feature's logit weights, split by a token set that is picked here."""
+    """Draw the feature's logit weights, split by a token set."""
     chosen = token_set_picker.choose(study.model, "Split by token set", "lw_split")
     one_feature(study, feature, split_by(study, chosen.name))
 
@@ -51,7 +51,7 @@ def split_by(study: LogitStudy, name: str) -> TokenSplit | None:
 
 
 def one_feature(study: LogitStudy, feature: int, split: TokenSplit | None = None) -> None:
-    """Numbers, histogram and extreme tokens of one feature's logit weights."""
+    """Draw numbers, histogram and extreme tokens of one feature's logit weights."""
     row = study.table.iloc[feature]
     for column, name in zip(st.columns(len(CARDS)), CARDS, strict=True):
         value = row[name] if isinstance(row[name], str) else "n/a" if pd.isna(row[name]) else f"{row[name]:.4g}"
@@ -59,7 +59,7 @@ def one_feature(study: LogitStudy, feature: int, split: TokenSplit | None = None
     if study.stats.constant[feature]:
         st.info(
             f"Feature {feature} gives every token the same logit weight ({row['logit_mean']:.4g}): its decoder row is "
-            "zero or writes only what the final norm takes off. There is nothing to sort; choose another feature.",
+            "zero, or the final norm removes all that it writes. There is nothing to sort. Choose another feature.",
             icon=":material/block:",
         )
         return
@@ -72,7 +72,7 @@ def one_feature(study: LogitStudy, feature: int, split: TokenSplit | None = None
 
 
 def weight_histogram(study: LogitStudy, feature: int, split: TokenSplit | None) -> None:
-    """All of one feature's logit weights, in and out of a token set, with a box for each."""
+    """Draw all logit weights of one feature, inside and outside a token set, with a box for each."""
     weights, tokens = logit_weights.full_weights(study, feature), logit_weights.processed_unembedding(study).tokens
     inside = split.mask[tokens] if split is not None else np.ones(len(tokens), bool)
     groups = {split.title if split is not None else "all tokens": weights[inside]}
@@ -103,8 +103,8 @@ def weight_histogram(study: LogitStudy, feature: int, split: TokenSplit | None) 
         explains=["logit_weight"],
         note=study.note(
             *said,
-            "120 bins, counts on a symlog axis",
-            "box: quartiles, whiskers to the last value within 1.5 quartile ranges",
+            "120 bins, log counts, linear near 0",
+            "box: quartiles; whiskers: to the last value within 1.5 interquartile ranges",
         ),
         name=f"logit-feature-{feature}",
         provenance=study.provenance,
@@ -112,7 +112,7 @@ def weight_histogram(study: LogitStudy, feature: int, split: TokenSplit | None) 
 
 
 def extreme_tokens(study: LogitStudy, feature: int, end: str, words: str, split: TokenSplit | None) -> None:
-    """The tokens at one end, the most extreme first."""
+    """List the tokens at one end, the most extreme first."""
     table = token_table(study.stats, feature, study.model.token_strings, end=end)
     if split is not None:
         table = table.assign(in_set=split.mask[table["token"].to_numpy()])
@@ -128,12 +128,12 @@ def extreme_tokens(study: LogitStudy, feature: int, end: str, words: str, split:
 
 
 def layers(study: LogitStudy) -> None:
-    """How shapes change from layer to layer, where the dictionaries at hand form a series."""
+    """Draw how shapes change from layer to layer, if there is a series of dictionaries."""
     listed = layer_entries(entries(compute.workspace()), study.dictionary.id)
     if len(listed) < 2:
         st.info(
-            "A series needs dictionaries that differ from this one in the layer alone, from the same source and of the "
-            "same kind and width. None is at hand; pick one of the demo's standard dictionaries to see it.",
+            "A series needs dictionaries that differ from this one in the layer alone: of the same source, kind and "
+            "width. There is none here. The demo has a series: pick one of its standard dictionaries.",
             icon=":material/layers:",
         )
         return
@@ -152,7 +152,7 @@ def layers(study: LogitStudy) -> None:
 
 
 def percentiles(study: LogitStudy, studies: dict[str, LogitStudy], note: str) -> None:
-    """Percentiles of skewness and kurtosis over features, by layer."""
+    """Draw percentiles of skewness and kurtosis over features, by layer."""
     table = percentile_table({name: other.stats for name, other in studies.items()})
     for column, name in zip(st.columns(2, gap="medium"), ("skewness", "kurtosis"), strict=True):
         part, title = table[table["statistic"] == name], catalogue.statistic(name).title
@@ -169,7 +169,7 @@ def percentiles(study: LogitStudy, studies: dict[str, LogitStudy], note: str) ->
 
 
 def boxes(study: LogitStudy, studies: dict[str, LogitStudy], note: str) -> None:
-    """Box plots of skewness and kurtosis by layer."""
+    """Draw box plots of skewness and kurtosis by layer."""
     table = box_table({name: other.stats for name, other in studies.items()})
     for column, name in zip(st.columns(2, gap="medium"), ("skewness", "kurtosis"), strict=True):
         part, title = table[table["statistic"] == name], catalogue.statistic(name).title
@@ -179,18 +179,18 @@ def boxes(study: LogitStudy, studies: dict[str, LogitStudy], note: str) -> None:
                 altair(distributions.layer_boxes(part, title=title, log=name == "kurtosis"), f"lw-boxes-{name}"),
                 part,
                 explains=[name],
-                note=study.note(note, "whiskers to the last value within 1.5 quartile ranges"),
+                note=study.note(note, "whiskers: to the last value within 1.5 interquartile ranges"),
                 name=f"logit-{name}-boxes",
                 provenance=study.provenance,
             )
 
 
 def layer_scatter(picked: LogitStudy, studies: dict[str, LogitStudy], note: str) -> None:
-    """The scatter of one layer at a time, on axes that all layers share."""
+    """Draw the scatter of one layer at a time, on axes that all layers share."""
     names = list(studies)
     own = next((name for name in names if studies[name].dictionary.id == picked.dictionary.id), names[0])
     if st.session_state.get("lw_layer", own) not in names:
-        del st.session_state["lw_layer"]  # kept from a series of other layers
+        del st.session_state["lw_layer"]  # from a series of other layers
     name = st.select_slider("Layer", names, own, key="lw_layer", bind="query-params") if len(names) > 1 else own
     shown = studies[name]
     thresholds = ClassThresholds()
@@ -207,7 +207,7 @@ def layer_scatter(picked: LogitStudy, studies: dict[str, LogitStudy], note: str)
         domains=domains,
         brush=False,
     )
-    # A feature of another layer is no feature of the picked dictionary.
+    # A click picks nothing here, because a feature of another layer is no feature of the picked dictionary.
     click = {"on_select": choose_feature_from("lw-layer-scatter", "point"), "selection": "point"}
     click = click if name == own else {}
     figure(
@@ -215,7 +215,7 @@ def layer_scatter(picked: LogitStudy, studies: dict[str, LogitStudy], note: str)
         altair(chart, "lw-layer-scatter", **click),
         shown.table,
         explains=["skewness", "kurtosis", "logit_class"],
-        note=shown.note(note, f"{len(drawn):,} features drawn", "axes as of all layers", "usual borders"),
+        note=shown.note(note, f"{len(drawn):,} features drawn", "all layers share these axes", "default borders"),
         name=f"logit-shapes-layer-{name.replace(' ', '-')}",
         provenance=shown.provenance,
     )
