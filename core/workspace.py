@@ -32,6 +32,8 @@ class Workspace:
     """The page that the bare address shows, by its name in the URL; None means the first."""
     memory_bytes: int | None = None
     """What may be held in memory; None means half of what is free."""
+    device: str = "auto"
+    """Where large analyses and models run, unless a session chose otherwise (core.devices.device.chosen)."""
     notes: Path = PROJECT / "notes"
     """What people write about features; unlike the cache it cannot be made again."""
 
@@ -100,6 +102,7 @@ def parse_arguments(arguments: list[str]) -> Workspace:
     parser.add_argument("--notes", type=Path, default=PROJECT / "notes", help="where notes on features are kept")
     parser.add_argument("--page", help="the page to begin with, by its name in the address")
     parser.add_argument("--memory", type=float, help="GB to hold in memory; default: half of what is free")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps: where to compute")
     known, _ = parser.parse_known_args(arguments)
     roots = tuple(path.resolve() for path in known.root) or (PROJECT,)
     models = (*(path.resolve() for path in known.model), PROJECT / "demo" / "model")
@@ -110,5 +113,6 @@ def parse_arguments(arguments: list[str]) -> Workspace:
         models=models,
         start_page=known.page,
         memory_bytes=int(known.memory * 1e9) if known.memory else None,
+        device=known.device,
         notes=known.notes.resolve(),
     )

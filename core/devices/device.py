@@ -116,6 +116,21 @@ def chosen(setting: str = "auto") -> Device:
     )
 
 
+def known() -> tuple[Device, ...]:
+    """Return the devices that can be named without waiting for torch: all once it is imported, the CPU before."""
+    return available() if _torch_is_here() else (CPU,)
+
+
+def may_have_more() -> bool:
+    """Whether this machine may have a device beside the CPU. Imports nothing."""
+    return len(available()) > 1 if _torch_is_here() else sys.platform == "darwin" or _may_have_cuda()
+
+
+def _torch_is_here() -> bool:
+    """Whether torch is imported to its end; another thread may be in the middle of it."""
+    return hasattr(sys.modules.get("torch"), "inference_mode") and hasattr(sys.modules["torch"], "compile")
+
+
 @cache
 def available() -> tuple[Device, ...]:
     """Return every device of this machine, the CPU first. Imports torch where there may be another."""

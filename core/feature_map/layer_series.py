@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
+from core.devices.device import CPU, Device
 from core.dictionaries.spaces import DictionarySide
 from core.feature_map.layout import Layout
 from core.feature_map.stack import Stack
@@ -47,14 +48,15 @@ class LayerStep:
     cos: Float[np.ndarray, " d_sae"]
 
 
-def layer_links(stack: Stack, *, progress: Progress = SILENT) -> LayerLinks:
+def layer_links(stack: Stack, *, device: Device = CPU, progress: Progress = SILENT) -> LayerLinks:
     """Match each feature of each dictionary to the next one. `progress` counts steps and may raise."""
     match = np.full(len(stack.feature), -1, np.int32)
     cos = np.full(len(stack.feature), np.nan, np.float32)
     for step in range(stack.count - 1):
         here, there = stack.rows(step), stack.rows(step + 1)
         part = Part(progress, step, stack.count - 1)
-        between = nearest_between(stack.directions[here], stack.directions[there], k=1, progress=part)
+        rows = stack.directions[here], stack.directions[there]
+        between = nearest_between(*rows, k=1, device=device, progress=part)
         match[here], cos[here] = between.a_in_b_idx[:, 0], between.a_in_b_cos[:, 0]
     return LayerLinks(match, cos)
 

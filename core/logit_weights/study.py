@@ -8,6 +8,7 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from core import tables
+from core.devices.device import CPU, Device
 from core.dictionaries.dictionary import Dictionary
 from core.logit_weights.classes import ClassThresholds, classify, logit_table
 from core.logit_weights.statistics import LogitStatistics
@@ -24,6 +25,8 @@ class LogitStudy:
     model: LanguageModel
     settings: LogitSettings
     stats: LogitStatistics
+    device: Device = CPU
+    """Where they were computed."""
 
     @cached_property
     def directions(self) -> Float[np.ndarray, "d_sae d_model"]:
@@ -43,12 +46,15 @@ class LogitStudy:
         """Say what a figure was computed from."""
         parts = [f"{self.stats.n_tokens:,} tokens", self.settings.describe(), f"d_sae {self.dictionary.d_sae:,}"]
         parts.append("decoder norms folded" if self.dictionary.folded else "decoder norms as stored")
-        return " · ".join([*parts, *more])
+        return " · ".join([*parts, *self.device.inputs.values(), *more])
 
     @cached_property
     def provenance(self) -> dict:
         return tables.provenance(
-            dictionary=self.dictionary, model=self.model, method="logit weights", settings=self.settings.as_inputs()
+            dictionary=self.dictionary,
+            model=self.model,
+            method="logit weights",
+            settings=self.settings.as_inputs() | self.device.inputs,
         )
 
 

@@ -6,6 +6,7 @@ from functools import cached_property
 import pandas as pd
 
 from core import tables
+from core.devices.device import CPU, Device
 from core.dictionaries.dictionary import Dictionary
 from core.models.language_model import LanguageModel
 from core.positions.scores import score_table, suggested_count
@@ -21,6 +22,8 @@ class Study:
     stats: PositionStatistics
     reason: str
     """Which method was used and why, as a sentence."""
+    device: Device = CPU
+    """Where it was computed."""
 
     @property
     def n_pos(self) -> int:
@@ -49,7 +52,7 @@ class Study:
         """Say what a figure was computed from."""
         parts = [f"{self.samples} × {self.n_pos:,} positions", self.stats.method, f"d_sae {self.dictionary.d_sae:,}"]
         parts.append("decoder norms folded" if self.dictionary.folded else "decoder norms as stored")
-        return " · ".join([*parts, *more])
+        return " · ".join([*parts, *self.device.inputs.values(), *more])
 
     @property
     def context_note(self) -> list[str]:
@@ -62,7 +65,8 @@ class Study:
             dictionary=self.dictionary,
             model=self.model,
             method=self.stats.method,
-            settings={"n_pos": self.n_pos, "context_size": self.context_size, "n_samples": self.stats.n_samples},
+            settings={"n_pos": self.n_pos, "context_size": self.context_size, "n_samples": self.stats.n_samples}
+            | self.device.inputs,
         )
 
     def top(self, count: int) -> list[int]:

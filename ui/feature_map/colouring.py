@@ -11,7 +11,7 @@ from core.feature_map.layout import Layout
 from core.feature_map.stack import Stack
 from core.logit_weights.statistics import LogitStatistics
 from core.logit_weights.study import LogitStudy
-from core.logit_weights.unembedding import LogitSettings, source_key
+from core.logit_weights.unembedding import LogitSettings
 from ui.feature_map.component import MapColours, by_group, by_value
 from ui.studies import compute, feature_map, logit_weights, opened
 from ui.studies.feature_columns import COLUMNS
@@ -78,7 +78,7 @@ def known_tokens(ids: list[str]) -> list[str] | None:
 def _known_study(id: str) -> LogitStudy | None:
     try:
         found = opened.dictionary(id)
-        key = LogitStatistics.key(found.sha256, source_key(opened.model_of(found), LogitSettings()), LogitSettings())
+        key = logit_weights.statistics_key(found, LogitSettings())
         return logit_weights.logit_study(LogitSettings(), id) if _at_hand(LogitStatistics, key) else None
     except LoupeError:  # no model here, or one that this dictionary does not fit
         return None

@@ -11,7 +11,7 @@ import streamlit as st
 from core.errors import UnknownNameError
 from ui.shared import errors
 from ui.shared.garbage import spare_modules
-from ui.sidebar import pickers
+from ui.sidebar import device, pickers
 from ui.studies import compute
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -81,4 +81,5 @@ def main() -> None:
     with st.sidebar:
         pickers.dictionary()
         pickers.feature()
+        device.pick()
     page.run()

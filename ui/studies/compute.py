@@ -13,6 +13,8 @@ from typing import TypeVar
 
 import streamlit as st
 
+from core.devices import device as devices
+from core.devices.device import Device
 from core.work.artifacts import ArtifactStore
 from core.work.jobs import Jobs
 from core.work.memory import Loaded, free_memory
@@ -44,6 +46,15 @@ def jobs() -> Jobs:
 def loaded() -> Loaded:
     """Everything held in memory; half of what was free at the start, or what --memory says."""
     return Loaded(workspace().memory_bytes or free_memory() // 2)
+
+
+def device(multiply_adds: int | None = None) -> Device:
+    """Return the device that this session computes on, or the one that work of this size is worth taking to.
+
+    Raises DeviceError for a device that is not there.
+    """
+    found = devices.chosen(st.session_state.get("device") or workspace().device)
+    return found if multiply_adds is None else found.for_work(multiply_adds)
 
 
 @contextmanager

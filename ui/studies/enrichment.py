@@ -23,29 +23,30 @@ def enrichment_of(study: LogitStudy, sets: TokenSets) -> Enrichment:
 
     Computed as a job for all sets at once, as q is over all features and sets. Raises LoupeError.
     """
-    return _result(
-        study, sets, study.dictionary.sha256, f"{study.dictionary.d_sae:,} features", lambda: study.directions
-    )
+    n = study.dictionary.d_sae
+    return _result(study, sets, study.dictionary.sha256, n, f"{n:,} features", lambda: study.directions)
 
 
 def random_enrichment(study: LogitStudy, sets: TokenSets) -> Enrichment:
     """Return the enrichment of RANDOM random directions in the same sets, to compare with."""
     name = f"{RANDOM:,} random directions"
     width = study.model.d_model
-    return _result(study, sets, f"{name}, seed 0", name, lambda: random_directions(RANDOM, width, seed=0))
+    return _result(study, sets, f"{name}, seed 0", RANDOM, name, lambda: random_directions(RANDOM, width, seed=0))
 
 
 def _result(
-    study: LogitStudy, sets: TokenSets, content: str, of: str, directions: Callable[[], np.ndarray]
+    study: LogitStudy, sets: TokenSets, content: str, n: int, of: str, directions: Callable[[], np.ndarray]
 ) -> Enrichment:
     settings = study.settings
     tokens = study_tokens(study) if settings.skip_unused else np.arange(study.model.d_vocab)
     usable = usable_sets(sets, tokens)
+    device = logit_weights.device_for(n, study.model)
 
     def work(progress: Progress) -> Enrichment:
-        return enrichment(directions(), logit_weights.processed_unembedding(study), usable, progress=progress)
+        rows = logit_weights.processed_unembedding(study)
+        return enrichment(directions(), rows, usable, device=device, progress=progress)
 
-    key = Enrichment.key(content, source_key(study.model, settings), settings, usable.sha256)
+    key = Enrichment.key(content, source_key(study.model, settings), settings, usable.sha256, device=device)
     return compute.result(Enrichment, key, f"{len(usable)} token sets in {of}", work)
 
 

@@ -46,8 +46,10 @@ def neighbors(ids: Ids = (), side: str = "decoder") -> Neighbors:
     rows = stack(ids, side)
     k = min(K, len(rows.feature) - 1)
 
+    device = compute.device(len(rows.directions) * rows.directions.size)
+
     def work(progress: Progress) -> Neighbors:
-        return nearest_features(rows.directions, k=k, progress=progress)
+        return nearest_features(rows.directions, k=k, device=device, progress=progress)
 
     key = Neighbors.key(",".join(rows.sha256), side, k)
     return compute.result(Neighbors, key, f"Nearest features of {len(ids)} dictionaries", work)
@@ -120,7 +122,10 @@ def links(ids: Ids, side: str = "decoder") -> LayerLinks:
     """Return the best match of each feature in the next dictionary of a series."""
     rows = stack(ids, side)
     key = LayerLinks.key(*rows.sha256, side=side)
-    return compute.result(LayerLinks, key, "Matching layers", lambda progress: layer_links(rows, progress=progress))
+    device = compute.device(len(rows.directions) * rows.directions.size // rows.count)
+    return compute.result(
+        LayerLinks, key, "Matching layers", lambda progress: layer_links(rows, device=device, progress=progress)
+    )
 
 
 def _layout_key(settings: LayoutSettings, found: Sequence[Dictionary]) -> str:

@@ -17,8 +17,11 @@ def neighbors(id: str | None = None, side: DictionarySide = "decoder") -> Neighb
     found = opened.dictionary(id)
     k = max(1, min(K, found.d_sae - 1))
 
+    rows = directions(found, side)
+    device = compute.device(rows.shape[0] * rows.size)
+
     def work(progress: Progress) -> Neighbors:
-        return nearest_features(directions(found, side), k=k, progress=progress)
+        return nearest_features(rows, k=k, device=device, progress=progress)
 
     return compute.result(Neighbors, Neighbors.key(found.sha256, side, k), f"Nearest features of {found.title}", work)
 
@@ -35,9 +38,11 @@ def study(id: str | None = None, side: DictionarySide = "decoder") -> GeometrySt
 def simulated(random: RandomDirections, k: int) -> Neighbors:
     """Return the neighbours of seeded random directions: the check of the closed form."""
     name = f"{random.n} random directions in {random.d} dimensions, seed {SIMULATION_SEED}"
+    device = compute.device(random.n**2 * random.d)
 
     def work(progress: Progress) -> Neighbors:
-        return nearest_features(random_directions(random.n, random.d, seed=SIMULATION_SEED), k=k, progress=progress)
+        rows = random_directions(random.n, random.d, seed=SIMULATION_SEED)
+        return nearest_features(rows, k=k, device=device, progress=progress)
 
     return compute.result(Neighbors, Neighbors.key(name, "decoder", k), f"Nearest of {name}", work)
 

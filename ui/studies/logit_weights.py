@@ -3,6 +3,7 @@
 import numpy as np
 import streamlit as st
 
+from core.devices.device import Device
 from core.dictionaries.dictionary import Dictionary
 from core.logit_weights.classes import ClassThresholds
 from core.logit_weights.statistics import LogitStatistics, logit_statistics, logit_weights, random_directions
@@ -82,28 +83,49 @@ def logit_study(settings: LogitSettings, id: str | None = None) -> LogitStudy:
 
 def study_of(found: Dictionary, settings: LogitSettings) -> LogitStudy:
     """Return the same of a dictionary that is at hand."""
-    model = opened.model_of(found)
+    model, device = opened.model_of(found), device_for(found.d_sae, opened.model_of(found))
 
     def work(progress: Progress) -> LogitStatistics:
-        directions = residual_directions(found, model, settings)
-        return logit_statistics(directions, unembedding(model, settings), center=settings.center, progress=progress)
+        return _statistics(residual_directions(found, model, settings), model, settings, device, progress)
 
-    key = LogitStatistics.key(found.sha256, source_key(model, settings), settings)
+    key = statistics_key(found, settings)
     stats = compute.result(LogitStatistics, key, f"Logit weights of {found.title}", work)
     # Kept beside the statistics: its table is the same on every rerun.
-    return compute.loaded().get(f"logit study {key} of {found.id}", lambda: LogitStudy(found, model, settings, stats))
+    return compute.loaded().get(
+        f"logit study {key} of {found.id}", lambda: LogitStudy(found, model, settings, stats, device)
+    )
+
+
+def statistics_key(found: Dictionary, settings: LogitSettings) -> str:
+    """Name the statistics of a dictionary that is at hand (raises LoupeError)."""
+    model = opened.model_of(found)
+    return LogitStatistics.key(
+        found.sha256, source_key(model, settings), settings, device=device_for(found.d_sae, model)
+    )
+
+
+def device_for(n: int, model: LanguageModel) -> Device:
+    """Return where logit weights of so many features are best computed."""
+    return compute.device(n * model.d_vocab * model.d_model)
+
+
+def _statistics(
+    directions: np.ndarray, model: LanguageModel, settings: LogitSettings, device: Device, progress: Progress
+) -> LogitStatistics:
+    rows = unembedding(model, settings)
+    return logit_statistics(directions, rows, center=settings.center, device=device, progress=progress)
 
 
 def random_baseline(study: LogitStudy) -> LogitStatistics:
     """Return the same statistics of as many random directions."""
-    model, settings, n = study.model, study.settings, study.dictionary.d_sae
+    model, settings, n, device = study.model, study.settings, study.dictionary.d_sae, study.device
 
     def work(progress: Progress) -> LogitStatistics:
         directions = random_directions(n, model.d_model, seed=BASELINE_SEED)
-        return logit_statistics(directions, unembedding(model, settings), center=settings.center, progress=progress)
+        return _statistics(directions, model, settings, device, progress)
 
     name = f"{n} random directions, seed {BASELINE_SEED}"
-    key = LogitStatistics.key(name, source_key(model, settings), settings)
+    key = LogitStatistics.key(name, source_key(model, settings), settings, device=device)
     return compute.result(LogitStatistics, key, "Logit weights of random directions", work)
 
 

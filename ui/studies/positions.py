@@ -6,7 +6,7 @@ from core.activations import reconstruction
 from core.activations.reconstruction import ErrorByPosition
 from core.corpus.streams import rows_sha256
 from core.positions import grids, units
-from core.positions.methods import choose_method, position_statistics
+from core.positions.methods import choose_method, position_device, position_statistics
 from core.positions.statistics import PositionSettings, PositionStatistics
 from core.positions.study import Study
 from core.positions.units import UnitCurves
@@ -22,15 +22,18 @@ def position_study(id: str | None = None, n_pos: int | None = None, n_rows: int 
     settings = PositionSettings(n_pos=n_pos)
     method, reason = choose_method(found, model, settings)
     rows = corpus.library_rows(model, n_rows=n_rows, context=n_pos)[0] if method == "corpus" else None
-    key = PositionStatistics.key(found.sha256, model.sha256, settings=settings, rows=rows)
+    device = position_device(found, model, settings, compute.device())
+    key = PositionStatistics.key(found.sha256, model.sha256, settings=settings, rows=rows, device=device)
     stats = compute.result(
         PositionStatistics,
         key,
         "Positional statistics",
-        lambda progress: position_statistics(found, model, settings=settings, rows=rows, progress=progress),
+        lambda progress: position_statistics(
+            found, model, settings=settings, rows=rows, device=device, progress=progress
+        ),
     )
     # Kept with the statistics: its scores are the same on every rerun.
-    return compute.loaded().get(f"study {key} of {found.id}", lambda: Study(found, model, stats, reason))
+    return compute.loaded().get(f"study {key} of {found.id}", lambda: Study(found, model, stats, reason, device))
 
 
 def feature_grid(feature: int, n_pos: int) -> np.ndarray:

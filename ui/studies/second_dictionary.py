@@ -57,7 +57,9 @@ def weights(dictionary: Dictionary) -> Weights:
 
 
 def _between(one, other, names: tuple[str, str], side: DictionarySide, k: int, label: str) -> Between:
+    device = compute.device(one.shape[0] * other.size)
+
     def work(progress: Progress) -> Between:
-        return nearest_between(one, other, k=k, progress=progress)
+        return nearest_between(one, other, k=k, device=device, progress=progress)
 
     return compute.result(Between, Between.key(*names, side, k), f"{label}, {side}", work)
