@@ -32,7 +32,8 @@ class Session:
 
 def this_session() -> Session:
     if "_session" not in st.session_state:
-        st.session_state["_session"] = Session(get_script_run_ctx().session_id)
+        context = get_script_run_ctx()  # none where a view is called outside of a server
+        st.session_state["_session"] = Session(context.session_id if context else "")
     return st.session_state["_session"]
 
 
