@@ -108,7 +108,7 @@ def test_only_a_short_text_is_in_the_link(open_page):
     assert at.query_params["own"] == "a short text"
     at.text_area[0].set_value("word " * 101).run()
     assert "own" not in at.query_params
-    assert "505 characters: over 500, so the text is not in the link" in captions(at)
+    assert "The link leaves this text out: it has 505 characters, and a link holds 500 at most" in captions(at)
 
 
 def test_a_blank_text_is_explained_and_an_example_takes_its_place(open_page):
@@ -135,10 +135,10 @@ def test_a_feature_that_fires_in_one_text_alone_is_called(open_page):
     found = table(at, "unit_q").set_index("feature")
     assert found.loc[planted_pages.POSITIONAL, "unit_higher_in"] == "B"
     assert found.loc[planted_pages.POSITIONAL, "higher_in"] == "B"
-    assert "whole documents for exchangeable" in captions(at)
+    assert "assumes that the documents are independent of each other" in captions(at)
     at.selectbox(key="own_units").set_value("Automatic")
     at.text_area(key="own_a_box").set_value("a\nb").run()
-    assert "takes all tokens for independent" in captions(at)  # too few lines
+    assert "assumes that all tokens are independent" in captions(at)  # too few lines
     at.selectbox(key="own_units").set_value("Lines").run()
     assert "Text A has 2 units and text B 12, expected at least 6" in errors(at)[0]
 

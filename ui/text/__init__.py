@@ -1,1 +1,1 @@
-"""Views of the page on a text of one's own."""
+"""Views of the page on your own text."""

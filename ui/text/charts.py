@@ -1,4 +1,4 @@
-"""Charts of the page on the user's own text. Tokens are data, never part of an expression."""
+"""Charts of the text page. Tokens are data and never part of an expression."""
 
 from collections.abc import Sequence
 from unicodedata import east_asian_width
@@ -11,7 +11,7 @@ from ui.shared.charts import ACCENT, DIVERGING, MUTED, RAMP, heatmap
 
 CHOSEN = "#2563eb"
 STRIP_TOKENS = 400
-"""Tokens in a strip at most; it has two marks for each."""
+"""The most tokens in a strip; it has two marks for each."""
 COLUMNS, _COLUMN_PX, _LINE_PX = 128, 7.2, 21
 _SHOWN = {"\n": "⏎", "\r": "␍", "\t": "⇥"}
 PART = "‥"
@@ -19,7 +19,7 @@ PART = "‥"
 
 
 def visible(piece: str) -> str:
-    """Return a token on one line: line breaks, tabs and what cannot be printed as marks."""
+    """Return a token on one line, with marks for line breaks, tabs and unprintable characters."""
     return "".join(_SHOWN.get(c, c if c.isprintable() else f"\\x{ord(c):02x}") for c in piece) or PART
 
 
@@ -34,9 +34,9 @@ def token_strip(
     titles: Sequence[str],
     dark: bool = False,
 ) -> alt.LayerChart:
-    """Tokens as running text, line by line, each shaded by its value; a click chooses one.
+    """Draw tokens as running text, line by line, each shaded by its value. A click chooses one.
 
-    `first` is the number of the first token, `chosen` the one with a frame, `titles` what tooltips say.
+    `first` is the number of the first token, `chosen` the token with a frame, `titles` the titles in tooltips.
     The points of the selection `select` have the field `token_number`.
     """
     numbers = np.arange(first, first + len(pieces))
@@ -46,9 +46,9 @@ def token_strip(
     scale = alt.Scale(range=["rgba(234,88,12,0)", RAMP[1]], domain=[0, largest])
     if (data["value"] < 0).any():
         scale = alt.Scale(range=DIVERGING, domain=[-largest, 0, largest])
-    ink = "#e6e8eb" if dark else "#1f2328"  # a theme has no colour for letters that are marks
+    ink = "#e6e8eb" if dark else "#1f2328"  # Streamlit's theme sets no colour for text marks
     across = alt.Scale(domain=[0, COLUMNS], nice=False)
-    # A step per line is the one height that Streamlit leaves alone.
+    # Streamlit keeps a height only if it is a step for each line.
     line = alt.Y("line:O").axis(None).scale(padding=0.06).sort(None)
     boxes = (
         alt.Chart(data.drop(columns=["text", "text_left"]))
@@ -76,12 +76,12 @@ def token_strip(
 
 
 def _places(pieces: Sequence[str]) -> pd.DataFrame:
-    """Lay tokens out on lines of COLUMNS characters; what stands behind a token's last line break is indentation."""
+    """Lay tokens out on lines of COLUMNS characters. Text after a token's last line break is indentation."""
     rows, line, column = [], 0, 0
     for piece in pieces:
         head, broken, indent = piece.rpartition("\n")
         shown = visible(head + broken) if broken else visible(piece)
-        # Vega cuts spaces off at both ends, so their width is added here.
+        # Vega trims spaces at both ends, so their width is added here.
         lead = len(shown) - len(shown.lstrip(" "))
         width = max(1, _width(shown))
         if column + width > COLUMNS and column:
@@ -109,7 +109,7 @@ def token_heatmap(
     select: str,
     diverging: bool = False,
 ) -> alt.LayerChart:
-    """Features x tokens; needs `feature`, `token_number`, `what` (the token's text) and `value`."""
+    """Draw features by tokens; needs `feature`, `token_number`, `what` (the token's text) and `value`."""
     data = cells.assign(position=cells["token_number"])
     return heatmap(
         data,
@@ -133,7 +133,7 @@ def token_heatmap(
 
 
 def token_line(table: pd.DataFrame, column: str, *, title: str, chosen: int, select: str) -> alt.LayerChart:
-    """One number of every token; needs `token_number`, `token_text` and the column. A click chooses a token."""
+    """Draw one number of every token; needs `token_number`, `token_text` and the column. A click chooses a token."""
     data = pd.DataFrame({"token_number": table["token_number"], "value": table[column], "what": table["token_text"]})
     x = alt.X("token_number:Q").title("Token of the text").scale(zero=False, nice=False).axis(tickMinStep=1, grid=False)
     tooltip = [
@@ -156,9 +156,9 @@ def token_line(table: pd.DataFrame, column: str, *, title: str, chosen: int, sel
 def grouped_scatter(
     table: pd.DataFrame, x: str, y: str, *, x_title: str, y_title: str, group: str, select: str
 ) -> alt.Chart:
-    """One point for each feature, coloured by what was called; needs `feature`, `group`, x and y."""
+    """Draw one point for each feature, coloured by the test's outcome; needs `feature`, `group`, x and y."""
     colours = {"q ≤ 0.05, higher in A": ACCENT, "q ≤ 0.05, higher in B": CHOSEN, "q > 0.05": MUTED}
-    # What was called is drawn last, so that it is not hidden.
+    # Features with a small q are drawn last, so that no other point hides them.
     data = table[["feature", x, y, group]].iloc[::-1]
     return (
         alt.Chart(data)

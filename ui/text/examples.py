@@ -1,4 +1,4 @@
-"""Texts to start from, on the page about the user's own text."""
+"""Example texts for the text page."""
 
 ONE = {
     "Python function": '''def read_lines(path, *, encoding="utf-8"):

@@ -1,6 +1,6 @@
-"""Typing or uploading text, how it is read, and the dictionary's activations on it.
+"""The text boxes and uploads, how text is read, and the dictionary's activations on it.
 
-Text stays on this machine: what is computed is kept under hashes, and only short texts are in the link.
+Text stays on this machine. Results are stored under hashes, and only short texts are in the link.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ AS_TRAINED, ON, OFF = "As trained", "With BOS", "Without BOS"
 
 @dataclass(frozen=True)
 class Reading:
-    """How text is read: the length of rows, the BOS token before each (or none), and what parts documents."""
+    """How text is read: the length of rows, the BOS token before each row (or none), and the separator of documents."""
 
     length: int
     bos: int | None
@@ -39,7 +39,7 @@ class Reading:
 
 @dataclass(frozen=True, eq=False)
 class Read:
-    """A text as model and dictionary read it."""
+    """A text as the model and the dictionary read it."""
 
     dictionary: Dictionary
     model: LanguageModel
@@ -47,16 +47,16 @@ class Read:
     found: TextFeatures
     reading: Reading
     key: str
-    """What the activations are kept under."""
+    """The key of the stored activations."""
 
     @property
     def note(self) -> str:
-        """n and settings, for the notes under figures."""
+        """Return n and settings, for the notes under figures."""
         rows = int(self.found.row[-1]) + 1
         return f"{self.found.n_tokens:,} tokens in {rows:,} row{'s' * (rows > 1)}, {self.reading.note}"
 
     def pieces(self, part: range | slice) -> list[str]:
-        """Return what each token of a stretch adds to the text; empty where it completes no character."""
+        """Return the text that each token of a stretch adds; empty if it completes no character."""
         return token_pieces(self.model.tokenizer, self.text.ids[part.start : part.stop].tolist())
 
     def labels(self, tokens: np.ndarray) -> list[str]:
@@ -64,7 +64,7 @@ class Read:
         return [self.model.token_strings[i] for i in self.text.ids[tokens]]
 
     def provenance(self, method: str, **more: str | int | float | bool | None) -> dict:
-        """What a download says of where its numbers are from; of the text only its hash."""
+        """Return the provenance of a download; of the text it holds only the hash."""
         settings = {"text_sha256": self.text.sha256, "reading": self.note} | more
         return tables.provenance(dictionary=self.dictionary, model=self.model, method=method, settings=settings)
 
@@ -79,8 +79,8 @@ def reading(dictionary: Dictionary, model: LanguageModel) -> Reading:
             list(lengths),
             key="own_rows",
             bind="query-params",
-            help=f"{trained:,} tokens, or {model.n_ctx:,}. Longer text is cut into rows, and each is read by "
-            "itself: its first tokens know nothing of what stands before.",
+            help=f"{trained:,} tokens, or {model.n_ctx:,}. The app cuts longer text into rows. The model reads each "
+            "row by itself, so the first tokens of a row know nothing of the row before.",
         )
         bos = st.selectbox(
             "BOS token",
@@ -88,14 +88,14 @@ def reading(dictionary: Dictionary, model: LanguageModel) -> Reading:
             key="own_bos",
             bind="query-params",
             help=f"Whether every row begins with the BOS token. This dictionary was trained "
-            f"{'with' if dictionary.config.prepend_bos else 'without'} it. Its own activations are not shown.",
+            f"{'with' if dictionary.config.prepend_bos else 'without'} it. Activations on BOS are not shown.",
         )
         separator = st.text_input(
             "Separator of documents",
             "=====",
             key="own_separator",
             persist_state="session",
-            help="A line that holds exactly this begins a new document, which the model reads by itself.",
+            help="A line with exactly this text begins a new document. The model reads each document by itself.",
         )
     with_bos = dictionary.config.prepend_bos if bos == AS_TRAINED else bos == ON
     return Reading(lengths[chosen], bos_token(model) if with_bos else None, separator)
@@ -106,23 +106,26 @@ def offer(name: str, label: str, default: str, *, height: int = 180) -> tuple[st
     box = f"{name}_box"
     if box not in st.session_state:
         st.session_state[box] = st.query_params.get(name, default)
-    # Surrounding space counts: it is tokens.
+    # Surrounding spaces stay, because they are tokens.
     text = st.text_area(label, key=box, height=height, persist_state="session") or ""
     with st.popover("Files", icon=":material/upload_file:", type="tertiary"):
         files = st.file_uploader(
-            f"{label}: files in place of what is typed",
+            f"{label}: files in place of the typed text",
             accept_multiple_files=True,
             key=f"{name}_files",
             max_upload_size=MAX_BYTES // 10**6,
-            help="Text in UTF-8. Every file is a document of its own.",
+            help="Text files in UTF-8. Each file is one document.",
         )
     if files:
         _into_link(name, "", default)
-        st.caption(f"{len(files)} uploaded file{'s' * (len(files) > 1)} in place of what is typed.")
+        st.caption(f"The app reads {len(files)} uploaded file{'s' * (len(files) > 1)} in place of the typed text.")
         return tuple(read_upload(file.name, file.getvalue()) for file in files)
     _into_link(name, text, default)
     if len(text) > LINK_CHARACTERS:
-        st.caption(f"{len(text):,} characters: over {LINK_CHARACTERS}, so the text is not in the link.")
+        st.caption(
+            f"The link leaves this text out: it has {len(text):,} characters, and a link holds "
+            f"{LINK_CHARACTERS} at most."
+        )
     return (text,)
 
 
@@ -135,13 +138,13 @@ def _into_link(name: str, text: str, default: str) -> None:
 
 
 def take(values: dict[str, str]) -> None:
-    """Put texts into boxes; for callbacks."""
+    """Put texts into the boxes; for callbacks."""
     for name, text in values.items():
         st.session_state[f"{name}_box"] = text
 
 
 def read(dictionary: Dictionary, model: LanguageModel, texts: tuple[str, ...], how: Reading, what: str) -> Read:
-    """Tokenise and encode; kept in memory under hashes. Raises LoupeError, and StillRunning meanwhile."""
+    """Tokenise and encode. Results stay in memory under hashes. Raises LoupeError, and StillRunning meanwhile."""
     documents = tuple(part for text in texts for part in split_documents(text, how.separator)) or texts
     digest = hashlib.sha256()
     for document in documents:

@@ -1,4 +1,4 @@
-"""The text page's tab on one text: its tokens, and the features that are active on them."""
+"""The tab One text: its tokens, and the features that are active on them."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -30,7 +30,7 @@ MOST_FEATURES = 40
 
 
 def one_text(dictionary: Dictionary, model: LanguageModel, how: Reading) -> None:
-    """Everything about one text. Raises LoupeError, and StillRunning while it is being read."""
+    """Draw everything about one text. Raises LoupeError, and StillRunning while the text is read."""
     texts = _input()
     read = input.read(dictionary, model, texts, how, "Your text")
     said(read)
@@ -67,17 +67,17 @@ def _input() -> tuple[str, ...]:
 
 
 def said(*reads: Read) -> None:
-    """Say what the tokenizer did not take as it was."""
+    """Say what the tokenizer changed."""
     lost = sum(read.text.n_lost for read in reads)
     if lost:
         st.warning(
-            f"{lost:,} characters do not come back from their tokens: this tokenizer drops or changes them.",
+            f"This tokenizer drops or changes {lost:,} characters; their tokens do not decode to them.",
             icon=":material/warning:",
         )
 
 
 def _choices(read: Read) -> tuple[int, str, str]:
-    """Let a token be chosen, and what features are ranked by: on the token, and over the text."""
+    """Pick a token, and what features are ranked by: on the token, and over the text."""
     place, on_token, over_text = st.columns([1, 2, 3], gap="medium", vertical_alignment="bottom")
     with place:
         token = pickers.number("Token", "own_token", read.found.n_tokens, help="Or click one below.")
@@ -96,13 +96,13 @@ def _ranking(title: str, key: str, options: list[str]) -> str:
         format_func=lambda name: catalogue.statistic(name).title,
         key=key,
         bind="query-params",
-        help="A share is of the feature's largest activation on the text of the token pass, which all pages share; it "
-        "is computed when first asked for.",
+        help="A share compares an activation with the feature's largest activation on the text of the token pass. That "
+        "pass runs when a share is first chosen.",
     )
 
 
 def _largest(*, needed: bool) -> tuple[np.ndarray | None, str]:
-    """Every feature's largest activation in the token pass and what text that was; None if it is not there."""
+    """Return the largest activation of every feature in the token pass, and its text; None if it is not stored."""
     try:
         with nullcontext() if needed else compute.only_stored():
             passed = token_pass.token_pass()
@@ -134,7 +134,7 @@ def _strip(read: Read, tokens: pd.DataFrame, token: int) -> None:
     feature, name = int(st.session_state.get("feature", 0)), SHADES[shade]
     picked = shade == "Picked feature"
     table = tokens.assign(text_activation=read.found.of_feature(feature))
-    silent = f" · feature {feature} is silent" if picked and not table[name].any() else ""
+    silent = f" · feature {feature} is silent on this text" if picked and not table[name].any() else ""
     part = around(token, len(table), charts.STRIP_TOKENS)
     shown = table.iloc[part.start : part.stop]
     chart = charts.token_strip(
@@ -159,18 +159,18 @@ def _strip(read: Read, tokens: pd.DataFrame, token: int) -> None:
 
 
 def is_dark() -> bool:
-    """Whether the page is dark, as far as the browser has said."""
+    """Say whether the page is dark, as far as the browser tells."""
     return st.context.theme.type == "dark"
 
 
 def drawn_as_is(chart, key: str, on_select: Callable | None = None) -> Callable:
-    """Return a `draw` for a chart that keeps its width, since its letters do."""
+    """Return a `draw` for a chart that keeps its width, because its letters keep theirs."""
     picks = {"on_select": on_select, "selection_mode": ["token"]} if on_select else {}
     return lambda: st.altair_chart(chart, key=key, width="content", **picks)
 
 
 def choose_token(chart_key: str, selection: str, state_key: str = "own_token") -> Callable:
-    """Return a callback that takes the token of a clicked mark into the picker (and the URL)."""
+    """Return a callback that picks the token of a clicked mark, in the field and in the URL."""
 
     def callback() -> None:
         points = st.session_state[chart_key]["selection"].get(selection) or []
@@ -181,16 +181,16 @@ def choose_token(chart_key: str, selection: str, state_key: str = "own_token") -
 
 
 def around(token: int, n_tokens: int, most: int) -> range:
-    """Return the stretch of at most `most` tokens that a token lies in; stretches lie end to end."""
+    """Return the stretch of at most `most` tokens that holds a token. Stretches lie end to end."""
     first = token // most * most
     return range(first, min(first + most, n_tokens))
 
 
 def stretch(part: range, n_tokens: int) -> str:
-    """Say which tokens are drawn, where that is not all."""
+    """Say which tokens are drawn, if not all are."""
     if len(part) == n_tokens:
         return ""
-    return f" · tokens {part.start:,} to {part.stop - 1:,} of {n_tokens:,}, those around the chosen one"
+    return f" · tokens {part.start:,} to {part.stop - 1:,} of {n_tokens:,}, around the chosen token"
 
 
 def _on_token(read: Read, token: int, by: str, largest: np.ndarray | None, sample: str) -> None:
@@ -227,11 +227,11 @@ def _over_text(read: Read, table: pd.DataFrame, over: str, sample: str) -> None:
 def _cells(read: Read, order: list[int], token: int, over: str) -> None:
     count = st.slider("Features in the heatmap", 5, MOST_FEATURES, 20, key="own_count", bind="query-params", width=320)
     order = order[:count]
-    # As wide as there is room for if every feature fired on every token.
+    # The number of rows that fit if every feature fires on every token.
     part = around(token, read.found.n_tokens, MAX_CELLS // max(1, len(order)))
     cells = text_features.cells(read.found, order, part)
     if not len(cells):
-        st.info("None of the leading features is active on these tokens.")
+        st.info("None of the top features is active on these tokens.")
         return
     cells = cells.assign(token_text=read.labels(cells["token_number"].to_numpy()))
     item = catalogue.statistic("text_activation")
@@ -244,7 +244,7 @@ def _cells(read: Read, order: list[int], token: int, over: str) -> None:
         select="cell",
     )
     figure(
-        f"The {len(order)} leading features on the tokens",
+        f"The top {len(order)} features on the tokens",
         altair(chart, "own-cells", on_select=choose_feature_from("own-cells", "cell"), selection="cell"),
         cells,
         explains=["text_activation", over],

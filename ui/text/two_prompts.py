@@ -1,4 +1,4 @@
-"""The text page's tab on two prompts of equally many tokens: what changes where, token by token."""
+"""The tab Two prompts: how two prompts with the same number of tokens differ, token by token."""
 
 import numpy as np
 import pandas as pd
@@ -24,19 +24,19 @@ TOKEN = "own_prompt_token"
 
 
 def two_prompts(dictionary: Dictionary, model: LanguageModel, how: Reading) -> None:
-    """Two prompts side by side. Raises LoupeError, and StillRunning meanwhile."""
+    """Draw two prompts side by side. Raises LoupeError, and StillRunning meanwhile."""
     titles = ("Prompt A", "Prompt B")
     a, b = read_pair(dictionary, model, how, "own_pa", "own_pb", examples.PROMPTS, titles=titles, height=100)
     try:
         cells = aligned_differences(a.found, b.found)
     except DoesNotFitError:
-        # To see where they part, one needs the tokens.
+        # The tokens show where the prompts stop being alike.
         for name, read in zip("AB", (a, b), strict=True):
             _strip(name, read, np.zeros(read.found.n_tokens), None)
         raise
     total = np.bincount(cells["token_number"], cells["prompt_difference"].abs(), minlength=a.found.n_tokens)
     with st.columns([1, 4])[0]:
-        most, help = int(total.argmax()), "Or click one below. At first the one that differs most."
+        most, help = int(total.argmax()), "Or click one below. The first choice is the token that differs most."
         token = pickers.number("Token", TOKEN, a.found.n_tokens, default=most, help=help)
     for name, read in zip("AB", (a, b), strict=True):
         _strip(name, read, total, token)
@@ -105,7 +105,7 @@ def _features(a: Read, b: Read, table: pd.DataFrame) -> None:
         listing(table, "own-prompt-features", height=330, picks="feature"),
         table,
         explains=["difference_sum", "difference_max", "prompt_difference_sum", "differing_tokens"],
-        note=f"{len(table):,} features, click one to pick it; two prompts are no sample: there is nothing to test",
+        note=f"{len(table):,} features, click one to pick it; no test is made, because two prompts are no sample",
         name="two-prompts-features",
         provenance=_provenance(a, b),
     )

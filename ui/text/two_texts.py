@@ -1,4 +1,4 @@
-"""The text page's tabs on two texts and on two aligned prompts."""
+"""The tab Two texts: which features differ between two texts."""
 
 import hashlib
 from collections.abc import Mapping
@@ -37,13 +37,13 @@ BY_UNITS += ["units_a", "units_b", "rank_biserial"]
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """All features that are active in either text, most surprising first."""
+    """All features that are active in either text, the smallest p first."""
 
     table: pd.DataFrame
     q: str
-    """The column that features are called by."""
+    """The column of q, which decides whether a feature differs."""
     higher: str
-    """The column that says in which text."""
+    """The column that says in which text the feature is higher."""
     note: str
 
     @property
@@ -52,15 +52,16 @@ class Comparison:
 
 
 def two_texts(dictionary: Dictionary, model: LanguageModel, how: Reading) -> None:
-    """Which features differ between two texts. Raises LoupeError, and StillRunning meanwhile."""
+    """Draw which features differ between two texts. Raises LoupeError, and StillRunning meanwhile."""
     a, b = read_pair(dictionary, model, how, "own_a", "own_b", text_examples.TWO, titles=("Text A", "Text B"))
     left, right = st.columns([1, 2], gap="medium", vertical_alignment="bottom")
     chosen = left.selectbox(
-        "What is independent",
+        "Units of the test",
         [AUTOMATIC, *KINDS, TOKENS],
         key="own_units",
         bind="query-params",
-        help=f"Automatic: lines, if both texts have at least {LEAST_UNITS}, else tokens.",
+        help=f"The test compares units that should be independent of each other. Automatic: lines, if both texts have "
+        f"at least {LEAST_UNITS} of them, else tokens.",
     )
     unit = _unit(a, b, chosen)
     level = right.segmented_control(
@@ -85,7 +86,7 @@ def read_pair(
     titles: tuple[str, str],
     height: int = 200,
 ) -> tuple[Read, Read]:
-    """Draw two boxes with examples for both, and read what they hold."""
+    """Draw two boxes with examples for both, and read their texts."""
     key = f"{name_a}_example"
 
     def take() -> None:
@@ -105,7 +106,7 @@ def read_pair(
 
 
 def _unit(a: Read, b: Read, chosen: str) -> str | None:
-    """Return the kind of unit to compare by; None: tokens."""
+    """Return the unit of the test; None: tokens."""
     if chosen != AUTOMATIC:
         return KINDS.get(chosen)
     enough = all(units(read.text, "line").max() + 1 >= LEAST_UNITS for read in (a, b))
@@ -113,7 +114,7 @@ def _unit(a: Read, b: Read, chosen: str) -> str | None:
 
 
 def _compare(a: Read, b: Read, unit: str | None) -> Comparison:
-    """Return the comparison by tokens, with that by units if there are any, from memory or from a job."""
+    """Return the comparison by tokens, and by units if there are any, from memory or from a job."""
     split = [units(read.text, unit) for read in (a, b)] if unit else []
     parted = hashlib.sha256(b" ".join(part.astype("<i8").tobytes() for part in split)).hexdigest()
     key = artifact_key("text-difference", 1, a=a.key, b=b.key, unit=unit, units=parted)
@@ -132,7 +133,7 @@ def _compare(a: Read, b: Read, unit: str | None) -> Comparison:
 
 
 def _sorted(table: pd.DataFrame, p: str, effect: str, first: list[str]) -> pd.DataFrame:
-    """Sort by p and then by size of the effect, the columns that say most in front."""
+    """Sort by p, then by the size of the effect, and put the most important columns first."""
     order = np.lexsort((table["feature"], -table[effect].abs(), table[p]))
     others = [name for name in table.columns if name not in first]
     return table.iloc[order].reset_index(drop=True)[[*first, *others]]
@@ -140,17 +141,18 @@ def _sorted(table: pd.DataFrame, p: str, effect: str, first: list[str]) -> pd.Da
 
 def _assumes_tokens(a: Read, b: Read) -> str:
     return (
-        f"Mann-Whitney U over {a.found.n_tokens:,} tokens of A and {b.found.n_tokens:,} of B. It takes all tokens for "
-        "independent draws. Neighbours in a text are not, so p and q are too small: read the effect sizes, and compare "
-        f"by lines where there are at least {LEAST_UNITS}."
+        f"Mann-Whitney U over {a.found.n_tokens:,} tokens of A and {b.found.n_tokens:,} of B. The test assumes that "
+        f"all tokens are independent. Neighbours in a text are not, so p and q are too small. Read the effect sizes, "
+        f"or compare by lines if both texts have at least {LEAST_UNITS}."
     )
 
 
 def _assumes_units(unit: str, n_a: int, n_b: int) -> str:
     return (
-        f"Permutation test over {n_a:,} {unit}s of A and {n_b:,} of B: it takes whole {unit}s for exchangeable, "
-        f"whatever happens inside them, and each counts alike. p cannot fall below {lowest_p(n_a, n_b):.2g} "
-        f"(up to {DRAWS:,} draws, seed 0). Texts by one author or on one subject can still share a lot."
+        f"Permutation test over {n_a:,} {unit}s of A and {n_b:,} of B. The test assumes that the {unit}s are "
+        f"independent of each other, and counts each of them once. With so many {unit}s, p is at least "
+        f"{lowest_p(n_a, n_b):.2g} (up to {DRAWS:,} draws, seed 0). Texts by one author or on one subject are not "
+        "fully independent."
     )
 
 
@@ -195,7 +197,7 @@ def _scatters(found: Comparison, unit: str | None, a: Read, b: Read) -> None:
     table = found.table.assign(called=np.where(called == "", "q > 0.05", called))
     means = ("unit_mean_a", "unit_mean_b") if unit else ("mean_a", "mean_b")
     effects = ("rank_biserial", "unit_z") if unit else ("rank_biserial", "minus_log10_p")
-    titles = ("Mean in A against mean in B", "Effect against surprise")
+    titles = ("Mean in A against mean in B", "Effect size against p")
     shown = table.head(charts.MAX_CELLS)
     left_out = ", smallest p first" if len(shown) < len(table) else ""
     for column, title, (x, y) in zip(st.columns(2, gap="medium"), titles, (means, effects), strict=True):
@@ -222,7 +224,7 @@ def _scatters(found: Comparison, unit: str | None, a: Read, b: Read) -> None:
 
 
 def _in_their_texts(a: Read, b: Read) -> None:
-    """Both texts, shaded by the picked feature."""
+    """Draw both texts, shaded by the picked feature."""
     feature = int(st.session_state.get("feature", 0))
     shown, tables = [], []
     for name, read in (("A", a), ("B", b)):
@@ -245,7 +247,8 @@ def _in_their_texts(a: Read, b: Read) -> None:
         draw,
         pd.concat(tables, ignore_index=True),
         explains=["text_activation"],
-        note=f"up to {ROWS_SHOWN} rows of each, strongest first; colours run to the largest of each text",
+        note=f"up to {ROWS_SHOWN} rows of each text, strongest first; full colour is the largest activation of each "
+        "text",
         name=f"two-texts-feature-{feature}",
         provenance=a.provenance("one feature in two texts", text_b_sha256=b.text.sha256, feature=feature),
     )
