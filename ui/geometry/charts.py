@@ -9,7 +9,7 @@ SHARES = ["#b8bcc2", ACCENT]
 
 
 def shared_neighbors(table: pd.DataFrame) -> alt.Chart:
-    """Bars coloured by the share with the commonest neighbour; needs the columns of neighbors_by_bin."""
+    """Draw bars coloured by the share with the commonest neighbour; needs the columns of neighbors_by_bin."""
     return (
         alt.Chart(table)
         .mark_bar(binSpacing=1)
@@ -35,8 +35,8 @@ def shared_neighbors(table: pd.DataFrame) -> alt.Chart:
 
 
 def by_rank(table: pd.DataFrame) -> alt.LayerChart:
-    """One feature's cosines by rank as points, random directions' dashed; the columns of with_random_ranks."""
-    x = alt.X("neighbor_rank:Q").title("Place (log)").scale(type="log", nice=False).axis(tickMinStep=1, format="d")
+    """Draw one feature's cosines by rank, and random directions dashed; needs the columns of with_random_ranks."""
+    x = alt.X("neighbor_rank:Q").title("Rank (log)").scale(type="log", nice=False).axis(tickMinStep=1, format="d")
     points = (
         alt.Chart(table)
         .mark_circle(size=34, color=ACCENT, opacity=0.85)

@@ -1,6 +1,6 @@
-"""The geometry page's tab on distances: how near features are, against chance and other dictionaries.
+"""The tab Distances: how near features are, compared with chance and with other dictionaries.
 
-A view takes the study (dictionary, side, neighbours), shapes tables through core, and draws figures.
+A view takes the study (dictionary, side, neighbours), gets tables from core and draws figures.
 """
 
 import numpy as np
@@ -16,12 +16,12 @@ from ui.shared.figure import altair, figure, listing
 from ui.studies import geometry, opened
 
 RANKS = (1, 10, 100)
-"""Those of the first figures of this kind (Drori 2024)."""
+"""The values of r in the first figures of this kind (Drori 2024)."""
 MOST_COMPARED = 7
 
 
 def distances(study: GeometryStudy) -> None:
-    """How near the r-th most similar feature is."""
+    """Draw how near the r-th most similar feature is."""
     left, middle, right = st.columns([5, 5, 3], vertical_alignment="bottom", gap="medium")
     with left:
         r = rank(study)
@@ -30,10 +30,10 @@ def distances(study: GeometryStudy) -> None:
     with right:
         log = st.toggle("Logarithmic heights", key="heights", bind="query-params")
         check = st.toggle(
-            "Simulate chance, too",
+            "Also simulate chance",
             key="simulate",
             bind="query-params",
-            help="Draw as many random directions (seed 0) and count them, as a check of the closed form.",
+            help="Draws as many random directions (seed 0) and counts them, to check the closed form.",
         )
     readouts(study, r)
     histogram(study, others, r, log=log, check=check)
@@ -42,11 +42,11 @@ def distances(study: GeometryStudy) -> None:
 
 
 def rank(study: GeometryStudy) -> int:
-    """Pick r: one of the usual three, or any."""
+    """Pick r: one of the usual three, or another."""
     k = study.neighbors.k
     names = [str(r) for r in RANKS if r <= k] + ["Other"]
     if st.session_state.get("nearest", "1") not in names:
-        del st.session_state["nearest"]  # kept from a wider dictionary
+        del st.session_state["nearest"]  # from a wider dictionary
     left, right = st.columns([3, 2], vertical_alignment="bottom")
     chosen = left.segmented_control(
         "r-th largest cosine, r =",
@@ -65,7 +65,7 @@ def rank(study: GeometryStudy) -> int:
 
 
 def compared(study: GeometryStudy, r: int) -> list[GeometryStudy]:
-    """Pick dictionaries to draw beside this one; what cannot be opened or has too few features is named."""
+    """Pick dictionaries to draw beside this one. An error names those that do not open or have too few features."""
     ids = st.multiselect(
         "Compare with",
         [id for id in opened.dictionary_ids() if id != study.dictionary.id],
@@ -74,8 +74,8 @@ def compared(study: GeometryStudy, r: int) -> list[GeometryStudy]:
         accept_new_options=True,
         max_selections=MOST_COMPARED,
         placeholder="Other dictionaries",
-        help="Their histograms are drawn in the same bins, as shares of their features. Choose from the list, or type "
-        "an id or the path of a folder.",
+        help="The histograms of these dictionaries have the same bins and count shares of their features. Choose from "
+        "the list, or type an id or the path of a folder.",
     )
     found = []
     for id in ids:
@@ -87,7 +87,7 @@ def compared(study: GeometryStudy, r: int) -> list[GeometryStudy]:
 
 
 def readouts(study: GeometryStudy, r: int) -> None:
-    """The numbers that sum the figure up, each with what random directions give."""
+    """Draw the numbers that sum up the figure, each beside the value of random directions."""
     found, chance, random = study.crowding, study.expected_crowding, study.random
     mean = float(np.nanmean(geometry_tables.rth_cosine(study.neighbors, r)))
     readings = {
@@ -113,7 +113,7 @@ def readouts(study: GeometryStudy, r: int) -> None:
 
 
 def histogram(study: GeometryStudy, others: list[GeometryStudy], r: int, *, log: bool, check: bool) -> None:
-    """The r-th largest cosine of every feature, with the random baseline and the two reference lines."""
+    """Draw the r-th largest cosine of every feature, with the random baseline and two reference lines."""
     studies = {found.dictionary.id: found for found in (study, *others)}
     values = {id: geometry_tables.rth_cosine(found.neighbors, r) for id, found in studies.items()}
     randoms = {found.random: None for found in studies.values()}
@@ -143,7 +143,7 @@ def histogram(study: GeometryStudy, others: list[GeometryStudy], r: int, *, log:
         explains=["rth_cosine", "random_cosine", "interference", "welch_bound"],
         note=study.note(
             f"{len(edges) - 1} bins",
-            "dashed: expected of as many random directions (closed form)",
+            "dashed: expected for as many random directions (closed form)",
             *(["simulated with seed 0"] if check else []),
             *([f"dotted lines for {study.dictionary.id}"] if others else []),
         ),
@@ -167,7 +167,7 @@ def ordinal(r: int) -> str:
 
 
 def comparison(studies: list[GeometryStudy], r: int) -> None:
-    """The read-outs of all dictionaries in the figure."""
+    """List the numbers of all dictionaries in the figure."""
     table = pd.DataFrame(
         [
             {
@@ -182,7 +182,7 @@ def comparison(studies: list[GeometryStudy], r: int) -> None:
         ]
     )
     figure(
-        "The same for every dictionary in the figure",
+        "The same numbers for every dictionary in the figure",
         listing(table, "comparison"),
         table,
         explains=["mean_cosine", "mean_nearest_cosine", "largest_cosine"],

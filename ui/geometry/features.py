@@ -1,4 +1,4 @@
-"""The geometry page's tabs on features: hubs, density, sums of two features, one feature's neighbours."""
+"""The tabs of the geometry page on features: hubs, density, sums of two features, neighbours of one feature."""
 
 import pandas as pd
 import streamlit as st
@@ -16,20 +16,20 @@ MOST_ROWS = 500
 
 
 def hubs(study: GeometryStudy) -> None:
-    """Which features are neighbour of many, and whether those at one distance share theirs."""
+    """Draw which features are the neighbour of many, and whether features at one distance share a neighbour."""
     table = tables.hubs(study.neighbors)
     shown = table.head(MOST_ROWS)
     left, right = st.columns(2, gap="medium")
     with left:
         figure(
-            "Features that are nearest to many others",
+            "Features that are the nearest neighbour of many others",
             listing(shown, f"hubs-{study.side}", height=560, picks="feature"),
             table,
             explains=["in_degree", "in_degree_top", "nearest_cosine"],
             note=study.note(
                 f"the {len(shown):,} of {len(table):,} with the most",
-                f"{int((table['in_degree'] == 0).sum()):,} are nearest to none",
-                f"among the {study.neighbors.k} nearest: {study.neighbors.k} on average",
+                f"{int((table['in_degree'] == 0).sum()):,} are the nearest of no feature",
+                f"Among nearest of: {study.neighbors.k} on average",
                 "click a row to pick its feature",
             ),
             name=f"hubs-{study.side}",
@@ -40,7 +40,7 @@ def hubs(study: GeometryStudy) -> None:
 
 
 def shared_neighbors(study: GeometryStudy) -> None:
-    """For each bin of the nearest cosine, whether its features have one neighbour in common."""
+    """Draw for each bin of the nearest cosine whether its features share a neighbour."""
     bins = st.slider("Bins", 5, 60, 20, key="bins", bind="query-params")
     edges = tables.common_edges({"nearest": study.neighbors.cos[:, 0].astype(float)}, bins=bins)
     table = tables.neighbors_by_bin(study.neighbors, edges)
@@ -64,13 +64,13 @@ def shared_neighbors(study: GeometryStudy) -> None:
 
 
 def against_density(study: GeometryStudy) -> None:
-    """Nearest cosine against how often a feature fires, and against its encoder's cosine with its decoder."""
+    """Draw the nearest cosine against density, and against the cosine of encoder and decoder."""
     table = tables.feature_distances(study.neighbors, 1).drop(columns="rth_cosine")
     left, right = st.columns(2, gap="medium")
     with left, errors.shown():
         found = token_pass.token_pass(study.dictionary.id)
         values = found.density[table["feature"]]
-        note = f"{found.note}; {int((values == 0).sum()):,} features fire on none and have no place"
+        note = f"{found.note}; {int((values == 0).sum()):,} features fire on no token and are not drawn"
         scatter(study, table.assign(density=values), "density", log=True, more=note)
     with right, errors.shown():
         cosine = tables.encoder_decoder_cosine(study.dictionary)
@@ -78,7 +78,7 @@ def against_density(study: GeometryStudy) -> None:
 
 
 def scatter(study: GeometryStudy, table: pd.DataFrame, x: str, *, log: bool = False, more: str | None = None) -> None:
-    """One point for each feature; a click picks it."""
+    """Draw one point for each feature. A click picks it."""
     drawn = samples.drawn(table[table[x] > 0] if log else table, "nearest_cosine")
     key = f"nearest-{x}"
     chart = charts.scatter(
@@ -97,7 +97,7 @@ def scatter(study: GeometryStudy, table: pd.DataFrame, x: str, *, log: bool = Fa
         explains=["nearest_cosine", x],
         note=study.note(
             f"{len(drawn):,} of {len(table):,} features drawn",
-            *(["those with the largest cosines and a sample of the others"] if len(drawn) < len(table) else []),
+            *(["those with the largest cosines and a random sample of the others"] if len(drawn) < len(table) else []),
             *([more] if more else []),
             "click a point to pick its feature",
         ),
@@ -107,17 +107,17 @@ def scatter(study: GeometryStudy, table: pd.DataFrame, x: str, *, log: bool = Fa
 
 
 def composed(study: GeometryStudy) -> None:
-    """Features that are nearly the sum of two others."""
+    """Draw features that are nearly the sum of two others."""
     found = geometry.composed(study)
     table = tables.composed_table(found, study.neighbors)
     if table.empty:
-        st.info("No feature is nearer to a sum of two of its neighbours than to the nearest one.")
+        st.info("No feature is nearer to the sum of two neighbours than to its nearest neighbour.")
         return
-    # For random directions the pair is nearly orthogonal, so its cosines add up over the root of two.
+    # Two random directions are nearly orthogonal, so their cosines add up, divided by the root of two.
     chance = sum(study.random.rth_mean_std(r)[0] for r in (1, 2)) / 2**0.5 if study.random.n > 2 else 0.0
     note = study.note(
-        f"pairs among the {found.n_neighbors} nearest",
-        f"{len(table):,} features are nearer to a sum than to any one",
+        f"pairs among the {found.n_neighbors} nearest neighbours",
+        f"{len(table):,} features are nearer to a sum of two than to any single feature",
         f"random directions: about {chance:.3f}",
     )
     left, right = st.columns([2, 3], gap="medium")
@@ -132,7 +132,7 @@ def composed(study: GeometryStudy) -> None:
             select="point",
         )
         figure(
-            "The sum of two against the nearest",
+            "Cosine with the sum of two against nearest cosine",
             altair(chart, "composed", on_select=choose_feature_from("composed", "point"), selection="point"),
             table,
             explains=["composed_cosine", "nearest_cosine"],
@@ -142,18 +142,18 @@ def composed(study: GeometryStudy) -> None:
         )
     with right:
         figure(
-            "Features closest to the sum of two others",
+            "Features nearest to the sum of two others",
             listing(table.head(MOST_ROWS), f"composed-{study.side}", height=420, picks="feature"),
             table,
             explains=["composed_cosine", "composed_first", "composed_second", "composed_gain"],
-            note=f"{note} · the {min(MOST_ROWS, len(table)):,} closest · click a row to pick its feature",
+            note=f"{note} · the {min(MOST_ROWS, len(table)):,} nearest · click a row to pick its feature",
             name=f"composed-{study.side}",
             provenance=study.provenance,
         )
 
 
 def one_feature(study: GeometryStudy) -> None:
-    """The picked feature's neighbours by true cosine."""
+    """Draw the neighbours of the picked feature by true cosine."""
     feature = int(st.session_state.get("feature", 0))
     table = tables.neighbors_of(study.neighbors, feature)
     if table.empty:
@@ -187,7 +187,8 @@ def one_feature(study: GeometryStudy) -> None:
             ),
             table,
             explains=["neighbor_cosine", "mutual_rank", "in_degree"],
-            note="place in return: empty where this feature is not among the neighbour's own · click a row to go to it",
+            note="rank in return: empty if this feature is not among the neighbour's nearest · click a row to go to "
+            "its feature",
             name=f"feature-{feature}-neighbors-{study.side}",
             provenance=study.provenance,
         )
