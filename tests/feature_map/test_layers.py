@@ -45,7 +45,7 @@ def test_two_layers_are_drawn_apart_and_together(app):
     assert len(at.get("vega_lite_chart")) == 2
     assert len(at.get("bidi_component")) == 3
     shown = "\n".join(str(element.value) for element in (*at.markdown, *at.caption))
-    assert "Each layer by itself" in shown
+    assert "A map of each layer" in shown
     assert "4,096 features" in shown
     assert not [button for button in at.button if button.key == "map_layers_compute"]
 

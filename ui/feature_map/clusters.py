@@ -1,4 +1,4 @@
-"""The map's tab on clusters: groups of features in nearby directions."""
+"""The tab Clusters: groups of features with nearby directions."""
 
 import numpy as np
 import streamlit as st
@@ -12,13 +12,13 @@ from ui.studies import feature_map, opened
 
 
 def clusters(settings: LayoutSettings) -> None:
-    """The list of clusters of the picked dictionary; a click on one finds it on the map."""
+    """List the clusters of the picked dictionary. A click on one finds it on the map."""
     dictionary = opened.dictionary()
     flag = f"_clusters {dictionary.sha256} {settings.side}"
     if flag not in st.session_state and colouring.known_clusters([dictionary.id], settings.side) is None:
         st.info(
-            "Clusters are groups of at least three features whose directions lie together: HDBSCAN on a UMAP with ten "
-            "dimensions. Computing them takes longer than the map itself.",
+            "A cluster is a group of at least three features with nearby directions. HDBSCAN finds them on a UMAP with "
+            "ten dimensions. This takes longer than the map itself.",
             icon=":material/bubble_chart:",
         )
         st.button(

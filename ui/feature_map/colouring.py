@@ -1,4 +1,4 @@
-"""What a feature map is coloured by: any number there is for a feature, its cluster, or its dictionary."""
+"""The colours of a feature map: any number of a feature, its cluster, or its dictionary."""
 
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ CHOICES = ["preservation", "cluster", *COLUMNS, "dictionary"]
 
 @dataclass(frozen=True)
 class Colouring:
-    """Colours of a map's rows, and the column of the table that they show."""
+    """The colours of a map's rows, and the column of the table that they show."""
 
     colours: MapColours
     name: str
@@ -29,13 +29,13 @@ class Colouring:
 
 
 def plain_colours(stack: Stack, ids: list[str]) -> Colouring:
-    """Colour by dictionary, which is always known."""
+    """Colour by dictionary, which needs no computation."""
     colours = by_group(stack.dictionary, ids, catalogue.statistic("dictionary").title)
     return Colouring(colours, "dictionary", np.asarray(ids, object)[stack.dictionary])
 
 
 def colouring(name: str, stack: Stack, ids: list[str], layout: Layout, side: str) -> Colouring:
-    """Return the colours for a choice (raises LoupeError; StillRunning while they are being computed)."""
+    """Return the colours for a choice (raises LoupeError, and StillRunning while a job computes them)."""
     if name == "dictionary" or (name == "preservation" and np.isnan(layout.preservation).all()):
         return plain_colours(stack, ids)
     title = catalogue.statistic(name).title
@@ -49,7 +49,7 @@ def colouring(name: str, stack: Stack, ids: list[str], layout: Layout, side: str
 
 
 def cluster_colours(found: list[Clusters], title: str) -> Colouring:
-    """Colour by cluster; those of several dictionaries are counted on."""
+    """Colour by cluster; numbers continue from one dictionary to the next."""
     before = np.cumsum([0, *(clusters.count for clusters in found)])
     codes = np.concatenate(
         [np.where(c.label < 0, -1, c.label + first) for c, first in zip(found, before[:-1], strict=True)]
@@ -60,7 +60,7 @@ def cluster_colours(found: list[Clusters], title: str) -> Colouring:
 
 
 def known_clusters(ids: list[str], side: str) -> np.ndarray | None:
-    """Return each row's cluster if that was computed before, without computing anything."""
+    """Return the cluster of each row if it is stored. Computes nothing."""
     keys = [Clusters.key(opened.dictionary(id).sha256, side) for id in ids]
     if not all(_at_hand(Clusters, key) for key in keys):
         return None
@@ -68,7 +68,7 @@ def known_clusters(ids: list[str], side: str) -> np.ndarray | None:
 
 
 def known_tokens(ids: list[str]) -> list[str] | None:
-    """Return the token that each row's feature promotes most, if logit weights were computed before."""
+    """Return the token that each row's feature promotes most, if logit weights are stored."""
     studies = [_known_study(id) for id in ids]
     if any(study is None for study in studies):
         return None
@@ -80,7 +80,7 @@ def _known_study(id: str) -> LogitStudy | None:
         found = opened.dictionary(id)
         key = logit_weights.statistics_key(found, LogitSettings())
         return logit_weights.logit_study(LogitSettings(), id) if _at_hand(LogitStatistics, key) else None
-    except LoupeError:  # no model here, or one that this dictionary does not fit
+    except LoupeError:  # no model here, or a model that does not fit this dictionary
         return None
 
 

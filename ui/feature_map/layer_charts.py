@@ -1,4 +1,4 @@
-"""Charts of a layer series; each takes the table it draws."""
+"""Charts of a series of layers; each takes the table it draws."""
 
 import altair as alt
 import pandas as pd
@@ -7,7 +7,7 @@ from ui.shared.charts import ACCENT, MUTED
 
 
 def small_map(table: pd.DataFrame, title: str) -> alt.Chart:
-    """One layer's map; needs `feature`, `map_x`, `map_y`, `next_match`, `next_cosine` (NaN in the last layer)."""
+    """Draw one layer's map; needs `feature`, `map_x`, `map_y`, `next_match`, `next_cosine` (NaN in the last layer)."""
     tooltip = [alt.Tooltip("feature:Q", title="Feature")]
     colour = alt.value(MUTED)
     if table["next_cosine"].notna().any():

@@ -1,4 +1,4 @@
-"""The map's tab on layers: a map for each layer, and one map of all in which features move to their matches."""
+"""The tab Layers: a map of each layer, and a joint map in which features move to their matches."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,9 +21,9 @@ from ui.shared.selection import columns
 from ui.studies import feature_map as feature_map_studies
 
 MOST_POINTS = 2_000
-"""Points drawn for each layer of the grid."""
+"""The most points drawn for each layer of the grid."""
 MOST_ROWS = 40_000
-"""A series with more features begins with the picked dictionary and its next."""
+"""If a series has more features, only the picked dictionary and the next one are chosen at first."""
 _COLUMNS = 3
 
 
@@ -37,7 +37,7 @@ def layers(settings: LayoutSettings) -> None:
             return
         names = pick_layers(listed, picked.id)
         if len(names) < 2:
-            st.info("Choose two layers or more.", icon=":material/layers:")
+            st.info("Choose two or more layers.", icon=":material/layers:")
             return
         ids = [listed[name].id for name in names]
         stack = feature_map_studies.stack(ids, settings.side)
@@ -50,7 +50,7 @@ def layers(settings: LayoutSettings) -> None:
 
 
 def pick_layers(listed: dict[str, Entry], id: str) -> list[str]:
-    """Pick layers of a series; they stay in the order of the model."""
+    """Pick layers of a series. They stay in the order of the model."""
     names = list(listed)
     usual = names
     if sum(entry.d_sae or 0 for entry in listed.values()) > MOST_ROWS:
@@ -62,14 +62,14 @@ def pick_layers(listed: dict[str, Entry], id: str) -> list[str]:
         usual,
         key="map_layers",
         bind="query-params",
-        help="Dictionaries that differ from the picked one in the layer alone. The time a joint map takes grows with "
+        help="These dictionaries differ from the picked one in the layer alone. The time for a joint map grows with "
         "the square of the number of features.",
     )
     return [name for name in names if name in chosen]
 
 
 def choose_method(settings: LayoutSettings, names: Sequence[str]) -> LayoutSettings:
-    """Keep the chosen map if it is there or wanted; else show principal components and offer to compute it."""
+    """Return the chosen method if its maps are stored or wanted. Else return PCA, and offer to compute them."""
     if settings.method == "pca":
         return settings
     wanted = f"_layers {settings.used()} {names}"
@@ -81,13 +81,14 @@ def choose_method(settings: LayoutSettings, names: Sequence[str]) -> LayoutSetti
         type="primary",
         icon=":material/play_arrow:",
         on_click=lambda: st.session_state.update({wanted: True}),
-        help="One map for each layer and one of all together. Until then principal components are shown.",
+        help="This makes one map for each layer and one of all layers together. Until then the figures show principal "
+        "components.",
     )
     return replace(settings, method="pca")
 
 
 def grid(settings: LayoutSettings, names: Sequence[str], ids: Sequence[str], stack: Stack, links: LayerLinks) -> None:
-    """Each layer's own map, coloured by how well the next layer keeps a feature."""
+    """Draw the map of each layer, coloured by how well the next layer keeps a feature."""
     frames = []
     for number, id in enumerate(ids):
         layout = map_of(settings, [id])
@@ -103,14 +104,14 @@ def grid(settings: LayoutSettings, names: Sequence[str], ids: Sequence[str], sta
                     column.altair_chart(chart, key=f"small-map-{first + place}", width="stretch")
 
     most = max(map(len, frames))
-    drawn = f"{MOST_POINTS:,} features of each drawn, by chance" if most > MOST_POINTS else "all features drawn"
+    drawn = f"{MOST_POINTS:,} random features of each drawn" if most > MOST_POINTS else "all features drawn"
     figure(
-        "Each layer by itself",
+        "A map of each layer",
         draw,
         table,
         explains=["map_x", "map_y", "next_cosine"],
-        note=f"{describe(settings)} · {drawn} · grey to orange: cosine 0 to 1 to the best match in the next layer, "
-        "none for the last · maps of different layers are not aligned",
+        note=f"{describe(settings)} · {drawn} · colour: cosine with the best match in the next layer, 0 grey to 1 "
+        "orange; the last layer has none · the maps of different layers are not aligned",
         name="layer-maps",
         provenance=provenance(settings, ids),
     )
@@ -119,7 +120,7 @@ def grid(settings: LayoutSettings, names: Sequence[str], ids: Sequence[str], sta
 def animation(
     settings: LayoutSettings, names: Sequence[str], ids: Sequence[str], stack: Stack, links: LayerLinks
 ) -> None:
-    """All layers on one map; in each step the features of a layer move to their matches in the next."""
+    """Draw all layers on one map. In each step the features of a layer move to their matches in the next."""
     layout = map_of(settings, ids)
     titles = [f"Layer {name}" for name in names]
 
@@ -148,7 +149,7 @@ def animation(
 
 
 def follow(row: int | None, names: Sequence[str], stack: Stack, links: LayerLinks) -> None:
-    """The best matches of the feature clicked last, layer by layer."""
+    """List the best matches of the last clicked feature, layer by layer."""
     state = f"_layer_row {stack.sha256}"
     if row is not None:
         st.session_state[state] = row
@@ -164,14 +165,14 @@ def follow(row: int | None, names: Sequence[str], stack: Stack, links: LayerLink
 
 
 def map_of(settings: LayoutSettings, ids: Sequence[str]) -> Layout:
-    """Return a map; principal components come without the neighbours that would judge them."""
+    """Return a map. Principal components come without the neighbours that would check them."""
     if settings.method == "pca":
         return feature_map_studies.pca_map(ids, settings.side)
     return feature_map_studies.layout(settings, ids)
 
 
 def series_points(titles: Sequence[str], stack: Stack, layout: Layout, links: LayerLinks) -> MapPoints:
-    """Return the animation's points: where each layer's features stand and where they go."""
+    """Return the points of the animation: where the features of each layer are, and where they move."""
     steps = layer_steps(stack, layout, links)
     last = stack.rows(stack.count - 1)
     nowhere = np.full(last.stop - last.start, np.nan, np.float32)
@@ -185,7 +186,7 @@ def series_points(titles: Sequence[str], stack: Stack, layout: Layout, links: La
 
 
 def grid_table(number: int, layout: Layout, stack: Stack, links: LayerLinks) -> pd.DataFrame:
-    """One row per feature of a dictionary of the series: where it stands on its own map, and its match."""
+    """Return one row per feature of a dictionary of the series: its place on its own map, and its match."""
     rows = stack.rows(number)
     return pd.DataFrame(
         {
@@ -199,7 +200,7 @@ def grid_table(number: int, layout: Layout, stack: Stack, links: LayerLinks) -> 
 
 
 def sample(table: pd.DataFrame) -> pd.DataFrame:
-    """At most MOST_POINTS rows, the same ones each time."""
+    """Return at most MOST_POINTS rows, the same ones each time."""
     if len(table) <= MOST_POINTS:
         return table
     chosen = np.random.default_rng(0).choice(len(table), MOST_POINTS, replace=False)
@@ -207,7 +208,7 @@ def sample(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def describe(settings: LayoutSettings) -> str:
-    """Say how a map was made."""
+    """Return how a map was made."""
     names = {"pca": "principal components", "umap": "UMAP", "tsne": "t-SNE"}
     used = {name: value for name, value in settings.used().items() if name not in ("method", "side")}
     parts = [names[settings.method], f"{settings.side} directions", *(f"{name} {v}" for name, v in used.items())]
@@ -215,6 +216,6 @@ def describe(settings: LayoutSettings) -> str:
 
 
 def provenance(settings: LayoutSettings, ids: Sequence[str]) -> dict[str, object]:
-    """Say what a table was computed from."""
+    """Return what a table was computed from."""
     found = feature_map_studies.dictionaries(ids)
     return tables.provenance(dictionary=found, method=settings.method, settings=settings.used())

@@ -1,4 +1,4 @@
-"""The map's own tab: the map, what is found or chosen on it, and one feature's true neighbours."""
+"""The tab Map: the map, the features found or chosen on it, and the true neighbours of one feature."""
 
 from dataclasses import dataclass
 
@@ -27,14 +27,14 @@ _PICKED = "_map_row"
 
 @dataclass(frozen=True)
 class MapStudy:
-    """A map that is there, with what its views share. `settings` are its own, not those that were asked for."""
+    """A stored map, with what its views share. `settings` are those of this map, not of the map that was asked for."""
 
     settings: LayoutSettings
     ids: list[str]
     stack: Stack
     layout: Layout
     tokens: list[str] | None
-    """What each row's feature promotes most, if that is known."""
+    """The token that each row's feature promotes most, if it is known."""
     cluster: np.ndarray | None
 
     @property
@@ -46,7 +46,7 @@ class MapStudy:
         return len(self.stack.feature)
 
     def points(self) -> MapPoints:
-        """The points as the component takes them, kept in memory: packing them takes longer than a rerun."""
+        """The points as the component takes them, kept in memory because packing takes longer than a rerun."""
         labels = self.tokens is not None
         key = f"map points {self.settings.used()} {self.stack.sha256} {self.ids} {labels}"
         return compute.loaded().get(key, self._points)
@@ -60,7 +60,7 @@ class MapStudy:
         )
 
     def table(self, colouring: Colouring) -> pd.DataFrame:
-        """One row per point, with everything that is known of it."""
+        """One row for each point, with all that is known of it."""
         found: dict[str, object] = {"dictionary": np.asarray(self.ids, object)[self.stack.dictionary]}
         found |= {"feature": self.stack.feature, colouring.name: colouring.values}
         if self.cluster is not None:
@@ -73,13 +73,13 @@ class MapStudy:
         return table if self.joint or colouring.name == "dictionary" else table.drop(columns="dictionary")
 
     def picked_row(self) -> int:
-        """The row that was clicked last, or that of the feature all pages look at."""
+        """Return the row that was clicked last, or the row of the picked feature."""
         feature = int(st.session_state.get("feature", 0))
         row, then = st.session_state.get(_PICKED, (None, None))
         return row if row is not None and then == (self.stack.sha256, feature) else feature
 
     def pick(self, row: int) -> None:
-        """Take a row for the picked one; a feature of the picked dictionary is then picked on all pages."""
+        """Pick a row. If its feature is of the picked dictionary, all pages pick it."""
         if self.stack.dictionary[row] == 0:
             st.session_state["feature"] = int(self.stack.feature[row])
         st.session_state[_PICKED] = (row, (self.stack.sha256, int(st.session_state.get("feature", 0))))
@@ -90,7 +90,7 @@ class MapStudy:
 
 
 def the_map(settings: LayoutSettings, ids: list[str]) -> None:
-    """Draw the map that was asked for if it is there, else principal components, and beside it what is picked."""
+    """Draw the chosen map if it is stored, else principal components, and beside it the neighbours of a feature."""
     controls = st.container()
     left, right = st.columns([5, 3], gap="medium")
     with left:
@@ -113,7 +113,7 @@ def the_map(settings: LayoutSettings, ids: list[str]) -> None:
 
 
 def available(settings: LayoutSettings, ids: list[str], stack: Stack) -> MapStudy:
-    """Return the map to draw now; offer to compute the one that was asked for, or show how far it is."""
+    """Return the map to draw now. Offer to compute the chosen one, or draw its progress."""
     layout = feature_map_studies.stored(settings, ids)
     if layout is None:
         with errors.shown():
@@ -125,7 +125,7 @@ def available(settings: LayoutSettings, ids: list[str], stack: Stack) -> MapStud
 
 
 def wanted(settings: LayoutSettings, ids: list[str]) -> Layout | None:
-    """Compute a map once somebody has asked for it; None until then."""
+    """Compute a map when a person has asked for it; None until then."""
     flag = f"_map {settings.used()} {ids} {st.session_state.get('fold', True)}"
     if flag in st.session_state:
         return feature_map_studies.layout(settings, ids)
@@ -137,15 +137,15 @@ def wanted(settings: LayoutSettings, ids: list[str]) -> Layout | None:
         type="secondary" if pca else "primary",
         icon=":material/play_arrow:",
         on_click=lambda: st.session_state.update({flag: True}),
-        help="Finds the nearest features by cosine"
-        + ("." if pca else " and then lays them out. Principal components are shown until then.")
-        + " It goes on in the background and is kept.",
+        help="The app finds the nearest features by cosine"
+        + ("." if pca else " and then lays them out. Until then the map shows principal components.")
+        + " The work goes on in the background, and the result is kept.",
     )
     return None
 
 
 def controls_row(study: MapStudy):
-    """The pickers above the map; returns the colouring's name, the search text, and a place for a number."""
+    """Draw the pickers above the map. Return the name of the colouring, the search text, and a place for a number."""
     left, middle, trust, count = st.columns([3, 3, 2, 1], vertical_alignment="bottom", gap="medium")
     choices = {catalogue.statistic(choice).title: choice for choice in feature_map_colouring.CHOICES}
     title = left.selectbox(
@@ -153,15 +153,15 @@ def controls_row(study: MapStudy):
         list(choices),
         key="colour",
         bind="query-params",
-        help="Any number there is for a feature. What is not there yet is computed when it is chosen.",
+        help="Any number of a feature. The app computes a missing one when you choose it.",
     )
     text = middle.text_input(
         "Find",
         key="find",
         bind="query-params",
         placeholder="7, 20-30 · cluster 5 · text",
-        help="Feature numbers and ranges, a cluster, or a part of the token that a feature promotes most. What is "
-        "found keeps its colour.",
+        help="Feature numbers and ranges, a cluster, or a part of the token that a feature promotes most. Features "
+        "that are found keep their colour.",
     )
     mean = catalogue.statistic("mean_preservation")
     value = "n/a" if np.isnan(study.layout.preservation).all() else f"{study.layout.mean_preservation:.0%}"
@@ -170,14 +170,14 @@ def controls_row(study: MapStudy):
 
 
 def colouring_of(name: str, study: MapStudy) -> Colouring:
-    """Return the chosen colours, or plain ones where they are not to be had (yet)."""
+    """Return the chosen colours, or plain ones if they are missing or not computed yet."""
     with errors.shown():
         return feature_map_colouring.colouring(name, study.stack, study.ids, study.layout, study.settings.side)
     return feature_map_colouring.plain_colours(study.stack, study.ids)
 
 
 def found(text: str, study: MapStudy) -> np.ndarray | None:
-    """Return which rows a search finds; None where nothing is looked for."""
+    """Return which rows a search finds; None if the search is empty."""
     if not text or not text.strip():
         return None
     with errors.shown():
@@ -186,7 +186,7 @@ def found(text: str, study: MapStudy) -> np.ndarray | None:
 
 
 def draw(study: MapStudy, colouring: Colouring, highlighted: np.ndarray | None) -> MapEvent:
-    """The map in its figure."""
+    """Draw the map in its figure."""
     missing = study.n - len(study.points().shown)
     title = "Principal components" if study.settings.method == "pca" else "Map"
     with errors.shown(stop=True):
@@ -206,7 +206,7 @@ def draw(study: MapStudy, colouring: Colouring, highlighted: np.ndarray | None) 
             note=" · ".join(
                 [
                     describe(study.settings),
-                    *([f"{missing:,} features with NaN or infinite weights are not on it"] if missing else []),
+                    *([f"{missing:,} features with NaN or infinite weights are not on the map"] if missing else []),
                     "scroll to zoom, drag to move, Shift and drag for a lasso, click to pick",
                 ]
             ),
@@ -216,17 +216,17 @@ def draw(study: MapStudy, colouring: Colouring, highlighted: np.ndarray | None) 
 
 
 def how_many(event: MapEvent, highlighted: np.ndarray | None, study: MapStudy) -> None:
-    """Say how many features are chosen by the lasso or the search."""
+    """Show how many features the lasso or the search chooses."""
     title = "In the lasso" if event.polygon is not None else "Found" if highlighted is not None else "Features"
     st.metric(title, f"{study.n if event.selected is None else int(event.selected.sum()):,}")
 
 
 def neighbour_panel(study: MapStudy) -> None:
-    """The picked feature's nearest by cosine, whatever the map makes of them."""
+    """List the nearest features of the picked one by cosine, wherever the map shows them."""
     row = study.picked_row()
     table = true_neighbors(study.stack.directions, study.layout.x, study.layout.y, row)
     if table.empty:
-        st.info(plain(f"There are weights that are NaN or infinite in {study.row_title(row)}: it has no neighbours."))
+        st.info(plain(f"The weights of {study.row_title(row)} hold NaN or infinity, so it has no neighbours."))
         return
     shown = table.drop(columns="row")
     shown.insert(1, "neighbor", study.stack.feature[table["row"]])
@@ -251,11 +251,11 @@ def neighbour_panel(study: MapStudy) -> None:
 
 def _kept(study: MapStudy, row: int) -> list[str]:
     share = study.layout.preservation[row]
-    return [] if np.isnan(share) else [f"the map keeps {share:.0%} of the 15 nearest near by"]
+    return [] if np.isnan(share) else [f"the map shows {share:.0%} of the 15 nearest near by"]
 
 
 def chosen_table(study: MapStudy, colouring: Colouring, event: MapEvent) -> None:
-    """The features that the lasso and the search leave, in a table; a click on a row picks its feature."""
+    """List the features inside the lasso and the search. A click on a row picks its feature."""
     rows = np.arange(study.n) if event.selected is None else np.flatnonzero(event.selected)
     table = study.table(colouring).iloc[rows]
     if pd.api.types.is_float_dtype(table[colouring.name]):
@@ -272,7 +272,7 @@ def chosen_table(study: MapStudy, colouring: Colouring, event: MapEvent) -> None
         table,
         explains=[colouring.name, "preservation"],
         note=(f"the first {MOST_ROWS:,} shown, all in the download · " if len(table) > MOST_ROWS else "")
-        + "draw a lasso or search to filter · click a row to pick its feature",
+        + "a lasso or a search filters the table · click a row to pick its feature",
         name="feature-map-chosen",
         provenance=provenance(study.settings, study.ids),
     )

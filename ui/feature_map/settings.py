@@ -1,4 +1,4 @@
-"""How a feature map is made: settings in the sidebar, kept in the URL; nothing is computed here."""
+"""The settings of a feature map, in the sidebar and in the URL. Nothing is computed here."""
 
 import streamlit as st
 
@@ -20,8 +20,8 @@ def pick() -> tuple[LayoutSettings, list[str]]:
                 required=True,
                 key="method",
                 bind="query-params",
-                help="UMAP and t-SNE keep neighbours together and say nothing about distances between groups. PCA is "
-                "there at once and shows the two directions in which features differ most.",
+                help="UMAP and t-SNE keep neighbours together; distances between groups mean nothing. PCA needs no "
+                "waiting and shows the two directions in which features differ most.",
             )
         ]
         side = pickers.side()
@@ -33,13 +33,13 @@ def pick() -> tuple[LayoutSettings, list[str]]:
             key="with",
             bind="query-params",
             placeholder="Choose dictionaries",
-            help="Dictionaries of the same model and space, drawn together with the picked one.",
+            help="Dictionaries of the same model and space. The map shows them together with the picked one.",
         )
     return LayoutSettings(method=method, side=side, **chosen), [picked, *(id for id in others if id != picked)]
 
 
 def _numbers(method: str) -> dict[str, int | float]:
-    """The settings that a method has."""
+    """Draw the settings of a method."""
     usual = LayoutSettings()
     found: dict[str, int | float] = {}
     if method == "umap":
@@ -50,7 +50,8 @@ def _numbers(method: str) -> dict[str, int | float]:
             usual.n_neighbors,
             key="n_neighbors",
             bind="query-params",
-            help="How many features count as near, the feature itself included. More show the large, fewer the small.",
+            help="How many features count as near, the feature itself included. A large number shows large structure, "
+            "a small number shows small structure.",
         )
         found["min_dist"] = st.slider(
             "Least distance",
@@ -60,7 +61,7 @@ def _numbers(method: str) -> dict[str, int | float]:
             step=0.01,
             key="min_dist",
             bind="query-params",
-            help="How close points may come to each other; small values make tight clumps.",
+            help="How close points may lie to each other. Small values make tight groups.",
         )
     if method == "tsne":
         found["perplexity"] = st.slider(
@@ -81,6 +82,7 @@ def _numbers(method: str) -> dict[str, int | float]:
             usual.seed,
             key="seed",
             bind="query-params",
-            help="The same seed gives the same map. What differs from seed to seed is not in the dictionary.",
+            help="The same seed gives the same map. If something changes with the seed, it is no property of the "
+            "dictionary.",
         )
     return found

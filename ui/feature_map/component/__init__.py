@@ -1,7 +1,7 @@
-"""The feature map: up to some hundred thousand points to pan, zoom, hover, click and lasso.
+"""The feature map: up to a few hundred thousand points to pan, zoom, hover, click and lasso.
 
-A Streamlit component of our own, drawn by WebGL: points in an Altair chart of this size take seconds to
-appear and to zoom. Where there is no WebGL a smaller Altair chart stands in behind the same function.
+This is a Streamlit component of our own that draws with WebGL, because an Altair chart of this size takes seconds to
+appear and to zoom. Without WebGL, the same function draws a smaller Altair chart.
 """
 
 from collections.abc import Callable, Sequence
@@ -42,16 +42,16 @@ _part = st.components.v2.component(
 
 @dataclass(frozen=True)
 class MapEvent:
-    """What a person did on a map. Rows are those of MapPoints."""
+    """What a person did on a map. Rows are rows of MapPoints."""
 
     row: int | None = None
-    """The row clicked just now; None on every run but the one that follows the click."""
+    """The row that was clicked; None on every run except the one after the click."""
     feature: int | None = None
     """Its feature number."""
     polygon: list | None = None
-    """The lasso in the map's own units; it stays until it is removed."""
+    """The lasso in the map's own units. It stays until it is removed."""
     selected: np.ndarray | None = None
-    """bool [n]: inside the lasso and highlighted; None where there is neither lasso nor highlight."""
+    """bool [n]: inside the lasso and highlighted; None if there is neither a lasso nor a highlight."""
 
 
 def feature_map(
@@ -66,13 +66,13 @@ def feature_map(
     linked: Callable[[np.ndarray], np.ndarray] | None = None,
     height: int = 560,
 ) -> MapEvent:
-    """Draw a map and return what was done on it.
+    """Draw a map and return what a person did on it.
 
-    `highlighted` (bool [n]) keeps its colour and all other points are greyed, as are those outside the
-    lasso; `picked` rows get a ring. `on_pick(row)` is called before the next run when a point is clicked,
-    so it may set the state of other widgets. `linked` turns what is selected (bool [n]) into what keeps its
-    colour on the map; without WebGL all keep it. `label` is what a screen reader says. An animation has no
-    lasso. Raises BadPolygonError for a lasso that our own code cannot have sent.
+    Points in `highlighted` (bool [n]) keep their colour. All others are grey, and so are points outside the lasso.
+    `picked` rows get a ring. A click on a point calls `on_pick(row)` before the next run, so it may set the state of
+    other widgets. `linked` turns the selected points (bool [n]) into the points that keep their colour; without WebGL
+    all points keep it. A screen reader says `label`. An animation has no lasso. Raises BadPolygonError for a lasso that
+    our own code cannot have sent.
     """
     assert len(colours.index) == len(points.x), "colours and points differ in length"
     if st.session_state.get(_without_webgl(key)):
@@ -113,7 +113,7 @@ def _pick(points: MapPoints, key: str, on_pick: Callable[[int], None] | None) ->
 
 
 def _row(points: MapPoints, click: object) -> int | None:
-    """The row of a click, None if the click is of another layout or no click at all."""
+    """Return the row of a click, or None if there was no click or it was on another layout."""
     if not isinstance(click, dict) or click.get("digest") != points.digest:
         return None
     point = click.get("point")
@@ -134,8 +134,8 @@ def _event(points: MapPoints, row: int | None, polygon: list | None, highlighted
     return MapEvent(row, None if row is None else int(points.feature[row]), polygon, selected)
 
 
-# Three messages, so that a click or another colour does not bring all points again: Streamlit sends a message
-# only when its bytes have changed. The browser puts them together under the map's name.
+# Three messages, so that a click or a new colour does not send all points again: Streamlit sends a message only if its
+# bytes have changed. The browser joins the three under the map's name.
 
 
 def _points_payload(points: MapPoints, key: str, label: str, height: int) -> bytes:

@@ -1,6 +1,6 @@
-"""Colours of a feature map: one number from 0 to 255 for each point, and what the legend says.
+"""Colours of a feature map: one number from 0 to 255 for each point, and the text of the legend.
 
-The colours themselves are the theme's, taken by the browser, so that a change of theme needs no new data.
+The browser takes the colours from the theme, so a change of theme needs no new data.
 """
 
 from collections.abc import Sequence
@@ -12,9 +12,9 @@ MISSING = 255
 """The index of points without a value: grey."""
 LEVELS = 255
 GROUP_COLOURS = 9
-"""The theme's categorical palette without its grey; more groups take them in turn."""
+"""The size of the theme's categorical palette without its grey. With more groups, colours repeat."""
 _TAIL = 0.01
-"""Share of values at either end that take the last colour: one outlier would make all others alike."""
+"""The share of values at each end that take the last colour, so that outliers do not hide other differences."""
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,12 @@ class MapColours:
     """uint8 [n]: a step of the ramp, or a group modulo GROUP_COLOURS; MISSING for none."""
     title: str
     ramp: tuple[str, str] | None = None
-    """For numbers, what the legend says at its low and its high end."""
+    """For numbers, the text at the low and the high end of the legend."""
     log: bool = False
     groups: tuple[str, ...] = ()
-    """For groups, their names; the legend lists them if there are twelve or fewer."""
+    """For groups, their names. The legend lists up to twelve names."""
     values: np.ndarray | None = None
-    """float32 [n]: what the tooltip shows, for numbers the value, for groups the group's position in `groups`."""
+    """float32 [n]: what the tooltip shows: the value of a number, or the group's position in `groups`."""
 
     def __post_init__(self):
         assert self.index.dtype == np.uint8
@@ -43,10 +43,10 @@ class MapColours:
 
 
 def by_value(values: np.ndarray, title: str, *, log: bool = False) -> MapColours:
-    """Colour numbers along the ramp from their 1st to their 99th percentile; NaN and infinities are missing.
+    """Colour numbers along the ramp from their 1st to their 99th percentile. NaN and infinities count as missing.
 
-    The ramp is logarithmic if that range is above 0 and its ends differ by a factor of 100 or more. With
-    `log` a factor of 10 will do and percentiles are those of numbers above 0; others take the first colour.
+    The ramp is logarithmic if that range is above 0 and its ends differ by a factor of 100 or more. With `log` a factor
+    of 10 is enough, and percentiles count numbers above 0 only; other numbers take the first colour.
     """
     values = np.asarray(values, dtype=np.float64)
     finite = np.isfinite(values)
@@ -66,7 +66,7 @@ def by_value(values: np.ndarray, title: str, *, log: bool = False) -> MapColours
 
 
 def by_group(codes: np.ndarray, names: Sequence[str], title: str) -> MapColours:
-    """Colour groups; `codes` count `names`, and negative codes are in no group."""
+    """Colour groups; `codes` are positions in `names`, and negative codes are in no group."""
     codes = np.asarray(codes)
     index = np.where(codes < 0, MISSING, codes % GROUP_COLOURS).astype(np.uint8)
     values = np.where(codes < 0, np.nan, codes).astype(np.float32)

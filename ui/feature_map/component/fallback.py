@@ -1,4 +1,4 @@
-"""The map where the browser has no WebGL: a chart of at most 5,000 points with a box and a click."""
+"""The map for browsers without WebGL: a chart of at most 5,000 points with a box and a click."""
 
 from collections.abc import Callable, Sequence
 
@@ -46,8 +46,8 @@ def draw(
     event = st.altair_chart(chart, key=name, on_select=callback, selection_mode=["point", "box"])
     left_out = len(rows) - len(chosen)
     st.caption(
-        "Drawn without WebGL, which this browser does not offer. Drag for a box, click for a feature."
-        + (f" {left_out:,} of {len(rows):,} points are left out, by chance (seed 0)." if left_out else "")
+        "This browser has no WebGL, so the map is a simpler chart. Drag for a box, click for a feature."
+        + (f" {left_out:,} of {len(rows):,} points are left out at random (seed 0)." if left_out else "")
     )
     st.button("Try WebGL again", key=f"{key}-again", type="tertiary", on_click=lambda: _forget(key))
     return {"row": clicked(), "polygon": corners(event["selection"].get("box"))}
@@ -58,7 +58,7 @@ def _forget(key: str) -> None:
 
 
 def sample(rows: np.ndarray, highlighted: np.ndarray | None, picked: Sequence[int]) -> np.ndarray:
-    """Choose rows to draw: the picked, then highlighted ones, then others, by chance with seed 0; sorted."""
+    """Choose rows to draw: first picked, then highlighted rows, then others at random (seed 0). Returns them sorted."""
     if len(rows) <= MOST_POINTS:
         return rows
     rank = np.random.default_rng(0).random(len(rows))
@@ -71,7 +71,7 @@ def sample(rows: np.ndarray, highlighted: np.ndarray | None, picked: Sequence[in
 def table(
     points: MapPoints, colours: MapColours, rows: np.ndarray, highlighted: np.ndarray | None, picked: Sequence[int]
 ) -> pd.DataFrame:
-    """Columns: row, x, y, feature, label, colour (a group's name, or the ramp's step), value, state."""
+    """Return columns row, x, y, feature, label, colour (a group's name, or the ramp's step), value, state."""
     index = colours.index[rows]
     if colours.groups:
         values = colours.values[rows]
@@ -88,7 +88,7 @@ def table(
 
 
 def scatter(data: pd.DataFrame, colours: MapColours) -> alt.Chart:
-    """One circle for each row; selections `point` (field row) and `box`."""
+    """Draw one circle for each row; selections are `point` (field row) and `box`."""
     if colours.groups:
         few = len(colours.groups) <= GROUP_COLOURS
         colour = alt.Color("colour:N").title(colours.title).legend(alt.Legend(orient="bottom") if few else None)
@@ -114,7 +114,7 @@ def scatter(data: pd.DataFrame, colours: MapColours) -> alt.Chart:
 
 
 def corners(box: dict | None) -> list | None:
-    """The four corners of a box selection, None where nothing is selected."""
+    """Return the four corners of a box selection, or None if nothing is selected."""
     if not box or len(box.get("x", [])) != 2 or len(box.get("y", [])) != 2:
         return None
     (left, right), (low, high) = sorted(box["x"]), sorted(box["y"])

@@ -2,8 +2,8 @@
 
     u32 length of the header | header, padded | array | array ...
 
-The header says where each array lies (`blocks`: name, type, offset behind the header, length), so that
-the reader can check it all before it looks at anything.
+The header says where each array lies (`blocks`: name, type, offset after the header, length), so the reader can check
+everything before it reads an array.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What is drawn on a feature map, apart from colours: places, names, steps and links."""
+"""What a feature map draws, apart from colours: places, names, steps and links."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Step:
-    """One stage of an animation: rows start to stop - 1 of the points are shown, under a title."""
+    """One stage of an animation: it shows rows start to stop - 1 of the points, under a title."""
 
     title: str
     start: int
@@ -20,7 +20,7 @@ class Step:
 
 @dataclass(frozen=True)
 class MapPoints:
-    """Points of a map, n rows. Make it once for each layout and keep it: it holds the packed bytes."""
+    """The points of a map, n rows. Make them once for each layout and keep them, because they hold the packed bytes."""
 
     x: np.ndarray
     """A row with NaN in x or y is not drawn."""
@@ -28,14 +28,14 @@ class MapPoints:
     feature: np.ndarray
     """The feature number of each row (in a joint map, of its own dictionary)."""
     labels: Sequence[str] = ()
-    """A short text for each row, shown in the tooltip; any characters."""
+    """A short text for each row, shown in the tooltip. It may hold any characters."""
     links: np.ndarray | None = None
     """Pairs of rows (m, 2) with a line between them."""
     to_x: np.ndarray | None = None
-    """Where each row moves within its step of an animation; a row with NaN stays and fades."""
+    """Where each row moves during its step of an animation. A row with NaN stays and fades."""
     to_y: np.ndarray | None = None
     steps: tuple[Step, ...] = ()
-    """Stages of an animation, which part all rows between them; none for a still map."""
+    """Stages of an animation; each row belongs to one stage. A still map has none."""
 
     def __post_init__(self):
         n = len(self.x)
@@ -56,7 +56,7 @@ class MapPoints:
         features: Sequence[np.ndarray] | None = None,
         labels: Sequence[Sequence[str]] = (),
     ) -> "MapPoints":
-        """Make an animation of several layers: one array for each layer, NaN aims where a point has no match.
+        """Make an animation of several layers: one array for each layer, with NaN aims for points without a match.
 
         Features are numbered within their layer unless given. The last layer's aims are not used.
         """
@@ -76,10 +76,10 @@ class MapPoints:
 
     @cached_property
     def shown(self) -> np.ndarray:
-        """Rows that are drawn, step by step. The browser counts these: its point i is row shown[i].
+        """The rows that are drawn, step by step. The browser counts these: its point i is row shown[i].
 
-        Within a step their order is by chance (seed 0): what is drawn last lies on top, and of two
-        dictionaries that should not always be the second; and the first points are a fair sample.
+        Within a step their order is random (seed 0). Points drawn last lie on top, so the second of two dictionaries
+        would hide the first; and the first points are a fair sample.
         """
         rows = np.flatnonzero(np.isfinite(self.x) & np.isfinite(self.y))
         step = np.searchsorted([step.stop for step in self.steps], rows, side="right")
@@ -87,14 +87,14 @@ class MapPoints:
 
     @cached_property
     def sent(self) -> np.ndarray:
-        """The browser's number of each row; -1 where it is not drawn."""
+        """The browser's number of each row; -1 if it is not drawn."""
         numbers = np.full(len(self.x), -1, np.int32)
         numbers[self.shown] = np.arange(len(self.shown), dtype=np.int32)
         return numbers
 
     @cached_property
     def arrays(self) -> dict[str, np.ndarray]:
-        """What the browser gets, drawn rows only."""
+        """What the browser gets; it holds drawn rows only."""
         rows = self.shown
         arrays = {name: getattr(self, name)[rows].astype(np.float32) for name in ("x", "y")}
         arrays["feature"] = self.feature[rows].astype(np.int32)
@@ -108,13 +108,13 @@ class MapPoints:
             arrays["links"] = ends[(ends >= 0).all(axis=1)].ravel()
         if len(self.labels):
             text = json.dumps([self.labels[row] for row in rows], ensure_ascii=False)
-            # Lone halves of surrogate pairs, which tokens can hold, are no valid UTF-8.
+            # Tokens can hold lone halves of surrogate pairs, which are not valid UTF-8.
             arrays["labels"] = np.frombuffer(text.encode("utf-8", "replace"), np.uint8)
         return arrays
 
     @cached_property
     def digest(self) -> str:
-        """Names this content, so that an outline drawn on another layout is not taken for one on this."""
+        """A hash of this content. It tells an outline on this layout from one on another."""
         found = hashlib.sha256(repr(self.steps).encode())
         for name, array in self.arrays.items():
             found.update(f"{name}{array.shape}".encode())
@@ -123,7 +123,7 @@ class MapPoints:
 
     @cached_property
     def order(self) -> str:
-        """Names `shown`: colours and marks that are in the same order fit."""
+        """A hash of `shown`: colours and marks with the same order fit."""
         return hashlib.sha256(self.shown.astype(np.int64).tobytes()).hexdigest()[:16]
 
     def sent_steps(self) -> list[dict]:
