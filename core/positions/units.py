@@ -39,11 +39,11 @@ class UnitCurves:
         return np.divide(between, total, out=np.full_like(total, np.nan), where=total > 1e-12)
 
     def score_table(self) -> pd.DataFrame:
-        """One row per unit, the most positional first: unit, positional_r2, largest mean and where."""
+        """One row per unit, the most positional first: unit, positional_r2, largest_mean_unit, peak."""
         columns = {
             "unit": np.arange(len(self.mean)),
             "positional_r2": self.positional_r2,
-            "mean_unit": self.mean.max(axis=1),
+            "largest_mean_unit": self.mean.max(axis=1),
             "peak": self.mean.argmax(axis=1),
         }
         return pd.DataFrame(columns).sort_values("positional_r2", ascending=False, ignore_index=True)

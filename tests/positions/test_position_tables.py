@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from core.catalogue import STATISTICS
 from core.corpus.streams import rows_sha256
 from core.positions import tables
-from core.positions.units import unit_curves
+from core.positions.units import UnitCurves, unit_curves
 from tests.doubles.planted import planted_model
 
 
@@ -30,6 +31,16 @@ def test_unit_curves_match_a_plain_loop_over_rows(tmp_path):
     between, total = x.mean(0).var(0), x.reshape(-1, x.shape[-1]).var(0)
     np.testing.assert_allclose(found.positional_r2, between / total, atol=1e-5)
     assert found.n_rows == 5
+
+
+def test_the_table_of_units_says_how_high_each_mean_curve_rises_and_where():
+    mean = np.array([[1.0, 1.0, 1.5], [-4.0, -2.0, -7.0]])
+    table = UnitCurves(mean, np.full_like(mean, 0.5), n_rows=9).score_table()
+    assert table["unit"].tolist() == [1, 0]  # the one that varies more along positions
+    assert table["largest_mean_unit"].tolist() == [-2.0, 1.5]
+    assert table["peak"].tolist() == [1, 2]
+    assert "largest_mean_unit" in STATISTICS
+    assert "mean_unit" not in table
 
 
 def test_rows_are_named_by_content_and_shape():

@@ -114,6 +114,18 @@ def test_elbow_counts_the_features_before_a_step():
     assert elbow(rng.permutation(np.concatenate([1 + rng.random(7), 0.01 * rng.random(200)]))) == 7
 
 
+@pytest.mark.parametrize("silent", [1, 40, 400])
+def test_elbow_is_what_its_formula_says_though_most_features_are_silent(silent):
+    """n_positional as the catalogue has it; s(r) / s(2r) alone would divide by 0."""
+    rng = np.random.default_rng(silent)
+    scores = np.concatenate([np.exp(rng.normal(0, 2, 60)), np.zeros(silent)])
+    s = np.sort(scores)[::-1]
+    floored = np.maximum(s, s[0] / 1000)
+    falls = {r: s[r - 1] / floored[2 * r - 1] for r in range(1, len(s) // 2 + 1) if s[r - 1] >= s[0] / 100}
+    r = max(falls, key=falls.get)
+    assert elbow(rng.permutation(scores)) == np.count_nonzero(s >= np.sqrt(s[r - 1] * floored[2 * r - 1]))
+
+
 @pytest.mark.parametrize("scores", [[0.0, 0.0], [2.0, 2.0, 2.0], [3.0], [-1.0, -2.0]])
 def test_elbow_is_zero_where_there_is_none(scores):
     assert elbow(np.array(scores)) == 0
