@@ -8,6 +8,7 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int
 
 from core.errors import BadSettingError
+from core.maths.cosines import row_cosines
 
 _NUMBERS = re.compile(r"\s*\d+(\s*-\s*\d+)?([\s,]+\d+(\s*-\s*\d+)?)*\s*")
 _CLUSTER = re.compile(r"\s*cluster\s+(\d+)\s*", re.IGNORECASE)
@@ -58,19 +59,14 @@ def true_neighbors(
     Columns: row, neighbor_rank, neighbor_cosine, map_rank (1 for the nearest point; missing off the map).
     Ties: lower row first. Empty for a row that is not finite; other such rows are left out.
     """
-    direction = directions[row].astype(np.float64)
-    length = np.sqrt(np.einsum("ij,ij->i", directions, directions, dtype=np.float64))
-    product = length * np.linalg.norm(direction)
-    dot = directions @ direction.astype(directions.dtype)
-    cos = np.divide(dot, product, out=np.zeros(len(dot)), where=product > 0)
-    cos[~np.isfinite(length + length[row])] = np.nan
+    cos = row_cosines(directions[row], directions)
     cos[row] = np.nan
     rows = np.argsort(-cos, kind="stable")[: min(k, int(np.isfinite(cos).sum()))]
     return pd.DataFrame(
         {
             "row": rows,
             "neighbor_rank": np.arange(1, len(rows) + 1),
-            "neighbor_cosine": np.clip(cos[rows], -1, 1),
+            "neighbor_cosine": cos[rows].astype(float),
             "map_rank": pd.array(_map_ranks(x, y, row)[rows], dtype="Int64"),
         }
     ).assign(map_rank=lambda table: table["map_rank"].where(table["map_rank"] > 0))

@@ -8,18 +8,22 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from core.dictionaries.spaces import DictionarySide
 from core.geometry.neighbors import Neighbors
-from core.maths.unit_rows import unit_rows
+from core.maths.unit_rows import inverse_lengths
 from core.work.artifacts import artifact_key
 from core.work.jobs import SILENT, Progress
 from core.work.threads import run_blocks
 
 MOST_NEIGHBORS = 20
 """The pair is sought among so many nearest neighbours: a sum that is near is made of what is near."""
-_BLOCK = 256
+_BLOCK = 64
+_OPPOSITE = 1e-8
+"""Square of the length of a sum of two directions: below, it is rounding, and they have no sum."""
+_ROUNDING = 1e-6
+"""A sum is nearer than the nearest feature by more than this: a feature and its exact copy are no sum."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class Composed:
     second: Int[np.ndarray, " d_sae"]
     cosine: Float[np.ndarray, " d_sae"]
     n_neighbors: int
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     @classmethod
     def key(cls, weights_sha256: str, side: DictionarySide, n_neighbors: int) -> str:
@@ -57,34 +61,44 @@ def composed_features(
     """
     m, d_sae = min(n_neighbors, neighbors.k), len(directions)
     first, second = np.full(d_sae, -1, np.int32), np.full(d_sae, -1, np.int32)
-    cosine = np.full(d_sae, np.nan, np.float32)
+    cosine, scale = np.full(d_sae, np.nan, np.float32), inverse_lengths(directions)
 
     def work(features: slice) -> None:
-        idx, cos = neighbors.idx[features, :m], neighbors.cos[features, :m]
-        rows = directions[idx]
-        rows[idx < 0] = 0
-        i, j, best = _best_pairs(unit_rows(rows), cos)
-        better = best > cos[:, 0]  # never so for NaN
-        places = np.arange(len(idx))
-        first[features] = np.where(better, idx[places, i], -1)
-        second[features] = np.where(better, idx[places, j], -1)
+        idx, nearest = neighbors.idx[features, :m], neighbors.cos[features, 0]
+        places = np.concatenate([np.arange(d_sae)[features, None], idx], axis=1)
+        i, j, best = _best_pairs(_cosines(directions[places], scale[places]), idx >= 0)
+        better = best > nearest + _ROUNDING  # never so for NaN
+        at = np.arange(len(idx))
+        first[features] = np.where(better, idx[at, i], -1)
+        second[features] = np.where(better, idx[at, j], -1)
         cosine[features] = np.where(better, best, np.nan)
 
     run_blocks(work, d_sae, _BLOCK, workers=workers, progress=progress)
     return Composed(first, second, cosine, m)
 
 
+def _cosines(
+    rows: Float[np.ndarray, "feature m d"], scale: Float[np.ndarray, "feature m"]
+) -> Float[np.ndarray, "feature m m"]:
+    """Return the cosines of all pairs of each feature's rows, in float64.
+
+    The sum of nearly opposite directions is short: what float32 loses of its length would be more than all of it.
+    """
+    exact = rows.astype(np.float64)
+    return exact @ exact.transpose(0, 2, 1) * scale[:, :, None] * scale[:, None, :]
+
+
 def _best_pairs(
-    rows: Float[np.ndarray, "feature m d"], cos: Float[np.ndarray, "feature m"]
+    cosines: Float[np.ndarray, "feature m_plus_1 m_plus_1"], known: Bool[np.ndarray, "feature m"]
 ) -> tuple[Int[np.ndarray, " feature"], Int[np.ndarray, " feature"], Float[np.ndarray, " feature"]]:
-    """Return places i < j of the best pair of each feature's neighbours, and its cosine."""
-    gram = rows @ rows.transpose(0, 2, 1)
-    squares = np.einsum("fii->fi", gram)
-    lengths = squares[:, :, None] + squares[:, None, :] + 2 * gram
+    """Return places i < j of the best pair of each feature's neighbours, which follow itself, and its cosine."""
+    cos, between = np.where(known, cosines[:, 0, 1:], np.nan), cosines[:, 1:, 1:]
+    lengths = 2 + 2 * between
     sums = cos[:, :, None] + cos[:, None, :]
-    # Two opposite directions have no sum; below this its length is rounding.
-    pairs = np.divide(sums, np.sqrt(np.maximum(lengths, 0)), out=np.full_like(sums, -1), where=lengths > 1e-6)
+    pairs = np.divide(sums, np.sqrt(np.maximum(lengths, 0)), out=np.full_like(sums, -1), where=lengths > _OPPOSITE)
     pairs[:, *np.tril_indices(cos.shape[1])] = -1  # i < j: once each
-    best = pairs.reshape(len(cos), -1).argmax(axis=1)
+    # Rounded before the best is taken: pairs of equal rows tie.
+    pairs = np.clip(pairs, -1, 1).astype(np.float32).reshape(len(cos), -1)
+    best = np.where(np.isnan(pairs), -1, pairs).argmax(axis=1)
     i, j = np.divmod(best, cos.shape[1])
-    return i, j, pairs[np.arange(len(cos)), i, j]
+    return i, j, pairs[np.arange(len(cos)), best]

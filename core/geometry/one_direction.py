@@ -7,14 +7,13 @@ from jaxtyping import Float
 from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.spaces import DictionarySide, directions
 from core.errors import DoesNotFitError
-
-_ROWS = 2**12
+from core.maths.cosines import row_cosines
 
 
 def cosines_with(
     direction: Float[np.ndarray, " d"], dictionary: Dictionary, side: DictionarySide
 ) -> Float[np.ndarray, " d_sae"]:
-    """Return a direction's cosine with every feature's, summed in float64; NaN for what is not finite, 0 for zero rows.
+    """Return a direction's cosine with every feature's (see core.maths.cosines).
 
     Raises DoesNotFitError for a direction of another width.
     """
@@ -24,15 +23,7 @@ def cosines_with(
             f"A direction of width {len(direction):,} has no cosine with those of {dictionary.title}, which have width "
             f"{rows.shape[1]:,}. Choose a dictionary of the same place of the same model."
         )
-    one = direction.astype(np.float64)
-    cosines = np.empty(len(rows))
-    for start in range(0, len(rows), _ROWS):
-        part = rows[start : start + _ROWS].astype(np.float64)
-        with np.errstate(invalid="ignore", over="ignore"):
-            dots, length = part @ one, np.sqrt((part**2).sum(axis=1) * (one @ one))
-            cosine = np.divide(dots, length, out=np.zeros(len(part)), where=length != 0)
-        cosines[start : start + _ROWS] = np.where(np.isfinite(length), np.clip(cosine, -1, 1), np.nan)
-    return cosines
+    return row_cosines(direction, rows).astype(float)
 
 
 def nearest_table(cosines: Float[np.ndarray, " d_sae"], *, top: int, itself: int | None = None) -> pd.DataFrame:

@@ -135,7 +135,7 @@ def encoder_decoder_cosine(dictionary: Dictionary) -> Values:
     squares = np.einsum("di,di->i", W_enc, W_enc, dtype=np.float64) * np.einsum(
         "id,id->i", W_dec, W_dec, dtype=np.float64
     )
-    return np.divide(product, np.sqrt(squares), out=np.zeros(len(W_dec)), where=squares > 0)
+    return np.clip(np.divide(product, np.sqrt(squares), out=np.zeros(len(W_dec)), where=squares > 0), -1, 1)
 
 
 def composed_table(composed: Composed, neighbors: Neighbors) -> pd.DataFrame:

@@ -5,6 +5,7 @@ import pytest
 
 from core.errors import BadSettingError
 from core.feature_map.tables import search, true_neighbors
+from core.geometry.neighbors import nearest_features
 
 FEATURES = np.array([0, 1, 2, 3, 20, 21, 3])  # two dictionaries: the last row is feature 3 of the second
 CLUSTERS = np.array([0, 0, 1, -1, 5, 5, 1])
@@ -80,3 +81,14 @@ def test_equal_cosines_are_in_order_of_row():
     rows = np.tile(np.array([[1, 0]], np.float32), (5, 1))
     place = np.zeros(5, np.float32)
     assert true_neighbors(rows, place, place, 2, k=3)["row"].tolist() == [0, 1, 3]
+
+
+def test_neighbours_beside_the_map_are_those_of_the_search_whatever_all_rows_have_in_common():
+    rng = np.random.default_rng(0)
+    rows = (rng.normal(size=(300, 48)) + 3000 * np.eye(48)[0]).astype(np.float32)
+    rows[rng.permutation(300)[:60]] = rows[7]
+    near, place = nearest_features(rows, k=70), np.zeros(300, np.float32)
+    for row in (0, 7, 150):
+        table = true_neighbors(rows, place, place, row, k=70)
+        assert table["row"].tolist() == near.idx[row].tolist()
+        assert table["neighbor_cosine"].tolist() == near.cos[row].tolist()

@@ -151,6 +151,37 @@ def test_a_planted_sum_is_found_and_a_twin_is_no_sum():
     assert not {1, 7} & set(table["feature"])
 
 
+@pytest.mark.parametrize("apart", [1e-1, 1e-2, 1e-3, 3e-4])
+def test_the_cosine_with_a_sum_of_nearly_opposite_features_is_right_and_at_most_1(apart):
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((60, 3, 64)) / 8
+    rows[:, 1] = -rows[:, 0] * rng.uniform(0.5, 2, (60, 1)) + apart * rng.standard_normal((60, 64)) / 8
+    rows = rows.reshape(-1, 64).astype(np.float32)
+    neighbors = nearest_features(rows, k=len(rows) - 1)
+    for k, i, j in ((0, 1, 2), (5, 3, 4), (9, 60, 61), (100, 0, 1)):
+        few = Neighbors(neighbors.cos.copy(), neighbors.idx.copy(), neighbors.left_out)
+        few.idx[k, :2] = i, j
+        few.cos[k, 0] = -1
+        found = composed_features(rows, few, n_neighbors=2)
+        unit = [rows[row].astype(np.longdouble) for row in (k, i, j)]
+        one, *two = (row / np.sqrt((row**2).sum()) for row in unit)
+        total = two[0] + two[1]
+        assert found.cosine[k] == pytest.approx(float(one @ total / np.sqrt((total**2).sum())), abs=1e-6)
+        assert np.nanmax(np.abs(found.cosine)) <= 1
+
+
+def test_a_feature_and_its_copy_are_no_sum_and_pairs_of_equal_features_come_by_number():
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((9, 16)).astype(np.float32)
+    copies = np.concatenate([rows, rows, rows])
+    found = composed_features(copies, nearest_features(copies, k=26))
+    assert (found.first == -1).all()
+    parts = rng.standard_normal((2, 16)).astype(np.float32)
+    copied = np.concatenate([parts, parts, parts, parts.sum(axis=0, keepdims=True)])
+    found = composed_features(copied, nearest_features(copied, k=6))
+    assert (found.first[6], found.second[6]) in {(0, 1), (1, 0)}
+
+
 @pytest.mark.filterwarnings("error")
 def test_opposite_zero_and_infinite_neighbours_make_no_sum_out_of_nothing():
     rows = np.array([[1, 0], [0, 1], [0, -1], [0, 0], [np.inf, 0]], np.float32)

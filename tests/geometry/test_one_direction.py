@@ -13,7 +13,7 @@ from tests.doubles.planted import planted_dictionary
 
 @pytest.mark.parametrize("side", ["decoder", "encoder"])
 def test_one_features_nearest_are_those_of_the_search_over_all(side, monkeypatch):
-    monkeypatch.setattr("core.geometry.one_direction._ROWS", 5)
+    monkeypatch.setattr("core.maths.cosines._ROWS", 5)
     dictionary = planted_dictionary()
     rows = directions(dictionary, side)
     near = nearest_features(np.ascontiguousarray(rows), k=11)

@@ -1,0 +1,25 @@
+"""Cosines of one vector with many, so that rows which are equal have equal cosines."""
+
+import numpy as np
+from jaxtyping import Float
+
+from core.maths.unit_rows import inverse_lengths
+
+_ROWS = 2**12
+
+
+def row_cosines(direction: Float[np.ndarray, " d"], rows: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
+    """Return the cosine of a vector with each row, -1 to 1, summed in float64 and rounded to float32.
+
+    A product in float32 would tell equal rows apart, by which kernel and which block a processor multiplies them
+    with; what float64 still tells apart, rounding takes away. NaN where either is not finite, 0 where either is zero.
+    """
+    one = direction.astype(np.float64)
+    own, cosines = inverse_lengths(one), np.empty(len(rows), np.float32)
+    with np.errstate(invalid="ignore", over="ignore"):
+        for start in range(0, len(rows), _ROWS):
+            part = rows[start : start + _ROWS]
+            # One scale after the other, as their product may be no number.
+            cosine = (part.astype(np.float64) @ (one * own)) * inverse_lengths(part)
+            cosines[start : start + _ROWS] = np.clip(cosine, -1, 1)
+    return cosines
