@@ -16,7 +16,8 @@ from core.matching.comparison import K, compare, differences
 from core.matching.file import match_file, to_json
 from core.matching.null import SEED
 from core.matching.numbers import null_numbers, pair_numbers
-from core.matching.pairs import METHODS, SIMILARITIES, THRESHOLD, match
+from core.matching.pairs import SIMILARITIES, THRESHOLD, match
+from core.matching.proof import METHODS
 from core.matching.tables import pair_table
 from core.notebook import load_dictionary
 
@@ -73,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-o", "--output", type=Path, required=True, help="match.json, or a table: .csv or .parquet")
     parser.add_argument("--similarity", choices=SIMILARITIES, default="decoder", help="default: %(default)s")
     parser.add_argument("--method", choices=list(METHODS), default="one-to-one", help="default: %(default)s")
-    parser.add_argument("-k", type=int, default=K, help="candidates of each feature (default: %(default)s)")
+    parser.add_argument("-k", type=int, default=K, help="nearest of each to begin with (default: %(default)s)")
     parser.add_argument("--threshold", type=float, default=THRESHOLD, help="of a match (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=SEED, help="of the shuffled null (default: %(default)s)")
     return parser
@@ -101,7 +102,7 @@ def _run(options: argparse.Namespace, bar: Bar) -> None:
         numbers = []
     bar.close()
     pairs = f"{len(matching.a):,} pairs of {a.d_sae:,} and {b.d_sae:,} features"
-    print(" · ".join([pairs, *numbers, f"written to {options.output}"]))
+    print(" · ".join([pairs, matching.proof, *numbers, f"written to {options.output}"]))
 
 
 def _check(options: argparse.Namespace) -> None:

@@ -3,7 +3,8 @@
 `version`; `a`, `b`: the dictionaries by content hash; `method`, `metric` (what was compared), `params`; `columns` and
 `pairs`, one list for each pair; `unmatched_a`, `unmatched_b`, `left_out_a`, `left_out_b`: all other features;
 `stats`, `null`: numbers of core/matching/numbers.py; `app`. Cosines are float32 in their shortest form, so that
-reading gives the very same numbers; a number without meaning is null.
+reading gives the very same numbers; a number without meaning is null. `gap`: by how much the largest one-to-one total
+may be larger, 0 where that is proven; files of earlier versions, matched among candidates alone, have none.
 """
 
 import json
@@ -17,7 +18,8 @@ import numpy as np
 from core.amounts import of_bytes
 from core.dictionaries.dictionary import Dictionary
 from core.errors import LoupeError
-from core.matching.pairs import METHODS, SIMILARITIES, Matching
+from core.matching.pairs import SIMILARITIES, Matching
+from core.matching.proof import METHODS
 from core.tables import app_version
 
 VERSION = "sae-match/v1"
@@ -78,6 +80,7 @@ def to_json(file: MatchFile) -> bytes:
         "params": {**file.settings, "k": matching.k},
         "stats": file.stats,
         "null": file.null,
+        "gap": matching.gap if math.isfinite(matching.gap) else None,
         "columns": COLUMNS,
         "pairs": list(zip(*ends, *map(_shortest, cosines), strict=True)),
         **{name: getattr(matching, name).tolist() for name in _LISTS},
@@ -138,7 +141,16 @@ def _matching(content: Mapping[str, Any], k: Any) -> Matching:
     _require(bool((np.diff(ends["a"]) > 0).all()), "pairs are not in order of a")
     cosines = {name: _cosines(columns[i], name) for i, name in enumerate(COLUMNS) if i > 1}
     left_out = {f"left_out_{name}": lists[f"left_out_{name}"] for name in "ab"}
-    return Matching(content["metric"], content["method"], k, sizes["a"], sizes["b"], **ends, **cosines, **left_out)
+    parts = ends | cosines | left_out | {"gap": _gap(content.get("gap"))}
+    return Matching(content["metric"], content["method"], k, sizes["a"], sizes["b"], **parts)
+
+
+def _gap(value: Any) -> float:
+    if value is None:
+        return math.nan
+    good = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+    _require(good, "gap is no number of 0 or more")
+    return float(value)
 
 
 def _features(values: Any, name: str) -> np.ndarray:

@@ -9,7 +9,7 @@ from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.spaces import DictionarySide
 from core.matching.comparison import Comparison, compare_weights
 from core.matching.null import SEED, own_nearest, random_nearest, random_ratio, shuffled
-from core.matching.pairs import THRESHOLD, Matching, Similarity, best_scores, candidates, match, shared
+from core.matching.pairs import THRESHOLD, Matching, Similarity, match, nearest, shared
 from core.work.jobs import SILENT, Progress
 
 Numbers = dict[str, float | None]
@@ -38,12 +38,11 @@ def pair_numbers(
     by encoder alike, those of them with both cosines over the threshold, and the mean alignment of the former.
     """
     decoder, encoder = (match(comparison, side, progress=progress) for side in ("decoder", "encoder"))
-    matching, edges = {"decoder": decoder, "encoder": encoder}.get(similarity), None
+    matching = {"decoder": decoder, "encoder": encoder}.get(similarity)
     if matching is None:
-        edges = candidates(comparison, similarity, progress=progress)  # slow, so once
-        matching = match(comparison, similarity, edges=edges)
-    best = best_scores(comparison, similarity, edges=edges)
-    return numbers_of(decoder, encoder, matching, best, comparison.smaller, threshold=threshold)
+        matching = match(comparison, similarity, progress=progress)
+    best = nearest(comparison, similarity, progress=progress)
+    return numbers_of(decoder, encoder, matching, (best.a, best.b), comparison.smaller, threshold=threshold)
 
 
 def numbers_of(
@@ -55,7 +54,7 @@ def numbers_of(
     *,
     threshold: float = THRESHOLD,
 ) -> Numbers:
-    """Return the same from one-to-one matchings by decoder, encoder and the similarity, and from `best_scores`.
+    """Return the same from one-to-one matchings by decoder, encoder and the similarity, and from `nearest`.
 
     `smaller` is the number of features of the smaller dictionary.
     """

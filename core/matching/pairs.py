@@ -1,26 +1,28 @@
 """Which features two dictionaries share, judged by their weights.   python -m core.matching A B -o match.json
 
 Cosines between the directions features write (decoder) and read (encoder), exact; definitions after Cho 2025,
-Cunningham et al. 2023, Song et al. 2025 and Paulo & Belrose 2025.
+Cunningham et al. 2023, Song et al. 2025 and Paulo & Belrose 2025. Pairs are the best of all pairs of features, proven
+by core/matching/proof.py.
 """
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from core.dictionaries.spaces import DictionarySide
 from core.geometry.neighbors import Between
-from core.matching.comparison import SIDES, Comparison, pair_cosines
-from core.maths.assignment import Edges, greedy, mutual, one_to_one
+from core.matching.comparison import SIDES, Comparison, geometric_mean, pair_cosines
+from core.matching.proof import Method, proven
+from core.maths.assignment import Edges
 from core.work.artifacts import artifact_key
 from core.work.jobs import SILENT, Progress
 
 Similarity = Literal["decoder", "encoder", "both"]
 """What is compared; 'both' is the geometric mean of decoder and encoder cosine, negative ones taken as 0."""
-Method = Literal["one-to-one", "greedy", "mutual"]
 SIMILARITIES: tuple[Similarity, ...] = ("decoder", "encoder", "both")
-METHODS = {"one-to-one": one_to_one, "greedy": greedy, "mutual": mutual}
 THRESHOLD = 0.7
 """Cosine over which two features count as the same (Cho 2025; Paulo & Belrose 2025)."""
 
@@ -44,7 +46,10 @@ class Matching:
     left_out_a: Int[np.ndarray, " left_out_a"]
     """Features with a weight that is NaN or infinite."""
     left_out_b: Int[np.ndarray, " left_out_b"]
-    version: ClassVar[int] = 1
+    gap: float = 0.0
+    """The largest total of one-to-one pairs is at most so much larger than this one: 0 where the pairs are proven to
+    be what the method takes of all pairs, NaN where that is not known, as in a file of an earlier version."""
+    version: ClassVar[int] = 2
 
     @classmethod
     def key(cls, a_sha256: str, b_sha256: str, similarity: Similarity, method: Method, k: int) -> str:
@@ -63,21 +68,38 @@ class Matching:
         """Mean of encoder and decoder cosine (Paulo & Belrose 2025)."""
         return (self.decoder.astype(float) + self.encoder) / 2
 
+    @property
+    def proof(self) -> str:
+        """How sure it is that these are the method's pairs, in words."""
+        if math.isnan(self.gap):
+            return f"of the {self.k:,} nearest of each feature, perhaps not the best of all pairs"
+        if self.gap == 0:
+            return "proven to be the best of all pairs" if self.method == "one-to-one" else "of all pairs"
+        return f"not proven to be the best of all pairs: those have a total at most {self.gap:.2g} larger"
+
+
+@dataclass(frozen=True, eq=False)
+class Nearest:
+    """How similar each feature's nearest of the other dictionary is, and which that is (-1: none)."""
+
+    a: Float[np.ndarray, " d_sae_a"]
+    b: Float[np.ndarray, " d_sae_b"]
+    of_a: Int[np.ndarray, " d_sae_a"]
+    of_b: Int[np.ndarray, " d_sae_b"]
+
 
 def candidates(comparison: Comparison, similarity: Similarity, *, progress: Progress = SILENT) -> Edges:
-    """Return the pairs that may match: those in either's list of nearest, with a similarity over 0.
+    """Return the pairs to begin with: those in either's list of nearest, with a similarity over 0.
 
-    For 'both' they are the pairs in the lists by decoder or by encoder, and exact on these: a pair in none of the
-    four lists is not looked at. Features left out are in no pair.
+    For 'both' they are the pairs in the lists by decoder or by encoder. Features left out are in no pair.
     """
     d_sae_a, d_sae_b = len(comparison.a.decoder), len(comparison.b.decoder)
-    sides = SIDES if similarity == "both" else (similarity,)
+    sides = sides_of(similarity)
     lists = [_listed(comparison.between(side), d_sae_b) for side in sides]
     pair, first = np.unique(np.concatenate([pair for pair, _ in lists]), return_index=True)
     a, b = pair // d_sae_b, pair % d_sae_b
     if similarity == "both":
-        cosines = [pair_cosines(comparison, a, b, side, progress=progress) for side in SIDES]
-        score = np.sqrt(np.prod([np.maximum(cos, 0, dtype=float) for cos in cosines], axis=0)).astype(np.float32)
+        score = geometric_mean(*(pair_cosines(comparison, a, b, side, progress=progress) for side in sides))
     else:
         score = np.concatenate([cos for _, cos in lists])[first]
     kept = score > 0
@@ -90,44 +112,48 @@ def match(
     similarity: Similarity = "decoder",
     method: Method = "one-to-one",
     *,
-    edges: Edges | None = None,
     progress: Progress = SILENT,
 ) -> Matching:
-    """Pair the features of A with those of B, one to one, among the `candidates`.
+    """Pair the features of A with those of B, one to one.
 
     'one-to-one' has the largest total similarity (linear assignment), 'greedy' takes the best pair left again and
-    again, 'mutual' keeps the pairs that are each other's nearest; ties: lower features first. `edges` are the
-    candidates, where they are at hand.
+    again, 'mutual' keeps the pairs that are each other's nearest, all of all pairs with a similarity over 0. Where
+    pairs tie, it is always the same one. Over `proof.CERTAIN` pairs a one-to-one matching may stay unproven: see `gap`.
     """
     progress.note(f"matching by {similarity}, {method}")
-    edges = edges or candidates(comparison, similarity, progress=progress)
-    chosen = METHODS[method](edges)
+    edges = candidates(comparison, similarity, progress=progress)
+    edges, chosen, gap = proven(comparison, edges, sides_of(similarity), method, progress=progress)
     a, b = edges.a[chosen], edges.b[chosen]
     cosines = {side: pair_cosines(comparison, a, b, side) for side in SIDES}
     left_out = {f"left_out_{end}": np.flatnonzero(~getattr(comparison, end).finite) for end in "ab"}
     k = comparison.decoder.a_in_b_idx.shape[1]
-    return Matching(
-        similarity, method, k, edges.n_a, edges.n_b, a=a, b=b, score=edges.score[chosen], **cosines, **left_out
-    )
+    parts = {"a": a, "b": b, "score": edges.score[chosen]} | cosines | left_out
+    return Matching(similarity, method, k, edges.n_a, edges.n_b, **parts, gap=gap)
 
 
-def best_scores(
-    comparison: Comparison, similarity: Similarity, *, edges: Edges | None = None
-) -> tuple[Float[np.ndarray, " d_sae_a"], Float[np.ndarray, " d_sae_b"]]:
-    """Return how similar each feature of A is to its nearest of B, and each of B to its nearest of A.
+def nearest(comparison: Comparison, similarity: Similarity, *, progress: Progress = SILENT) -> Nearest:
+    """Return each feature's most similar one of the other dictionary, of all features.
 
-    NaN for features left out. By 'both' it is the best of the `candidates`, and 0 where there is none.
+    A similarity is NaN for features left out. By 'both' it is 0 where no feature is similar.
     """
     if similarity != "both":
         between = comparison.between(similarity)
-        return between.a_in_b_cos[:, 0], between.b_in_a_cos[:, 0]
-    edges = edges or candidates(comparison, similarity)
-    similar = []
-    for best, weights in zip(edges.best(), (comparison.a, comparison.b), strict=True):
-        scores = np.where(weights.finite, np.float32(0), np.float32(np.nan))
-        scores[best >= 0] = edges.score[best[best >= 0]]
-        similar.append(scores)
-    return similar[0], similar[1]
+        columns = between.a_in_b_cos, between.b_in_a_cos, between.a_in_b_idx, between.b_in_a_idx
+        return Nearest(*(column[:, 0] for column in columns))
+    edges = candidates(comparison, similarity, progress=progress)
+    edges, _, _ = proven(comparison, edges, sides_of(similarity), "mutual", progress=progress)
+    best = edges.best()
+    scores = [
+        np.where(weights.finite, np.append(edges.score, np.float32(0))[edge], np.float32(np.nan))
+        for edge, weights in zip(best, (comparison.a, comparison.b), strict=True)
+    ]
+    others = [np.append(end, np.int32(-1))[edge] for edge, end in zip(best, (edges.b, edges.a), strict=True)]
+    return Nearest(*scores, *others)
+
+
+def sides_of(similarity: Similarity) -> tuple[DictionarySide, ...]:
+    """Return the sides whose cosines make up a similarity."""
+    return SIDES if similarity == "both" else (similarity,)
 
 
 def shared(decoder: Matching, encoder: Matching, *, threshold: float = THRESHOLD) -> Bool[np.ndarray, " pair"]:

@@ -1,6 +1,6 @@
 """Pairing the two sides of a sparse bipartite graph: optimally one to one, greedily, or where the wish is mutual.
 
-An edge has a positive score; leaving an end alone scores 0. All functions return numbers of edges, ascending.
+An edge has a positive score; leaving an end alone scores 0. Functions that choose return numbers of edges, ascending.
 """
 
 from dataclasses import dataclass
@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+UNIT = 2.0**-40
+"""Prices are whole multiples of this. A float32 of at least 2^-17 is one too."""
 _WORTH = 50
 """Settling goes on as long as a round settles one in so many of the ends left."""
 
@@ -27,6 +29,13 @@ class Edges:
         state = _State(self)
         state.look(np.arange(len(self.a)))
         return state.best_a, state.best_b
+
+    def among(self, more: "Edges") -> "Edges":
+        """Return these edges and more, between the same ends; an edge in both counts once."""
+        ends = [np.concatenate([getattr(edges, end) for edges in (self, more)]) for end in ("a", "b")]
+        score = np.concatenate([self.score, more.score])
+        _, kept = np.unique(ends[0] * np.int64(self.n_b) + ends[1], return_index=True)
+        return Edges(ends[0][kept], ends[1][kept], score[kept], self.n_a, self.n_b)
 
 
 def mutual(edges: Edges) -> Int[np.ndarray, " chosen"]:
@@ -66,6 +75,36 @@ def one_to_one(edges: Edges) -> Int[np.ndarray, " chosen"]:
         if settled * _WORTH < ends_left or not settled:
             break
     return np.sort(np.concatenate([np.flatnonzero(state.chosen), left[_assign(edges, left)]]))
+
+
+def prices(edges: Edges, chosen: Int[np.ndarray, " chosen"]) -> tuple[Int[np.ndarray, " n_a"], Int[np.ndarray, " n_b"]]:
+    """Return prices of the ends that prove the chosen edges to have the largest total, in UNITs.
+
+    Of every edge the two prices add up to its score or more, of a chosen one to its score; an end left alone costs 0.
+    So no choice that shares no end scores more than all prices together, which the chosen edges do score (duality of
+    linear programs). Scores must be whole multiples of UNIT: then nothing is rounded. The prices of b are the least
+    ones, found by raising them until every edge is paid for (longest paths, after Bellman 1958).
+    """
+    order = np.argsort(edges.b, kind="stable")
+    score, a = whole(edges.score), edges.a[order]
+    ends, starts = np.unique(edges.b[order], return_index=True)
+    own, partner, matched = np.zeros(edges.n_a, np.int64), np.zeros(edges.n_a, np.int64), np.zeros(edges.n_a, bool)
+    own[edges.a[chosen]], partner[edges.a[chosen]], matched[edges.a[chosen]] = score[chosen], edges.b[chosen], True
+    score, v = score[order], np.zeros(edges.n_b, np.int64)
+    for _ in range(edges.n_b + 1):
+        u = np.where(matched, own - v[partner], 0)
+        asked = np.maximum(v[ends], np.maximum.reduceat(score - u[a], starts)) if len(a) else v[ends]
+        if np.array_equal(asked, v[ends]):
+            break
+        v[ends] = asked
+    assert (u >= 0).all(), "an end is worth more alone than chosen"
+    assert u.sum() + v.sum() == own.sum(), "the chosen edges are not the best"
+    return u, v
+
+
+def whole(scores: Float[np.ndarray, "*shape"]) -> Int[np.ndarray, "*shape"]:
+    """Return scores in UNITs, rounded to whole ones."""
+    return np.rint(scores.astype(float) / UNIT).astype(np.int64)
 
 
 def _assign(edges: Edges, left: Int[np.ndarray, " left"]) -> Int[np.ndarray, " chosen"]:

@@ -69,6 +69,17 @@ def test_features_left_out_and_a_matching_without_pairs_survive_as_well():
     assert (len(read.a), len(read.unmatched_a)) == (0, 9)
 
 
+def test_a_file_from_before_pairs_were_proven_is_read_and_said_to_be_among_candidates():
+    old = json.loads(good())
+    assert old.pop("gap") == 0
+    assert "of the 3 nearest of each feature" in from_json(json.dumps(old).encode()).matching.proof
+    assert from_json(good()).matching.proof == "proven to be the best of all pairs"
+    assert "at most 0.25 larger" in from_json(changed(gap=0.25)).matching.proof
+    for gap in ("0", True, -1):
+        with pytest.raises(MatchFileError, match="gap is no number"):
+            from_json(changed(gap=gap))
+
+
 def test_the_file_says_in_plain_json_what_was_matched_with_what():
     written = planted_file()
     content = json.loads(to_json(written))

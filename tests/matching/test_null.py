@@ -12,7 +12,7 @@ from core.matching.comparison import Weights, compare, compare_weights
 from core.matching.labels import relate
 from core.matching.null import own_nearest, random_nearest, random_ratio, shuffled
 from core.matching.numbers import null_numbers, pair_numbers, random_numbers, share_above
-from core.matching.pairs import best_scores, match
+from core.matching.pairs import match, nearest
 from core.matching.tables import label_table, pair_table, random_ratio_table, ratio_table
 from tests.doubles.planted import planted_dictionary
 
@@ -35,9 +35,7 @@ def test_random_against_random_gives_what_the_closed_form_says():
     assert found["shared"] < 0.01
     thresholds = np.linspace(0, 1, 21)
     assert (
-        np.abs(
-            share_above(best_scores(comparison, "decoder")[0], thresholds) - random_ratio(1100, 16, thresholds)
-        ).max()
+        np.abs(share_above(nearest(comparison, "decoder").a, thresholds) - random_ratio(1100, 16, thresholds)).max()
         < 0.1
     )
 

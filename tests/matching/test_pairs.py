@@ -16,7 +16,8 @@ from core.matching.comparison import (
 )
 from core.matching.labels import LABELS, Relation, relate
 from core.matching.numbers import pair_numbers
-from core.matching.pairs import METHODS, SIMILARITIES, Matching, best_scores, candidates, match, shared
+from core.matching.pairs import SIMILARITIES, Matching, candidates, match, nearest, shared
+from core.matching.proof import METHODS
 from core.notebook import load_dictionary
 from core.work.artifacts import ArtifactStore
 from tests.doubles.planted import planted_dictionary
@@ -135,8 +136,11 @@ def test_the_best_similarities_are_the_largest_of_all_pairs():
     a, b = related()
     for similarity in SIMILARITIES:
         dense = dense_similarity(a, b, similarity)
-        for axis, best in zip((1, 0), best_scores(compare(a, b, k=40), similarity), strict=True):
-            np.testing.assert_allclose(best, dense.max(axis=axis), atol=1e-6)
+        for k in (1, 40):
+            found = nearest(compare(a, b, k=k), similarity)
+            for axis, best, place in ((1, found.a, found.of_a), (0, found.b, found.of_b)):
+                np.testing.assert_allclose(best, dense.max(axis=axis), atol=1e-6)
+                assert np.where(best > 0, place, 0).tolist() == np.where(best > 0, dense.argmax(axis=axis), 0).tolist()
 
 
 def test_shared_pairs_are_those_both_matchings_make_with_both_cosines_over_the_threshold():
@@ -176,7 +180,7 @@ def test_damaged_features_are_left_out_and_zero_ones_have_no_match():
         assert 7 in found.unmatched_b
         everyone = np.concatenate([found.b, found.unmatched_b, found.left_out_b])
         assert sorted(everyone.tolist()) == list(range(40))
-        assert np.flatnonzero(np.isnan(best_scores(comparison, similarity)[1])).tolist() == [3, 5]
+        assert np.flatnonzero(np.isnan(nearest(comparison, similarity).b)).tolist() == [3, 5]
     assert all(value is not None and np.isfinite(value) for value in pair_numbers(comparison).values())
 
 
@@ -313,6 +317,22 @@ def test_a_comparison_that_is_not_wanted_any_more_stops():
         compare(a, b, progress=Stop("nearest by encoder"))
     with pytest.raises(CancelledError):
         match(compare(a, b), "both", progress=Stop("matching by both, one-to-one"))
+
+
+def test_the_demos_second_data_set_shares_what_a_dense_solver_finds_over_all_pairs():
+    from scipy.optimize import linear_sum_assignment
+
+    a, b = (load_dictionary(f"demo/layer2-standard-2048{end}") for end in ("", "-prose"))
+    partner = {}
+    for side in ("decoder", "encoder"):
+        dense = np.maximum(0, dense_cosines(a, b, side))
+        partner[side] = linear_sum_assignment(dense, maximize=True)[1]
+        scores = dense[np.arange(2048), partner[side]]
+        numbers = pair_numbers(compare(a, b), side)
+        assert numbers["pw_mcc"] == pytest.approx(scores.mean(), abs=1e-7)
+        assert numbers["one_to_one_ratio"] == np.mean(scores > 0.7)
+        assert numbers["agreeing"] == pytest.approx(0.585, abs=5e-4)
+    assert np.mean(partner["decoder"] == partner["encoder"]) == numbers["agreeing"]
 
 
 def test_two_seeds_of_the_demo_share_far_more_than_chance_and_more_than_two_data_sets():

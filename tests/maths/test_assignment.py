@@ -5,7 +5,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from core.maths.assignment import Edges, greedy, mutual, one_to_one
+from core.maths.assignment import UNIT, Edges, greedy, mutual, one_to_one, prices, whole
 
 
 def planted_edges(n_a: int, n_b: int, seed: int, *, share: float = 0.5, levels: int | None = None) -> Edges:
@@ -91,3 +91,32 @@ def test_a_graph_without_edges_has_no_pairs():
     for method in (one_to_one, greedy, mutual):
         assert method(edges).tolist() == []
     assert [found.tolist() for found in edges.best()] == [[-1] * 3, [-1] * 2]
+
+
+@pytest.mark.parametrize(("n_a", "n_b", "share"), [(9, 9, 1), (40, 40, 0.2), (40, 13, 0.3), (12, 50, 0.1), (1, 30, 1)])
+def test_prices_pay_for_every_edge_and_cost_together_what_the_best_total_is(n_a, n_b, share):
+    for seed in range(5):
+        edges = planted_edges(n_a, n_b, seed, share=share, levels=2**20)
+        chosen = one_to_one(edges)
+        u, v = prices(edges, chosen)
+        assert min(u.min(), v.min()) >= 0
+        assert (u[edges.a] + v[edges.b] >= whole(edges.score)).all()
+        assert u.sum() + v.sum() == whole(edges.score)[chosen].sum()
+        assert (u.sum() + v.sum()) * UNIT == total(edges, chosen)
+
+
+def test_edges_that_are_not_the_best_have_no_prices():
+    edges = Edges(*np.array([[0, 0, 1], [0, 1, 0]], np.int32), np.array([0.75, 0.5, 0.5], np.float32), 2, 2)
+    with pytest.raises(AssertionError, match=r"not the best|more alone"):
+        prices(edges, np.array([0]))
+
+
+def test_edges_put_together_stay_in_order_and_count_once():
+    one = Edges(*np.array([[0, 1], [1, 0]], np.int32), np.array([0.5, 0.25], np.float32), 2, 2)
+    more = Edges(*np.array([[0, 0], [0, 1]], np.int32), np.array([0.75, 0.5], np.float32), 2, 2)
+    found = one.among(more)
+    assert list(zip(found.a.tolist(), found.b.tolist(), found.score.tolist(), strict=True)) == [
+        (0, 0, 0.75),
+        (0, 1, 0.5),
+        (1, 0, 0.25),
+    ]

@@ -87,7 +87,7 @@ def uploaded(study: MatchStudy, data: bytes) -> None:
     st.markdown(
         plain(
             f"{len(found.a):,} pairs of {found.d_sae_a:,} and {found.d_sae_b:,} features, by {found.similarity}, "
-            f"{found.method}, {found.k:,} candidates for each feature. Written by {file.app[:80]}."
+            f"{found.method}, {found.proof}. Written by {file.app[:80]}."
         )
     )
     picked = {"A": study.a, "B": study.b}

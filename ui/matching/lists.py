@@ -6,7 +6,7 @@ import streamlit as st
 
 from core.matching import tables as matching_tables
 from core.matching.labels import LABELS
-from core.matching.pairs import shared
+from core.matching.pairs import Matching, shared
 from core.maths import samples
 from ui.matching import charts as matching_charts
 from ui.matching.picker import choose_pair
@@ -48,6 +48,7 @@ def both_sides(study: MatchStudy) -> None:
         note=" · ".join(
             [
                 f"{len(table):,} one-to-one pairs by {side}, {int(agree.sum()):,} of them also by the other side",
+                *proofs([pairs, other]),
                 f"{over:,} shared: these with both cosines over {study.threshold:.2f}",
                 *([f"{len(drawn):,} drawn"] if len(drawn) < len(table) else []),
                 "click a point to pick the feature of A",
@@ -101,8 +102,18 @@ def matched(study: MatchStudy, pairs: pd.DataFrame) -> None:
         table["feature_a"],
         table["feature_b"],
         explains=["match_score", "decoder_cosine", "encoder_cosine", "alignment", "agreement"],
-        note=f"{int(table['agreement'].sum()):,} of them made by decoder and by encoder alike",
+        note=" · ".join(
+            [
+                f"{int(table['agreement'].sum()):,} of them made by decoder and by encoder alike",
+                *proofs([matching_studies.matching(study), *both]),
+            ]
+        ),
     )
+
+
+def proofs(matchings: list[Matching]) -> list[str]:
+    """How sure it is that pairs are the best: what is said of any of the matchings, once."""
+    return [f"pairs {words}" for words in dict.fromkeys(matching.proof for matching in matchings)]
 
 
 def only(study: MatchStudy, end: str, table: pd.DataFrame) -> None:

@@ -11,7 +11,8 @@ from core.errors import DoesNotFitError
 from core.geometry import tables as geometry_tables
 from core.matching import tables as matching_tables
 from core.matching.comparison import SIDES, SameDictionaryError, differences
-from core.matching.pairs import METHODS, SIMILARITIES, THRESHOLD
+from core.matching.pairs import SIMILARITIES, THRESHOLD
+from core.matching.proof import CERTAIN, METHODS
 from ui.matching import activations, charts, export, joint_map, lists
 from ui.matching import pair as matching_pair
 from ui.matching import similarity as matching_similarity
@@ -47,7 +48,9 @@ def settings() -> dict[str, object]:
         key="match_method",
         bind="query-params",
         help="One-to-one: the pairs with the largest total similarity, each feature used once at most. Greedy: the "
-        "best pair left, again and again. Mutual: pairs that are each other's nearest.",
+        "best pair left, again and again. Mutual: pairs that are each other's nearest. All of them of all pairs of "
+        "features: found among the nearest of each, then no other pair is worth more, which is checked for every one. "
+        f"Where there are more than {CERTAIN:,} pairs, a one-to-one matching may stay unproven; figures say so.",
     )
     threshold = right.slider(
         catalogue.statistic("match_threshold").title,

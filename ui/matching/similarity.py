@@ -15,7 +15,7 @@ from core.geometry.neighbors import Between
 from core.matching import tables as matching_tables
 from core.matching.comparison import SIDES
 from core.matching.null import random_nearest
-from ui.matching import charts
+from ui.matching import charts, lists
 from ui.shared import errors
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure
@@ -82,6 +82,7 @@ def readouts(study: MatchStudy) -> None:
             study.note(
                 f"threshold {study.threshold:.2f}",
                 "shared: decoder and encoder matching make the same pair, both cosines over the threshold",
+                *lists.proofs([matching.matching(study, by, "one-to-one") for by in (*SIDES, study.similarity)]),
                 "chance: the same with the coordinates of B shuffled",
             )
         )
@@ -111,6 +112,7 @@ def curve(study: MatchStudy) -> None:
         pd.concat([found, chance], ignore_index=True),
         explains=["matching_ratio", "one_to_one_ratio", "match_threshold", "random_ratio"],
         note=study.note(
+            *lists.proofs([pairs]),
             "random: as many random directions, closed form",
             "shuffled: the coordinates of B in another order, seed 0",
             "with itself: best match but itself",

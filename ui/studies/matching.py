@@ -3,18 +3,20 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from core import tables
 from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.spaces import DictionarySide
 from core.geometry.neighbors import Between
+from core.matching import pairs
 from core.matching.comparison import SIDES, Comparison, K, nearest_neurons
 from core.matching.file import match_file, to_json
 from core.matching.labels import Relation, relate
 from core.matching.null import SEED, shuffled
 from core.matching.numbers import Numbers, null_numbers, numbers_of, pair_numbers
-from core.matching.pairs import Matching, Method, Similarity, best_scores, candidates, match
+from core.matching.pairs import Matching, Nearest, Similarity, match
+from core.matching.proof import Method
 from core.work.jobs import Progress
 from ui.studies import compute, geometry, second_dictionary
 
@@ -53,16 +55,6 @@ class MatchStudy:
         return " · ".join([f"A {self.a.title}, B {self.b.title}", f"by {how}", *more])
 
 
-@dataclass(frozen=True, eq=False)
-class Nearest:
-    """How similar each feature's nearest of the other dictionary is, and which that is (-1: none)."""
-
-    a: Float[np.ndarray, " d_sae_a"]
-    b: Float[np.ndarray, " d_sae_b"]
-    of_a: Int[np.ndarray, " d_sae_a"]
-    of_b: Int[np.ndarray, " d_sae_b"]
-
-
 def study(a: Dictionary, b: Dictionary, similarity: Similarity, method: Method, threshold: float) -> MatchStudy:
     """Return the two side by side (raises what `second_dictionary.comparison` raises)."""
     found = second_dictionary.comparison(a, b)
@@ -93,15 +85,10 @@ def nearest(study: MatchStudy) -> Nearest:
     """Return each feature's most similar one of the other dictionary."""
     found, similarity = study.comparison, study.similarity
     if similarity != "both":
-        lists = found.between(similarity)
-        columns = lists.a_in_b_cos, lists.b_in_a_cos, lists.a_in_b_idx, lists.b_in_a_idx
-        return Nearest(*(column[:, 0] for column in columns))
+        return pairs.nearest(found, similarity)
 
     def work(progress: Progress) -> Nearest:
-        edges = candidates(found, similarity, progress=progress)
-        best = zip(edges.best(), (edges.b, edges.a), strict=True)
-        partners = (np.append(others, np.int32(-1))[edge] for edge, others in best)
-        return Nearest(*best_scores(found, similarity, edges=edges), *partners)
+        return pairs.nearest(found, similarity, progress=progress)
 
     key = f"nearest by both sides {study.names} {K}"
     return compute.transient(key, "Features nearest by both sides", work)

@@ -1,0 +1,131 @@
+"""Pairs are the best of all pairs, whatever few candidates the search begins with; what is not proven has a bound."""
+
+import numpy as np
+import pytest
+
+from core.matching import proof
+from core.matching.comparison import Weights, compare_weights
+from core.matching.pairs import SIMILARITIES, match
+from core.maths.assignment import UNIT, whole
+
+SIZES = [(60, 60), (90, 40), (40, 90)]
+
+
+def clustered(n_a: int, n_b: int, *, d: int = 12, clusters: int = 4, seed: int = 0) -> tuple[Weights, Weights]:
+    """Features of A and B around a few shared directions, so that lists of nearest hold the same few features."""
+    rng = np.random.default_rng(seed)
+    centres = rng.normal(size=(clusters, d))
+
+    def drawn(n: int) -> np.ndarray:
+        return (centres[rng.integers(clusters, size=n)] + 0.7 * rng.normal(size=(n, d))).astype(np.float32)
+
+    return Weights(drawn(n_a), drawn(n_a)), Weights(drawn(n_b), drawn(n_b))
+
+
+def similarities(a: Weights, b: Weights, similarity: str) -> np.ndarray:
+    """All pairs in float64, negative ones as 0."""
+    sides = ("decoder", "encoder") if similarity == "both" else (similarity,)
+    cosines = []
+    for side in sides:
+        one, other = (weights.side(side).astype(float) for weights in (a, b))
+        lengths = np.linalg.norm(one, axis=1)[:, None] * np.linalg.norm(other, axis=1)
+        dots = one @ other.T
+        cosines.append(np.maximum(0, np.divide(dots, lengths, out=np.zeros(dots.shape), where=lengths > 0)))
+    return cosines[0] if len(sides) == 1 else np.sqrt(cosines[0] * cosines[1])
+
+
+def pairs_of(matching) -> list[tuple[int, int]]:
+    return list(zip(matching.a.tolist(), matching.b.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+@pytest.mark.parametrize("similarity", SIMILARITIES)
+def test_one_candidate_of_each_feature_is_enough_for_the_total_of_a_dense_solver(similarity, sizes):
+    from scipy.optimize import linear_sum_assignment
+
+    for seed in range(3):
+        a, b = clustered(*sizes, seed=seed)
+        dense = similarities(a, b, similarity)
+        rows, columns = linear_sum_assignment(dense, maximize=True)
+        found = match(compare_weights(a, b, k=1), similarity)
+        assert found.gap == 0
+        assert found.score.sum(dtype=float) == pytest.approx(dense[rows, columns].sum(), abs=1e-5)
+        assert pairs_of(found) == [(i, j) for i, j in zip(rows.tolist(), columns.tolist(), strict=True) if dense[i, j]]
+
+
+@pytest.mark.parametrize("similarity", SIMILARITIES)
+def test_greedy_and_mutual_pairs_are_those_of_all_pairs(similarity):
+    for seed in range(3):
+        a, b = clustered(50, 70, seed=seed)
+        comparison, dense = compare_weights(a, b, k=1), similarities(a, b, similarity)
+        free, expected = np.ones(dense.shape, bool), []
+        while (dense * free).max() > 0:
+            i, j = divmod(int((dense * free).argmax()), 70)
+            expected.append((i, j))
+            free[i], free[:, j] = False, False
+        assert pairs_of(match(comparison, similarity, "greedy")) == sorted(expected)
+        mutual = [
+            (i, int(j)) for i, j in enumerate(dense.argmax(axis=1)) if dense[:, j].argmax() == i and dense[i, j] > 0
+        ]
+        assert pairs_of(match(comparison, similarity, "mutual")) == mutual
+
+
+@pytest.mark.parametrize("method", proof.METHODS)
+def test_equal_features_are_paired_with_one_another_each_with_one_after_few_rounds(method, monkeypatch):
+    a, b = clustered(300, 300)
+    for weights in (a, b):
+        weights.decoder[:200] = 1
+    rounds, solve = [], proof.METHODS[method]
+    monkeypatch.setitem(proof.METHODS, method, lambda edges: rounds.append(len(edges.a)) or solve(edges))
+    found = match(compare_weights(a, b, k=3), "decoder", method)
+    equal = [(i, j) for i, j in pairs_of(found) if i < 200 and j < 200]
+    assert len(equal) == (1 if method == "mutual" else 200)
+    assert found.gap == 0
+    assert len(rounds) < 10
+
+
+def test_zero_features_and_those_left_out_are_in_no_pair():
+    a, b = clustered(40, 40)
+    a.decoder[3], a.encoder[3] = np.nan, np.nan
+    b.decoder[5] = 0
+    found = match(compare_weights(a, b, k=1))
+    assert (3 in found.a, 5 in found.b, found.left_out_a.tolist()) == (False, False, [3])
+    assert found.gap == 0
+
+
+def test_what_is_not_proven_in_time_is_no_further_from_the_best_than_its_gap(monkeypatch):
+    monkeypatch.setattr(proof, "CERTAIN", 0)
+    gaps = []
+    for rounds in (1, 2, 3, 30):
+        monkeypatch.setattr(proof, "ROUNDS", rounds)
+        for similarity in SIMILARITIES:
+            a, b = clustered(60, 80)
+            comparison = compare_weights(a, b, k=1)
+            best = match(compare_weights(a, b, k=60), similarity).score.sum(dtype=float)
+            found = match(comparison, similarity)
+            short = best - found.score.sum(dtype=float)
+            assert -1e-6 <= short <= found.gap + 1e-6
+            gaps.append(found.gap)
+            if found.gap:
+                assert f"at most {found.gap:.2g} larger" in found.proof
+    assert gaps[:3] > [0.5] * 3
+    assert gaps[-3:] == [0, 0, 0]
+
+
+def test_more_pairs_than_blocks_and_workers_give_the_same_bits(monkeypatch):
+    a, b = clustered(120, 130)
+    comparison = compare_weights(a, b, k=2)
+    whole_bits = [match(comparison, similarity) for similarity in SIMILARITIES]
+    monkeypatch.setattr(proof, "_ROWS", 7)
+    for expected, similarity in zip(whole_bits, SIMILARITIES, strict=True):
+        found = match(comparison, similarity)
+        assert found.score.tobytes() == expected.score.tobytes()
+        assert pairs_of(found) == pairs_of(expected)
+
+
+def test_scores_are_whole_units_and_no_more_than_half_a_unit_off():
+    a, b = clustered(60, 60, d=40)
+    found = match(compare_weights(a, b, k=60))
+    assert (whole(found.score) * UNIT == found.score).all()
+    dense = similarities(a, b, "decoder")
+    np.testing.assert_allclose(found.score, dense[found.a, found.b], atol=1e-7)
