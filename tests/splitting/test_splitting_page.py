@@ -125,7 +125,7 @@ def test_many_dictionaries_are_matched_and_what_cannot_be_opened_is_named(open_p
     assert not at.exception
     assert not at.error
     assert len(at.get("vega_lite_chart")) == 1
-    assert "No two of these differ in just one of seed" in words(at)
+    assert "No two of these dictionaries have labels that differ in exactly one of seed" in words(at)
     chosen = at.multiselect(key="split_many").value
     at.multiselect(key="split_many").set_value([*chosen, f"folder/{tmp_path / 'nothing'}"]).run()
     assert not at.exception

@@ -1,4 +1,4 @@
-"""Charts of the splitting page; each takes tables of the core modules on splitting, siblings and many dictionaries."""
+"""Charts of the splitting page; each takes a table of core.splitting or core.matching."""
 
 from collections.abc import Sequence
 
@@ -12,13 +12,13 @@ from ui.shared.charts import ACCENT, DIVERGING, MUTED, RAMP
 _BLUE, _GREEN = "#4c78a8", "#54a24b"
 SERIES = ("mean of all features", "picked feature", "by chance")
 _LABEL = 0.34
-"""What a node's label takes of the way to the next dictionary."""
+"""The share of the way to the next dictionary that the label of a node takes."""
 _CELL_TEXTS = 12
-"""Up to so many dictionaries a cell of the matrix is wide enough for its number."""
+"""With more dictionaries than this, the cells of the matrix are too narrow for numbers."""
 
 
 def split_graph(nodes: pd.DataFrame, edges: pd.DataFrame, headings: Sequence[str]) -> alt.LayerChart:
-    """Features by dictionary, from left to right, and lines to their children, the stronger the more alike.
+    """Draw features by dictionary, from left to right, and lines to their children. Stronger lines are more similar.
 
     `nodes` have level, height, label, feature, d_sae, promoted_tokens; `edges` the columns of edge_table and
     `start` and `end`, places in `nodes`.
@@ -45,7 +45,7 @@ def split_graph(nodes: pd.DataFrame, edges: pd.DataFrame, headings: Sequence[str
 
 
 def _lines(nodes: pd.DataFrame, edges: pd.DataFrame, x: alt.X, y: alt.Y) -> alt.Chart:
-    """A graph's edges, from behind the label of the one node to the other."""
+    """Draw the edges of a graph, from the end of one label to the next node."""
     level, height = (nodes[name].to_numpy(dtype=float) for name in ("level", "height"))
     data = edges.assign(
         level=level[edges["start"]] + _LABEL,
@@ -70,7 +70,7 @@ def _lines(nodes: pd.DataFrame, edges: pd.DataFrame, x: alt.X, y: alt.Y) -> alt.
 
 
 def children_by_width(table: pd.DataFrame) -> alt.LayerChart:
-    """Number of children against width, a line for each series; columns d_sae, series, n_children."""
+    """Draw the number of children against width, a line for each series; needs d_sae, series, n_children."""
     names = [name for name in SERIES if name in set(table["series"])]
     colours = dict(zip(SERIES, (_BLUE, ACCENT, MUTED), strict=True))
     base = alt.Chart(table).encode(
@@ -93,7 +93,7 @@ def children_by_width(table: pd.DataFrame) -> alt.LayerChart:
 
 
 def became(table: pd.DataFrame) -> alt.Chart:
-    """What became of the features of each wider dictionary, as shares; needs the columns of became_table."""
+    """Draw what became of the features of each wider dictionary, as shares; needs the columns of became_table."""
     return stacked(
         table.assign(name=table["d_sae"].map("{:,}".format)),
         "match_label",
@@ -106,7 +106,7 @@ def became(table: pd.DataFrame) -> alt.Chart:
 
 
 def overlap(table: pd.DataFrame, names: Sequence[str]) -> alt.Chart:
-    """One bar per dictionary, parted by the dictionaries that share its features; the columns of overlap_table."""
+    """Draw one bar for each dictionary, split by who shares its features; needs the columns of overlap_table."""
     colours = ["#c3c7ce", "#aab0b9", MUTED, _BLUE, _GREEN, "#b279a2", ACCENT, "#f6b48a"]
     order = dict(zip(table["dictionary"].drop_duplicates(), names, strict=True))
     return stacked(
@@ -129,7 +129,7 @@ def stacked(
     colours: Sequence[str],
     title: str | None,
 ) -> alt.Chart:
-    """Bars of shares that add up to 1, one for each `name`, parts in a given order."""
+    """Draw a bar for each `name`, of shares that add up to 1, with parts in the given order."""
     data = table.assign(place=[list(order).index(value) for value in table[group]])
     return (
         alt.Chart(data)
@@ -154,7 +154,7 @@ def stacked(
 
 
 def sibling_tokens(cells: pd.DataFrame) -> alt.Chart:
-    """Siblings against their distinctive tokens, coloured by the difference; columns of difference_cells and `text`."""
+    """Draw siblings against their distinctive tokens, coloured by difference; needs difference_cells and `text`."""
     limit = max(float(cells["sibling_difference"].abs().max()), 1e-9)
     order = cells[["token", "text"]].drop_duplicates("token")["text"].tolist()
     return (
@@ -179,7 +179,7 @@ def sibling_tokens(cells: pd.DataFrame) -> alt.Chart:
 
 
 def sibling_correlations(table: pd.DataFrame) -> alt.Chart:
-    """Siblings against each other, coloured by the correlation of their logit weights."""
+    """Draw siblings against each other, coloured by the correlation of their logit weights."""
     return (
         alt.Chart(table)
         .mark_rect()
@@ -201,7 +201,7 @@ def sibling_correlations(table: pd.DataFrame) -> alt.Chart:
 
 
 def ratio_matrix(table: pd.DataFrame) -> alt.LayerChart:
-    """Rows found in columns, coloured by the matching ratio; needs the columns of matrix_table."""
+    """Draw which share of the rows' features the columns hold; needs the columns of matrix_table."""
     order = list(dict.fromkeys(table["matched_from"]))
     base = alt.Chart(table.dropna(subset=["matching_ratio"])).encode(
         alt.X("matched_to:N")
@@ -238,7 +238,7 @@ def ratio_matrix(table: pd.DataFrame) -> alt.LayerChart:
 
 
 def factors(table: pd.DataFrame) -> alt.LayerChart:
-    """A bar per factor, the mean of its pairs, the pairs as dots, and chance as ticks; the columns of factor_table."""
+    """Draw a bar for the mean of each factor, dots for pairs, ticks for chance; needs the columns of factor_table."""
     order = list(dict.fromkeys(table["match_factor"]))
     means = table.groupby("match_factor", sort=False).agg(
         matching_ratio=("matching_ratio", "mean"), pairs=("matching_ratio", "size")

@@ -1,4 +1,4 @@
-"""The splitting page's tabs on many dictionaries: the matrix of ratios, factors, and the overlap of three."""
+"""The tabs of the splitting page on many dictionaries: matrix of ratios, factors, overlap of three."""
 
 from collections.abc import Sequence
 
@@ -23,7 +23,7 @@ SIDES: dict[str, DictionarySide] = {"Decoder": "decoder", "Encoder": "encoder"}
 
 
 def many(threshold: float) -> None:
-    """The matrix of matching ratios of any set, and bars by the one factor in which pairs differ."""
+    """Draw the matrix of matching ratios of any set, and bars for pairs that differ in one factor."""
     picked = opened.dictionary()
     left, right = st.columns([4, 1], vertical_alignment="bottom", gap="medium")
     ids = left.multiselect(
@@ -35,8 +35,8 @@ def many(threshold: float) -> None:
         accept_new_options=True,
         max_selections=MOST,
         placeholder="Choose two or more, or type a path",
-        help="All pairs are matched. At first, those at the hook of the dictionary picked in the sidebar. Layers of a "
-        "residual stream may be compared, as they share its space.",
+        help="The app matches all pairs. The first choice is dictionaries at the hook of the one picked in the "
+        "sidebar. Layers of a residual stream can be compared, because they share one space.",
     )
     side = SIDES[
         right.segmented_control(
@@ -45,22 +45,22 @@ def many(threshold: float) -> None:
     ]
     found = those_that_open(ids)
     if len(found) < 2:
-        st.info("Choose two dictionaries or more.", icon=":material/grid_on:")
+        st.info("Choose two or more dictionaries.", icon=":material/grid_on:")
         return
     matrix = splitting.matrix(found, side)
     if matrix.refused:
         st.warning(
-            plain(f"{len(matrix.refused)} pairs have no cell, as they share no space. {matrix.refused[0]}"),
+            plain(f"{len(matrix.refused)} pairs have no cell, because they share no space. {matrix.refused[0]}"),
             icon=":material/warning:",
         )
-    note = f"{side} cosine over {threshold:.2f} to the nearest feature, several may have the same"
+    note = f"{side} cosine over {threshold:.2f} with the nearest feature; several features may share it"
     ratios(found, matrix_table(matrix, names(found), threshold=threshold), side, note)
     labels = [dictionary.origin.labels for dictionary in found]
     by_factor(found, factor_table(matrix, names(found), labels, threshold=threshold), side, note)
 
 
 def usual_set(listed: Sequence[Entry], picked: Dictionary) -> list[str]:
-    """The picked dictionary, its pairs for each factor, and others at its hook, from one source."""
+    """Return the picked dictionary, its pairs for each factor, and others at its hook, from one source."""
     source = picked.id.partition("/")[0]
     kin = [
         entry
@@ -72,7 +72,7 @@ def usual_set(listed: Sequence[Entry], picked: Dictionary) -> list[str]:
 
 
 def by_relevance(picked: Dictionary, kin: Sequence[Entry]) -> list[str]:
-    """Ids, first those that differ from the picked one in one factor alone, in the order of the factors."""
+    """Return ids. Dictionaries that differ from the picked one in one factor come first, in the order of FACTORS."""
 
     def place(entry: Entry) -> int:
         pairs = factor_pairs([picked.origin.labels, entry.labels])
@@ -82,7 +82,7 @@ def by_relevance(picked: Dictionary, kin: Sequence[Entry]) -> list[str]:
 
 
 def those_that_open(ids: Sequence[str]) -> list[Dictionary]:
-    """Open dictionaries; what cannot be opened is named, and left out."""
+    """Open dictionaries. An error names each one that cannot be opened, and it is left out."""
     found = []
     for id in ids:
         with errors.shown():
@@ -91,7 +91,7 @@ def those_that_open(ids: Sequence[str]) -> list[Dictionary]:
 
 
 def names(dictionaries: Sequence[Dictionary]) -> list[str]:
-    """Titles, with the id where several have one title."""
+    """Return titles, with the id if several share a title."""
     titles = [dictionary.title for dictionary in dictionaries]
     return [d.title if titles.count(d.title) == 1 else f"{d.title} ({d.id})" for d in dictionaries]
 
@@ -102,29 +102,29 @@ def ratios(found: Sequence[Dictionary], table: pd.DataFrame, side: str, note: st
         altair(charts.ratio_matrix(table), "split-matrix"),
         table,
         explains=["matching_ratio", "random_ratio", "mmcs"],
-        note=f"{note} · on the diagonal the control: best match in the dictionary itself but the feature",
+        note=f"{note} · diagonal: the control, the best other feature of the same dictionary",
         name=f"ratio-matrix-{side}",
         provenance=provenance(found, {"side": side}),
     )
 
 
 def by_factor(found: Sequence[Dictionary], table: pd.DataFrame, side: str, note: str) -> None:
-    """Bars by factor, where there are pairs that differ in one label alone."""
+    """Draw bars by factor, if there are pairs that differ in one label alone."""
     if table.empty:
         st.info(
-            "No two of these differ in just one of seed, data, type, k, width and layer, as far as they carry such "
-            "labels. The demo's dictionaries do.",
+            "No two of these dictionaries have labels that differ in exactly one of seed, data, type, k, width and "
+            "layer. The demo has such dictionaries.",
             icon=":material/label_off:",
         )
         return
     left, right = st.columns(2, gap="medium")
     with left:
         figure(
-            "What one change does to the match",
+            "How one change lowers the matching ratio",
             altair(charts.factors(table), "split-factors"),
             table,
             explains=["match_factor", "matching_ratio", "random_ratio"],
-            note=f"{note} · pairs that differ in one label, both ways; bars: their mean; ticks: random directions",
+            note=f"{note} · pairs that differ in one label, both ways · bars: their mean · ticks: random directions",
             name=f"ratio-factors-{side}",
             provenance=provenance(found, {"side": side}),
         )
@@ -141,7 +141,7 @@ def by_factor(found: Sequence[Dictionary], table: pd.DataFrame, side: str, note:
 
 
 def three(threshold: float) -> None:
-    """What three dictionaries share, by mutual nearest neighbours."""
+    """Draw what three dictionaries share, by mutual nearest neighbours."""
     picked = opened.dictionary()
     ids = st.multiselect(
         "Three dictionaries, A, B and C",
@@ -151,7 +151,7 @@ def three(threshold: float) -> None:
         bind="query-params",
         accept_new_options=True,
         max_selections=3,
-        help="A feature belongs to another dictionary too if the two are each other's nearest there.",
+        help="Two dictionaries share a feature if the two features are each other's nearest.",
     )
     found = those_that_open(ids)
     if len(found) != 3:
@@ -173,8 +173,8 @@ def three(threshold: float) -> None:
         draw,
         table,
         explains=["overlap_region", "overlap_share"],
-        note=f"mutual nearest neighbours by decoder cosine over {threshold:.2f} · open: with a partner in both others "
-        "that are not each other's",
+        note=f"mutual nearest neighbours by decoder cosine over {threshold:.2f} · open: the feature has partners in "
+        "both others, but they are not partners of each other",
         name="overlap-of-three",
         provenance=provenance(found, {"threshold": threshold}),
     )

@@ -1,4 +1,4 @@
-"""The splitting page's tabs on one series of widths: the graph of children, and counts."""
+"""The tabs of the splitting page on one series of widths: the graph of children, and counts."""
 
 from collections.abc import Callable
 
@@ -22,7 +22,7 @@ MOST_ROWS = 500
 
 
 def threshold() -> float:
-    """Pick over which similarity two features belong together."""
+    """Pick the similarity over which two features belong together."""
     return st.slider(
         catalogue.statistic("match_threshold").title,
         0.0,
@@ -43,11 +43,11 @@ def of_series(draw: Callable[[Series], None], threshold: float) -> None:
 
 
 def pick(threshold: float) -> Series | None:
-    """Pick the wider dictionaries; None, with a word on it, where there is none."""
+    """Pick the wider dictionaries. If there is none, say so and return None."""
     coarse = opened.dictionary()
     listed = splitting.listed()
     usual = [entry.id for entry in listed if (entry.d_sae or 0) > coarse.d_sae][:MOST_WIDER]
-    # Those that go with another dictionary are not carried over.
+    # Wider dictionaries of another dictionary are dropped.
     if st.session_state.setdefault("_split_for", coarse.id) != coarse.id:
         st.session_state["_split_for"] = coarse.id
         st.session_state["split_wider"] = usual
@@ -60,8 +60,8 @@ def pick(threshold: float) -> Series | None:
         accept_new_options=True,
         max_selections=MOST_WIDER,
         placeholder="Choose up to three, or type a path",
-        help="The features of the dictionary picked in the sidebar are followed into these, from the narrowest to the "
-        "widest. At first, those that differ from it in the width alone.",
+        help="The page follows the features of the picked dictionary into these, from the narrowest to the widest. The "
+        "first choice is dictionaries that differ from it in the width alone.",
     )
     if not ids:
         narrowest_first(coarse, listed[0].id if len(listed) > 1 else None)
@@ -72,7 +72,7 @@ def pick(threshold: float) -> Series | None:
 
 
 def pick_rule() -> str:
-    """Pick how children are found (of RULES)."""
+    """Pick the rule by which children are found (one of RULES)."""
     return st.segmented_control(
         "Children",
         list(RULES),
@@ -80,14 +80,15 @@ def pick_rule() -> str:
         required=True,
         key="split_rule",
         bind="query-params",
-        help="One parent each: a feature belongs to its nearest in the narrower dictionary, so the graph is a tree. "
-        "All over the threshold: it may belong to several, as features merge again. Active together: by the masked "
-        "cosine of activations on text, over 0.4 whatever the threshold; it takes a pass over text.",
+        help="One parent each: a feature belongs to its nearest feature in the narrower dictionary, so the graph is a "
+        "tree. All over the threshold: a feature may belong to several, because features also merge. Active "
+        "together: features belong together if the masked cosine of their activations is over 0.4. This needs a "
+        "token pass, and the threshold does not apply.",
     )
 
 
 def narrowest_first(coarse: Dictionary, narrowest: str | None) -> None:
-    """Say that there is nothing wider, and offer to begin at the narrow end where there is one."""
+    """Say that no wider dictionary is chosen, and offer to begin with the narrowest of the series."""
     st.info(
         plain(f"{coarse.title} has {coarse.d_sae:,} features, and no wider dictionary is chosen. ")
         + ("Choose one above, or begin with the narrowest of its series." if narrowest else "Choose one above."),
@@ -103,7 +104,7 @@ def narrowest_first(coarse: Dictionary, narrowest: str | None) -> None:
 
 
 def children(series: Series) -> None:
-    """The graph of the picked feature, and its edges as a table."""
+    """Draw the graph of the picked feature, and its edges as a table."""
     feature = int(st.session_state.get("feature", 0))
     rule = pick_rule()
     graph = split_graph(feature, splitting.links(series, rule))
@@ -111,13 +112,13 @@ def children(series: Series) -> None:
     nodes, unnamed = named_nodes(series, graph)
     headings = [f"{d.d_sae:,} features" for d in series.dictionaries]
     drawn = edges.assign(start=graph.start, end=graph.end)
-    more = [f"{sum(graph.left_off):,} less similar ones left off"] if any(graph.left_off) else []
+    more = [f"{sum(graph.left_off):,} less similar features left out"] if any(graph.left_off) else []
     figure(
         f"What becomes of feature {feature}",
         altair(charts.split_graph(nodes, drawn, headings), "split-graph"),
         edges,
         explains=["child", "split_cosine", "promoted_tokens"],
-        note=series.note(f"at most {MOST_NODES} for each width", *more, *unnamed, rule=rule),
+        note=series.note(f"at most {MOST_NODES} features for each width", *more, *unnamed, rule=rule),
         name=f"splitting-{feature}",
         provenance=series.provenance,
     )
@@ -132,7 +133,7 @@ def children(series: Series) -> None:
 
 
 def edge_list(series: Series, graph: SplitGraph, edges: pd.DataFrame, nodes: pd.DataFrame, rule: str) -> None:
-    """The edges of a graph with what each child promotes."""
+    """Return the edges of a graph with the tokens that each child promotes."""
     table = edges.assign(promoted_tokens=nodes["promoted_tokens"].to_numpy()[graph.end])
     figure(
         "Features and their children",
@@ -146,14 +147,14 @@ def edge_list(series: Series, graph: SplitGraph, edges: pd.DataFrame, nodes: pd.
 
 
 def named_nodes(series: Series, graph: SplitGraph) -> tuple[pd.DataFrame, list[str]]:
-    """Return the nodes with the tokens they promote, and what a note says where there are none."""
+    """Return the nodes with the tokens they promote, and a note if there are none."""
     nodes = tables.node_table(graph, series.widths)
     texts, why = [], []
     for level, dictionary in enumerate(series.dictionaries):
         features = graph.features(level)
         try:
             texts += splitting.promoted(dictionary, features) if len(features) else []
-        except LoupeError:  # the model is not at hand, or no weights lead to its tokens: the graph needs neither
+        except LoupeError:  # the model is missing, or no weights lead to its tokens; the graph needs neither
             texts += [[]] * len(features)
             why = ["promoted tokens are not known"]
     labels = [f"{feature}  {' '.join(found[:1])}" for feature, found in zip(nodes["feature"], texts, strict=True)]
@@ -161,12 +162,12 @@ def named_nodes(series: Series, graph: SplitGraph) -> tuple[pd.DataFrame, list[s
 
 
 def counts(series: Series) -> None:
-    """Children against width, what became of the wider dictionaries' features, and who splits most."""
+    """Draw the number of children against width, the fate of the wider features, and the features that split most."""
     feature = int(st.session_state.get("feature", 0))
     betweens = splitting.from_coarse(series)
     table = tables.children_table(betweens, threshold=series.threshold)
     widths = tables.width_table(betweens, series.coarse.W_dec.shape[1], threshold=series.threshold)
-    note = series.note(f"nearest of the {series.coarse.d_sae:,} features, whatever lies between")
+    note = series.note(f"nearest of the {series.coarse.d_sae:,} features, without the dictionaries in between")
     left, right = st.columns(2, gap="medium")
     with left:
         figure(
@@ -192,7 +193,7 @@ def counts(series: Series) -> None:
     left, right = st.columns(2, gap="medium")
     with left:
         figure(
-            "In numbers",
+            "Numbers for each wider dictionary",
             listing(widths, "split-widths"),
             widths,
             explains=["mean_children", "childless_share", "single_child_share", "split_share"],
@@ -205,7 +206,7 @@ def counts(series: Series) -> None:
 
 
 def lines(table: pd.DataFrame, widths: pd.DataFrame, feature: int) -> pd.DataFrame:
-    """Series of the chart against width: the mean, the picked feature, chance."""
+    """Return the series of the chart against width: the mean, the picked feature, chance."""
     own = table.loc[table["feature"] == feature, ["d_sae", "n_children"]]
     parts = {
         "mean of all features": widths[["d_sae", "mean_children"]].rename(columns={"mean_children": "n_children"}),
@@ -217,7 +218,7 @@ def lines(table: pd.DataFrame, widths: pd.DataFrame, feature: int) -> pd.DataFra
 
 
 def most_split(series: Series, table: pd.DataFrame) -> None:
-    """The features with the most children in the widest dictionary; a click picks one."""
+    """List the features with the most children in the widest dictionary. A click picks one."""
     wide = table[table["d_sae"] == series.widths[-1]]
     shown = wide.sort_values(["n_children", "feature"], ascending=[False, True]).head(MOST_ROWS)
 
@@ -229,7 +230,10 @@ def most_split(series: Series, table: pd.DataFrame) -> None:
         draw,
         table,
         explains=["n_children", "best_child_cosine"],
-        note=series.note(f"in the widest; the {len(shown):,} of {len(wide):,} with the most", "click a row to pick it"),
+        note=series.note(
+            f"children in the widest dictionary · the {len(shown):,} of {len(wide):,} features with the most",
+            "click a row to pick it",
+        ),
         name="split-most",
         provenance=series.provenance,
     )

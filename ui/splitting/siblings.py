@@ -1,4 +1,4 @@
-"""The splitting page's tab on siblings: what tells the children of one feature apart."""
+"""The tab Siblings: how the children of one feature differ."""
 
 from collections.abc import Sequence
 
@@ -14,12 +14,12 @@ from ui.studies import opened, splitting
 from ui.studies.splitting import Series
 
 MOST_SIBLINGS = 16
-"""Beyond, neither of the pictures can be read."""
+"""With more siblings than this, neither figure can be read."""
 MOST_TOKENS = 40
 
 
 def siblings(series: Series) -> None:
-    """What tells the children of the picked feature apart in one of the wider dictionaries."""
+    """Draw how the children of the picked feature in one wider dictionary differ."""
     feature = int(st.session_state.get("feature", 0))
     titles = {f"{dictionary.d_sae:,} features": dictionary for dictionary in series.wider}
     if st.session_state.get("split_in") not in titles:
@@ -32,15 +32,15 @@ def siblings(series: Series) -> None:
     found = relation(between, threshold=series.threshold).children(feature)
     if len(found) < 2:
         st.info(
-            f"Feature {feature} has {len(found)} {'child' if len(found) == 1 else 'children'} among the {name}: there "
-            "is nothing to tell apart. Pick another feature, a wider dictionary or a lower threshold.",
+            f"Feature {feature} has {len(found)} {'child' if len(found) == 1 else 'children'} among the {name}, so "
+            "there is nothing to compare. Pick another feature, a wider dictionary or a lower threshold.",
             icon=":material/block:",
         )
         return
     order = np.argsort(-between.b_in_a_cos[found, 0], kind="stable")[:MOST_SIBLINGS]
     weights, tokens = splitting.logits(wide, found[order])
     texts = opened.model_of(wide).token_strings
-    more = [f"{len(order)} of {len(found):,}, the most similar to the parent"] if len(order) < len(found) else []
+    more = [f"the {len(order)} of {len(found):,} most similar to the parent"] if len(order) < len(found) else []
     note = series.note(f"children of feature {feature} among the {name}", splitting.LOGITS.describe(), *more)
     sibling_figures(series, splitting_siblings.Siblings(found[order], weights, tokens), texts, note, feature)
 
@@ -48,25 +48,25 @@ def siblings(series: Series) -> None:
 def sibling_figures(
     series: Series, found: splitting_siblings.Siblings, texts: Sequence[str], note: str, feature: int
 ) -> None:
-    """Differences on distinctive tokens, correlations, and the tokens as a table."""
+    """Draw differences on distinctive tokens, correlations, and the tokens as a table."""
     k = max(2, min(splitting_siblings.K, MOST_TOKENS // len(found.feature)))
     cells = splitting_siblings.difference_cells(found, texts, k=k)
     table = splitting_siblings.distinctive_table(found, texts)
     left, right = st.columns([3, 2], gap="medium")
     with left:
         figure(
-            "Logits that tell the siblings apart",
+            "Tokens on which the siblings differ",
             altair(charts.sibling_tokens(cells.assign(text=shown_texts(cells))), "split-sibling-tokens"),
             cells,
             explains=["sibling_difference", "logit_weight"],
-            note=f"{note} · the {k} tokens in which each exceeds the others most",
+            note=f"{note} · the {k} tokens that each sibling raises most above the others",
             name=f"siblings-{feature}",
             provenance=series.provenance,
         )
     with right:
         correlations = splitting_siblings.correlation_table(found)
         figure(
-            "How alike their logits are",
+            "Correlation of their logit weights",
             altair(charts.sibling_correlations(correlations), "split-sibling-correlations"),
             correlations,
             explains=["sibling_correlation"],
@@ -86,7 +86,7 @@ def sibling_figures(
 
 
 def shown_texts(cells: pd.DataFrame) -> list[str]:
-    """Tokens as a chart's labels: in quotes, with the id where several have one text."""
+    """Return tokens as labels: in quotes, with the id if several share a text."""
     ids = cells.groupby("token_text")["token"].nunique()
     return [
         repr(text) if ids[text] == 1 else f"{text!r} {token}"
