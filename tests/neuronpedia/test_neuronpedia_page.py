@@ -91,7 +91,7 @@ def test_every_tab_opens_and_asks_nothing_of_the_network(open_page, asked, tab, 
 
 def test_a_dictionary_without_an_id_says_so_and_a_typed_one_serves(open_page):
     at = open_page({"feature": "3"}, id=None)
-    assert "names no Neuronpedia id" in said(at, "info")
+    assert "nor the registry of sae-lens names an id on Neuronpedia" in said(at, "info")
     assert links(at) == []
     at.text_input(key="np_id").set_value("gpt2-small").run()
     assert "'gpt2-small' is no Neuronpedia id" in said(at, "error")
@@ -164,7 +164,7 @@ def test_labels_of_features_that_the_dictionary_does_not_have_are_called_into_qu
     at = open_page({"feature": "3"})
     keep_labels(f3="months", f12="one too many")
     at.run()
-    assert "labels a feature 12, but this dictionary has 12" in said(at, "warning")
+    assert "has a label for feature 12, but this dictionary has 12 features" in said(at, "warning")
 
 
 def test_a_quick_list_links_what_was_typed_and_names_the_labels(open_page, asked):
@@ -186,7 +186,7 @@ def test_a_quick_list_links_what_was_typed_and_names_the_labels(open_page, asked
 def test_a_list_that_is_too_long_for_one_page_is_explained_and_still_linked(open_page, monkeypatch):
     monkeypatch.setattr("ui.neuronpedia.labels.MOST_IN_LIST", 4)
     at = open_page({"tab": "Quick list", "np_features": "0-4"})
-    assert "5 features are too many for one page: Neuronpedia shows at most 4" in said(at, "warning")
+    assert "5 features are too many for one page. Neuronpedia shows at most 4" in said(at, "warning")
     assert links(at) == []
     assert len(at.dataframe[0].value) == 5
 
@@ -212,7 +212,7 @@ def test_an_export_gives_both_files_once_computed_and_leaves_silent_features_out
     body = json.loads(data())
     assert (body["modelId"], [one["index"] for one in body["features"]]) == ("mine", [3])
     assert body["features"][0]["explanations"][0]["text"] == "the third token"
-    assert "Neuronpedia takes no feature without a text: 5, 0." in said(at, "warning")
+    assert "These features are silent on all of this text: 5, 0." in said(at, "warning")
     archive = zipfile.ZipFile(io.BytesIO(made["np_bulk"][1]()))
     assert "mine/8-res-jb/features/batch-0.jsonl.gz" in archive.namelist()
     table = at.dataframe[0].value.set_index("feature")

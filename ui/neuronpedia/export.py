@@ -1,4 +1,4 @@
-"""Bringing features to Neuronpedia: files made here, which the person uploads; the app sends nothing."""
+"""Make files that bring features to Neuronpedia. The person uploads them; the app sends nothing."""
 
 import json
 import re
@@ -31,18 +31,18 @@ _ASKED = "_np_export"
 
 
 def export(dictionary: Dictionary, model: LanguageModel, features: Sequence[int]) -> None:
-    """Choose where to, with what text and explanations; compute; offer the two files."""
+    """Pick target, text and explanations, compute, and offer the two files."""
     if len(features) > MOST_IN_ARCHIVE:
         raise FeatureListError(
-            f"{len(features):,} features are too many for one export. Expected at most {MOST_IN_ARCHIVE:,}; "
-            "choose fewer, and export the others after them."
+            f"{len(features):,} features are too many for one export. Expected at most {MOST_IN_ARCHIVE:,}. Choose "
+            "fewer, and export the others afterwards."
         )
     source = _target(dictionary, model)
     text = st.text_area(
         "Explanations of your own",
         key=f"np_said {dictionary.id}",
         placeholder="12: names of months\n45: closing brackets",
-        help=f"One to a line, behind the feature's number, at most {LONGEST_EXPLANATION} characters each.",
+        help=f"One on each line, after the feature's number and a colon, of at most {LONGEST_EXPLANATION} characters.",
     )
     said = parse_explanations(text, features, longest=LONGEST_EXPLANATION)
     found = _computed(dictionary, model, features)
@@ -52,7 +52,7 @@ def export(dictionary: Dictionary, model: LanguageModel, features: Sequence[int]
 
 
 def _target(dictionary: Dictionary, model: LanguageModel) -> NeuronpediaSource:
-    """Pick model and source id that the files will name. Raises NeuronpediaError for what is none."""
+    """Pick model and source id that the files will name. Raises NeuronpediaError for an id that is not valid."""
     said, layer = neuronpedia_source(dictionary), dictionary.config.layer
     own = re.sub(r"[^a-z0-9._-]+", "-", model.name.rpartition("/")[2].lower()).strip("-._")
     left, right = st.columns(2)
@@ -61,7 +61,7 @@ def _target(dictionary: Dictionary, model: LanguageModel) -> NeuronpediaSource:
         said.model_id if said else own,
         key=f"np_model {dictionary.id}",
         max_chars=128,
-        help="As Neuronpedia calls the model, which may differ from its name elsewhere.",
+        help="The name of the model on Neuronpedia, which may differ from its name elsewhere.",
     )
     source_id = right.text_input(
         "Source id",
@@ -74,7 +74,7 @@ def _target(dictionary: Dictionary, model: LanguageModel) -> NeuronpediaSource:
 
 
 def _computed(dictionary: Dictionary, model: LanguageModel, features: Sequence[int]) -> FeatureExport | None:
-    """Return texts and tokens of the features; None until the person has asked for them."""
+    """Return texts and tokens of the features, or None until a person has asked for them."""
     row = st.container(horizontal=True, vertical_alignment="bottom")
     n_rows = row.number_input(
         "Rows of text",
@@ -99,8 +99,8 @@ def _computed(dictionary: Dictionary, model: LanguageModel, features: Sequence[i
     )
     st.caption(
         plain(
-            f"Finds the texts of {context} tokens on which each of {len(features):,} features is most active, and the "
-            f"tokens it promotes and suppresses ({settings.describe()}). Nothing is sent anywhere."
+            f"For each of {len(features):,} features, this finds the texts of {context} tokens on which it is most "
+            f"active, and the tokens it promotes and suppresses ({settings.describe()}). Nothing is sent anywhere."
         )
     )
     if st.session_state.get(_ASKED) != asked:
@@ -114,7 +114,7 @@ def _computed(dictionary: Dictionary, model: LanguageModel, features: Sequence[i
 
 
 def _overview(dictionary: Dictionary, found: FeatureExport) -> None:
-    """What the files will say, one row a feature."""
+    """List what the files will say, one row for each feature."""
     examples = [one.examples for one in found.features]
     table = pd.DataFrame(
         {
@@ -143,13 +143,13 @@ def _files(
     features: list[ExportedFeature],
     strings: Sequence[str],
 ) -> None:
-    """The two downloads; a file is made when its button is pressed."""
+    """Draw the two downloads. A file is made when its button is pressed."""
     silent = set(found.silent)
     active = [one for one in features if one.examples.feature not in silent]
     if silent:
         st.warning(
-            f"Silent on all of this text and left out of the upload file, as Neuronpedia takes no feature without a "
-            f"text: {format_features(found.silent)[:300]}. More rows of text may find some.",
+            f"These features are silent on all of this text: {format_features(found.silent)[:300]}. The upload file "
+            "leaves them out, because Neuronpedia takes no feature without a text. More rows may hold a text for them.",
             icon=":material/volume_off:",
         )
     fits = 0 < len(active) <= MOST_IN_UPLOAD
@@ -175,9 +175,11 @@ def _files(
             on_click="ignore",
         )
     if not fits:
-        st.caption(f"The upload file takes 1 to {MOST_IN_UPLOAD} features with a text; {len(active):,} have one.")
+        st.caption(
+            f"The upload file takes 1 to {MOST_IN_UPLOAD} features with a text; {len(active):,} of these have one."
+        )
     st.caption(
         f"The upload file is the body of `POST {SITE}/api/feature/upload-batch`, with your key in the header "
-        "`x-api-key`; the source set must exist there and be yours. The archive has the folders that Neuronpedia's "
-        "bulk import reads."
+        "`x-api-key`; the source set must exist there and belong to you. The archive has the folders that "
+        "Neuronpedia's bulk import reads."
     )

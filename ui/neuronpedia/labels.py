@@ -1,7 +1,7 @@
 """What Neuronpedia has on features: links, its page in a frame, and labels.
 
-Links are made here. A request leaves this machine only when a person turned the frame on (the browser's) or
-pressed the button that says what it fetches (ours); neither is kept in the URL.
+The app makes links by itself. A request leaves this machine only if a person switches the frame on (then the browser
+asks) or presses the download button (then the app asks). The URL keeps neither.
 """
 
 from collections.abc import Sequence
@@ -32,30 +32,31 @@ from ui.studies.neuronpedia import TYPED, downloaded_labels
 
 _FETCH = "_np_fetch"
 _NO_ID = (
-    "This dictionary names no Neuronpedia id, neither in its config nor in sae-lens' registry. If it is there under "
-    "the same feature numbers, type its id above: links, frame and labels need it. To bring features there, open "
-    "Export."
+    "Neither the config of this dictionary nor the registry of sae-lens names an id on Neuronpedia. Links, frame and "
+    "labels need one. If Neuronpedia has this dictionary with the same feature numbers, type its id above. To bring "
+    "features there, open the tab Export."
 )
 FRAME_HEIGHT = 620
 
 
 def choose_source(dictionary: Dictionary) -> NeuronpediaSource | None:
-    """Return where the dictionary says it is; draw a field for one that does not. Raises NeuronpediaError."""
+    """Return the id that the dictionary names, or draw a field for it. Raises NeuronpediaError."""
     said = neuronpedia_source(dictionary)
     if said is not None:
         st.caption(plain(f"On Neuronpedia as {said.model_id}/{said.source_id}, as its files or the registry say."))
         return said
-    # An id belongs to one dictionary: what was typed for another is not carried over.
+    # An id belongs to one dictionary, so an id typed for another is dropped.
     if st.session_state.setdefault("_np_for", dictionary.id) != dictionary.id:
         st.session_state["_np_for"] = dictionary.id
-        st.session_state["np_id"] = ""  # taken away, it would be read from the URL again
+        st.session_state["np_id"] = ""  # if the key were deleted, Streamlit would read it from the URL again
     text = st.text_input(
         "Neuronpedia id",
         key="np_id",
         bind="query-params",
         max_chars=260,
         placeholder="gpt2-small/8-res-jb",
-        help="Model and source as in the address of a feature's page there. This dictionary does not say it itself.",
+        help="Model and source, as in the address of a feature's page there. The files of this dictionary do not name "
+        "them.",
     )
     typed = st.session_state.setdefault(TYPED, {})
     typed.pop(dictionary.id, None)
@@ -67,7 +68,7 @@ def choose_source(dictionary: Dictionary) -> NeuronpediaSource | None:
 
 
 def panel(dictionary: Dictionary, feature: int) -> None:
-    """One feature: its page as a link and, when asked for, in a frame; its label; labels to download."""
+    """Draw one feature: the link to its page, the page in a frame if wanted, its label, and the download of labels."""
     source = choose_source(dictionary)
     if source is None:
         return
@@ -84,14 +85,14 @@ def panel(dictionary: Dictionary, feature: int) -> None:
         shown = st.toggle(
             "Show here",
             key="np_show",
-            help="Your browser then asks www.neuronpedia.org for the page of each feature that you pick. "
-            "Off, nothing is asked.",
+            help="On: your browser asks www.neuronpedia.org for the page of each feature that you pick. Off: it asks "
+            "for nothing.",
         )
     if st.session_state.get(_FETCH) == Labels.key(source):
         with errors.shown():
             _fetch(source)
     if shown:
-        # In front of the frame: behind it, it would be off the screen.
+        # The caption is above the frame, because below it would be off the screen.
         st.caption(
             "An empty frame: Neuronpedia has no such feature, or the browser cannot reach it. "
             f"[Open the page]({source.feature_url(feature)}) to see which."
@@ -111,20 +112,20 @@ def _label(known: Labels, dictionary: Dictionary, feature: int) -> None:
     largest = int(known.feature.max(initial=0))
     if largest >= dictionary.d_sae:
         st.warning(
-            f"Neuronpedia labels a feature {largest:,}, but this dictionary has {dictionary.d_sae:,}: the id belongs "
-            "to another dictionary, whose labels say nothing of this one.",
+            f"Neuronpedia has a label for feature {largest:,}, but this dictionary has {dictionary.d_sae:,} features. "
+            "So the id belongs to another dictionary, and its labels say nothing about this one.",
             icon=":material/warning:",
         )
 
 
 def _offer_labels(source: NeuronpediaSource) -> None:
-    """Ask before labels are fetched."""
+    """Ask before labels are downloaded."""
     with st.popover("Download labels", icon=":material/download:"):
         st.markdown("This machine will ask")
         st.code(labels_address(source), language=None, wrap_lines=True)
         st.markdown(
-            "for the labels of all features: one file after the other, some hundred kilobytes each, until there are no "
-            "more. Nothing of yours is sent; the labels are kept."
+            "for the labels of all features: one file after the other, a few hundred kilobytes each. It sends nothing "
+            "of yours, and keeps the labels."
         )
         st.button("Download", key="np_fetch", type="primary", on_click=_ask_for, args=(source,))
 
@@ -136,7 +137,7 @@ def _ask_for(source: NeuronpediaSource) -> None:
 
 
 def _fetch(source: NeuronpediaSource) -> None:
-    """Fetch labels and keep them; draws the progress and raises StillRunning until they are here."""
+    """Download labels and keep them. Draws the progress and raises StillRunning until they are here."""
     key, store = Labels.key(source), compute.store()
     try:
         found = shared_progress.run(
@@ -148,7 +149,7 @@ def _fetch(source: NeuronpediaSource) -> None:
     except StillRunning:
         raise
     except Exception:
-        del st.session_state[_FETCH]  # a failed job would ask again on every run
+        del st.session_state[_FETCH]  # every run would restart a failed job
         raise
     del st.session_state[_FETCH]
     compute.loaded().get(key, lambda: found)
@@ -156,7 +157,7 @@ def _fetch(source: NeuronpediaSource) -> None:
 
 
 def choose_features(dictionary: Dictionary, feature: int) -> list[int]:
-    """Draw the field for a list of features; the picked one where it is empty. Raises LoupeError."""
+    """Draw the field for a list of features. Empty means the picked feature. Raises LoupeError."""
     text = st.text_input(
         "Features",
         key="np_features",
@@ -169,14 +170,14 @@ def choose_features(dictionary: Dictionary, feature: int) -> list[int]:
 
 
 def quick_list(dictionary: Dictionary, features: Sequence[int]) -> None:
-    """Some features together: a link to a page that shows them all, and a table with a link for each."""
+    """Draw a link to a page that shows several features, and a table with a link for each."""
     source = choose_source(dictionary)
     if source is None:
         return
     name = st.text_input("Name of the list", key="np_name", max_chars=100, placeholder=dictionary.title)
     if len(features) > MOST_IN_LIST:
         st.warning(
-            f"{len(features):,} features are too many for one page: Neuronpedia shows at most {MOST_IN_LIST} together. "
+            f"{len(features):,} features are too many for one page. Neuronpedia shows at most {MOST_IN_LIST} together. "
             "The table links each of them.",
             icon=":material/format_list_numbered:",
         )
