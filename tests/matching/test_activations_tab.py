@@ -66,7 +66,9 @@ def test_features_in_another_order_are_found_with_correlation_1(open_view):
     assert [metric.label for metric in at.metric] == ["Median, A in B", "Median, B in A"]
     assert at.metric[0].value == "1.000"
     assert len(at.get("vega_lite_chart")) == 2
-    assert any("its own units would only match themselves" in text.value.replace("\\", "") for text in at.caption)
+    assert any(
+        "the model's own units would only match themselves" in text.value.replace("\\", "") for text in at.caption
+    )
 
 
 def test_a_rotated_basis_is_drawn_when_asked_for_and_shows_the_excess(open_view):
@@ -90,7 +92,7 @@ def test_too_little_text_and_one_dictionary_twice_are_explained(open_view):
     at = open_view(match_rows=2, match_least=100)
     assert not at.exception
     assert "No two features are active on 100 or more of the 10 tokens" in at.info[0].value
-    assert "are one dictionary" in open_view("dictionary").info[0].value
+    assert "A and B are the same dictionary" in open_view("dictionary").info[0].value
 
 
 def test_other_tokenizers_are_named(open_view, monkeypatch):

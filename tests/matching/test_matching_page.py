@@ -125,7 +125,7 @@ def test_dictionaries_of_other_models_and_damaged_links_are_explained(open_page,
     at = open_page({"b": f"folder/{(tmp_path / 'other').resolve()}"})
     assert not at.exception
     assert "cannot be compared" in at.error[0].value
-    assert "by when they fire" in at.info[0].value
+    assert "by the tokens on which they fire" in at.info[0].value
     at = open_page({"b": "demo/nothing", "match_threshold": "7", "match_method": "magic", "tab": "X"})
     assert not at.exception
     assert "no dictionary called" in at.error[0].value
@@ -189,7 +189,7 @@ def test_the_file_is_what_core_writes_and_one_read_back_is_checked_against_what_
     assert read.matching.b.tolist() == match(compare(a, b), "decoder", "mutual").b.tolist()
     assert {"random", "shuffled", "control_a", "control_b"} <= set(read.null)
     at.file_uploader(key="match_upload").set_value(("m.json", data, "application/json")).run()
-    assert [message.value.count("the very weights") for message in at.success] == [1, 1]
+    assert [message.value.count("the same weights as") for message in at.success] == [1, 1]
     assert table(at, "match_score")["feature_b"].tolist() == read.matching.b.tolist()
     swapped = match_file(
         b, planted_dictionary(seed=8), match(compare(b, planted_dictionary(seed=8))), settings={}, stats={}, null={}
@@ -197,7 +197,7 @@ def test_the_file_is_what_core_writes_and_one_read_back_is_checked_against_what_
     at.file_uploader(key="match_upload").set_value(("m.json", to_json(swapped), "application/json")).run()
     warnings = [warning.value for warning in at.warning]
     assert any("are B here, not A" in text for text in warnings)
-    assert any("other weights" in text for text in warnings)
+    assert any("So its weights differ" in text for text in warnings)
     broken = data.replace(b"sae-match/v1", b"sae-match/v9")
     at.file_uploader(key="match_upload").set_value(("m.json", broken, "application/json")).run()
     assert not at.exception

@@ -1,4 +1,4 @@
-"""The matching page's tab on activations: which features are active alike on the same tokens."""
+"""The tab By activations: which features are active on the same tokens."""
 
 from dataclasses import dataclass
 
@@ -29,7 +29,7 @@ UNITS, ROTATED = "The models' own units", "A in a rotated basis of B"
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """What was matched, on which tokens, and what it is held against where that was asked for."""
+    """What was matched, on which tokens, and its baselines if they were asked for."""
 
     tokens: SharedTokens
     match: ActivationMatch
@@ -38,12 +38,12 @@ class Found:
 
     @property
     def series(self) -> dict[str, np.ndarray]:
-        """Best correlation of every feature, by what it is of."""
+        """Return the best correlation of every feature, by direction."""
         return {WAYS[0]: self.match.a_in_b_corr[:, 0], WAYS[1]: self.match.b_in_a_corr[:, 0]}
 
     @property
     def chance(self) -> dict[str, np.ndarray]:
-        """The same of what features are held against."""
+        """Return the same numbers of the baselines."""
         found = {UNITS: self.units.a_best} if self.units else {}
         return found | ({ROTATED: self.rotated.a_best} if self.rotated else {})
 
@@ -67,9 +67,9 @@ class Found:
 
 
 def activations(a: Dictionary, b: Dictionary) -> None:
-    """Match A and B by what they do on the same text; their models may differ, if they read the same tokens."""
+    """Match A and B by their activations on the same text. Their models may differ if they read the same tokens."""
     if a.sha256 == b.sha256:
-        st.info("A and B are one dictionary: every feature is active as it is itself. Choose another for B.")
+        st.info("A and B are the same dictionary, so every feature matches itself. Choose another one for B.")
         return
     n_rows, least, with_first, rotate = settings()
     tokens = matching_activations.shared(a, b, n_rows=n_rows, with_first=with_first)
@@ -77,7 +77,7 @@ def activations(a: Dictionary, b: Dictionary) -> None:
     if not (match.a_in_b_idx >= 0).any():
         st.info(
             f"No two features are active on {least} or more of the {tokens.n_tokens:,} tokens, so nothing can be "
-            "correlated. Take more rows, or fewer tokens as the least."
+            "correlated. Choose more rows, or a smaller number of active tokens."
         )
         return
     units = rotated = None
@@ -98,7 +98,7 @@ def activations(a: Dictionary, b: Dictionary) -> None:
 
 
 def settings() -> tuple[int, int, bool, bool]:
-    """Pick how much text, how rare a feature may be, and what to compare with: rows, least, with_first, rotated."""
+    """Pick how much text, how rare a feature may be, and the baselines: rows, least, with_first, rotated."""
     places = st.columns([2, 2, 2, 3], vertical_alignment="bottom", gap="medium")
     n_rows = places[0].number_input(
         "Rows of text",
@@ -107,7 +107,8 @@ def settings() -> tuple[int, int, bool, bool]:
         N_ROWS,
         key="match_rows",
         bind="query-params",
-        help="Rows of the standard library, as long as both training contexts allow. What was passed before is kept.",
+        help="Rows of the Python standard library, as long as both training contexts allow. Stored passes are used "
+        "again.",
     )
     least = places[1].number_input(
         "Least active tokens",
@@ -116,15 +117,15 @@ def settings() -> tuple[int, int, bool, bool]:
         LEAST,
         key="match_least",
         bind="query-params",
-        help="Features active on fewer tokens are left out on both sides: two that fire once, on one token, correlate "
-        "perfectly.",
+        help="Features active on fewer tokens are left out on both sides. Otherwise two features that fire on one "
+        "common token alone would correlate perfectly.",
     )
     without_first = places[2].toggle(
         "Without position 0",
         value=True,
         key="match_without_first",
         bind="query-params",
-        help="In deep layers position 0 is so unlike all others that whatever reacts to it correlates.",
+        help="In deep layers position 0 is unlike all other positions, so all features that fire on it correlate.",
     )
     rotate = places[3].toggle(
         "Compare with a rotated basis",
@@ -136,7 +137,7 @@ def settings() -> tuple[int, int, bool, bool]:
 
 
 def readouts(found: Found) -> None:
-    """Medians of features and of units, and what is universal."""
+    """Draw medians of features and of units, and the share of universal features."""
     values = medians(found.series | found.chance)
     readings = [(f"Median, {name}", "median_best_correlation", value) for name, value in values.items()]
     if found.rotated is not None:
@@ -154,7 +155,7 @@ def readouts(found: Found) -> None:
 
 
 def histogram(found: Found) -> None:
-    """Best correlation of every feature, both ways, with medians, and what it is held against."""
+    """Draw the best correlation of every feature, both ways, with medians and baselines."""
     edges = geometry_tables.common_edges(found.series | found.chance)
     known = geometry_tables.histograms(found.series, edges)
     chance = geometry_tables.histograms(found.chance, edges) if found.chance else known.head(0)
@@ -169,7 +170,7 @@ def histogram(found: Found) -> None:
         log=False,
     )
     figure(
-        "How well features are found on the other side",
+        "How well features of one dictionary are found in the other",
         altair(chart, "match-activations"),
         pd.concat([known, chance], ignore_index=True),
         explains=["activation_correlation", "median_best_correlation", "unit_correlation", "rotated_correlation"],
@@ -182,14 +183,14 @@ def histogram(found: Found) -> None:
 def units_note(found: Found) -> list[str]:
     (one, hook), (other, _) = found.tokens.hooks
     if found.units is not None:
-        return ["dashed: each unit at A's hook with its best at B's"]
+        return ["dashed: each unit at A's hook with its best match at B's hook"]
     if one.folder == other.folder:
-        return [f"both read {hook} of {one.name}, so its own units would only match themselves"]
+        return [f"both read {hook} of {one.name}, so the model's own units would only match themselves"]
     return []
 
 
 def best(found: Found) -> None:
-    """Pairs of A's features and their best of B's; a click picks A's."""
+    """List A's features with their best matches in B. A click picks the feature of A."""
     table = best_table(found.match)
     if found.rotated is not None:
         table = excess_table(found.match, found.rotated.a_best)
@@ -207,7 +208,7 @@ def best(found: Found) -> None:
 
 
 def against_cosine(found: Found) -> None:
-    """Activation correlation of the best pairs against their decoder cosine, where there is one."""
+    """Draw activation correlation of the best pairs against decoder cosine, if they have one."""
     try:
         table = with_decoder_cosines(best_table(found.match), found.tokens.a, found.tokens.b)
     except DoesNotFitError as error:
@@ -218,11 +219,13 @@ def against_cosine(found: Found) -> None:
     chart = charts.scatter(drawn, *names, **axes(names), select="point")
     key = "match-activations-cosine"
     figure(
-        "Active alike against writing alike",
+        "Activation correlation against decoder cosine",
         altair(chart, key, on_select=choose_feature_from(key, "point"), selection="point"),
         table,
         explains=names,
-        note=found.note(f"{len(drawn):,} of {len(table):,} features of A, each with its best of B by activation"),
+        note=found.note(
+            f"{len(drawn):,} of {len(table):,} features of A, each with its best match in B by activations"
+        ),
         name=key,
         provenance=found.provenance,
     )
@@ -233,7 +236,7 @@ def axes(names: list[str]) -> dict[str, str]:
 
 
 def one_feature(found: Found) -> None:
-    """The picked feature's best matches."""
+    """List the best matches of the picked feature."""
     feature = int(st.session_state.get("feature", 0))
     if feature >= found.tokens.a.d_sae:
         return
@@ -243,7 +246,7 @@ def one_feature(found: Found) -> None:
         st.info(f"Feature {feature} of A is active on {active:,} tokens, expected {found.match.least} or more.")
         return
     figure(
-        f"The {len(table)} of B most like feature {feature} of A",
+        f"The {len(table)} features of B most like feature {feature} of A",
         listing(table, "match-activations-one", picks="feature_a", height=390),
         table,
         explains=["match_rank", "activation_correlation"],

@@ -7,11 +7,11 @@ from ui.shared.charts import ACCENT, COLOURS, MUTED
 
 CHANCE = {"random": "#5f6670", "shuffled": "#a4a9b1"}
 CONTROL = ["#9d755d", "#72b7b2"]
-"""For dashed series: chance by name, and the control, in the order it comes."""
+"""Dashed series: chance by name, then the controls in the order in which they come."""
 
 
 def histograms(found: pd.DataFrame, chance: pd.DataFrame, threshold: float | None) -> alt.LayerChart:
-    """Shares in bins as steps: what was found filled, chance and the control dashed, a line at the threshold.
+    """Draw shares in bins as steps: matches filled, chance and control dashed, and a line at the threshold.
 
     Needs match_series, bin_low, bin_high, features_in_bin, share_in_bin.
     """
@@ -35,7 +35,7 @@ def histograms(found: pd.DataFrame, chance: pd.DataFrame, threshold: float | Non
 
 
 def ratios(found: pd.DataFrame, chance: pd.DataFrame, threshold: float) -> alt.LayerChart:
-    """Share of features over each threshold; chance and the control dashed. Needs the columns of ratio_table."""
+    """Draw the share of features over each threshold, chance and control dashed; needs the columns of ratio_table."""
     x = alt.X("match_threshold:Q").title("Threshold").scale(domain=[0, 1], nice=False)
     y = alt.Y("matching_ratio:Q").title("Matching ratio").scale(domain=[0, 1]).axis(format="%")
     tooltip = [
@@ -52,7 +52,7 @@ def ratios(found: pd.DataFrame, chance: pd.DataFrame, threshold: float) -> alt.L
 
 
 def by_decile(table: pd.DataFrame, threshold: float) -> alt.Chart:
-    """Bars of the matching ratio by tenth of the density; needs the columns of decile_table."""
+    """Draw bars of the matching ratio by decile of density; needs the columns of decile_table."""
     return (
         alt.Chart(table)
         .mark_bar(color=ACCENT)
@@ -83,7 +83,7 @@ def _colour(found: pd.DataFrame, chance: pd.DataFrame) -> alt.Color:
 
 
 def _line(axis: str, threshold: float) -> list[alt.Chart]:
-    """A vertical line at the threshold, with its value."""
+    """Draw a vertical line at the threshold, with its value."""
     base = alt.Chart(pd.DataFrame({axis: [threshold], "text": [f"{threshold:.2f}"]})).encode(alt.X(f"{axis}:Q"))
     label = base.mark_text(align="left", baseline="top", dx=4, color=MUTED, fontSize=11)
     rule = base.mark_rule(strokeDash=[2, 3], color=MUTED, size=1.3)

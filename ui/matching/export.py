@@ -1,4 +1,4 @@
-"""The matching page's tab on files: the whole matching to take away, and one that somebody else made."""
+"""The tab Export: the whole matching as a file, and a view of another file."""
 
 import hashlib
 from collections.abc import Mapping
@@ -19,17 +19,18 @@ from ui.studies.matching import MatchStudy
 
 
 def export(study: MatchStudy) -> None:
-    """Download this matching; look at a file with another."""
+    """Offer this matching as a file, and show a file with another matching."""
     left, right = st.columns(2, gap="large")
     with left, errors.shown():
         downloads(study)
     with right:
         upload = st.file_uploader(
-            f"Look at a matching ({VERSION})",
+            f"Show a matching from a file ({VERSION})",
             type=["json"],
             max_upload_size=MOST_BYTES // 2**20,
             key="match_upload",
-            help="A file that this page or the command line wrote. It is read, checked and shown; nothing is kept.",
+            help="A file that this page or the command line wrote. The app reads, checks and shows it, and keeps "
+            "nothing.",
         )
     if upload is not None:
         with errors.shown():
@@ -37,12 +38,12 @@ def export(study: MatchStudy) -> None:
 
 
 def downloads(study: MatchStudy) -> None:
-    """The matching as JSON with everything that is known of it, and its pairs as tables."""
+    """Offer the matching as JSON with all that is known of it, and its pairs as tables."""
     st.markdown("**Download this matching**")
     st.caption(
         plain(
             f"{VERSION}: pairs, unmatched features, statistics, chance and control, hashes of both dictionaries. The "
-            "same bytes as python -m core.matching A B -o match.json writes. CSV and Parquet hold the pairs."
+            "command python -m core.matching A B -o match.json writes the same bytes. CSV and Parquet hold the pairs."
         )
     )
     stem = f"match-{study.similarity}-{study.method}"
@@ -62,7 +63,7 @@ def downloads(study: MatchStudy) -> None:
 
 
 def json_button(study: MatchStudy, name: str) -> None:
-    """Offer to make the file, as its statistics by chance take as long as the matching; then to download it."""
+    """Offer to make the file, then to download it. Its statistics by chance take as long as the matching."""
     flag = f"_{matching.export_key(study)}"
     if flag not in st.session_state:
         st.button(
@@ -70,7 +71,7 @@ def json_button(study: MatchStudy, name: str) -> None:
             key="match_make",
             type="primary",
             on_click=lambda: st.session_state.update({flag: True}),
-            help="Computes what chance and the control give, too.",
+            help="Also computes the numbers by chance and of the control.",
         )
         return
     with errors.shown():
@@ -80,7 +81,7 @@ def json_button(study: MatchStudy, name: str) -> None:
 
 
 def uploaded(study: MatchStudy, data: bytes) -> None:
-    """Show a file: what it was made from, whether that is what is picked here, its numbers and its pairs."""
+    """Show a file: its dictionaries, whether they are the picked ones, its numbers and its pairs."""
     key = f"match file {hashlib.sha256(data).hexdigest()}"
     file = compute.loaded().get(key, lambda: from_json(data), nbytes=len(data), name="The file")
     found = file.matching
@@ -92,26 +93,26 @@ def uploaded(study: MatchStudy, data: bytes) -> None:
     )
     picked = {"A": study.a, "B": study.b}
     same = [origin(name, said, picked) for name, said in (("A", file.a), ("B", file.b))]
-    with st.expander("Settings, statistics and chance as the file gives them"):
+    with st.expander("Settings, statistics and chance as given in the file"):
         st.json({"params": flat(file.settings), "stats": flat(file.stats), "null": nested(file.null)}, expanded=1)
     pairs(study, file, all(same))
 
 
 def origin(name: str, said: Mapping[str, Any], picked: Mapping[str, Dictionary]) -> bool:
-    """Say which dictionary a file names and whether it is the one picked here; return whether it is."""
+    """Say which dictionary a file names. Return whether it is the picked one."""
     sha256 = str(said["sha256"])
     text = f"{name} of the file: {str(said.get('title'))[:100]} ({str(said.get('id'))[:100]}), content {sha256[:16]}"
     here = [end for end, dictionary in picked.items() if dictionary.sha256 == sha256]
     if here == [name]:
-        st.success(plain(f"{text}: the very weights that are {name} here."), icon=":material/check:")
+        st.success(plain(f"{text}: the same weights as {name} here."), icon=":material/check:")
     elif here:
         st.warning(plain(f"{text}: these weights are {here[0]} here, not {name}."), icon=":material/swap_horiz:")
     else:
         st.warning(
             plain(
                 f"{text}. The dictionary picked as {name}, {picked[name].title}, has the content "
-                f"{picked[name].sha256[:16]}: other weights, or other settings such as folded decoder norms. The pairs "
-                "are shown, but their numbers are no features of what is picked."
+                f"{picked[name].sha256[:16]}. So its weights differ, or settings such as folded decoder norms do. The "
+                "table shows the pairs of the file, but their numbers are not features of the picked dictionaries."
             ),
             icon=":material/warning:",
         )
@@ -119,7 +120,7 @@ def origin(name: str, said: Mapping[str, Any], picked: Mapping[str, Dictionary])
 
 
 def pairs(study: MatchStudy, file: MatchFile, same: bool) -> None:
-    """The pairs of a file; a click on a row picks them only where they are features of what is picked."""
+    """List the pairs of a file. A click on a row picks them only if they are features of the picked dictionaries."""
     table = matching_tables.pair_table(file.matching)
     key = "match-file-pairs"
     picks = choose_pair(study, file.matching.a, file.matching.b) if same else None
@@ -134,14 +135,14 @@ def pairs(study: MatchStudy, file: MatchFile, same: bool) -> None:
         listing(table, key, height=420, picks=picks),
         table,
         explains=["match_score", "decoder_cosine", "encoder_cosine", "alignment"],
-        note="as the file gives them" + (" · click a row to pick its features" if same else ""),
+        note="as given in the file" + (" · click a row to pick its features" if same else ""),
         name=key,
         provenance=provenance,
     )
 
 
 def flat(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Keep plain numbers and short texts: what else a file holds is not shown."""
+    """Keep plain numbers and short texts. Nothing else of a file is shown."""
     return {
         str(name)[:60]: value[:100] if isinstance(value, str) else value
         for name, value in list(values.items())[:40]

@@ -1,4 +1,4 @@
-"""The matching page's map: the features of both dictionaries, lines between matched ones, and linked brushing."""
+"""The tab Map: the features of both dictionaries, lines between matched ones, and a lasso that marks partners."""
 
 from dataclasses import dataclass, replace
 
@@ -26,18 +26,18 @@ from ui.studies.matching import MatchStudy
 KEY = "match-map"
 MOST_ROWS = 2_000
 LASSO = {"A": (0,), "B": (1,), "Both": (0, 1)}
-"""Whose features a lasso takes; the partners may lie anywhere."""
+"""Whose features a lasso takes. Their partners may lie anywhere."""
 
 
 @dataclass(frozen=True)
 class JointMap:
-    """Both dictionaries on one map, A's features first, and who is whose partner."""
+    """Both dictionaries on one map, A's features first, and each feature's partner."""
 
     matched: MatchStudy
     study: MapStudy
     matching: Matching
     partner: np.ndarray
-    """Each row's partner, -1 without one over `least`."""
+    """The partner of each row, or -1 without one over `least`."""
 
     @property
     def least(self) -> float:
@@ -49,13 +49,13 @@ class JointMap:
 
     @property
     def score(self) -> np.ndarray:
-        """Similarity of each row with its match, however small; NaN without one."""
+        """Similarity of each row with its match, however small, or NaN without one."""
         found = np.full(self.study.n, np.nan)
         found[self.matching.a] = found[self.matching.d_sae_a + self.matching.b] = self.matching.score
         return found
 
     def points(self) -> MapPoints:
-        """Points and lines as the component takes them, kept in memory."""
+        """The points and lines as the component takes them, kept in memory."""
         points, matching = self.study.points(), self.matching
         inputs = (matching.similarity, matching.method, matching.k, self.least)
         key = f"match map points {points.digest} {self.study.stack.sha256} {inputs}"
@@ -69,18 +69,18 @@ class JointMap:
         return colouring.plain_colours(self.study.stack, self.study.ids).colours
 
     def brushed(self, selected: np.ndarray, whose: str) -> np.ndarray:
-        """The rows of the chosen side among those selected."""
+        """Return the selected rows of the chosen side."""
         return selected & np.isin(self.owner, LASSO[whose])
 
     def pairs(self, brushed: np.ndarray | None) -> pd.DataFrame:
-        """The pairs drawn, most similar first; with a lasso, those with an end in it."""
+        """Return the drawn pairs, most similar first; with a lasso, only those with an end in it."""
         kept = self.matching.score > self.least
         if brushed is not None:
             kept &= brushed[self.matching.a] | brushed[self.matching.d_sae_a + self.matching.b]
         return pair_table(self.matching)[kept].sort_values("match_score", ascending=False, kind="stable")
 
     def picked(self) -> list[int]:
-        """The rows of the picked feature of A and of its partner."""
+        """Return the rows of the picked feature of A and of its partner."""
         row = int(st.session_state.get("feature", 0))
         if row >= self.matching.d_sae_a:
             return []
@@ -88,7 +88,7 @@ class JointMap:
         return [row] if partner < 0 else [row, partner]
 
     def pick(self, row: int) -> None:
-        """Pick a feature of A; or one of B for the tab Pair, and its partner in A if there is one."""
+        """Pick a feature of A, or a feature of B with its partner in A if it has one."""
         own = row if self.owner[row] == 0 else int(self.partner[row])
         if own >= 0:
             st.session_state["feature"] = int(self.study.stack.feature[own])
@@ -98,7 +98,7 @@ class JointMap:
 
 
 def joint(study: MatchStudy) -> None:
-    """Draw both dictionaries on one map with their matches, and the table of the pairs a lasso takes."""
+    """Draw both dictionaries on one map with their matches, and the table of the pairs in the lasso."""
     controls = st.container()
     settings, ids = LayoutSettings("umap", side=study.side), [study.a.id, study.b.id]
     matching = matching_studies.matching(study)
@@ -124,7 +124,7 @@ def controls_row() -> tuple[str, bool]:
         required=True,
         key="match_map_lasso",
         bind="query-params",
-        help="Their partners in the other dictionary are marked with them, wherever on the map they are.",
+        help="The map also marks their partners in the other dictionary.",
     )
     titles = {catalogue.statistic(name).title: name for name in ("dictionary", "match_score")}
     colour = right.selectbox("Colour by", list(titles), key="match_map_colour", bind="query-params")
@@ -154,7 +154,7 @@ def draw(drawn: JointMap, whose: str, by_score: bool) -> MapEvent:
                 describe(study.settings),
                 f"lines: pairs more similar than {drawn.least:g}",
                 "Shift and drag for a lasso, which marks the partners too",
-                "click to pick a feature; of B, with its partner in A",
+                "click to pick a feature; a feature of B comes with its partner in A",
             ]
         ),
         name="match-map",
@@ -166,7 +166,7 @@ def draw(drawn: JointMap, whose: str, by_score: bool) -> MapEvent:
 
 
 def table(drawn: JointMap) -> pd.DataFrame:
-    """One row per point: dictionary, feature, match_score, map_x, map_y."""
+    """Return one row for each point: dictionary, feature, match_score, map_x, map_y."""
     study = drawn.study
     names = np.asarray(study.ids, object)[drawn.owner]
     places = {"map_x": study.layout.x, "map_y": study.layout.y}
@@ -174,7 +174,7 @@ def table(drawn: JointMap) -> pd.DataFrame:
 
 
 def brushed_table(drawn: JointMap, event: MapEvent, whose: str) -> None:
-    """How many features the lasso takes and how many have a partner, and the pairs."""
+    """Show how many features the lasso takes and how many have a partner, and list the pairs."""
     brushed = None if event.selected is None else drawn.brushed(event.selected, whose)
     chosen = np.isin(drawn.owner, LASSO[whose]) if brushed is None else brushed
     left, right = st.columns(2)
@@ -194,7 +194,7 @@ def brushed_table(drawn: JointMap, event: MapEvent, whose: str) -> None:
         pairs,
         explains=["match_score", "decoder_cosine", "encoder_cosine", "alignment"],
         note=(f"the first {MOST_ROWS:,} shown, all in the download · " if len(pairs) > len(shown) else "")
-        + drawn.matched.note(f"above {drawn.least:g}", "draw a lasso to filter", "click a row to pick its pair"),
+        + drawn.matched.note(f"above {drawn.least:g}", "a lasso filters the table", "click a row to pick its pair"),
         name="match-map-pairs",
         provenance=provenance(drawn),
     )

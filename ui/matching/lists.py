@@ -1,4 +1,4 @@
-"""The matching page's tabs on features: both sides, lists of what is shared and what is not, density."""
+"""The tabs of the matching page on features: both sides, lists, density."""
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,7 @@ MATCHED, A_ONLY, B_ONLY, LABELLED = "Matched", "A only", "B only", "Labels"
 
 
 def both_sides(study: MatchStudy) -> None:
-    """Encoder against decoder cosine of every pair made by decoder or encoder, by whether the other makes it too."""
+    """Draw encoder against decoder cosine of every pair, by whether both sides make the pair."""
     side = study.side
     pairs, other = (matching_studies.matching(study, of, "one-to-one") for of in ("decoder", "encoder"))
     if side == "encoder":
@@ -41,7 +41,7 @@ def both_sides(study: MatchStudy) -> None:
         select="point",
     )
     figure(
-        "What matched features read against what they write",
+        "Encoder against decoder cosine of the pairs",
         altair(chart, "match-both", on_select=choose_feature_from("match-both", "point"), selection="point"),
         table,
         explains=["decoder_cosine", "encoder_cosine", "agreement", "agreeing", "shared"],
@@ -49,7 +49,7 @@ def both_sides(study: MatchStudy) -> None:
             [
                 f"{len(table):,} one-to-one pairs by {side}, {int(agree.sum()):,} of them also by the other side",
                 *proofs([pairs, other]),
-                f"{over:,} shared: these with both cosines over {study.threshold:.2f}",
+                f"{over:,} shared: both sides make the pair, and both cosines are over {study.threshold:.2f}",
                 *([f"{len(drawn):,} drawn"] if len(drawn) < len(table) else []),
                 "click a point to pick the feature of A",
             ]
@@ -60,7 +60,7 @@ def both_sides(study: MatchStudy) -> None:
 
 
 def lists(study: MatchStudy) -> None:
-    """Which features are matched, which A and B have alone, and what became of them where widths differ."""
+    """List which features are matched, which only A or B has, and what became of them if widths differ."""
     matching, near = matching_studies.matching(study), matching_studies.nearest(study)
     over = matching.score > study.threshold
     alone = {
@@ -74,8 +74,8 @@ def lists(study: MatchStudy) -> None:
         required=True,
         key="match_list",
         bind="query-params",
-        help="Matched: the pairs over the threshold. A only, B only: features in none of these. Labels: what became "
-        "of the features of the smaller dictionary in the wider one.",
+        help="Matched: the pairs over the threshold. A only, B only: features in no such pair. Labels: what became of "
+        "the features of the smaller dictionary in the wider one.",
     )
     if chosen == MATCHED:
         matched(study, matching_tables.pair_table(matching)[over])
@@ -89,7 +89,7 @@ def lists(study: MatchStudy) -> None:
 
 
 def matched(study: MatchStudy, pairs: pd.DataFrame) -> None:
-    """Pairs over the threshold, the most similar first; SHARED ones are said to be."""
+    """List pairs over the threshold, the most similar first, and whether both sides make them."""
     both = [matching_studies.matching(study, side, "one-to-one") for side in ("decoder", "encoder")]
     agree = shared(*both, threshold=-np.inf)
     made = pd.MultiIndex.from_arrays([both[0].a[agree], both[0].b[agree]])
@@ -104,7 +104,7 @@ def matched(study: MatchStudy, pairs: pd.DataFrame) -> None:
         explains=["match_score", "decoder_cosine", "encoder_cosine", "alignment", "agreement"],
         note=" · ".join(
             [
-                f"{int(table['agreement'].sum()):,} of them made by decoder and by encoder alike",
+                f"both decoder and encoder make {int(table['agreement'].sum()):,} of them",
                 *proofs([matching_studies.matching(study), *both]),
             ]
         ),
@@ -117,7 +117,7 @@ def proofs(matchings: list[Matching]) -> list[str]:
 
 
 def only(study: MatchStudy, end: str, table: pd.DataFrame) -> None:
-    """Features of one dictionary in no pair over the threshold, the least similar first."""
+    """List features of one dictionary in no pair over the threshold, the least similar first."""
     mine, other = table[f"feature_{end}"], table["best_match"]
     listed(
         study,
@@ -125,12 +125,12 @@ def only(study: MatchStudy, end: str, table: pd.DataFrame) -> None:
         table,
         *((mine, other) if end == "a" else (other, mine)),
         explains=["best_match", "best_similarity", f"feature_{end}"],
-        note="several may have the same most similar one, so that it may be over the threshold without a pair",
+        note="several features may share a most similar one, so a feature can be over the threshold without a pair",
     )
 
 
 def labels(study: MatchStudy) -> None:
-    """What became of the smaller dictionary's features in the wider: new, kept, split or merged."""
+    """List what became of the smaller dictionary's features in the wider: new, kept, split or merged."""
     end = "a" if study.a.d_sae > study.b.d_sae else "b"
     found = matching_studies.relation(study, end)
     for place, name in zip(st.columns(len(LABELS)), LABELS, strict=True):
@@ -139,34 +139,32 @@ def labels(study: MatchStudy) -> None:
     mine, other = table["feature"], table["parent"]
     listed(
         study,
-        f"What the features of {end.upper()}, the wider one, are to the other",
+        f"What the features of {end.upper()}, the wider dictionary, are in the other",
         table,
         *((mine, other) if end == "a" else (other, mine)),
         explains=["match_label", "parent", "siblings", "merged_from"],
-        note=f"a parent is the nearest by {study.side} cosine, if over the threshold",
+        note=f"parent: the nearest feature by {study.side} cosine, if over the threshold",
     )
 
 
 def listed(
     study: MatchStudy, title: str, table: pd.DataFrame, a: pd.Series, b: pd.Series, *, explains: list[str], note: str
 ) -> None:
-    """A table in its figure; a click on a row picks its features of A and B, where it has them."""
+    """Draw a table in its figure. A click on a row picks its features of A and B, if it has them."""
     key = f"match-list-{st.session_state.get('match_list', MATCHED).lower().replace(' ', '-')}"
     figure(
         title,
         listing(table, key, height=560, picks=choose_pair(study, a.to_numpy(), b.to_numpy())),
         table,
         explains=explains,
-        note=study.note(
-            f"threshold {study.threshold:.2f}", note, "click a row to pick its feature of A, and that of B for the pair"
-        ),
+        note=study.note(f"threshold {study.threshold:.2f}", note, "click a row to pick its features of A and B"),
         name=key,
         provenance=study.provenance,
     )
 
 
 def against_density(study: MatchStudy) -> None:
-    """Whether features that fire often are found in the other dictionary more often."""
+    """Draw whether features that fire often are found in the other dictionary more often."""
     end = st.segmented_control(
         "Features of", ["A", "B"], default="A", required=True, key="match_whose", bind="query-params"
     ).lower()
@@ -184,7 +182,7 @@ def against_density(study: MatchStudy) -> None:
 
 
 def density_scatter(study: MatchStudy, end: str, table: pd.DataFrame, text: str) -> None:
-    """One point for each feature that fires; a click picks it where it is A's."""
+    """Draw one point for each feature that fires. A click picks a feature of A."""
     drawn = samples.drawn(table[table["density"] > 0], "best_similarity")
     chart = charts.scatter(
         drawn,
@@ -204,7 +202,7 @@ def density_scatter(study: MatchStudy, end: str, table: pd.DataFrame, text: str)
         explains=["best_similarity", "density"],
         note=study.note(
             f"{len(drawn):,} of {len(table):,} features drawn",
-            f"{text}; {int((table['density'] == 0).sum()):,} features fire on none and have no place",
+            f"{text}; {int((table['density'] == 0).sum()):,} features fire on no token and are not drawn",
         ),
         name=key,
         provenance=study.provenance,
@@ -212,13 +210,13 @@ def density_scatter(study: MatchStudy, end: str, table: pd.DataFrame, text: str)
 
 
 def deciles(study: MatchStudy, end: str, table: pd.DataFrame) -> None:
-    """The matching ratio in each tenth of the features, by density."""
+    """Draw the matching ratio in each tenth of the features, by density."""
     figure(
         f"Matching ratio of {end.upper()} by decile of density",
         altair(matching_charts.by_decile(table, study.threshold), f"match-deciles-{end}"),
         table,
         explains=["density_decile", "matching_ratio", "mmcs"],
-        note=study.note(f"threshold {study.threshold:.2f}", "features that fire on no token left out"),
+        note=study.note(f"threshold {study.threshold:.2f}", "features that fire on no token are left out"),
         name=f"match-deciles-{end}",
         provenance=study.provenance,
     )

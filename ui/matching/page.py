@@ -1,4 +1,4 @@
-"""The matching page's settings and its guard: what can be compared, and what is offered where nothing can."""
+"""The settings of the matching page, and what it offers if two dictionaries cannot be compared."""
 
 from collections.abc import Callable
 
@@ -28,7 +28,7 @@ Tabs = dict[str, Callable[[], None]]
 
 
 def settings() -> dict[str, object]:
-    """Pick how features are compared and paired, and over which similarity two count as the same."""
+    """Pick how features are compared and paired, and the similarity over which two count as the same."""
     left, middle, right = st.columns([4, 3, 4], vertical_alignment="bottom", gap="medium")
     similarity = left.segmented_control(
         "Compare features by",
@@ -38,8 +38,8 @@ def settings() -> dict[str, object]:
         required=True,
         key="match_similarity",
         bind="query-params",
-        help="The cosine of what features write (decoder rows), of what they read (encoder columns), or the geometric "
-        "mean of both, negative cosines taken as 0.",
+        help="Decoder: the cosine of what features write. Encoder: the cosine of what they read. Both: the geometric "
+        "mean of the two, with 0 for negative cosines.",
     )
     method = middle.selectbox(
         "Pair them",
@@ -47,8 +47,9 @@ def settings() -> dict[str, object]:
         format_func=str.capitalize,
         key="match_method",
         bind="query-params",
-        help="One-to-one: the pairs with the largest total similarity, each feature used once at most. Greedy: the "
-        "best pair left, again and again. Mutual: pairs that are each other's nearest. All of them of all pairs of "
+        help="One-to-one: the pairs with the largest total similarity; each feature is in one pair at most. Greedy: "
+        "always the best pair that is left. Mutual: features that are each other's nearest. All of them of all "
+        "pairs of "
         "features: found among the nearest of each, then no other pair is worth more, which is checked for every one. "
         f"Where there are more than {CERTAIN:,} pairs, a one-to-one matching may stay unproven; figures say so.",
     )
@@ -66,7 +67,7 @@ def settings() -> dict[str, object]:
 
 
 def tabs(a: Dictionary, b: Dictionary) -> Tabs:
-    """Return what can be shown of the two; where they cannot be compared, say why and what can be done instead."""
+    """Return the tabs for the two. If they cannot be compared, say why and what can be done instead."""
     chosen = settings()
     for warning in differences(a, b):
         st.warning(plain(warning), icon=":material/warning:")
@@ -80,8 +81,8 @@ def tabs(a: Dictionary, b: Dictionary) -> Tabs:
     except DoesNotFitError as error:
         st.error(plain(str(error)), icon=":material/error:")
         st.info(
-            "Directions of different spaces have no cosine, but features can be compared by when they fire, where both "
-            "dictionaries read text with the same tokens."
+            "Directions of different spaces have no cosine. But features can be compared by the tokens on which they "
+            "fire, if both models read the same tokens."
         )
         return {"By activations": lambda: activations.activations(a, b)}
     return {
@@ -97,61 +98,66 @@ def tabs(a: Dictionary, b: Dictionary) -> Tabs:
 
 
 def pair(study: MatchStudy) -> None:
-    """The picked feature of A beside one of B: its partner, its most similar one, or any."""
+    """Draw the picked feature of A beside a feature of B: its partner, its most similar one, or any."""
     feature = int(st.session_state.get("feature", 0))
     partner = partner_of(study, feature)
-    # Each feature of A brings its own partner; what a link says comes first, as Streamlit has it.
+    # Each feature of A brings its own partner. A feature of B in the link comes first.
     if st.session_state.get(PAIR_OF) != (*study.names, feature):
         st.session_state[B_KEY] = partner
     st.session_state[PAIR_OF] = (*study.names, feature)
     words = match_words(study, feature)
-    st.caption(plain(f"Feature {feature} of A, picked in the sidebar or by a click. Its match in B: {words}."))
+    st.caption(plain(f"Feature {feature} of A is picked in the sidebar or by a click. Its match in B: {words}."))
     other = pickers.number(
-        "Feature of B", B_KEY, study.b.d_sae, default=partner, help="Follows the feature of A; any other can be chosen."
+        "Feature of B",
+        B_KEY,
+        study.b.d_sae,
+        default=partner,
+        help="Follows the feature of A. You can choose any other.",
     )
     matching_pair.pair(study.a, study.b, feature, other)
 
 
 def partner_of(study: MatchStudy, feature: int) -> int:
-    """Return the feature of B that this one of A is paired with over the threshold, else its most similar one, or 0."""
+    """Return the partner in B over the threshold, else the most similar feature, or 0."""
     found = matching.matching(study)
     partner = found.b[(found.a == feature) & (found.score > study.threshold)]
     return int(partner[0]) if len(partner) else max(0, int(matching.nearest(study).of_a[feature]))
 
 
 def match_words(study: MatchStudy, feature: int) -> str:
-    """Say what a feature is paired with and what is most similar to it."""
+    """Say which feature it is paired with, and which is most similar."""
     found, near = matching.matching(study), matching.nearest(study)
     place = np.flatnonzero(found.a == feature)
     paired = f"{found.b[place[0]]} ({found.score[place[0]]:.3f}, {study.method})" if len(place) else "none"
     if near.of_a[feature] < 0:
         return paired
-    return f"{paired}; its most similar one: {near.of_a[feature]} ({near.a[feature]:.3f})"
+    return f"{paired}; the most similar feature: {near.of_a[feature]} ({near.a[feature]:.3f})"
 
 
 def first(dictionary: Dictionary) -> None:
-    """Say which dictionary is A, beside the picker of B."""
-    st.text_input("Dictionary A", dictionary.id, disabled=True, help="Picked in the sidebar.")
+    """Show dictionary A beside the picker of B."""
+    st.text_input("Dictionary A", dictionary.id, disabled=True, help="Dictionary A is the one picked in the sidebar.")
     pickers.facts(dictionary)
 
 
 def control(dictionary: Dictionary, threshold: float) -> None:
-    """A dictionary against itself: each feature's best match but itself (Cho 2025)."""
+    """Draw each feature's best match in its own dictionary, except itself (Cho 2025)."""
     values = {side.capitalize(): geometry.neighbors(dictionary.id, side).cos[:, 0] for side in SIDES}
     curves = matching_tables.ratio_table(values)
     figure(
-        "How many features have a match in their own dictionary, but themselves",
+        "Features with a match in their own dictionary, except themselves",
         altair(charts.ratios(curves, curves.head(0), threshold), "match-control"),
         curves,
         explains=["matching_ratio", "match_threshold"],
-        note=f"{dictionary.title} · the control: what a second dictionary shares is worth what it is over this",
+        note=f"{dictionary.title} · the control: a second dictionary shares more than chance only as far as it is "
+        "above this",
         name="match-control",
         provenance=tables.provenance(dictionary=dictionary, method="exact nearest neighbours by cosine", settings={}),
     )
     found = geometry_tables.histograms(values, geometry_tables.common_edges(values))
     found = found.rename(columns={"dictionary": "match_series"})
     figure(
-        "Best match but itself",
+        "Best match except itself",
         altair(charts.histograms(found, found.head(0), threshold), "match-control-histogram"),
         found,
         explains=["nearest_cosine"],

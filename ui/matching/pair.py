@@ -1,4 +1,4 @@
-"""The matching page's tab on one pair: two features side by side, and how alike they are."""
+"""The tab Pair: two features side by side, and how similar they are."""
 
 from dataclasses import dataclass
 
@@ -26,7 +26,7 @@ from ui.studies.feature_columns import COLUMNS
 SHAPE = ("logit_std", "skewness", "kurtosis", "nearest_cosine")
 ON_TEXT = ("density", "position_score", "peak")
 N_TOKENS = 10
-"""Listed at either end of a feature's logit weights."""
+"""The number of tokens at each end of a feature's logit weights."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,14 @@ class Half:
     dictionary: Dictionary
     feature: int
     study: LogitStudy | None
-    """None where the dictionary's model is not at hand."""
+    """None if the model of the dictionary is missing."""
 
     @property
     def title(self) -> str:
         return f"feature {self.feature} of {self.dictionary.title}"
 
     def weights(self) -> np.ndarray:
-        """Its logit weight on every token of the vocabulary, kept in memory."""
+        """Return its logit weight on every token of the vocabulary, kept in memory."""
         study = self.study
         assert study is not None
         key = f"logit weights of {self.feature} {self.dictionary.sha256} {study.model.sha256}"
@@ -55,15 +55,14 @@ class Half:
 def pair(a: Dictionary, b: Dictionary, feature_a: int, feature_b: int) -> None:
     """Draw two features side by side.
 
-    Raises OutOfRangeError for a feature that does not exist, and StillRunning while what the cards need is
-    being computed.
+    Raises OutOfRangeError for a feature that does not exist, and StillRunning while jobs run.
     """
     more = st.toggle(
         "Density and position",
         key="match_pair_more",
         bind="query-params",
-        help="Count on text how often each feature fires, and find where in the row it does. Takes a while the first "
-        "time, and is kept.",
+        help="Counts on text how often each feature fires, and where in a row. The first time takes a while; the "
+        "result is kept.",
     )
     halves = half("A", a, feature_a), half("B", b, feature_b)
     for column, one in zip(st.columns(2, gap="medium"), halves, strict=True):
@@ -77,7 +76,7 @@ def pair(a: Dictionary, b: Dictionary, feature_a: int, feature_b: int) -> None:
 
 
 def half(name: str, dictionary: Dictionary, feature: int) -> Half:
-    """Open one of the two; where it has no logit weights a warning says why."""
+    """Open one of the two. A warning says why it has no logit weights."""
     if not 0 <= feature < dictionary.d_sae:
         raise OutOfRangeError(f"Feature of {name}", feature, dictionary.d_sae)
     try:
@@ -88,7 +87,7 @@ def half(name: str, dictionary: Dictionary, feature: int) -> Half:
 
 
 def card(half: Half, names: tuple[str, ...]) -> None:
-    """What one feature is: its numbers, its nearest in its own dictionary, the tokens at either end."""
+    """Draw one feature: its numbers, its nearest in its own dictionary, the tokens at each end."""
     with st.container(border=True):
         st.markdown(f"**{half.name}: {plain(half.title)}**")
         with st.container(horizontal=True):
@@ -104,7 +103,7 @@ def card(half: Half, names: tuple[str, ...]) -> None:
 
 
 def number(half: Half, name: str) -> tuple[str, str]:
-    """One number of a feature as a card shows it, n/a where the dictionary has none, and then the reason."""
+    """Return one number of a feature as text (n/a if the dictionary has none) and the reason if it is missing."""
     try:
         if name in COLUMNS:
             value = COLUMNS[name].values(half.dictionary.id)[half.feature]
@@ -116,7 +115,7 @@ def number(half: Half, name: str) -> tuple[str, str]:
 
 
 def tokens(half: Half, study: LogitStudy) -> None:
-    """The tokens that a feature promotes and suppresses most."""
+    """List the tokens that a feature promotes and suppresses most."""
     ends = {"promoted": "top", "suppressed": "bottom"}
     parts = [
         token_table(study.stats, half.feature, study.model.token_strings, end=end).assign(direction=words)[:N_TOKENS]
@@ -124,34 +123,34 @@ def tokens(half: Half, study: LogitStudy) -> None:
     ]
     table = pd.concat(parts, ignore_index=True)[["direction", "token_label", "logit_weight"]]
     if study.stats.constant[half.feature]:
-        st.info(plain(f"{half.title} gives every token the same logit weight: there is nothing to sort."))
+        st.info(plain(f"{half.title} gives every token the same logit weight, so there is nothing to sort."))
         return
     figure(
         f"Tokens of feature {half.feature} of {half.name}",
         listing(table, f"match-pair-tokens-{half.name}", height=300),
         table,
         explains=["direction", "logit_weight"],
-        note=study.note(f"the {N_TOKENS} at either end"),
+        note=study.note(f"the {N_TOKENS} tokens at each end"),
         name=f"pair-{half.name}-{half.feature}-tokens",
         provenance=study.provenance,
     )
 
 
 def by_weights(a: Half, b: Half) -> None:
-    """Cosines of the two, and their logit weights against each other."""
+    """Draw cosines of the two, and their logit weights against each other."""
     readings = {"decoder_cosine": cosine(a, b, "decoder"), "encoder_cosine": cosine(a, b, "encoder")}
     if a.study is None or b.study is None:
         metrics(readings)
         return
     check_same_tokens(a.study.model, b.study.model)
-    n = min(len(half.weights()) for half in (a, b))  # one of the two may be filled up with unused ids
+    n = min(len(half.weights()) for half in (a, b))  # one of the two may end with unused ids
     weights = [half.weights()[:n] for half in (a, b)]
     metrics(readings | {"pair_logit_correlation": correlation(*weights)})
     weights_scatter(a, b, weights, a.study)
 
 
 def weights_scatter(a: Half, b: Half, weights: list[np.ndarray], study: LogitStudy) -> None:
-    """One point for each token, by what the two features do to its logit."""
+    """Draw one point for each token, by its logit weights in the two features."""
     texts, n = study.model.token_strings, len(weights[0])
     chosen = token_set_picker.choose(study.model, "Colour by token set", "match_tokens")
     inside = np.isin(np.arange(n), chosen.tokens)
@@ -171,21 +170,26 @@ def weights_scatter(a: Half, b: Half, weights: list[np.ndarray], study: LogitStu
         altair(chart, "match-pair-weights"),
         lambda: table.assign(token_label=[label(texts[token]) for token in table["token"]]),
         explains=["pair_logit_correlation", *names],
-        note=" · ".join([*drawn_note(shown, table), study.settings.describe(), "ticks: where the points lie"]),
+        note=" · ".join(
+            [*drawn_note(shown, table), study.settings.describe(), "ticks on the axes: one for each point"]
+        ),
         name=f"pair-{a.feature}-{b.feature}-logit-weights",
         provenance=provenance(a, b, study),
     )
 
 
 def by_activations(a: Half, b: Half) -> None:
-    """The two features' activations on one text against each other."""
+    """Draw the activations of the two features on one text against each other."""
     if not st.toggle(
         "Compare on text",
         key="match_pair_text",
         bind="query-params",
-        help="Run both dictionaries over the same text, once for all pairs. Takes a while the first time, and is kept.",
+        help="Runs both dictionaries over the same text, once for all pairs. The first time takes a while; the result "
+        "is kept.",
     ):
-        st.info("The two features can also be compared by where they fire on a text.", icon=":material/text_fields:")
+        st.info(
+            "The two features can also be compared by the tokens on which they fire.", icon=":material/text_fields:"
+        )
         return
     found, text = matching_pair.activations(a.dictionary, b.dictionary, a.feature, b.feature)
     readings = {"activation_correlation": found.correlation, "pair_masked_cosine": found.masked_cosine}
@@ -199,7 +203,7 @@ def by_activations(a: Half, b: Half) -> None:
 
 
 def activation_scatter(a: Half, b: Half, found: PairActivations, text: str) -> None:
-    """One point for each token on which at least one of the two is active."""
+    """Draw one point for each token on which at least one of the two is active."""
     model = opened.model_of(a.dictionary)
     names = ["activation_a", "activation_b"]
     columns_of = {"position": found.position, "token": found.token, "activation_a": found.a, "activation_b": found.b}
@@ -218,7 +222,7 @@ def activation_scatter(a: Half, b: Half, found: PairActivations, text: str) -> N
                 f"{found.rows.size:,} tokens in {len(found.rows):,} rows of {text}",
                 f"A fires on {int((found.a != 0).sum()):,}, B on {int((found.b != 0).sum()):,}, both on {both:,}",
                 *drawn_note(shown, table),
-                "tokens on which neither fires are not drawn, but count in the correlations",
+                "tokens on which neither fires are not drawn, but the correlations count them",
             ]
         ),
         name=f"pair-{a.feature}-{b.feature}-activations",
@@ -232,14 +236,14 @@ def activation_scatter(a: Half, b: Half, found: PairActivations, text: str) -> N
 
 
 def context(found: PairActivations, place: int, texts: list[str], *, before: int = 8) -> str:
-    """The token at one of the points, behind those before it in the row."""
+    """Return the token at a point, after the tokens before it in the row."""
     row, position = found.rows[found.row[place]], int(found.position[place])
     words = [texts[token] for token in row[max(0, position - before) : position]]
     return f"{label(texts[row[position]])} after {label(''.join(words))}" if words else label(texts[row[position]])
 
 
 def cosine(a: Half, b: Half, side: str) -> float | None:
-    """Cosine of the two on one side; None where their spaces differ."""
+    """Return the cosine of the two on one side, or None if their spaces differ."""
     try:
         return pair_cosine(a.dictionary, b.dictionary, a.feature, b.feature, side)
     except DoesNotFitError:
@@ -247,7 +251,7 @@ def cosine(a: Half, b: Half, side: str) -> float | None:
 
 
 def metrics(readings: dict[str, float | None]) -> None:
-    """Numbers of the pair in a row."""
+    """Draw numbers of the pair in a row."""
     with st.container(horizontal=True):
         for name, value in readings.items():
             shown = "n/a" if value is None else f"{value:.3f}"
@@ -264,7 +268,7 @@ def axis_titles(names: list[str], halves: tuple[Half, Half]) -> list[str]:
 def drawn_note(shown: pd.DataFrame, table: pd.DataFrame) -> list[str]:
     if len(shown) == len(table):
         return [f"{len(table):,} tokens"]
-    return [f"{len(shown):,} of {len(table):,} tokens drawn, those farthest out and a sample (seed 0)"]
+    return [f"{len(shown):,} of {len(table):,} tokens drawn: those farthest out and a random sample (seed 0)"]
 
 
 def provenance(a: Half, b: Half, study: LogitStudy) -> dict:

@@ -13,9 +13,9 @@ OTHERS = "#4c78a8"
 def pair_scatter(
     table: pd.DataFrame, x: str, y: str, *, titles: Sequence[str], groups: Sequence[str] = (), text: str
 ) -> alt.LayerChart:
-    """One point per token, ticks on both axes for its margins, lines at 0. Needs `x`, `y` and the column `text`.
+    """Draw one point for each token, ticks on both axes, and lines at 0; needs `x`, `y` and the column `text`.
 
-    `groups` are the values of a column `group` that colour the points, the first in the accent.
+    `groups` are the values of a column `group` that colour the points; the first has the accent colour.
     """
     colour = alt.value(ACCENT)
     if groups:

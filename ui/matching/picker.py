@@ -1,4 +1,4 @@
-"""Picking the second dictionary, B, and features of both; the first, A, is the one picked in the sidebar."""
+"""Pick the second dictionary, B, and features of both. The first, A, is the one picked in the sidebar."""
 
 from collections.abc import Callable
 
@@ -12,16 +12,16 @@ from ui.studies.second_dictionary import KEY, chosen, default_second
 
 _DEFAULT = "_b_default"
 B_KEY = "match_feature_b"
-"""The feature of B, in session and URL."""
+"""The key of the feature of B, in session and URL."""
 PAIR_OF = "_match_pair_of"
-"""For which contents and feature of A the feature of B was chosen; another brings its own partner."""
+"""The dictionaries and feature of A for which the feature of B was chosen; others bring their own partner."""
 
 
 def second() -> Dictionary:
-    """Draw the picker of B and open what is picked (raises LoupeError); once in a page, others use `chosen`."""
+    """Draw the picker of B and open the picked dictionary (raises LoupeError). A page calls this once."""
     default = default_second()
     if default != st.session_state.get(_DEFAULT, default) == st.session_state.get(KEY):
-        del st.session_state[KEY]  # nobody chose it: it was what went with another A
+        del st.session_state[KEY]  # it was the default for another A
     st.session_state[_DEFAULT] = default
     options = opened.dictionary_ids()
     st.selectbox(
@@ -32,8 +32,8 @@ def second() -> Dictionary:
         bind="query-params",
         accept_new_options=True,
         placeholder="Choose one or type a path",
-        help="The dictionary to compare with. A is the one picked in the sidebar. Type to search, or type the path of "
-        "a folder or file.",
+        help="The dictionary to compare with A, the one picked in the sidebar. Type to search, or type the path of a "
+        "folder or file.",
     )
     return chosen()
 

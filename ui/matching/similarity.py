@@ -1,7 +1,7 @@
-"""The matching page's tab on similarity: how much two dictionaries share, in numbers, curves and histograms.
+"""The tab Similarity: how much two dictionaries share, in numbers, curves and histograms.
 
-Each beside what chance gives, as random directions and as shuffled coordinates, and beside the control, each
-dictionary with itself.
+Each stands beside chance (random directions, shuffled coordinates) and beside the control (each dictionary with
+itself).
 """
 
 import numpy as np
@@ -28,7 +28,7 @@ RANDOM, SHUFFLED = charts.CHANCE
 
 
 def similarity(study: MatchStudy) -> None:
-    """How much the two share: in numbers, over every threshold, and as histograms of the four best cosines."""
+    """Draw how much the two share: in numbers, over every threshold, and as histograms of the four best cosines."""
     with errors.shown():
         readouts(study)
     with errors.shown():
@@ -48,11 +48,11 @@ def similarity(study: MatchStudy) -> None:
             with place, errors.shown():
                 draw(study, side, way)
     if not same_width:
-        st.caption("Input dimensions have no cosine over features where the dictionaries differ in their number.")
+        st.caption("Input dimensions have a cosine only if both dictionaries have the same number of features.")
 
 
 def readouts(study: MatchStudy) -> None:
-    """The numbers that sum it up, each with what the same gives after B's coordinates are shuffled."""
+    """Draw the summary numbers, each beside its value after shuffling B's coordinates."""
     found, chance = matching.numbers(study), matching.numbers(matching.shuffled_study(study))
     names = {
         "mmcs_ab": ("mmcs", "MMCS, A in B"),
@@ -81,9 +81,9 @@ def readouts(study: MatchStudy) -> None:
         plain(
             study.note(
                 f"threshold {study.threshold:.2f}",
-                "shared: decoder and encoder matching make the same pair, both cosines over the threshold",
+                "shared: decoder and encoder make the same pair, and both cosines are over the threshold",
                 *lists.proofs([matching.matching(study, by, "one-to-one") for by in (*SIDES, study.similarity)]),
-                "chance: the same with the coordinates of B shuffled",
+                "chance: the same number with shuffled coordinates of B",
             )
         )
     )
@@ -94,9 +94,9 @@ def shown(name: str, value: float | None) -> str:
 
 
 def curve(study: MatchStudy) -> None:
-    """The share of features with a match over each threshold, both ways, one to one, by chance and the control."""
+    """Draw the share of features with a match over each threshold: both ways, one to one, chance and control."""
     near, pairs = matching.nearest(study), matching.matching(study)
-    # A feature without a partner counts as one with similarity 0.
+    # A feature without a partner counts with similarity 0.
     paired = np.zeros(study.comparison.smaller, np.float32)
     paired[: len(pairs.score)] = pairs.score
     found = matching_tables.ratio_table({WAYS[0]: near.a, WAYS[1]: near.b, study.method: paired})
@@ -114,9 +114,9 @@ def curve(study: MatchStudy) -> None:
         note=study.note(
             *lists.proofs([pairs]),
             "random: as many random directions, closed form",
-            "shuffled: the coordinates of B in another order, seed 0",
-            "with itself: best match but itself",
-            *(["no closed form and no control for both sides"] if study.similarity == "both" else []),
+            "shuffled: the coordinates of B in a random order, seed 0",
+            "with itself: best match except itself",
+            *(["both sides have no closed form and no control"] if study.similarity == "both" else []),
         ),
         name=f"match-ratios-{study.similarity}",
         provenance=study.provenance,
@@ -124,19 +124,19 @@ def curve(study: MatchStudy) -> None:
 
 
 def random_curve(study: MatchStudy, side: DictionarySide) -> list[pd.DataFrame]:
-    """The closed form for A among as many random directions as B has; none on a line."""
+    """Return the closed form for A among as many random directions as B has; none in one dimension."""
     d, others = study.comparison.a.side(side).shape[1], int(study.comparison.b.finite.sum())
     return [matching_tables.random_ratio_table(others, d, RANDOM)] if d > 1 else []
 
 
 def controls(study: MatchStudy, side: DictionarySide) -> dict[str, np.ndarray]:
-    """Best cosines of each dictionary with itself, where there is another feature."""
+    """Return the best cosines of each dictionary with itself, if it has another feature."""
     found = {f"{end.upper()} with itself": matching.own(study, end, side) for end in "ab"}
     return {name: values for name, values in found.items() if values is not None}
 
 
 def feature_ranks(study: MatchStudy, side: DictionarySide, way: str) -> None:
-    """The four best cosines of every feature, by decoder or encoder."""
+    """Draw the four best cosines of every feature, by decoder or encoder."""
     own = matching.own(study, "a" if way == WAYS[0] else "b", side)
     by_chance = cosines(matching.shuffled_study(study).comparison.between(side), way)
     dashed = {SHUFFLED: by_chance[:, 0]} | ({f"{way[0]} with itself": own} if own is not None else {})
@@ -146,7 +146,7 @@ def feature_ranks(study: MatchStudy, side: DictionarySide, way: str) -> None:
 
 
 def neuron_ranks(study: MatchStudy, side: DictionarySide, way: str) -> None:
-    """The four best cosines of every input dimension, taken over the features (Cho 2025)."""
+    """Draw the four best cosines of every input dimension, taken over the features (Cho 2025)."""
     found = matching.neurons(study, side)
     ranks(study, cosines(found, way), {}, (len(found.b_in_a_cos), study.a.d_sae), f"{side}-input dimensions")
 
@@ -154,9 +154,9 @@ def neuron_ranks(study: MatchStudy, side: DictionarySide, way: str) -> None:
 def ranks(
     study: MatchStudy, cos: np.ndarray, dashed: dict[str, np.ndarray], random: tuple[int, int], what: str
 ) -> None:
-    """Histograms of the nearest, 2nd, 3rd and 4th, and dashed the nearest by chance.
+    """Draw histograms of the nearest, 2nd, 3rd and 4th, and dashed the nearest by chance.
 
-    `random` is among how many random directions of how many dimensions the closed form looks.
+    `random` is the number of random directions in the closed form, and their dimensions.
     """
     n, d = random
     values = {name: cos[:, i].astype(float) for i, name in enumerate(RANKS[: cos.shape[1]])}
@@ -169,7 +169,7 @@ def ranks(
     found = tables.histograms(values, edges).rename(columns={"dictionary": "match_series"})
     chance = pd.concat([found.head(0), *(table.rename(columns={"dictionary": "match_series"}) for table in chance)])
     side, _, of = what.partition("-")
-    # Input dimensions are no features: the threshold says nothing of them.
+    # The threshold is about features, not about input dimensions.
     threshold = study.threshold if of == "features" else None
     figure(
         f"{side.capitalize()}, {of}",
