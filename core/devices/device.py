@@ -4,7 +4,7 @@ Nothing here imports torch before a device other than the CPU is asked for.
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -73,6 +73,25 @@ class Device:
     def inputs(self) -> Mapping[str, str]:
         """What the key of a result has to say of the device: nothing of the CPU."""
         return {} if self == CPU else {"device": f"torch on {self.name}" if self.kind == "cpu" else self.name}
+
+    def wait(self) -> None:
+        """Return when all that was given to it is done."""
+        if self.kind == "cuda":
+            import torch
+
+            torch.cuda.synchronize(self.torch)
+
+    def peak_bytes(self, work: Callable[[], object]) -> int:
+        """Run and return the most bytes that torch held on it meanwhile, over those before; 0 except for CUDA."""
+        if self.kind != "cuda":
+            work()
+            return 0
+        import torch
+
+        torch.cuda.reset_peak_memory_stats(self.torch)
+        before = torch.cuda.memory_allocated(self.torch)
+        work()
+        return torch.cuda.max_memory_allocated(self.torch) - before
 
     def free_bytes(self) -> int:
         """Bytes that can still be taken: what the driver has left, and what torch keeps and would hand out again."""

@@ -1,0 +1,196 @@
+"""What `benchmarks.report` measures: one analysis at a number of features, on a device, beside its floor and a peer.
+
+A peer is what people run for the same numbers, in torch on the same device: it is what a notebook on that machine
+would take.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import enrichment as of_enrichment
+from benchmarks import logit_weights as of_logit_weights
+from benchmarks import neighbors as of_neighbors
+from benchmarks import positions as of_positions
+from benchmarks.layout import clustered_directions
+from core.devices.device import Device
+from core.enrichment.enrichment import enrichment
+from core.geometry.neighbors import nearest_between, nearest_features
+from core.logit_weights.statistics import logit_statistics
+from core.positions.additive import additive_statistics
+
+D, D_VOCAB, N_POS, N_SETS = 768, 50257, 128, 100
+"""GPT-2's width and vocabulary, the positions most dictionaries of it were trained on, and a usual number of sets."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One analysis of one dictionary."""
+
+    what: str
+    run: Callable[[Device], Any]
+    check: Callable[[Any], float]
+    """Return the largest error of a result; raises where it is wrong."""
+    product: tuple[np.ndarray, np.ndarray]
+    """The matrices whose product, (n, d) times (m, d), any method must make."""
+    products: int
+    """How many of them."""
+    peer: str
+    peer_run: Callable[[Device, int], None]
+    """Run the peer on the first so many features."""
+    peer_scale: int = 1
+    """Of what must be done the peer does a part, one in so many."""
+
+
+@contextmanager
+def positions(n: int) -> Iterator[Case]:
+    """Positional statistics of all tokens at all positions."""
+    shape = of_positions.Shape(n, D_VOCAB, N_POS, D)
+    with tempfile.TemporaryDirectory() as folder:
+        model = of_positions.synthetic_model(shape, Path(folder))
+        dictionary = of_positions.synthetic_dictionary(shape, model)
+        how = {"n_pos": N_POS, "context_size": N_POS}
+
+        def every_pair(device: Device, features: int) -> None:
+            """Encode one token in N_POS at all positions, and add up moments."""
+            from core.devices.placed import place
+
+            W_E, W_pos = place(model.W_E[::N_POS].copy(), device), place(model.W_pos, device)
+            W_enc = place(dictionary.W_enc[:, :features], device)
+            bias = place(dictionary.b_enc[:features], device) - place(dictionary.b_dec, device) @ W_enc
+            for start in range(0, len(W_E), 4):
+                x = W_E[start : start + 4, None] + W_pos
+                f = (x @ W_enc + bias).relu_()
+                f.sum(0), f.square().sum(0), (f > 0).sum(0)
+
+        yield Case(
+            f"positional statistics, {D_VOCAB:,} tokens × {N_POS} positions",
+            lambda device: additive_statistics(dictionary, model, device=device, **how),
+            lambda stats: of_positions.worst_error(stats, dictionary, model, 6),
+            (np.ascontiguousarray(dictionary.W_enc.T), model.W_E),
+            1,
+            f"every pair encoded by torch (one token in {N_POS}, scaled)",
+            every_pair,
+            N_POS,
+        )
+
+
+@contextmanager
+def logits(n: int) -> Iterator[Case]:
+    """Moments of logit weights and 20 extreme tokens."""
+    shape = of_logit_weights.Shape(n, D_VOCAB, D)
+    unembedding = of_logit_weights.synthetic_unembedding(shape)
+    directions = of_logit_weights.synthetic_directions(shape, unembedding)
+
+    def in_passes(device: Device, features: int) -> None:
+        from core.devices.placed import place
+
+        W, W_U = place(directions[:features], device), place(unembedding.rows, device).T
+        for part in W.split(512):
+            L = part @ W_U
+            x = L - L.mean(1, keepdim=True)
+            z = x / x.pow(2).mean(1, keepdim=True).sqrt()
+            z.pow(3).mean(1), z.pow(4).mean(1)
+            L.topk(of_logit_weights.K, dim=1), (-L).topk(of_logit_weights.K, dim=1)
+
+    yield Case(
+        f"moments and extreme tokens of logit weights, {D_VOCAB:,} tokens",
+        lambda device: logit_statistics(directions, unembedding, center="mean", k=of_logit_weights.K, device=device),
+        lambda stats: of_logit_weights.worst_error(stats, directions, unembedding, 16),
+        (directions, unembedding.rows),
+        1,
+        "torch in several passes",
+        in_passes,
+    )
+
+
+@contextmanager
+def token_sets(n: int) -> Iterator[Case]:
+    """Enrichment in 100 token sets, p and q included."""
+    shape = of_enrichment.Shape(n, D_VOCAB, D, N_SETS, 5000)
+    unembedding, sets = of_enrichment.synthetic_unembedding(shape), of_enrichment.synthetic_sets(shape)
+    directions = of_enrichment.synthetic_directions(shape, unembedding)
+    inside = np.zeros((D_VOCAB, N_SETS), np.float32)
+    for s, item in enumerate(sets.sets):
+        inside[item.tokens, s] = 1
+
+    def by_sorting(device: Device, features: int) -> None:
+        """Sort each feature's tokens and add up where each set has its members."""
+        from core.devices.placed import place
+
+        W, W_U, hit = place(directions[:features], device), place(unembedding.rows, device), place(inside, device)
+        rise, fall = 1 / hit.sum(0), 1 / (1 - hit).sum(0)
+        for row in W:
+            order = (W_U @ row).argsort(descending=True)
+            height = (hit[order] * (rise + fall) - fall).cumsum(0)
+            height.amax(0), height.amin(0)
+
+    def error(found: Any) -> float:
+        worst = of_enrichment.worst_error(found, directions[:4], unembedding, inside)
+        assert worst < 1e-3, worst
+        return worst
+
+    yield Case(
+        f"scores, AUC, p and q of {N_SETS} token sets, {D_VOCAB:,} tokens",
+        lambda device: enrichment(directions, unembedding, sets, device=device),
+        error,
+        (directions, unembedding.rows),
+        1,
+        "argsort and cumsum by torch, scores alone",
+        by_sorting,
+    )
+
+
+@contextmanager
+def nearest(n: int) -> Iterator[Case]:
+    """The 100 nearest features."""
+    rows = clustered_directions(n, D)
+    checked = np.random.default_rng(0).choice(n, 64, replace=False)
+    yield Case(
+        f"exact {of_neighbors.K} nearest features",
+        lambda device: nearest_features(rows, k=of_neighbors.K, device=device),
+        lambda found: of_neighbors.check(found, rows, checked),
+        (rows, rows),
+        1,
+        "torch's product and topk in float32, ties and rounding as they fall",
+        lambda device, features: _by_topk(rows, rows, features, of_neighbors.K + 1, device),
+    )
+
+
+@contextmanager
+def both_ways(n: int) -> Iterator[Case]:
+    """The 20 nearest of two dictionaries, both ways: what matching starts from."""
+    rows, other = clustered_directions(n, D), clustered_directions(n, D, seed=1)
+    checked = np.random.default_rng(0).choice(n, 64, replace=False)
+
+    def error(found: Any) -> float:
+        cos, idx = of_neighbors.best_by_float64(rows, other, checked, same=False)
+        assert of_neighbors.recall(found.a_in_b_idx[checked], idx[:, :20]) == 1.0, "a match is missing"
+        return float(np.abs(found.a_in_b_cos[checked] - cos[:, :20]).max())
+
+    yield Case(
+        "20 nearest of two dictionaries, both ways",
+        lambda device: nearest_between(rows, other, k=20, device=device),
+        error,
+        (rows, other),
+        1,
+        "torch's product and topk in float32, once each way",
+        lambda device, features: [_by_topk(*pair, features, 20, device) for pair in ((rows, other), (other, rows))],
+    )
+
+
+def _by_topk(rows: np.ndarray, others: np.ndarray, features: int, k: int, device: Device) -> None:
+    from core.devices.placed import place
+
+    a, b = (place(part, device) for part in (rows[:features], others))
+    a, b = (part / part.norm(dim=1, keepdim=True) for part in (a, b))
+    for part in a.split(1024):
+        (part @ b.T).topk(k, dim=1)
+
+
+CASES = (positions, logits, token_sets, nearest, both_ways)
