@@ -8,10 +8,11 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from core.activations.measures import LARGEST, MEASURES, Measure
 from core.activations.store import ActivationBlock, among, counted
+from core.devices.device import CPU, Device
 from core.dictionaries.config import UNFOLDED_NORMALISATIONS
 from core.dictionaries.dictionary import Dictionary
 from core.errors import DoesNotFitError
@@ -39,7 +40,9 @@ class Encoder:
     """One dictionary, ready to encode. Tiles are cut alike whatever the number of workers, and so are the bits.
 
     A worker needs about 64 MiB, or a token's activations if those are more (a temporal dictionary's: a row's).
-    `generic` leaves all to sae-lens. Tokens whose ids are `left_out` are encoded like any other, and dropped.
+    `generic` leaves all to sae-lens. A `device` that runs kernels encodes gates and TopK, TILE tokens at a time
+    (core.activations.on_device); other dictionaries stay on the CPU. Tokens whose ids are `left_out` are encoded like
+    any other, and dropped.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class Encoder:
         left_out: tuple[int, ...] = (),
         workers: int | None = None,
         generic: bool = False,
+        device: Device = CPU,
     ):
         self.dictionary, self.left_out, config = dictionary, left_out, dictionary.config
         plain = not generic and config.normalize_activations in UNFOLDED_NORMALISATIONS | {"none"}
@@ -62,6 +66,11 @@ class Encoder:
         self._tile = max(1, _FLOATS_PER_TILE // dictionary.d_sae)
         self._whole_rows = config.architecture == "temporal"
         self._buffers: list[tuple[np.ndarray, ...]] = []
+        self._on_device = None
+        if device.runs_kernels and self._decodes and (self._gate or self._k):
+            from core.activations.on_device import DeviceEncoder
+
+            self._on_device = DeviceEncoder(dictionary, device, gate=self._gate, k=self._k, norms=self._norms)
 
     def block(
         self, model: LanguageModel, rows: Int[np.ndarray, "row pos"], progress: Progress = SILENT
@@ -73,14 +82,21 @@ class Encoder:
         config = self.dictionary.config
         x = run_model(model, rows, config.hook_name, progress)
         target = run_model(model, rows, config.hook_name_out, progress) if config.hook_name_out else x
+        keep = counted(rows, self.left_out)
+        if self._on_device:
+            tiles = self._on_device.encode(x, target, progress)
+            tiles = [Tile(*entries, _whole_measures(*entries[::2], sums)) for *entries, sums in tiles]
+            return self._join(rows, keep, tiles, self._on_device.shifted(target, keep))
         tiles = self._tiles(x, rows.shape[1], lambda x, part: self._encode(x, target[part]), progress)
-        return self._join(rows, target, tiles)
+        return self._join(rows, keep, tiles, self._shifted(target, keep))
 
     def reconstruct(
         self, x: Float[np.ndarray, "row pos d_in"], progress: Progress = SILENT
     ) -> Float[np.ndarray, "row pos d_out"]:
         """Return x_hat of what passes at the hook; `progress` counts tokens."""
         flat, n_pos = np.ascontiguousarray(x.reshape(-1, x.shape[-1]), np.float32), x.shape[1]
+        if self._on_device:
+            return self._on_device.reconstruct(flat, progress).cpu().numpy().reshape(*x.shape[:2], -1)
         tiles = self._tiles(flat, n_pos, lambda x, _: self._give_back(x, *self._sparse(x)), progress)
         return np.concatenate(tiles).reshape(*x.shape[:2], -1)
 
@@ -94,22 +110,13 @@ class Encoder:
         return run_blocks(tile, len(x), step, workers=self._workers, progress=progress)
 
     def _encode(self, x: Float[np.ndarray, "... d_in"], target: Float[np.ndarray, "token d_out"]) -> Tile:
-        from core.activations.kernels import compare, sum_sizes
+        from core.activations.kernels import compare
 
         ends, features, acts = self._sparse(x)
         x_hat = self._give_back(x, ends, features, acts)
-        measures = np.zeros((len(MEASURES), len(target)))
-        compare(target, x_hat, self.dictionary.b_dec, measures)
-        square, square_hat = measures[Measure.SQUARE], measures[Measure.SQUARE_HAT]
-        lengths, norm, norm_hat = np.sqrt(square * square_hat), np.sqrt(square), np.sqrt(square_hat)
-        measures[Measure.L2] = np.sqrt(measures[Measure.ERROR])
-        measures[Measure.L2_RANDOM] = np.sqrt(square + square_hat)
-        measures[Measure.NORM], measures[Measure.NORM_HAT] = norm, norm_hat
-        np.divide(measures[Measure.DOT], lengths, out=measures[Measure.COSINE], where=lengths > 0)
-        np.divide(norm_hat, norm, out=measures[Measure.L2_RATIO], where=norm > 0)
-        measures[Measure.L0] = np.diff(ends, prepend=0)
-        sum_sizes(ends, acts, measures[Measure.L1])
-        return Tile(ends, features, acts, measures)
+        sums = np.empty((5, len(target)))
+        compare(target, x_hat, self.dictionary.b_dec, sums)
+        return Tile(ends, features, acts, _whole_measures(ends, acts, sums))
 
     def _give_back(
         self, x: Float[np.ndarray, "... d_in"], ends: np.ndarray, features: np.ndarray, acts: np.ndarray
@@ -163,21 +170,19 @@ class Encoder:
         room = max(room, self._tile * self.dictionary.d_sae) + 1
         return np.empty(room, np.float32), np.empty(room, np.int32), np.empty(room, np.float32)
 
-    def _join(self, rows: np.ndarray, target: np.ndarray, tiles: list[Tile]) -> ActivationBlock:
+    def _join(
+        self, rows: np.ndarray, keep: np.ndarray, tiles: list[Tile], shifted: Float[np.ndarray, "pos d_out"]
+    ) -> ActivationBlock:
         """Put a block together: the entries of counted tokens, and sums over rows by position."""
         counts = np.concatenate([np.diff(tile.ends, prepend=0) for tile in tiles])
         features = np.concatenate([tile.features for tile in tiles])
         acts, measures = (np.concatenate([getattr(tile, name) for tile in tiles], -1) for name in ("acts", "measures"))
         left_out = among(rows, self.left_out)
-        keep = counted(rows, left_out)
         if left_out:
             entries = np.repeat(keep.ravel(), counts)
             features, acts = features[entries], acts[entries]
             counts, measures = counts * keep.ravel(), np.where(keep.ravel(), measures, 0)
         self._check_sizes(acts, measures)
-        shifted = np.zeros((rows.shape[1], target.shape[1]))
-        for row, part in zip(target.reshape(*rows.shape, -1), keep, strict=True):  # keeps float64 copies small
-            shifted[part] += row[part] - self.dictionary.b_dec.astype(np.float64)
         block = ActivationBlock(
             rows=np.asarray(rows, np.int32),
             ends=counts.cumsum(),
@@ -190,6 +195,15 @@ class Encoder:
         read_only(block)
         return block
 
+    def _shifted(
+        self, target: Float[np.ndarray, "token d_out"], keep: Bool[np.ndarray, "row pos"]
+    ) -> Float[np.ndarray, "pos d_out"]:
+        """Return sums over rows of x - b_dec, of counted tokens."""
+        shifted = np.zeros((keep.shape[1], target.shape[1]))
+        for row, part in zip(target.reshape(*keep.shape, -1), keep, strict=True):  # keeps float64 copies small
+            shifted[part] += row[part] - self.dictionary.b_dec.astype(np.float64)
+        return shifted
+
     def _check_sizes(self, acts: np.ndarray, measures: np.ndarray) -> None:
         squares = measures[[Measure.ERROR, Measure.SQUARE, Measure.SQUARE_HAT, Measure.SPREAD]]
         sizes = [np.abs(acts).max(initial=0), *np.sqrt(squares.max(axis=1))]
@@ -199,6 +213,26 @@ class Encoder:
                 f"{self.dictionary.title} gives values up to {largest:.3g} on this text. Expected activations and "
                 f"lengths up to {LARGEST:,}; check that the weights are whole and belong to this model."
             )
+
+
+def _whole_measures(
+    ends: Int[np.ndarray, " token"], acts: Float[np.ndarray, " nonzero"], sums: Float[np.ndarray, "5 token"]
+) -> Float[np.ndarray, "measure token"]:
+    """Return all measures of tokens, from the sums that kernels.compare writes."""
+    from core.activations.kernels import sum_sizes
+
+    measures = np.zeros((len(MEASURES), len(ends)))
+    measures[: len(sums)] = sums
+    square, square_hat = measures[Measure.SQUARE], measures[Measure.SQUARE_HAT]
+    lengths, norm, norm_hat = np.sqrt(square * square_hat), np.sqrt(square), np.sqrt(square_hat)
+    measures[Measure.L2] = np.sqrt(measures[Measure.ERROR])
+    measures[Measure.L2_RANDOM] = np.sqrt(square + square_hat)
+    measures[Measure.NORM], measures[Measure.NORM_HAT] = norm, norm_hat
+    np.divide(measures[Measure.DOT], lengths, out=measures[Measure.COSINE], where=lengths > 0)
+    np.divide(norm_hat, norm, out=measures[Measure.L2_RATIO], where=norm > 0)
+    measures[Measure.L0] = np.diff(ends, prepend=0)
+    sum_sizes(ends, acts, measures[Measure.L1])
+    return measures
 
 
 def read_only(block: ActivationBlock) -> None:

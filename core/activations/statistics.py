@@ -13,7 +13,8 @@ from jaxtyping import Float, Int
 
 from core.activations.measures import LOWEST_EXPONENT, MEASURES, N_BINS, Measure
 from core.activations.reconstruction import ErrorByPosition, mean_over, ratio, square_about_mean
-from core.activations.store import ActivationBlock, left_out_name
+from core.activations.store import ActivationBlock, device_inputs, left_out_name
+from core.devices.device import CPU, Device
 from core.maths.exact_sums import FRACTION_BITS, ExactSum
 from core.work.artifacts import artifact_key
 
@@ -53,7 +54,16 @@ class ActivationStatistics:
     version: ClassVar[int] = 2
 
     @classmethod
-    def key(cls, dictionary_sha256: str, model_sha256: str, rows_sha256: str, *, left_out: tuple[int, ...] = ()) -> str:
+    def key(
+        cls,
+        dictionary_sha256: str,
+        model_sha256: str,
+        rows_sha256: str,
+        *,
+        left_out: tuple[int, ...] = (),
+        device: Device = CPU,
+    ) -> str:
+        """Name it; `device` is what the token pass ran on."""
         return artifact_key(
             "activation-statistics",
             cls.version,
@@ -61,6 +71,7 @@ class ActivationStatistics:
             model=model_sha256,
             rows=rows_sha256,
             left_out=left_out_name(left_out),
+            **device_inputs(device),
         )
 
     @property

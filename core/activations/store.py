@@ -1,11 +1,11 @@
 """Sparse activations on disk, one artifact for each block of rows, about 8 bytes for a non-zero activation.
 
-A block is named after the dictionary, the model and its own tokens, and after nothing else: a pass
-goes on where it stopped, a longer sample uses the blocks of a shorter one, and a block that is lost or
+A block is named after the dictionary, the model, its own tokens and a device that is not the CPU, and after nothing
+else: a pass goes on where it stopped, a longer sample uses the blocks of a shorter one, and a block that is lost or
 damaged is computed again. Whatever looks at activations reads them here instead of running the model.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,11 +14,14 @@ from jaxtyping import Bool, Float, Int
 
 from core.amounts import of_bytes
 from core.corpus.streams import rows_sha256
+from core.devices.device import CPU, Device
 from core.errors import MissingActivationsError, OutOfRangeError, OutOfSpaceError
 from core.work.artifacts import ArtifactStore, artifact_key
 from core.work.jobs import SILENT, Progress
 
 _TOKENS_PER_BLOCK, _LEAST_ROWS = 2**14, 32
+TILE = 4096
+"""Tokens that a device encodes at a time, the last ones filled up: a product's last bits depend on its shape."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class ActivationBlock:
         rows: Int[np.ndarray, "row pos"],
         *,
         left_out: tuple[int, ...] = (),
+        device: Device = CPU,
     ) -> str:
         return artifact_key(
             "activation-block",
@@ -57,6 +61,7 @@ class ActivationBlock:
             model=model_sha256,
             rows=rows_sha256(rows),
             left_out=left_out_name(among(rows, left_out)),
+            **device_inputs(device),
         )
 
     @property
@@ -72,7 +77,7 @@ class ActivationBlock:
 class ActivationStore:
     """The blocks of one dictionary's activations on some rows of text; with no `artifacts` none is kept.
 
-    `left_out` are ids of tokens that the model reads and nothing counts.
+    `left_out` are ids of tokens that the model reads and nothing counts; `device` is what computes the blocks.
     """
 
     def __init__(
@@ -84,15 +89,15 @@ class ActivationStore:
         *,
         left_out: tuple[int, ...] = (),
         block_rows: int | None = None,
+        device: Device = CPU,
     ):
-        self.artifacts = artifacts
+        self.artifacts, self.device = artifacts, device
         self.rows, self.left_out = rows, left_out
         step = block_rows or rows_per_block(rows.shape[1])
         self.parts = [slice(start, min(start + step, len(rows))) for start in range(0, len(rows), step)]
         """Which rows each block holds."""
-        self.keys = [
-            ActivationBlock.key(dictionary_sha256, model_sha256, rows[part], left_out=left_out) for part in self.parts
-        ]
+        shas, how = (dictionary_sha256, model_sha256), {"left_out": left_out, "device": device}
+        self.keys = [ActivationBlock.key(*shas, rows[part], **how) for part in self.parts]
 
     def __len__(self) -> int:
         return len(self.parts)
@@ -171,6 +176,11 @@ def among(rows: Int[np.ndarray, "row pos"], left_out: tuple[int, ...]) -> tuple[
 def left_out_name(left_out: tuple[int, ...]) -> str:
     """Write ids that are left out for an artifact's key: in ascending order, each once."""
     return ",".join(map(str, sorted(set(left_out))))
+
+
+def device_inputs(device: Device) -> Mapping[str, str | int]:
+    """Return what the key of something that comes from a token pass says of the pass's device."""
+    return {**device.inputs, "tile": TILE} if device.inputs else {}
 
 
 def rows_per_block(n_pos: int) -> int:

@@ -15,6 +15,7 @@ from core.activations.measures import MEASURES
 from core.activations.statistics import ActivationStatistics, Tally
 from core.activations.store import ActivationBlock, ActivationStore, counted, rows_per_block
 from core.corpus.streams import rows_sha256
+from core.devices.device import CPU, Device
 from core.dictionaries.dictionary import Dictionary
 from core.errors import CorpusError
 from core.models.language_model import LanguageModel
@@ -45,13 +46,14 @@ def estimate_cost(
     *,
     left_out: tuple[int, ...] = (),
     workers: int | None = None,
+    device: Device = CPU,
 ) -> PassCost:
     """Encode a few of the rows (about 512 tokens) and judge by them what a pass over all will take.
 
     Raises what `activation_pass` raises.
     """
     _check(dictionary, model, rows, left_out)
-    encoder = Encoder(dictionary, left_out=left_out, workers=workers)
+    encoder = Encoder(dictionary, left_out=left_out, workers=workers, device=device)
     encoder.block(model, rows[:1])  # loads what is loaded once
     probe = rows[: max(1, _PROBE_TOKENS // rows.shape[1])]
     start = time.perf_counter()
@@ -75,19 +77,22 @@ def activation_pass(
     progress: Progress = SILENT,
     workers: int | None = None,
     block_rows: int | None = None,
+    device: Device = CPU,
 ) -> ActivationStatistics:
     """Return the statistics of a dictionary on rows of token ids, and leave the activations on disk.
 
     Blocks that are there are read instead of computed; `open_store` finds them later. With no
     `artifacts` nothing is kept. Tokens whose ids are `left_out` are read by the model and not counted.
-    `progress` counts tokens. Raises DoesNotFitError, CorpusError where no token is counted, and
-    OutOfSpaceError where a block cannot be written; the blocks before it stay.
+    `progress` counts tokens. What a `device` computes is stored under names of its own. Raises DoesNotFitError,
+    CorpusError where no token is counted, OutOfSpaceError where a block cannot be written, and DeviceError where
+    the device fails; the blocks before it stay.
     """
     _check(dictionary, model, rows, left_out)
-    key = ActivationStatistics.key(dictionary.sha256, model.sha256, rows_sha256(rows), left_out=left_out)
+    key = ActivationStatistics.key(dictionary.sha256, model.sha256, rows_sha256(rows), left_out=left_out, device=device)
     stored = artifacts.load(ActivationStatistics, key) if artifacts is not None else None
-    store = open_store(dictionary, model, rows, artifacts, left_out=left_out, block_rows=block_rows)
-    blocks = _Blocks(store, Encoder(dictionary, left_out=left_out, workers=workers), model, progress)
+    how = {"left_out": left_out, "device": device}
+    store = open_store(dictionary, model, rows, artifacts, block_rows=block_rows, **how)
+    blocks = _Blocks(store, Encoder(dictionary, workers=workers, **how), model, progress)
     if stored is not None:
         for i in store.missing():
             blocks.get(i)
@@ -106,10 +111,11 @@ def open_store(
     *,
     left_out: tuple[int, ...] = (),
     block_rows: int | None = None,
+    device: Device = CPU,
 ) -> ActivationStore:
     """Return the stored activations of a dictionary on rows of text, whether they are there yet or not."""
     shas = dictionary.sha256, model.sha256
-    return ActivationStore(artifacts, *shas, rows, left_out=left_out, block_rows=block_rows)
+    return ActivationStore(artifacts, *shas, rows, left_out=left_out, block_rows=block_rows, device=device)
 
 
 def prepare() -> None:

@@ -1,7 +1,7 @@
 """Work in blocks that fit on a device, and what happens when one does not. Imports torch: import lazily."""
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -34,6 +34,13 @@ def rows_that_fit(device: Device, n: int, *, bytes_per_row: int, width: int, fix
     return rows if rows < 128 or rows == n else rows // 128 * 128
 
 
+@contextmanager
+def computing_on(device: Device) -> Iterator[None]:
+    """Hold products at IEEE float32, record no gradients, and name a driver's failure as DeviceError."""
+    with torch.inference_mode(), ieee_products(), named_failures(device):
+        yield
+
+
 def run_on_device(
     work: Callable[[slice], Any], n: int, step: int, device: Device, *, progress: Progress = SILENT
 ) -> list[Any]:
@@ -43,10 +50,7 @@ def run_on_device(
     the step. Raises DeviceError where one row does not fit, and where the driver fails.
     """
     results, start = [], 0
-    with ExitStack() as stack:
-        stack.enter_context(torch.inference_mode())
-        stack.enter_context(ieee_products())
-        stack.enter_context(named_failures(device))
+    with computing_on(device):
         while start < n:
             part, fits = slice(start, min(start + step, n)), True
             try:

@@ -24,6 +24,12 @@ ARCHITECTURES = ["standard", "jumprelu", "gated", "topk", "abstopk", "matching_p
 ARCHITECTURES += ["topk_transcoder", "temporal"]
 
 
+def tiles_of(n: int, monkeypatch, device) -> None:
+    """Let a device encode n tokens at a time."""
+    if device.runs_kernels:
+        monkeypatch.setattr("core.activations.on_device.TILE", n)
+
+
 @pytest.fixture
 def artifacts(tmp_path) -> ArtifactStore:
     return ArtifactStore(tmp_path / "cache")
@@ -31,10 +37,13 @@ def artifacts(tmp_path) -> ArtifactStore:
 
 @pytest.mark.parametrize("generic", [False, True])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_blocks_hold_what_sae_lens_gives_whichever_way_they_are_encoded(tmp_path, monkeypatch, architecture, generic):
+def test_blocks_hold_what_sae_lens_gives_whichever_way_they_are_encoded(
+    tmp_path, monkeypatch, architecture, generic, device
+):
     monkeypatch.setattr("core.activations.encoding._FLOATS_PER_TILE", 100)  # 8 tokens
+    tiles_of(8, monkeypatch, device)
     dictionary, model = planted(architecture), planted_model(tmp_path)
-    block = Encoder(dictionary, workers=2, generic=generic).block(model, ROWS)
+    block = Encoder(dictionary, workers=2, generic=generic, device=device).block(model, ROWS)
     f = dense(dictionary, model).reshape(77, -1)
     found = np.zeros_like(f)
     found[np.repeat(np.arange(77), np.diff(block.ends, prepend=0)), block.features] = block.acts
@@ -46,9 +55,9 @@ def test_blocks_hold_what_sae_lens_gives_whichever_way_they_are_encoded(tmp_path
 
 @pytest.mark.parametrize("with_first", [True, False])
 @pytest.mark.parametrize("architecture", ["standard", "topk", "abstopk"])
-def test_statistics_of_features_are_those_of_a_dense_float64_double(tmp_path, architecture, with_first):
+def test_statistics_of_features_are_those_of_a_dense_float64_double(tmp_path, architecture, with_first, device):
     dictionary, model = planted(architecture), planted_model(tmp_path)
-    stats = activation_pass(dictionary, model, ROWS, None, block_rows=3)
+    stats = activation_pass(dictionary, model, ROWS, None, block_rows=3, device=device)
     f = dense(dictionary, model)[:, 0 if with_first else 1 :].reshape(-1, 12).astype(np.float64)
     table = stats.feature_table(with_first=with_first)
     for feature, line in table.iterrows():
@@ -65,9 +74,9 @@ def test_statistics_of_features_are_those_of_a_dense_float64_double(tmp_path, ar
         assert table["smallest_activation"].min() < 0
 
 
-def test_statistics_by_position_are_those_of_a_dense_float64_double(tmp_path):
+def test_statistics_by_position_are_those_of_a_dense_float64_double(tmp_path, device):
     dictionary, model = planted("jumprelu"), planted_model(tmp_path)
-    stats = activation_pass(dictionary, model, ROWS, None, block_rows=2)
+    stats = activation_pass(dictionary, model, ROWS, None, block_rows=2, device=device)
     f = dense(dictionary, model).astype(np.float64)
     x = model.activations(ROWS, dictionary.config.hook_name).astype(np.float64)
     x_hat = dictionary.reconstruct(x.astype(np.float32)).astype(np.float64)
@@ -80,9 +89,9 @@ def test_statistics_by_position_are_those_of_a_dense_float64_double(tmp_path):
 
 
 @pytest.mark.parametrize("architecture", ["standard", "topk", "transcoder", "temporal"])
-def test_errors_are_those_that_the_error_curves_show(tmp_path, architecture):
+def test_errors_are_those_that_the_error_curves_show(tmp_path, architecture, device):
     dictionary, model = planted(architecture), planted_model(tmp_path)
-    stats = activation_pass(dictionary, model, ROWS, None, block_rows=4)
+    stats = activation_pass(dictionary, model, ROWS, None, block_rows=4, device=device)
     for first in (0, 1):
         slow = error_by_position(dictionary, model, ROWS, context_size=5, first=first)
         fast = stats.errors(context_size=5, first=first)
@@ -145,11 +154,12 @@ def test_the_largest_are_those_that_a_full_sort_finds_the_earlier_of_equal_ones(
 
 @pytest.mark.parametrize("rescale", [True, False])
 @pytest.mark.parametrize("architecture", ["topk", "abstopk"])
-def test_decoder_norms_in_the_activations_are_taken_off_again(tmp_path, architecture, rescale):
+def test_decoder_norms_in_the_activations_are_taken_off_again(tmp_path, architecture, rescale, device):
     options = {"rescale_acts_by_decoder_norm": rescale, "fold_decoder_norms": False}
     dictionary, model = planted(architecture, **options), planted_model(tmp_path)
     assert np.ptp(np.linalg.norm(dictionary.W_dec, axis=1)) > 1
-    fast, slow = (Encoder(dictionary, generic=generic).block(model, ROWS) for generic in (False, True))
+    fast = Encoder(dictionary, device=device).block(model, ROWS)
+    slow = Encoder(dictionary, generic=True).block(model, ROWS)
     assert fast.ends.tolist() == slow.ends.tolist()
     assert fast.features.tolist() == slow.features.tolist()
     np.testing.assert_allclose(fast.acts, slow.acts, rtol=1e-5)
@@ -157,17 +167,20 @@ def test_decoder_norms_in_the_activations_are_taken_off_again(tmp_path, architec
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_what_the_encoder_gives_back_is_what_sae_lens_does(tmp_path, monkeypatch, architecture):
+def test_what_the_encoder_gives_back_is_what_sae_lens_does(tmp_path, monkeypatch, architecture, device):
     monkeypatch.setattr("core.activations.encoding._FLOATS_PER_TILE", 200)  # 16 tokens, 2 rows
+    tiles_of(16, monkeypatch, device)
     dictionary, model = planted(architecture), planted_model(tmp_path)
     x = model.activations(ROWS, dictionary.config.hook_name)
-    np.testing.assert_allclose(Encoder(dictionary, workers=2).reconstruct(x), dictionary.reconstruct(x), atol=1e-5)
+    x_hat = Encoder(dictionary, workers=2, device=device).reconstruct(x)
+    np.testing.assert_allclose(x_hat, dictionary.reconstruct(x), atol=1e-5)
 
 
-def test_a_dead_feature_has_density_zero_and_one_that_always_fires_has_one(tmp_path):
+def test_a_dead_feature_has_density_zero_and_one_that_always_fires_has_one(tmp_path, device):
     b_enc = np.zeros(12)
     b_enc[[2, 5]] = -1e5, 1e5
-    stats = activation_pass(planted("standard", tensors={"b_enc": b_enc}), planted_model(tmp_path), ROWS, None)
+    dictionary, model = planted("standard", tensors={"b_enc": b_enc}), planted_model(tmp_path)
+    stats = activation_pass(dictionary, model, ROWS, None, device=device)
     assert stats.feature_table()["density"][[2, 5]].tolist() == [0, 1]
 
 
@@ -187,10 +200,10 @@ def unequal_rows() -> tuple[np.ndarray, tuple[int, ...]]:
 
 @pytest.mark.parametrize("with_first", [True, False])
 @pytest.mark.parametrize("architecture", ["standard", "topk", "transcoder", "matching_pursuit"])
-def test_tokens_left_out_are_read_and_not_counted(tmp_path, architecture, with_first):
+def test_tokens_left_out_are_read_and_not_counted(tmp_path, architecture, with_first, device):
     dictionary, model = planted(architecture), planted_model(tmp_path)
     rows, left_out = unequal_rows()
-    stats = activation_pass(dictionary, model, rows, None, left_out=left_out, block_rows=3)
+    stats = activation_pass(dictionary, model, rows, None, left_out=left_out, block_rows=3, device=device)
     keep = ~np.isin(rows, left_out)
     keep[:, 0] &= with_first
     f = dense(dictionary, model, rows).astype(np.float64)[keep]
@@ -209,10 +222,10 @@ def test_tokens_left_out_are_read_and_not_counted(tmp_path, architecture, with_f
     assert {name: totals[name] for name in expected} == pytest.approx(expected, rel=1e-5)
 
 
-def test_errors_by_position_weigh_positions_by_their_counted_tokens(tmp_path):
+def test_errors_by_position_weigh_positions_by_their_counted_tokens(tmp_path, device):
     dictionary, model = planted("standard"), planted_model(tmp_path)
     rows, left_out = unequal_rows()
-    stats = activation_pass(dictionary, model, rows, None, left_out=left_out)
+    stats = activation_pass(dictionary, model, rows, None, left_out=left_out, device=device)
     keep = ~np.isin(rows, left_out)
     assert stats.position_rows.tolist() == keep.sum(axis=0).tolist()
     assert stats.n_rows == len(rows)
@@ -233,10 +246,10 @@ def test_errors_by_position_weigh_positions_by_their_counted_tokens(tmp_path):
         assert [line["tokens"], line["fve"], line["mse"]] == pytest.approx([e.size, 1 - e.sum() / s.sum(), e.mean()])
 
 
-def test_what_is_left_out_changes_nothing_else(tmp_path):
+def test_what_is_left_out_changes_nothing_else(tmp_path, device):
     dictionary, model = planted("standard"), planted_model(tmp_path)
     rows, left_out = unequal_rows()
-    whole, part = Encoder(dictionary).block(model, rows), Encoder(dictionary, left_out=left_out).block(model, rows)
+    whole, part = (Encoder(dictionary, left_out=ids, device=device).block(model, rows) for ids in ((), left_out))
     token = np.repeat(np.arange(rows.size), np.diff(whole.ends, prepend=0))
     keep = part.counted.ravel()[token]
     np.testing.assert_array_equal(part.acts, whole.acts[keep])
