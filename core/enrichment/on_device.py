@@ -15,12 +15,13 @@ from torch import Tensor
 from core.devices.blocks import rows_that_fit, run_on_device
 from core.devices.device import Device
 from core.devices.placed import fetch, place
+from core.logit_weights.unembedding import Unembedding
 from core.work.jobs import SILENT, Progress
 
 
 def running_sum_extremes(
     directions: Float[np.ndarray, "d_sae d_model"],
-    rows: Float[np.ndarray, "n_tokens d_model"],
+    unembedding: Unembedding,
     least_range: Float[np.ndarray, " d_sae"],
     members: Sequence[Int[np.ndarray, " _"]],
     device: Device,
@@ -34,13 +35,14 @@ def running_sum_extremes(
 ]:
     """Return low, high, ranks and blank, as core.enrichment.kernels.running_sum_extremes writes them.
 
-    `members` are row numbers of `rows`, ascending. At the peak a feature takes about 60 bytes for each token.
+    `members` are row numbers of the unembedding, ascending. At the peak a feature takes about 60 bytes for each token.
     """
-    W_U, n_tokens = place(rows, device).float(), len(rows)
+    W_U, n_tokens, ties = place(unembedding.rows, device).float(), len(unembedding.rows), unembedding.ties
     sets = [torch.as_tensor(tokens, device=W_U.device) for tokens in members]
 
     def work(features: slice) -> tuple[np.ndarray, ...]:
         values = place(directions[features], device).float() @ W_U.T
+        ties.settle(values, 0, values.new_empty(len(values), ties.n_groups))
         return tuple(map(fetch, block_extremes(values, place(least_range[features], device), sets)))
 
     block = rows_that_fit(device, len(directions), bytes_per_row=60 * n_tokens, width=n_tokens)

@@ -9,6 +9,7 @@ from core.devices.blocks import rows_that_fit, run_on_device
 from core.devices.device import Device
 from core.devices.ordering import merge_keys, sum64, top_keys, unpack
 from core.devices.placed import fetch, place
+from core.logit_weights.unembedding import Unembedding
 from core.work.jobs import SILENT, Progress
 
 TILE = 8192
@@ -18,9 +19,9 @@ TILE = 8192
 class TokenRows:
     """The unembedding's rows on a device, as float32 less their mean, and what closed forms give of them."""
 
-    def __init__(self, rows: Float[np.ndarray, "n_tokens d_model"], device: Device):
-        given = place(rows, device)
-        self.device = device
+    def __init__(self, unembedding: Unembedding, device: Device):
+        given = place(unembedding.rows, device)
+        self.device, self.ties = device, unembedding.ties
         self.n, self.d = given.shape
         parts = given.split(TILE)
         self.mean = torch.stack([part.sum(0, dtype=torch.float64) for part in parts]).sum(0) / self.n
@@ -43,7 +44,7 @@ class TokenRows:
 
 def logit_fields(
     directions: Float[np.ndarray, "d_sae d_model"],
-    rows: Float[np.ndarray, "n_tokens d_model"],
+    unembedding: Unembedding,
     device: Device,
     *,
     k: int,
@@ -55,7 +56,7 @@ def logit_fields(
     At the peak a feature takes about 32 bytes for each token of a tile, and of the whole vocabulary where medians are
     asked for.
     """
-    tokens = TokenRows(rows, device)
+    tokens = TokenRows(unembedding, device)
 
     def work(features: slice) -> dict[str, np.ndarray]:
         return {
@@ -74,8 +75,10 @@ def _block(directions: Float[Tensor, "feature d_model"], tokens: TokenRows, k: i
     inverse = torch.where(scale > 0, 1 / scale, 0).float()[:, None]
     moments = torch.zeros(len(directions), 4, dtype=torch.float64, device=directions.device)
     best: list[Int[Tensor, "feature k"]] = []
+    tied = directions.new_empty(len(directions), tokens.ties.n_groups)
     for start, part in tokens.tiles():
         x = directions @ part.T
+        tokens.ties.settle(x, start, tied)
         found = [top_keys(x, k, start), top_keys(-x, k, start)]
         best = [merge_keys(a, b, k) for a, b in zip(best, found, strict=True)] if best else found
         z = x.mul_(inverse)

@@ -19,7 +19,7 @@ from core.maths.square_sums import sum_of_squares
 from core.maths.unit_rows import unit_rows
 from core.work.artifacts import artifact_key
 from core.work.jobs import SILENT, Progress
-from core.work.threads import run_blocks
+from core.work.threads import one_thread_per_product, run_blocks
 
 CONSTANT = 1e-5
 """A standard deviation under this share of what an even W_U gives is rounding: the row counts as constant."""
@@ -46,7 +46,7 @@ class LogitStatistics:
     bottom_tokens: Int[np.ndarray, "d_sae k"]
     bottom_values: Float[np.ndarray, "d_sae k"]
     n_tokens: int
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     @classmethod
     def key(
@@ -71,7 +71,7 @@ class _Tokens:
     """The unembedding's rows tile by tile, centred over tokens, with what closed forms give of them."""
 
     def __init__(self, unembedding: Unembedding, tile: int):
-        self._rows, self.tile = unembedding.rows, tile
+        self._rows, self.tile, self.ties = unembedding.rows, tile, unembedding.ties
         self.n, self.d = self._rows.shape
         self.mean = self._rows.sum(axis=0, dtype=np.float64) / self.n
         self.spread = np.sqrt(sum_of_squares(self._rows, about=self.mean) / self.n / self.d)
@@ -156,7 +156,8 @@ def logit_weights(
         if not 0 <= feature < len(directions):
             raise OutOfRangeError("Feature", feature, len(directions))
     tokens = _Tokens(unembedding, 4096)
-    weights = _full(np.ascontiguousarray(directions[list(features)]), tokens)
+    with one_thread_per_product():  # on several, the last bits would depend on how many there are
+        weights = _full(np.ascontiguousarray(directions[list(features)]), tokens)
     return weights - np.median(weights, axis=1, keepdims=True) if center == "median" else weights
 
 
@@ -185,9 +186,11 @@ def _block(
     moments, top, bottom = np.zeros((n, 4)), np.full((n, k), -np.inf, np.float32), np.full((n, k), np.inf, np.float32)
     top_tokens, bottom_tokens = np.zeros((n, k), np.int32), np.zeros((n, k), np.int32)
     rows, products = tokens.buffer(), np.empty(n * tokens.tile, np.float32)
+    tied = np.empty((n, tokens.ties.n_groups), np.float32)
     for start in tokens.starts:
         part = tokens.read(start, rows)
         x = np.matmul(directions, part.T, out=products[: n * len(part)].reshape(n, -1))
+        tokens.ties.settle(x, start, tied)
         scan_logits(x, start, inverse, moments, top, top_tokens, bottom, bottom_tokens)
     mean, shift = tokens.means(directions)
     if center == "median":
@@ -209,7 +212,7 @@ def _on_device(
     from core.logit_weights.on_device import logit_fields
 
     how = {"k": k, "median": center == "median", "progress": progress}
-    found = logit_fields(directions, unembedding.rows, device, **how)
+    found = logit_fields(directions, unembedding, device, **how)
     moments, scale = found.pop("moments"), found.pop("scale")
     fields = found | _shape_of(moments, scale) | _limits(found["top_values"], found["bottom_values"])
     for name in ("top_tokens", "bottom_tokens"):
@@ -243,6 +246,7 @@ def _full(directions: Float[np.ndarray, "feature d_model"], tokens: _Tokens) -> 
     for start in tokens.starts:
         part = tokens.read(start, rows)
         np.matmul(directions, part.T, out=weights[:, start : start + len(part)])
+    tokens.ties.settle(weights, 0, np.empty((len(weights), tokens.ties.n_groups), np.float32))
     weights += tokens.means(directions)[1].astype(np.float32)[:, None]
     return weights
 

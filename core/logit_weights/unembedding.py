@@ -5,6 +5,7 @@ the name of every result.
 """
 
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -13,10 +14,14 @@ from jaxtyping import Float, Int
 from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.hooks import WRITES, split_hook
 from core.errors import DoesNotFitError
+from core.maths.equal_rows import Ties, copies
 from core.maths.unit_rows import unit_rows
 from core.models.language_model import LanguageModel
+from core.work.threads import run_blocks
 
 Centre = Literal["mean", "median", "none"]
+_FEATURES = 512
+"""Decoder rows that are multiplied at a time, on one thread: the same for any number of processors, and so the bits."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,11 @@ class Unembedding:
     rows: Float[np.ndarray, "n_tokens d_model"]
     tokens: Int[np.ndarray, " n_tokens"]
     """The token id of each row, ascending."""
+
+    @cached_property
+    def ties(self) -> Ties:
+        """Tokens with equal rows, which have equal logit weights: ids that were never trained, for one."""
+        return Ties(copies(self.rows))
 
 
 def source_key(model: LanguageModel, settings: LogitSettings) -> str:
@@ -129,7 +139,9 @@ def through_weights(
     check_width(dictionary, model, hook, len(matrix))
     if model.centred:
         matrix = matrix - matrix.mean(axis=1, keepdims=True)
-    return dictionary.W_dec @ matrix
+    W_dec = dictionary.W_dec
+    parts = run_blocks(lambda features: W_dec[features] @ matrix, len(W_dec), _FEATURES)
+    return np.concatenate(parts)
 
 
 def check_width(dictionary: Dictionary, model: LanguageModel, hook: str, expected: int) -> None:

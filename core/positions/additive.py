@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from core.devices.device import CPU, Device
 from core.dictionaries.dictionary import Dictionary
+from core.maths.equal_rows import Ties, copies
 from core.models.language_model import LanguageModel
 from core.positions.statistics import PositionStatistics, empty_fields, variance_split
 from core.work.jobs import SILENT, Progress
@@ -50,6 +51,8 @@ class _Grid:
     context_size: int
     tile: int
     """Tokens per product."""
+    ties: Ties
+    """Tokens with equal rows."""
 
 
 class _Group:
@@ -123,11 +126,11 @@ def additive_statistics(
         additive_fields(dictionary, model, device, out, n_pos=n_pos, context_size=context_size, **how)
         return PositionStatistics(method="additive grid", context_size=context_size, n_samples=model.d_vocab, **out)
     W_E, W_pos, d_sae = model.W_E, model.W_pos[:n_pos], dictionary.d_sae
-    grid = _Grid(W_E, W_E.mean(axis=0, dtype=np.float64), context_size, min(tile, len(W_E)))
-    workers = workers or available_cpus()
-    # Wide blocks make products fast; at least two blocks per worker keep all of them busy.
-    block = block or max(1, min(512, 2**18 // n_pos, -(-d_sae // (2 * workers))))
-    workers = min(workers, -(-d_sae // block))
+    grid = _Grid(W_E, W_E.mean(axis=0, dtype=np.float64), context_size, min(tile, len(W_E)), Ties(copies(W_E)))
+    # Wide blocks make products fast, some blocks keep all workers busy; whatever the number of workers, as the last
+    # bits of a product depend on its size.
+    block = block or max(1, min(512, 2**18 // n_pos, max(64, -(-d_sae // 8))))
+    workers = min(workers or available_cpus(), -(-d_sae // block))
     buffers = [np.empty(block * grid.tile, np.float32) for _ in range(workers)]
     out = empty_fields(d_sae, n_pos)
 
@@ -147,7 +150,8 @@ def additive_statistics(
 def prepare() -> None:
     """Run the loops once on a grid of one token and one position, so that no visitor waits for compiling."""
     weights, zero = np.ones((1, 1), np.float32), np.zeros((1, 1))
-    grid = _Grid(np.ones((1, 1), np.float32), np.ones(1), context_size=1, tile=1)
+    one = np.ones((1, 1), np.float32)
+    grid = _Grid(one, np.ones(1), context_size=1, tile=1, ties=Ties(copies(one)))
     _block(AdditiveParts(weights, zero, zero), grid, np.empty(1, np.float32))
 
 
@@ -161,9 +165,11 @@ def _block(parts: AdditiveParts, grid: _Grid, buffer: Float[np.ndarray, " floats
     mean_a = parts.weights.astype(np.float64) @ grid.mean_token
     centre, squares = mean_a.astype(np.float32), np.zeros(n)
     largest, largest_token = np.full(n, -np.inf, np.float32), np.full(n, -1)
+    tied = np.empty((n, grid.ties.n_groups), np.float32)
     for start in range(0, n_tokens, grid.tile):
         tokens = grid.W_E[start : start + grid.tile]
         a = np.matmul(parts.weights, tokens.T, out=buffer[: n * len(tokens)].reshape(n, -1))
+        grid.ties.settle(a, start, tied)
         add_spread(a, start, centre, squares, largest, largest_token)
         for group in groups:
             add_to_buckets(a, group.need, group.buckets)

@@ -15,6 +15,7 @@ from core.devices.device import Device
 from core.devices.ordering import rising, sum64
 from core.devices.placed import fetch, place
 from core.dictionaries.dictionary import Dictionary
+from core.maths.equal_rows import Ties, copies
 from core.models.language_model import LanguageModel
 from core.work.jobs import SILENT, Progress
 
@@ -40,7 +41,7 @@ def additive_fields(
     gate, W_E, W_enc = dictionary.affine_gate(), place(model.W_E, device), place(dictionary.W_enc, device)
     shifted = place(model.W_pos[:n_pos], device).double() - place(dictionary.input_bias, device).double()
     scale, offset, cutoff = (place(part, device) for part in (gate.scale, gate.offset, gate.cutoff))
-    mean_token = W_E.mean(0, dtype=torch.float64)
+    mean_token, ties = W_E.mean(0, dtype=torch.float64), Ties(copies(model.W_E))
     longest = max(float(part.double().square().sum(1).max()) for part in W_E.split(tile)) ** 0.5
 
     def work(features: slice) -> None:
@@ -48,7 +49,7 @@ def additive_fields(
         at = scale[features, None], offset[features, None], cutoff[features, None]
         z = columns.double() @ shifted.T
         parts = columns * at[0], at[0] * z + at[1], at[0] * (at[2] - z)
-        for name, value in _block(*parts, W_E, mean_token, longest, context_size, tile).items():
+        for name, value in _block(*parts, W_E, mean_token, ties, longest, context_size, tile).items():
             out[name][features] = fetch(value)
 
     block = rows_that_fit(device, dictionary.d_sae, bytes_per_row=40 * tile + 300 * n_pos, width=tile)
@@ -129,6 +130,7 @@ def _block(
     need: Float[Tensor, "feature pos"],
     W_E: Float[Tensor, "d_vocab d_in"],
     mean_token: Float[Tensor, " d_in"],
+    ties: Ties,
     longest: float,
     context_size: int,
     tile: int,
@@ -142,8 +144,10 @@ def _block(
     centre, squares = mean_a.float()[:, None], torch.zeros_like(mean_a)
     largest = torch.full((n,), -torch.inf, device=W_E.device)
     largest_token = torch.full((n,), -1, dtype=torch.int64, device=W_E.device)
+    tied = weights.new_empty(n, ties.n_groups)
     for start in range(0, n_tokens, tile):
         a = weights @ W_E[start : start + tile].T
+        ties.settle(a, start, tied)
         for group in groups:
             group.add(a)
         top, place_of_top = a.max(dim=1)  # the first of equal values, which torch promises of max

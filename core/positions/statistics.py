@@ -73,7 +73,7 @@ class PositionStatistics:
     """The token of the largest s(t); -1 where the feature is silent at all p < C, or from a corpus."""
     only_beyond: Int[np.ndarray, " d_sae"]
     """Tokens with f = 0 at all p < C and f != 0 at some p >= C; -1 from a corpus."""
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     @classmethod
     def key(

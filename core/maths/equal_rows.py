@@ -1,0 +1,65 @@
+"""Rows that are equal to the last bit, and products in which they stay equal.
+
+A matrix product rounds otherwise by kernel, by processor and by where in a block a column stands, so that equal rows
+get values 1e-7 apart. Where values are ranked, that breaks ties by the make of the processor.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+_ROWS, _COLUMNS = 2**12, 8
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Rows that hold the very bits of an earlier one, ascending."""
+
+    row: Int[np.ndarray, " copy"]
+    of: Int[np.ndarray, " copy"]
+    """The first row with these bits."""
+
+    def firsts(self, n: int) -> Int[np.ndarray, " n"]:
+        """Return for each of n rows the first one with its bits, itself where there is no earlier one."""
+        first = np.arange(n)
+        first[self.row] = self.of
+        return first
+
+
+def copies(rows: Float[np.ndarray, "n d"]) -> Copies:
+    """Find the rows that hold the very bits of an earlier one."""
+    rows = np.ascontiguousarray(rows)
+    bits = rows.view(f"u{rows.itemsize}")
+    order = np.argsort(rows.view(np.dtype((np.void, rows.shape[1] * rows.itemsize)))[:, 0], kind="stable")
+    equal = np.zeros(len(rows), bool)
+    few = bits[order, :_COLUMNS]  # most neighbours in this order differ here already
+    alike = np.flatnonzero((few[1:] == few[:-1]).all(axis=1)) + 1
+    for start in range(0, len(alike), _ROWS):
+        part = alike[start : start + _ROWS]
+        equal[part] = (bits[order[part]] == bits[order[part - 1]]).all(axis=1)
+    first = order[np.maximum.accumulate(np.where(equal, 0, np.arange(len(rows))))]
+    ascending = np.argsort(order[equal])
+    return Copies(order[equal][ascending], first[equal][ascending])
+
+
+class Ties:
+    """Gives copies the value of the first row with their bits, in a product whose columns are made tile by tile."""
+
+    def __init__(self, copies: Copies):
+        self._row = copies.row
+        self._first, self._group = np.unique(copies.of, return_inverse=True)
+        self.n_groups = len(self._first)
+        """Columns that `values` must have room for."""
+
+    def settle(self, x, start: int, values) -> None:
+        """Change x (feature, tile), which holds the columns from `start` on. Tiles come in order.
+
+        x and values (feature, group) are arrays, or tensors on one device; values carry from one tile to the next.
+        """
+        if not self.n_groups:
+            return
+        ends = start, start + x.shape[1]
+        new, old = (slice(*np.searchsorted(places, ends)) for places in (self._first, self._row))
+        values[:, new] = x[:, self._first[new] - start]
+        x[:, self._row[old] - start] = values[:, self._group[old]]

@@ -1,0 +1,70 @@
+"""Numbers are the same on every processor, with any number of workers, or differ by a rounding that is known.
+
+Each processor has matrix products of its own, which a setting of OpenBLAS stands for.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+KERNELS = ("Haswell", "Sandybridge", "Prescott", "SkylakeX")
+"""Of processors with AVX2, with AVX, with neither, with AVX-512."""
+
+
+def has_avx512() -> bool:
+    try:
+        return "avx512f" in Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[str, dict]:
+    """Return what each kernel gives that runs here."""
+    command = [sys.executable, "-m", "tests.doubles.kernel_numbers"]
+    running = {}
+    for kernel in KERNELS if has_avx512() else KERNELS[:-1]:
+        env = os.environ | {"OPENBLAS_CORETYPE": kernel, "OPENBLAS_NUM_THREADS": "2"}
+        running[kernel] = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE)
+    found = {kernel: json.loads(process.communicate()[0]) for kernel, process in running.items()}
+    assert not any(process.returncode for process in running.values())
+    return found
+
+
+def test_what_float64_decides_has_the_same_bits_on_every_processor(found):
+    for name, bits in found["Haswell"]["exact"].items():
+        if "workers" not in name:
+            assert {kernel: numbers["exact"][name] for kernel, numbers in found.items()} == dict.fromkeys(found, bits)
+
+
+def test_the_number_of_workers_changes_no_bit(found):
+    for numbers in found.values():
+        for name, bits in numbers["exact"].items():
+            if "workers" in name:
+                assert bits == numbers["exact"][name[: name.index(",")] + ", 1 workers"], name
+
+
+def test_tokens_with_equal_rows_tie_exactly_and_come_by_id(found):
+    for numbers in found.values():
+        for name, value in numbers["ties"].items():
+            assert value == (0 if "difference" in name else True), name
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "within"),
+    [
+        *[(f"moments {off}", field, within) for off in (0, 3000) for field, within in ((0, 1e-9), (1, 1e-5))],
+        *[(f"moments {off}", field, 1e-4) for off in (0, 3000) for field in (2, 3)],
+        *[("enrichment", field, 1e-3) for field in (0, 1, 2)],
+    ],
+)
+def test_other_numbers_differ_by_rounding_alone(found, name, field, within):
+    """Relative to the largest; a rank of a set of 100 is 1e-3 of its score here, where V is small."""
+    values = np.array([numbers["near"][name][field] for numbers in found.values()])
+    assert np.nanmax(np.abs(values - values[0])) <= within * np.nanmax(np.abs(values))
