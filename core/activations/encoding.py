@@ -5,7 +5,7 @@ of tokens at a time on threads of our own; all others by sae-lens. Both keep onl
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -20,6 +20,9 @@ from core.models.batches import batches
 from core.models.language_model import LanguageModel
 from core.work.jobs import SILENT, Progress
 from core.work.threads import available_cpus, run_blocks
+
+if TYPE_CHECKING:
+    import torch
 
 _FLOATS_PER_TILE = 2**24
 _TOPK = {"topk", "topk_transcoder"}
@@ -40,9 +43,9 @@ class Encoder:
     """One dictionary, ready to encode. Tiles are cut alike whatever the number of workers, and so are the bits.
 
     A worker needs about 64 MiB, or a token's activations if those are more (a temporal dictionary's: a row's).
-    `generic` leaves all to sae-lens. A `device` that runs kernels encodes gates and TopK, TILE tokens at a time
-    (core.activations.on_device); other dictionaries stay on the CPU. Tokens whose ids are `left_out` are encoded like
-    any other, and dropped.
+    `generic` leaves all to sae-lens. A `device` that runs kernels runs the model, and encodes gates and TopK, TILE
+    tokens at a time (core.activations.on_device); other dictionaries stay on the CPU. Tokens whose ids are `left_out`
+    are encoded like any other, and dropped.
     """
 
     def __init__(
@@ -66,7 +69,7 @@ class Encoder:
         self._tile = max(1, _FLOATS_PER_TILE // dictionary.d_sae)
         self._whole_rows = config.architecture == "temporal"
         self._buffers: list[tuple[np.ndarray, ...]] = []
-        self._on_device = None
+        self._device, self._on_device = device, None
         if device.runs_kernels and self._decodes and (self._gate or self._k):
             from core.activations.on_device import DeviceEncoder
 
@@ -80,8 +83,8 @@ class Encoder:
         Raises DoesNotFitError where the model cannot read the rows, or something is not a finite number.
         """
         config = self.dictionary.config
-        x = run_model(model, rows, config.hook_name, progress)
-        target = run_model(model, rows, config.hook_name_out, progress) if config.hook_name_out else x
+        x = self._run_model(model, rows, config.hook_name, progress)
+        target = self._run_model(model, rows, config.hook_name_out, progress) if config.hook_name_out else x
         keep = counted(rows, self.left_out)
         if self._on_device:
             tiles = self._on_device.encode(x, target, progress)
@@ -89,6 +92,17 @@ class Encoder:
             return self._join(rows, keep, tiles, self._on_device.shifted(target, keep))
         tiles = self._tiles(x, rows.shape[1], lambda x, part: self._encode(x, target[part]), progress)
         return self._join(rows, keep, tiles, self._shifted(target, keep))
+
+    def _run_model(
+        self, model: LanguageModel, rows: np.ndarray, hook_name: str, progress: Progress
+    ) -> "np.ndarray | torch.Tensor":
+        """Return what passes at a hook, one line a token; on the device if the dictionary is there too."""
+        if not self._device.runs_kernels:
+            return run_model(model, rows, hook_name, progress)
+        from core.models.on_device import run_model_on_device
+
+        x = run_model_on_device(model, rows, hook_name, self._device, _Stops(progress, rows.size)).flatten(0, 1)
+        return x if self._on_device else x.cpu().numpy()
 
     def reconstruct(
         self, x: Float[np.ndarray, "row pos d_in"], progress: Progress = SILENT
@@ -240,6 +254,19 @@ def read_only(block: ActivationBlock) -> None:
     for array in vars(block).values():
         if isinstance(array, np.ndarray):
             array.flags.writeable = False
+
+
+class _Stops:
+    """Lets a cancelled computation stop between steps that are not to be counted; `total` is what is counted."""
+
+    def __init__(self, progress: Progress, total: int):
+        self._progress, self._total = progress, total
+
+    def update(self, done: int, total: int) -> None:
+        self._progress.update(0, self._total)
+
+    def note(self, text: str) -> None:
+        self._progress.note(text)
 
 
 def run_model(

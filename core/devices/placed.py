@@ -3,6 +3,8 @@
 import threading
 import weakref
 from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 from torch import Tensor
@@ -11,23 +13,25 @@ from core.amounts import of_bytes
 from core.devices.device import Device, DeviceError, named_failures
 from core.work.torch_library import as_tensor
 
+T = TypeVar("T")
 SHARE = 0.5
 """Of a device's memory, for weights that stay there; the rest is for the work."""
 
 
 class Shelf:
-    """Copies of read-only arrays on one device, the least recently used leaving first when the budget is full."""
+    """Copies of read-only arrays and models on one device, the least recently used leaving when the budget is full."""
 
     def __init__(self, device: Device, budget: int):
         self.device, self.budget = device, budget
-        self._held: OrderedDict[int, Tensor] = OrderedDict()
+        self._held: OrderedDict[int, tuple[Any, int]] = OrderedDict()
+        """Copies with their bytes, by the id of what they were made of."""
         self._lock = threading.RLock()
 
     @property
     def nbytes(self) -> int:
         """Bytes held."""
         with self._lock:
-            return sum(tensor.nbytes for tensor in self._held.values())
+            return sum(nbytes for _, nbytes in self._held.values())
 
     def place(self, array: np.ndarray) -> Tensor:
         """Return an array's copy on the device; the same one as long as the array lives, unless others took its room.
@@ -36,15 +40,22 @@ class Shelf:
         """
         if array.flags.writeable or self.device.kind == "cpu":
             return self._copy(array)
+        return self.keep(array, array.nbytes, lambda: self._copy(array), "An array")
+
+    def keep(self, owner: object, nbytes: int, copy: Callable[[], T], name: str) -> T:
+        """Return `copy()`, which takes so many bytes of the device; the same one as long as its owner lives.
+
+        Raises DeviceError, naming `name`, for more than the whole budget, and what `copy` raises.
+        """
         with self._lock:
-            key = id(array)
+            key = id(owner)
             if key in self._held:
                 self._held.move_to_end(key)
-                return self._held[key]
-            self._make_room(array.nbytes)
-            self._held[key] = self._copy(array)
-            weakref.finalize(array, self._forget, key)
-            return self._held[key]
+                return self._held[key][0]
+            self._make_room(nbytes, name)
+            self._held[key] = copy(), nbytes
+            weakref.finalize(owner, self._forget, key)
+            return self._held[key][0]
 
     def clear(self) -> None:
         """Let all go."""
@@ -59,10 +70,10 @@ class Shelf:
         with named_failures(self.device):
             return as_tensor(np.ascontiguousarray(array)).to(self.device.torch)
 
-    def _make_room(self, nbytes: int) -> None:
+    def _make_room(self, nbytes: int, name: str) -> None:
         if nbytes > self.budget:
             raise DeviceError(
-                f"An array of {of_bytes(nbytes)} does not fit into the {of_bytes(self.budget)} that {self.device.name} "
+                f"{name} of {of_bytes(nbytes)} does not fit into the {of_bytes(self.budget)} that {self.device.name} "
                 "has for weights. Expected a smaller dictionary or model; choose the CPU as device."
             )
         while self._held and self.nbytes + nbytes > self.budget:
@@ -77,7 +88,7 @@ def shelf(device: Device) -> Shelf:
     """Return the shelf of a device, which all sessions share."""
     with _making:
         if device not in _shelves:
-            _shelves[device] = Shelf(device, max(1, int(device.total_bytes * SHARE)))
+            _shelves[device] = Shelf(device, int((device.total_bytes or device.free_bytes()) * SHARE))
         return _shelves[device]
 
 

@@ -1,0 +1,83 @@
+"""A language model on a device: its activations stay there for what comes next. Imports torch: import lazily."""
+
+from copy import deepcopy
+from itertools import chain
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from core.devices.blocks import run_on_device
+from core.devices.device import Device, named_failures
+from core.devices.placed import place, shelf
+from core.models.batches import rows_per_run
+from core.models.language_model import LanguageModel
+from core.work.jobs import SILENT, Progress
+from core.work.torch_library import import_model_library
+
+
+def hooked_on(model: LanguageModel, device: Device) -> torch.nn.Module:
+    """Return a copy of the running model on a device, made once; hold `model.lock` while it runs or has hooks.
+
+    It counts among the weights there. Raises DeviceError where it does not fit.
+    """
+    with model.lock:  # whose hooks would be copied too
+        hooked = model.hooked
+        nbytes = sum(tensor.nbytes for tensor in _tensors(hooked))
+        return shelf(device).keep(hooked, nbytes, lambda: _moved(hooked, device), f"The model {model.name}")
+
+
+def _tensors(hooked: torch.nn.Module) -> list[Tensor]:
+    return list(chain(hooked.parameters(), hooked.buffers()))
+
+
+def _moved(hooked: torch.nn.Module, device: Device) -> torch.nn.Module:
+    """Copy a model with its tensors going straight to the device, so that the CPU's memory holds them once."""
+    with named_failures(device):
+        there = {id(old): old.detach().to(device.torch, copy=True) for old in _tensors(hooked)}
+    for old in hooked.parameters():
+        there[id(old)] = torch.nn.Parameter(there[id(old)], requires_grad=False)
+    moved = deepcopy(hooked, there)
+    moved.cfg.device = str(device.torch)  # where TransformerLens puts the tokens it is given
+    return moved
+
+
+def activations_on_device(
+    model: LanguageModel, tokens: Int[np.ndarray, "batch pos"], hook_name: str, device: Device
+) -> Float[Tensor, "batch pos d_in"]:
+    """Run the model on a device up to a hook and return what passes there, as LanguageModel.activations does.
+
+    Products are IEEE float32 only inside `core.devices.blocks.computing_on`.
+    """
+    model.hook_width(hook_name)
+    model.check_rows(tokens)
+    there = place(tokens.astype(np.int64), device)
+    if hook_name == "blocks.0.hook_resid_pre" and model.positions == "absolute":
+        return place(model.W_E, device)[there] + place(model.W_pos, device)[: tokens.shape[1]]
+    import_model_library()
+    parts = hook_name.split(".")
+    stop = int(parts[1]) + 1 if parts[0] == "blocks" else None
+    hooked = hooked_on(model, device)
+    with model.lock:
+        _, cache = hooked.run_with_cache(there, names_filter=hook_name, stop_at_layer=stop)
+    return cache[hook_name].flatten(2).float()
+
+
+def run_model_on_device(
+    model: LanguageModel,
+    rows: Int[np.ndarray, "row pos"],
+    hook_name: str,
+    device: Device,
+    progress: Progress = SILENT,
+) -> Float[Tensor, "row pos d_in"]:
+    """Return what passes at a hook for all rows, running a few at a time, and fewer where memory runs out.
+
+    `progress` counts rows. Raises what LanguageModel.activations raises, and DeviceError.
+    """
+
+    def work(part: slice) -> Tensor:
+        return activations_on_device(model, rows[part], hook_name, device)
+
+    runs = run_on_device(work, len(rows), rows_per_run(rows.shape[1]), device, progress=progress)
+    return torch.cat(runs) if runs else work(slice(0))
