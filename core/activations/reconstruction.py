@@ -11,6 +11,10 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
+from core.activations.encoding import Encoder
+from core.activations.measures import MEASURES
+from core.activations.store import device_inputs, rows_per_block
+from core.devices.device import CPU, Device
 from core.dictionaries.dictionary import Dictionary
 from core.errors import CorpusError
 from core.models.batches import batches
@@ -57,7 +61,14 @@ class ErrorByPosition:
 
     @classmethod
     def key(
-        cls, weights_sha256: str, model_sha256: str, rows_sha256: str, *, first: int, context_size: int | None
+        cls,
+        weights_sha256: str,
+        model_sha256: str,
+        rows_sha256: str,
+        *,
+        first: int,
+        context_size: int | None,
+        device: Device = CPU,
     ) -> str:
         return artifact_key(
             "error-by-position",
@@ -67,6 +78,7 @@ class ErrorByPosition:
             rows=rows_sha256,
             first=first,
             context_size=context_size,
+            **device_inputs(device),
         )
 
     @property
@@ -135,6 +147,7 @@ def error_by_position(
     first: int = 0,
     progress: Progress = SILENT,
     batch: int = 16,
+    device: Device = CPU,
 ) -> ErrorByPosition:
     """Compare a dictionary's output with what it should be, on rows of token ids.
 
@@ -142,9 +155,12 @@ def error_by_position(
     defaults to the dictionary's, else to the rows' length. With `first=1` position 0, which in deep
     layers is often so long that it drowns all others, stays in the curves but out of mean and totals.
     `progress.update(done, total)` is called after every batch, in rows, and may raise CancelledError.
-    Raises DoesNotFitError where dictionary and model do not go together, CorpusError for no tokens.
+    A `device` that runs kernels does what it does in a token pass. Raises DoesNotFitError where dictionary and model do
+    not go together, CorpusError for no tokens, DeviceError.
     """
     inside = _inside(dictionary, model, rows, context_size, first)
+    if device.runs_kernels:
+        return _error_on_device(dictionary, model, rows, inside, device, progress)
     sums = _Sums(rows.shape[1], dictionary.config.d_out)
     target_hook = dictionary.config.hook_name_out
     for part, x in batches(model, rows, dictionary.config.hook_name, step=batch, progress=progress):
@@ -152,6 +168,45 @@ def error_by_position(
         for row in zip(target, *_run(dictionary, x), strict=True):
             sums.add(*row, inside)
     return sums.finish(inside)
+
+
+def error_of(
+    measures: Float[np.ndarray, "measure pos"],
+    shifted: Float[np.ndarray, "pos d_out"],
+    position_rows: Int[np.ndarray, " pos"],
+    inside: slice,
+) -> ErrorByPosition:
+    """Return the curves that follow from a token pass: means of MEASURES and of x - b_dec over so many rows."""
+    by_measure, d_out = dict(zip(MEASURES, measures, strict=True)), shifted.shape[1]
+    same = {name: by_measure[name] for name in ("l2", "l2_random", "norm", "norm_hat", "cosine", "l0")}
+    return ErrorByPosition(
+        **same,
+        mse=by_measure["error"] / d_out,
+        variance=square_about_mean(by_measure["spread"], shifted, position_rows, inside) / d_out,
+        mse_random=(by_measure["square"] + by_measure["square_hat"]) / d_out,
+        position_rows=position_rows,
+        first=inside.start,
+        context_size=inside.stop,
+    )
+
+
+def _error_on_device(
+    dictionary: Dictionary,
+    model: LanguageModel,
+    rows: np.ndarray,
+    inside: slice,
+    device: Device,
+    progress: Progress,
+) -> ErrorByPosition:
+    encoder, (n, n_pos) = Encoder(dictionary, device=device), rows.shape
+    measures, shifted = np.zeros((len(MEASURES), n_pos)), np.zeros((n_pos, dictionary.config.d_out))
+    step = rows_per_block(n_pos)
+    for start in range(0, n, step):
+        block = encoder.block(model, rows[start : start + step])
+        measures += block.measures
+        shifted += block.shifted
+        progress.update(min(start + step, n), n)
+    return error_of(measures / n, shifted / n, np.full(n_pos, n), inside)
 
 
 def _inside(

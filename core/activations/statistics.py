@@ -12,7 +12,7 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from core.activations.measures import LOWEST_EXPONENT, MEASURES, N_BINS, Measure
-from core.activations.reconstruction import ErrorByPosition, mean_over, ratio, square_about_mean
+from core.activations.reconstruction import ErrorByPosition, error_of, mean_over, ratio, square_about_mean
 from core.activations.store import ActivationBlock, device_inputs, left_out_name
 from core.devices.device import CPU, Device
 from core.maths.exact_sums import FRACTION_BITS, ExactSum
@@ -117,17 +117,7 @@ class ActivationStatistics:
         """Return what core.activations.reconstruction computes, for any context (by default all) and first position."""
         inside = slice(first, min(context_size or self.n_pos, self.n_pos))
         assert 0 <= inside.start < inside.stop, f"no position from {inside.start} to {inside.stop - 1}"
-        by_measure, d_out = dict(zip(MEASURES, self.measures, strict=True)), self.shifted.shape[1]
-        same = {name: by_measure[name] for name in ("l2", "l2_random", "norm", "norm_hat", "cosine", "l0")}
-        return ErrorByPosition(
-            **same,
-            mse=by_measure["error"] / d_out,
-            variance=square_about_mean(by_measure["spread"], self.shifted, self.position_rows, inside) / d_out,
-            mse_random=(by_measure["square"] + by_measure["square_hat"]) / d_out,
-            position_rows=self.position_rows,
-            first=inside.start,
-            context_size=inside.stop,
-        )
+        return error_of(self.measures, self.shifted, self.position_rows, inside)
 
     def totals(self, *, with_first: bool = True) -> dict[str, float]:
         """Return TOTALS of all tokens, or those after position 0; nmse is 1 - fve.

@@ -78,10 +78,10 @@ def test_an_input_that_never_changes_has_no_fve(tmp_path):
 
 
 @pytest.mark.parametrize(("architecture", "batch"), [("standard", 2), ("topk", 16), ("transcoder", 5)])
-def test_curves_match_a_double_loop_at_any_batch_size(tmp_path, monkeypatch, architecture, batch):
+def test_curves_match_a_double_loop_at_any_batch_size(tmp_path, monkeypatch, architecture, batch, device):
     monkeypatch.setattr("core.activations.reconstruction._FLOATS_PER_CALL", 100)  # several calls for a batch
     dictionary, model = planted_dictionary(architecture), planted_model(tmp_path)
-    found = error_by_position(dictionary, model, ROWS, batch=batch, first=1)
+    found = error_by_position(dictionary, model, ROWS, batch=batch, first=1, device=device)
     x = model.activations(ROWS, "blocks.0.hook_resid_pre")
     target = model.activations(ROWS, "blocks.0.hook_mlp_out") if architecture == "transcoder" else x
     mean = target[:, 1:6].reshape(-1, 8).astype(float).mean(axis=0)  # context 6, position 0 left out

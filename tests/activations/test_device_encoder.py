@@ -6,10 +6,12 @@ import pytest
 from core.activations import kernels
 from core.activations.encoding import Encoder
 from core.activations.quantiles import ActivationQuantiles
+from core.activations.reconstruction import ErrorByPosition
 from core.activations.statistics import ActivationStatistics
 from core.activations.store import ActivationBlock
 from core.activations.token_pass import activation_pass, open_store
 from core.devices.device import CPU, TORCH_CPU, Device, DeviceError
+from core.errors import CancelledError
 from core.work.artifacts import ArtifactStore
 from tests.doubles.activation_rows import ROWS, assert_same, planted
 from tests.doubles.planted import planted_model
@@ -105,6 +107,38 @@ def test_a_tokens_bits_do_not_depend_on_how_many_come_with_it(device, monkeypatc
     np.testing.assert_array_equal(encoder.reconstruct(x[:7]).cpu(), encoder.reconstruct(x)[:7].cpu())
 
 
+@pytest.mark.parametrize("architecture", ["standard", "topk", "transcoder", "temporal", "abstopk"])
+@pytest.mark.parametrize("hook", ["blocks.1.hook_resid_pre", "blocks.1.hook_resid_post"])
+def test_a_pass_behind_layers_that_ran_on_a_device_is_the_pass_of_the_cpu(tmp_path, architecture, hook, device):
+    dictionary, model = planted(architecture, hook_name=hook), planted_model(tmp_path)
+    expected, found = (activation_pass(dictionary, model, ROWS, None, device=at) for at in (CPU, device))
+    assert found.count.tolist() == expected.count.tolist()
+    for name in ("total", "square", "measures", "shifted"):
+        np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-4, atol=1e-4, err_msg=name)
+
+
+def test_a_pass_on_a_device_counts_tokens_and_stops_between_runs_of_the_model(tmp_path):
+    told = []
+
+    class Stop:
+        def update(self, done, total):
+            told.append((done, total))
+            if len(told) == self.at:
+                raise CancelledError("stop")
+
+        def note(self, text):
+            pass
+
+    dictionary, model, stop = planted("standard"), planted_model(tmp_path), Stop()
+    for stop.at in (1, 2, 3):
+        told.clear()
+        with pytest.raises(CancelledError):
+            activation_pass(dictionary, model, ROWS, None, device=TORCH_CPU, block_rows=6, progress=stop)
+    stop.at, told[:] = -1, []
+    activation_pass(dictionary, model, ROWS, None, device=TORCH_CPU, block_rows=6, progress=stop)
+    assert told == [(0, 77), (42, 77), (42, 77), (77, 77)]
+
+
 def test_what_a_device_computes_is_stored_beside_what_the_cpu_computes(tmp_path):
     dictionary, model, artifacts = planted("gated"), planted_model(tmp_path), ArtifactStore(tmp_path / "cache")
     found = {
@@ -125,6 +159,7 @@ def test_keys_of_the_cpu_are_what_they_were_and_those_of_a_device_name_it():
             ActivationBlock.key("d", "m", rows, left_out=(2,), device=device),
             ActivationStatistics.key("d", "m", "r", device=device),
             ActivationQuantiles.key("d", "m", "r", levels=(0.5, 1.0), with_first=True, left_out=(2,), device=device),
+            ErrorByPosition.key("d", "m", "r", first=0, context_size=4, device=device),
         )
         for device in (CPU, TORCH_CPU, CARD)
     }
@@ -132,8 +167,9 @@ def test_keys_of_the_cpu_are_what_they_were_and_those_of_a_device_name_it():
         "activation-block-v2-0df2c88476f14ea1",
         "activation-statistics-v2-d50a2565c3c9811c",
         "activation-quantiles-v2-d6d81e20505eb68d",
+        "error-by-position-v2-d786c9d99b6506e1",
     )
-    assert len(set().union(*keys.values())) == 9
+    assert len(set().union(*keys.values())) == 12
 
 
 def test_too_little_memory_for_a_whole_tile_is_said_before_it_starts(tmp_path, monkeypatch):
