@@ -10,9 +10,9 @@ from jaxtyping import Float, Int
 
 from core.dictionaries.spaces import DictionarySide
 from core.errors import BadSettingError
+from core.feature_map.start import map_start
 from core.feature_map.umap_layout import umap_layout
 from core.geometry.neighbors import Neighbors
-from core.maths.principal_axes import principal_axes
 from core.maths.unit_rows import unit_rows
 from core.work.artifacts import artifact_key
 from core.work.jobs import SILENT, Progress
@@ -31,7 +31,7 @@ class Clusters:
     """The member with the largest mean cosine to its cluster."""
     seed: int
     min_cluster_size: int
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     @property
     def count(self) -> int:
@@ -60,7 +60,7 @@ def find_clusters(
 
     if min_cluster_size < 2:
         raise BadSettingError(f"Clusters of {min_cluster_size} cannot be found: expected at least 2 features in each.")
-    start = principal_axes(directions, AXES)
+    start = map_start(directions, AXES)
     near = {"n_neighbors": N_NEIGHBORS, "min_dist": MIN_DIST, "seed": seed}
     points = umap_layout(neighbors, start, **near, progress=progress)
     placed = np.flatnonzero(np.isfinite(points[:, 0]))
@@ -79,7 +79,8 @@ def medoids(label: Int[np.ndarray, " d_sae"], unit: Float[np.ndarray, "d_sae d"]
     chosen = []
     for members in members_of(label):
         cosines = unit[members] @ unit[members].sum(axis=0, dtype=np.float64)
-        chosen.append(members[np.argmax(cosines)])
+        # Rounded, so that equal rows tie: a product may tell them apart in its last bit.
+        chosen.append(members[np.argmax((cosines / len(members)).astype(np.float32))])
     return np.array(chosen, np.int32)
 
 

@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from core.dictionaries.spaces import DictionarySide
 from core.errors import BadSettingError, UnknownNameError
+from core.feature_map.start import map_start
 from core.feature_map.tsne_layout import tsne_layout
 from core.feature_map.umap_layout import umap_layout
 from core.geometry.neighbors import Neighbors
@@ -81,7 +82,7 @@ class Layout:
     """Share of the 15 nearest features by cosine that are among the 15 nearest points, 0 to 1."""
     settings: tuple[tuple[str, str | int | float], ...] = ()
     """What the map was made with, as pairs of name and value."""
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     @property
     def mean_preservation(self) -> float:
@@ -105,9 +106,9 @@ def layout(
 
     Raises DoesNotFitError if there are too few features for the settings; `progress` may raise.
     """
-    start = pca_layout(directions)
+    start = map_start(directions, 2)
     if settings.method == "pca":
-        points = start
+        points = pca_layout(directions)
     elif settings.method == "tsne":
         points = tsne_layout(neighbors, start, perplexity=settings.perplexity, seed=settings.seed, progress=progress)
     else:
@@ -119,7 +120,7 @@ def layout(
 
 def pca_layout(directions: Float[np.ndarray, "d_sae d"]) -> Float[np.ndarray, "d_sae 2"]:
     """Return the first two principal components of the directions at length 1, NaN for those not finite."""
-    return principal_axes(directions, 2)
+    return principal_axes(directions, 2).astype(np.float32)
 
 
 def preservation(

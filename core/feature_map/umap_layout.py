@@ -2,7 +2,7 @@
 
 The neighbours are handed over, so that umap-learn searches for none: its own search is approximate and
 compiles for half a minute in every process. What else it compiles is kept. It runs in a process of its own
-(see core.feature_map.embedder); one thread and a seed make the same bits each time.
+(see core.feature_map.embedder); one thread and a seed make the same bits each time, on every x86 processor.
 """
 
 import sys
@@ -19,6 +19,8 @@ from core.geometry.neighbors import Neighbors
 from core.work.jobs import SILENT, Progress
 
 _NOISE = 1e-4
+_ANY_X86 = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}
+"""Compiled for the processor at hand, its loops would round otherwise on each; made for any, they take as long."""
 
 
 def umap_layout(
@@ -46,7 +48,7 @@ def umap_layout(
         "seed": seed,
     }
     points = np.full(start.shape, np.nan, np.float32)
-    points[placed] = run_embedder("core.feature_map.umap_layout", inputs, progress=progress)
+    points[placed] = run_embedder("core.feature_map.umap_layout", inputs, progress=progress, environment=_ANY_X86)
     return points
 
 

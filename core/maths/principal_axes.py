@@ -1,4 +1,4 @@
-"""Principal components of directions, with a fixed sign. Exact, in blocks, from one d x d matrix."""
+"""Principal components of directions, with a fixed sign. Exact, in blocks, from one d x d matrix, in float64."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ _BLOCK = 4096
 def principal_axes(directions: Float[np.ndarray, "n d"], n_axes: int) -> Float[np.ndarray, "n axis"]:
     """Return the coordinates of unit directions on their first principal components (Pearson 1901).
 
-    The largest loading of a component is positive. Axes beyond the width are zero. Rows that are not
+    The largest loading of a component is positive (see `fix_signs`). Axes beyond the width are zero. Rows that are not
     finite are left out and get NaN.
     """
     from scipy.linalg import eigh
@@ -21,20 +21,26 @@ def principal_axes(directions: Float[np.ndarray, "n d"], n_axes: int) -> Float[n
     d, n_finite = directions.shape[1], 0
     mean, products = np.zeros(d), np.zeros((d, d))
     for _, unit in _finite_blocks(directions):
-        mean += unit.sum(axis=0, dtype=np.float64)
+        mean += unit.sum(axis=0)
         n_finite += len(unit)
     mean /= max(n_finite, 1)
     for _, unit in _finite_blocks(directions):
-        centred = unit - mean.astype(np.float32)
-        products += centred.T @ centred
+        unit -= mean
+        products += unit.T @ unit
     n_found = min(n_axes, d)
-    loadings = eigh(products, subset_by_index=[d - n_found, d - 1])[1][:, ::-1]
-    loadings = loadings * np.sign(loadings[np.abs(loadings).argmax(axis=0), np.arange(n_found)])
-    out = np.zeros((len(directions), n_axes), np.float32)
+    loadings = fix_signs(eigh(products, subset_by_index=[d - n_found, d - 1])[1].T[::-1])
+    out = np.zeros((len(directions), n_axes))
     out[~np.isfinite(directions).all(axis=1)] = np.nan
     for rows, unit in _finite_blocks(directions):
-        out[rows, :n_found] = (unit - mean) @ loadings
+        out[rows, :n_found] = (unit - mean) @ loadings.T
     return out
+
+
+def fix_signs(axes: Float[np.ndarray, "k d"]) -> Float[np.ndarray, "k d"]:
+    """Turn each axis so that its largest entry is positive; near ties: the first of them."""
+    size = np.abs(axes)
+    largest = (size > 0.999 * size.max(axis=1, keepdims=True)).argmax(axis=1)
+    return axes * np.where(np.take_along_axis(axes, largest[:, None], axis=1) < 0, -1.0, 1.0)
 
 
 def _finite_blocks(directions: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -42,4 +48,4 @@ def _finite_blocks(directions: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndar
     for start in range(0, len(directions), _BLOCK):
         rows = directions[start : start + _BLOCK]
         finite = np.flatnonzero(np.isfinite(rows).all(axis=1))
-        yield start + finite, unit_rows(rows[finite])
+        yield start + finite, unit_rows(rows[finite], np.float64)

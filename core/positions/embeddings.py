@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from core.errors import DoesNotFitError
+from core.maths.principal_axes import fix_signs
 from core.maths.unit_rows import unit_rows
 from core.work.artifacts import artifact_key
 
@@ -94,13 +95,6 @@ def position_pca(
     explained = variance / variance.sum() if varies else np.zeros_like(variance)
     kept = fix_signs(axes[:n_components])
     return PositionPCA(kept, mean, (rows - mean) @ kept.T, explained, first, last, unit_norm)
-
-
-def fix_signs(axes: Float[np.ndarray, "k d_model"]) -> Float[np.ndarray, "k d_model"]:
-    """Turn each axis so that its largest entry is positive; near ties: the first of them."""
-    size = np.abs(axes)
-    largest = (size > 0.999 * size.max(axis=1, keepdims=True)).argmax(axis=1)
-    return axes * np.where(np.take_along_axis(axes, largest[:, None], axis=1) < 0, -1.0, 1.0)
 
 
 def project(pca: PositionPCA, rows: Float[np.ndarray, "n d_model"]) -> Float[np.ndarray, "n k"]:

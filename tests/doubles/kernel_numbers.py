@@ -15,6 +15,7 @@ import numpy as np
 
 from core.enrichment.enrichment import enrichment
 from core.feature_map.clusters import medoids
+from core.feature_map.start import map_start
 from core.feature_map.tables import true_neighbors
 from core.geometry.composed import composed_features
 from core.geometry.neighbors import nearest_features
@@ -49,6 +50,12 @@ def directions() -> np.ndarray:
     return rows.astype(np.float32)
 
 
+def clustered() -> np.ndarray:
+    rng = np.random.default_rng(6)
+    rows = rng.standard_normal((15, D_MODEL)).repeat(9, axis=0)
+    return (rows + 0.7 * rng.standard_normal(rows.shape)).astype(np.float32)
+
+
 def results(workers: int) -> Iterator[tuple[str, str, object]]:
     """Yield kind, name and value of every number."""
     rows = directions()
@@ -60,6 +67,7 @@ def results(workers: int) -> Iterator[tuple[str, str, object]]:
     place = np.zeros(D_SAE, np.float32)
     beside = true_neighbors(common, place, place, 11, k=D_SAE - 1)
     yield "exact", "beside the map", (beside["row"], beside["neighbor_cosine"])
+    yield "exact", "start of maps", (map_start(common, 4), map_start(clustered(), 10))
     yield "exact", "medoids", (medoids(np.arange(D_SAE) % 5, unit_rows(common)),)
     for off in (0.0, 3000.0):
         stats = logit_statistics(rows, tokens(off=off), center="none", k=V, workers=workers)

@@ -9,9 +9,11 @@ import pytest
 from core.errors import BadSettingError, CancelledError, DoesNotFitError, UnknownNameError
 from core.feature_map import umap_layout as feature_map_umap_layout
 from core.feature_map.layout import Layout, LayoutSettings, layout, pca_layout, preservation
+from core.feature_map.start import map_start
 from core.feature_map.tsne_layout import distances
 from core.feature_map.umap_layout import jittered, umap_layout, with_self
 from core.geometry.neighbors import Neighbors, nearest_features
+from core.maths.principal_axes import principal_axes
 from core.maths.unit_rows import unit_rows
 from core.work.artifacts import ArtifactStore
 from tests.doubles.planted_directions import planted_clusters
@@ -27,8 +29,8 @@ def planted():
     return rows, label, neighbors, layout(rows, neighbors, LayoutSettings(n_neighbors=8))
 
 
-def test_a_umap_is_bitwise_the_same_for_the_same_seed_and_another_for_another(planted, umap_here):
-    rows, _, neighbors, first = planted  # made in another process
+def test_a_umap_is_bitwise_the_same_for_the_same_seed_and_another_for_another(planted):
+    rows, _, neighbors, first = planted
     again = layout(rows, neighbors, LayoutSettings(n_neighbors=8))
     assert again.x.tobytes() == first.x.tobytes()
     assert again.y.tobytes() == first.y.tobytes()
@@ -44,7 +46,7 @@ def test_a_umap_puts_each_planted_cluster_together(planted):
     assert found.mean_preservation > 0.6
 
 
-def test_a_umap_is_umap_learns_own_from_the_exact_neighbours_and_searches_for_none(planted, monkeypatch):
+def test_a_umap_is_umap_learns_own_from_the_exact_neighbours_and_searches_for_none(planted, umap_here, monkeypatch):
     """The same rows given to umap-learn directly, which looks for no neighbours of its own: its search is broken."""
     import umap
 
@@ -52,13 +54,14 @@ def test_a_umap_is_umap_learns_own_from_the_exact_neighbours_and_searches_for_no
         raise AssertionError("pynndescent was asked")
 
     monkeypatch.setattr("umap.umap_.NNDescent.__init__", searched)
-    rows, _, neighbors, found = planted
+    rows, _, neighbors, _ = planted
+    found = layout(rows, neighbors, LayoutSettings(n_neighbors=8))
     knn = with_self(neighbors.idx[:, :7], neighbors.cos[:, :7])
     peer = umap.UMAP(
         metric="cosine",
         n_neighbors=8,
         min_dist=0.05,
-        init=jittered(pca_layout(rows), 42),
+        init=jittered(map_start(rows, 2), 42),
         random_state=42,
         n_jobs=1,
         precomputed_knn=knn,
@@ -72,6 +75,26 @@ def test_each_point_is_its_own_nearest_for_umap_learn():
     idx, distances = with_self(np.array([[1], [0]], np.int32), np.array([[0.75], [1.0000001]], np.float32))
     assert idx.tolist() == [[0, 1], [1, 0]]
     assert distances.tolist() == [[0, 0.25], [0, 0]]
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-4])
+def test_a_start_is_the_principal_components_and_no_rounding_of_theirs_moves_it(scale):
+    rows = planted_clusters(n_clusters=6, size=10, d=12)[0]
+    rows = (np.eye(12)[0] + scale * unit_rows(rows, np.float64)).astype(np.float32)  # near each other, for 1e-4
+    start, exact = map_start(rows, 4), principal_axes(rows, 4)
+    assert np.abs(start - exact).max() <= np.abs(exact).max() / 2**12
+    assert len(np.unique(start, axis=0)) == 60
+    turned = np.linalg.qr(np.random.default_rng(0).standard_normal((12, 12)))[0]
+    again = principal_axes(rows.astype(np.float64) @ turned, 4)  # the same, rounded otherwise; signs may turn
+    np.testing.assert_allclose(np.abs(again), np.abs(exact), atol=1e-6 * np.abs(exact).max())
+
+
+def test_a_umap_is_compiled_for_no_processor_in_particular(planted, monkeypatch):
+    rows, _, neighbors, first = planted
+    monkeypatch.setenv("NUMBA_CPU_NAME", "nehalem")  # which has no fused multiply-add
+    monkeypatch.setenv("NUMBA_CPU_FEATURES", "+sse4.2")
+    again = layout(rows, neighbors, LayoutSettings(n_neighbors=8))
+    assert again.x.tobytes() == first.x.tobytes()
 
 
 def test_a_start_with_points_that_coincide_is_jittered_and_stays_where_it_was():

@@ -82,7 +82,8 @@ def _numbers(method: str) -> dict[str, int | float]:
             usual.seed,
             key="seed",
             bind="query-params",
-            help="The same seed gives the same map. If something changes with the seed, it is no property of the "
+            help="The same seed gives the same map on every x86 processor; Apple's and other ARM processors round "
+            "otherwise and may give another. If something changes with the seed, it is no property of the "
             "dictionary.",
         )
     return found
