@@ -12,6 +12,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from core.activations.sparse import SparseActivations
+from core.activations.store import device_inputs
+from core.devices.device import CPU, Device
 from core.errors import BadSettingError, OutOfRangeError
 from core.work.artifacts import artifact_key
 from core.work.jobs import SILENT, Progress
@@ -45,10 +47,23 @@ class ActivationMatch:
     version: ClassVar[int] = 1
 
     @classmethod
-    def key(cls, a: str, b: str, rows_sha256: str, *, with_first: bool, k: int = K, least: int = LEAST) -> str:
-        """Name it by what gave the activations: `a` and `b` are hashes of dictionary and model together."""
+    def key(
+        cls,
+        a: str,
+        b: str,
+        rows_sha256: str,
+        *,
+        with_first: bool,
+        k: int = K,
+        least: int = LEAST,
+        device: Device = CPU,
+    ) -> str:
+        """Name it by what gave the activations: `a` and `b` are hashes of dictionary and model together.
+
+        `device` is what the token passes ran on; where they are correlated changes no number.
+        """
         inputs = {"a": a, "b": b, "rows": rows_sha256, "with_first": with_first, "k": k, "least": least}
-        return artifact_key("activation-match", cls.version, **inputs)
+        return artifact_key("activation-match", cls.version, **inputs, **device_inputs(device))
 
 
 def match_activations(
@@ -59,17 +74,34 @@ def match_activations(
     least: int = LEAST,
     progress: Progress = SILENT,
     workers: int | None = None,
+    device: Device = CPU,
 ) -> ActivationMatch:
     """Correlate all features of A with all of B over tokens and keep the k best of each, both ways.
 
     Sums are float64, so that values and order do not depend on `workers`; ties: lower feature first. Each worker needs
-    about d_sae_b x (12 k + 24) bytes. `progress` counts features of A. Raises BadSettingError unless k is at least 1.
+    about d_sae_b x (12 k + 24) bytes. A device that runs kernels adds whole numbers instead, of as many bits
+    (core.matching.on_device). `progress` counts features of A. Raises BadSettingError unless k is at least 1, and
+    DeviceError.
     """
-    from core.activations.pair_kernels import correlate
-
     assert a.n_tokens == b.n_tokens, f"{a.n_tokens} tokens against {b.n_tokens}"
     if k < 1:
         raise BadSettingError(f"{k} matches for each feature leave nothing to show; expected 1 or more, such as {K}.")
+    if device.runs_kernels:
+        from core.matching.on_device import correlate_on_device
+
+        found = correlate_on_device(a, b, device, k=k, least=least, progress=progress)
+        rows, columns = (_Best.of(*found[side : side + 2]) for side in (0, 2))
+    else:
+        rows, columns = _by_loops(a, b, k, least, progress, workers)
+    return ActivationMatch(*rows.finish(), *columns.finish(), a.count, b.count, a.n_tokens, least)
+
+
+def _by_loops(
+    a: SparseActivations, b: SparseActivations, k: int, least: int, progress: Progress, workers: int | None
+) -> "tuple[_Best, _Best]":
+    """Return the best of A's features and of B's."""
+    from core.activations.pair_kernels import correlate
+
     rows = _Best(a.d_sae, k)
     a_side = a.by_feature, a.moments[0], a.inverse(least)
     b_side = b.by_token, b.moments[0], b.inverse(least)
@@ -87,7 +119,7 @@ def match_activations(
         idle.append((columns, scratch))
 
     run_blocks(work, a.d_sae, _BLOCK, workers=workers, progress=progress)
-    return ActivationMatch(*rows.finish(), *_merged(made, k).finish(), a.count, b.count, a.n_tokens, least)
+    return rows, _merged(made, k)
 
 
 class _Best:
@@ -95,6 +127,12 @@ class _Best:
 
     def __init__(self, n: int, k: int):
         self.corr, self.idx = np.full((n, k), -np.inf), np.full((n, k), -1, np.int32)
+
+    @classmethod
+    def of(cls, corr: Float[np.ndarray, "n k"], idx: Int[np.ndarray, "n k"]) -> "_Best":
+        best = cls(0, 0)
+        best.corr, best.idx = corr, idx
+        return best
 
     def finish(self) -> tuple[np.ndarray, np.ndarray]:
         """Return correlations, NaN for what has no match, and numbers."""
@@ -123,10 +161,20 @@ class MaskedEdges:
     version: ClassVar[int] = 1
 
     @classmethod
-    def key(cls, a: str, b: str, rows_sha256: str, *, with_first: bool, least: int = LEAST, edge: float = EDGE) -> str:
+    def key(
+        cls,
+        a: str,
+        b: str,
+        rows_sha256: str,
+        *,
+        with_first: bool,
+        least: int = LEAST,
+        edge: float = EDGE,
+        device: Device = CPU,
+    ) -> str:
         """Name it as ActivationMatch is named."""
         inputs = {"a": a, "b": b, "rows": rows_sha256, "with_first": with_first, "least": least, "edge": edge}
-        return artifact_key("masked-edges", cls.version, **inputs)
+        return artifact_key("masked-edges", cls.version, **inputs, **device_inputs(device))
 
 
 def masked_cosine_edges(

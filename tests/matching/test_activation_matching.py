@@ -7,6 +7,7 @@ from core.activations.pair_kernels import correlate
 from core.activations.sparse import SparseActivations, check_shared_rows, read_activations
 from core.activations.token_pass import activation_pass, open_store
 from core.catalogue import STATISTICS
+from core.devices.device import CPU, TORCH_CPU
 from core.errors import BadSettingError, DoesNotFitError, OutOfRangeError
 from core.matching import activations
 from core.matching.activation_tables import WAYS, best_table, excess_table, matches_of, medians, with_decoder_cosines
@@ -53,12 +54,20 @@ def slow_correlations(x: np.ndarray, y: np.ndarray, least: int) -> np.ndarray:
     return found
 
 
+def small_blocks(monkeypatch, device, rows: int, products: int) -> None:
+    """Let a device work on so many features of A, and make so many products, at a time."""
+    if device.runs_kernels:
+        monkeypatch.setattr("core.matching.on_device.rows_that_fit", lambda *args, **how: rows)
+        monkeypatch.setattr("core.matching.on_device._PRODUCTS", products)
+
+
 @pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.parametrize("least", [1, 2, 3])
-def test_the_best_of_each_feature_are_those_of_a_dense_double(monkeypatch, workers, least):
+def test_the_best_of_each_feature_are_those_of_a_dense_double(monkeypatch, workers, least, device):
     monkeypatch.setattr(activations, "_BLOCK", 2)
+    small_blocks(monkeypatch, device, 2, 300)
     x, y = drawn(9, 1), drawn(70, 2)
-    match = match_activations(sparse(x), sparse(y), k=4, least=least, workers=workers)
+    match = match_activations(sparse(x), sparse(y), k=4, least=least, workers=workers, device=device)
     slow = slow_correlations(x, y, least)
     for corr, idx, expected in (
         (match.a_in_b_corr, match.a_in_b_idx, slow),
@@ -74,20 +83,22 @@ def test_the_best_of_each_feature_are_those_of_a_dense_double(monkeypatch, worke
     assert (match.a_in_b_idx[[CONSTANT, DEAD], 0] < 0).all()
 
 
-def test_a_permuted_and_rescaled_copy_gives_the_permutation_back():
+def test_a_permuted_and_rescaled_copy_gives_the_permutation_back(device):
     x, rng = drawn(30, 3), np.random.default_rng(0)
     order = rng.permutation(30)
-    match = match_activations(sparse(x), sparse(x[:, order] * rng.uniform(0.1, 9, 30).astype(np.float32)), least=3)
+    copy = sparse(x[:, order] * rng.uniform(0.1, 9, 30).astype(np.float32))
+    match = match_activations(sparse(x), copy, least=3, device=device)
     left = [i for i in range(30) if i not in (RARE, CONSTANT, DEAD)]
     assert order[match.a_in_b_idx[left, 0]].tolist() == left
     np.testing.assert_allclose(match.a_in_b_corr[left, 0], 1, atol=1e-6)
 
 
 @pytest.mark.parametrize("workers", [1, 4])
-def test_of_equal_matches_the_lower_number_comes_first_on_both_sides(monkeypatch, workers):
+def test_of_equal_matches_the_lower_number_comes_first_on_both_sides(monkeypatch, workers, device):
     monkeypatch.setattr(activations, "_BLOCK", 1)
+    small_blocks(monkeypatch, device, 7, 1000)
     x = drawn(8, 4)[:, [0] * 20]
-    match = match_activations(sparse(x), sparse(x), k=3, least=1, workers=workers)
+    match = match_activations(sparse(x), sparse(x), k=3, least=1, workers=workers, device=device)
     assert match.a_in_b_idx.tolist() == match.b_in_a_idx.tolist() == [[0, 1, 2]] * 20
 
 
@@ -112,12 +123,37 @@ def test_the_answer_does_not_depend_on_the_number_of_workers(monkeypatch):
     assert_same(*turned)
 
 
-def test_correlations_far_from_zero_mean_keep_their_digits():
+def test_correlations_far_from_zero_mean_keep_their_digits(device):
     rng = np.random.default_rng(7)
     x = (1000 + rng.normal(size=(400, 3))).astype(np.float32)
-    match = match_activations(sparse(x), sparse(x), k=3, least=1)
+    match = match_activations(sparse(x), sparse(x), k=3, least=1, device=device)
     expected = -np.sort(-np.corrcoef(x.T.astype(np.float64)), axis=1)
     np.testing.assert_allclose(match.a_in_b_corr, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(("rows", "products"), [(1, 50), (4, 10**6), (150, 1000)])
+def test_a_device_finds_the_numbers_of_the_loops_whatever_its_blocks(monkeypatch, rows, products, device):
+    rng = np.random.default_rng(11)
+    sides = []
+    for d_sae in (150, 130):
+        f = rng.normal(size=(3000, d_sae)).astype(np.float32)
+        keep = f > 1.9
+        keep[:, 3], keep[:, 5] = False, rng.random(3000) < 0.002
+        keep[:, 1], f[:, 1] = keep[:, 0], f[:, 0]  # two alike: ties
+        sides.append(sparse(np.where(keep, f, 0)))
+    expected = match_activations(*sides, k=10, least=10)
+    small_blocks(monkeypatch, device, rows, products)
+    assert_same(match_activations(*sides, k=10, least=10, device=device), expected)
+
+
+def test_a_side_without_activations_and_one_shorter_than_k_match_nothing(device):
+    nothing, two = np.zeros((60, 3), np.float32), drawn(8, 1)[:, :2]
+    match = match_activations(sparse(nothing), sparse(two), k=4, least=1, device=device)
+    assert match.a_in_b_idx.tolist() == [[-1] * 4] * 3
+    assert match.b_in_a_idx.tolist() == [[-1] * 4] * 2
+    match = match_activations(sparse(two), sparse(two), k=4, least=1, device=device)
+    assert match.a_in_b_idx[:, [0, 2, 3]].tolist() == [[0, -1, -1], [1, -1, -1]]
+    assert np.isnan(match.a_in_b_corr[:, 2:]).all()
 
 
 def slow_masked(f: np.ndarray, g: np.ndarray) -> float:
@@ -227,7 +263,10 @@ def test_results_are_found_again_and_named_by_all_that_changes_them(tmp_path):
         assert_same(artifacts.load(type(result), key), result)
     others = [ActivationMatch.key("a", "b", "rows", **(names | other)) for other in ({"with_first": False}, {"k": 3})]
     others += [ActivationMatch.key("b", "a", "rows", **names), UnitMatch.key("a", "b", "rows", with_first=True)]
-    assert len({*keys, *others}) == 7
+    others += [cls.key("a", "b", "rows", **names, device=TORCH_CPU) for cls in (ActivationMatch, MaskedEdges)]
+    assert len({*keys, *others}) == 9
+    stored = [cls.key("a", "b", "r", with_first=True, device=CPU) for cls in (ActivationMatch, MaskedEdges)]
+    assert stored == ["activation-match-v1-0308a5f0f87f2ed1", "masked-edges-v1-51351916fb186ce0"]
 
 
 def test_tables_list_the_best_first_and_all_columns_are_declared(tmp_path):
