@@ -204,7 +204,7 @@ def test_layers_without_a_pass_are_named_with_their_cost_and_run_when_asked_for(
 
 def test_a_dictionary_without_a_series_is_told_so(open_page):
     at = open_page({"tab": "Layers", "sae": "demo/layer2-standard-512", "rows": "1", "length": "16"})
-    assert "no other dictionary here that differs from this one in the layer alone" in said(at)
+    assert "No other dictionary here differs from this one in the layer alone" in said(at)
 
 
 def test_rows_of_one_token_leave_nothing_to_count_and_the_page_says_what_to_do(open_page, monkeypatch):

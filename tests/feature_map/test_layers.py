@@ -62,7 +62,7 @@ def test_a_map_that_takes_long_is_offered_first_and_principal_components_are_sho
 def test_a_dictionary_without_a_series_is_told_so(app):
     at = app(FIRST).run()
     assert not at.exception
-    assert "no other dictionary here that differs from this one in the layer alone" in at.info[0].value
+    assert "No other dictionary here differs from this one in the layer alone" in at.info[0].value
 
 
 SHELF = """

@@ -100,7 +100,7 @@ def test_a_typed_set_is_listed_offered_and_can_be_removed(open_page):
         ("s", "", "is empty"),
         ("s", "zebra", "none of its 1 lines names a token"),
         ("s", "/(?s)^/", "holds all 257 tokens"),
-        ("contains_digit", "a", "The library has a token set called 'contains_digit'"),
+        ("contains_digit", "a", "The library already has a token set called 'contains_digit'"),
     ],
 )
 def test_what_makes_no_set_is_explained_and_the_page_goes_on(open_page, name, text, says):

@@ -1,1 +1,1 @@
-"""Where what core computes meets Streamlit's caches: one file a subject, `compute` the engine."""
+"""Where results of core meet Streamlit's caches: one file for each subject, and the engine `compute`."""

@@ -1,7 +1,7 @@
 """The one place where Streamlit's caches meet core.
 
-Cached functions take ids and numbers and look the objects up inside. Weights and results are shared
-between sessions and never changed; anything over a second runs as a job.
+Cached functions take ids and numbers, and look up the objects themselves. Sessions share weights and results, and
+nothing changes them. Work that takes over a second runs as a job.
 """
 
 import sys
@@ -44,7 +44,7 @@ def jobs() -> Jobs:
 
 @st.cache_resource(show_spinner=False)
 def loaded() -> Loaded:
-    """Everything held in memory; half of what was free at the start, or what --memory says."""
+    """Everything held in memory: up to half of what was free at the start, or up to --memory."""
     return Loaded(workspace().memory_bytes or free_memory() // 2)
 
 
@@ -59,7 +59,7 @@ def device(multiply_adds: int | None = None) -> Device:
 
 @contextmanager
 def only_stored() -> Iterator[None]:
-    """Within this block nothing is computed: `result` and `transient` raise NotStored for what is not at hand."""
+    """Compute nothing within this block: `result` and `transient` raise NotStored for what is not stored."""
     token = _only_stored.set(True)
     try:
         yield
@@ -68,20 +68,20 @@ def only_stored() -> Iterator[None]:
 
 
 def expect_model_run() -> None:
-    """Start importing what runs models, on a thread of its own, while the page does other things."""
+    """Start to import what runs models, on a thread of its own, while the page does other things."""
     if not model_library_is_imported():
         threading.Thread(target=import_model_library, name="loupe-imports", daemon=True).start()
 
 
 def at_hand(key: str) -> bool:
-    """Whether a result is in memory or on disk; damage shows only when it is read."""
+    """Say whether a result is in memory or on disk. Damage shows only when it is read."""
     return key in loaded() or store().holds(key)
 
 
 def result(cls: type[T], key: str, label: str, work: Callable[..., T]) -> T:
     """Return a result from memory, from disk, or from a job that computes `work(progress)`.
 
-    While the job runs its progress is drawn and StillRunning raised.
+    While the job runs, draws its progress and raises StillRunning.
     """
 
     def find() -> T:
@@ -97,7 +97,7 @@ def result(cls: type[T], key: str, label: str, work: Callable[..., T]) -> T:
 
 
 def transient(key: str, label: str, work: Callable[..., T]) -> T:
-    """Like `result`, for what is quick to make again: kept in memory only."""
+    """Like `result`, for what is quick to make again. It is kept in memory only."""
 
     def find() -> T:
         check_may_compute(label)
@@ -107,14 +107,14 @@ def transient(key: str, label: str, work: Callable[..., T]) -> T:
 
 
 def check_may_compute(label: str) -> None:
-    """Raise NotStored inside `only_stored`; for those who start work in other ways."""
+    """Raise NotStored inside `only_stored`. Functions that start work without `result` call this."""
     if _only_stored.get():
-        raise NotStored(f"{label}: not computed yet. Expected it in the store; open its page to compute it.")
+        raise NotStored(f"{label}: not computed yet. Expected a stored result. Open its page to compute it.")
 
 
 def _held(key: str, label: str, find: Callable[[], T]) -> T:
-    """Keep what was found in memory, so that a rerun neither reads the disk nor checks a hash."""
+    """Keep a result in memory, so that a rerun neither reads the disk nor checks a hash."""
     if key in loaded():
         return loaded().get(key, find, name=label)
-    found = find()  # outside the shelf: a page that watches a job must not keep others waiting
+    found = find()  # outside the shelf, because a page that watches a job must not make others wait
     return loaded().get(key, lambda: found, name=label)

@@ -1,4 +1,4 @@
-"""The text that was chosen, as token ids: from memory, from the store, or from a job that reads it."""
+"""The chosen text as token ids: from memory, from the store, or from a job that reads it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,28 +35,28 @@ from ui.shared.errors import StillRunning
 from ui.studies import compute
 
 MEGABYTES = (1, 4, 16, 64, 256)
-"""How much of a dataset's text can be asked for."""
+"""The amounts of a dataset's text that a person can choose."""
 SOURCES = {"Standard library": LIBRARY, "File or folder": FILES, "Dataset": DATASET}
 BOS = {"As trained": None, "With": True, "Without": False}
 SIZES = {f"{megabytes} MB": megabytes for megabytes in MEGABYTES}
 NAMES = {FILES: "text_path", DATASET: "text_dataset"}
-"""Where the name of a text is kept in this session; in the URL it is text_name."""
+"""The session keys of the name of a text; in the URL it is text_name."""
 MAX_ROWS, MAX_SEED = 100_000, 10**6
 DEFAULT = SampleSettings()
 
 
 @dataclass(frozen=True, eq=False)
 class TextTokens:
-    """A stream of ids, or a table of rows (2-D), and what it is."""
+    """A stream of ids, or a table of rows (2-D), and its title."""
 
     tokens: np.ndarray
     title: str
     name: str
-    """Changes whenever the ids do."""
+    """A stamp that changes when the ids change."""
 
 
 def find(settings: SampleSettings, model: LanguageModel) -> TextTokens:
-    """Return the text that settings name, read by a model's tokenizer (raises LoupeError, as compute.result does)."""
+    """Return the text that settings name, as token ids of a model (raises LoupeError, as compute.result does)."""
     if settings.source == FILES:
         return _files(settings.name, model)
     if settings.source == DATASET:
@@ -83,7 +83,7 @@ def _files(typed: str, model: LanguageModel) -> TextTokens:
 def _token_file(path: Path) -> TextTokens:
     status = path.stat()
     name = f"tokens {path} {status.st_size} {status.st_mtime_ns}"
-    if path.suffix == ".npy":  # stays on disk, and opening it costs nothing
+    if path.suffix == ".npy":  # the file stays on disk, and opening it costs nothing
         return TextTokens(read_tokens(path), path.name, name)
     tokens = compute.loaded().get(name, lambda: read_tokens(path), nbytes=status.st_size, name=path.name)
     return TextTokens(tokens, path.name, name)
@@ -103,7 +103,7 @@ def _dataset(settings: SampleSettings, model: LanguageModel) -> TextTokens:
 
 def _stream(text_sha256: str, title: str, model: LanguageModel, work) -> TextTokens:
     key = TokenStream.key(model.tokenizer_sha256, text_sha256, separator=model.separator)
-    # The title is not the stored one: the same text may lie in two places.
+    # The stored title may differ, because the same text may lie in two places.
     return TextTokens(compute.result(TokenStream, key, f"Tokenising {title}", work).tokens, title, key)
 
 
@@ -132,7 +132,7 @@ def library_sha256() -> str:
 
 
 def dataset_texts(name: DatasetName, megabytes: int) -> DatasetTexts:
-    """Return what was fetched earlier; raise StillRunning while it comes, else NotDownloadedError."""
+    """Return the downloaded text. Raises StillRunning during the download, else NotDownloadedError."""
     key = dataset_key(name, megabytes)
 
     def read() -> DatasetTexts:
@@ -155,7 +155,7 @@ def fetching_flag(key: str) -> str:
 
 
 def settings() -> SampleSettings:
-    """Return what was chosen, whether or not the picker is drawn on this page."""
+    """Return the chosen settings, whether or not this page draws the picker."""
     source = _choice("text", SOURCES, LIBRARY)
     return SampleSettings(
         source=source,
@@ -172,7 +172,8 @@ def settings() -> SampleSettings:
 def sample(dictionary: Dictionary, model: LanguageModel, chosen: SampleSettings | None = None) -> TextSample:
     """Return the rows that settings (by default the picker's) mean for a dictionary (raises LoupeError).
 
-    Where there are fewer rows, or the model reads no rows as long, there are as many and as long as can be.
+    If the text has fewer rows, or the model reads only shorter ones, the result has as many and as long rows as
+    possible.
     """
     asked = chosen or settings()
     text = find(asked, model)
@@ -190,7 +191,7 @@ def name_of(source: str) -> str:
 
 
 def _said(key: str, default: Any = None) -> Any:
-    """A widget's value, or what the URL says where the widget was never drawn."""
+    """Return a widget's value, or the value in the URL if the widget was never drawn."""
     return st.session_state[key] if key in st.session_state else st.query_params.get(key, default)
 
 

@@ -1,4 +1,4 @@
-"""Where token-set enrichment meets Streamlit's caches, and what all its figures say about themselves."""
+"""Where token-set enrichment meets Streamlit's caches, and the notes that all its figures share."""
 
 from collections.abc import Callable
 
@@ -15,20 +15,20 @@ from core.work.jobs import Progress
 from ui.studies import compute, logit_weights
 
 RANDOM = 1024
-"""Directions behind the 99 % line of each set."""
+"""The number of random directions behind the 99 % line of each set."""
 
 
 def enrichment_of(study: LogitStudy, sets: TokenSets) -> Enrichment:
-    """Return every feature's enrichment in every set of which some tokens, and not all, have a logit weight.
+    """Return every feature's enrichment in every set with a logit weight for some tokens, but not for all.
 
-    Computed as a job for all sets at once, as q is over all features and sets. Raises LoupeError.
+    One job computes all sets, because q is over all features and sets. Raises LoupeError.
     """
     n = study.dictionary.d_sae
     return _result(study, sets, study.dictionary.sha256, n, f"{n:,} features", lambda: study.directions)
 
 
 def random_enrichment(study: LogitStudy, sets: TokenSets) -> Enrichment:
-    """Return the enrichment of RANDOM random directions in the same sets, to compare with."""
+    """Return the enrichment of RANDOM random directions in the same sets, for comparison."""
     name = f"{RANDOM:,} random directions"
     width = study.model.d_model
     return _result(study, sets, f"{name}, seed 0", RANDOM, name, lambda: random_directions(RANDOM, width, seed=0))
@@ -51,12 +51,12 @@ def _result(
 
 
 def study_tokens(study: LogitStudy) -> np.ndarray:
-    """Return the ids of the tokens with a logit weight, in the order of `logit_studies.full_weights`."""
+    """Return the ids of the tokens with a logit weight, in the order of `logit_weights.full_weights`."""
     return logit_weights.processed_unembedding(study).tokens
 
 
 def method(found: Enrichment) -> str:
-    """Say how p and q are made, with the numbers of this result."""
+    """Return how p and q are computed, with the numbers of this result."""
     return (
         f"p: Kolmogorov-Smirnov, under {SMALL} tokens {found.draws:,} draws (seed {found.seed}); "
         f"q: Benjamini-Hochberg over {found.n_tests:,} pairs of feature and set"
@@ -64,7 +64,7 @@ def method(found: Enrichment) -> str:
 
 
 def provenance(study: LogitStudy, found: Enrichment, **more: str | int) -> dict:
-    """Say what a table of enrichment was computed from."""
+    """Return what a table of enrichment was computed from."""
     settings = study.provenance["settings"] | {"seed": found.seed, "draws": found.draws}
     settings |= {"n_sets": len(found.set_names), "n_tokens": found.n_tokens} | more
     return study.provenance | {"method": "token-set enrichment", "settings": settings}

@@ -1,4 +1,4 @@
-"""What the feature page is about: one feature of the picked dictionary, or a direction that stands in for one."""
+"""The subject of the feature page: a feature of the picked dictionary, or your own direction in its place."""
 
 from dataclasses import dataclass
 
@@ -17,13 +17,13 @@ class Subject:
     """A feature, and its dictionary on text."""
 
     dictionary: Dictionary
-    """The one whose feature it is; a direction of one's own is a dictionary with one feature."""
+    """The dictionary of the feature. A direction of your own is a dictionary with one feature."""
     feature: int
     passed: TokenPass
     among: Dictionary
-    """The picked dictionary: neighbours are looked for here."""
+    """The picked dictionary, which is searched for neighbours."""
     own: bool = False
-    """Whether a direction of one's own stands in."""
+    """Whether your own direction stands in for a feature."""
 
     @property
     def title(self) -> str:
@@ -31,25 +31,25 @@ class Subject:
 
     @property
     def acts(self) -> FeatureActivations:
-        """Where it is active on the text; read once and kept."""
+        """Where the feature is active on the text. It is read once and kept."""
         return token_pass.of_feature(self.passed, self.feature)
 
     def direction(self) -> Float[np.ndarray, " d_out"]:
-        """Return the decoder row: what the feature writes."""
+        """Return the decoder row, the direction that the feature writes."""
         return self.dictionary.W_dec[self.feature]
 
     @property
     def stem(self) -> str:
-        """What files about it are called."""
+        """Return the stem of the names of files about the feature."""
         return "direction" if self.own else f"feature-{self.feature}"
 
     def note(self, *more: str) -> str:
-        """n, text and settings, for the notes under figures."""
+        """Return n, text and settings, for the notes under figures."""
         return " · ".join([self.passed.note, *more])
 
 
 def subject() -> Subject:
-    """Return what was picked, after its token pass (raises StillRunning meanwhile, and LoupeError)."""
+    """Return the picked feature after its token pass (raises StillRunning meanwhile, and LoupeError)."""
     among = opened.dictionary()
     own = own_direction.standing_in(among)
     if own is None:

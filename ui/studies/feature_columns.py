@@ -1,6 +1,6 @@
-"""Every number that some page has for each feature of a dictionary, under its name in the catalogue.
+"""All numbers that pages have for each feature of a dictionary, under their names in the catalogue.
 
-The map colours by them and tables list them; a page that has a new one adds it here.
+The map colours by them and tables list them. A page with a new number adds it here.
 """
 
 from collections.abc import Callable
@@ -18,15 +18,15 @@ Values = Callable[[str | None], np.ndarray]
 
 @dataclass(frozen=True)
 class FeatureColumn:
-    """One number of each feature; `values` takes the id of a dictionary (None is the picked one).
+    """One number of each feature. `values` takes the id of a dictionary; None is the picked one.
 
-    It may raise a LoupeError: where a dictionary has no such number, or while it is being computed.
+    It may raise a LoupeError if a dictionary has no such number, and StillRunning while a job computes it.
     """
 
     name: str
     values: Values
     log: bool = False
-    """Whether its range spans orders of magnitude."""
+    """Whether its values span orders of magnitude."""
     categorical: bool = False
 
     @property

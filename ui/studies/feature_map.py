@@ -1,7 +1,7 @@
-"""Where maps, clusters and layer series meet Streamlit's store: computed once, found again by content.
+"""Where maps, clusters and series of layers meet the store: computed once, found again by content.
 
-`ids` are dictionaries by id, in order; none means the picked one. Functions raise LoupeError for
-dictionaries that do not fit, and StillRunning while a job draws its progress.
+`ids` are dictionaries by id, in order; no ids mean the picked one. Functions raise LoupeError for dictionaries that do
+not fit, and StillRunning while a job runs.
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ def dictionaries(ids: Ids = ()) -> list[Dictionary]:
 def stack(ids: Ids = (), side: str = "decoder") -> Stack:
     """Return the directions of all features of a map, one dictionary after the other."""
     found = dictionaries(ids)
-    if len(found) == 1:  # a view of the weights, so nothing is held twice
+    if len(found) == 1:  # a view of the weights, so memory holds nothing twice
         return joint_directions(found, side)
     key = f"stack {side} {_hashes(found)}"
     return compute.loaded().get(key, lambda: joint_directions(found, side), name="The joint map")
@@ -56,20 +56,20 @@ def neighbors(ids: Ids = (), side: str = "decoder") -> Neighbors:
 
 
 def pca(ids: Ids = (), side: str = "decoder") -> np.ndarray:
-    """Return the first two principal components of all features of a map, [row, 2]; quick, and not stored."""
+    """Return the first two principal components of all features of a map, [row, 2]. They are quick and not stored."""
     rows = stack(ids, side)
     key = f"pca {side} {','.join(rows.sha256)}"
     return compute.transient(key, "Principal components", lambda _: pca_layout(rows.directions))
 
 
 def pca_map(ids: Ids = (), side: str = "decoder") -> Layout:
-    """Return the PCA map without the neighbours that judging it would need: its preservation is NaN."""
+    """Return the PCA map without the neighbours that would check it, so its preservation is NaN."""
     x, y = np.ascontiguousarray(pca(ids, side).T)
     return Layout(x, y, np.full(len(x), np.nan, np.float32))
 
 
 def stored(settings: LayoutSettings, ids: Ids = ()) -> Layout | None:
-    """Return a map if it was computed before; None, at once, if not."""
+    """Return a map if it is stored, else None. Computes nothing."""
     key = _layout_key(settings, dictionaries(ids))
     if key not in compute.loaded():
         found = compute.store().load(Layout, key)
@@ -105,15 +105,15 @@ def clusters(id: str | None = None, side: str = "decoder", seed: int = 42) -> Cl
 
 
 def series(id: str | None = None) -> dict[str, Entry]:
-    """Return the dictionaries that differ from one in the layer alone, by layer; empty if there are none."""
+    """Return the dictionaries that differ from this one in the layer alone, by layer; empty if there are none."""
     return layer_entries(entries(compute.workspace()), opened.dictionary(id).id)
 
 
 def say_no_series() -> None:
-    """Say that no other dictionary is of a layer series with this one, and where there is such a series."""
+    """Say that no other dictionary forms a series of layers with this one, and where there is such a series."""
     st.info(
-        "There is no other dictionary here that differs from this one in the layer alone. The demo has such a "
-        "series: pick one of its standard dictionaries with 2,048 features.",
+        "No other dictionary here differs from this one in the layer alone. The demo has such a series: pick one of "
+        "its standard dictionaries with 2,048 features.",
         icon=":material/layers:",
     )
 

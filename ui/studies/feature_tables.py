@@ -1,7 +1,7 @@
-"""Every statistic that some page has of each feature, as tables that one big table is put together from.
+"""All statistics that pages have of each feature, as tables that one large table joins.
 
-A page that has new ones adds a line here. Nothing is computed for the big table: what is not stored is left out,
-and the page that computes it is named.
+A page with new statistics adds a line here. The large table computes nothing: it leaves out what is not stored, and
+names the page that computes it.
 """
 
 from collections.abc import Callable
@@ -37,7 +37,7 @@ from ui.studies.notes import note_store
 
 @dataclass(frozen=True)
 class FeatureTable:
-    """Statistics of each feature that come together; `make` takes a dictionary and may raise a LoupeError."""
+    """Statistics of each feature that one page computes. `make` takes a dictionary and may raise a LoupeError."""
 
     title: str
     page: str
@@ -45,7 +45,7 @@ class FeatureTable:
     make: Callable[[Dictionary], pd.DataFrame]
     """One row for each feature listed, with a column `feature`."""
     makes: bool = True
-    """Whether it can be computed; else a person makes or fetches it."""
+    """Whether the app can compute it. If not, a person writes or downloads it."""
 
 
 def _activations(dictionary: Dictionary) -> pd.DataFrame:
@@ -100,14 +100,14 @@ def _match(dictionary: Dictionary) -> pd.DataFrame:
 def _labels(dictionary: Dictionary) -> pd.DataFrame:
     labels = neuronpedia.downloaded_labels(dictionary)
     if labels is None:
-        raise NotStored("Labels were not downloaded.")
+        raise NotStored("No labels are downloaded.")
     return pd.DataFrame({"feature": labels.feature, "neuronpedia_label": labels.text})
 
 
 def _notes(dictionary: Dictionary) -> pd.DataFrame:
     notes = note_store(dictionary).read()
     if not notes.by_feature:
-        raise NotStored("Nothing was noted.")
+        raise NotStored("There are no notes.")
     return notes.table()
 
 
@@ -129,14 +129,14 @@ TABLES = (
 
 
 def stored(dictionary: Dictionary) -> tuple[pd.DataFrame, dict[str, list[str]], list[FeatureTable]]:
-    """Return one row per feature with all that is stored, which columns came from which table, and what is missing."""
+    """Return one row for each feature with all that is stored, the columns of each table, and what is missing."""
     whole = pd.DataFrame({"feature": np.arange(dictionary.d_sae)})
     groups, missing = {}, []
     for item in TABLES:
         try:
             with compute.only_stored():
                 found = item.make(dictionary)
-        except (NotStored, LoupeError):  # not computed yet, or not to be had: no model here, no such statistic
+        except (NotStored, LoupeError):  # not computed yet, or impossible: no model here, no such statistic
             missing.append(item)
             continue
         new = [name for name in found.columns if name not in whole.columns]

@@ -13,7 +13,7 @@ SIMULATION_SEED = 0
 
 
 def neighbors(id: str | None = None, side: DictionarySide = "decoder") -> Neighbors:
-    """Return the nearest features of the picked dictionary, or of that with this id (raises LoupeError)."""
+    """Return the nearest features of the picked dictionary, or of the one with this id (raises LoupeError)."""
     found = opened.dictionary(id)
     k = max(1, min(K, found.d_sae - 1))
 
@@ -30,13 +30,13 @@ def study(id: str | None = None, side: DictionarySide = "decoder") -> GeometrySt
     """Return a dictionary with its neighbours."""
     found = opened.dictionary(id)
     near = neighbors(id, side)
-    # Kept beside the neighbours: its sums over all features are the same on every rerun.
+    # The study is kept beside the neighbours, because its sums are the same on every rerun.
     key = f"geometry study {Neighbors.key(found.sha256, side, near.k)} of {found.id}"
     return compute.loaded().get(key, lambda: GeometryStudy(found, side, near))
 
 
 def simulated(random: RandomDirections, k: int) -> Neighbors:
-    """Return the neighbours of seeded random directions: the check of the closed form."""
+    """Return the neighbours of seeded random directions, which check the closed form."""
     name = f"{random.n} random directions in {random.d} dimensions, seed {SIMULATION_SEED}"
     device = compute.device(random.n**2 * random.d)
 

@@ -1,4 +1,4 @@
-"""Where logit-weight statistics meet Streamlit: settings in the sidebar, studies and baselines from the store."""
+"""Where logit weights meet Streamlit: settings in the sidebar, studies and baselines from the store."""
 
 import numpy as np
 import streamlit as st
@@ -18,7 +18,7 @@ CENTRES = {"Mean of W_U": "mean", "Median of each feature": "median", "Not at al
 
 
 def settings() -> LogitSettings:
-    """Pick how logit weights are made, in the sidebar; the choice is in the URL."""
+    """Pick how logit weights are computed, in the sidebar. The URL holds the choice."""
     usual = LogitSettings()
 
     def toggle(label: str, key: str, default: bool, help: str) -> bool:
@@ -30,32 +30,43 @@ def settings() -> LogitSettings:
             list(CENTRES),
             key="lw_center",
             bind="query-params",
-            help="Subtract from W_U its mean over tokens (TransformerLens), shift every feature's median to 0 "
-            "(Bricken et al. 2023), or neither. Skewness and kurtosis do not change.",
+            help="Mean of W_U: subtract from W_U its mean over tokens (TransformerLens). Median of each feature: shift "
+            "the median of its logit weights to 0 (Bricken et al. 2023). Skewness and kurtosis do not change.",
         )
         return LogitSettings(
-            fold_ln=toggle("Fold the final norm", "lw_fold", usual.fold_ln, "Multiply W_U by the final norm's weight."),
+            fold_ln=toggle(
+                "Fold the final norm", "lw_fold", usual.fold_ln, "Multiplies W_U by the weight of the final norm."
+            ),
             center_d_model=toggle(
                 "Centre over d_model",
                 "lw_dmodel",
                 usual.center_d_model,
-                "Subtract the mean over d_model from each token's column: a LayerNorm takes it off anyway.",
+                "Subtracts the mean over d_model from each token's column. A final LayerNorm removes it anyway.",
             ),
             center=CENTRES[center],
             unit_columns=toggle(
-                "Token columns of length 1", "lw_columns", usual.unit_columns, "Every token counts by direction alone."
+                "Token columns of length 1",
+                "lw_columns",
+                usual.unit_columns,
+                "Only the direction of a token's column counts, not its length.",
             ),
             unit_rows=toggle(
-                "Feature rows of length 1", "lw_rows", usual.unit_rows, "Every feature counts by direction alone."
+                "Feature rows of length 1",
+                "lw_rows",
+                usual.unit_rows,
+                "Only the direction of a feature's decoder row counts, not its length.",
             ),
             skip_unused=toggle(
-                "Leave out ids without text", "lw_unused", usual.skip_unused, "Ids that the tokenizer has no text for."
+                "Leave out ids without text",
+                "lw_unused",
+                usual.skip_unused,
+                "Leaves out ids for which the tokenizer has no text.",
             ),
         )
 
 
 def thresholds() -> ClassThresholds:
-    """Pick where the classes begin and end, kept in the URL."""
+    """Pick the borders of the classes. The URL holds them."""
     usual = ClassThresholds()
     columns = st.columns(4)
 
@@ -71,7 +82,13 @@ def thresholds() -> ClassThresholds:
         flat=number(1, "Flat: kurtosis below", "lw_flat", usual.flat, 1.0, 1e4, "Partition features."),
         even=number(2, "Even: skewness within ±", "lw_even", usual.even, 0.0, 100.0, "Partition features."),
         spread=number(
-            3, "Wide: quantile of std", "lw_spread", usual.spread, 0.0, 1.0, "Partition features lie above it."
+            3,
+            "Wide: quantile of the standard deviation",
+            "lw_spread",
+            usual.spread,
+            0.0,
+            1.0,
+            "Partition features lie above this quantile of the standard deviation.",
         ),
     )
 
@@ -82,7 +99,7 @@ def logit_study(settings: LogitSettings, id: str | None = None) -> LogitStudy:
 
 
 def study_of(found: Dictionary, settings: LogitSettings) -> LogitStudy:
-    """Return the same of a dictionary that is at hand."""
+    """Return the same for an opened dictionary."""
     model, device = opened.model_of(found), device_for(found.d_sae, opened.model_of(found))
 
     def work(progress: Progress) -> LogitStatistics:
@@ -90,7 +107,7 @@ def study_of(found: Dictionary, settings: LogitSettings) -> LogitStudy:
 
     key = statistics_key(found, settings)
     stats = compute.result(LogitStatistics, key, f"Logit weights of {found.title}", work)
-    # Kept beside the statistics: its table is the same on every rerun.
+    # The study is kept beside the statistics, because its table is the same on every rerun.
     return compute.loaded().get(
         f"logit study {key} of {found.id}", lambda: LogitStudy(found, model, settings, stats, device)
     )
@@ -146,6 +163,6 @@ def unembedding_of(model: LanguageModel, settings: LogitSettings) -> Unembedding
 
 
 def full_weights(study: LogitStudy, feature: int) -> np.ndarray:
-    """Return one feature's logit weight on every token, in the order of the unembedding's tokens."""
+    """Return one feature's logit weight on every token, in the order of the unembedding."""
     found = processed_unembedding(study)
     return logit_weights(study.directions, found, [feature], center=study.settings.center)[0]

@@ -1,4 +1,4 @@
-"""Where matching meets Streamlit: pairs, best similarities, nulls and numbers of two dictionaries, found by content."""
+"""Where matching meets Streamlit: pairs, best similarities, baselines and numbers of two dictionaries."""
 
 from dataclasses import dataclass, replace
 
@@ -23,7 +23,7 @@ from ui.studies import compute, geometry, second_dictionary
 
 @dataclass(frozen=True, eq=False)
 class MatchStudy:
-    """Two dictionaries, their nearest features, and what was chosen above the tabs."""
+    """Two dictionaries, their nearest features, and the settings above the tabs."""
 
     a: Dictionary
     b: Dictionary
@@ -32,11 +32,11 @@ class MatchStudy:
     method: Method
     threshold: float
     names: tuple[str, str]
-    """Content names of what is compared: the hashes, unless one of them is shuffled."""
+    """Names of what is compared: content hashes, unless one of the two is shuffled."""
 
     @property
     def side(self) -> DictionarySide:
-        """The similarity, or the decoder where it is both sides."""
+        """The similarity, or the decoder if the similarity is both sides."""
         return "encoder" if self.similarity == "encoder" else "decoder"
 
     @property
@@ -50,19 +50,19 @@ class MatchStudy:
         )
 
     def note(self, *more: str) -> str:
-        """What figures say below them: how it was matched, over which threshold, and more."""
+        """Return the note under figures: how features were matched, the threshold, and more."""
         how = {"both": "encoder and decoder"}.get(self.similarity, self.similarity)
         return " · ".join([f"A {self.a.title}, B {self.b.title}", f"by {how}", *more])
 
 
 def study(a: Dictionary, b: Dictionary, similarity: Similarity, method: Method, threshold: float) -> MatchStudy:
-    """Return the two side by side (raises what `second_dictionary.comparison` raises)."""
+    """Return the two dictionaries side by side (raises what `second_dictionary.comparison` raises)."""
     found = second_dictionary.comparison(a, b)
     return MatchStudy(a, b, found, similarity, method, threshold, (a.sha256, b.sha256))
 
 
 def shuffled_study(study: MatchStudy) -> MatchStudy:
-    """Return the same with the coordinates of B shuffled: what chance gives."""
+    """Return the same with the coordinates of B shuffled, as chance."""
     names = study.a.sha256, f"{study.b.sha256} shuffled with seed {SEED}"
     other = compute.loaded().get(f"directions {names[1]}", lambda: shuffled(study.comparison.b, seed=SEED))
     found = second_dictionary.compared(study.comparison.a, other, names, "Matching with shuffled coordinates")
@@ -70,7 +70,7 @@ def shuffled_study(study: MatchStudy) -> MatchStudy:
 
 
 def matching(study: MatchStudy, similarity: Similarity | None = None, method: Method | None = None) -> Matching:
-    """Return the pairs, by what was chosen or by another similarity or method."""
+    """Return the pairs, by the chosen similarity and method or by others."""
     similarity, method = similarity or study.similarity, method or study.method
     k = study.comparison.decoder.a_in_b_idx.shape[1]
     key = Matching.key(*study.names, similarity, method, k)
@@ -82,7 +82,7 @@ def matching(study: MatchStudy, similarity: Similarity | None = None, method: Me
 
 
 def nearest(study: MatchStudy) -> Nearest:
-    """Return each feature's most similar one of the other dictionary."""
+    """Return each feature's most similar feature in the other dictionary."""
     found, similarity = study.comparison, study.similarity
     if similarity != "both":
         return pairs.nearest(found, similarity)
@@ -95,14 +95,14 @@ def nearest(study: MatchStudy) -> Nearest:
 
 
 def numbers(study: MatchStudy) -> Numbers:
-    """Return what the two share: see core/catalogue/matching.toml."""
+    """Return what the two share; see core/catalogue/matching.toml."""
     decoder, encoder, chosen = (matching(study, similarity, "one-to-one") for similarity in (*SIDES, study.similarity))
     near = nearest(study)
     return numbers_of(decoder, encoder, chosen, (near.a, near.b), study.comparison.smaller, threshold=study.threshold)
 
 
 def own(study: MatchStudy, end: str, side: DictionarySide) -> Float[np.ndarray, " d_sae"] | None:
-    """Return each feature's best match with its own dictionary but itself: the control. None for one feature."""
+    """Return the control: each feature's best match in its own dictionary except itself. None for one feature."""
     if getattr(study.comparison, end).finite.sum() < 2:
         return None
     return geometry.neighbors(getattr(study, end).id, side).cos[:, 0]
@@ -117,7 +117,7 @@ def neurons(study: MatchStudy, side: DictionarySide) -> Between:
 
 
 def relation(study: MatchStudy, end: str) -> Relation:
-    """Label the features of A or B by their nearest of the other, by decoder or encoder cosine."""
+    """Label the features of A or B by their nearest in the other, by decoder or encoder cosine."""
     found = study.comparison.between(study.side)
     a = found.a_in_b_cos[:, 0], found.a_in_b_idx[:, 0]
     b = found.b_in_a_cos[:, 0], found.b_in_a_idx[:, 0]
@@ -126,7 +126,7 @@ def relation(study: MatchStudy, end: str) -> Relation:
 
 @dataclass(frozen=True, eq=False)
 class Content:
-    """A file that is ready to be downloaded."""
+    """A file that is ready for a download."""
 
     data: bytes
 
@@ -140,7 +140,7 @@ def export_key(study: MatchStudy) -> str:
 
 
 def export(study: MatchStudy) -> bytes:
-    """Return the whole matching in sae-match/v1, byte for byte what the command line writes."""
+    """Return the whole matching in sae-match/v1, with the same bytes as the command line writes."""
 
     def work(progress: Progress) -> Content:
         comparison, similarity = study.comparison, study.similarity

@@ -1,4 +1,4 @@
-"""Where activations of two dictionaries on the same tokens meet Streamlit: passes, matches and baselines as jobs."""
+"""Where activations of two dictionaries on the same tokens meet Streamlit: passes, matches, baselines."""
 
 from dataclasses import dataclass, replace
 
@@ -35,7 +35,7 @@ class SharedTokens:
 
     @property
     def names(self) -> tuple[str, str, str]:
-        """What results are named after: dictionary and model of both sides, and the rows."""
+        """The inputs that name results: dictionary and model of both sides, and the rows."""
         sides = ((self.a, self.model_a), (self.b, self.model_b))
         return *(f"{found.sha256} {model.sha256}" for found, model in sides), rows_sha256(self.rows)
 
@@ -48,7 +48,7 @@ class SharedTokens:
         return len(self.rows) * (self.rows.shape[1] - (not self.with_first))
 
     def read(self, progress: Progress) -> tuple[SparseActivations, SparseActivations]:
-        """Read both stores whole."""
+        """Read both stores completely."""
         progress.note("reading activations")
         sides = ((self.store_a, self.a), (self.store_b, self.b))
         found = [read_activations(store, side.d_sae, with_first=self.with_first) for store, side in sides]
@@ -57,10 +57,10 @@ class SharedTokens:
 
 
 def shared(a: Dictionary, b: Dictionary, *, n_rows: int | None = None, with_first: bool = True) -> SharedTokens:
-    """Return both dictionaries' activations on the same rows, after a token pass of each that has none yet.
+    """Return both dictionaries' activations on the same rows, after a token pass if one has none yet.
 
-    Text is what the text picker says, as long as both dictionaries were trained on.
-    Raises DoesNotFitError for models of different tokenizers, and StillRunning while a pass draws its progress.
+    The text is that of the text picker, in rows as long as both dictionaries were trained on.
+    Raises DoesNotFitError for models with different tokenizers, and StillRunning while a pass runs.
     """
     models = opened.model_of(a), opened.model_of(b)
     check_same_tokens(*models)
@@ -85,7 +85,7 @@ def match(tokens: SharedTokens, *, least: int = LEAST) -> ActivationMatch:
 
 
 def masked_edges(tokens: SharedTokens, *, least: int = LEAST) -> MaskedEdges:
-    """Return the pairs of features that masked cosine joins."""
+    """Return the pairs of features with a large masked cosine."""
 
     def work(progress: Progress) -> MaskedEdges:
         return masked_cosine_edges(*tokens.read(progress), least=least, progress=progress)
@@ -95,7 +95,7 @@ def masked_edges(tokens: SharedTokens, *, least: int = LEAST) -> MaskedEdges:
 
 
 def rotated(tokens: SharedTokens, *, least: int = LEAST) -> RotatedMatch:
-    """Return the best correlation of A's features with random mixtures of B's."""
+    """Return the best correlation of A's features with random mixtures of B's features."""
 
     def work(progress: Progress) -> RotatedMatch:
         return match_rotated(*tokens.read(progress), least=least, progress=progress)
@@ -105,7 +105,7 @@ def rotated(tokens: SharedTokens, *, least: int = LEAST) -> RotatedMatch:
 
 
 def units(tokens: SharedTokens) -> UnitMatch | None:
-    """Return the best correlations of the models' own units; None where both read one hook of one model."""
+    """Return the best correlations of the models' own units; None if both read the same hook of the same model."""
     a, b = tokens.hooks
     if same_units(a, b):
         return None

@@ -6,9 +6,9 @@ from ui.studies import matching_activations, token_pass
 
 
 def activations(a: Dictionary, b: Dictionary, feature_a: int, feature_b: int) -> tuple[PairActivations, str]:
-    """Return two features' activations on the same text, and what text it is (raises LoupeError).
+    """Return two features' activations on the same text, and the name of the text (raises LoupeError).
 
-    A dictionary that was not run on the text before is run on it first.
+    A dictionary that was not run on the text before runs on it first.
     """
     tokens = matching_activations.shared(a, b)
     stores = (tokens.store_a, a, feature_a), (tokens.store_b, b, feature_b)

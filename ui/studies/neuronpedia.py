@@ -7,11 +7,11 @@ from core.neuronpedia.labels import Labels, NeuronpediaSource, neuronpedia_sourc
 from ui.studies import compute
 
 TYPED = "_np_typed"
-"""Where ids that a person typed are kept in the session, by dictionary."""
+"""The session key of ids that a person typed, by dictionary."""
 
 
 def downloaded_labels(dictionary: Dictionary) -> Labels | None:
-    """Return the labels of a dictionary's features if they were downloaded before. No request is made."""
+    """Return the labels of a dictionary's features if they were downloaded before. Sends no request."""
     source = neuronpedia_source(dictionary) or st.session_state.get(TYPED, {}).get(dictionary.id)
     return _kept(source) if source is not None else None
 

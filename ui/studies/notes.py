@@ -6,6 +6,6 @@ from ui.studies import compute
 
 
 def note_store(dictionary: Dictionary) -> NoteStore:
-    """Return where the notes on a dictionary are; they hold with decoder norms folded or not."""
+    """Return the store of notes on a dictionary. Notes hold with decoder norms folded or not."""
     names = dictionary.folded_sha256, dictionary.title
     return NoteStore(compute.workspace().notes, *names, dictionary.d_sae)

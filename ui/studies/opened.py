@@ -1,4 +1,4 @@
-"""Dictionaries and models as the pages have them: opened by id, held in memory, shared by sessions."""
+"""Dictionaries and models for the pages: opened by id, held in memory, shared by sessions."""
 
 import streamlit as st
 
@@ -13,12 +13,12 @@ from ui.studies import compute
 
 
 def dictionary_ids() -> list[str]:
-    """Return the ids on offer; the first is the default."""
+    """Return the ids that the picker offers; the first is the default."""
     return [entry.id for entry in entries(compute.workspace())]
 
 
 def full_id(text: str) -> str:
-    """Turn what was typed into an id: a bare path means a folder."""
+    """Turn typed text into an id. A bare path means a folder."""
     text = text.strip()
     if text.partition("/")[0] in sources():
         return text
@@ -31,7 +31,7 @@ def dictionary(id: str | None = None) -> Dictionary:
     stamp = nbytes = 0
     source, _, key = id.partition("/")
     if hasattr(sources().get(source), "find"):
-        # Checked before anything is looked at; files that change on disk are then read anew.
+        # The path is checked before anything is read. The stamp changes with the files, so changed files are read anew.
         found = sources()[source].find(key, compute.workspace())
         id, stamp, nbytes = found.id, found.stamp, found.nbytes
     fold = bool(st.session_state.get("fold", True))
@@ -44,7 +44,7 @@ def dictionary(id: str | None = None) -> Dictionary:
 
 
 def _model(name: str, centred: bool, wpe: str) -> LanguageModel:
-    # A model of which only some tensors were here is another one once all of it is.
+    # A model with some tensors on this machine and the same model with all of them are two objects.
     place, title = local_folder(name, compute.workspace()), f"The model {name}"
 
     def find() -> LanguageModel:
@@ -56,9 +56,9 @@ def _model(name: str, centred: bool, wpe: str) -> LanguageModel:
 
 
 def model_of(dictionary: Dictionary, *, wpe: str | None = None) -> LanguageModel:
-    """Open the model a dictionary reads, and check that the two fit.
+    """Open the model that a dictionary reads, and check that the two fit.
 
-    `wpe` is what became of its position embedding, see LanguageModel; None: as it was trained.
+    `wpe` is the state of its position embedding, see LanguageModel; None: as trained.
     """
     check_said(dictionary.config, dictionary.title)
     config = dictionary.config

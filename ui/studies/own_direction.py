@@ -1,4 +1,4 @@
-"""A direction of one's own in place of a feature: what was taken up, as a dictionary of one feature."""
+"""A direction of your own in place of a feature, as a dictionary with one feature."""
 
 import streamlit as st
 
@@ -9,13 +9,13 @@ from core.models.language_model import LanguageModel
 from ui.studies import compute, corpus, opened
 
 OWN, THRESHOLD = "_own_direction", "fe_threshold"
-"""Where the direction and its threshold are kept in the session."""
+"""The session keys of the direction and its threshold."""
 
 
 def standing_in(among: Dictionary) -> Dictionary | None:
-    """Return the direction that stands in as a dictionary of one feature, None where none does.
+    """Return the direction that stands in for a feature, as a dictionary with one feature, or None.
 
-    Raises DirectionError where it does not fit the picked dictionary, StillRunning while it is tried on text.
+    Raises DirectionError if it does not fit the picked dictionary, and StillRunning while it runs on text.
     """
     direction: OwnDirection | None = st.session_state.get(OWN)
     if direction is None:
@@ -35,12 +35,12 @@ def check_width(direction: OwnDirection, among: Dictionary) -> None:
     if len(direction.unit) != among.d_in:
         raise DirectionError(
             f"The direction {direction.title[:100]!r} has {len(direction.unit):,} numbers, expected {among.d_in:,} for "
-            "this dictionary. Go back to its features, or pick a dictionary of the hook that the direction is from."
+            "this dictionary. Go back to its features, or pick a dictionary of the hook that the direction comes from."
         )
 
 
 def suggested(direction: OwnDirection, among: Dictionary, model: LanguageModel, sample: TextSample) -> float:
-    """Return the threshold that about 1 % of a few rows' tokens pass."""
+    """Return the threshold that about 1 % of the tokens of a few rows exceed."""
     hook = among.config.hook_name
     key = f"projections {direction.sha256} {model.sha256} {hook} {sample.note} {sample.title}"
     values = compute.transient(

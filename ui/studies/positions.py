@@ -1,4 +1,4 @@
-"""Positional statistics, grids, errors and curves of units, as the pages ask for them."""
+"""Positional statistics, grids, errors and curves of units for the pages."""
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from ui.studies import compute, corpus, opened
 
 
 def position_study(id: str | None = None, n_pos: int | None = None, n_rows: int = 256) -> Study:
-    """Return dictionary, model and positional statistics, by the method that fits them."""
+    """Return dictionary, model and positional statistics, by the method that fits."""
     found = opened.dictionary(id)
     model = opened.model_of(found)
     n_pos = min(n_pos or model.n_ctx, model.n_ctx)
@@ -32,7 +32,7 @@ def position_study(id: str | None = None, n_pos: int | None = None, n_rows: int 
             found, model, settings=settings, rows=rows, device=device, progress=progress
         ),
     )
-    # Kept with the statistics: its scores are the same on every rerun.
+    # The study is kept with the statistics, because its scores are the same on every rerun.
     return compute.loaded().get(f"study {key} of {found.id}", lambda: Study(found, model, stats, reason, device))
 
 
@@ -59,11 +59,11 @@ def token_curves(token: int, n_pos: int) -> np.ndarray:
 
 
 def error_by_position(n_pos: int, n_rows: int) -> tuple[ErrorByPosition, str]:
-    """Return the picked dictionary's error on text, and what text."""
+    """Return the picked dictionary's error on text, and the name of the text."""
     found = opened.dictionary()
     model = opened.model_of(found)
     rows, text = corpus.library_rows(model, n_rows=n_rows, context=n_pos)
-    # In deep layers position 0 can be so long that it drowns all others; it stays in the curves.
+    # In deep layers the vector at position 0 can be so long that it hides all others. It stays in the curves.
     first = 0 if found.config.layer == 0 or n_pos == 1 else 1
 
     def work(progress: Progress) -> ErrorByPosition:
@@ -74,7 +74,7 @@ def error_by_position(n_pos: int, n_rows: int) -> tuple[ErrorByPosition, str]:
 
 
 def unit_curves(hook_name: str, n_pos: int, n_rows: int) -> tuple[UnitCurves, str]:
-    """Return curves of the model's own units at a hook, and what text they are from."""
+    """Return curves of the model's own units at a hook, and the name of their text."""
     model = opened.model_of(opened.dictionary())
     rows, text = corpus.library_rows(model, n_rows=n_rows, context=n_pos)
 

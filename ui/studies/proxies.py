@@ -1,4 +1,4 @@
-"""Where proxies meet Streamlit's caches: picking one, its values on a text, the features that go with it."""
+"""Where proxies meet Streamlit's caches: the picker, values on a text, the features that agree with a proxy."""
 
 from dataclasses import dataclass
 
@@ -23,15 +23,15 @@ OWN = "Regular expression"
 ALONE, ACROSS = "each token", "the text"
 LEAST, MOST = -10.0, 30.0
 HELP = (
-    "What a token and the text before it may be part of. Alphabets: are the characters likelier as Base64, "
-    "hexadecimal digits or DNA than as tokens of this text? Scripts: are they all in the Unicode blocks of the "
-    "script? Or any regular expression."
+    "A proxy is a rule that says what kind of text a token is part of. Alphabets: are the characters likelier as "
+    "Base64, hexadecimal digits or DNA than as tokens of this text? Scripts: are they all in the Unicode blocks of the "
+    "script? Regular expression: your own pattern."
 )
 
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """All features that are active, the best correlated with a proxy first."""
+    """All active features, those best correlated with a proxy first."""
 
     table: pd.DataFrame
 
@@ -41,7 +41,7 @@ class Ranking:
 
 
 def choose() -> Proxy | None:
-    """Pick a proxy, kept in the URL; None while a pattern is picked and not typed yet (raises BadSettingError)."""
+    """Pick a proxy. None while a pattern is picked but not typed yet (raises BadSettingError)."""
     titles = {proxy.title: proxy for proxy in proxies().values()}
     wanted = st.query_params.get("fe_proxy", OWN)
     if wanted not in (OWN, *titles):
@@ -57,17 +57,20 @@ def choose() -> Proxy | None:
         required=True,
         key="fe_proxy_in",
         bind="query-params",
-        help="Each token: tokens in which it is found. The text: every token that a match touches, also where the "
-        "match goes on after it; matches do not go across special tokens or rows.",
+        help="Each token: tokens that contain the pattern. The text: every token that a match touches, even if the "
+        "match goes on after it. Matches do not cross special tokens or rows.",
     )
     return pattern_proxy(pattern, across=where == ACROSS) if pattern else None
 
 
 def choose_threshold(proxy: Proxy) -> float:
-    """Pick from which log-likelihood ratio on a token is a hit; patterns have no threshold."""
+    """Pick the log-likelihood ratio above which a token is a hit. Patterns have no threshold."""
     if not proxy.is_ratio:
         return 0.0
-    help = "In nats. Tokens above it are hits. At 0 the text is as likely in the context as in general."
+    help = (
+        "In nats. Tokens with a larger log-likelihood ratio are hits. At 0 the text is as likely in this context as in "
+        "general."
+    )
     return float(
         st.slider("Threshold", LEAST, MOST, 0.0, 0.5, key="fe_proxy_over", bind="query-params", help=help, width=280)
     )

@@ -1,4 +1,4 @@
-"""Where what a feature is related to meets Streamlit: correlations from the store, neurons, coefficients, cosines."""
+"""What a feature is related to, from the store: correlations, neurons, coefficients, cosines."""
 
 import numpy as np
 import pandas as pd
@@ -21,15 +21,15 @@ from ui.studies.token_pass import TokenPass
 
 
 def itself(subject: Subject) -> int | None:
-    """Return the feature's number where it is looked for in its own dictionary."""
+    """Return the feature's number if its own dictionary is searched."""
     return None if subject.own else subject.feature
 
 
 def nearest(subject: Subject, *, top: int) -> pd.DataFrame:
-    """Return the features with the nearest decoder directions and what random ones would give at each place.
+    """Return the features with the nearest decoder rows, and the cosine of random directions at each rank.
 
-    Columns: neighbor_rank, neighbor, neighbor_cosine, mutual_rank (where the neighbours of all features are stored)
-    and random_rth_cosine (from two features on).
+    Columns: neighbor_rank, neighbor, neighbor_cosine, mutual_rank (if the neighbours of all features are stored) and
+    random_rth_cosine (with two features or more).
     """
     cosines = cosines_with(subject.direction(), subject.among, "decoder")
     table = nearest_table(cosines, top=top, itself=itself(subject))
@@ -40,7 +40,7 @@ def nearest(subject: Subject, *, top: int) -> pd.DataFrame:
             back = known.set_index("neighbor")["mutual_rank"]
             table["mutual_rank"] = pd.array(table["neighbor"].map(back), dtype="Int64")
         except (NotStored, LoupeError):
-            pass  # the geometry page computes them; a dictionary of one feature has none
+            pass  # the geometry page computes them; a dictionary with one feature has none
     others = int(np.isfinite(cosines).sum()) - (itself(subject) is not None)
     if others >= 1 and subject.among.config.d_out > 1:
         table = tables.with_random_ranks(table, RandomDirections(others + 1, subject.among.config.d_out))
@@ -48,14 +48,14 @@ def nearest(subject: Subject, *, top: int) -> pd.DataFrame:
 
 
 def pass_among(subject: Subject) -> TokenPass:
-    """Return the pass of the dictionary that is searched, over the text of the feature's (raises StillRunning)."""
+    """Return the pass of the searched dictionary over the feature's text (raises StillRunning)."""
     if not subject.own:
         return subject.passed
     return token_pass.pass_over(subject.among, subject.passed.model, subject.passed.sample)
 
 
 def correlated(subject: Subject) -> CorrelatedFeatures:
-    """Return the feature's correlations with all features of the dictionary that is searched."""
+    """Return the feature's correlations with all features of the searched dictionary."""
     among, acts = pass_among(subject), subject.acts
 
     def work(progress: Progress) -> CorrelatedFeatures:
@@ -76,14 +76,14 @@ def cosines(subject: Subject) -> Float[np.ndarray, " d_sae"]:
 
 
 def neuron_hooks(subject: Subject) -> list[str]:
-    """Return the hooks whose units a feature can be correlated with: neurons layer by layer, and its own hook."""
+    """Return the hooks whose units can be correlated with a feature: neurons by layer, and its own hook."""
     model, own = subject.passed.model, subject.among.config.hook_name
     hooks = [name for name in model.hook_names() if name.endswith("mlp.hook_post")]
     return hooks if own in hooks else [*hooks, own]
 
 
 def usual_hook(subject: Subject) -> str:
-    """Return the neurons that write to a feature's hook last, or those of its layer."""
+    """Return the hook of the last neurons that write to a feature's hook, or of the neurons of its layer."""
     config = subject.among.config
     layer = basis.writing_layer(config.hook_name)
     wanted = f"blocks.{(config.layer or 0) if layer is None else layer}.mlp.hook_post"
@@ -98,13 +98,13 @@ def neuron_key(subject: Subject, hook_name: str) -> str:
 
 
 def neurons_known(subject: Subject, hook_name: str) -> bool:
-    """Whether the correlations with a hook's units are there already."""
+    """Say whether the correlations with a hook's units are stored."""
     key = neuron_key(subject, hook_name)
     return compute.at_hand(key)
 
 
 def neuron_cost(subject: Subject, hook_name: str) -> NeuronCost:
-    """Return what the correlations with a hook's units will take."""
+    """Return what the correlations with a hook's units will cost."""
     passed = subject.passed
 
     def work(_: Progress) -> NeuronCost:
@@ -114,7 +114,7 @@ def neuron_cost(subject: Subject, hook_name: str) -> NeuronCost:
 
 
 def correlated_units(subject: Subject, hook_name: str) -> CorrelatedNeurons:
-    """Return, for all features of the subject's dictionary, the units they correlate with."""
+    """Return the units that correlate with each feature of the subject's dictionary."""
     passed = subject.passed
 
     def work(progress: Progress) -> CorrelatedNeurons:
@@ -127,7 +127,7 @@ def correlated_units(subject: Subject, hook_name: str) -> CorrelatedNeurons:
 
 
 def neuron_basis(subject: Subject, layer: int | None) -> Float[np.ndarray, "unit d_out"] | None:
-    """Return what a layer's neurons write; None, the hook's own coordinates, for no layer."""
+    """Return the rows that a layer's neurons write; None (the hook's own coordinates) for no layer."""
     if layer is None:
         return None
     model = subject.passed.model

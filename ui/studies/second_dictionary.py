@@ -1,4 +1,4 @@
-"""The second dictionary, B, as it was picked, and the nearest features of the two from the store."""
+"""The second dictionary, B, and the nearest features of the two from the store."""
 
 import streamlit as st
 
@@ -11,16 +11,16 @@ from core.work.jobs import Progress
 from ui.studies import compute, opened
 
 KEY = "b"
-"""Where the picked id is kept, in session and URL."""
+"""The key of the picked id, in session and URL."""
 
 
 def chosen() -> Dictionary:
-    """Open the dictionary picked as B, without drawing its picker (raises LoupeError)."""
+    """Open the dictionary picked as B without drawing its picker (raises LoupeError)."""
     return opened.dictionary(st.session_state.get(KEY) or default_second())
 
 
 def default_second() -> str:
-    """Return the next dictionary of the list at the hook of A, as far as the list says, or else the next one."""
+    """Return the next listed dictionary at the hook of A, or else the next one of the list."""
     listed = entries(compute.workspace())
     picked = opened.full_id(st.session_state.get("sae") or "")
     place = next((i for i, entry in enumerate(listed) if entry.id == picked), -1)
@@ -31,9 +31,9 @@ def default_second() -> str:
 
 
 def comparison(a: Dictionary | None = None, b: Dictionary | None = None, *, k: int = K) -> Comparison:
-    """Return the k nearest features of the two both ways, by decoder and encoder; by default of what is picked.
+    """Return the k nearest features of the two, both ways, by decoder and encoder; by default of the picked ones.
 
-    Raises what `core.matching.comparison.compare` raises, and StillRunning while a job draws its progress.
+    Raises what `core.matching.comparison.compare` raises, and StillRunning while a job runs.
     """
     a, b = a or opened.dictionary(), b or chosen()
     check_matchable(a, b)
@@ -42,16 +42,16 @@ def comparison(a: Dictionary | None = None, b: Dictionary | None = None, *, k: i
 
 
 def compared(one: Weights, other: Weights, names: tuple[str, str], label: str, *, k: int = K) -> Comparison:
-    """Return the same for weights, stored under `names` of their contents."""
+    """Return the same for weights, stored under `names`."""
     most = int(min(one.finite.sum(), other.finite.sum()))
     if not most:
-        return compare_weights(one, other, k=k)  # which says what is wrong
+        return compare_weights(one, other, k=k)  # compare() says what is wrong
     found = {side: _between(one.side(side), other.side(side), names, side, min(k, most), label) for side in SIDES}
     return Comparison(one, other, **found)
 
 
 def weights(dictionary: Dictionary) -> Weights:
-    """Return the directions of a dictionary, kept in memory: those read are a copy."""
+    """Return the directions of a dictionary. They are a copy and stay in memory."""
     key = f"directions {dictionary.sha256}"
     return compute.loaded().get(key, lambda: Weights.of(dictionary), name=f"The directions of {dictionary.title}")
 

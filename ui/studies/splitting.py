@@ -22,13 +22,13 @@ from ui.studies import compute, matching_activations, opened
 from ui.studies import logit_weights as logit_weights_studies
 
 LOGITS = LogitSettings(unit_rows=True)
-"""Decoder rows at length 1, so that features of different dictionaries compare."""
+"""Decoder rows at length 1, so that features of different dictionaries can be compared."""
 TOKENS_SHOWN = 5
 
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """A coarse dictionary, first, and wider ones, with the threshold for children."""
+    """A coarse dictionary, wider ones, and the threshold for children."""
 
     dictionaries: tuple[Dictionary, ...]
     threshold: float
@@ -53,7 +53,7 @@ class Series:
         )
 
     def note(self, *more: str, rule: str = "") -> str:
-        """Say what a figure was computed from."""
+        """Return what a figure was computed from."""
         widths = ", ".join(f"{width:,}" for width in self.widths)
         masked = f"masked cosine of activations over {EDGE:.2f}"
         how = masked if rule == TOGETHER else f"decoder cosine over {self.threshold:.2f}"
@@ -66,8 +66,8 @@ def listed() -> list[Entry]:
 
 
 def between(a: Dictionary, b: Dictionary) -> Between:
-    """Return the nearest features by decoder, both ways; of dictionaries of one space (raises LoupeError)."""
-    first, second = sorted((a, b), key=lambda dictionary: dictionary.sha256)  # kept once, in whatever order
+    """Return the nearest features by decoder, both ways, of dictionaries in one space (raises LoupeError)."""
+    first, second = sorted((a, b), key=lambda dictionary: dictionary.sha256)  # one result for both orders
 
     def work(progress: Progress) -> Between:
         return nearest_pair(first, second, "decoder", progress=progress)
@@ -97,7 +97,7 @@ def by_cosine(narrow: Dictionary, wide: Dictionary, threshold: float) -> Links:
 
 
 def by_activations(narrow: Dictionary, wide: Dictionary, threshold: float) -> Links:
-    """Join features that are active together; masked cosine has a threshold of its own."""
+    """Join features that are active together. Masked cosine has a threshold of its own."""
     found = matching_activations.masked_edges(matching_activations.shared(narrow, wide))
     return edge_links(Edges(found.a, found.b, found.score, narrow.d_sae, wide.d_sae), threshold=found.edge)
 
@@ -129,7 +129,7 @@ def promoted(dictionary: Dictionary, features: Sequence[int]) -> list[list[str]]
 
 
 def matrix(dictionaries: Sequence[Dictionary], side: DictionarySide) -> MatchMatrix:
-    """Return the ratios of all pairs; every pair is kept on disk, so that another choice costs what is new in it."""
+    """Return the ratios of all pairs. Each pair is stored, so another choice computes only new pairs."""
     key = f"match matrix {side} {','.join(dictionary.sha256 for dictionary in dictionaries)}"
 
     def work(progress: Progress) -> MatchMatrix:

@@ -1,4 +1,4 @@
-"""Where the token pass meets Streamlit: its cost, the pass as a job, and what is read from its store afterwards."""
+"""Where the token pass meets Streamlit: its cost, the pass as a job, and what its store holds afterwards."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ from ui.shared.escape import plain
 from ui.studies import compute, corpus, opened
 
 AT_ONCE_S, AT_ONCE_BYTES = 10.0, 200e6
-"""A pass that takes no more than this starts unasked."""
+"""A pass that takes no more than this starts by itself."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +41,7 @@ class TokenPass:
 
     @property
     def name(self) -> str:
-        """What is named after this pass: dictionary, model, tokens, and what is not counted."""
+        """The inputs that name results of this pass: dictionary, model, tokens, and what is not counted."""
         return f"{self.dictionary.sha256} {self.model.sha256} {self.rows_sha256} {self.sample.left_out}"
 
     @property
@@ -51,11 +51,11 @@ class TokenPass:
 
     @property
     def density(self) -> np.ndarray:
-        """Share of counted tokens on which each feature is active."""
+        """Return the share of counted tokens on which each feature is active."""
         return self.statistics.count.sum(axis=0) / self.statistics.n_tokens()
 
     def provenance(self, **more: str | int | float | bool | None) -> dict:
-        """What a download says of where its numbers are from."""
+        """Return what a download says of where its numbers are from."""
         settings = {"text": self.sample.note, "rows_sha256": self.rows_sha256, "wpe": self.model.wpe}
         return tables.provenance(
             dictionary=self.dictionary, model=self.model, method="token pass", settings=settings | more
@@ -65,8 +65,8 @@ class TokenPass:
 def token_pass(id: str | None = None, settings: SampleSettings | None = None, *, wpe: str | None = None) -> TokenPass:
     """Return the pass of a dictionary (by default the picked one) over text (by default what the picker says).
 
-    A pass that is not stored is started: at once if it is short, else after its cost was shown and a button pressed.
-    Raises StillRunning meanwhile, and LoupeError.
+    Starts a pass that is not stored: a short one at once, a longer one when a person has seen its cost and presses the
+    button. Raises StillRunning meanwhile, and LoupeError.
     """
     found = opened.dictionary(id)
     model = opened.model_of(found, wpe=wpe)
@@ -76,9 +76,9 @@ def token_pass(id: str | None = None, settings: SampleSettings | None = None, *,
 def pass_over(
     dictionary: Dictionary, model: LanguageModel, sample: TextSample, *, ask: bool = True, label: str = ""
 ) -> TokenPass:
-    """Return the pass of a dictionary over these rows, as `token_pass` does; without `ask` it starts in any case.
+    """Return the pass of a dictionary over these rows, as `token_pass` does. Without `ask` it always starts at once.
 
-    `label` stands before its progress.
+    `label` is the text before its progress.
     """
     label = label or f"Token pass of {dictionary.title}"
     names, left_out = (dictionary.sha256, model.sha256, rows_sha256(sample.rows)), sample.left_out
@@ -100,7 +100,7 @@ def pass_over(
 
 
 def _agree(dictionary: Dictionary, model: LanguageModel, sample: TextSample, share: float, key: str) -> None:
-    """Show what a pass will cost; go on if it is short, was agreed to, or runs already. `share` of it is missing."""
+    """Show the cost of a pass. Go on if it is short, a person agreed, or it runs already. `share` of it is missing."""
     if st.session_state.get(f"_agreed_{key}") or f"_job_pass-{key}" in st.session_state:
         return
     whole = cost(dictionary, model, sample)
@@ -114,11 +114,11 @@ def _agree(dictionary: Dictionary, model: LanguageModel, sample: TextSample, sha
         icon=":material/play_arrow:",
         on_click=lambda: st.session_state.update({f"_agreed_{key}": True}),
     )
-    raise StillRunning("The token pass waits to be started.")
+    raise StillRunning("The token pass waits for the button.")
 
 
 def cost(dictionary: Dictionary, model: LanguageModel, sample: TextSample) -> PassCost:
-    """Return what a pass over all of these rows takes, judged by a few tokens."""
+    """Estimate what a pass over all of these rows takes, from a few tokens."""
 
     def work(_: Progress) -> PassCost:
         return estimate_cost(dictionary, model, sample.rows, left_out=sample.left_out)
@@ -129,14 +129,16 @@ def cost(dictionary: Dictionary, model: LanguageModel, sample: TextSample) -> Pa
 
 def _card(cost: PassCost, share: float, sample: TextSample) -> None:
     with st.container(border=True):
-        st.markdown("**One pass over the text answers every view of activations**")
+        st.markdown("**All views of activations need one pass over the text**")
         columns = st.columns(4)
         columns[0].metric("Tokens", f"{cost.n_tokens:,}")
         columns[1].metric("On disk", of_bytes(cost.nbytes * share))
-        columns[2].metric("Time", of_seconds(cost.seconds * share), help="On this machine, judged by about 512 tokens.")
+        columns[2].metric(
+            "Time", of_seconds(cost.seconds * share), help="An estimate for this machine, from about 512 tokens."
+        )
         columns[3].metric("Active features a token", f"{cost.l0:,.1f}")
-        there = f" {1 - share:.0%} of it is there already." if share < 1 else ""
-        st.caption(plain(f"{sample.note}.{there} It can be stopped at any time and goes on from there."))
+        there = f" {1 - share:.0%} of it is stored already." if share < 1 else ""
+        st.caption(plain(f"{sample.note}.{there} You can stop it at any time; it continues from there."))
 
 
 def quantiles(
@@ -166,6 +168,6 @@ def of_feature(passed: TokenPass, feature: int) -> FeatureActivations:
 
 
 def of_store(store: ActivationStore, dictionary: Dictionary, feature: int) -> FeatureActivations:
-    """Return one feature's activations, kept in memory: reading them goes through the whole store."""
+    """Return one feature's activations. They stay in memory, because reading them goes through the whole store."""
     key = f"activations of {feature} in {' '.join(store.keys)}"
     return compute.loaded().get(key, lambda: feature_activations(store, feature, d_sae=dictionary.d_sae))

@@ -1,6 +1,6 @@
-"""Token sets as the pages have them: the library of a vocabulary, and those that a person added.
+"""Token sets for the pages: the library of a vocabulary, and the sets that a person added.
 
-What a person typed is kept in the session as text, and made anew for the vocabulary of whichever model is looked at.
+The session keeps a typed set as text and makes it anew for the vocabulary of each model.
 """
 
 import streamlit as st
@@ -12,12 +12,12 @@ from core.token_sets.typed import set_from_text, set_from_upload
 from ui.studies import compute
 
 MAX_OWN = 50
-"""Sets that a person can add."""
+"""The most sets that a person can add."""
 _OWN, _MADE = "_own_token_sets", "_made_token_sets"
 
 
 def sets(model: LanguageModel) -> TokenSets:
-    """Return the library's sets for the model's vocabulary and the person's own; nothing is drawn."""
+    """Return the library's sets for the model's vocabulary and the person's own. Draws nothing."""
     library = _library(model, raw=is_on("ts_raw"))
     if is_on("ts_pos"):
         key = pos_key(model)
@@ -43,20 +43,20 @@ def forget(name: str) -> None:
 
 
 def _keep(model: LanguageModel, made: TokenSet, text: str) -> TokenSet:
-    """Keep a set's text; one of the same name that the person made before is replaced."""
+    """Keep the text of a set. It replaces a set of the same name that the person made before."""
     if made.name in _library(model, raw=is_on("ts_raw")).names:
         raise TokenSetError(
-            f"The library has a token set called {made.name!r}, expected a name of its own. Choose another name."
+            f"The library already has a token set called {made.name!r}. Expected a new name. Choose another one."
         )
     if made.name not in own_texts() and len(own_texts()) >= MAX_OWN:
-        raise TokenSetError(f"There are {MAX_OWN} sets of your own already, as many as fit. Remove one first.")
+        raise TokenSetError(f"You already have {MAX_OWN} sets of your own, the most that fit. Remove one first.")
     own_texts()[made.name] = text
     st.session_state.setdefault(_MADE, {})[_made_key(model, made.name, text)] = made
     return made
 
 
 def own_texts() -> dict[str, str]:
-    """The texts of the person's own sets, by name."""
+    """Return the texts of the person's own sets, by name."""
     return st.session_state.setdefault(_OWN, {})
 
 
@@ -76,7 +76,7 @@ def _own_sets(model: LanguageModel, taken: tuple[str, ...]) -> TokenSets:
 
 
 def made_set(model: LanguageModel, name: str) -> TokenSet | TokenSetError:
-    """Return one of the person's sets for this vocabulary, or why it cannot be made; both are remembered."""
+    """Return one of the person's sets for this vocabulary, or why it cannot be made. Both are remembered."""
     made, text = st.session_state.setdefault(_MADE, {}), own_texts()[name]
     key = _made_key(model, name, text)
     if key not in made:
@@ -102,10 +102,10 @@ def _library(model: LanguageModel, *, raw: bool) -> TokenSets:
 
 
 def pos_key(model: LanguageModel) -> str:
-    """Name the sets by parts of speech of a vocabulary, in memory."""
+    """Return the name under which memory keeps the sets by parts of speech of a vocabulary."""
     return f"token-sets-pos-{model.tokenizer_sha256}-{model.d_vocab}"
 
 
 def is_on(key: str) -> bool:
-    """A switch as last drawn, also on a run that has not drawn it yet."""
+    """Return a switch as last drawn, also on a run that has not drawn it yet."""
     return bool(st.session_state.get(key, st.session_state.get(f"_{key}", False)))
