@@ -225,7 +225,7 @@ def profile(table: pd.DataFrame, *, n_pos: int, context_size: int | None) -> alt
     tooltip = [
         alt.Tooltip("position:Q", title="Position"),
         alt.Tooltip("mean_active:Q", title="Mean when active", format=".4~g"),
-        alt.Tooltip("std_active:Q", title="Deviation", format=".4~g"),
+        alt.Tooltip("std_active:Q", title="Standard deviation", format=".4~g"),
         alt.Tooltip("active_rows:Q", title="Active on rows"),
     ]
     y = alt.Y("mean_active:Q").title("Mean when active").axis(minExtent=_EXTENT)

@@ -130,7 +130,7 @@ def numbers(view: Chosen, feature: int, acts: np.ndarray) -> None:
     shown = {name: row[name] for name in ("active_tokens", "density", "mean_active", "std_active")}
     shown |= {"active_quantile": np.median(acts), "largest_activation": row["largest_activation"]}
     for column, (name, value) in zip(st.columns(len(shown)), shown.items(), strict=True):
-        titles = {"active_quantile": "Median when active", "std_active": "Deviation"}
+        titles = {"active_quantile": "Median when active", "std_active": "Standard deviation"}
         title = titles.get(name, catalogue.statistic(name).title)
         text = f"{int(value):,}" if name == "active_tokens" else f"{value:.4g}"
         column.metric(title, text, border=True, help=catalogue.help_text(name))

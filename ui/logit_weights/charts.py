@@ -53,7 +53,7 @@ def shape_scatter(
                 alt.Tooltip("logit_class:N", title="Class"),
                 alt.Tooltip("skewness:Q", title="Skewness", format=".3f"),
                 alt.Tooltip(f"{y}:Q", title=y_title, format=".3f"),
-                alt.Tooltip("logit_std:Q", title="Std", format=".3g"),
+                alt.Tooltip("logit_std:Q", title="Standard deviation", format=".3g"),
                 alt.Tooltip("top_token:N", title="Most promoted"),
                 alt.Tooltip("bottom_token:N", title="Most suppressed"),
             ],

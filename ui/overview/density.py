@@ -55,7 +55,7 @@ def counts(table: pd.DataFrame, threshold: float, n_tokens: int) -> None:
         "Features that fire": (f"{found['other'] + found['ultralow']:,}", catalogue.help_text("active_tokens")),
         "Dead": (f"{found['dead']:,}", catalogue.help_text("dead_share")),
         f"Ultralow, below {threshold:.0e}": (f"{found['ultralow']:,}", catalogue.help_text("ultralow")),
-        "Unseen means below": (f"{unseen:.1e}", catalogue.help_text("unseen_below")),
+        "Smallest density seen": (f"{unseen:.1e}", catalogue.help_text("unseen_below")),
     }
     for place, (title, (value, text)) in zip(st.columns(len(readings)), readings.items(), strict=True):
         place.metric(title, value, border=True, help=text)
@@ -71,7 +71,7 @@ def counts(table: pd.DataFrame, threshold: float, n_tokens: int) -> None:
 def histogram(table: pd.DataFrame, passed: TokenPass, threshold: float, n_tokens: int, *, log: bool) -> None:
     """Draw features by log10 density, with the threshold and the smallest density that this text can show."""
     unseen = overview_tables.unseen_below(n_tokens)
-    lines = {f"unseen means below {unseen:.1e} (95 %)": unseen, f"ultralow below {threshold:.0e}": threshold}
+    lines = {f"smallest density seen {unseen:.1e} (95 %)": unseen, f"ultralow below {threshold:.0e}": threshold}
     dead = int((table["density"] == 0).sum())
     chart = charts.density_histogram(table, lines, x_title=catalogue.statistic("log_density").title, log=log)
     figure(

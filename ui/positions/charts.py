@@ -29,7 +29,7 @@ def feature_heatmap(cells: pd.DataFrame, order: Sequence[int], *, n_pos: int, co
             alt.Tooltip("position:Q", title="Position"),
             alt.Tooltip("mean:Q", title="Mean activation", format=".4f"),
             alt.Tooltip("std:Q", title="Standard deviation", format=".4f"),
-            alt.Tooltip("rate:Q", title="Firing rate", format=".2%"),
+            alt.Tooltip("rate:Q", title="Density at the position", format=".2%"),
         ],
     )
 
@@ -78,7 +78,7 @@ def score_rank(table: pd.DataFrame, chosen: int, suggested: int) -> alt.LayerCha
             x,
             alt.Y("position_score:Q").title("Position score"),
             tooltip=[
-                alt.Tooltip("rank:Q", title="Rank"),
+                alt.Tooltip("rank:Q", title="Rank by position score"),
                 alt.Tooltip("feature:Q", title="Feature"),
                 alt.Tooltip("position_score:Q", title="Position score", format=".4f"),
                 alt.Tooltip("peak:Q", title="Peak position"),
