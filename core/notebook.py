@@ -28,10 +28,11 @@ class AppError(LoupeError):
 
 
 def load_dictionary(source: Any, *, fold_decoder_norms: bool = True) -> Dictionary:
-    """Open a dictionary by its id in the app, by the path of its folder, or from a sae-lens SAE in memory.
+    """Open a dictionary by its id in the app, by its folder's path, or from a sae-lens SAE in memory.
 
-    Paths are not limited to the app's roots: whoever runs a notebook may read what they like. Raises a
-    LoupeError that says what is wrong with the id or with the files.
+    A dictionary is this project's word for a sparse autoencoder (SAE). Paths need not lie below the app's roots,
+    because whoever runs a notebook may read any file. Raises a LoupeError that says what is wrong with the id or the
+    files.
     """
     if hasattr(source, "state_dict") and hasattr(source, "cfg"):
         return from_sae(source, fold_decoder_norms=fold_decoder_norms)

@@ -1,4 +1,4 @@
-"""Where this running app may read and where it writes; made once at start from the command line."""
+"""Where the running app may read and write; made once at the start from the command line."""
 
 import argparse
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ class Workspace:
     """Folders that the app knows."""
 
     cache: Path = PROJECT / "cache"
-    """Results; may be deleted at any time."""
+    """Folder of results. It may be deleted at any time."""
     roots: tuple[Path, ...] = (PROJECT,)
     """A path that a person types must lie below one of these."""
     pinned: tuple[Path, ...] = ()
@@ -31,20 +31,20 @@ class Workspace:
     start_page: str | None = None
     """The page that the bare address shows, by its name in the URL; None means the first."""
     memory_bytes: int | None = None
-    """What may be held in memory; None means half of what is free."""
+    """The most bytes held in memory; None means half of what is free."""
     device: str = "auto"
     """Where large analyses and models run, unless a session chose otherwise (core.devices.device.chosen)."""
     notes: Path = PROJECT / "notes"
-    """What people write about features; unlike the cache it cannot be made again."""
+    """Folder of notes on features. Unlike the cache, it cannot be made again."""
 
     def allowed_folder(self, text: str) -> Path:
         """Resolve a typed path and return it if it is a folder below a root (or pinned).
 
-        Links are followed before comparing. Raises PathNotAllowedError, with the same message for
-        a folder outside and one that does not exist, so that nothing outside can be probed.
+        Links are followed before the check. Raises PathNotAllowedError with the same message for a folder
+        outside and for one that does not exist, so that nobody can probe what lies outside.
         """
         for root in (*self.roots, *self.pinned) if len(text) <= 1024 and text.strip() else ():
-            # Unknown users, loops of links, names too long, bytes that no name has: none is a folder.
+            # Unknown users, loops of links, names too long or with invalid bytes are no folders.
             with suppress(OSError, RuntimeError, ValueError):
                 typed, root = Path(text.strip()).expanduser(), root.resolve()
                 path = (typed if typed.is_absolute() else root / typed).resolve()
@@ -55,7 +55,7 @@ class Workspace:
     def allowed_path(self, text: str) -> Path:
         """Resolve a typed path and return it if it is a folder or a file below a root (or pinned).
 
-        As `allowed_folder`. A file keeps its name if it is a link, and what it links to is checked as well.
+        Like `allowed_folder`. A file that is a link keeps its name, and its target is checked as well.
         """
         for root in (*self.roots, *self.pinned) if len(text) <= 1024 and text.strip() else ():
             with suppress(OSError, RuntimeError, ValueError, PathNotAllowedError):
@@ -68,13 +68,13 @@ class Workspace:
         raise self._refusal(text, "a folder or file")
 
     def is_pinned(self, path: Path) -> bool:
-        """Whether a resolved path was named on the command line, or lies in a folder that was."""
+        """Say whether the command line named a resolved path or a folder that holds it."""
         return any(path.is_relative_to(located(place)) for place in self.pinned)
 
     def check_files(self, folder: Path, names: Iterable[str]) -> None:
         """Raise PathNotAllowedError if a file of an allowed folder is a link to somewhere outside.
 
-        Folders named on the command line may link where they like: the download cache of
+        Folders named on the command line may link anywhere, as the download cache of
         huggingface_hub does.
         """
         if self.is_pinned(folder):
@@ -95,13 +95,15 @@ class Workspace:
 def parse_arguments(arguments: list[str]) -> Workspace:
     """Turn the arguments after `streamlit run app.py --` into a workspace; unknown words are ignored."""
     parser = argparse.ArgumentParser(prog="streamlit run app.py --", add_help=False, exit_on_error=False)
-    parser.add_argument("--sae", action="append", type=Path, default=[], help="a dictionary's folder or file to offer")
+    parser.add_argument(
+        "--sae", action="append", type=Path, default=[], help="folder or file of a dictionary (an SAE) to offer"
+    )
     parser.add_argument("--root", action="append", type=Path, default=[], help="allow typed paths below this folder")
-    parser.add_argument("--model", action="append", type=Path, default=[], help="a model folder")
+    parser.add_argument("--model", action="append", type=Path, default=[], help="folder of a language model")
     parser.add_argument("--cache", type=Path, default=PROJECT / "cache", help="where results are kept")
     parser.add_argument("--notes", type=Path, default=PROJECT / "notes", help="where notes on features are kept")
-    parser.add_argument("--page", help="the page to begin with, by its name in the address")
-    parser.add_argument("--memory", type=float, help="GB to hold in memory; default: half of what is free")
+    parser.add_argument("--page", help="start page, by its name in the address")
+    parser.add_argument("--memory", type=float, help="most GB to hold in memory; default: half of what is free")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps: where to compute")
     known, _ = parser.parse_known_args(arguments)
     roots = tuple(path.resolve() for path in known.root) or (PROJECT,)

@@ -51,7 +51,7 @@ class Bar:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run, and return the exit code: 0, or 2 with a message for what a person can put right."""
+    """Run, and return the exit code: 0, or 2 with a message for what a person can fix."""
     options = _parser().parse_args(arguments)
     bar = Bar()
     try:
@@ -68,15 +68,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m core.matching", description="Match two dictionaries by weights.")
+    parser = argparse.ArgumentParser(
+        prog="python -m core.matching",
+        description="Match two dictionaries (sparse autoencoders, SAEs) by their weights.",
+    )
     parser.add_argument("a", metavar="A", help="id of a dictionary, such as demo/layer2-standard-2048, or its path")
-    parser.add_argument("b", metavar="B", help="the other one")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="match.json, or a table: .csv or .parquet")
-    parser.add_argument("--similarity", choices=SIMILARITIES, default="decoder", help="default: %(default)s")
-    parser.add_argument("--method", choices=list(METHODS), default="one-to-one", help="default: %(default)s")
-    parser.add_argument("-k", type=int, default=K, help="nearest of each to begin with (default: %(default)s)")
-    parser.add_argument("--threshold", type=float, default=THRESHOLD, help="of a match (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=SEED, help="of the shuffled null (default: %(default)s)")
+    parser.add_argument("b", metavar="B", help="id or path of the second dictionary")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        help="file to write: .json for the whole matching, .csv or .parquet for its pairs",
+    )
+    parser.add_argument(
+        "--similarity", choices=SIMILARITIES, default="decoder", help="what is compared (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--method", choices=list(METHODS), default="one-to-one", help="how features are paired (default: %(default)s)"
+    )
+    parser.add_argument(
+        "-k", type=int, default=K, help="candidates for each feature at the start (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--threshold", type=float, default=THRESHOLD, help="similarity that a match must exceed (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=SEED, help="seed of the shuffled coordinates (default: %(default)s)"
+    )
     return parser
 
 
@@ -106,7 +125,7 @@ def _run(options: argparse.Namespace, bar: Bar) -> None:
 
 
 def _check(options: argparse.Namespace) -> None:
-    """Refuse before minutes are spent what would fail after them."""
+    """Refuse at once what would otherwise fail after minutes of work."""
     if options.output.suffix not in ENDINGS:
         raise BadSettingError(f"{options.output.name!r} ends in none of {', '.join(ENDINGS)}. Choose one of these.")
     if not options.output.resolve().parent.is_dir():
