@@ -129,16 +129,17 @@ def numbers(view: Chosen, feature: int, acts: np.ndarray) -> None:
     row = view.features.iloc[feature]
     shown = {name: row[name] for name in ("active_tokens", "density", "mean_active", "std_active")}
     shown |= {"active_quantile": np.median(acts), "largest_activation": row["largest_activation"]}
-    for column, (name, value) in zip(st.columns(len(shown)), shown.items(), strict=True):
+    cards = st.container(horizontal=True)
+    for name, value in shown.items():
         titles = {"active_quantile": "Median when active", "std_active": "Standard deviation"}
         title = titles.get(name, catalogue.statistic(name).title)
         text = f"{int(value):,}" if name == "active_tokens" else f"{value:.4g}"
-        column.metric(title, text, border=True, help=catalogue.help_text(name))
+        cards.metric(title, text, border=True, help=catalogue.help_text(name))
 
 
 def values(view: Chosen, feature: int, found: FeatureActivations) -> None:
     """Draw the histogram of the non-zero activations, with a smooth curve that tells one peak from two."""
-    where, which, how = st.columns([2, 2, 1], vertical_alignment="bottom")
+    where, which, how = st.columns([5, 3, 2], vertical_alignment="bottom")
     one = where.segmented_control(
         "Activations at", ["All positions", "One position"], default="All positions", required=True, key="act_at",
         bind="query-params",

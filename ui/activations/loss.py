@@ -173,9 +173,10 @@ def offer(subject: Subject, agreed: str) -> None:
 def numbers(means: Mapping[str, float]) -> None:
     """Draw the losses over all tokens."""
     names = [name for name in (*COLOURS, "ce_recovered") if name in means]
-    for column, name in zip(st.columns(len(names)), names, strict=True):
+    cards = st.container(horizontal=True)
+    for name in names:
         item = catalogue.statistic(name)
-        column.metric(item.title, f"{means[name]:.3f}", border=True, help=catalogue.help_text(name))
+        cards.metric(item.title, f"{means[name]:.3f}", border=True, help=catalogue.help_text(name))
 
 
 def curve(subject: Subject, found: Losses) -> None:

@@ -36,8 +36,9 @@ def head(subject: Subject, settings: LogitSettings) -> None:
         "strongest_token_share": f"{share:.0%}" if n else "n/a",
         "peak_active": "n/a" if peak is None else str(peak),
     }
-    for column, (name, value) in zip(st.columns(len(cards)), cards.items(), strict=True):
-        column.metric(catalogue.statistic(name).title, value, border=True, help=plain(catalogue.help_text(name)))
+    row = st.container(horizontal=True)
+    for name, value in cards.items():
+        row.metric(catalogue.statistic(name).title, value, border=True, help=plain(catalogue.help_text(name)))
     if not n:
         st.info(
             f"{plain(subject.title)} is active on none of the {n_tokens:,} tokens of this text. The tabs still show "

@@ -98,11 +98,12 @@ def cards(view: _View) -> None:
     """Draw how feature and proxy agree, in numbers."""
     numbers = view.pair.numbers()
     names = [*CARDS, *(["proxy_excess_correlation"] if view.proxy.is_ratio else [])]
-    for place, (column, name) in enumerate(zip(st.columns(len(names)), names, strict=True)):
+    row = st.container(horizontal=True)
+    for place, name in enumerate(names):
         number = numbers[name]
         said = "n/a" if np.isnan(number) else f"{number:.3g}" if place >= PERCENT else f"{100 * number:.3g} %"
         title = plain(catalogue.statistic(name).title)
-        column.metric(title, said, border=True, help=plain(catalogue.help_text(name)))
+        row.metric(title, said, border=True, help=plain(catalogue.help_text(name)))
 
 
 def by_activation(view: _View) -> None:

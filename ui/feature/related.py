@@ -275,12 +275,13 @@ def spread(subject: Subject, layer: int | None) -> None:
     """Draw numbers of the spread, each with the feature's rank among all features."""
     table = relations.alignment(subject.dictionary, subject, layer).to_frame()
     names = ("top3_share", "large_coefficients", "basis_kurtosis", "effective_coordinates")
-    for column, name in zip(st.columns(len(names)), names, strict=True):
+    cards = st.container(horizontal=True)
+    for name in names:
         value, all_values = table[name][subject.feature], table[name].dropna()
         item = catalogue.statistic(name)
         text = f"{value:,.0f}" if item.format == "d" else f"{value:.4g}"
         more = f" Higher than in {(all_values < value).mean():.0%} of features." if len(table) > 1 else ""
-        column.metric(item.title, text, border=True, help=plain(catalogue.help_text(name) + more))
+        cards.metric(item.title, text, border=True, help=plain(catalogue.help_text(name) + more))
 
 
 def weights_provenance(subject: Subject, method: str, **settings: int | None) -> dict:

@@ -98,9 +98,10 @@ def readouts(study: GeometryStudy, r: int) -> None:
         "interference": (random.interference, None),
         "welch_bound": (random.welch_bound, None),
     }
-    for place, (name, (value, by_chance)) in zip(st.columns(len(readings)), readings.items(), strict=True):
+    cards = st.container(horizontal=True)
+    for name, (value, by_chance) in readings.items():
         item = catalogue.statistic(name)
-        place.metric(
+        cards.metric(
             f"Mean {ordinal(r)} largest" if name == "rth_cosine" else item.title,
             f"{value:.3f}",
             f"random {by_chance:.3f}" if by_chance is not None else None,

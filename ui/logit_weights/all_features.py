@@ -48,8 +48,9 @@ def overview(study: LogitStudy) -> None:
 def counts(table: pd.DataFrame) -> None:
     """Count the features of each class, with the borders as set."""
     found = class_counts(table["logit_class"].to_numpy(dtype=str))
-    for column, name in zip(st.columns(len(CLASSES)), CLASSES, strict=True):
-        column.metric(
+    cards = st.container(horizontal=True)
+    for name in CLASSES:
+        cards.metric(
             name.capitalize(),
             f"{found[name]:,}",
             border=True,

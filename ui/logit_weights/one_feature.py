@@ -53,9 +53,10 @@ def split_by(study: LogitStudy, name: str) -> TokenSplit | None:
 def one_feature(study: LogitStudy, feature: int, split: TokenSplit | None = None) -> None:
     """Draw numbers, histogram and extreme tokens of one feature's logit weights."""
     row = study.table.iloc[feature]
-    for column, name in zip(st.columns(len(CARDS)), CARDS, strict=True):
+    cards = st.container(horizontal=True)
+    for name in CARDS:
         value = row[name] if isinstance(row[name], str) else "n/a" if pd.isna(row[name]) else f"{row[name]:.4g}"
-        column.metric(catalogue.statistic(name).title, value, border=True, help=plain(catalogue.help_text(name)))
+        cards.metric(catalogue.statistic(name).title, value, border=True, help=plain(catalogue.help_text(name)))
     if study.stats.constant[feature]:
         st.info(
             f"Feature {feature} gives every token the same logit weight ({row['logit_mean']:.4g}): its decoder row is "

@@ -143,9 +143,10 @@ def readouts(found: Found) -> None:
     if found.rotated is not None:
         excess = excess_table(found.match, found.rotated.a_best)["excess_correlation"]
         readings.append((None, "universal_share", float((excess > UNIVERSAL).mean())))
-    for place, (label, name, value) in zip(st.columns(len(readings)), readings, strict=True):
+    cards = st.container(horizontal=True)
+    for label, name, value in readings:
         item = catalogue.statistic(name)
-        place.metric(
+        cards.metric(
             label or item.title,
             f"{value:{item.format}}",
             border=True,

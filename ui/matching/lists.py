@@ -133,8 +133,9 @@ def labels(study: MatchStudy) -> None:
     """List what became of the smaller dictionary's features in the wider: new, kept, split or merged."""
     end = "a" if study.a.d_sae > study.b.d_sae else "b"
     found = matching_studies.relation(study, end)
-    for place, name in zip(st.columns(len(LABELS)), LABELS, strict=True):
-        place.metric(name.capitalize(), f"{found.counts[name]:,}", border=True)
+    cards = st.container(horizontal=True)
+    for name in LABELS:
+        cards.metric(name.capitalize(), f"{found.counts[name]:,}", border=True)
     table = matching_tables.label_table(found)
     mine, other = table["feature"], table["parent"]
     listed(

@@ -65,9 +65,9 @@ def readouts(study: MatchStudy) -> None:
         "shared": ("shared", "Shared features"),
         "mean_alignment": ("mean_alignment", "Mean alignment"),
     }
-    rows = st.columns(5), st.columns(5)
-    for place, (name, (declared, title)) in zip([*rows[0], *rows[1]], names.items(), strict=False):
-        place.metric(
+    cards = st.container(horizontal=True)
+    for name, (declared, title) in names.items():
+        cards.metric(
             title,
             shown(declared, found[name]),
             f"by chance {shown(declared, chance[name])}",

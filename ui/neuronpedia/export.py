@@ -99,8 +99,9 @@ def _computed(dictionary: Dictionary, model: LanguageModel, features: Sequence[i
     )
     st.caption(
         plain(
-            f"For each of {len(features):,} features, this finds the texts of {context} tokens on which it is most "
-            f"active, and the tokens it promotes and suppresses ({settings.describe()}). Nothing is sent anywhere."
+            f"{len(features):,} feature{'s' * (len(features) != 1)}. Compute finds the texts of {context} tokens on "
+            f"which each is most active, and the tokens it promotes and suppresses ({settings.describe()}). "
+            "Nothing is sent anywhere."
         )
     )
     if st.session_state.get(_ASKED) != asked:

@@ -57,8 +57,9 @@ def counts(table: pd.DataFrame, threshold: float, n_tokens: int) -> None:
         f"Ultralow, below {threshold:.0e}": (f"{found['ultralow']:,}", catalogue.help_text("ultralow")),
         "Smallest density seen": (f"{unseen:.1e}", catalogue.help_text("unseen_below")),
     }
-    for place, (title, (value, text)) in zip(st.columns(len(readings)), readings.items(), strict=True):
-        place.metric(title, value, border=True, help=text)
+    cards = st.container(horizontal=True)
+    for title, (value, text) in readings.items():
+        cards.metric(title, value, border=True, help=text)
     if threshold < 1 / n_tokens:
         st.caption(
             plain(

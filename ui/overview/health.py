@@ -140,10 +140,11 @@ def verdict(health: Health, passed: TokenPass, *, final: bool) -> None:
 
 def readings(health: Health) -> None:
     """Draw the numbers beside what is published, and below them the same numbers without the first token."""
-    for place, line in zip(st.columns(len(health.lines)), health.lines, strict=True):
+    cards = st.container(horizontal=True)
+    for line in health.lines:
         item = catalogue.statistic(line.name)
         title = f"{item.title} on {health.n_tokens:,} tokens" if line.name == "dead_share" else item.title
-        place.metric(
+        cards.metric(
             title,
             written(line.name, line.value),
             beside(line),
@@ -153,7 +154,7 @@ def readings(health: Health) -> None:
             height="stretch",
             help=catalogue.help_text(line.name),
         )
-    st.caption(plain(f"Without position 0: {without_first(health)}."))
+    st.caption(plain(f"Without position 0: {without_first(health)}"))
 
 
 def beside(line: HealthLine) -> str:
@@ -164,7 +165,7 @@ def beside(line: HealthLine) -> str:
 def without_first(health: Health) -> str:
     """Return the same numbers without position 0, in one sentence."""
     known = [line for line in health.lines if not math.isnan(line.without_first)]
-    return ", ".join(
+    return " · ".join(
         f"{catalogue.statistic(line.name).title} {written(line.name, line.without_first)}" for line in known
     )
 

@@ -94,7 +94,7 @@ def one_position(study: Study) -> None:
     position = int(st.session_state.get("position", 0))
     table = tables.at_position(study.stats, position, top=20)
     lines = tables.curves(study.stats, table["feature"].head(10).astype(int).tolist())
-    left, right = st.columns([3, 2], gap="medium")
+    left, right = st.columns(2, gap="medium")
     with left:
         chart = positions_charts.curves(
             lines, n_pos=study.n_pos, context_size=study.context_size, y_title="Mean activation", legend="right"

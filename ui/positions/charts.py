@@ -170,7 +170,7 @@ def shares(table: pd.DataFrame, titles: Mapping[str, str]) -> alt.Chart:
             .title(None)
             .sort([titles[name] for name in known])
             .scale(range=[ACCENT, "#4c78a8", "#b8bcc2"])
-            .legend(orient="top", columns=2, labelLimit=220),
+            .legend(orient="top", columns=1, labelLimit=220),
             alt.Order("order:Q"),
             tooltip=["feature:N", "part:N", alt.Tooltip("share:Q", format=".1%")],
         )

@@ -23,10 +23,11 @@ def one_feature(study: Study) -> None:
     """Show scores, curve and heatmap of tokens by positions of the picked feature."""
     feature = int(st.session_state.get("feature", 0))
     row = study.scores.set_index("feature").loc[feature]
-    for column, name in zip(st.columns(len(CARDS)), CARDS, strict=True):
+    cards = st.container(horizontal=True)
+    for name in CARDS:
         item = catalogue.statistic(name)
         value = "n/a" if pd.isna(row[name]) else f"{row[name]:.4g}"
-        column.metric(item.title, value, border=True, help=plain(catalogue.help_text(name)))
+        cards.metric(item.title, value, border=True, help=plain(catalogue.help_text(name)))
     left, right = st.columns([2, 3], gap="medium")
     with left:
         table = pd.concat(
@@ -151,7 +152,7 @@ def one_token(study: Study) -> None:
     table = pd.concat(
         [pd.DataFrame({"feature": i, "position": np.arange(study.n_pos), "mean": acts[:, i]}) for i in top]
     )
-    left, right = st.columns([3, 2], gap="medium")
+    left, right = st.columns(2, gap="medium")
     with left:
         chart = charts.curves(
             table, n_pos=study.n_pos, context_size=study.context_size, y_title="Activation", band=False, legend="right"

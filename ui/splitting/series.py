@@ -137,7 +137,7 @@ def edge_list(series: Series, graph: SplitGraph, edges: pd.DataFrame, nodes: pd.
     table = edges.assign(promoted_tokens=nodes["promoted_tokens"].to_numpy()[graph.end])
     figure(
         "Features and their children",
-        listing(table, "split-edges", height=420),
+        listing(table, "split-edges", height="auto" if len(table) < 12 else 420),
         table,
         explains=["coarse_feature", "child", "split_cosine"],
         note=series.note(f"{len(table):,} edges", rule=rule),

@@ -123,8 +123,9 @@ def _facts(read: Read) -> None:
         "Features on a token": f"{len(found.acts.acts) / found.n_tokens:,.1f}",
         catalogue.statistic("token_error_share").title: f"{found.error.sum() / square:.1%}" if square > 0 else "n/a",
     }
-    for column, (title, value) in zip(st.columns(len(facts)), facts.items(), strict=True):
-        column.metric(title, value, border=True)
+    cards = st.container(horizontal=True)
+    for title, value in facts.items():
+        cards.metric(title, value, border=True)
 
 
 def _strip(read: Read, tokens: pd.DataFrame, token: int) -> None:

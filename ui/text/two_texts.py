@@ -166,8 +166,9 @@ def _called(found: Comparison, a: Read, b: Read, level: float) -> pd.DataFrame:
         "Higher in A": int(counts.get("A", 0)),
         "Higher in B": int(counts.get("B", 0)),
     }
-    for column, (title, value) in zip(st.columns(len(facts)), facts.items(), strict=True):
-        column.metric(title, f"{value:,}", border=True)
+    cards = st.container(horizontal=True)
+    for title, value in facts.items():
+        cards.metric(title, f"{value:,}", border=True)
     return called
 
 
