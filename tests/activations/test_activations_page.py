@@ -2,18 +2,17 @@
 
 import numpy as np
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from core.activations.spliced_loss import LossByPosition, SplicedLoss
 from core.corpus.samples import SampleSettings
 from core.dictionaries.sources import Entry
 from core.models.language_model import LanguageModel
 from core.work.jobs import SILENT
-from tests.doubles import planted_pages
+from tests.doubles import pages, planted_pages
+from tests.doubles.pages import fine, reading, table, text_of
 from tests.doubles.planted import planted_dictionary
 from ui.studies import corpus, opened
-
-st = pytest.importorskip("streamlit")
-from streamlit.testing.v1 import AppTest  # noqa: E402
 
 TABS = ["By position", "Deciles", "Features", "One feature", "Error by position", "Loss by position", "Layers"]
 DICTIONARIES = {"layer0": "blocks.0.hook_resid_pre", "layer1": "blocks.1.hook_resid_pre"}
@@ -26,35 +25,24 @@ RUNS = [2.0, 2.5, 4.0, 3.5]
 @pytest.fixture
 def open_page(tmp_path, monkeypatch):
     """Return a function that writes a workspace of two layers, opens the page with a query and runs it."""
+    planted_pages.read_little_text(monkeypatch)
+    # Running the model would import torch; tests of the token pass do that.
+    monkeypatch.setattr(LanguageModel, "activations", activations)
+    monkeypatch.setattr("ui.activations.loss.token_losses", lambda model, rows: None)
+    monkeypatch.setattr("ui.activations.loss.spliced_loss", planted_spliced)
+    monkeypatch.setattr("ui.activations.loss.loss_by_position", planted_loss)
+    # Pinned, so that the picker still knows them on a second run.
+    pinned = [f"--sae={tmp_path / name}" for name in DICTIONARIES]
+    with pages.page(tmp_path, monkeypatch, "activations", *pinned) as run:
 
-    def run(query: dict | None = None, *, layer: str = "layer0", **how) -> AppTest:
-        if not (tmp_path / "dictionary").exists():
-            planted_pages.write_workspace(tmp_path, **how)
-            for name, hook_name in DICTIONARIES.items():
-                planted_dictionary(hook_name=hook_name, context_size=planted_pages.C).save(tmp_path / name)
-        # Pinned, so that the picker still knows them on a second run.
-        pinned = [f"--sae={tmp_path / name}" for name in DICTIONARIES]
-        monkeypatch.setattr(
-            "sys.argv", ["app.py", *planted_pages.arguments(tmp_path), *pinned, "--page", "activations"]
-        )
-        planted_pages.read_little_text(monkeypatch)
-        # Running the model would import torch; tests of the token pass do that.
-        monkeypatch.setattr(LanguageModel, "activations", activations)
-        monkeypatch.setattr("ui.activations.loss.token_losses", lambda model, rows: None)
-        monkeypatch.setattr("ui.activations.loss.spliced_loss", planted_spliced)
-        monkeypatch.setattr("ui.activations.loss.loss_by_position", planted_loss)
-        monkeypatch.setattr("ui.shared.progress.PATIENCE_S", 120)  # no progress bars: a test sees the finished page
-        st.cache_resource.clear()
-        st.cache_data.clear()
-        at = AppTest.from_file(planted_pages.SCRIPT, default_timeout=150)
-        at.query_params["sae"] = f"folder/{(tmp_path / layer).resolve()}"
-        for name, value in (query or {}).items():
-            at.query_params[name] = str(value)
-        return at.run()
+        def open_page(query: dict | None = None, *, layer: str = "layer0", **how) -> AppTest:
+            if not (tmp_path / "dictionary").exists():
+                planted_pages.write_workspace(tmp_path, **how)
+                for name, hook_name in DICTIONARIES.items():
+                    planted_dictionary(hook_name=hook_name, context_size=planted_pages.C).save(tmp_path / name)
+            return run({"sae": planted_pages.id_of(tmp_path, layer)} | (query or {}))
 
-    yield run
-    st.cache_resource.clear()
-    st.cache_data.clear()
+        yield open_page
 
 
 def activations(model: LanguageModel, tokens: np.ndarray, hook_name: str) -> np.ndarray:
@@ -85,24 +73,12 @@ def dense(at: AppTest, *, wpe: str | None = None, first: int = 1) -> np.ndarray:
 
 
 def said(at: AppTest) -> str:
-    kinds = (at.caption, at.info, at.error, at.markdown)
-    return "\n".join(element.value for kind in kinds for element in kind).replace("\\", "")
-
-
-def reading(at: AppTest, label: str) -> str:
-    return next(metric.value for metric in at.metric if metric.label == label)
-
-
-def table(at: AppTest, column: str):
-    """The first table on the page that has a column."""
-    return next(d.value for d in at.dataframe if column in d.value.columns)
+    return text_of(at, "caption", "info", "error", "markdown")
 
 
 @pytest.mark.parametrize("tab", TABS)
 def test_every_tab_opens_from_a_link_without_an_exception(open_page, tab):
-    at = open_page({"tab": tab})
-    assert not at.exception
-    assert not [error.value for error in at.error]
+    at = fine(open_page({"tab": tab}))
     assert at.title[0].value == "Activation values"
     assert at.get("vega_lite_chart") or tab in ("Loss by position", "Layers")
 

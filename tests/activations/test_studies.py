@@ -2,11 +2,9 @@
 
 import numpy as np
 import pytest
+from streamlit.testing.v1 import AppTest
 
-from tests.doubles import planted_pages
-
-st = pytest.importorskip("streamlit")
-from streamlit.testing.v1 import AppTest  # noqa: E402
+from tests.doubles import pages, planted_pages
 
 
 def app() -> None:
@@ -32,19 +30,15 @@ def app() -> None:
 def run(tmp_path, monkeypatch):
     """Return a function that runs the app above."""
     planted_pages.write_workspace(tmp_path)
-    arguments = ["app.py", *planted_pages.arguments(tmp_path)]
-    monkeypatch.setattr("ui.shared.progress.PATIENCE_S", 120)
     planted_pages.read_little_text(monkeypatch)
 
     def start(*more: str) -> AppTest:
-        monkeypatch.setattr("sys.argv", [*arguments, *more])
-        st.cache_resource.clear()
-        st.cache_data.clear()
-        return AppTest.from_function(app, default_timeout=150).run()
+        monkeypatch.setattr("sys.argv", ["app.py", *planted_pages.arguments(tmp_path), *more])
+        pages.forget()
+        return pages.run(app)
 
-    yield start
-    st.cache_resource.clear()
-    st.cache_data.clear()
+    with pages.app(monkeypatch):
+        yield start
 
 
 def test_a_short_pass_starts_at_once_and_gives_the_density_of_a_dense_double(run):

@@ -6,15 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from core.corpus.samples import SampleSettings
 from core.corpus.streams import Document
-from tests.doubles import planted_pages
+from tests.doubles import pages, planted_pages
+from tests.doubles.pages import button, fine, text_of
 from tests.doubles.planted import planted_dictionary, planted_model
 from ui.studies import corpus
-
-st = pytest.importorskip("streamlit")
-from streamlit.testing.v1 import AppTest  # noqa: E402
 
 APP = Path(__file__).with_name("text_app.py")
 LIBRARY = [Document("module.py", "def f(x):\n    return x\n" * 40)]  # 920 bytes and a separator: 153 rows of 6
@@ -26,37 +25,19 @@ def open_app(tmp_path, monkeypatch):
     planted_pages.write_workspace(tmp_path)
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts" / "one.txt").write_text("abcdefghijklmnopqrstuvwxyz" * 4)
-    monkeypatch.setattr("sys.argv", ["app.py", *planted_pages.arguments(tmp_path)])
     monkeypatch.setattr("core.corpus.streams.standard_library", lambda: LIBRARY)
     monkeypatch.setattr("ui.studies.corpus.standard_library_sha256", lambda: "short")
-    monkeypatch.setattr("ui.shared.progress.PATIENCE_S", 120)
-    st.cache_resource.clear()
-    st.cache_data.clear()
-
-    def run(**query: object) -> AppTest:
-        at = AppTest.from_file(str(APP), default_timeout=60)
-        for name, value in query.items():
-            at.query_params[name] = str(value)
-        return at.run()
-
-    yield run
-    st.cache_resource.clear()
-    st.cache_data.clear()
+    with pages.app(monkeypatch, *planted_pages.arguments(tmp_path)):
+        yield lambda **query: pages.run(APP, query)
 
 
 def sampled(at: AppTest) -> str:
-    assert not at.exception
-    assert not at.error, at.error[0].value
-    return at.text[0].value + "\n" + unescaped(at.main.markdown[0].value)
-
-
-def unescaped(text: str) -> str:
-    return text.replace("\\", "")
+    return fine(at).text[0].value + "\n" + at.main.markdown[0].value.replace("\\", "")
 
 
 def said(at: AppTest) -> str:
     assert not at.exception
-    return unescaped("\n".join(e.value for e in (*at.error, *at.warning, *at.sidebar.caption, *at.sidebar.markdown)))
+    return text_of(at, "error", "warning") + text_of(at.sidebar, "caption", "markdown")
 
 
 def test_without_a_word_the_library_is_read_in_rows_of_the_training_context(open_app):
@@ -159,7 +140,7 @@ def test_a_pinned_path_outside_the_roots_stays_out_of_the_link(open_app, tmp_pat
     at.text_input(key="text_path").set_value(str(outside / "own.txt")).run()
     assert "is not a folder or file that this app may read" in said(at)
     monkeypatch.setattr("sys.argv", ["app.py", *planted_pages.arguments(tmp_path), "--sae", str(outside)])
-    st.cache_resource.clear()
+    pages.forget()
     at.run()
     assert "own.txt" in sampled(at)
     assert "text_name" not in at.query_params
@@ -238,10 +219,6 @@ def hub(monkeypatch):
     return found
 
 
-def button(at: AppTest, label: str):
-    return next(b for b in at.button if b.label == label)
-
-
 def test_a_dataset_is_fetched_when_asked_and_read_from_disk_ever_after(open_app, hub):
     at = open_app(text="Dataset", text_name="me/tales")
     assert "fetches its first documents, up to 4 MB of text (about 1,000,000 tokens)" in said(at)
@@ -251,7 +228,7 @@ def test_a_dataset_is_fetched_when_asked_and_read_from_disk_ever_after(open_app,
     assert hub.asked == [("me/tales", "main")]
     assert "me/tales (train, all 9 documents, revision aaaaaaa)" in sampled(at.run())
     assert not [b for b in at.button if b.label == "Download"]
-    st.cache_resource.clear()
+    pages.forget()
     again = open_app(text="Dataset", text_name="me/tales")
     assert sampled(again) == sampled(at)
     assert len(hub.asked) == 1
@@ -282,9 +259,9 @@ def test_explicit_settings_are_not_those_of_the_picker(tmp_path, monkeypatch):
     monkeypatch.setattr("sys.argv", ["app.py", "--cache", str(tmp_path / "cache")])
     monkeypatch.setattr("core.corpus.streams.standard_library", lambda: LIBRARY)
     monkeypatch.setattr("ui.studies.corpus.standard_library_sha256", lambda: "short")
-    st.cache_resource.clear()
+    pages.forget()
     dictionary, model = planted_dictionary(metadata={"prepend_bos": True}), planted_model(tmp_path)
     found = corpus.sample(dictionary, model, SampleSettings(n_rows=2, context=4))
     assert found.rows.shape == (2, 4)
     assert found.bos
-    st.cache_resource.clear()
+    pages.forget()

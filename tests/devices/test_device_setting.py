@@ -1,11 +1,12 @@
 """The setting in the sidebar, and how it reaches the analyses."""
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from core.devices import device as devices
 from core.devices.device import CPU, Device
 from core.workspace import parse_arguments
+from tests.doubles import pages
+from tests.doubles.pages import text_of
 
 CARD = Device("cuda", 0, "Planted card", 8 * 10**9)
 
@@ -40,7 +41,7 @@ def texts(app):
 
 
 def test_a_card_is_offered_with_its_memory_and_takes_large_work_only(card):
-    app = AppTest.from_function(picker).run()
+    app = pages.run(picker)
     assert app.selectbox[0].options == ["The first GPU, if there is one", "CPU", "Planted card (8.00 GB)"]
     assert texts(app) == ["Planted card", "CPU", "Planted card"]
     app.selectbox[0].set_value("cpu").run()
@@ -49,17 +50,15 @@ def test_a_card_is_offered_with_its_memory_and_takes_large_work_only(card):
 
 def test_nothing_is_drawn_where_there_is_nothing_to_choose(monkeypatch):
     monkeypatch.setattr(devices, "may_have_more", lambda: False)
-    app = AppTest.from_function(picker).run()
+    app = pages.run(picker)
     assert not app.selectbox
     assert texts(app) == ["CPU", "CPU", "CPU"]
 
 
 def test_a_device_in_the_url_that_is_not_there_is_named_on_the_page(card):
-    app = AppTest.from_function(picker)
-    app.query_params["device"] = "cuda:7"
-    app.run()
+    app = pages.run(picker, {"device": "cuda:7"})
     assert not app.exception
-    assert "cuda:7 was asked for, but torch finds cpu, cuda:0" in app.error[0].value.replace("\\", "")
+    assert "cuda:7 was asked for, but torch finds cpu, cuda:0" in text_of(app, "error")
 
 
 def test_the_command_line_names_the_device_that_sessions_begin_with():

@@ -1,13 +1,13 @@
 """Opening another dictionary from the sidebar: search, cost, download, and what the hub has to say."""
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
+from tests.doubles import pages
 from tests.doubles.hub_files import RES_JB, RES_JB_ID, use_hub, write_gpt2, write_res_jb
+from tests.doubles.pages import button, text_of
 from tests.doubles.standin_hub import Fault, StandIn
 from ui.studies import opened
-
-st = pytest.importorskip("streamlit")
-from streamlit.testing.v1 import AppTest  # noqa: E402
 
 
 def app():
@@ -24,28 +24,22 @@ def app():
 
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
-    st.cache_resource.clear()
-    monkeypatch.setattr("sys.argv", ["app.py", "--cache", str(tmp_path / "app"), "--root", str(tmp_path)])
-    monkeypatch.setattr("ui.shared.progress.PATIENCE_S", 60)
     repositories = {RES_JB: write_res_jb(tmp_path / "jb"), "me/mine": write_res_jb(tmp_path / "mine", layers=(0, 1))}
-    with StandIn(repositories) as hub:
+    with (
+        pages.app(monkeypatch, "--cache", str(tmp_path / "app"), "--root", str(tmp_path)),
+        StandIn(repositories) as hub,
+    ):
         use_hub(monkeypatch, hub.url, tmp_path / "cache")
         yield hub
-    st.cache_resource.clear()
 
 
 @pytest.fixture
 def at(hub):
-    return AppTest.from_function(app, default_timeout=60).run()
-
-
-def button(at: AppTest, label: str):
-    return next(button for button in at.button if button.label == label)
+    return pages.run(app)
 
 
 def texts(at: AppTest) -> str:
-    shown = [e.value for kind in (at.markdown, at.caption, at.error, at.warning) for e in kind]
-    return "\n".join(shown).replace("\\", "")
+    return text_of(at, "markdown", "caption", "error", "warning")
 
 
 def search(at: AppTest, text: str) -> AppTest:
@@ -114,9 +108,7 @@ def test_a_typed_folder_is_taken_up_by_the_picker(at):
 
 def test_a_linked_dictionary_that_is_not_here_is_offered_then_its_model(hub, tmp_path):
     hub.repositories["gpt2"] = write_gpt2(tmp_path / "gpt2")
-    at = AppTest.from_function(app, default_timeout=60)
-    at.session_state["sae"] = RES_JB_ID
-    at.run()
+    at = pages.run(app, sae=RES_JB_ID)
     assert f"The dictionary '{RES_JB_ID}' is not on this machine" in texts(at)
     assert hub.requests == []
     button(at, "Download").click().run()

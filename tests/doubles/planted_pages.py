@@ -1,8 +1,6 @@
 """A workspace on disk with one model and one dictionary in which feature 3 follows position 2."""
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,7 +8,6 @@ import numpy as np
 
 from tests.doubles.planted import MODEL_NAME, planted_dictionary, planted_model
 
-SCRIPT = str(Path(__file__).resolve().parents[2] / "ui" / "shell" / "script.py")
 D, N_CTX, C = 8, 12, 6
 POSITIONAL, PEAK, NEWCOMER, NEWCOMER_PEAK = 3, 2, 5, 9
 """Feature 3 peaks at position 2 and feature 5 at position 9, past the training context; others follow tokens."""
@@ -70,32 +67,9 @@ def read_little_text(monkeypatch) -> None:
         )
 
 
-@contextmanager
-def page(root: Path, monkeypatch, name: str, *more: str) -> Iterator[Callable]:
-    """Give a function that opens a page of the workspace below `root` with a query, and runs it; caches are new.
-
-    `more` goes behind the app's arguments. The dictionary is the planted one unless the query says another.
-    """
-    import streamlit as st
-    from streamlit.testing.v1 import AppTest
-
-    monkeypatch.setattr("sys.argv", ["app.py", *arguments(root), *more, "--page", name])
-    monkeypatch.setattr("ui.shared.progress.PATIENCE_S", 120)  # no progress bars: a test sees the finished page
-
-    def forget() -> None:
-        st.cache_resource.clear()
-        st.cache_data.clear()
-
-    def run(query: Mapping[str, object] | None = None) -> AppTest:
-        forget()
-        at = AppTest.from_file(SCRIPT, default_timeout=150)
-        found = {"sae": f"folder/{(root / 'dictionary').resolve()}"} | dict(query or {})
-        for key, value in found.items():
-            at.query_params[key] = value if isinstance(value, list) else str(value)
-        return at.run()
-
-    yield run
-    forget()
+def id_of(root: Path, name: str = "dictionary") -> str:
+    """The id of the dictionary in a folder below `root`."""
+    return f"folder/{(root / name).resolve()}"
 
 
 def arguments(root: Path) -> list[str]:

@@ -4,10 +4,8 @@ import numpy as np
 import pytest
 
 from core.feature.own_direction import OwnDirection
-from tests.doubles import planted_pages
-
-st = pytest.importorskip("streamlit")
-from streamlit.testing.v1 import AppTest  # noqa: E402
+from tests.doubles import pages, planted_pages
+from tests.doubles.pages import fine, reading, table
 
 FEATURE = planted_pages.POSITIONAL
 QUERY = {"rows": "20", "feature": str(FEATURE)}
@@ -20,42 +18,14 @@ def workspace(tmp_path_factory):
     planted_pages.write_workspace(root)
     with pytest.MonkeyPatch.context() as patch:
         planted_pages.read_little_text(patch)
-        patch.setattr("sys.argv", ["app.py", *planted_pages.arguments(root), "--page", "feature"])
-        patch.setattr("ui.shared.progress.PATIENCE_S", 120)  # no progress bars: a test sees the finished page
-        st.cache_resource.clear()
-        st.cache_data.clear()
-        yield root
-    st.cache_resource.clear()
-    st.cache_data.clear()
+        with pages.app(patch, *planted_pages.arguments(root), "--page", "feature"):
+            yield root
 
 
 @pytest.fixture
 def open_page(workspace):
-    """Return a function that opens the feature page with a query and runs it."""
-
-    def run(query: dict | None = None) -> AppTest:
-        at = AppTest.from_file(planted_pages.SCRIPT, default_timeout=150)
-        at.query_params["sae"] = f"folder/{(workspace / 'dictionary').resolve()}"
-        for name, value in (QUERY | (query or {})).items():
-            at.query_params[name] = value
-        return at.run()
-
-    return run
-
-
-def fine(at: AppTest) -> AppTest:
-    assert not at.exception
-    assert not [error.value for error in at.error]
-    return at
-
-
-def table(at: AppTest, column: str):
-    """The first table on the page that has a column."""
-    return next(d.value for d in at.dataframe if column in d.value.columns)
-
-
-def card(at: AppTest, label: str) -> str:
-    return next(metric.value for metric in at.metric if metric.label == label)
+    """Return a function that opens the feature page with a query, with what the tests before it computed."""
+    return lambda query=None: pages.run(pages.SCRIPT, {"sae": planted_pages.id_of(workspace)} | QUERY | (query or {}))
 
 
 @pytest.mark.parametrize("tab", ["Overview", "Examples", "Proxies", "Logits", "Related", "Notes"])
@@ -67,9 +37,9 @@ def test_every_tab_opens_from_a_link(open_page, tab):
 def test_the_overview_shows_where_a_planted_feature_fires_without_a_click(open_page):
     at = fine(open_page())
     # The feature reads position alone: every row, at positions 2 and 3 of the context of 6.
-    assert card(at, "Density") == f"{2 / 6:.4g}"
-    assert card(at, "Active tokens") == "40"
-    assert card(at, "Strongest position") == str(planted_pages.PEAK)
+    assert reading(at, "Density") == f"{2 / 6:.4g}"
+    assert reading(at, "Active tokens") == "40"
+    assert reading(at, "Strongest position") == str(planted_pages.PEAK)
     assert len(at.get("vega_lite_chart")) == 3
     assert at.html[0].value.count('class="strongest"') == 16
     assert table(at, "logit_weight")["logit_weight"].is_monotonic_decreasing
@@ -105,7 +75,7 @@ def test_contexts_are_searched_and_a_bad_or_fruitless_pattern_is_explained(open_
 def test_a_feature_that_never_fires_says_so_and_still_shows_its_logits(open_page):
     at = fine(open_page({"feature": str(planted_pages.NEWCOMER)}))  # it waits for position 9
     assert "active on none of the 120 tokens" in at.info[0].value
-    assert card(at, "Density") == "0"
+    assert reading(at, "Density") == "0"
     assert len(table(at, "logit_weight")) == 10
     at = fine(open_page({"feature": str(planted_pages.NEWCOMER), "tab": "Examples"}))
     assert "there are no examples" in at.info[1].value
@@ -122,15 +92,15 @@ def test_a_direction_from_a_file_stands_in_for_a_feature_and_goes_again(open_pag
     assert "stands in for a feature" in " ".join(part.value for part in at.markdown)
     assert "probe.npy, row 1" in " ".join(part.value for part in at.markdown).replace("\\", "")
     at.number_input(key="fe_threshold").set_value(0.5).run()
-    assert card(fine(at), "Density") == f"{2 / 6:.4g}"
-    assert card(at, "Largest activation") == "2"
+    assert reading(fine(at), "Density") == f"{2 / 6:.4g}"
+    assert reading(at, "Largest activation") == "2"
     for tab in ("Examples", "Proxies", "Logits", "Related", "Notes"):
         at.query_params["tab"] = tab
         fine(at.run())
-        assert card(at, "Largest activation") == "2", tab
+        assert reading(at, "Largest activation") == "2", tab
     assert "Notes belong to features" in at.info[0].value
     at.button(key="own_back").click().run()
-    assert card(fine(at), "Largest activation") == "1.5"
+    assert reading(fine(at), "Largest activation") == "1.5"
 
 
 @pytest.mark.parametrize(
@@ -156,4 +126,4 @@ def test_a_direction_that_does_not_fit_another_dictionary_says_so_and_can_be_lef
     assert "has 5 numbers, expected 8 for this dictionary" in at.error[0].value
     assert not at.tabs
     at.button(key="own_back").click().run()
-    assert card(fine(at), "Largest activation") == "1.5"
+    assert reading(fine(at), "Largest activation") == "1.5"

@@ -1,21 +1,21 @@
 """What a feature is related to and its notes, drawn on a planted workspace."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from core.feature.correlated_neurons import NeuronCost
 from core.feature.note_store import NoteStore
 from core.feature.notes import Note, Notes
 from core.work.artifacts import ArtifactStore
-from tests.doubles import planted_pages
+from tests.doubles import pages, planted_pages
+from tests.doubles.pages import table
 from tests.doubles.planted import planted_dictionary
 from tests.feature import relation_app
 from ui.studies import opened, relations
-
-st = pytest.importorskip("streamlit")
-from streamlit.testing.v1 import AppTest  # noqa: E402
 
 
 @pytest.fixture
@@ -23,26 +23,14 @@ def workspace(tmp_path, monkeypatch):
     """A planted workspace, and the arguments that make the app use it."""
     planted_pages.write_workspace(tmp_path)
     planted_pages.read_little_text(monkeypatch)
-    st.cache_resource.clear()
-    notes = ["--notes", str(tmp_path / "notes")]
-    monkeypatch.setattr("sys.argv", ["app.py", *planted_pages.arguments(tmp_path), *notes])
-    monkeypatch.setattr("ui.shared.progress.PATIENCE_S", 120)
-    yield tmp_path
-    st.cache_resource.clear()
+    with pages.app(monkeypatch, *planted_pages.arguments(tmp_path), "--notes", str(tmp_path / "notes")):
+        yield tmp_path
 
 
 def page(view: str, **url: str) -> AppTest:
-    at = AppTest.from_file(relation_app.__file__, default_timeout=60)
-    first = opened.dictionary_ids()[0]
-    for name, value in {"view": view, "sae": first, **url}.items():
-        at.query_params[name] = value
-    at.run()
+    at = pages.run(Path(relation_app.__file__), {"view": view, "sae": opened.dictionary_ids()[0], **url})
     assert not at.exception
     return at
-
-
-def table(at: AppTest, column: str):
-    return next(frame.value for frame in at.dataframe if column in frame.value.columns)
 
 
 def notes_of(workspace) -> NoteStore:

@@ -9,11 +9,13 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.maths.polygon import inside
+from tests.doubles import pages
 from tests.feature_map import feature_map_app
 from ui.feature_map import component
 from ui.feature_map.component import MapPoints, by_group, by_value, fallback
 from ui.feature_map.component.colours import GROUP_COLOURS, MISSING
 
+APP = Path(feature_map_app.__file__)
 FOLDER = Path(fallback.__file__).parent
 N = 600
 LASSO = [[-20, -20], [0, -20], [5, 5], [0, 20], [-20, 20]]
@@ -31,10 +33,7 @@ def unpack(data: bytes) -> dict:
 
 
 def open_map(**query) -> AppTest:
-    at = AppTest.from_file(str(Path(feature_map_app.__file__)), default_timeout=60)
-    for name, value in ({"n": N, "show": 1} | query).items():
-        at.query_params[name] = str(value)
-    return at.run()
+    return pages.run(APP, {"n": N, "show": 1} | query)
 
 
 def messages(at: AppTest) -> dict[str, dict]:
@@ -205,10 +204,7 @@ def test_more_groups_than_colours_take_them_in_turn_and_no_group_is_grey():
 
 
 def test_without_webgl_a_chart_of_a_sample_takes_the_maps_place():
-    at = AppTest.from_file(str(Path(feature_map_app.__file__)), default_timeout=60)
-    at.query_params["n"], at.query_params["show"] = "6000", "1"
-    at.session_state["_map_without_webgl"] = True
-    at.run()
+    at = pages.run(APP, {"n": 6000, "show": 1}, _map_without_webgl=True)
     assert not at.exception
     assert not at.get("bidi_component")
     assert len(at.get("vega_lite_chart")) == 1

@@ -9,58 +9,46 @@ import pytest
 from core.feature_map.layer_series import LayerLinks
 from core.feature_map.layout import Layout
 from core.feature_map.stack import Stack
-
-st = pytest.importorskip("streamlit")
-from streamlit.testing.v1 import AppTest  # noqa: E402
-
-from ui.feature_map import layers  # noqa: E402
+from tests.doubles import pages
+from tests.doubles.pages import fine, text_of
+from ui.feature_map import layers
 
 FIRST = "demo/layer2-standard-512"
 SCRIPT = """
 import streamlit as st
 from core.feature_map.layout import LayoutSettings
-from ui.feature_map import layers as map_series_views
+from ui.feature_map import layers
 st.session_state["sae"] = {id!r}
-map_series_views.layers(LayoutSettings({method!r}))
+layers.layers(LayoutSettings({method!r}))
 """
 
 
 @pytest.fixture
 def app(tmp_path, monkeypatch):
     """Return a function that runs the tab alone on a demo dictionary."""
-    monkeypatch.setattr("sys.argv", ["app.py", "--cache", str(tmp_path / "cache")])
-    monkeypatch.setattr("ui.shared.progress.PATIENCE_S", 120)
-    st.cache_resource.clear()
-    yield lambda id, method="pca": AppTest.from_string(SCRIPT.format(id=id, method=method), default_timeout=150)
-    st.cache_resource.clear()
+    with pages.app(monkeypatch, "--cache", str(tmp_path / "cache")):
+        yield lambda id, method="pca", query=None: pages.run(SCRIPT.format(id=id, method=method), query)
 
 
 def test_two_layers_are_drawn_apart_and_together(app):
-    at = app("demo/layer2-standard-2048")
-    at.query_params["map_layers"] = "2"
-    at.query_params["map_layers"] = ["2", "3"]
-    at.run()
-    assert not at.exception
-    assert not at.error
+    at = fine(app("demo/layer2-standard-2048", query={"map_layers": ["2", "3"]}))
     assert len(at.get("vega_lite_chart")) == 2
     assert len(at.get("bidi_component")) == 3
-    shown = "\n".join(str(element.value) for element in (*at.markdown, *at.caption))
+    shown = text_of(at, "markdown", "caption")
     assert "A map of each layer" in shown
     assert "4,096 features" in shown
     assert not [button for button in at.button if button.key == "map_layers_compute"]
 
 
 def test_a_map_that_takes_long_is_offered_first_and_principal_components_are_shown(app):
-    at = app("demo/layer2-standard-2048", "umap")
-    at.query_params["map_layers"] = ["2", "3"]
-    at.run()
+    at = app("demo/layer2-standard-2048", "umap", {"map_layers": ["2", "3"]})
     assert not at.exception
     assert at.button(key="map_layers_compute").label == "Compute the UMAP maps of 2 layers"
     assert any("principal components" in caption.value for caption in at.caption)
 
 
 def test_a_dictionary_without_a_series_is_told_so(app):
-    at = app(FIRST).run()
+    at = app(FIRST)
     assert not at.exception
     assert "No other dictionary here differs from this one in the layer alone" in at.info[0].value
 
@@ -68,19 +56,19 @@ def test_a_dictionary_without_a_series_is_told_so(app):
 SHELF = """
 import streamlit as st
 from core.feature_map.layout import LayoutSettings
-from ui.studies import feature_map as layout_studies
+from ui.studies import feature_map
 st.session_state["sae"] = "demo/layer2-standard-512"
 settings = LayoutSettings("umap", n_neighbors=5)
-before = layout_studies.stored(settings)
-made = layout_studies.layout(settings)
-st.json({"before": before is None, "same": layout_studies.stored(settings) is made})
-joint = layout_studies.stack(["demo/layer2-standard-512", "demo/layer2-standard-1024"])
-st.json({"rows": len(joint.feature), "pca": list(layout_studies.pca_map([]).x.shape)})
+before = feature_map.stored(settings)
+made = feature_map.layout(settings)
+st.json({"before": before is None, "same": feature_map.stored(settings) is made})
+joint = feature_map.stack(["demo/layer2-standard-512", "demo/layer2-standard-1024"])
+st.json({"rows": len(joint.feature), "pca": list(feature_map.pca_map([]).x.shape)})
 """
 
 
 def test_a_map_is_computed_once_and_then_found(app):
-    at = AppTest.from_string(SHELF, default_timeout=150).run()
+    at = pages.run(SHELF)
     assert not at.exception
     assert [json.loads(found.value) for found in at.json] == [
         {"before": True, "same": True},

@@ -5,12 +5,10 @@ import shutil
 import numpy as np
 import pytest
 
-from tests.doubles import planted_pages
+from tests.doubles import pages, planted_pages
+from tests.doubles.pages import fine, table
 from tests.doubles.planted import planted_dictionary
 from ui.studies import opened
-
-st = pytest.importorskip("streamlit")
-from streamlit.testing.v1 import AppTest  # noqa: E402
 
 
 @pytest.fixture
@@ -19,13 +17,8 @@ def open_page(tmp_path, monkeypatch):
     planted_pages.write_workspace(tmp_path)
     # Reading text would import torch; tests/activations/test_studies.py does that.
     planted_pages.count_no_text(monkeypatch)
-    with planted_pages.page(tmp_path, monkeypatch, "geometry") as run:
+    with pages.page(tmp_path, monkeypatch, "geometry") as run:
         yield run
-
-
-def table(at: AppTest, column: str):
-    """The first table on the page that has a column."""
-    return next(d.value for d in at.dataframe if column in d.value.columns)
 
 
 def cosines(rows: np.ndarray) -> np.ndarray:
@@ -37,9 +30,7 @@ def cosines(rows: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("tab", ["Distances", "Hubs", "Against density", "Composed", "One feature"])
 def test_every_tab_opens_from_a_link_without_an_exception(open_page, tab):
-    at = open_page({"tab": tab})
-    assert not at.exception
-    assert not [error.value for error in at.error]
+    at = fine(open_page({"tab": tab}))
     assert at.title[0].value == "Geometry of the dictionary"
     assert at.get("vega_lite_chart") or len(at.dataframe)
 

@@ -4,12 +4,11 @@ import shutil
 
 import numpy as np
 import pytest
+from streamlit.testing.v1 import AppTest
 
-from tests.doubles import planted_pages
+from tests.doubles import pages, planted_pages
+from tests.doubles.pages import fine, text_of
 from tests.doubles.planted import planted_dictionary
-
-st = pytest.importorskip("streamlit")
-from streamlit.testing.v1 import AppTest  # noqa: E402
 
 TABS = ["All features", "One feature", "Enrichment", "Layers", "Token sets"]
 
@@ -17,32 +16,19 @@ TABS = ["All features", "One feature", "Enrichment", "Layers", "Token sets"]
 @pytest.fixture
 def open_page(tmp_path, monkeypatch):
     """Return a function that opens the page with a query; `prepare(tmp_path)` may change the workspace first."""
+    with pages.page(tmp_path, monkeypatch, "logit_weights") as run:
 
-    def run(query: dict | None = None, *, prepare=None) -> AppTest:
-        planted_pages.write_workspace(tmp_path)
-        if prepare is not None:
-            prepare(tmp_path)
-        monkeypatch.setattr("sys.argv", ["app.py", *planted_pages.arguments(tmp_path), "--page", "dashboards"])
-        monkeypatch.setattr("ui.shared.progress.PATIENCE_S", 120)
-        st.cache_resource.clear()
-        st.cache_data.clear()
-        at = AppTest.from_file(planted_pages.SCRIPT, default_timeout=150)
-        at.query_params["sae"] = f"folder/{(tmp_path / 'dictionary').resolve()}"
-        # The feature belongs to all pages and is read by the first one; the others are the page's own.
-        for name, value in (query or {}).items():
-            at.query_params[name] = str(value)
-        at.run()
-        for name, value in (query or {}).items():
-            at.query_params[name] = str(value)
-        return at.switch_page("../../pages/logit_weights.py").run()
+        def open_page(query: dict | None = None, *, prepare=None) -> AppTest:
+            planted_pages.write_workspace(tmp_path)
+            if prepare is not None:
+                prepare(tmp_path)
+            return run(query)
 
-    yield run
-    st.cache_resource.clear()
-    st.cache_data.clear()
+        yield open_page
 
 
 def errors_of(at: AppTest) -> str:
-    return "\n".join(error.value for error in at.error).replace("\\", "")
+    return text_of(at, "error")
 
 
 def replace_dictionary(root, **how) -> None:
@@ -53,9 +39,7 @@ def replace_dictionary(root, **how) -> None:
 
 @pytest.mark.parametrize("tab", TABS)
 def test_every_tab_opens_from_a_link_without_an_exception(open_page, tab):
-    at = open_page({"tab": tab})
-    assert not at.exception
-    assert not at.error
+    at = fine(open_page({"tab": tab}))
     assert at.title[0].value == "Logit weights"
     assert at.get("vega_lite_chart") or len(at.dataframe) or at.info
 
@@ -83,9 +67,7 @@ def test_a_feature_that_writes_nothing_is_explained_instead_of_drawn(open_page):
     at = open_page({"tab": "One feature", "feature": 4}, prepare=blank)
     assert not at.exception
     assert "Feature 4 gives every token the same logit weight" in at.info[0].value
-    at = open_page({"tab": "Enrichment", "feature": 4}, prepare=blank)
-    assert not at.exception
-    assert not at.error
+    at = fine(open_page({"tab": "Enrichment", "feature": 4}, prepare=blank))
 
 
 def test_an_unknown_token_set_in_the_url_is_named_and_the_page_goes_on(open_page):

@@ -2,17 +2,16 @@
 
 import numpy as np
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from core.catalogue import statistic
 from core.corpus.streams import Document
 from core.dictionaries.sources import open_dictionary
 from core.errors import DoesNotFitError
 from core.workspace import Workspace
-from tests.doubles import planted_pages
+from tests.doubles import pages, planted_pages
+from tests.doubles.pages import fine, table
 from tests.doubles.planted import planted_dictionary
-
-st = pytest.importorskip("streamlit")
-from streamlit.testing.v1 import AppTest  # noqa: E402
 
 ORDER = np.random.default_rng(0).permutation(12)
 
@@ -32,37 +31,29 @@ def page() -> None:
 def open_view(tmp_path, monkeypatch):
     """Return a function that shows the planted dictionary beside another, by default its features in another order."""
     folder = planted_pages.write_workspace(tmp_path)
-    monkeypatch.setattr("sys.argv", ["app.py", *planted_pages.arguments(tmp_path)])
     codes = np.random.default_rng(1).integers(32, 127, 4000)
     monkeypatch.setattr(
         "core.corpus.streams.standard_library", lambda: [Document("random.txt", "".join(map(chr, codes)))]
     )
-    monkeypatch.setattr("ui.shared.progress.PATIENCE_S", 120)
-
-    def run(b: str = "other", **widgets) -> AppTest:
-        st.cache_resource.clear()
-        at = AppTest.from_function(page, default_timeout=60)
-        at.session_state["sae"], at.session_state["b"] = f"folder/{folder}", f"folder/{tmp_path / b}"
-        for name, value in widgets.items():
-            at.session_state[name] = value
-        return at.run()
-
     first = open_dictionary(f"folder/{folder}", Workspace(roots=(tmp_path,)), fold_decoder_norms=True)
     tensors = {"W_enc": first.W_enc[:, ORDER], "W_dec": first.W_dec[ORDER], "b_enc": first.b_enc[ORDER]}
     tensors |= {"b_dec": first.b_dec}
     planted_dictionary(tensors=tensors).save(tmp_path / "other")
-    yield run
-    st.cache_resource.clear()
+
+    def run(b: str = "other", **widgets) -> AppTest:
+        pages.forget()
+        return pages.run(page, sae=f"folder/{folder}", b=f"folder/{tmp_path / b}", **widgets)
+
+    with pages.app(monkeypatch, *planted_pages.arguments(tmp_path)):
+        yield run
 
 
 def test_features_in_another_order_are_found_with_correlation_1(open_view):
-    at = open_view(match_rows=400, match_least=5)
-    assert not at.exception
-    assert not at.error
-    table = next(d.value for d in at.dataframe if "active_tokens_a" in d.value.columns)
-    assert len(table) > 3
-    assert ORDER[table["feature_b"]].tolist() == table["feature_a"].tolist()
-    np.testing.assert_allclose(table["activation_correlation"], 1, atol=1e-5)
+    at = fine(open_view(match_rows=400, match_least=5))
+    matches = table(at, "active_tokens_a")
+    assert len(matches) > 3
+    assert ORDER[matches["feature_b"]].tolist() == matches["feature_a"].tolist()
+    np.testing.assert_allclose(matches["activation_correlation"], 1, atol=1e-5)
     assert [metric.label for metric in at.metric] == ["Median, A in B", "Median, B in A"]
     assert at.metric[0].value == "1.000"
     assert len(at.get("vega_lite_chart")) == 2
@@ -74,16 +65,16 @@ def test_features_in_another_order_are_found_with_correlation_1(open_view):
 def test_a_rotated_basis_is_drawn_when_asked_for_and_shows_the_excess(open_view):
     at = open_view(match_rows=400, match_least=5, match_rotated=True)
     assert not at.exception
-    table = next(d.value for d in at.dataframe if "active_tokens_a" in d.value.columns)
-    assert (table["excess_correlation"] > 0).all()
+    matches = table(at, "active_tokens_a")
+    assert (matches["excess_correlation"] > 0).all()
     assert "Median, A in a rotated basis of B" in [metric.label for metric in at.metric]
     assert statistic("universal_share").title in [metric.label for metric in at.metric]
 
 
 def test_the_matches_of_the_picked_feature_are_listed_and_a_rare_one_is_explained(open_view):
     at = open_view(match_rows=400, match_least=5, feature=planted_pages.POSITIONAL)
-    table = next(d.value for d in at.dataframe if "match_rank" in d.value.columns)
-    assert ORDER[table["feature_b"][0]] == planted_pages.POSITIONAL
+    matches = table(at, "match_rank")
+    assert ORDER[matches["feature_b"][0]] == planted_pages.POSITIONAL
     at = open_view(match_rows=400, match_least=5, feature=planted_pages.NEWCOMER)  # only past the context
     assert any("is active on 0 tokens, expected 5 or more" in info.value for info in at.info)
 

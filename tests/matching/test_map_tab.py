@@ -4,10 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
 
 from core.feature_map.layout import LayoutSettings
 from core.matching.two_features import partner_rows
+from tests.doubles import pages
+from tests.doubles.pages import reading, table_by_key
 from tests.doubles.planted import planted_dictionary
+from tests.doubles.planted_pages import id_of
 from tests.feature_map.test_component import messages
 from tests.matching import match_app
 from ui.feature_map.map import MapStudy
@@ -15,9 +20,6 @@ from ui.matching import joint_map
 from ui.matching.joint_map import JointMap
 from ui.studies import feature_map, opened
 from ui.studies import matching as matching_studies
-
-st = pytest.importorskip("streamlit")
-from streamlit.testing.v1 import AppTest  # noqa: E402
 
 N_A, N_B = 12, 10
 ORDER = np.random.default_rng(5).permutation(N_A)[:N_B]
@@ -28,10 +30,6 @@ KEY = joint_map.KEY
 @pytest.fixture
 def open_map(tmp_path, monkeypatch):
     """Return a function that opens the map of the two with a query."""
-    monkeypatch.setattr("sys.argv", ["app.py", "--root", str(tmp_path), "--cache", str(tmp_path / "cache")])
-    monkeypatch.setattr("ui.shared.progress.PATIENCE_S", 120)
-    st.cache_resource.clear()
-    st.cache_data.clear()
     rng = np.random.default_rng(2)
     a = planted_dictionary(d_in=32, d_sae=N_A)
     W_dec = a.W_dec[ORDER] + 0.05 * rng.normal(size=(N_B, 32))
@@ -39,20 +37,14 @@ def open_map(tmp_path, monkeypatch):
     a.save(tmp_path / "a")
     planted_dictionary(d_in=32, d_sae=N_B, tensors={"W_dec": W_dec, "W_enc": W_dec.T}).save(tmp_path / "b")
 
+    usual = {name: id_of(tmp_path, name) for name in "ab"} | {"view": "map"}
+
     def run(**query) -> AppTest:
-        at = AppTest.from_file(str(Path(match_app.__file__)), default_timeout=150)
-        for name, value in ({name: id_of(tmp_path, name) for name in "ab"} | {"view": "map"} | query).items():
-            at.query_params[name] = str(value)
-        return at.run()
+        return pages.run(Path(match_app.__file__), usual | query)
 
     run.folder = tmp_path
-    yield run
-    st.cache_resource.clear()
-    st.cache_data.clear()
-
-
-def id_of(folder: Path, name: str) -> str:
-    return f"folder/{(folder / name).resolve()}"
+    with pages.app(monkeypatch, "--root", str(tmp_path), "--cache", str(tmp_path / "cache")):
+        yield run
 
 
 def rows_sent(at: AppTest) -> np.ndarray:
@@ -81,11 +73,7 @@ def box_around(folder: Path, row: int) -> list:
 
 
 def table(at: AppTest):
-    return next(d.value for d in at.dataframe if d.key == "match-map-pairs")
-
-
-def reading(at: AppTest, label: str) -> str:
-    return next(metric.value for metric in at.metric if metric.label == label)
+    return table_by_key(at, "match-map-pairs")
 
 
 def test_lines_join_the_matched_features_and_no_others(open_map):

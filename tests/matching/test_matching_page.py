@@ -3,8 +3,8 @@
 from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from core.dictionaries.sources import demo, open_dictionary
 from core.matching.comparison import compare, compare_weights
@@ -14,13 +14,11 @@ from core.matching.numbers import pair_numbers
 from core.matching.pairs import match
 from core.matching.tables import decile_table, unmatched_table
 from core.workspace import Workspace
-from tests.doubles import planted_pages
+from tests.doubles import pages, planted_pages
+from tests.doubles.pages import fine, table
 from tests.doubles.planted import planted_dictionary
 from ui.matching.picker import choose_pair
 from ui.studies import matching, opened, second_dictionary
-
-st = pytest.importorskip("streamlit")
-from streamlit.testing.v1 import AppTest  # noqa: E402
 
 ORDER = np.random.default_rng(5).permutation(12)
 COPIES = 9
@@ -49,13 +47,8 @@ def open_page(tmp_path, monkeypatch):
     write_second(tmp_path)
     # Reading text would import torch; tests/activations/test_studies.py does that.
     planted_pages.count_no_text(monkeypatch)
-    with planted_pages.page(tmp_path, monkeypatch, "matching", "--sae", str(tmp_path / "second")) as run:
+    with pages.page(tmp_path, monkeypatch, "matching", "--sae", str(tmp_path / "second")) as run:
         yield run
-
-
-def table(at: AppTest, column: str) -> pd.DataFrame:
-    """The first table on the page that has a column."""
-    return next(d.value for d in at.dataframe if column in d.value.columns)
 
 
 def readings(at: AppTest) -> dict:
@@ -68,9 +61,7 @@ def share(text: str) -> float:
 
 @pytest.mark.parametrize("tab", TABS)
 def test_every_tab_opens_from_a_link_without_an_exception(open_page, tab):
-    at = open_page({"tab": tab})
-    assert not at.exception
-    assert not [error.value for error in at.error]
+    at = fine(open_page({"tab": tab}))
     assert at.title[0].value == "Matching two dictionaries"
     assert at.selectbox(key="b").value.endswith("second"), "the next dictionary of the list is compared with"
 

@@ -5,18 +5,18 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from core.activations.store import ActivationBlock, ActivationStore, FeatureActivations
 from core.logit_weights.unembedding import LogitSettings, residual_directions, unembedding
 from core.matching.two_features import pair_activations
 from core.work.artifacts import ArtifactStore
-from tests.doubles import planted_pages
+from tests.doubles import pages, planted_pages
+from tests.doubles.pages import fine, reading
 from tests.doubles.planted import planted_dictionary
+from tests.doubles.planted_pages import id_of
 from tests.matching import match_app
 from ui.studies import matching_activations, matching_pair, opened
-
-st = pytest.importorskip("streamlit")
-from streamlit.testing.v1 import AppTest  # noqa: E402
 
 ORDER = np.random.default_rng(5).permutation(12)
 """Feature i of B is feature ORDER[i] of A."""
@@ -34,35 +34,21 @@ def activations(a, b, feature_a: int, feature_b: int):
 def open_pair(tmp_path, monkeypatch):
     """Return a function that opens a pair of a planted dictionary and a permuted copy."""
     planted_pages.write_workspace(tmp_path)
-    monkeypatch.setattr("sys.argv", ["app.py", *planted_pages.arguments(tmp_path)])
-    monkeypatch.setattr("ui.shared.progress.PATIENCE_S", 120)
-    st.cache_resource.clear()
-    st.cache_data.clear()
-    a = opened.dictionary(f"folder/{(tmp_path / 'dictionary').resolve()}")
-    tensors = {"W_enc": a.W_enc[:, ORDER], "W_dec": a.W_dec[ORDER], "b_enc": a.b_enc[ORDER], "b_dec": np.zeros(8)}
-    planted_dictionary(context_size=planted_pages.C, tensors=tensors).save(tmp_path / "copy")
 
     def run(i: int, j: int, b: str = "copy", **query) -> AppTest:
-        at = AppTest.from_file(str(Path(match_app.__file__)), default_timeout=150)
-        ids = {name: f"folder/{(tmp_path / folder).resolve()}" for name, folder in (("a", "dictionary"), ("b", b))}
-        for name, value in (ids | {"view": "pair", "i": i, "j": j} | query).items():
-            at.query_params[name] = str(value)
-        return at.run()
+        usual = {"a": id_of(tmp_path), "b": id_of(tmp_path, b), "view": "pair", "i": i, "j": j}
+        return pages.run(Path(match_app.__file__), usual | query)
 
     run.folder = tmp_path
-    yield run
-    st.cache_resource.clear()
-    st.cache_data.clear()
-
-
-def reading(at: AppTest, label: str) -> str:
-    return next(metric.value for metric in at.metric if metric.label == label)
+    with pages.app(monkeypatch, *planted_pages.arguments(tmp_path)):
+        a = opened.dictionary(id_of(tmp_path))
+        tensors = {"W_enc": a.W_enc[:, ORDER], "W_dec": a.W_dec[ORDER], "b_enc": a.b_enc[ORDER], "b_dec": np.zeros(8)}
+        planted_dictionary(context_size=planted_pages.C, tensors=tensors).save(tmp_path / "copy")
+        yield run
 
 
 def test_a_feature_and_its_copy_agree(open_pair):
-    at = open_pair(int(ORDER[4]), 4)
-    assert not at.exception
-    assert not at.error
+    at = fine(open_pair(int(ORDER[4]), 4))
     for label in ("Decoder cosine of the match", "Encoder cosine of the match", "Correlation of logit weights"):
         assert reading(at, label) == "1.000"
     tokens = [d.value for d in at.dataframe if "direction" in d.value]
@@ -73,7 +59,7 @@ def test_a_feature_and_its_copy_agree(open_pair):
 
 def test_other_features_have_the_correlation_of_their_logit_weights(open_pair):
     at = open_pair(0, 1)
-    a = opened.dictionary(f"folder/{(open_pair.folder / 'dictionary').resolve()}")
+    a = opened.dictionary(id_of(open_pair.folder))
     model = opened.model_of(a)
     rows = residual_directions(a, model, LogitSettings())[[0, ORDER[1]]].astype(float)
     weights = rows @ unembedding(model, LogitSettings()).rows.T.astype(float)

@@ -9,17 +9,14 @@ import zipfile
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
-from core.corpus.streams import Document
 from core.neuronpedia.labels import BULK, Labels, NeuronpediaSource
-from tests.doubles import planted_pages
+from tests.doubles import pages, planted_pages
+from tests.doubles.pages import fine, text_of
 from ui.studies import compute
 
-st = pytest.importorskip("streamlit")
-from streamlit.testing.v1 import AppTest  # noqa: E402
-
 ID = "gpt2-small/8-res-jb"
-SHORT_LIBRARY = [Document(f"module{i}.py", f"def f{i}(x):\n    return x + {i}\n" * 40) for i in range(20)]
 
 
 @pytest.fixture
@@ -39,34 +36,20 @@ def asked(monkeypatch):
 def open_page(tmp_path, monkeypatch, asked):
     """Return a function that opens the page on the planted dictionary, which names an id if one is given."""
     folder = planted_pages.write_workspace(tmp_path)
-    monkeypatch.setattr("sys.argv", ["app.py", *planted_pages.arguments(tmp_path), "--page", "neuronpedia"])
-    monkeypatch.setattr("core.corpus.streams.standard_library", lambda: SHORT_LIBRARY)
-    monkeypatch.setattr("ui.shared.progress.PATIENCE_S", 120)
+    planted_pages.read_little_text(monkeypatch)
+    with pages.page(tmp_path, monkeypatch, "neuronpedia") as run:
 
-    def run(query: dict | None = None, *, id: str | None = ID) -> AppTest:
-        config = json.loads((folder / "cfg.json").read_text())
-        config["metadata"]["neuronpedia_id"] = id
-        (folder / "cfg.json").write_text(json.dumps(config))
-        st.cache_resource.clear()
-        st.cache_data.clear()
-        at = AppTest.from_file(planted_pages.SCRIPT, default_timeout=150)
-        at.query_params["sae"] = f"folder/{folder.resolve()}"
-        for name, value in (query or {}).items():
-            at.query_params[name] = value
-        return at.run()
+        def open_page(query: dict | None = None, *, id: str | None = ID) -> AppTest:
+            config = json.loads((folder / "cfg.json").read_text())
+            config["metadata"]["neuronpedia_id"] = id
+            (folder / "cfg.json").write_text(json.dumps(config))
+            return run(query)
 
-    yield run
-    st.cache_resource.clear()
-    st.cache_data.clear()
+        yield open_page
 
 
 def links(at: AppTest) -> list[str]:
     return [link.proto.url for link in at.get("link_button")]
-
-
-def said(at: AppTest, kind: str) -> str:
-    """All text of one kind of element, without escapes."""
-    return "\n".join(element.value for element in at.get(kind)).replace("\\", "")
 
 
 def keep_labels(**texts: str) -> None:
@@ -81,9 +64,7 @@ def keep_labels(**texts: str) -> None:
 @pytest.mark.parametrize("tab", ["This feature", "Quick list", "Export"])
 @pytest.mark.parametrize("id", [ID, None])
 def test_every_tab_opens_and_asks_nothing_of_the_network(open_page, asked, tab, id):
-    at = open_page({"tab": tab, "feature": "3"}, id=id)
-    assert not at.exception
-    assert not at.error
+    at = fine(open_page({"tab": tab, "feature": "3"}, id=id))
     assert asked == []
     assert not at.get("iframe")
     assert bool(at.info) == (id is None and tab != "Export")
@@ -91,10 +72,10 @@ def test_every_tab_opens_and_asks_nothing_of_the_network(open_page, asked, tab, 
 
 def test_a_dictionary_without_an_id_says_so_and_a_typed_one_serves(open_page):
     at = open_page({"feature": "3"}, id=None)
-    assert "nor the registry of sae-lens names an id on Neuronpedia" in said(at, "info")
+    assert "nor the registry of sae-lens names an id on Neuronpedia" in text_of(at, "info")
     assert links(at) == []
     at.text_input(key="np_id").set_value("gpt2-small").run()
-    assert "'gpt2-small' is no Neuronpedia id" in said(at, "error")
+    assert "'gpt2-small' is no Neuronpedia id" in text_of(at, "error")
     at.text_input(key="np_id").set_value(ID).run()
     assert links(at) == [f"https://www.neuronpedia.org/{ID}/3", f"https://www.neuronpedia.org/{ID}"]
     assert not at.info
@@ -125,7 +106,7 @@ def test_the_frame_is_there_once_it_is_turned_on_and_has_a_link_beside_it(open_p
     at.toggle(key="np_show").set_value(True).run()
     (frame,) = at.get("iframe")
     assert frame.proto.src.startswith(f"https://www.neuronpedia.org/{ID}/3?embed=true")
-    assert f"](https://www.neuronpedia.org/{ID}/3)" in said(at, "caption")
+    assert f"](https://www.neuronpedia.org/{ID}/3)" in text_of(at, "caption")
     assert asked == []
 
 
@@ -144,16 +125,16 @@ def test_labels_are_fetched_when_asked_for_kept_and_shown_escaped(open_page, ask
     at.button(key="np_fetch").click().run()
     assert [address.rpartition("/")[2] for address in asked] == ["batch-0.jsonl.gz", "batch-1.jsonl.gz"]
     assert r"> about \*3\*" in [element.value for element in at.markdown]
-    assert "2 of 12 features have a label" in said(at, "caption")
+    assert "2 of 12 features have a label" in text_of(at, "caption")
     at = open_page({"feature": "2"})  # another session, and another server
-    assert "Feature 2 has no label" in said(at, "markdown")
+    assert "Feature 2 has no label" in text_of(at, "markdown")
     assert len(asked) == 2
 
 
 def test_a_site_that_cannot_be_reached_is_explained_and_not_asked_again_unasked(open_page, asked):
     at = open_page({"feature": "3"})
     at.button(key="np_fetch").click().run()
-    assert "check the connection" in said(at, "error")
+    assert "check the connection" in text_of(at, "error")
     assert len(asked) == 1
     at.run()
     assert not at.error
@@ -164,7 +145,7 @@ def test_labels_of_features_that_the_dictionary_does_not_have_are_called_into_qu
     at = open_page({"feature": "3"})
     keep_labels(f3="months", f12="one too many")
     at.run()
-    assert "has a label for feature 12, but this dictionary has 12 features" in said(at, "warning")
+    assert "has a label for feature 12, but this dictionary has 12 features" in text_of(at, "warning")
 
 
 def test_a_quick_list_links_what_was_typed_and_names_the_labels(open_page, asked):
@@ -179,14 +160,14 @@ def test_a_quick_list_links_what_was_typed_and_names_the_labels(open_page, asked
     at.text_input(key="np_features").set_value("").run()
     assert at.dataframe[0].value["feature"].tolist() == [1]
     at.text_input(key="np_features").set_value("3, 12").run()
-    assert "Feature 12 does not exist" in said(at, "error")
+    assert "Feature 12 does not exist" in text_of(at, "error")
     assert asked == []
 
 
 def test_a_list_that_is_too_long_for_one_page_is_explained_and_still_linked(open_page, monkeypatch):
     monkeypatch.setattr("ui.neuronpedia.labels.MOST_IN_LIST", 4)
     at = open_page({"tab": "Quick list", "np_features": "0-4"})
-    assert "5 features are too many for one page. Neuronpedia shows at most 4" in said(at, "warning")
+    assert "5 features are too many for one page. Neuronpedia shows at most 4" in text_of(at, "warning")
     assert links(at) == []
     assert len(at.dataframe[0].value) == 5
 
@@ -212,7 +193,7 @@ def test_an_export_gives_both_files_once_computed_and_leaves_silent_features_out
     body = json.loads(data())
     assert (body["modelId"], [one["index"] for one in body["features"]]) == ("mine", [3])
     assert body["features"][0]["explanations"][0]["text"] == "the third token"
-    assert "These features are silent on all of this text: 5, 0." in said(at, "warning")
+    assert "These features are silent on all of this text: 5, 0." in text_of(at, "warning")
     archive = zipfile.ZipFile(io.BytesIO(made["np_bulk"][1]()))
     assert "mine/8-res-jb/features/batch-0.jsonl.gz" in archive.namelist()
     table = at.dataframe[0].value.set_index("feature")
@@ -230,10 +211,10 @@ def test_what_an_export_cannot_use_is_named(open_page, field, value, says):
     id = f"folder/{next(iter(compute.workspace().pinned))}"
     kind = at.text_area if field == "np_said" else at.text_input
     kind(key=f"{field} {id}").set_value(value).run()
-    assert says in said(at, "error")
+    assert says in text_of(at, "error")
 
 
 def test_more_features_than_an_archive_takes_are_refused(open_page, monkeypatch):
     monkeypatch.setattr("ui.neuronpedia.export.MOST_IN_ARCHIVE", 4)
     at = open_page({"tab": "Export", "np_features": "0-4"})
-    assert "5 features are too many for one export. Expected at most 4" in said(at, "error")
+    assert "5 features are too many for one export. Expected at most 4" in text_of(at, "error")

@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
+from streamlit.testing.v1 import AppTest
 
-from tests.doubles import planted_pages
-
-st = pytest.importorskip("streamlit")
-from streamlit.testing.v1 import AppTest  # noqa: E402
+from tests.doubles import pages, planted_pages
+from tests.doubles.pages import button, fine
 
 N = 12
 
@@ -16,19 +15,16 @@ def at(tmp_path, monkeypatch):
     """The tab, opened for the first time."""
     planted_pages.write_workspace(tmp_path)
     planted_pages.read_little_text(monkeypatch)
-    with planted_pages.page(tmp_path, monkeypatch, "overview") as run:
+    with pages.page(tmp_path, monkeypatch, "overview") as run:
         yield run({"tab": "All features"})
 
 
 def table(at: AppTest):
-    assert not at.exception
-    assert not at.error
-    return at.dataframe[0].value
+    return fine(at).dataframe[0].value
 
 
 def press(at: AppTest, label: str) -> AppTest:
-    next(button for button in at.button if button.label == label).click()
-    return at.run()
+    return button(at, label).click().run()
 
 
 def test_only_what_is_at_hand_is_listed_and_nothing_is_computed(at):

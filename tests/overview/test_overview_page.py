@@ -4,13 +4,12 @@ import json
 from html import escape
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
-from tests.doubles import planted_pages
+from tests.doubles import pages, planted_pages
+from tests.doubles.pages import READ, fine, text_of
 from tests.doubles.planted import planted_dictionary
 from ui.overview import dictionary as overview_dictionary
-
-st = pytest.importorskip("streamlit")
-from streamlit.testing.v1 import AppTest  # noqa: E402
 
 
 @pytest.fixture
@@ -18,21 +17,19 @@ def open_page(tmp_path, monkeypatch):
     """Return a function that opens the overview of a planted workspace with a query and runs it."""
     planted_pages.write_workspace(tmp_path)
     planted_pages.read_little_text(monkeypatch)
-    with planted_pages.page(tmp_path, monkeypatch, "overview") as run:
-        yield lambda query=None, folder="dictionary": run({"sae": f"folder/{tmp_path / folder}"} | (query or {}))
+    with pages.page(tmp_path, monkeypatch, "overview") as run:
+        yield lambda query=None, folder="dictionary": run(
+            {"sae": planted_pages.id_of(tmp_path, folder)} | (query or {})
+        )
 
 
 def shown(at: AppTest) -> str:
-    kinds = (at.title, at.html, at.caption, at.markdown, at.error, at.warning, at.info, at.code, at.metric)
-    found = "\n".join(str(getattr(e, "value", "")) + str(getattr(e, "label", "")) for kind in kinds for e in kind)
-    return found.replace("\\", "")
+    return text_of(at, *READ, "html", "code")
 
 
 @pytest.mark.parametrize("tab", ["Overview", "Density", "Norms and biases", "Basis"])
 def test_every_tab_opens_from_a_link_without_an_exception(open_page, tab):
-    at = open_page({"tab": tab})
-    assert not at.exception
-    assert not [error.value for error in at.error]
+    at = fine(open_page({"tab": tab}))
     assert at.title[0].value == "Overview"
     assert at.get("vega_lite_chart") or len(at.dataframe)
 
@@ -100,9 +97,7 @@ def test_the_axes_of_a_dictionary_with_a_cosine_are_dropped_for_one_without(open
     at = open_page({"tab": "Density", "separation": "Density and alignment"})
     assert at.segmented_control(key="separation").value == "Density and alignment"
     planted_dictionary("transcoder").save(tmp_path / "transcoder")
-    at = open_page({"tab": "Density", "separation": "Density and alignment"}, folder="transcoder")
-    assert not at.exception
-    assert not at.error
+    at = fine(open_page({"tab": "Density", "separation": "Density and alignment"}, folder="transcoder"))
     assert at.segmented_control(key="separation").options == ["Density and bias"]
 
 

@@ -1,57 +1,26 @@
 """The positional page on a planted workspace, run by AppTest through the router."""
 
 import os
-from pathlib import Path
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
-from core.corpus.streams import Document
-from tests.doubles import planted_pages
+from tests.doubles import pages, planted_pages
+from tests.doubles.pages import fine, table, text_of
 from ui.studies import opened
-
-st = pytest.importorskip("streamlit")
-from streamlit.testing.v1 import AppTest  # noqa: E402
-
-ROOT = Path(__file__).resolve().parents[2]
-SHORT_LIBRARY = [Document(f"module{i}.py", f"def f{i}(x):\n    return x + {i}\n" * 40) for i in range(20)]
 
 
 @pytest.fixture
 def open_page(tmp_path, monkeypatch):
-    """Return a function that writes a workspace, opens the app with a query and runs it."""
+    """Return a function that writes a workspace, opens the page with a query and runs it."""
+    planted_pages.read_little_text(monkeypatch)
+    with pages.page(tmp_path, monkeypatch, "positions") as run:
 
-    def run(query: dict | None = None, *, folder: str | None = "dictionary", **how) -> AppTest:
-        planted_pages.write_workspace(tmp_path, **how)
-        monkeypatch.setattr("sys.argv", ["app.py", *planted_pages.arguments(tmp_path)])
-        monkeypatch.setattr("core.corpus.streams.standard_library", lambda: SHORT_LIBRARY)
-        monkeypatch.setattr("ui.shared.progress.PATIENCE_S", 120)  # no progress bars: a test sees the finished page
-        st.cache_resource.clear()
-        st.cache_data.clear()
-        at = AppTest.from_file(str(ROOT / "ui" / "shell" / "script.py"), default_timeout=150)
-        if folder:
-            at.query_params["sae"] = f"folder/{(tmp_path / folder).resolve()}"
-        for name, value in (query or {}).items():
-            at.query_params[name] = str(value)
-        return at.run()
+        def open_page(query: dict | None = None, **how) -> AppTest:
+            planted_pages.write_workspace(tmp_path, **how)
+            return run(query)
 
-    yield run
-    st.cache_resource.clear()
-    st.cache_data.clear()
-
-
-def shown(at: AppTest) -> str:
-    """All text of the page, for assertions on what a person reads."""
-    kinds = (at.title, at.caption, at.markdown, at.error, at.warning, at.info, at.metric)
-    return "\n".join(str(getattr(e, "value", "")) + str(getattr(e, "label", "")) for kind in kinds for e in kind)
-
-
-def unescaped(text: str) -> str:
-    return text.replace("\\", "")
-
-
-def table(at: AppTest, column: str):
-    """The first table on the page that has a column."""
-    return next(d.value for d in at.dataframe if column in d.value.columns)
+        yield open_page
 
 
 @pytest.mark.parametrize(
@@ -70,9 +39,7 @@ def table(at: AppTest, column: str):
     ],
 )
 def test_every_tab_opens_from_a_link_without_an_exception(open_page, tab):
-    at = open_page({"tab": tab})
-    assert not at.exception
-    assert not [error.value for error in at.error]
+    at = fine(open_page({"tab": tab}))
     assert at.title[0].value == "Positional features"
     assert at.get("vega_lite_chart") or len(at.dataframe)
 
@@ -92,20 +59,18 @@ def test_a_feature_that_fires_only_past_the_context_is_listed_with_its_tokens(op
 
 
 def test_the_planted_positions_are_mended_by_swapping_the_features_that_read_them(open_page):
-    at = open_page({"tab": "Beyond the context", "n": "2"})
-    assert not at.exception
-    assert not at.error
-    assert "Error by position after repairs by hand" in unescaped(shown(at))
-    assert "2 features count as positional" in unescaped(shown(at))
+    at = fine(open_page({"tab": "Beyond the context", "n": "2"}))
+    assert "Error by position after repairs by hand" in text_of(at)
+    assert "2 features count as positional" in text_of(at)
 
 
 def test_the_page_says_which_method_was_used(open_page):
-    assert "257 tokens x 12 positions" in unescaped(shown(open_page())).replace("×", "x")
+    assert "257 tokens x 12 positions" in text_of(open_page()).replace("×", "x")
 
 
 def test_the_method_speaks_of_the_positions_that_are_looked_at(open_page):
-    assert f"Exact over all 257 tokens × {planted_pages.C} positions" in unescaped(
-        shown(open_page({"positions": planted_pages.C}))
+    assert f"Exact over all 257 tokens × {planted_pages.C} positions" in text_of(
+        open_page({"positions": planted_pages.C})
     )
 
 
@@ -120,17 +85,15 @@ def test_weights_that_change_on_disk_are_read_anew_also_under_a_relative_path(op
 
 @pytest.mark.parametrize("how", [{"hook_name": "blocks.1.hook_resid_pre"}, {"positional": "rotary"}])
 def test_deeper_hooks_and_rotary_models_are_read_from_text(open_page, how):
-    at = open_page({"tab": "All features"}, **how)
-    assert not at.exception
-    assert not [error.value for error in at.error]
-    assert "text" in shown(at)
+    at = fine(open_page({"tab": "All features"}, **how))
+    assert "text" in text_of(at)
     assert table(at, "share_token")["share_token"].isna().all()
 
 
 def test_the_feature_in_the_url_is_the_feature_shown(open_page):
     at = open_page({"tab": "One feature", "feature": 5})
     assert at.number_input(key="feature").value == 5
-    assert "Feature 5 along positions" in shown(at)
+    assert "Feature 5 along positions" in text_of(at)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +101,7 @@ def test_the_feature_in_the_url_is_the_feature_shown(open_page):
 )
 def test_an_unknown_feature_or_position_in_the_url_is_named_and_the_page_goes_on(open_page, name, value, size):
     at = open_page({name: value})
-    text = unescaped(at.warning[0].value)
+    text = text_of(at, "warning")
     assert value in text
     assert f"0 to {size - 1}" in text
     assert at.get("vega_lite_chart")
@@ -152,25 +115,25 @@ def test_an_unknown_feature_or_position_in_the_url_is_named_and_the_page_goes_on
         ("planted", ["no dictionary in a known format", "choose the folder"]),
     ],
 )
-def test_a_folder_that_cannot_be_opened_is_explained(open_page, folder, says):
-    at = open_page(folder=folder)
+def test_a_folder_that_cannot_be_opened_is_explained(open_page, tmp_path, folder, says):
+    at = open_page({"sae": planted_pages.id_of(tmp_path, folder)})
     assert not at.exception
     for part in says:
-        assert part in unescaped(at.error[0].value)
+        assert part in text_of(at, "error")
     assert at.selectbox(key="sae")
 
 
 def test_an_unknown_dictionary_id_is_explained(open_page):
-    at = open_page({"sae": "demo/nothing-like-it"}, folder=None)
-    assert "There is no dictionary called" in unescaped(at.error[0].value)
+    at = open_page({"sae": "demo/nothing-like-it"})
+    assert "There is no dictionary called" in text_of(at, "error")
 
 
 def test_folding_can_be_switched_off_in_the_url(open_page):
     at = open_page({"fold": "false"})
-    assert "decoder norms as stored" in unescaped(shown(at))
+    assert "decoder norms as stored" in text_of(at)
 
 
 def test_token_labels_with_markup_stay_text(open_page):
     at = open_page({"tab": "One token", "token": 28})  # '<'
     assert not at.exception
-    assert "Token 28" in shown(at)
+    assert "Token 28" in text_of(at)

@@ -4,13 +4,12 @@ import shutil
 
 import numpy as np
 import pytest
+from streamlit.testing.v1 import AppTest
 
-from tests.doubles import planted_pages
+from tests.doubles import pages, planted_pages
+from tests.doubles.pages import fine, reading
 from tests.doubles.planted import planted_dictionary
 from ui.studies import opened
-
-st = pytest.importorskip("streamlit")
-from streamlit.testing.v1 import AppTest  # noqa: E402
 
 SCRIPT = """
 import streamlit as st
@@ -30,22 +29,10 @@ with errors.shown():
 def view(tmp_path, monkeypatch):
     """Return a function that opens the view with what stands in the URL; feature 4 is the letter i, 0 is silent."""
     planted_pages.write_workspace(tmp_path)
-    monkeypatch.setattr("sys.argv", ["app.py", *planted_pages.arguments(tmp_path)])
-    monkeypatch.setattr("ui.shared.progress.PATIENCE_S", 120)
     planted_pages.read_little_text(monkeypatch)
-    st.cache_resource.clear()
-    st.cache_data.clear()
-    plant_letter(opened.dictionary(f"folder/{(tmp_path / 'dictionary').resolve()}"), tmp_path / "dictionary")
-
-    def run(**query) -> AppTest:
-        at = AppTest.from_string(SCRIPT, default_timeout=150)
-        for name, value in query.items():
-            at.query_params[name] = str(value)
-        return at.run()
-
-    yield run
-    st.cache_resource.clear()
-    st.cache_data.clear()
+    with pages.app(monkeypatch, *planted_pages.arguments(tmp_path)):
+        plant_letter(opened.dictionary(planted_pages.id_of(tmp_path)), tmp_path / "dictionary")
+        yield lambda **query: pages.run(SCRIPT, query)
 
 
 def plant_letter(found, folder) -> None:
@@ -60,11 +47,7 @@ def plant_letter(found, folder) -> None:
     tensors = {"W_enc": W_enc, "W_dec": W_enc.T + 0.1, "b_enc": b_enc, "b_dec": np.zeros(8)}
     shutil.rmtree(folder)
     planted_dictionary(context_size=planted_pages.C, tensors=tensors).save(folder)
-    st.cache_resource.clear()
-
-
-def reading(at: AppTest, label: str) -> str:
-    return next(metric.value for metric in at.metric if metric.label == label)
+    pages.forget()
 
 
 def ranking(at: AppTest):
@@ -72,9 +55,7 @@ def ranking(at: AppTest):
 
 
 def test_the_pattern_of_a_token_finds_the_feature_that_reads_it(view):
-    at = view(feature=0, fe_proxy="Regular expression", fe_proxy_pattern="^i$")
-    assert not at.exception
-    assert not at.error
+    at = fine(view(feature=0, fe_proxy="Regular expression", fe_proxy_pattern="^i$"))
     assert float(reading(at, "Base rate").removesuffix(" %")) == pytest.approx(100 * 2 / 23, rel=0.1)
     assert "active on no token" in at.info[0].value
     assert ranking(at)["feature"].iloc[0] == 4
@@ -93,9 +74,7 @@ def test_the_pattern_of_a_token_finds_the_feature_that_reads_it(view):
 
 
 def test_ratios_have_a_threshold_and_texts_without_any_hit_say_so(view):
-    at = view(feature=4, fe_proxy="Base64", fe_proxy_over=-2.0)
-    assert not at.exception
-    assert not at.error
+    at = fine(view(feature=4, fe_proxy="Base64", fe_proxy_over=-2.0))
     assert len(at.get("vega_lite_chart")) == 5
     at.segmented_control(key="fe_proxy_by").set_value("Log-likelihood ratio").run()
     for height in ("Tokens, log", "Share"):

@@ -2,16 +2,15 @@
 
 import numpy as np
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from core.dictionaries.sources import open_dictionary
 from core.matching.activations import MaskedEdges
 from core.workspace import Workspace
 from demo.settings import DICTIONARIES_DIR
-from tests.doubles import planted_pages
+from tests.doubles import pages, planted_pages
+from tests.doubles.pages import fine, table, text_of
 from tests.doubles.planted import planted_dictionary
-
-st = pytest.importorskip("streamlit")
-from streamlit.testing.v1 import AppTest  # noqa: E402
 
 PARENTS = [4, 4, 4, 0, 1, 2, 6, 6]
 """Whose features of the planted dictionary those of the wider one are copies with noise, by number; others are new."""
@@ -33,39 +32,20 @@ def write_wider(root):
 def open_page(tmp_path, monkeypatch):
     """Return a function that opens the page on the planted dictionary, the wider one chosen, with a query."""
     planted_pages.write_workspace(tmp_path)
-    monkeypatch.setattr("sys.argv", ["app.py", *planted_pages.arguments(tmp_path), "--page", "splitting"])
-    monkeypatch.setattr("ui.shared.progress.PATIENCE_S", 120)  # no progress bars: a test sees the finished page
-    st.cache_resource.clear()
     write_wider(tmp_path)
-    ids = [f"folder/{(tmp_path / name).resolve()}" for name in ("dictionary", "wide")]
-
-    def run(query: dict | None = None) -> AppTest:
-        at = AppTest.from_file(planted_pages.SCRIPT, default_timeout=150)
-        defaults = {"sae": ids[0], "split_wider": [ids[1]], "split_many": ids, "feature": "4"}
-        for name, value in (defaults | (query or {})).items():
-            if value is not None:
-                at.query_params[name] = value
-        return at.run()
-
-    yield run
-    st.cache_resource.clear()
-    st.cache_data.clear()
-
-
-def table(at: AppTest, column: str):
-    """The first table on the page that has a column."""
-    return next(found.value for found in at.dataframe if column in found.value.columns)
+    ids = [planted_pages.id_of(tmp_path, name) for name in ("dictionary", "wide")]
+    usual = {"sae": ids[0], "split_wider": [ids[1]], "split_many": ids, "feature": "4"}
+    with pages.page(tmp_path, monkeypatch, "splitting") as run:
+        yield lambda query=None: run(usual | (query or {}))
 
 
 def words(at: AppTest) -> str:
-    return "\n".join(found.value for found in (*at.markdown, *at.caption, *at.info)).replace("\\", "")
+    return text_of(at, "markdown", "caption", "info")
 
 
 @pytest.mark.parametrize("rule", ["One parent each", "All over the threshold"])
 def test_the_planted_children_are_drawn_and_listed_with_what_they_promote(open_page, rule):
-    at = open_page({"split_rule": rule, "split_threshold": "0.9"})
-    assert not at.exception
-    assert not at.error
+    at = fine(open_page({"split_rule": rule, "split_threshold": "0.9"}))
     edges = table(at, "child")
     assert edges["coarse_feature"].unique().tolist() == [4]
     assert edges["child"].tolist() == [0, 1, 2]
@@ -79,17 +59,13 @@ def test_features_active_together_are_joined_by_masked_cosine(open_page, monkeyp
     found = MaskedEdges(np.array([4, 4, 5]), np.array([2, 9, 1]), np.array([0.8, 0.5, 0.9]), 100, 10, 0.4)
     monkeypatch.setattr("ui.studies.matching_activations.shared", lambda narrow, wide: (narrow.d_sae, wide.d_sae))
     monkeypatch.setattr("ui.studies.matching_activations.masked_edges", {(12, N_WIDE): found}.get)
-    at = open_page({"split_rule": "Active together", "split_threshold": "0.9"})
-    assert not at.exception
-    assert not at.error
+    at = fine(open_page({"split_rule": "Active together", "split_threshold": "0.9"}))
     assert table(at, "child")["child"].tolist() == [2, 9]
     assert "masked cosine of activations over 0.40" in words(at)
 
 
 def test_children_are_counted_and_a_feature_without_any_is_told_so(open_page):
-    at = open_page({"tab": "Counts", "split_threshold": "0.9"})
-    assert not at.exception
-    assert not at.error
+    at = fine(open_page({"tab": "Counts", "split_threshold": "0.9"}))
     most = table(at, "best_child_cosine")
     assert most.iloc[0][["feature", "n_children"]].tolist() == [4, 3]
     assert table(at, "mean_children")["mean_children"].tolist() == [pytest.approx(8 / 12)]
@@ -98,9 +74,7 @@ def test_children_are_counted_and_a_feature_without_any_is_told_so(open_page):
 
 
 def test_siblings_are_told_apart_by_their_logits(open_page):
-    at = open_page({"tab": "Siblings", "split_threshold": "0.9"})
-    assert not at.exception
-    assert not at.error
+    at = fine(open_page({"tab": "Siblings", "split_threshold": "0.9"}))
     assert sorted(table(at, "sibling_rank")["sibling"].unique()) == [0, 1, 2]
     assert len(at.get("vega_lite_chart")) == 2
     at = open_page({"tab": "Siblings", "feature": "0", "split_threshold": "0.9"})
@@ -121,9 +95,7 @@ def test_a_series_that_narrows_is_refused(open_page, tmp_path):
 
 
 def test_many_dictionaries_are_matched_and_what_cannot_be_opened_is_named(open_page, tmp_path):
-    at = open_page({"tab": "Many dictionaries", "split_threshold": "0.9"})
-    assert not at.exception
-    assert not at.error
+    at = fine(open_page({"tab": "Many dictionaries", "split_threshold": "0.9"}))
     assert len(at.get("vega_lite_chart")) == 1
     assert "No two of these dictionaries have labels that differ in exactly one of seed" in words(at)
     chosen = at.multiselect(key="split_many").value
@@ -148,9 +120,7 @@ def test_three_dictionaries_are_asked_for_and_parted(open_page, tmp_path):
 
 @pytest.mark.skipif(not (DICTIONARIES_DIR / "index.json").exists(), reason="the demo is not trained")
 def test_the_demos_widths_are_a_series_and_its_labels_give_bars(open_page):
-    at = open_page({"sae": "demo/layer2-standard-512", "split_wider": None, "tab": "Counts"})
-    assert not at.exception
-    assert not at.error
+    at = fine(open_page({"sae": "demo/layer2-standard-512", "split_wider": None, "tab": "Counts"}))
     assert at.multiselect(key="split_wider").value == [f"demo/layer2-standard-{n}" for n in (1024, 2048, 4096)]
     assert table(at, "mean_children")["d_sae"].tolist() == [1024, 2048, 4096]
     many = [f"demo/layer2-standard-{name}" for name in ("512", "1024", "2048", "2048-seed1", "2048-prose")]

@@ -4,16 +4,15 @@ import json
 
 import numpy as np
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from core.corpus.streams import Document
 from core.text.features import encode_text
 from core.text.texts import tokenise
-from tests.doubles import planted_pages
+from tests.doubles import pages, planted_pages
+from tests.doubles.pages import table, text_of
 from ui.studies import compute, opened
 from ui.text import charts as text_charts
-
-st = pytest.importorskip("streamlit")
-from streamlit.testing.v1 import AppTest  # noqa: E402
 
 LIBRARY = [Document(f"module{i}.py", f"def f{i}(x):\n    return x + {i}\n" * 40) for i in range(9)]
 ODD = "<script>alert(1)</script>\n\t👍 שלום\u202e [x](http://y) $z$ \x01"
@@ -24,13 +23,8 @@ def open_page(tmp_path, monkeypatch):
     """Return a function that opens the text page of a planted workspace with a query and runs it."""
     planted_pages.write_workspace(tmp_path)
     monkeypatch.setattr("core.corpus.streams.standard_library", lambda: LIBRARY)
-    with planted_pages.page(tmp_path, monkeypatch, "text") as run:
+    with pages.page(tmp_path, monkeypatch, "text") as run:
         yield run
-
-
-def table(at: AppTest, column: str):
-    """The first table on the page that has a column."""
-    return next(d.value for d in at.dataframe if column in d.value.columns)
 
 
 def errors(at: AppTest) -> list[str]:
@@ -39,7 +33,7 @@ def errors(at: AppTest) -> list[str]:
 
 
 def captions(at: AppTest) -> str:
-    return "\n".join(caption.value for caption in at.caption).replace("\\", "")
+    return text_of(at, "caption")
 
 
 def by_hand(text: str, length: int = planted_pages.C):

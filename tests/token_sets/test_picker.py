@@ -3,14 +3,14 @@
 import types
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
+from tests.doubles import pages
+from tests.doubles.pages import button, text_of
 from tests.doubles.planted import planted_model
 
-st = pytest.importorskip("streamlit")
-from streamlit.testing.v1 import AppTest  # noqa: E402
 
-
-def page(folder: str) -> None:
+def page() -> None:
     from pathlib import Path
 
     import streamlit as st
@@ -19,7 +19,7 @@ def page(folder: str) -> None:
     from ui.shared import errors
     from ui.sidebar import token_set_picker
 
-    model = LanguageModel(Path(folder))
+    model = LanguageModel(Path(st.session_state["folder"]))
     token_set_picker.editor(model)
     with errors.shown():
         chosen = token_set_picker.choose(model, "Token set", "ts_set")
@@ -31,31 +31,19 @@ def page(folder: str) -> None:
 @pytest.fixture
 def open_page(tmp_path, monkeypatch):
     """Return a function that runs the page with a query."""
-    monkeypatch.setattr("sys.argv", ["app.py", "--cache", str(tmp_path / "cache")])
-    monkeypatch.setattr("ui.shared.progress.PATIENCE_S", 60)
-    st.cache_resource.clear()
     folder = planted_model(tmp_path).folder
-
-    def run(query: dict | None = None) -> AppTest:
-        at = AppTest.from_function(page, args=(str(folder),), default_timeout=60)
-        for name, value in (query or {}).items():
-            at.query_params[name] = value
-        return at.run()
-
-    yield run
-    st.cache_resource.clear()
+    with pages.app(monkeypatch, "--cache", str(tmp_path / "cache")):
+        yield lambda query=None: pages.run(page, query, folder=str(folder))
 
 
 def add(at: AppTest, name: str, text: str) -> AppTest:
     at.text_input(key="ts_name").set_value(name)
     at.text_area(key="ts_text").set_value(text)
-    next(button for button in at.button if button.label == "Add the set").click()
-    return at.run()
+    return button(at, "Add the set").click().run()
 
 
 def said(at: AppTest) -> str:
-    found = (*at.text, *at.caption, *at.error, *at.warning, *at.info)
-    return "\n".join(item.value for item in found).replace("\\", "")
+    return text_of(at, "text", "caption", "error", "warning", "info")
 
 
 def table(at: AppTest):
@@ -140,7 +128,7 @@ def test_parts_of_speech_are_added_or_missed_in_one_line(open_page, monkeypatch)
     assert not at.exception
     assert table(at).loc["nltk_pos_CD", "set_size"] == 10
     monkeypatch.setitem(__import__("sys").modules, "nltk", None)
-    st.cache_resource.clear()
+    pages.forget()
     at = open_page({"ts_pos": "true"})
     assert "No parts of speech: NLTK is not installed" in said(at)
     assert "the page went on" in said(at)

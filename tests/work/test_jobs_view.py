@@ -7,6 +7,8 @@ from streamlit.testing.v1 import AppTest
 
 from core.errors import CorpusError
 from core.work.jobs import Jobs
+from tests.doubles import pages
+from tests.doubles.pages import text_of
 from ui.shared.progress import describe
 
 
@@ -34,20 +36,17 @@ class Work:
 def page():
     import streamlit as st
 
-    from ui.shared import errors
-    from ui.shared import progress as view
+    from ui.shared import errors, progress
 
     work = st.session_state["work"]
     for _ in range(st.session_state.get("views", 1)):
         with errors.shown():
-            st.markdown(view.run(work.jobs, "key", "Counting", work))
+            st.markdown(progress.run(work.jobs, "key", "Counting", work))
 
 
 def opened(work: Work, views: int = 1) -> AppTest:
     """A session that waits for the work, in so many views."""
-    at = AppTest.from_function(page, default_timeout=30)
-    at.session_state["work"], at.session_state["views"] = work, views
-    return at.run()
+    return pages.run(page, work=work, views=views)
 
 
 @pytest.fixture
@@ -144,7 +143,7 @@ def test_an_error_a_person_can_fix_is_shown_in_place_of_the_result(watched):
     work.error = CorpusError("Too little text. Choose more.")
     finish(work)
     at.run()
-    assert at.error[0].value.replace("\\", "") == "Too little text. Choose more."
+    assert text_of(at, "error") == "Too little text. Choose more."
     assert not at.exception
 
 
@@ -154,16 +153,15 @@ def test_work_that_goes_on_where_it_was_says_so_when_it_is_stopped():
 
         from core.errors import CancelledError
         from core.work.jobs import Jobs
-        from ui.shared import errors
-        from ui.shared import progress as view
+        from ui.shared import errors, progress
 
         def work(progress):
             raise CancelledError("stopped")
 
         with errors.shown():
-            st.markdown(view.run(Jobs(), "key", "Counting", work, resumes=True))
+            st.markdown(progress.run(Jobs(), "key", "Counting", work, resumes=True))
 
-    at = AppTest.from_function(app, default_timeout=30).run()
+    at = pages.run(app)
     assert at.info[0].value == "Stopped before it was finished; the finished part is kept."
     assert at.button(key="again-key").label == "Go on"
 

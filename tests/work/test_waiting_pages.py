@@ -5,10 +5,8 @@ import shutil
 import pytest
 
 from core.work.jobs import Job
-from tests.doubles import planted_pages
+from tests.doubles import pages, planted_pages
 from tests.splitting.test_splitting_page import write_wider
-
-pytest.importorskip("streamlit")
 from ui.shell.router import page_files
 
 MOST_RUNS = 30
@@ -45,9 +43,9 @@ def test_every_tab_waits_for_its_jobs_one_bar_each(tmp_path, monkeypatch, name):
     planted_pages.read_little_text(monkeypatch)
     write_wider(tmp_path)
     waited = 0
-    with planted_pages.page(tmp_path, monkeypatch, name, "--sae", str(tmp_path / "wide")) as open_page:
+    with pages.page(tmp_path, monkeypatch, name, "--sae", str(tmp_path / "wide")) as open_page:
         held = Held(monkeypatch)
-        ids = [f"folder/{(tmp_path / folder).resolve()}" for folder in ("dictionary", "wide")]
+        ids = [planted_pages.id_of(tmp_path, folder) for folder in ("dictionary", "wide")]
         query = {"sae": ids[0], "match_b": ids[1], "split_wider": [ids[1]], "split_many": ids, "feature": "4"}
         tabs = [None]
         while tabs:
