@@ -44,6 +44,12 @@ def test_every_tab_opens_from_a_link_without_an_exception(open_page, tab):
     assert at.get("vega_lite_chart") or len(at.dataframe) or at.info
 
 
+def test_without_a_series_of_layers_the_page_says_where_there_is_one(open_page):
+    at = fine(open_page({"tab": "Layers"}))
+    assert "No other dictionary here differs from this one in the layer alone" in text_of(at, "info")
+    assert not at.get("vega_lite_chart")
+
+
 def test_the_table_holds_every_feature_with_its_moments(open_page):
     at = open_page({"tab": "All features"})
     table = next(d.value for d in at.dataframe if "kurtosis" in d.value)

@@ -7,9 +7,8 @@ import pandas as pd
 import streamlit as st
 
 from core import catalogue
-from core.dictionaries.sources import entries
 from core.logit_weights.classes import ClassThresholds, token_table
-from core.logit_weights.series import box_table, layer_entries, percentile_table
+from core.logit_weights.series import box_table, percentile_table
 from core.logit_weights.study import LogitStudy, drawn_features
 from core.maths.summaries import box
 from ui.logit_weights import charts
@@ -18,8 +17,7 @@ from ui.shared.escape import plain
 from ui.shared.figure import altair, figure, listing
 from ui.shared.selection import choose_feature_from
 from ui.sidebar import token_set_picker
-from ui.studies import compute, logit_weights
-from ui.studies import token_sets as token_sets_studies
+from ui.studies import feature_map, logit_weights, token_sets
 
 CARDS = ["logit_class", "logit_std", "skewness", "kurtosis", "logit_max", "logit_min"]
 MOST_POINTS = 3_000
@@ -42,7 +40,7 @@ def one_feature_by_set(study: LogitStudy, feature: int) -> None:
 
 def split_by(study: LogitStudy, name: str) -> TokenSplit | None:
     """Return the token set of this name as a mask over the vocabulary, None if there is no such set."""
-    known = token_sets_studies.sets(study.model)
+    known = token_sets.sets(study.model)
     if name not in known.names:
         return None
     mask = np.zeros(study.model.d_vocab, bool)
@@ -130,13 +128,9 @@ def extreme_tokens(study: LogitStudy, feature: int, end: str, words: str, split:
 
 def layers(study: LogitStudy) -> None:
     """Draw how shapes change from layer to layer, if there is a series of dictionaries."""
-    listed = layer_entries(entries(compute.workspace()), study.dictionary.id)
+    listed = feature_map.series(study.dictionary.id)
     if len(listed) < 2:
-        st.info(
-            "A series needs dictionaries that differ from this one in the layer alone: of the same source, kind and "
-            "width. There is none here. The demo has a series: pick one of its standard dictionaries.",
-            icon=":material/layers:",
-        )
+        feature_map.say_no_series()
         return
     studies: dict[str, LogitStudy] = {}
     for name, entry in listed.items():
