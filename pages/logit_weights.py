@@ -6,8 +6,7 @@ from ui.enrichment import views
 from ui.logit_weights import all_features, one_feature
 from ui.shared import errors, tabs
 from ui.sidebar import pickers, token_set_picker
-from ui.studies import logit_weights
-from ui.studies import token_sets as token_sets_studies
+from ui.studies import logit_weights, token_sets
 
 ICON = ":material/bar_chart:"
 ORDER = 5
@@ -26,7 +25,7 @@ feature = int(st.session_state.get("feature", 0))
 TABS = {
     "All features": lambda: all_features.overview(study),
     "One feature": lambda: one_feature.one_feature_by_set(study, feature),
-    "Enrichment": lambda: views.enrichment(study, token_sets_studies.sets(study.model)),
+    "Enrichment": lambda: views.enrichment(study, token_sets.sets(study.model)),
     "Layers": lambda: one_feature.layers(study),
     "Token sets": lambda: token_set_picker.library_table(study.model),
 }

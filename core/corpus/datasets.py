@@ -21,7 +21,7 @@ from core.errors import (
     LoupeError,
     UnknownNameError,
 )
-from core.hub import client as hub_client
+from core.hub import client
 from core.hub.cache import MAIN, is_repository, is_revision
 from core.work.artifacts import artifact_key
 from core.work.jobs import SILENT, Progress
@@ -114,11 +114,12 @@ def fetch_texts(
 ) -> DatasetTexts:
     """Ask the hub for a dataset and read its first documents, to `max_bytes` of text or MAX_ROWS rows.
 
-    The last document is cut where the bytes end. `describe` is hub_client's and `load` that of `datasets`; no code
-    of a dataset is ever run. Raises HubError, CorpusError and UnknownNameError; nothing is kept of what broke off.
+    The last document is cut where the bytes end. `describe` is `core.hub.client.describe_dataset` and `load` is
+    `datasets.load_dataset`; no code of a dataset is ever run. Raises HubError, CorpusError and UnknownNameError;
+    nothing is kept of what broke off.
     """
     progress.note("asking the hub")
-    repository, commit = (describe or hub_client.describe_dataset)(name.repository, name.revision)
+    repository, commit = (describe or client.describe_dataset)(name.repository, name.revision)
     with _explained(name):
         # A prefix, so that a folder of that name on this machine is not taken for it.
         dataset = (load or _load_dataset)(

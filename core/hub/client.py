@@ -15,7 +15,7 @@ from typing import TypeVar
 from urllib.parse import quote, urlsplit
 
 from core.errors import HubAccessError, HubBusyError, HubDamagedError, HubError, HubNotFoundError, HubUnreachableError
-from core.hub import cache as hub_cache
+from core.hub import cache
 from core.hub.cache import HubFolder
 
 CONNECT_S, READ_S = 5.0, 20.0
@@ -57,18 +57,18 @@ def file_url(repository: str, path: str, revision: str) -> str:
     return f"{endpoint()}/{repository}/resolve/{quote(revision, safe='')}/{quote(path)}"
 
 
-def describe(repository: str, path: str, revision: str = hub_cache.MAIN) -> HubFile:
+def describe(repository: str, path: str, revision: str = cache.MAIN) -> HubFile:
     """Ask for size, hash and commit of a file; the hub alone is asked, not the storage of a large one.
 
     Raises HubError.
     """
     from huggingface_hub import get_hf_file_metadata
 
-    assert hub_cache.is_inside(path), path
+    assert cache.is_inside(path), path
     url = file_url(repository, path, revision)
     said = _ask(url, lambda: get_hf_file_metadata(url, timeout=_timeout()))
     commit, size, etag = said.commit_hash or "", -1 if said.size is None else said.size, said.etag or ""
-    known = hub_cache.blob_path(repository, etag) is not None
+    known = cache.blob_path(repository, etag) is not None
     if not (re.fullmatch("[0-9a-f]{40}", commit) and size >= 0 and known):
         raise HubDamagedError(
             f"{url} was described with commit {commit[:50]!r}, size {said.size} and hash {etag[:80]!r}; expected all "
@@ -93,10 +93,10 @@ def list_folder(folder: HubFolder) -> list[tuple[str, int]]:
                 "check HF_ENDPOINT, a proxy may be answering in the hub's place."
             ) from error
         url = response.links.get("next", {}).get("url")
-    return [(path, size) for path, size in files if isinstance(path, str) and hub_cache.is_inside(path)]
+    return [(path, size) for path, size in files if isinstance(path, str) and cache.is_inside(path)]
 
 
-def describe_dataset(repository: str, revision: str = hub_cache.MAIN) -> tuple[str, str]:
+def describe_dataset(repository: str, revision: str = cache.MAIN) -> tuple[str, str]:
     """Ask for the present name of a dataset (old ones are redirected) and the commit that a revision stands for.
 
     Raises HubError.
@@ -105,7 +105,7 @@ def describe_dataset(repository: str, revision: str = hub_cache.MAIN) -> tuple[s
     response = _get(url)
     try:
         name, commit = response.json()["id"], response.json()["sha"]
-        known = hub_cache.is_repository(name) and "/" in name and re.fullmatch("[0-9a-f]{40}", commit)
+        known = cache.is_repository(name) and "/" in name and re.fullmatch("[0-9a-f]{40}", commit)
     except (ValueError, KeyError, TypeError, RecursionError):
         known = None
     if not known:

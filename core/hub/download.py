@@ -12,8 +12,7 @@ from pathlib import Path
 
 from core.amounts import of_bytes
 from core.errors import HubDamagedError, HubNotFoundError, OutOfSpaceError
-from core.hub import cache as hub_cache
-from core.hub import client as hub_client
+from core.hub import cache, client
 from core.hub.client import CHUNK, HubFile
 from core.work.jobs import SILENT, Progress
 
@@ -39,11 +38,11 @@ class Cost:
 
 def cost(repository: str, revision: str, needed: Iterable[str], optional: Sequence[str] = ()) -> Cost:
     """Ask the hub for the sizes of files, all of one commit; `optional` ones may be absent. Raises HubError."""
-    hub_client.check_reachable()
+    client.check_reachable()
     files: list[HubFile] = []
     for path in (*needed, *optional):
         try:
-            files.append(hub_client.describe(repository, path, files[0].commit if files else revision))
+            files.append(client.describe(repository, path, files[0].commit if files else revision))
         except HubNotFoundError:
             if path not in optional:
                 raise
@@ -64,26 +63,26 @@ def download(wanted: Cost, revision: str, progress: Progress = SILENT) -> list[P
             progress.note(name)
             progress.update(base + done, wanted.nbytes)
 
-        blobs.append(hub_cache.blob_path(file.repository, file.etag))
+        blobs.append(cache.blob_path(file.repository, file.etag))
         if not blobs[-1].is_file():
             _fetch(file, blobs[-1], report)
         before += file.nbytes
         report(file.nbytes)
     return [
-        hub_cache.link(file.repository, file.path, revision, file.commit, blob)
+        cache.link(file.repository, file.path, revision, file.commit, blob)
         for file, blob in zip(wanted.files, blobs, strict=True)
     ]
 
 
 def check_space(nbytes: int) -> None:
     """Raise OutOfSpaceError unless the disk of the cache has room for so many bytes."""
-    place = hub_cache.cache_root()
+    place = cache.cache_root()
     while not place.exists():
         place = place.parent
     free = shutil.disk_usage(place).free
     if nbytes + _SPARE > free:
         raise OutOfSpaceError(
-            f"The download needs {of_bytes(nbytes)}, but the disk of {hub_cache.cache_root()} has "
+            f"The download needs {of_bytes(nbytes)}, but the disk of {cache.cache_root()} has "
             f"{of_bytes(free)} free. Make room, or set HF_HOME to a larger disk and restart."
         )
 
@@ -93,7 +92,7 @@ def _part_of(blob: Path) -> Path:
 
 
 def _already(file: HubFile) -> int:
-    blob = hub_cache.blob_path(file.repository, file.etag)
+    blob = cache.blob_path(file.repository, file.etag)
     if blob.is_file():
         return file.nbytes
     part = _part_of(blob)
@@ -106,7 +105,7 @@ def _fetch(file: HubFile, blob: Path, report: Callable[[int], None]) -> None:
     part.parent.mkdir(parents=True, exist_ok=True)
     try:
         _append(file, part, report)
-    except hub_client.RangeRefusedError:  # then from the beginning, in one piece
+    except client.RangeRefusedError:  # then from the beginning, in one piece
         part.unlink()
         _append(file, part, report)
     wrong = _checksum_problem(file, part)
@@ -123,7 +122,7 @@ def _append(file: HubFile, part: Path, report: Callable[[int], None]) -> None:
     """Fetch the bytes that a part still lacks."""
     with open(part, "ab") as out:
         report(out.tell())
-        for piece in hub_client.stream(file, out.tell()):
+        for piece in client.stream(file, out.tell()):
             out.write(piece)
             report(out.tell())
 

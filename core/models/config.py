@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import BadDictionaryError
-from core.models import layouts as model_layouts
+from core.models import layouts
 
 WHOLE_NUMBERS = ("d_model", "n_ctx", "d_vocab", "n_layers", "n_heads", "d_head", "d_mlp")
 HOOK_WIDTHS = {
@@ -25,8 +25,8 @@ def read_model_config(folder: Path, name: str | None = None) -> dict[str, Any]:
     """
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        if model_layouts.is_layout(config):
-            config = model_layouts.translate_config(config, name or folder.resolve().name)
+        if layouts.is_layout(config):
+            config = layouts.translate_config(config, name or folder.resolve().name)
         odd = [name for name in WHOLE_NUMBERS if type(config[name]) is not int or config[name] < 1]
         odd += [] if isinstance(config["model_name"], str) else ["model_name"]
         if odd:

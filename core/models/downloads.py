@@ -14,14 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import HubDamagedError, HubError, HubNotFoundError, UnknownNameError
-from core.hub import cache as hub_cache
-from core.hub import client as hub_client
+from core.hub import cache, client
 from core.hub import download as hub_download
 from core.hub.cache import MAIN
 from core.hub.client import HubFile
 from core.hub.download import Cost
-from core.models import layouts as model_layouts
-from core.models import names as model_names
+from core.models import layouts, names
 from core.models.layouts import CONFIG_FILE, EMBEDDINGS, INDEX_FILE, WEIGHTS_FILE
 from core.work.jobs import SILENT, Progress
 from core.workspace import Workspace
@@ -32,10 +30,10 @@ LARGEST_HEADER = 100 << 20
 
 def local_folder(name: str, workspace: Workspace) -> Path | None:
     """Return the folder of a model in the cache (whole), or with its kept tensors; None if neither is here."""
-    repository = model_names.repository(name)
+    repository = names.repository(name)
     if repository is None:
         return None
-    folder = hub_cache.snapshot(repository)
+    folder = cache.snapshot(repository)
     if folder is not None and is_whole(folder):
         return folder
     kept = tensors_folder(repository, workspace)
@@ -50,7 +48,7 @@ def is_whole(folder: Path) -> bool:
         return True
     if not (folder / INDEX_FILE).is_file():
         return False
-    return all((folder / shard).is_file() for shard in set(model_layouts.shard_of(folder).values()))
+    return all((folder / shard).is_file() for shard in set(layouts.shard_of(folder).values()))
 
 
 def tensors_folder(repository: str, workspace: Workspace) -> Path:
@@ -105,24 +103,24 @@ def tensor_plan(name: str) -> TensorPlan:
     family that is not known.
     """
     repository = _repository(name)
-    hub_client.check_reachable()
-    config = hub_client.describe(repository, CONFIG_FILE)
-    layout = _json(hub_client.read_range(config, 0, config.nbytes), config)
-    model_layouts.family_of(layout)
+    client.check_reachable()
+    config = client.describe(repository, CONFIG_FILE)
+    layout = _json(client.read_range(config, 0, config.nbytes), config)
+    layouts.family_of(layout)
     try:
-        shards = {"": hub_client.describe(repository, WEIGHTS_FILE, config.commit)}
+        shards = {"": client.describe(repository, WEIGHTS_FILE, config.commit)}
         wanted = None
     except HubNotFoundError:
         weight_map = _weight_map(repository)
-        wanted = set(model_layouts.stored_names(layout, EMBEDDINGS, weight_map).values())
+        wanted = set(layouts.stored_names(layout, EMBEDDINGS, weight_map).values())
         files = sorted({weight_map[tensor] for tensor in wanted})
-        shards = {file: hub_client.describe(repository, file, config.commit) for file in files}
+        shards = {file: client.describe(repository, file, config.commit) for file in files}
     parts = []
     for shard in shards.values():
         header, start = read_header(shard)
-        mine = wanted if wanted is not None else set(model_layouts.stored_names(layout, EMBEDDINGS, header).values())
+        mine = wanted if wanted is not None else set(layouts.stored_names(layout, EMBEDDINGS, header).values())
         parts += [(shard, tensor, header[tensor], start) for tensor in sorted(mine & header.keys())]
-    tokenizer = hub_client.describe(repository, TOKENIZER_FILE, config.commit)
+    tokenizer = client.describe(repository, TOKENIZER_FILE, config.commit)
     return TensorPlan(config, tokenizer, tuple(parts), tuple(shards.values()))
 
 
@@ -152,8 +150,8 @@ def download_tensors(name: str, workspace: Workspace, progress: Progress = SILEN
 
 
 def _outputs(plan: TensorPlan) -> Iterator[tuple[str, Iterator[bytes]]]:
-    yield CONFIG_FILE, hub_client.stream(plan.config)
-    yield TOKENIZER_FILE, hub_client.stream(plan.tokenizer)
+    yield CONFIG_FILE, client.stream(plan.config)
+    yield TOKENIZER_FILE, client.stream(plan.tokenizer)
     yield WEIGHTS_FILE, _safetensors(plan)
 
 
@@ -169,7 +167,7 @@ def _safetensors(plan: TensorPlan) -> Iterator[bytes]:
     yield len(text).to_bytes(8, "little") + text
     for file, _, entry, start in plan.parts:
         begin, end = entry["data_offsets"]
-        yield from hub_client.stream(file, start + begin, start + end)
+        yield from client.stream(file, start + begin, start + end)
 
 
 def _origin(plan: TensorPlan) -> dict[str, Any]:
@@ -186,10 +184,10 @@ def read_header(file: HubFile) -> tuple[dict[str, Any], int]:
 
     Raises HubError, HubDamagedError for what is not safetensors.
     """
-    size = int.from_bytes(hub_client.read_range(file, 0, 8), "little") if file.nbytes > 8 else 0
+    size = int.from_bytes(client.read_range(file, 0, 8), "little") if file.nbytes > 8 else 0
     if not 2 <= size <= min(LARGEST_HEADER, file.nbytes - 8):
         raise _not_safetensors(file, f"its header would have {size:,} bytes")
-    header = _json(hub_client.read_range(file, 8, 8 + size), file)
+    header = _json(client.read_range(file, 8, 8 + size), file)
     header.pop("__metadata__", None)
     data = file.nbytes - 8 - size
     for name, entry in header.items():
@@ -204,17 +202,17 @@ def read_header(file: HubFile) -> tuple[dict[str, Any], int]:
 
 
 def _weight_map(repository: str) -> dict[str, str]:
-    index = hub_client.describe(repository, INDEX_FILE)
-    listed = _json(hub_client.read_range(index, 0, index.nbytes), index).get("weight_map")
-    if not isinstance(listed, dict) or not all(isinstance(v, str) and hub_cache.is_inside(v) for v in listed.values()):
+    index = client.describe(repository, INDEX_FILE)
+    listed = _json(client.read_range(index, 0, index.nbytes), index).get("weight_map")
+    if not isinstance(listed, dict) or not all(isinstance(v, str) and cache.is_inside(v) for v in listed.values()):
         raise _not_safetensors(index, "it has no weight_map")
     return listed
 
 
 def _repository(name: str) -> str:
-    repository = model_names.repository(name)
+    repository = names.repository(name)
     if repository is None:
-        raise UnknownNameError("model", name, sorted(model_names.aliases()))
+        raise UnknownNameError("model", name, sorted(names.aliases()))
     return repository
 
 

@@ -18,8 +18,7 @@ from jaxtyping import Float, Int
 
 from core.errors import BadDictionaryError, DoesNotFitError, NotDownloadedError
 from core.files.tensors import file_sha256, read_tensors
-from core.models import downloads as pretrained_models
-from core.models import layouts as model_layouts
+from core.models import downloads, layouts
 from core.models.config import hook_width, read_model_config
 from core.models.embeddings import NAMES, TRAINED, WPE, Embeddings, check_shapes, embeddings
 from core.models.tokens import decode_vocabulary
@@ -47,8 +46,8 @@ class LanguageModel:
         """Called with the bytes that building the running model takes, before it is built; may raise."""
         self._nbytes_read = self._nbytes_built = 0
         self.config = read_model_config(folder, name)
-        self._layout = model_layouts.read_layout_config(folder)
-        self._origin = pretrained_models.origin(folder)
+        self._layout = layouts.read_layout_config(folder)
+        self._origin = downloads.origin(folder)
         self.name: str = self.config["model_name"]
         self.d_model: int = self.config["d_model"]
         self.n_ctx: int = self.config["n_ctx"]
@@ -71,7 +70,7 @@ class LanguageModel:
         if self._origin:  # kept tensors are those of the whole file, and give the same numbers
             weights = self._origin["weights_sha256"]
         elif self._layout:
-            weights = model_layouts.weights_sha256(self.folder)
+            weights = layouts.weights_sha256(self.folder)
         else:
             weights = file_sha256(self.folder / "model.safetensors")
         return hashlib.sha256(f"{weights}{json.dumps(config, sort_keys=True)}".encode()).hexdigest()
@@ -98,7 +97,7 @@ class LanguageModel:
 
     def _read(self, names: list[str]) -> dict[str, np.ndarray]:
         if self._layout:
-            return model_layouts.read_layout(self.folder, self._layout, names)
+            return layouts.read_layout(self.folder, self._layout, names)
         return read_tensors(self.folder / "model.safetensors", names)
 
     @property
@@ -184,20 +183,20 @@ class LanguageModel:
         """
         if self._origin:
             raise self._only_tensors()
-        from core.models import running as hooked_models
+        from core.models import running
         from core.work.torch_library import import_model_library
 
         import_model_library()
         import torch
 
         # The weights as they are read, and the model they are copied to.
-        nbytes = hooked_models.weights_nbytes(self.config)
+        nbytes = running.weights_nbytes(self.config)
         self.make_room(2 * nbytes)
         if self._layout:
-            model = hooked_models.build_from_layout(self.folder, self._layout, self.name, n_ctx=self.n_ctx)
+            model = running.build_from_layout(self.folder, self._layout, self.name, n_ctx=self.n_ctx)
         else:
             known = {k: v for k, v in self.config.items() if k not in RUNTIME_FIELDS and v is not None}
-            model = hooked_models.build_from_own_names(self.folder, known)
+            model = running.build_from_own_names(self.folder, known)
         if self.centred:
             model.load_and_process_state_dict(
                 model.state_dict(),

@@ -9,7 +9,7 @@ from typing import Any
 
 from core.errors import BadDictionaryError
 from core.files.tensors import read_tensors
-from core.models import names as model_names
+from core.models import names
 
 BY_NAME = ("llama", "gemma")
 """Families whose shape TransformerLens takes from the name instead of the config."""
@@ -70,7 +70,7 @@ def build_from_layout(folder: Path, layout: Mapping[str, Any], name: str, *, n_c
         # TransformerLens reads the config from a folder too, and guesses at families by the folder's path.
         with tempfile.TemporaryDirectory(prefix="loupe-") as neutral:
             _write_config(Path(neutral), layout)
-            known = model_names.aliases().get(name.lower(), "")
+            known = names.aliases().get(name.lower(), "")
             where = known if any(part in known.lower() for part in BY_NAME) else neutral
             config = conversion.get_pretrained_model_config(
                 where, hf_cfg=theirs.config.to_dict(), fold_ln=False, device="cpu", n_ctx=n_ctx

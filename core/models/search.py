@@ -3,8 +3,7 @@
 from core.dictionaries.config import DictionaryConfig
 from core.dictionaries.dictionary import Dictionary
 from core.errors import DoesNotFitError, NotDownloadedError, UnknownNameError
-from core.models import downloads as pretrained_models
-from core.models import names as model_names
+from core.models import downloads, names
 from core.models.embeddings import TRAINED
 from core.models.language_model import LanguageModel
 from core.workspace import Workspace
@@ -20,11 +19,11 @@ def find_model(name: str | None, workspace: Workspace, *, centred: bool = False,
         if (folder / "config.json").is_file():
             model = LanguageModel(folder, centred=centred)
             known.append(model.name)
-            if name and model_names.same_model(model.name, name):
+            if name and names.same_model(model.name, name):
                 # Opened again, as other models of the workspace may not allow such positions.
                 return model if wpe == TRAINED else LanguageModel(folder, centred=centred, wpe=wpe)
-    folder = pretrained_models.local_folder(name or "", workspace)
-    repository = model_names.repository(name or "")
+    folder = downloads.local_folder(name or "", workspace)
+    repository = names.repository(name or "")
     if folder is not None:
         return LanguageModel(folder, centred=centred, name=repository, wpe=wpe)
     if repository is not None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from core.dictionaries.dictionary import Dictionary
-from core.models import names as model_names
+from core.models import names
 
 _HOW = 'device="cpu", dtype="float32"'
 _WORKSPACE = "from core.workspace import Workspace"
@@ -76,7 +76,7 @@ def _open_dictionary(code: _Code, dictionary: Dictionary) -> None:
 def _open_model(code: _Code, dictionary: Dictionary) -> None:
     config = dictionary.config
     cut = f"[:, :{config.context_size}]" if config.context_size else ""
-    if model_names.repository(config.model_name or "") is not None:
+    if names.repository(config.model_name or "") is not None:
         code.imports.append("from transformer_lens import HookedTransformer")
         centred = ", center_writing_weights=True" if config.center_writing_weights else ""
         how = f'{config.model_name!r}{centred}, device="cpu"'

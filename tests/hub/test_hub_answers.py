@@ -6,18 +6,18 @@ import pytest
 from huggingface_hub.utils import close_session
 
 from core.errors import HubBusyError, HubDamagedError, HubUnreachableError
-from core.hub import client as hub_client
+from core.hub import client
 from core.hub.cache import HubFolder
 from tests.doubles.hub_files import use_hub
 from tests.doubles.standin_hub import Fault, StandIn, commit_of, etag
 
 NAME, FILE = "me/mine", "weights.npz"
 ASK = {
-    "whether it is there": hub_client.check_reachable,
-    "a file": lambda: hub_client.describe(NAME, FILE),
-    "a folder": lambda: hub_client.list_folder(HubFolder(NAME)),
-    "a dataset": lambda: hub_client.describe_dataset(NAME),
-    "content": lambda: b"".join(hub_client.stream(hub_client.HubFile(NAME, FILE, "main", 5000, "0" * 64))),
+    "whether it is there": client.check_reachable,
+    "a file": lambda: client.describe(NAME, FILE),
+    "a folder": lambda: client.list_folder(HubFolder(NAME)),
+    "a dataset": lambda: client.describe_dataset(NAME),
+    "content": lambda: b"".join(client.stream(client.HubFile(NAME, FILE, "main", 5000, "0" * 64))),
 }
 asking = pytest.mark.parametrize("ask", ASK.values(), ids=ASK)
 asking_more = pytest.mark.parametrize("ask", list(ASK.values())[1:], ids=list(ASK)[1:])
@@ -67,14 +67,14 @@ def test_a_connection_that_the_hub_closes_before_it_answers_is_made_again(hub, a
 @pytest.mark.parametrize("status", [200, 403, 404, 500])
 def test_a_hub_that_answers_anything_is_there(hub, status):
     hub.faults.append(Fault("HEAD /$", status=status))
-    hub_client.check_reachable()
+    client.check_reachable()
     assert hub.requests == [("HEAD", "/", None, status)]
 
 
 def test_a_hub_that_closes_its_connections_is_not_there(hub):
     hub.faults.append(Fault("", hangs_up=True))
     with pytest.raises(HubUnreachableError, match="RemoteProtocolError"):
-        hub_client.check_reachable()
+        client.check_reachable()
     assert len(hub.requests) == 1
 
 
@@ -83,17 +83,17 @@ def test_a_redirect_to_another_host_is_not_followed_for_a_description(hub, repos
         target = {"Location": f"{storage.url}/storage/x/resolve/main/{FILE}"}
         described = {"X-Repo-Commit": commit_of(repository), "X-Linked-Etag": etag(repository / FILE)}
         hub.faults.append(Fault("resolve", status=302, headers=target | described | {"X-Linked-Size": "5000"}))
-        assert hub_client.describe(NAME, FILE).nbytes == 5000
+        assert client.describe(NAME, FILE).nbytes == 5000
         hub.faults[:] = [Fault("resolve", status=302, headers=target | described | {"Content-Length": "0"})]
         with pytest.raises(HubDamagedError, match="size None"):  # the redirect's own length is not the file's
-            hub_client.describe(NAME, FILE)
+            client.describe(NAME, FILE)
         assert storage.requests == []
 
 
 def test_redirects_in_a_circle_end(hub):
     hub.faults.append(Fault("resolve", status=302, headers={"Location": f"/{NAME}/resolve/main/{FILE}"}))
     with pytest.raises(HubUnreachableError, match="TooManyRedirects"):
-        hub_client.describe(NAME, FILE)
+        client.describe(NAME, FILE)
     with pytest.raises(HubUnreachableError, match="TooManyRedirects"):
         ASK["content"]()
 
@@ -103,7 +103,7 @@ def test_a_listing_in_pages_is_read_to_its_end(hub, repository):
         (repository / f"{i}.json").write_text("{}")
     hub.page = 2
     expected = [(f"{i}.json", 2) for i in range(5)] + [(FILE, 5000)]
-    assert sorted(hub_client.list_folder(HubFolder(NAME))) == expected
+    assert sorted(client.list_folder(HubFolder(NAME))) == expected
     assert hub.count("GET", "/tree/") == 3
 
 
@@ -113,22 +113,22 @@ def test_a_listing_in_pages_is_read_to_its_end(hub, repository):
 def test_an_answer_that_is_no_listing_and_names_no_dataset_is_named(hub, body):
     hub.faults.append(Fault("api", body=body))
     with pytest.raises(HubDamagedError, match=r"did not give a list of files.*a proxy may be answering"):
-        hub_client.list_folder(HubFolder(NAME))
+        client.list_folder(HubFolder(NAME))
     with pytest.raises(HubDamagedError, match=r"did not name a dataset.*a proxy may be answering"):
-        hub_client.describe_dataset(NAME)
+        client.describe_dataset(NAME)
 
 
 def test_what_came_before_a_connection_broke_is_not_fetched_again(hub, repository, monkeypatch):
     monkeypatch.setattr("core.hub.client.CHUNK", 1 << 20)
     hub.faults.append(Fault("GET", stop_after=700, times=2))
-    file = hub_client.describe(NAME, FILE)
-    assert b"".join(hub_client.stream(file)) == (repository / FILE).read_bytes()
+    file = client.describe(NAME, FILE)
+    assert b"".join(client.stream(file)) == (repository / FILE).read_bytes()
     assert [part for _, _, part, _ in hub.requests] == [None, None, "bytes=700-4999", "bytes=1400-4999"]
 
 
 def test_a_session_that_is_closed_elsewhere_breaks_no_download(hub, repository):
     (repository / FILE).write_bytes(bytes(range(250)) * 8000)
-    pieces = hub_client.stream(hub_client.describe(NAME, FILE))
+    pieces = client.stream(client.describe(NAME, FILE))
     found = next(pieces)
     close_session()  # as huggingface_hub does in any thread that finds the hub away
     assert found + b"".join(pieces) == (repository / FILE).read_bytes()

@@ -15,9 +15,8 @@ from ui.shared import errors
 from ui.shared.errors import NotStored
 from ui.shared.figure import figure, listing
 from ui.sidebar import token_set_picker
-from ui.studies import compute, enrichment
+from ui.studies import compute, enrichment, token_sets
 from ui.studies import logit_weights as logit_weights_studies
-from ui.studies import token_sets as token_sets_studies
 from ui.studies.feature import Subject
 
 N_TOKENS, N_SETS = 10, 10
@@ -96,7 +95,7 @@ def stored_sets(subject: Subject, settings: LogitSettings) -> pd.DataFrame | Non
     try:
         with compute.only_stored():
             study = logit_weights_studies.study_of(subject.dictionary, settings)
-            sets = token_sets_studies.sets(study.model)
+            sets = token_sets.sets(study.model)
             found = enrichment.enrichment_of(study, sets)
     except NotStored:
         return None
@@ -109,7 +108,7 @@ def logits(subject: Subject, settings: LogitSettings) -> None:
     study = logit_weights_studies.study_of(subject.dictionary, settings)
     one_feature.one_feature_by_set(study, subject.feature)
     with errors.shown():
-        sets = token_sets_studies.sets(study.model)
+        sets = token_sets.sets(study.model)
         found = enrichment.enrichment_of(study, sets)
         random = enrichment.random_enrichment(study, sets)
         name = token_set_picker.choose(study.model, "Token set", views.SET_KEY).name

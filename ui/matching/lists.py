@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from core.matching import tables as matching_tables
+from core.matching import tables
 from core.matching.labels import LABELS
 from core.matching.pairs import Matching, shared
 from core.maths import samples
@@ -28,7 +28,7 @@ def both_sides(study: MatchStudy) -> None:
         pairs, other = other, pairs
     agree = shared(pairs, other, threshold=-np.inf)
     over = int(shared(pairs, other, threshold=study.threshold).sum())
-    table = matching_tables.pair_table(pairs).assign(agreement=np.where(agree, "both sides agree", "one side only"))
+    table = tables.pair_table(pairs).assign(agreement=np.where(agree, "both sides agree", "one side only"))
     table = table.sort_values("agreement", kind="stable", ignore_index=True)
     drawn = samples.drawn(table.rename(columns={"feature_a": "feature"}), "alignment")
     chart = charts.scatter(
@@ -78,14 +78,12 @@ def lists(study: MatchStudy) -> None:
         "the features of the smaller dictionary in the wider one.",
     )
     if chosen == MATCHED:
-        matched(study, matching_tables.pair_table(matching)[over])
+        matched(study, tables.pair_table(matching)[over])
     elif chosen == LABELLED:
         labels(study)
     else:
         end = "a" if chosen == A_ONLY else "b"
-        only(
-            study, end, matching_tables.unmatched_table(alone[end], getattr(near, end), getattr(near, f"of_{end}"), end)
-        )
+        only(study, end, tables.unmatched_table(alone[end], getattr(near, end), getattr(near, f"of_{end}"), end))
 
 
 def matched(study: MatchStudy, pairs: pd.DataFrame) -> None:
@@ -136,7 +134,7 @@ def labels(study: MatchStudy) -> None:
     cards = st.container(horizontal=True)
     for name in LABELS:
         cards.metric(name.capitalize(), f"{found.counts[name]:,}", border=True)
-    table = matching_tables.label_table(found)
+    table = tables.label_table(found)
     mine, other = table["feature"], table["parent"]
     listed(
         study,
@@ -179,7 +177,7 @@ def against_density(study: MatchStudy) -> None:
         with left:
             density_scatter(study, end, table, found.note)
         with right:
-            deciles(study, end, matching_tables.decile_table(found.density, best, threshold=study.threshold))
+            deciles(study, end, tables.decile_table(found.density, best, threshold=study.threshold))
 
 
 def density_scatter(study: MatchStudy, end: str, table: pd.DataFrame, text: str) -> None:

@@ -6,7 +6,7 @@ import streamlit as st
 from core import catalogue
 from core.dictionaries.dictionary import Dictionary
 from core.maths import samples
-from core.overview import tables as overview_tables
+from core.overview import tables
 from ui.overview import charts
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure
@@ -33,7 +33,7 @@ def density(dictionary: Dictionary) -> None:
     chosen = left.select_slider(
         "Ultralow below",
         THRESHOLDS,
-        "1e-6",  # as overview_tables.ULTRALOW
+        "1e-6",  # as tables.ULTRALOW
         key="ultralow",
         bind="query-params",
         help=catalogue.help_text("ultralow"),
@@ -41,7 +41,7 @@ def density(dictionary: Dictionary) -> None:
     threshold = float(chosen)
     with_first = middle.toggle("Count position 0", True, key="density_first", bind="query-params")
     log = right.toggle("Logarithmic heights", key="density_log", bind="query-params")
-    table = overview_tables.density_table(passed.statistics, with_first=with_first)
+    table = tables.density_table(passed.statistics, with_first=with_first)
     n_tokens = passed.statistics.n_tokens(with_first=with_first)
     counts(table, threshold, n_tokens)
     histogram(table, passed, threshold, n_tokens, log=log)
@@ -50,7 +50,7 @@ def density(dictionary: Dictionary) -> None:
 
 def counts(table: pd.DataFrame, threshold: float, n_tokens: int) -> None:
     """Count features that are dead, ultralow and neither, and say what this many tokens can tell."""
-    found, unseen = overview_tables.density_counts(table, threshold), overview_tables.unseen_below(n_tokens)
+    found, unseen = tables.density_counts(table, threshold), tables.unseen_below(n_tokens)
     readings = {
         "Features that fire": (f"{found['other'] + found['ultralow']:,}", catalogue.help_text("active_tokens")),
         "Dead": (f"{found['dead']:,}", catalogue.help_text("dead_share")),
@@ -71,7 +71,7 @@ def counts(table: pd.DataFrame, threshold: float, n_tokens: int) -> None:
 
 def histogram(table: pd.DataFrame, passed: TokenPass, threshold: float, n_tokens: int, *, log: bool) -> None:
     """Draw features by log10 density, with the threshold and the smallest density that this text can show."""
-    unseen = overview_tables.unseen_below(n_tokens)
+    unseen = tables.unseen_below(n_tokens)
     lines = {f"smallest density seen {unseen:.1e} (95 %)": unseen, f"ultralow below {threshold:.0e}": threshold}
     dead = int((table["density"] == 0).sum())
     chart = charts.density_histogram(table, lines, x_title=catalogue.statistic("log_density").title, log=log)
@@ -88,7 +88,7 @@ def histogram(table: pd.DataFrame, passed: TokenPass, threshold: float, n_tokens
 
 def separation(dictionary: Dictionary, densities: pd.DataFrame, passed: TokenPass) -> None:
     """Draw density, encoder bias and encoder-decoder cosine: two as axes and one as colour."""
-    table = densities.merge(overview_tables.weight_table(dictionary), on="feature")
+    table = densities.merge(tables.weight_table(dictionary), on="feature")
     known = {name: pair for name, pair in PAIRS.items() if set(pair[:2]) <= set(table.columns)}
     if st.session_state.get("separation") not in known:
         st.session_state.pop("separation", None)  # from a dictionary that has all three

@@ -14,7 +14,7 @@ import numpy as np
 
 from core.dictionaries.registry.index import RegistryItem
 from core.errors import BadDictionaryError, NotDownloadedError
-from core.hub import cache as hub_cache
+from core.hub import cache
 
 _MODULE = "sae_lens.loading.pretrained_sae_loaders"
 _FOLDERS = {
@@ -65,7 +65,7 @@ class Loaded:
     notes: tuple[str, ...]
 
 
-def load(item: RegistryItem, revision: str = hub_cache.MAIN) -> Loaded:
+def load(item: RegistryItem, revision: str = cache.MAIN) -> Loaded:
     """Let sae-lens read an item from the cache (imports torch and sae-lens).
 
     Raises NotDownloadedError when a file is missing, BadDictionaryError when sae-lens cannot read it.
@@ -88,7 +88,7 @@ def load(item: RegistryItem, revision: str = hub_cache.MAIN) -> Loaded:
     except Exception as error:  # files from outside, read by code that raises whatever it comes to
         raise BadDictionaryError(
             f"sae-lens cannot read {item.id} ({type(error).__name__}: {str(error)[:300]}). Expected a dictionary in "
-            f"its {name} format; delete {hub_cache.repository_folder(item.repository)} and download it again."
+            f"its {name} format; delete {cache.repository_folder(item.repository)} and download it again."
         ) from error
     tensors = {key: np.ascontiguousarray(value.detach().float().numpy()) for key, value in sae.state_dict().items()}
     return Loaded(sae.cfg.to_dict(), tensors, _notes(sae, item))
@@ -114,7 +114,7 @@ def _loaders_on_cache(revision: str, asked: list[str]) -> ModuleType:
     def cached(repo_id: str, filename: str, *, subfolder: str | None = None, **_: object) -> str:
         path = f"{subfolder}/{filename}" if subfolder else filename
         asked.append(path)
-        file = hub_cache.cached_file(repo_id, path, revision)
+        file = cache.cached_file(repo_id, path, revision)
         if file is None:
             raise LocalEntryNotFoundError(f"{path} of {repo_id} is not downloaded")
         return str(file)

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from core.dictionaries.registry import loaders as registry_loaders
+from core.dictionaries.registry import loaders
 from core.dictionaries.registry.index import RegistryItem
 from core.errors import BadDictionaryError
-from core.hub import cache as hub_cache
+from core.hub import cache
 
 COLUMNS = ("release", "sae_id", "of_model", "hook_kind", "width_text", "expected_l0", "expected_fve", "downloaded")
 
@@ -17,8 +17,8 @@ def registry_table(items: Sequence[RegistryItem]) -> pd.DataFrame:
 
     The download cache is looked at once per repository, and only those it has.
     """
-    here = hub_cache.downloaded_repositories()
-    files = {name: hub_cache.downloaded_files(name) for name in here & {item.repository for item in items}}
+    here = cache.downloaded_repositories()
+    files = {name: cache.downloaded_files(name) for name in here & {item.repository for item in items}}
     rows = [
         (
             item.release,
@@ -38,7 +38,7 @@ def registry_table(items: Sequence[RegistryItem]) -> pd.DataFrame:
 
 def _has_all(item: RegistryItem, files: frozenset[str]) -> bool:
     try:
-        needed, _ = registry_loaders.wanted_files(item)
+        needed, _ = loaders.wanted_files(item)
     except BadDictionaryError:
         return False
     return bool(files) and set(needed) <= files

@@ -13,8 +13,7 @@ from core.dictionaries.sources import Entry, Located
 from core.dictionaries.sources.folder import read_place, split_settings
 from core.errors import HubNotFoundError, NotDownloadedError
 from core.files.npz import unpacked_bytes
-from core.hub import cache as hub_cache
-from core.hub import client as hub_client
+from core.hub import cache, client
 from core.hub import download as hub_download
 from core.hub.cache import HubFolder
 from core.hub.download import Cost
@@ -40,8 +39,8 @@ def parse(key: str) -> HubFolder:
     """
     text, _ = split_settings(key)
     path, at, revision = text.rpartition("@")
-    if not at or not hub_cache.is_revision(revision):
-        path, revision = text, hub_cache.MAIN
+    if not at or not cache.is_revision(revision):
+        path, revision = text, cache.MAIN
     user, _, rest = path.partition("/")
     repository, _, folder = rest.partition("/")
     if not user or not repository:
@@ -76,12 +75,12 @@ def find(key: str, workspace: Workspace) -> Located:
         raise NotDownloadedError("dictionary", f"{NAME}/{key}")
     files = [place] if place.is_file() else [path for path in place.iterdir() if path.suffix in WEIGHTS]
     sizes = (unpacked_bytes(path) if path.suffix == ".npz" else path.stat().st_size for path in files)
-    return Located(f"{NAME}/{key}", hub_cache.commit_of(folder.repository, folder.revision) or "", sum(sizes))
+    return Located(f"{NAME}/{key}", cache.commit_of(folder.repository, folder.revision) or "", sum(sizes))
 
 
 def local_path(folder: HubFolder) -> Path | None:
     """Return where a downloaded folder or file lies, None if it is not in the cache. No request is made."""
-    snapshot = hub_cache.snapshot(folder.repository, folder.revision)
+    snapshot = cache.snapshot(folder.repository, folder.revision)
     place = snapshot / folder.path if snapshot else None
     if place is None or not (place.is_file() or place.is_dir()):
         return None
@@ -92,11 +91,11 @@ def local_path(folder: HubFolder) -> Path | None:
 def cost(key: str) -> Cost:
     """Ask the hub what downloading a folder would fetch. Raises HubError, HubNotFoundError without weights."""
     folder = parse(key)
-    hub_client.check_reachable()
+    client.check_reachable()
     if folder.path.endswith(WEIGHTS):
         needed = [folder.path]
     else:
-        listed = [path for path, _ in hub_client.list_folder(folder)]
+        listed = [path for path, _ in client.list_folder(folder)]
         needed = wanted(listed)
         if not any(path.endswith(WEIGHTS) for path in needed):
             raise HubNotFoundError(

@@ -5,12 +5,12 @@ from pathlib import Path
 from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.origin import Origin
 from core.dictionaries.parsing import not_applied, parse_config
-from core.dictionaries.registry import loaders as registry_loaders
+from core.dictionaries.registry import loaders
 from core.dictionaries.registry.index import RegistryItem, registry
 from core.dictionaries.sources import Entry, Located
 from core.errors import NotDownloadedError
 from core.files.npz import unpacked_bytes
-from core.hub import cache as hub_cache
+from core.hub import cache
 from core.hub import download as hub_download
 from core.hub.download import Cost
 from core.work.jobs import SILENT, Progress
@@ -29,7 +29,7 @@ def open(key: str, workspace: Workspace, *, fold_decoder_norms: bool = True) -> 
     """Open RELEASE/SAE_ID from the download cache; raise NotDownloadedError if it is not there."""
     find(key, workspace)
     item = registry().parse(key)
-    loaded = registry_loaders.load(item)
+    loaded = loaders.load(item)
     measured = {"l0": item.l0, "fve": item.variance_explained}
     return Dictionary(
         id=item.id,
@@ -55,31 +55,31 @@ def find(key: str, workspace: Workspace) -> Located:
     item = registry().parse(key)
     if not is_downloaded(item):
         raise NotDownloadedError("dictionary", item.id)
-    needed, _ = registry_loaders.wanted_files(item)
-    files = [hub_cache.cached_file(item.repository, path) for path in needed]
+    needed, _ = loaders.wanted_files(item)
+    files = [cache.cached_file(item.repository, path) for path in needed]
     sizes = (unpacked_bytes(path) if path.suffix == ".npz" else path.stat().st_size for path in files)
-    return Located(item.id, hub_cache.commit_of(item.repository) or "", sum(sizes))
+    return Located(item.id, cache.commit_of(item.repository) or "", sum(sizes))
 
 
 def _labels(item: RegistryItem) -> dict[str, str | int]:
-    commit = hub_cache.commit_of(item.repository) or ""
+    commit = cache.commit_of(item.repository) or ""
     labels = {"release": item.release, "repository": item.repository, "revision": commit[:12]}
     return labels | ({"neuronpedia": item.neuronpedia} if item.neuronpedia else {})
 
 
 def is_downloaded(item: RegistryItem) -> bool:
     """Whether all files that sae-lens needs of an item are in the cache. No request is made."""
-    needed, _ = registry_loaders.wanted_files(item)
-    return all(hub_cache.cached_file(item.repository, path) for path in needed)
+    needed, _ = loaders.wanted_files(item)
+    return all(cache.cached_file(item.repository, path) for path in needed)
 
 
 def cost(key: str) -> Cost:
     """Ask the hub what downloading RELEASE/SAE_ID would fetch."""
     item = registry().parse(key)
-    needed, optional = registry_loaders.wanted_files(item)
-    return hub_download.cost(item.repository, hub_cache.MAIN, needed, optional)
+    needed, optional = loaders.wanted_files(item)
+    return hub_download.cost(item.repository, cache.MAIN, needed, optional)
 
 
 def download(key: str, progress: Progress = SILENT) -> None:
     """Download RELEASE/SAE_ID into the cache."""
-    hub_download.download(cost(key), hub_cache.MAIN, progress)
+    hub_download.download(cost(key), cache.MAIN, progress)
