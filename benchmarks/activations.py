@@ -25,7 +25,7 @@ from core.activations.token_pass import activation_pass, open_store
 from core.corpus.streams import sample_rows, standard_library_stream
 from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.sources import demo
-from core.feature.strongest_texts import top_examples
+from core.feature.strongest_texts import strongest_texts
 from core.models.language_model import LanguageModel
 from core.models.search import find_model
 from core.work.artifacts import ArtifactStore
@@ -201,7 +201,7 @@ def measure_demo(n_tokens: int) -> list[Record]:
         times["deciles of all features, from the store"] = seconds(lambda: activation_quantiles(store, found["stats"]))
         hundred = range(0, dictionary.d_sae, dictionary.d_sae // 100)
         times["strongest rows of a hundred features, from the store"] = seconds(
-            lambda: top_examples(store, hundred, d_sae=dictionary.d_sae)
+            lambda: strongest_texts(store, hundred, d_sae=dictionary.d_sae)
         )
         few = rows[: SPLICED_TOKENS // context]
         times[f"loss with x_hat, 0 and the mean in place, {few.size:,} tokens"] = seconds(

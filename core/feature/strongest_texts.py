@@ -12,13 +12,13 @@ from core.work.jobs import SILENT, Progress
 
 
 @dataclass(frozen=True)
-class FeatureExamples:
+class StrongestTexts:
     """One feature's strongest rows, strongest first; rows on which it is silent are left out."""
 
     feature: int
-    rows: Int[np.ndarray, "example pos"]
+    rows: Int[np.ndarray, "text pos"]
     """Token ids."""
-    acts: Float[np.ndarray, "example pos"]
+    acts: Float[np.ndarray, "text pos"]
     count: int
     """Tokens of all rows with f != 0."""
     n_tokens: int
@@ -29,9 +29,9 @@ class FeatureExamples:
         return self.count / self.n_tokens
 
 
-def top_examples(
+def strongest_texts(
     store: ActivationStore, features: Sequence[int], *, d_sae: int, n: int = 20, progress: Progress = SILENT
-) -> list[FeatureExamples]:
+) -> list[StrongestTexts]:
     """Return for each feature the n rows with the largest activation on any token; ties: earlier row first.
 
     `progress` counts blocks. Raises OutOfRangeError, MissingActivationsError.
@@ -52,8 +52,8 @@ def top_examples(
         for one, start, stop in zip(best.values(), cuts[:-1], cuts[1:], strict=True):
             one.add(tokens[start:stop], block.acts[entries[start:stop]])
     n_tokens = int(np.count_nonzero(counted(store.rows, store.left_out)))
-    examples = {feature: one.examples(feature, store.rows, n_tokens) for feature, one in best.items()}
-    return [examples[feature] for feature in features]
+    texts = {feature: one.texts(feature, store.rows, n_tokens) for feature, one in best.items()}
+    return [texts[feature] for feature in features]
 
 
 class _Strongest:
@@ -84,5 +84,5 @@ class _Strongest:
         self._largest, self._row = largest[keep], np.append(self._row, row[best])[keep]
         self._acts = np.concatenate([self._acts, dense])[keep]
 
-    def examples(self, feature: int, rows: Int[np.ndarray, "row pos"], n_tokens: int) -> FeatureExamples:
-        return FeatureExamples(feature, rows[self._row], self._acts, self._count, n_tokens)
+    def texts(self, feature: int, rows: Int[np.ndarray, "row pos"], n_tokens: int) -> StrongestTexts:
+        return StrongestTexts(feature, rows[self._row], self._acts, self._count, n_tokens)

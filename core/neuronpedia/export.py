@@ -7,7 +7,7 @@ from core.activations.store import ActivationStore, left_out_name
 from core.corpus.streams import rows_sha256
 from core.dictionaries.dictionary import Dictionary
 from core.feature.lists import format_features
-from core.feature.strongest_texts import top_examples
+from core.feature.strongest_texts import strongest_texts
 from core.logit_weights.statistics import LogitStatistics, logit_statistics
 from core.logit_weights.unembedding import LogitSettings, residual_directions, source_key, unembedding
 from core.models.language_model import LanguageModel
@@ -24,16 +24,16 @@ class FeatureExport:
 
     @property
     def nbytes(self) -> int:
-        return sum(one.examples.rows.nbytes + one.examples.acts.nbytes for one in self.features)
+        return sum(one.texts.rows.nbytes + one.texts.acts.nbytes for one in self.features)
 
     @property
     def silent(self) -> list[int]:
         """Features that are active on none of the texts."""
-        return [one.examples.feature for one in self.features if not len(one.examples.rows)]
+        return [one.texts.feature for one in self.features if not len(one.texts.rows)]
 
     def explained(self, explanations: Mapping[int, Sequence[str]]) -> list[ExportedFeature]:
         """Return the features with the explanations somebody wrote."""
-        return [replace(one, explanations=explanations.get(one.examples.feature, ())) for one in self.features]
+        return [replace(one, explanations=explanations.get(one.texts.feature, ())) for one in self.features]
 
 
 def export_key(
@@ -69,17 +69,15 @@ def export_features(
 ) -> FeatureExport:
     """Find each feature's n strongest rows of stored text, and the tokens with its largest and smallest logit weights.
 
-    `progress` counts blocks. Raises what `top_examples` and `residual_directions` raise.
+    `progress` counts blocks. Raises what `strongest_texts` and `residual_directions` raise.
     """
     features = list(features)
     directions = residual_directions(dictionary, model, settings)  # first, as it may not fit
-    examples = top_examples(store, features, d_sae=dictionary.d_sae, n=n, progress=progress)
+    texts = strongest_texts(store, features, d_sae=dictionary.d_sae, n=n, progress=progress)
     progress.note("logit weights")
     stats = logit_statistics(directions[features], unembedding(model, settings), center=settings.center, k=MOST_LOGITS)
     strings = model.token_strings
-    return FeatureExport(
-        tuple(ExportedFeature(example, *_extremes(stats, i, strings)) for i, example in enumerate(examples))
-    )
+    return FeatureExport(tuple(ExportedFeature(text, *_extremes(stats, i, strings)) for i, text in enumerate(texts)))
 
 
 def _extremes(

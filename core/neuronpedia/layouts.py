@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from core.feature.strongest_texts import FeatureExamples
+from core.feature.strongest_texts import StrongestTexts
 from core.neuronpedia.labels import NeuronpediaError, NeuronpediaSource
 
 MOST_IN_UPLOAD = 128
@@ -26,7 +26,7 @@ _NO_DATE = (1980, 1, 1, 0, 0, 0)
 class ExportedFeature:
     """All that goes out about one feature; logit lists are pairs of token text and value, most extreme first."""
 
-    examples: FeatureExamples
+    texts: StrongestTexts
     promoted: Sequence[tuple[str, float]]
     suppressed: Sequence[tuple[str, float]]
     explanations: Sequence[str] = ()
@@ -45,10 +45,10 @@ def upload_batch(
             f"{len(features):,} features cannot be uploaded at once: Neuronpedia takes 1 to {MOST_IN_UPLOAD}. "
             "Select fewer."
         )
-    silent = [f.examples.feature for f in features if not len(f.examples.rows)]
+    silent = [f.texts.feature for f in features if not len(f.texts.rows)]
     if silent:
         raise NeuronpediaError(
-            f"Feature {', '.join(map(str, silent[:10]))} is silent on all {features[0].examples.n_tokens:,} tokens; "
+            f"Feature {', '.join(map(str, silent[:10]))} is silent on all {features[0].texts.n_tokens:,} tokens; "
             "Neuronpedia expects a text on which each feature is active. Leave it out, or use more text."
         )
     return {
@@ -59,11 +59,11 @@ def upload_batch(
 
 
 def _uploaded(feature: ExportedFeature, token_strings: Sequence[str]) -> dict[str, Any]:
-    examples = feature.examples
-    largest = float(examples.acts.max())
+    texts = feature.texts
+    largest = float(texts.acts.max())
     return {
-        "index": examples.feature,
-        "density": examples.density,
+        "index": texts.feature,
+        "density": texts.density,
         "topLogits": [{"token": t, "value": float(v)} for t, v in feature.promoted[:MOST_LOGITS]],
         "bottomLogits": [{"token": t, "value": float(v)} for t, v in feature.suppressed[:MOST_LOGITS]],
         "explanations": [
@@ -72,18 +72,18 @@ def _uploaded(feature: ExportedFeature, token_strings: Sequence[str]) -> dict[st
         ],
         "activations": [
             item | {"quantileMin": 0.0, "quantileMax": largest, "quantileFraction": 1.0}
-            for item in _activations(examples, token_strings)
+            for item in _activations(texts, token_strings)
         ],
     }
 
 
-def _activations(examples: FeatureExamples, token_strings: Sequence[str]) -> list[dict[str, Any]]:
+def _activations(texts: StrongestTexts, token_strings: Sequence[str]) -> list[dict[str, Any]]:
     return [
         {
             "tokens": [token_strings[token] for token in row[:MOST_TOKENS].tolist()],
             "values": np.round(acts[:MOST_TOKENS].astype(np.float64), 6).tolist(),
         }
-        for row, acts in zip(examples.rows, examples.acts, strict=True)
+        for row, acts in zip(texts.rows, texts.acts, strict=True)
     ]
 
 
@@ -98,7 +98,7 @@ def bulk_archive(
     model_id, source_id = source.model_id.lower(), source.source_id.lower()
     root = f"{model_id}/{source_id}"
     set_name = source_id.partition("-")[2] or source_id
-    n_rows = features[0].examples.n_tokens if features else 0
+    n_rows = features[0].texts.n_tokens if features else 0
     files = {
         f"{root}/model.jsonl": _lines([{"id": model_id}]),
         f"{root}/release.jsonl": _lines([{"name": set_name}]),
@@ -121,13 +121,13 @@ def bulk_archive(
 
 
 def _feature_line(model_id: str, source_id: str, feature: ExportedFeature) -> dict[str, Any]:
-    examples = feature.examples
+    texts = feature.texts
     return {
         "modelId": model_id,
         "layer": source_id,
-        "index": str(examples.feature),
-        "frac_nonzero": examples.density,
-        "maxActApprox": float(examples.acts.max(initial=0)),
+        "index": str(texts.feature),
+        "frac_nonzero": texts.density,
+        "maxActApprox": float(texts.acts.max(initial=0)),
         "pos_str": [token for token, _ in feature.promoted[:MOST_LOGITS]],
         "pos_values": [float(value) for _, value in feature.promoted[:MOST_LOGITS]],
         "neg_str": [token for token, _ in feature.suppressed[:MOST_LOGITS]],
@@ -138,9 +138,9 @@ def _feature_line(model_id: str, source_id: str, feature: ExportedFeature) -> di
 def _activation_lines(
     model_id: str, source_id: str, feature: ExportedFeature, token_strings: Sequence[str]
 ) -> list[dict[str, Any]]:
-    head = {"modelId": model_id, "layer": source_id, "index": str(feature.examples.feature)}
+    head = {"modelId": model_id, "layer": source_id, "index": str(feature.texts.feature)}
     lines = []
-    for item in _activations(feature.examples, token_strings):
+    for item in _activations(feature.texts, token_strings):
         place = max(range(len(item["values"])), key=item["values"].__getitem__)
         peak = {"maxValue": item["values"][place], "maxValueTokenIndex": place, "minValue": min(item["values"])}
         # SAEDashboard's mark of the strongest texts.

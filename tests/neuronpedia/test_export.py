@@ -6,7 +6,7 @@ import pytest
 from core.activations.store import ActivationStore
 from core.activations.token_pass import activation_pass, open_store
 from core.errors import CancelledError, OutOfRangeError
-from core.feature.strongest_texts import top_examples
+from core.feature.strongest_texts import strongest_texts
 from core.logit_weights.statistics import logit_weights
 from core.logit_weights.unembedding import LogitSettings, residual_directions, unembedding
 from core.neuronpedia.export import export_features, export_key
@@ -37,7 +37,7 @@ def pair(tmp_path_factory):
 def test_an_export_holds_the_strongest_texts_and_the_most_extreme_tokens(pair, stored):
     dictionary, model = pair
     found = export_features(dictionary, model, stored(*pair), [7, 0], settings=SETTINGS, n=3)
-    assert [one.examples.feature for one in found.features] == [7, 0]
+    assert [one.texts.feature for one in found.features] == [7, 0]
     full = logit_weights(
         residual_directions(dictionary, model, SETTINGS), unembedding(model, SETTINGS), [7, 0], center="mean"
     )
@@ -46,9 +46,9 @@ def test_an_export_holds_the_strongest_texts_and_the_most_extreme_tokens(pair, s
         assert [text for text, _ in one.promoted] == [model.token_strings[i] for i in order[:20]]
         assert [text for text, _ in one.suppressed] == [model.token_strings[i] for i in order[::-1][:20]]
         np.testing.assert_allclose([value for _, value in one.promoted], weights[order[:20]], rtol=1e-5)
-        own = dictionary.encode(model.W_E[ROWS] + model.W_pos[:5])[..., one.examples.feature]
-        assert one.examples.rows.tolist() == ROWS[np.argsort(-own.max(1), kind="stable")[:3]].tolist()
-    assert found.nbytes == sum(one.examples.rows.nbytes + one.examples.acts.nbytes for one in found.features)
+        own = dictionary.encode(model.W_E[ROWS] + model.W_pos[:5])[..., one.texts.feature]
+        assert one.texts.rows.tolist() == ROWS[np.argsort(-own.max(1), kind="stable")[:3]].tolist()
+    assert found.nbytes == sum(one.texts.rows.nbytes + one.texts.acts.nbytes for one in found.features)
 
 
 @pytest.mark.parametrize("left_out", [(), (int(ROWS[0, 1]), int(ROWS[3, 0]))])
@@ -59,7 +59,7 @@ def test_examples_do_not_depend_on_the_size_of_blocks(pair, stored, block_rows, 
     keep = ~np.isin(rows, left_out)
     acts = dictionary.encode(model.W_E[rows] + model.W_pos[:5]) * keep[..., None]
     store = stored(dictionary, model, rows, block_rows=block_rows, left_out=left_out)
-    for found in top_examples(store, range(12), d_sae=12, n=4):
+    for found in strongest_texts(store, range(12), d_sae=12, n=4):
         own = acts[..., found.feature]
         best = [i for i in np.argsort(-own.max(1), kind="stable")[:4] if own[i].max() > 0]
         assert found.rows.tolist() == rows[best].tolist()
@@ -71,7 +71,7 @@ def test_examples_do_not_depend_on_the_size_of_blocks(pair, stored, block_rows, 
 
 def test_of_equally_strong_texts_the_earlier_ones_are_kept(pair, stored):
     rows = np.tile(ROWS[:2], (3, 1))  # each twice more, in other blocks
-    found, again = top_examples(stored(*pair, rows, block_rows=2), [7, 7], d_sae=12, n=3)
+    found, again = strongest_texts(stored(*pair, rows, block_rows=2), [7, 7], d_sae=12, n=3)
     assert found.rows.tolist() == again.rows.tolist()
     best = int(pair[0].encode(pair[1].W_E[ROWS[:2]] + pair[1].W_pos[:5])[..., 7].max(axis=1).argmax())
     assert found.rows.tolist() == [ROWS[best].tolist()] * 3
@@ -79,14 +79,14 @@ def test_of_equally_strong_texts_the_earlier_ones_are_kept(pair, stored):
 
 def test_a_feature_that_is_not_there_has_no_examples(pair, stored):
     with pytest.raises(OutOfRangeError, match="Feature 12"):
-        top_examples(stored(*pair), [12], d_sae=12)
+        strongest_texts(stored(*pair), [12], d_sae=12)
 
 
 def test_what_is_only_negative_is_no_example(stored, tmp_path):
     dictionary, model = planted_dictionary("abstopk"), planted_model(tmp_path)
     acts = dictionary.encode(model.W_E[ROWS] + model.W_pos[:5])
     assert (acts < 0).any()
-    for found in top_examples(stored(dictionary, model), range(12), d_sae=12, n=20):
+    for found in strongest_texts(stored(dictionary, model), range(12), d_sae=12, n=20):
         own = acts[..., found.feature]
         assert len(found.rows) == (own.max(axis=1) > 0).sum()
         assert found.count == np.count_nonzero(own)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from core.dashboards import open_dashboards
-from core.feature.strongest_texts import FeatureExamples
+from core.feature.strongest_texts import StrongestTexts
 from core.neuronpedia.labels import NeuronpediaError, NeuronpediaSource
 from core.neuronpedia.layouts import ExportedFeature, bulk_archive, upload_batch
 
@@ -19,8 +19,8 @@ STRINGS = ["<|endoftext|>", " a", "\n", "<b>"]
 def exported(feature: int = 3, n: int = 2) -> ExportedFeature:
     rows = np.array([[1, 2, 3], [3, 1, 0]])[:n]
     acts = np.array([[0, 2.5, 0], [1.0, 0, 0]], np.float32)[:n]
-    examples = FeatureExamples(feature, rows, acts, count=2, n_tokens=6)
-    return ExportedFeature(examples, [(" a", 1.5)], [("<b>", -2.0)], ["mine"])
+    texts = StrongestTexts(feature, rows, acts, count=2, n_tokens=6)
+    return ExportedFeature(texts, [(" a", 1.5)], [("<b>", -2.0)], ["mine"])
 
 
 def test_an_upload_has_the_fields_that_neuronpedia_documents():

@@ -11,7 +11,7 @@ from core.catalogue import STATISTICS
 from core.errors import BadSettingError
 from core.models.tokens import byte_alphabet
 from core.models.vocabulary import STRAY
-from core.proxies.examples import active_without, silent_hits
+from core.proxies.disagreements import active_without, silent_hits
 from core.proxies.library import ALPHABET, SCRIPT, pattern_proxy, proxies
 from core.proxies.ranking import rank_features
 from core.proxies.tables import (

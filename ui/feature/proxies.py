@@ -11,7 +11,7 @@ from core import catalogue
 from core.activations.store import FeatureActivations
 from core.feature.contexts import context_table, context_texts, contexts
 from core.proxies import tables
-from core.proxies.examples import active_without, silent_hits
+from core.proxies.disagreements import active_without, silent_hits
 from core.proxies.library import Proxy
 from core.proxies.tables import FeatureProxy, feature_proxy
 from ui.feature import proxy_charts
