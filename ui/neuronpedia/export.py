@@ -116,13 +116,13 @@ def _computed(dictionary: Dictionary, model: LanguageModel, features: Sequence[i
 
 def _overview(dictionary: Dictionary, found: FeatureExport) -> None:
     """List what the files will say, one row for each feature."""
-    examples = [one.examples for one in found.features]
+    texts = [one.texts for one in found.features]
     table = pd.DataFrame(
         {
-            "feature": [one.feature for one in examples],
-            "density": [one.density for one in examples],
-            "largest_activation": [float(one.acts.max(initial=0)) for one in examples],
-            "example_texts": [len(one.rows) for one in examples],
+            "feature": [one.feature for one in texts],
+            "density": [one.density for one in texts],
+            "largest_activation": [float(one.acts.max(initial=0)) for one in texts],
+            "example_texts": [len(one.rows) for one in texts],
             "top_promoted": [one.promoted[0][0] if one.promoted else "" for one in found.features],
         }
     )
@@ -131,7 +131,7 @@ def _overview(dictionary: Dictionary, found: FeatureExport) -> None:
         listing(table, "np-export"),
         table,
         explains=[name for name in table.columns if name != "feature"],
-        note=f"{len(table):,} features · density of {examples[0].n_tokens:,} tokens of the Python standard library",
+        note=f"{len(table):,} features · density of {texts[0].n_tokens:,} tokens of the Python standard library",
         name="neuronpedia-export",
         provenance={"dictionary": dictionary.id},
     )
@@ -146,7 +146,7 @@ def _files(
 ) -> None:
     """Draw the two downloads. A file is made when its button is pressed."""
     silent = set(found.silent)
-    active = [one for one in features if one.examples.feature not in silent]
+    active = [one for one in features if one.texts.feature not in silent]
     if silent:
         st.warning(
             f"These features are silent on all of this text: {format_features(found.silent)[:300]}. The upload file "
