@@ -152,7 +152,7 @@ def positions(subject: Subject) -> None:
         draw,
         table,
         explains=["fires_share", "share_low", "mean_active", "std_active"],
-        note=subject.note("bands: 95 % interval of the share; one standard deviation around the mean"),
+        note=subject.note("bands: 95 % interval of the density; one standard deviation around the mean"),
         name=f"{subject.stem}-positions",
         provenance=subject.passed.provenance(feature=subject.feature),
     )

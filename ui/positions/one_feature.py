@@ -45,7 +45,7 @@ def one_feature(study: Study) -> None:
             name="Stage",
         )
         figure(
-            f"Feature {feature} along positions",
+            f"Feature {feature} by position",
             altair(chart, "feature-curve"),
             table,
             explains=["mean_activation", "std_activation", "mean_pre_activation", "std_pre_activation"],
