@@ -8,7 +8,7 @@ from typing import Any
 
 from core.dashboards import Dashboard
 from core.dashboards.fields import content, index, inside, lines, parse
-from core.dashboards.sae_dashboard import activations, dashboard
+from core.dashboards.sae_dashboard import dashboard
 
 NAME = "neuronpedia"
 TITLE = "Neuronpedia"
@@ -34,16 +34,12 @@ def read(folder: Path, feature: int, places: Mapping[int, Path]) -> Dashboard:
     if path.suffix == ".json":
         item = parse(content(path), path)
         return dashboard(feature, item if isinstance(item, dict) else {})
-    described = dashboard(feature, _lines_of(path, feature)[0])
-    beside = {name: _matching(folder, name, feature) for name in ("activations", "explanations")}
-    texts = [item.get("description") for item in beside["explanations"]]
-    examples = activations(beside["activations"])
-    return replace(
-        described,
-        labels=described.labels + tuple(text[:500] for text in texts if isinstance(text, str)),
-        examples=described.examples + examples,
-        max_activation=described.max_activation or max((max(e.values) for e in examples), default=None),
-    )
+    item = dict(_lines_of(path, feature)[0])
+    own = item.get("activations")
+    item["activations"] = [*(own if isinstance(own, list) else []), *_matching(folder, "activations", feature)]
+    described = dashboard(feature, item)
+    texts = [item.get("description") for item in _matching(folder, "explanations", feature)]
+    return replace(described, labels=described.labels + tuple(text[:500] for text in texts if isinstance(text, str)))
 
 
 def _batches(folder: Path, name: str) -> list[Path]:

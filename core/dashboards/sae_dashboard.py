@@ -22,6 +22,8 @@ from core.dashboards.fields import (
 NAME = "sae_dashboard"
 TITLE = "SAEDashboard"
 FILES = "batch-0.json and so on"
+_UNKNOWN = 99
+"""What SAEDashboard writes as the top activations' upper bound where it could not read its own title."""
 
 
 def find(folder: Path) -> dict[int, Path]:
@@ -57,7 +59,7 @@ def dashboard(feature: int, item: Mapping[str, Any]) -> Dashboard:
     return Dashboard(
         feature=feature,
         density=number(item.get("frac_nonzero")),
-        max_activation=number(item.get("maxActApprox")) or max((max(e.values) for e in examples), default=None),
+        max_activation=_largest(item),
         labels=_labels(item.get("explanations")),
         promoted=weighted(item.get("pos_str"), item.get("pos_values")),
         suppressed=weighted(item.get("neg_str"), item.get("neg_values")),
@@ -73,14 +75,37 @@ def activations(items: Any) -> tuple[Example, ...]:
     for item in items[:MOST_EXAMPLES] if isinstance(items, list) else ():
         if not isinstance(item, dict):
             continue
-        low, high, share = (
-            number(item.get(snake, item.get(camel)))
-            for snake, camel in (("bin_min", "binMin"), ("bin_max", "binMax"), ("bin_contains", "binContains"))
-        )
-        top = low is None or high is None or (low == -1 and (share in (-1, None)))
+        low, high, top = _bin(item)
         group = "Top activations" if top else f"{low:.3g} to {high:.3g}"
         examples.append(example(item.get("tokens"), item.get("values"), group))
     return tuple(one for one in examples if one is not None)
+
+
+def _bin(item: Mapping[str, Any]) -> tuple[float | None, float | None, bool]:
+    """Return the bounds of an example's bin, and whether that is the one of the top activations."""
+    low, high, share = (
+        number(item.get(snake, item.get(camel)))
+        for snake, camel in (("bin_min", "binMin"), ("bin_max", "binMax"), ("bin_contains", "binContains"))
+    )
+    return low, high, low is None or high is None or (low == -1 and (share in (-1, None)))
+
+
+def _largest(item: Mapping[str, Any]) -> float | None:
+    """Return the largest activation that a feature's own data speak of.
+
+    Examples need not show it: SAEDashboard shows none for a position that it leaves out, such as the first, and takes
+    maxActApprox from what it shows, but counts that position into its bins, the top one's upper bound, and its
+    histogram. The histogram, read to half a bar's width past its last bar, counts where nothing else names a bound.
+    """
+    items = item.get("activations")
+    bins = [_bin(one) for one in items if isinstance(one, dict)] if isinstance(items, list) else []
+    said = [number(item.get("maxActApprox")), *(high for _, high, top in bins if not (top and high == _UNKNOWN))]
+    known = [value for value in said if value is not None and value >= 0]
+    bars = histogram(item.get("freq_hist_data_bar_values"), item.get("freq_hist_data_bar_heights"))
+    if bars is not None and not any(known):
+        width = (bars.values[-1] - bars.values[0]) / max(1, len(bars.values) - 1)
+        known.append(bars.values[-1] + width / 2)
+    return max([*known, *(max(one.values) for one in activations(items))], default=None)
 
 
 def _labels(items: Any) -> tuple[str, ...]:

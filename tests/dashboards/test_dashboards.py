@@ -89,6 +89,38 @@ def test_a_dead_feature_has_little_and_an_unknown_one_is_named(tmp_path, write):
         found.read(8)
 
 
+TOP = {"bin_min": -1, "bin_contains": -1, "tokens": ["a", "b"], "values": [2.34, 0]}
+BARS = {"freq_hist_data_bar_values": [0.061, 3.0, 5.939], "freq_hist_data_bar_heights": [9, 1, 1]}
+
+
+@pytest.mark.parametrize(
+    ("said", "largest"),
+    [
+        # The feature fires at position 0 with 6.10, which no example shows.
+        ({"activations": [TOP | {"bin_max": 6.1}]}, 6.1),
+        ({"activations": [TOP | {"bin_max": 99}], **BARS}, 5.939 + 2.939 / 2),  # 99: SAEDashboard did not know
+        ({"activations": [TOP | {"bin_max": 99}, TOP | {"bin_min": 3, "bin_max": 6.1, "bin_contains": 0.1}]}, 6.1),
+        ({"activations": [TOP | {"bin_max": 6.1}], "maxActApprox": 2.34}, 6.1),  # as its converter writes
+        ({"activations": [TOP], "maxActApprox": 6.1}, 6.1),
+        ({"activations": [TOP | {"bin_max": -1}]}, 2.34),
+        ({"activations": [], "maxActApprox": 0}, 0.0),
+        ({"activations": [TOP | {"bin_max": "6.1"}], "maxActApprox": "6.1"}, 2.34),
+    ],
+)
+def test_the_largest_activation_is_what_the_file_says_even_where_no_example_shows_it(tmp_path, said, largest):
+    item = {"feature_index": 7, "index": "7", **said}
+    (tmp_path / "batch-0.json").write_text(json.dumps({"features": [item]}))
+    (tmp_path / "features").mkdir()
+    (tmp_path / "activations").mkdir()
+    beside = [{"index": 7, **one} for one in item.pop("activations")]
+    (tmp_path / "features" / "batch-0.jsonl").write_text(json.dumps(item))
+    (tmp_path / "activations" / "batch-0.jsonl").write_text("\n".join(map(json.dumps, beside)))
+    found = open_dashboards(tmp_path)
+    assert len(found) == 2
+    for one in found:
+        assert one.read(7).max_activation == pytest.approx(largest)
+
+
 def test_openais_files_are_read(tmp_path):
     (tmp_path / "atoms").mkdir()
     top = {
