@@ -21,9 +21,14 @@ def fold_norms(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     The rule is sae-lens' fold_W_dec_norm (norms clamped at 1e-8); r_mag needs no change, since the
     magnitude path shares W_enc.
     """
-    norms = np.maximum(np.linalg.norm(tensors["W_dec"], axis=1), 1e-8).astype(np.float32)
+    W_dec = tensors["W_dec"]
+    with np.errstate(over="ignore"):
+        norms = np.linalg.norm(W_dec, axis=1)
+    beyond = np.isinf(norms)  # from 2e19 on float32 does not hold the squares
+    norms[beyond] = np.linalg.norm(W_dec[beyond].astype(np.float64), axis=1)
+    norms = np.maximum(norms, 1e-8).astype(np.float32)
     folded = dict(tensors)
-    folded["W_dec"] = tensors["W_dec"] / norms[:, None]
+    folded["W_dec"] = W_dec / norms[:, None]
     folded["W_enc"] = tensors["W_enc"] * norms
     for name in ("b_enc", "b_gate", "b_mag", "threshold"):
         if name in tensors:

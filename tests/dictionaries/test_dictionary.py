@@ -89,6 +89,17 @@ def test_a_rescaling_that_sae_lens_does_not_do_leaves_a_dictionary_additive(opti
     np.testing.assert_allclose(by_gate(dictionary, inputs()), dictionary.encode(inputs()), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_decoder_row_whose_squares_float32_cannot_hold_folds_to_length_1():
+    plain = planted_dictionary(fold_decoder_norms=False)
+    lengths = 10.0 ** np.arange(-7, 29, 3)  # x_hat needs acts as small as these are large
+    W_dec = plain.W_dec / np.linalg.norm(plain.W_dec, axis=1, keepdims=True) * lengths[:, None]
+    W_enc = plain.W_enc / lengths
+    folded = planted_dictionary(tensors={"W_dec": W_dec, "W_enc": W_enc, "b_enc": np.zeros(12)})
+    assert np.linalg.norm(folded.W_dec.astype(float), axis=1) == pytest.approx(np.ones(12), abs=1e-6)
+    np.testing.assert_allclose(folded.W_enc, plain.W_enc, rtol=1e-5)
+
+
 @pytest.mark.parametrize("fold", [True, False])
 @pytest.mark.parametrize("architecture", ["standard", "gated", "jumprelu", "topk", "topk rescaled", "transcoder"])
 def test_what_fires_passes_its_pre_activation(architecture, fold):
