@@ -125,7 +125,7 @@ def projections(
 ) -> Float[np.ndarray, " token"]:
     """Return x · u on about PROBE_TOKENS tokens of the first rows."""
     few = rows[: max(1, PROBE_TOKENS // rows.shape[1])]
-    return (model.activations(few, hook_name) @ direction.unit).ravel()
+    return (model.activations(few, hook_name).astype(np.float64) @ direction.unit).ravel()
 
 
 def suggested_threshold(values: Float[np.ndarray, " token"], *, density: float = DENSITY) -> float:

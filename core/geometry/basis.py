@@ -173,7 +173,7 @@ def _describe(values: Float[np.ndarray, "feature unit"]) -> dict[str, np.ndarray
     usable = np.isfinite(values).all(axis=1)
     values = np.where(usable[:, None], values, 0)
     size, n = np.abs(values), values.shape[1]
-    place = size.argmax(axis=1)
+    place = size.astype(np.float32).argmax(axis=1)  # rounded, so that equal units tie
     top = np.partition(size, n - min(TOP, n), axis=1)[:, n - min(TOP, n) :].sum(axis=1)
     square = values**2
     total, fourth = square.sum(axis=1), (square**2).sum(axis=1)

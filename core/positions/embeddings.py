@@ -15,6 +15,7 @@ from core.errors import DoesNotFitError
 from core.maths.principal_axes import fix_signs
 from core.maths.unit_rows import unit_rows
 from core.work.artifacts import artifact_key
+from core.work.threads import run_blocks
 
 
 @dataclass(frozen=True)
@@ -120,17 +121,20 @@ def position_self_similarity(W_pos: Float[np.ndarray, "n_pos d_model"]) -> Float
 
 
 def nearest_position(
-    rows: Float[np.ndarray, "n d_model"], W_pos: Float[np.ndarray, "n_pos d_model"], *, block: int = 4096
+    rows: Float[np.ndarray, "n d_model"], W_pos: Float[np.ndarray, "n_pos d_model"], *, block: int = 1024
 ) -> Nearest:
     """Return for every row the largest signed cosine with a position, and that position.
 
-    Pass `W_pos[:C]` for the positions of a training context. Peak memory is about
-    block * (n_pos + d_model) floats.
+    Cosines are summed in float64 and rounded to float32, so that equal positions tie. Pass `W_pos[:C]` for the
+    positions of a training context. Peak memory is about block * (2 n_pos + d_model) float64.
     """
-    cosine, index = np.zeros(len(rows), rows.dtype), np.zeros(len(rows), np.int64)
-    for start in range(0, len(rows), block):
-        part = slice(start, start + block)
-        similar = cosine_to_positions(rows[part], W_pos)
+    cosine, index = np.zeros(len(rows), np.float32), np.zeros(len(rows), np.int64)
+    positions = unit_rows(W_pos, np.float64).T
+
+    def work(part: slice) -> None:
+        similar = np.clip(unit_rows(rows[part], np.float64) @ positions, -1, 1).astype(np.float32)
         index[part] = similar.argmax(axis=1)
         cosine[part] = similar.max(axis=1)
+
+    run_blocks(work, len(rows), block)
     return Nearest(cosine, index)

@@ -100,6 +100,14 @@ def test_the_nearest_position_is_that_of_a_loop_at_any_block_size(block):
     assert found.cosine[2] == 0
 
 
+def test_of_equal_positions_the_first_is_the_nearest():
+    rng = np.random.default_rng(2)
+    W_pos = rng.normal(size=(61, 48)).astype(np.float32)
+    W_pos[[17, 30, 44, 60]] = W_pos[9]  # as in rows that were never trained
+    found = nearest_position(W_pos[9] + 0.05 * rng.normal(size=(203, 48)).astype(np.float32), W_pos)
+    assert (found.index == 9).all()
+
+
 def test_keys_tell_settings_apart():
     keys = {PositionPCA.key("m", first=1, last=8, unit_norm=u, n_components=n) for u in (True, False) for n in (3, 4)}
     keys |= {Nearest.key("w", "m", of=side, to="position", context=8) for side in ("decoder", "encoder")}
