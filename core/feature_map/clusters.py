@@ -13,6 +13,7 @@ from core.errors import BadSettingError
 from core.feature_map.start import map_start
 from core.feature_map.umap_layout import umap_layout
 from core.geometry.neighbors import Neighbors
+from core.maths.degenerate import degenerate
 from core.maths.unit_rows import unit_rows
 from core.work.artifacts import artifact_key
 from core.work.jobs import SILENT, Progress
@@ -53,8 +54,8 @@ def find_clusters(
 ) -> Clusters:
     """Group features by HDBSCAN (Campello et al. 2013, scikit-learn) on a UMAP of 10 dimensions.
 
-    Features with NaN or infinite weights are in no cluster. Raises BadSettingError for a cluster size
-    below 2 and DoesNotFitError for fewer than 15 features; `progress` may raise.
+    Each direction counts once: copies are in the cluster of the first, features without a direction in none. Raises
+    BadSettingError for a cluster size below 2 and DoesNotFitError for fewer than 15 features; `progress` may raise.
     """
     from sklearn.cluster import HDBSCAN
 
@@ -71,7 +72,7 @@ def find_clusters(
     medoid = medoids(label, unit)
     order = _order(unit[medoid])
     number = np.append(np.argsort(order), -1).astype(np.int32)  # the last one is that of -1
-    return Clusters(number[label], medoid[order], seed, min_cluster_size)
+    return Clusters(degenerate(directions).copies.spread(number[label]), medoid[order], seed, min_cluster_size)
 
 
 def medoids(label: Int[np.ndarray, " d_sae"], unit: Float[np.ndarray, "d_sae d"]) -> Int[np.ndarray, " cluster"]:

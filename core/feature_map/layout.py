@@ -16,6 +16,7 @@ from core.feature_map.start import map_start
 from core.feature_map.tsne_layout import tsne_layout
 from core.feature_map.umap_layout import umap_layout
 from core.geometry.neighbors import Neighbors
+from core.maths.degenerate import degenerate
 from core.maths.principal_axes import principal_axes
 from core.work.artifacts import artifact_key
 from core.work.jobs import SILENT, Progress
@@ -70,7 +71,7 @@ class LayoutSettings:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where each feature stands on the map. NaN for features with NaN or infinite weights.
+    """Where each feature stands on the map. NaN for features without a direction; copies stand in one place.
 
     Axes have no unit and may be turned or mirrored; on a UMAP or t-SNE map only which points are near each other means
     something.
@@ -87,7 +88,7 @@ class Layout:
     @property
     def mean_preservation(self) -> float:
         """Mean over all features on the map."""
-        return float(np.nanmean(self.preservation))
+        return float(np.nanmean(self.preservation, dtype=np.float64))
 
     @classmethod
     def key(cls, *weights_sha256: str, settings: LayoutSettings) -> str:
@@ -102,11 +103,12 @@ def layout(
     *,
     progress: Progress = SILENT,
 ) -> Layout:
-    """Draw the map of these directions, whose neighbours by cosine are given.
+    """Draw the map of these directions; each counts once, and so it must among the neighbours that are given.
 
     Raises DoesNotFitError if there are too few features for the settings; `progress` may raise.
     """
-    start = map_start(directions, 2)
+    copies, start = degenerate(directions).copies, map_start(directions, 2)
+    assert (neighbors.idx[copies.row, 0] < 0).all(), "copies count among the neighbours of a map"
     if settings.method == "pca":
         points = pca_layout(directions)
     elif settings.method == "tsne":
@@ -114,12 +116,13 @@ def layout(
     else:
         near = {"n_neighbors": settings.n_neighbors, "min_dist": settings.min_dist, "seed": settings.seed}
         points = umap_layout(neighbors, start, **near, progress=progress)
-    x, y = np.ascontiguousarray(points.T.astype(np.float32))
-    return Layout(x, y, preservation(neighbors, x, y), tuple(settings.used().items()))
+    x, y = np.ascontiguousarray(copies.spread(points).T.astype(np.float32))
+    kept = copies.spread(preservation(neighbors, x, y))
+    return Layout(x, y, kept, tuple(settings.used().items()))
 
 
 def pca_layout(directions: Float[np.ndarray, "d_sae d"]) -> Float[np.ndarray, "d_sae 2"]:
-    """Return the first two principal components of the directions at length 1, NaN for those not finite."""
+    """Return the first two principal components of the directions at length 1, NaN without one."""
     return principal_axes(directions, 2).astype(np.float32)
 
 

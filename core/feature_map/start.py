@@ -14,7 +14,7 @@ _BITS = 13
 def map_start(directions: Float[np.ndarray, "n d"], n_axes: int) -> Float[np.ndarray, "n axis"]:
     """Return the first principal components, rounded to a multiple of about 1/8192 of the largest coordinate.
 
-    What processors add up differently is 1e-12 of that. NaN for rows that are not finite.
+    What processors add up differently is 1e-12 of that. NaN for rows without a direction.
     """
     start = principal_axes(directions, n_axes)
     largest = np.nanmax(np.abs(start), initial=0)

@@ -61,12 +61,14 @@ def composed_features(
     """
     m, d_sae = min(n_neighbors, neighbors.k), len(directions)
     first, second = np.full(d_sae, -1, np.int32), np.full(d_sae, -1, np.int32)
-    cosine, scale = np.full(d_sae, np.nan, np.float32), inverse_lengths(directions)
+    cosine, scale = np.full(d_sae, np.nan, np.float32), np.nan_to_num(inverse_lengths(directions))
 
     def work(features: slice) -> None:
         idx, nearest = neighbors.idx[features, :m], neighbors.cos[features, 0]
         places = np.concatenate([np.arange(d_sae)[features, None], idx], axis=1)
-        i, j, best = _best_pairs(_cosines(directions[places], scale[places]), idx >= 0)
+        rows = directions[places]
+        rows[scale[places] == 0] = 0  # infinity times 0 would be NaN
+        i, j, best = _best_pairs(_cosines(rows, scale[places]), idx >= 0)
         better = best > nearest + _ROUNDING  # never so for NaN
         at = np.arange(len(idx))
         first[features] = np.where(better, idx[at, i], -1)

@@ -13,6 +13,7 @@ from core.devices.device import CPU, Device
 from core.dictionaries.spaces import DictionarySide
 from core.errors import DoesNotFitError
 from core.geometry.search import Side, search
+from core.maths.degenerate import degenerate, with_direction
 from core.work.artifacts import artifact_key
 from core.work.jobs import SILENT, Progress
 
@@ -29,31 +30,32 @@ class Neighbors:
     idx: Int[np.ndarray, "d_sae k"]
     """Features; -1 for features left out."""
     left_out: Int[np.ndarray, " left_out"]
-    """Features with a weight that is NaN or infinite: they have no neighbours and are nobody's neighbour."""
-    version: ClassVar[int] = 1
+    """Features without a direction (see core.maths.degenerate): they have no neighbours and are nobody's neighbour.
+    Where each direction was to count once, copies too."""
+    version: ClassVar[int] = 2
 
     @property
     def k(self) -> int:
         return self.cos.shape[1]
 
     @classmethod
-    def key(cls, weights_sha256: str, side: DictionarySide, k: int) -> str:
+    def key(cls, weights_sha256: str, side: DictionarySide, k: int, *, copies: bool = True) -> str:
         # No block and no workers: they change the cost, never the answer.
-        return artifact_key("neighbors", cls.version, weights=weights_sha256, side=side, k=k)
+        return artifact_key("neighbors", cls.version, weights=weights_sha256, side=side, k=k, copies=copies)
 
 
 @dataclass(frozen=True)
 class Between:
     """For every feature of A the k most similar of B, and the other way round, best first.
 
-    cos is NaN and idx -1 for features with a weight that is NaN or infinite.
+    cos is NaN and idx -1 for features without a direction (see core.maths.degenerate).
     """
 
     a_in_b_cos: Float[np.ndarray, "d_sae_a k"]
     a_in_b_idx: Int[np.ndarray, "d_sae_a k"]
     b_in_a_cos: Float[np.ndarray, "d_sae_b k"]
     b_in_a_idx: Int[np.ndarray, "d_sae_b k"]
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     @classmethod
     def key(cls, a_sha256: str, b_sha256: str, side: DictionarySide, k: int) -> str:
@@ -64,6 +66,7 @@ def nearest_features(
     directions: Float[np.ndarray, "d_sae d"],
     *,
     k: int = K,
+    copies: bool = True,
     device: Device = CPU,
     progress: Progress = SILENT,
     workers: int | None = None,
@@ -73,28 +76,28 @@ def nearest_features(
 
     Float32 products select candidates within the rounding error of the k-th; their cosines are then
     summed in float64 and rounded to float32, so that neither values nor order depend on `block` (rows
-    per tile), `workers` or `device`. Ties: lower feature first. A zero row has cosine 0 with
-    all. Rows that are not finite are left out. Beyond the result it takes d_sae x (4 d + 16 k + 1600)
-    bytes. Raises DoesNotFitError unless 0 < k < number of finite rows; `progress` may raise.
+    per tile), `workers` or `device`. Ties: lower feature first. Rows without a direction are left out, and so are
+    copies of an earlier row unless `copies`; where they leave fewer than k others, all are found. Beyond the result it
+    takes d_sae x (4 d + 16 k + 1600) bytes. Raises DoesNotFitError unless 0 < k < d_sae, or where fewer than 2 rows
+    have a direction; `progress` may raise.
     """
-    finite = finite_rows(directions)
-    n = len(finite)
+    chosen = with_direction(directions) if copies else np.flatnonzero(degenerate(directions).distinct)
+    n = len(chosen)
     if n < 2:
-        what = (
-            "one feature" if len(directions) == 1 else f"{len(directions):,} features, {n} of them with finite weights"
-        )
+        of = "a direction" if copies else "a direction that no other has"
+        what = "one feature" if len(directions) == 1 else f"{len(directions):,} features, {n} of them with {of}"
         raise DoesNotFitError(
             f"This dictionary has {what}: there is no other to be near to. Expected at least 2; choose a wider one."
         )
-    if not 0 < k < n:
+    if not 0 < k < len(directions):
         raise DoesNotFitError(
-            f"The {k} nearest features were asked of {n:,} features; expected a number from 1 to {n - 1:,}. "
-            "Choose a smaller number or a wider dictionary."
+            f"The {k} nearest features were asked of {len(directions):,} features; expected a number from 1 to "
+            f"{len(directions) - 1:,}. Choose a smaller number or a wider dictionary."
         )
-    rows = Side(only(directions, finite), k)
+    rows = Side(only(directions, chosen), min(k, n - 1))
     _search(rows, rows, device, progress=progress, workers=workers, block=block)
-    cos, idx = spread(rows, finite, finite, len(directions))
-    return Neighbors(cos, idx, np.setdiff1d(np.arange(len(directions)), finite))
+    cos, idx = spread(rows, chosen, chosen, len(directions))
+    return Neighbors(cos, idx, np.setdiff1d(np.arange(len(directions)), chosen))
 
 
 def nearest_between(
@@ -109,24 +112,29 @@ def nearest_between(
 ) -> Between:
     """Find for each row of `a` the k rows of `b` with the largest cosine and the other way round, in one pass.
 
-    By the rules of nearest_features. Raises DoesNotFitError for rows of different width, or unless
-    0 < k <= number of finite rows on both sides.
+    By the rules of nearest_features, copies included. Raises DoesNotFitError for rows of different width, unless
+    0 < k <= number of rows on both sides, or where a side has no row with a direction.
     """
     if a.shape[1] != b.shape[1]:
         raise DoesNotFitError(
             f"Directions of width {a.shape[1]} and of width {b.shape[1]} have no cosine; expected equal widths. "
             "Choose two dictionaries of the same space."
         )
-    finite_a, finite_b = finite_rows(a), finite_rows(b)
-    n = min(len(finite_a), len(finite_b))
-    if not 0 < k <= n:
+    if not 0 < k <= min(len(a), len(b)):
         raise DoesNotFitError(
-            f"The {k} nearest features were asked between {len(finite_a):,} and {len(finite_b):,} features; expected "
-            f"a number from 1 to {n:,}. Choose a smaller number or a wider dictionary."
+            f"The {k} nearest features were asked between {len(a):,} and {len(b):,} features; expected a number from 1 "
+            f"to {min(len(a), len(b)):,}. Choose a smaller number or a wider dictionary."
         )
-    sides = Side(only(a, finite_a), k), Side(only(b, finite_b), k)
+    chosen_a, chosen_b = with_direction(a), with_direction(b)
+    n = min(len(chosen_a), len(chosen_b))
+    if not n:
+        raise DoesNotFitError(
+            f"{len(chosen_a):,} of {len(a):,} and {len(chosen_b):,} of {len(b):,} features have a direction; expected "
+            "at least one on both sides. Choose another dictionary."
+        )
+    sides = Side(only(a, chosen_a), min(k, n)), Side(only(b, chosen_b), min(k, n))
     _search(*sides, device, progress=progress, workers=workers, block=block)
-    return Between(*spread(sides[0], finite_a, finite_b, len(a)), *spread(sides[1], finite_b, finite_a, len(b)))
+    return Between(*spread(sides[0], chosen_a, chosen_b, len(a)), *spread(sides[1], chosen_b, chosen_a, len(b)))
 
 
 def _search(a: Side, b: Side, device: Device, *, progress: Progress, workers: int | None, block: int | None) -> None:
@@ -138,20 +146,15 @@ def _search(a: Side, b: Side, device: Device, *, progress: Progress, workers: in
         search(a, b, progress=progress, workers=workers, block=block)
 
 
-def finite_rows(rows: Float[np.ndarray, "n d"]) -> Int[np.ndarray, " finite"]:
-    """Return the numbers of the rows without NaN and infinity."""
-    return np.flatnonzero(np.isfinite(rows).all(axis=1))
-
-
 def only(rows: Float[np.ndarray, "n d"], chosen: Int[np.ndarray, " chosen"]) -> Float[np.ndarray, "chosen d"]:
     """Return the rows chosen, without a copy where that is all of them."""
     return rows if len(chosen) == len(rows) else rows[chosen]
 
 
 def spread(
-    side: Side, rows: Int[np.ndarray, " finite"], others: Int[np.ndarray, " finite_others"], n: int
+    side: Side, rows: Int[np.ndarray, " chosen"], others: Int[np.ndarray, " chosen_others"], n: int
 ) -> tuple[Float[np.ndarray, "n k"], Int[np.ndarray, "n k"]]:
-    """Return cosines and numbers of all n rows, from those of the finite ones."""
+    """Return cosines and numbers of all n rows, from those of the rows chosen."""
     if len(rows) == n and others[-1] == len(others) - 1:
         return side.cos, side.idx
     cos = np.full((n, side.k), np.nan, np.float32)

@@ -10,6 +10,7 @@ from core import tables
 from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.spaces import DictionarySide, directions
 from core.geometry.neighbors import Neighbors
+from core.maths.degenerate import Degenerate, degenerate
 from core.maths.random_directions import Crowding, RandomDirections, crowding, expected_crowding
 
 
@@ -20,15 +21,28 @@ class GeometryStudy:
     dictionary: Dictionary
     side: DictionarySide
     neighbors: Neighbors
+    """Of each feature among all others."""
+    distinct: Neighbors
+    """The same where each direction counts once: what means, nulls and hubs rest on."""
 
     @property
     def directions(self) -> Float[np.ndarray, "d_sae d"]:
         return directions(self.dictionary, self.side)
 
+    def first_with_direction(self, feature: int) -> int:
+        """Return the feature that stands for this one where each direction counts once."""
+        copies = self.odd.copies
+        return int(copies.firsts(self.dictionary.d_sae)[feature])
+
+    @cached_property
+    def odd(self) -> Degenerate:
+        """Which features are no data of their own."""
+        return degenerate(self.directions)
+
     @property
     def n_features(self) -> int:
-        """How many features have neighbours."""
-        return self.dictionary.d_sae - self.neighbors.left_out.size
+        """How many different directions there are."""
+        return self.dictionary.d_sae - self.distinct.left_out.size
 
     @cached_property
     def random(self) -> RandomDirections:
@@ -37,7 +51,7 @@ class GeometryStudy:
 
     @cached_property
     def crowding(self) -> Crowding:
-        return crowding(self.directions, self.neighbors.cos[:, 0])
+        return crowding(self.directions, self.distinct.cos[:, 0])
 
     @cached_property
     def expected_crowding(self) -> Crowding:
@@ -45,15 +59,8 @@ class GeometryStudy:
 
     @property
     def warning(self) -> str | None:
-        """Which features are left out, and why; None if all have neighbours."""
-        ids = self.neighbors.left_out
-        if not ids.size:
-            return None
-        some = ", ".join(map(str, ids[:10])) + (" and others" if ids.size > 10 else "")
-        return (
-            f"{ids.size:,} of {self.dictionary.d_sae:,} features have {self.side} weights that are NaN or infinite and "
-            f"are left out: {some}. The training run or the file is damaged."
-        )
+        """Which features are no data of their own, and what becomes of them; None if all are."""
+        return self.odd.describe(f"{self.side} directions")
 
     def note(self, *more: str) -> str:
         """Say what a figure was computed from."""

@@ -121,7 +121,7 @@ def neighbors_by_bin(neighbors: Neighbors, edges: Float[np.ndarray, " edges"]) -
 
 
 def encoder_decoder_cosine(dictionary: Dictionary) -> Values:
-    """Return the cosine of each feature's encoder column with its decoder row; 0 where either is zero.
+    """Return the cosine of each feature's encoder column with its decoder row; NaN where either has no direction.
 
     Raises DoesNotFitError for a transcoder, which writes to another place than it reads.
     """
@@ -135,7 +135,8 @@ def encoder_decoder_cosine(dictionary: Dictionary) -> Values:
     squares = np.einsum("di,di->i", W_enc, W_enc, dtype=np.float64) * np.einsum(
         "id,id->i", W_dec, W_dec, dtype=np.float64
     )
-    return np.clip(np.divide(product, np.sqrt(squares), out=np.zeros(len(W_dec)), where=squares > 0), -1, 1)
+    nan = np.full(len(W_dec), np.nan)
+    return np.clip(np.divide(product, np.sqrt(squares), out=nan, where=squares > 0), -1, 1)
 
 
 def composed_table(composed: Composed, neighbors: Neighbors) -> pd.DataFrame:

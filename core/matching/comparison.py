@@ -10,6 +10,7 @@ from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.spaces import DictionarySide, check_same_space
 from core.errors import BadSettingError, DoesNotFitError
 from core.geometry.neighbors import Between, nearest_between
+from core.maths.degenerate import with_direction
 from core.maths.unit_rows import inverse_lengths
 from core.work.jobs import SILENT, Progress
 from core.work.threads import run_blocks
@@ -34,12 +35,14 @@ class Weights:
 
     @classmethod
     def of(cls, dictionary: Dictionary) -> "Weights":
-        """Take a dictionary's weights; a feature that is not finite on one side becomes NaN on both.
+        """Take a dictionary's weights; a feature without a direction on one side becomes NaN on both.
 
-        Files with such weights are refused, but folding decoder norms into very large ones may overflow.
+        Such are zero rows (see core.maths.degenerate). Files with NaN or infinity are refused, but folding decoder
+        norms into very large weights may overflow.
         """
         decoder, encoder = dictionary.W_dec, np.ascontiguousarray(dictionary.W_enc.T)
-        damaged = ~(np.isfinite(decoder).all(axis=1) & np.isfinite(encoder).all(axis=1))
+        damaged = np.ones(len(decoder), bool)
+        damaged[np.intersect1d(with_direction(decoder), with_direction(encoder))] = False
         if damaged.any():
             decoder, encoder = decoder.copy(), encoder.copy()
             decoder[damaged], encoder[damaged] = np.nan, np.nan
@@ -58,7 +61,7 @@ class Weights:
 
     @cached_property
     def finite(self) -> Bool[np.ndarray, " d_sae"]:
-        """Which features have finite weights; the others are left out of every match."""
+        """Which features have a direction on both sides; the others are left out of every match."""
         return np.isfinite(self.decoder).all(axis=1)
 
 
@@ -76,7 +79,7 @@ class Comparison:
 
     @property
     def smaller(self) -> int:
-        """Number of features with finite weights of the smaller dictionary: the most pairs there can be."""
+        """Number of features with a direction of the smaller dictionary: the most pairs there can be."""
         return int(min(self.a.finite.sum(), self.b.finite.sum()))
 
 
@@ -113,7 +116,7 @@ def compare(
 ) -> Comparison:
     """Find the k nearest features both ways by decoder and by encoder; fewer where a dictionary has no k features.
 
-    Raises what `check_matchable` raises, and DoesNotFitError if a dictionary has no feature with finite weights.
+    Raises what `check_matchable` raises, and DoesNotFitError if a dictionary has no feature with a direction.
     """
     check_matchable(a, b)
     return compare_weights(Weights.of(a), Weights.of(b), k=k, progress=progress, workers=workers)
@@ -130,8 +133,8 @@ def compare_weights(
     most = int(min(a.finite.sum(), b.finite.sum()))
     if not most:
         raise DoesNotFitError(
-            "Every feature of one of the dictionaries has weights that are NaN or infinite. Expected some that are "
-            "finite; open it without folding decoder norms, or choose another dictionary."
+            "Every feature of one of the dictionaries has weights that are zero, NaN or infinite. Expected some with a "
+            "direction; open it without folding decoder norms, or choose another dictionary."
         )
     nearest = {}
     for side in SIDES:

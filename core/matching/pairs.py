@@ -44,7 +44,7 @@ class Matching:
     """Cosine of what the two write, whatever the similarity."""
     encoder: Float[np.ndarray, " pair"]
     left_out_a: Int[np.ndarray, " left_out_a"]
-    """Features with a weight that is NaN or infinite."""
+    """Features without a direction on one side: zero, NaN or infinite."""
     left_out_b: Int[np.ndarray, " left_out_b"]
     gap: float = 0.0
     """The largest total of one-to-one pairs is at most so much larger than this one: 0 where the pairs are proven to

@@ -12,14 +12,18 @@ def row_cosines(direction: Float[np.ndarray, " d"], rows: Float[np.ndarray, "n d
     """Return the cosine of a vector with each row, -1 to 1, summed in float64 and rounded to float32.
 
     A product in float32 would tell equal rows apart, by which kernel and which block a processor multiplies them
-    with; what float64 still tells apart, rounding takes away. NaN where either is not finite, 0 where either is zero.
+    with; what float64 still tells apart, rounding takes away. NaN where either has no direction (see
+    core.maths.degenerate).
     """
     one = direction.astype(np.float64)
-    own, cosines = inverse_lengths(one), np.empty(len(rows), np.float32)
+    own, cosines = inverse_lengths(one), np.full(len(rows), np.nan, np.float32)
+    if not own > 0:
+        return cosines
     with np.errstate(invalid="ignore", over="ignore"):
         for start in range(0, len(rows), _ROWS):
             part = rows[start : start + _ROWS]
             # One scale after the other, as their product may be no number.
-            cosine = (part.astype(np.float64) @ (one * own)) * inverse_lengths(part)
-            cosines[start : start + _ROWS] = np.clip(cosine, -1, 1)
+            scale = inverse_lengths(part)
+            cosine = (part.astype(np.float64) @ (one * own)) * scale
+            cosines[start : start + _ROWS] = np.where(scale > 0, np.clip(cosine, -1, 1), np.nan)
     return cosines

@@ -7,7 +7,7 @@ get values 1e-7 apart. Where values are ranked, that breaks ties by the make of 
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 
 _ROWS, _COLUMNS = 2**12, 8
 
@@ -25,6 +25,11 @@ class Copies:
         first = np.arange(n)
         first[self.row] = self.of
         return first
+
+    def spread(self, values: Shaped[np.ndarray, "n *rest"]) -> Shaped[np.ndarray, "n *rest"]:
+        """Give every copy, in place, the value of the first row with its bits; return the values."""
+        values[self.row] = values[self.of]
+        return values
 
 
 def copies(rows: Float[np.ndarray, "n d"]) -> Copies:

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from core.errors import DoesNotFitError
+from core.maths.unit_rows import inverse_lengths
 
 
 @dataclass(frozen=True)
@@ -98,16 +99,14 @@ class Crowding:
 
 
 def crowding(directions: Float[np.ndarray, "d_sae d"], nearest: Float[np.ndarray, " d_sae"]) -> Crowding:
-    """Return the penalty's terms; `nearest` is each feature's largest cosine, NaN where it is left out.
+    """Return the penalty's terms; `nearest` is each feature's largest cosine, NaN where it is left out of all.
 
-    The mean over all pairs follows from the sum of the unit rows alone. A zero row has cosine 0 with all.
+    The mean over all pairs follows from the sum of the unit rows alone.
     """
     rows = directions[np.isfinite(nearest)]
-    square = np.einsum("ij,ij->i", rows, rows, dtype=np.float64)
-    scale = np.divide(1, np.sqrt(square), out=np.zeros(len(rows)), where=square > 0)
-    total, n = np.einsum("i,ij->j", scale, rows), len(rows)
-    mean = (total @ total - np.count_nonzero(square)) / (n * (n - 1))
-    return Crowding(float(mean), float(np.nanmean(nearest)), float(np.nanmax(nearest)))
+    total, n = np.einsum("i,ij->j", inverse_lengths(rows), rows), len(rows)
+    mean = (total @ total - n) / (n * (n - 1))
+    return Crowding(float(mean), float(np.nanmean(nearest, dtype=np.float64)), float(np.nanmax(nearest)))
 
 
 def expected_crowding(random: RandomDirections) -> Crowding:

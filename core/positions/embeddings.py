@@ -1,8 +1,8 @@
 """Where the model keeps position: the geometry of W_pos, and how features lie to it.
 
 The learned position vectors of GPT-2 lie on a helix (Chughtai & Lau 2024, figure 1); decoder rows of
-positional features lie along it. Weights alone: nothing is run. A row of length zero has no direction;
-its cosine with everything is 0.
+positional features lie along it. Weights alone: nothing is run. A row of length zero has no direction, and a cosine
+with nothing.
 """
 
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from core.errors import DoesNotFitError
+from core.maths.degenerate import with_direction
 from core.maths.principal_axes import fix_signs
 from core.maths.unit_rows import unit_rows
 from core.work.artifacts import artifact_key
@@ -111,8 +112,9 @@ def project(pca: PositionPCA, rows: Float[np.ndarray, "n d_model"]) -> Float[np.
 def cosine_to_positions(
     rows: Float[np.ndarray, "n d_model"], W_pos: Float[np.ndarray, "n_pos d_model"]
 ) -> Float[np.ndarray, "n n_pos"]:
-    """Return cos(row, W_pos[p]), in [-1, 1], for chosen rows and all positions."""
-    return np.clip(unit_rows(rows, rows.dtype) @ unit_rows(W_pos, W_pos.dtype).T, -1, 1)
+    """Return cos(row, W_pos[p]), in [-1, 1], for chosen rows and all positions; NaN where one has no direction."""
+    unit, positions = (np.where(part.any(axis=1, keepdims=True), part, np.nan) for part in (rows, W_pos))
+    return np.clip(unit_rows(unit, rows.dtype) @ unit_rows(positions, W_pos.dtype).T, -1, 1)
 
 
 def position_self_similarity(W_pos: Float[np.ndarray, "n_pos d_model"]) -> Float[np.ndarray, "n_pos n_pos"]:
@@ -125,16 +127,20 @@ def nearest_position(
 ) -> Nearest:
     """Return for every row the largest signed cosine with a position, and that position.
 
-    Cosines are summed in float64 and rounded to float32, so that equal positions tie. Pass `W_pos[:C]` for the
-    positions of a training context. Peak memory is about block * (2 n_pos + d_model) float64.
+    NaN and -1 for a row without a direction; a position without one is nobody's (see core.maths.degenerate). Cosines
+    are summed in float64 and rounded to float32, so that equal positions tie. Pass `W_pos[:C]` for the positions of a
+    training context. Peak memory is about block * (2 n_pos + d_model) float64 for each worker.
     """
     cosine, index = np.zeros(len(rows), np.float32), np.zeros(len(rows), np.int64)
-    positions = unit_rows(W_pos, np.float64).T
+    known = with_direction(W_pos)
+    positions = unit_rows(W_pos[known], np.float64)
 
     def work(part: slice) -> None:
-        similar = np.clip(unit_rows(rows[part], np.float64) @ positions, -1, 1).astype(np.float32)
-        index[part] = similar.argmax(axis=1)
-        cosine[part] = similar.max(axis=1)
+        similar = np.clip(unit_rows(rows[part], np.float64) @ positions.T, -1, 1).astype(np.float32)
+        index[part], cosine[part] = known[similar.argmax(axis=1)], similar.max(axis=1)
 
-    run_blocks(work, len(rows), block)
+    if len(known):
+        run_blocks(work, len(rows), block)
+    nowhere = np.setdiff1d(np.arange(len(rows)), with_direction(rows)) if len(known) else np.arange(len(rows))
+    cosine[nowhere], index[nowhere] = np.nan, -1
     return Nearest(cosine, index)

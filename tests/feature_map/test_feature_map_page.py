@@ -86,9 +86,7 @@ def test_a_stored_map_is_shown_at_once_without_the_features_that_have_no_place(o
     assert sorted(sent["feature"]) == [i for i in range(N) if i != 4]
     assert sent["x"] == layout.x[sent["feature"]].tolist()
     assert reading(at, "Neighbours kept, mean") == f"{layout.mean_preservation:.0%}"
-    assert "1 features with NaN or infinite weights are not on the map" in "".join(c.value for c in at.caption).replace(
-        "\\", ""
-    )
+    assert "1 features are all zero or NaN and not on the map" in "".join(c.value for c in at.caption).replace("\\", "")
 
 
 def test_a_lasso_and_a_search_filter_the_table(open_page):

@@ -170,8 +170,23 @@ def test_features_that_are_not_finite_are_left_off_the_map(method, planted, umap
 def test_equal_directions_and_zero_rows_still_make_a_finite_map(umap_here):
     rows = np.repeat(np.eye(3), 6, axis=0)
     rows[0] = 0
-    found = layout(rows, nearest_features(rows, k=17), LayoutSettings(n_neighbors=6))
-    assert np.isfinite([found.x, found.y]).all()
+    near = nearest_features(rows, k=17, copies=False)
+    found = layout(rows, near, LayoutSettings("pca"))
+    assert np.isnan([found.x[0], found.y[0], found.preservation[0]]).all()
+    assert np.isfinite([found.x[1:], found.y[1:]]).all()
+    assert len(np.unique(np.stack([found.x, found.y])[:, 1:], axis=1).T) == 3
+
+
+def test_copies_stand_where_the_first_stands_and_change_no_map(planted, umap_here):
+    rows, _, near, _ = planted
+    alone = layout(rows, near, LayoutSettings(n_neighbors=8))
+    more = np.concatenate([rows, rows[[7] * 30], np.zeros((3, 12), np.float32)])
+    found = layout(more, nearest_features(more, k=20, copies=False), LayoutSettings(n_neighbors=8))
+    for name in ("x", "y", "preservation"):
+        one, other = getattr(found, name), getattr(alone, name)
+        assert np.array_equal(one[:60], other)
+        assert np.array_equal(one[60:90], other[[7] * 30])
+        assert np.isnan(one[90:]).all()
 
 
 def test_too_few_features_for_the_settings_is_said_with_what_would_do():

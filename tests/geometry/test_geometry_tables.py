@@ -105,7 +105,7 @@ def test_the_encoder_decoder_cosine_equals_a_loop_and_a_zero_row_has_none():
     W_dec[4] = 0
     dictionary = planted_dictionary(tensors={"W_dec": W_dec}, fold_decoder_norms=False)
     expected = [
-        e @ d / (np.linalg.norm(e) * np.linalg.norm(d)) if d.any() else 0
+        e @ d / (np.linalg.norm(e) * np.linalg.norm(d)) if d.any() else np.nan
         for e, d in zip(dictionary.W_enc.T, dictionary.W_dec, strict=True)
     ]
     np.testing.assert_allclose(encoder_decoder_cosine(dictionary), expected, atol=1e-6)
@@ -210,15 +210,36 @@ def test_random_directions_stand_beside_each_rank(neighbors):
 
 def test_a_study_counts_and_names_what_is_left_out():
     dictionary = planted_dictionary(d_in=5, d_sae=40)
-    study = GeometryStudy(dictionary, "decoder", nearest_features(dictionary.W_dec, k=3))
+    study = study_of(dictionary)
     assert study.warning is None
     assert study.random == RandomDirections(40, 5)
     rows = dictionary.W_dec.copy()
-    rows[[3, 30]] = np.inf
-    study = GeometryStudy(dictionary, "decoder", nearest_features(rows, k=3))
-    assert study.warning.startswith("2 of 40 features have decoder weights that are NaN or infinite")
-    assert "left out: 3, 30." in study.warning
-    assert study.random == RandomDirections(38, 5)
+    rows[[3, 30]] = 0
+    rows[[9, 12, 20]] = rows[5]
+    study = study_of(planted_dictionary(d_in=5, d_sae=40, tensors={"W_dec": rows}, fold_decoder_norms=False))
+    assert "2 of 40 decoder directions are zero and point nowhere: 3, 30." in study.warning
+    assert "3 of 40 decoder directions equal an earlier one to the last bit: 9, 12, 20." in study.warning
+    assert study.random == RandomDirections(35, 5)
+    assert (study.first_with_direction(20), study.first_with_direction(21)) == (5, 21)
+
+
+def study_of(dictionary) -> GeometryStudy:
+    near = (nearest_features(dictionary.W_dec, k=3, copies=copies) for copies in (True, False))
+    return GeometryStudy(dictionary, "decoder", *near)
+
+
+def test_zero_rows_and_copies_move_no_mean_null_or_hub():
+    rows = np.random.default_rng(0).normal(size=(30, 5)).astype(np.float32)
+    sound = planted_dictionary(d_in=5, d_sae=30, tensors={"W_dec": rows}, fold_decoder_norms=False)
+    odd = np.concatenate([rows, rows[[4] * 20], np.zeros((10, 5), np.float32)])
+    odd = planted_dictionary(d_in=5, d_sae=60, tensors={"W_dec": odd}, fold_decoder_norms=False)
+    one, other = study_of(sound), study_of(odd)
+    assert other.crowding == one.crowding
+    assert other.random == one.random
+    pd.testing.assert_frame_equal(hubs(other.distinct), hubs(one.distinct))
+    assert np.array_equal(rth_cosine(other.distinct, 3)[:30], rth_cosine(one.distinct, 3))
+    assert np.isnan(rth_cosine(other.distinct, 3)[30:]).all()
+    assert neighbors_of(other.neighbors, 31)["neighbor"].tolist() == [4, 30, 32]  # the lists name copies
 
 
 def test_every_column_is_declared(rows, neighbors):

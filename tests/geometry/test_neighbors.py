@@ -17,10 +17,10 @@ def by_hand(a: np.ndarray, b: np.ndarray | None, k: int) -> tuple[np.ndarray, np
     for i, row in enumerate(a.astype(float)):
         found = []
         for j, other in enumerate(others.astype(float)):
-            if (b is None and i == j) or not np.isfinite(row).all() or not np.isfinite(other).all():
+            lengths = np.linalg.norm(row) * np.linalg.norm(other)  # 0 or no number where one has no direction
+            if (b is None and i == j) or not 0 < lengths < np.inf:
                 continue
-            lengths = np.linalg.norm(row) * np.linalg.norm(other)
-            found.append((-np.float32(row @ other / lengths if lengths else 0), j))
+            found.append((-np.float32(row @ other / lengths), j))
         for place, (value, j) in enumerate(sorted(found)[:k]):
             cos[i, place], idx[i, place] = -value, j
     return cos, idx
@@ -41,12 +41,29 @@ def assert_same(found: tuple[np.ndarray, np.ndarray], expected: tuple[np.ndarray
 
 @pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.parametrize("block", [1, 3, 8, 23, None])
-@pytest.mark.parametrize("k", [1, 5, 22])
+@pytest.mark.parametrize("k", [1, 5, 20])
 def test_nearest_features_equals_a_double_loop_at_any_block_size(block, workers, k, device):
     rows = rows_with_everything()
     found = nearest_features(rows, k=k, block=block, workers=workers, device=device)
     assert_same((found.cos, found.idx), by_hand(rows, None, k))
-    assert found.left_out.size == 0
+    assert found.left_out.tolist() == [3, 15]
+
+
+def test_zero_rows_are_nobodys_hub_and_leave_fewer_to_be_near_to(device):
+    rows = np.concatenate([np.zeros((30, 4)), rows_with_everything()[4:9]]).astype(np.float32)
+    found = nearest_features(rows, k=20, device=device)
+    assert found.left_out.tolist() == list(range(30))
+    assert found.k == 4
+    assert np.sort(found.idx[30:], axis=1).tolist() == [[30 + j for j in range(5) if j != i] for i in range(5)]
+
+
+def test_where_each_direction_counts_once_copies_have_no_neighbours_and_are_none(device):
+    rows = rows_with_everything()
+    found = nearest_features(rows, k=5, copies=False, device=device)
+    assert found.left_out.tolist() == [3, 7, 15, 20]  # 7 and 20 copy 2
+    alone = rows.copy()
+    alone[[7, 20]] = 0
+    assert_same((found.cos, found.idx), by_hand(alone, None, 5))
 
 
 def test_values_and_order_do_not_depend_on_block_size_or_workers_in_any_bit():
@@ -93,7 +110,7 @@ def test_features_with_nan_or_infinite_weights_are_named_and_left_out(device):
     rows[4, 1], rows[22, 0] = np.nan, -np.inf
     found = nearest_features(rows, k=6, block=5, device=device)
     assert_same((found.cos, found.idx), by_hand(rows, None, 6))
-    assert found.left_out.tolist() == [4, 22]
+    assert found.left_out.tolist() == [3, 4, 15, 22]
     assert np.isnan(found.cos[4]).all()
     assert not np.isin(found.idx[found.idx >= 0], [4, 22]).any()
 
@@ -104,7 +121,8 @@ def test_features_with_nan_or_infinite_weights_are_named_and_left_out(device):
         (np.eye(5), 5, r"The 5 nearest features were asked of 5 features; expected a number from 1 to 4\. Choose"),
         (np.eye(5), 0, "The 0 nearest"),
         (np.ones((1, 3)), 1, "has one feature: there is no other"),
-        (np.array([[1, 2], [np.nan, 0]]), 1, "has 2 features, 1 of them with finite weights"),
+        (np.array([[1, 2], [np.nan, 0]]), 1, "has 2 features, 1 of them with a direction"),
+        (np.array([[1, 2], [0, 0]]), 1, "has 2 features, 1 of them with a direction"),
     ],
 )
 def test_too_few_features_are_explained(rows, k, says):
@@ -163,7 +181,8 @@ def test_results_are_stored_and_found_under_what_they_follow_from(tmp_path):
     store.save(found, key)
     again = store.load(Neighbors, key)
     np.testing.assert_array_equal(again.cos, found.cos)
-    assert (again.k, again.left_out.size) == (3, 0)
+    assert (again.k, again.left_out.tolist()) == (3, [3, 15])
     others = [Neighbors.key("b", "decoder", 3), Neighbors.key("a", "encoder", 3), Neighbors.key("a", "decoder", 4)]
+    others += [Neighbors.key("a", "decoder", 3, copies=False)]
     others += [Between.key("a", "b", "decoder", 3), Between.key("b", "a", "decoder", 3)]
-    assert len({key, *others}) == 6
+    assert len({key, *others}) == 7

@@ -25,13 +25,14 @@ def test_one_features_nearest_are_those_of_the_search_over_all(side, monkeypatch
         assert table["neighbor_rank"].tolist() == list(range(1, 12))
 
 
-def test_a_zero_row_has_cosine_0_and_equal_ones_come_by_number():
+def test_a_zero_row_has_no_cosine_and_equal_ones_come_by_number():
     W_dec = np.eye(12, 8)
     W_dec[8:] = [0, 0, 0, 0, 0, 0, 0, 0]
     W_dec[3] = W_dec[1] * 5
     dictionary = planted_dictionary(tensors={"W_dec": W_dec}, fold_decoder_norms=False)
     cosines = cosines_with(W_dec[1].astype(np.float32), dictionary, "decoder")
-    assert cosines.tolist() == [0, 1, 0, 1] + [0] * 8
+    assert cosines[:8].tolist() == [0, 1, 0, 1] + [0] * 4
+    assert np.isnan(cosines[8:]).all()
     assert nearest_table(cosines, top=3)["neighbor"].tolist() == [1, 3, 0]
     with pytest.raises(DoesNotFitError, match="width 5"):
         cosines_with(np.ones(5), dictionary, "decoder")

@@ -20,7 +20,7 @@ W_POS = RNG.normal(size=(11, 6)).astype(np.float32)
 
 def cosine(a, b) -> float:
     lengths = np.linalg.norm(a.astype(float)) * np.linalg.norm(b.astype(float))
-    return float(a.astype(float) @ b.astype(float) / lengths) if lengths else 0.0
+    return float(a.astype(float) @ b.astype(float) / lengths) if lengths else np.nan
 
 
 def helix(n: int, d: int) -> np.ndarray:
@@ -77,10 +77,10 @@ def test_axes_that_do_not_exist_are_refused(wrong):
         position_pca(W_POS, **wrong)
 
 
-def test_cosines_match_a_double_loop_and_are_0_for_a_zero_row():
+def test_cosines_match_a_double_loop_and_are_none_for_a_zero_row():
     rows = np.concatenate([RNG.normal(size=(4, 6)), np.zeros((1, 6))]).astype(np.float32)
     expected = [[cosine(row, position) for position in W_POS] for row in rows]
-    assert cosine_to_positions(rows, W_POS) == pytest.approx(np.array(expected), abs=1e-6)
+    assert cosine_to_positions(rows, W_POS) == pytest.approx(np.array(expected), abs=1e-6, nan_ok=True)
     assert np.diag(position_self_similarity(W_POS)) == pytest.approx(1, abs=1e-6)
 
 
@@ -93,11 +93,11 @@ def test_the_nearest_position_is_that_of_a_loop_at_any_block_size(block):
     rows = np.concatenate([W_POS[[5]] * 3, -W_POS[[2]], np.zeros((1, 6)), RNG.normal(size=(5, 6))]).astype(np.float32)
     found = nearest_position(rows, W_POS, block=block)
     loops = [[cosine(row, position) for position in W_POS] for row in rows]
-    assert found.index.tolist() == [int(np.argmax(row)) for row in loops]
-    assert found.cosine == pytest.approx([max(row) for row in loops], abs=1e-6)
+    assert found.index.tolist() == [-1 if np.isnan(row[0]) else int(np.argmax(row)) for row in loops]
+    assert found.cosine == pytest.approx([max(row) for row in loops], abs=1e-6, nan_ok=True)
     assert found.index[0] == 5
     assert found.index[1] != 2  # signed: the opposite direction is far
-    assert found.cosine[2] == 0
+    assert (np.isnan(found.cosine[2]), found.index[2]) == (True, -1)
 
 
 def test_of_equal_positions_the_first_is_the_nearest():

@@ -188,6 +188,7 @@ def found(text: str, study: MapStudy) -> np.ndarray | None:
 def draw(study: MapStudy, colouring: Colouring, highlighted: np.ndarray | None) -> MapEvent:
     """Draw the map in its figure."""
     missing = study.n - len(study.points().shown)
+    copied = len(feature_map_studies.odd_rows(study.ids, study.settings.side).copies.row)
     title = "Principal components" if study.settings.method == "pca" else "Map"
     with errors.shown(stop=True):
         return figure(
@@ -206,7 +207,8 @@ def draw(study: MapStudy, colouring: Colouring, highlighted: np.ndarray | None) 
             note=" · ".join(
                 [
                     describe(study.settings),
-                    *([f"{missing:,} features with NaN or infinite weights are not on the map"] if missing else []),
+                    *([f"{missing:,} features are all zero or NaN and not on the map"] if missing else []),
+                    *([f"{copied:,} with the weights of an earlier one stand on its point"] if copied else []),
                     "scroll to zoom, drag to move, Shift and drag for a lasso, click to pick",
                 ]
             ),
@@ -226,7 +228,7 @@ def neighbour_panel(study: MapStudy) -> None:
     row = study.picked_row()
     table = true_neighbors(study.stack.directions, study.layout.x, study.layout.y, row)
     if table.empty:
-        st.info(plain(f"The weights of {study.row_title(row)} hold NaN or infinity, so it has no neighbours."))
+        st.info(plain(f"The weights of {study.row_title(row)} are all zero, or hold NaN, so it has no neighbours."))
         return
     shown = table.drop(columns="row")
     shown.insert(1, "neighbor", study.stack.feature[table["row"]])

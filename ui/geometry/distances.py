@@ -43,7 +43,7 @@ def distances(study: GeometryStudy) -> None:
 
 def rank(study: GeometryStudy) -> int:
     """Pick r: one of the usual three, or another."""
-    k = study.neighbors.k
+    k = study.distinct.k
     names = [str(r) for r in RANKS if r <= k] + ["Other"]
     if st.session_state.get("nearest", "1") not in names:
         del st.session_state["nearest"]  # from a wider dictionary
@@ -81,7 +81,7 @@ def compared(study: GeometryStudy, r: int) -> list[GeometryStudy]:
     for id in ids:
         with errors.shown():
             other = geometry.study(id, study.side)
-            geometry_tables.rth_cosine(other.neighbors, r)
+            geometry_tables.rth_cosine(other.distinct, r)
             found.append(other)
     return found
 
@@ -89,7 +89,7 @@ def compared(study: GeometryStudy, r: int) -> list[GeometryStudy]:
 def readouts(study: GeometryStudy, r: int) -> None:
     """Draw the numbers that sum up the figure, each beside the value of random directions."""
     found, chance, random = study.crowding, study.expected_crowding, study.random
-    mean = float(np.nanmean(geometry_tables.rth_cosine(study.neighbors, r)))
+    mean = float(np.nanmean(geometry_tables.rth_cosine(study.distinct, r)))
     readings = {
         "mean_cosine": (found.mean_cosine, chance.mean_cosine),
         "mean_nearest_cosine": (found.mean_nearest_cosine, chance.mean_nearest_cosine),
@@ -116,7 +116,7 @@ def readouts(study: GeometryStudy, r: int) -> None:
 def histogram(study: GeometryStudy, others: list[GeometryStudy], r: int, *, log: bool, check: bool) -> None:
     """Draw the r-th largest cosine of every feature, with the random baseline and two reference lines."""
     studies = {found.dictionary.id: found for found in (study, *others)}
-    values = {id: geometry_tables.rth_cosine(found.neighbors, r) for id, found in studies.items()}
+    values = {id: geometry_tables.rth_cosine(found.distinct, r) for id, found in studies.items()}
     randoms = {found.random: None for found in studies.values()}
     extremes = {str(random): random.rth_quantile(np.array([1e-3, 1 - 1e-3]), r) for random in randoms}
     edges = geometry_tables.common_edges(values | extremes)
@@ -124,7 +124,7 @@ def histogram(study: GeometryStudy, others: list[GeometryStudy], r: int, *, log:
     chance = [geometry_tables.random_histogram(random, r, edges, random_name(random)) for random in randoms]
     if check:
         with errors.shown():
-            drawn = geometry.simulated(study.random, study.neighbors.k)
+            drawn = geometry.simulated(study.random, study.distinct.k)
             name = f"{random_name(study.random)}, simulated"
             chance.append(geometry_tables.histograms({name: geometry_tables.rth_cosine(drawn, r)}, edges))
     baselines = pd.concat(chance, ignore_index=True)
@@ -174,7 +174,7 @@ def comparison(studies: list[GeometryStudy], r: int) -> None:
             {
                 "dictionary": found.dictionary.id,
                 "d_sae": found.dictionary.d_sae,
-                "rth_cosine": float(np.nanmean(geometry_tables.rth_cosine(found.neighbors, r))),
+                "rth_cosine": float(np.nanmean(geometry_tables.rth_cosine(found.distinct, r))),
                 **vars(found.crowding),
                 "welch_bound": found.random.welch_bound,
                 "interference": found.random.interference,
@@ -197,5 +197,5 @@ def provenance(studies: list[GeometryStudy]) -> dict:
     return tables.provenance(
         dictionary=[study.dictionary for study in studies],
         method="exact nearest neighbours by cosine",
-        settings={"side": studies[0].side, "k": studies[0].neighbors.k},
+        settings={"side": studies[0].side, "k": studies[0].distinct.k},
     )

@@ -17,7 +17,7 @@ MOST_ROWS = 500
 
 def hubs(study: GeometryStudy) -> None:
     """Draw which features are the neighbour of many, and whether features at one distance share a neighbour."""
-    table = tables.hubs(study.neighbors)
+    table = tables.hubs(study.distinct)
     shown = table.head(MOST_ROWS)
     left, right = st.columns(2, gap="medium")
     with left:
@@ -29,7 +29,7 @@ def hubs(study: GeometryStudy) -> None:
             note=study.note(
                 f"the {len(shown):,} of {len(table):,} with the most",
                 f"{int((table['in_degree'] == 0).sum()):,} are the nearest of no feature",
-                f"Among nearest of: {study.neighbors.k} on average",
+                f"Among nearest of: {study.distinct.k} on average",
                 "click a row to pick its feature",
             ),
             name=f"hubs-{study.side}",
@@ -42,8 +42,8 @@ def hubs(study: GeometryStudy) -> None:
 def shared_neighbors(study: GeometryStudy) -> None:
     """Draw for each bin of the nearest cosine whether its features share a neighbour."""
     bins = st.slider("Bins", 5, 60, 20, key="bins", bind="query-params")
-    edges = tables.common_edges({"nearest": study.neighbors.cos[:, 0].astype(float)}, bins=bins)
-    table = tables.neighbors_by_bin(study.neighbors, edges)
+    edges = tables.common_edges({"nearest": study.distinct.cos[:, 0].astype(float)}, bins=bins)
+    table = tables.neighbors_by_bin(study.distinct, edges)
 
     def draw() -> None:
         st.altair_chart(geometry_charts.shared_neighbors(table), key="shared-neighbors", width="stretch")
@@ -65,7 +65,7 @@ def shared_neighbors(study: GeometryStudy) -> None:
 
 def against_density(study: GeometryStudy) -> None:
     """Draw the nearest cosine against density, and against the cosine of encoder and decoder."""
-    table = tables.feature_distances(study.neighbors, 1).drop(columns="rth_cosine")
+    table = tables.feature_distances(study.distinct, 1).drop(columns="rth_cosine")
     left, right = st.columns(2, gap="medium")
     with left, errors.shown():
         found = token_pass.token_pass(study.dictionary.id)
@@ -109,7 +109,7 @@ def scatter(study: GeometryStudy, table: pd.DataFrame, x: str, *, log: bool = Fa
 def composed(study: GeometryStudy) -> None:
     """Draw features that are nearly the sum of two others."""
     found = geometry.composed(study)
-    table = tables.composed_table(found, study.neighbors)
+    table = tables.composed_table(found, study.distinct)
     if table.empty:
         st.info("No feature is nearer to the sum of two neighbours than to its nearest neighbour.")
         return
@@ -157,13 +157,15 @@ def one_feature(study: GeometryStudy) -> None:
     feature = int(st.session_state.get("feature", 0))
     table = tables.neighbors_of(study.neighbors, feature)
     if table.empty:
-        st.info(f"Feature {feature} has {study.side} weights that are NaN or infinite, so it has no neighbours.")
+        st.info(f"The {study.side} weights of feature {feature} are zero, NaN or infinite: it has no neighbours.")
         return
     table = tables.with_random_ranks(table, study.random)
-    degree = tables.hubs(study.neighbors).set_index("feature").loc[feature]
+    first = study.first_with_direction(feature)
+    degree = tables.hubs(study.distinct).set_index("feature").loc[first]
     note = study.note(
+        *([f"a copy of feature {first}, which stands for it among the nearest"] if first != feature else []),
         f"nearest of {int(degree['in_degree']):,} features",
-        f"among the {study.neighbors.k} nearest of {int(degree['in_degree_top']):,}",
+        f"among the {study.distinct.k} nearest of {int(degree['in_degree_top']):,}",
     )
     left, right = st.columns(2, gap="medium")
     with left:

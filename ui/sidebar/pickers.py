@@ -12,7 +12,7 @@ from core.positions.study import Study
 from ui.shared import errors
 from ui.shared.escape import plain
 from ui.sidebar import dictionary_finder
-from ui.studies import opened
+from ui.studies import geometry, opened
 
 
 def dictionary() -> None:
@@ -142,6 +142,8 @@ def facts(dictionary: Dictionary, model: LanguageModel | None = None, reason: st
             f"context {config.context_size}" if config.context_size else "context unknown",
             "decoder norms folded" if dictionary.folded else "decoder norms as stored",
             *([f"read as {dictionary.origin.format}"] if dictionary.origin.format else []),
+            *geometry.odd_features(dictionary, "decoder").counts("decoder rows"),
+            *geometry.odd_features(dictionary, "encoder").counts("encoder columns"),
         ):
             st.badge(plain(text), color="gray")
     if dictionary.origin.inferred:

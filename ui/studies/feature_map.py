@@ -19,6 +19,7 @@ from core.feature_map.layout import layout as make_layout
 from core.feature_map.stack import Stack, joint_directions
 from core.geometry.neighbors import K, Neighbors, nearest_features
 from core.logit_weights.series import layer_entries
+from core.maths.degenerate import Degenerate, degenerate
 from core.work.jobs import Progress
 from ui.studies import compute, geometry, opened
 
@@ -40,19 +41,26 @@ def stack(ids: Ids = (), side: str = "decoder") -> Stack:
 
 
 def neighbors(ids: Ids = (), side: str = "decoder") -> Neighbors:
-    """Return the nearest features by cosine among all features of a map."""
+    """Return the nearest features by cosine among all of a map, where each direction counts once."""
     if len(ids) < 2:
-        return geometry.neighbors(next(iter(ids), None), side)
+        return geometry.neighbors(next(iter(ids), None), side, copies=False)
     rows = stack(ids, side)
     k = min(K, len(rows.feature) - 1)
 
     device = compute.device(len(rows.directions) * rows.directions.size)
 
     def work(progress: Progress) -> Neighbors:
-        return nearest_features(rows.directions, k=k, device=device, progress=progress)
+        return nearest_features(rows.directions, k=k, copies=False, device=device, progress=progress)
 
-    key = Neighbors.key(",".join(rows.sha256), side, k)
+    key = Neighbors.key(",".join(rows.sha256), side, k, copies=False)
     return compute.result(Neighbors, key, f"Nearest features of {len(ids)} dictionaries", work)
+
+
+def odd_rows(ids: Ids = (), side: str = "decoder") -> Degenerate:
+    """Return which features of a map are no data of their own."""
+    rows = stack(ids, side)
+    key = f"degenerate {side} {','.join(rows.sha256)}"
+    return compute.loaded().get(key, lambda: degenerate(rows.directions), name="Odd features")
 
 
 def pca(ids: Ids = (), side: str = "decoder") -> np.ndarray:
@@ -95,7 +103,7 @@ def layout(settings: LayoutSettings, ids: Ids = ()) -> Layout:
 def clusters(id: str | None = None, side: str = "decoder", seed: int = 42) -> Clusters:
     """Return the clusters of one dictionary."""
     found = opened.dictionary(id)
-    near = geometry.neighbors(id, side)
+    near = geometry.neighbors(id, side, copies=False)
 
     def work(progress: Progress) -> Clusters:
         return find_clusters(directions(found, side), near, seed=seed, progress=progress)

@@ -119,7 +119,7 @@ TABLES = (
     FeatureTable("Position and token", "positions", lambda d: positions.position_study(d.id).scores),
     FeatureTable("Logit weights", "logit_weights", _logit_weights),
     FeatureTable("Token sets", "logit_weights", _enrichment),
-    FeatureTable("Neighbours", "geometry", lambda d: tables.hubs(geometry.neighbors(d.id))),
+    FeatureTable("Neighbours", "geometry", lambda d: tables.hubs(geometry.neighbors(d.id, copies=False))),
     FeatureTable("Clusters", "feature_map", _clusters),
     FeatureTable("Match in dictionary B", "matching", _match),
     FeatureTable("Neurons", "feature", _neurons),

@@ -1,10 +1,12 @@
 """Where the neighbours of features meet Streamlit: studies, baselines and sums of features from the store."""
 
+from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.spaces import DictionarySide, directions
 from core.geometry.composed import MOST_NEIGHBORS, Composed, composed_features
 from core.geometry.neighbors import K, Neighbors, nearest_features
 from core.geometry.study import GeometryStudy
 from core.logit_weights.statistics import random_directions
+from core.maths.degenerate import Degenerate, degenerate
 from core.maths.random_directions import RandomDirections
 from core.work.jobs import Progress
 from ui.studies import compute, opened
@@ -12,27 +14,39 @@ from ui.studies import compute, opened
 SIMULATION_SEED = 0
 
 
-def neighbors(id: str | None = None, side: DictionarySide = "decoder") -> Neighbors:
-    """Return the nearest features of the picked dictionary, or of the one with this id (raises LoupeError)."""
+def neighbors(id: str | None = None, side: DictionarySide = "decoder", *, copies: bool = True) -> Neighbors:
+    """Return the nearest features of the picked dictionary, or of the one with this id (raises LoupeError).
+
+    Without `copies` each direction counts once: what maps, means and nulls rest on.
+    """
     found = opened.dictionary(id)
     k = max(1, min(K, found.d_sae - 1))
 
     rows = directions(found, side)
     device = compute.device(rows.shape[0] * rows.size)
+    copies = copies or not len(odd_features(found, side).copies.row)
 
     def work(progress: Progress) -> Neighbors:
-        return nearest_features(rows, k=k, device=device, progress=progress)
+        return nearest_features(rows, k=k, copies=copies, device=device, progress=progress)
 
-    return compute.result(Neighbors, Neighbors.key(found.sha256, side, k), f"Nearest features of {found.title}", work)
+    key, what = Neighbors.key(found.sha256, side, k, copies=copies), "features" if copies else "distinct features"
+    return compute.result(Neighbors, key, f"Nearest {what} of {found.title}", work)
+
+
+def odd_features(found: Dictionary, side: DictionarySide) -> Degenerate:
+    """Return which features are no data of their own."""
+    return compute.loaded().get(
+        f"degenerate {side} {found.sha256}", lambda: degenerate(directions(found, side)), name="Odd features"
+    )
 
 
 def study(id: str | None = None, side: DictionarySide = "decoder") -> GeometryStudy:
     """Return a dictionary with its neighbours."""
     found = opened.dictionary(id)
-    near = neighbors(id, side)
+    near, distinct = neighbors(id, side), neighbors(id, side, copies=False)
     # The study is kept beside the neighbours, because its sums are the same on every rerun.
     key = f"geometry study {Neighbors.key(found.sha256, side, near.k)} of {found.id}"
-    return compute.loaded().get(key, lambda: GeometryStudy(found, side, near))
+    return compute.loaded().get(key, lambda: GeometryStudy(found, side, near, distinct))
 
 
 def simulated(random: RandomDirections, k: int) -> Neighbors:
@@ -51,7 +65,7 @@ def composed(study: GeometryStudy) -> Composed:
     """Return the best sum of two neighbours for every feature."""
 
     def work(progress: Progress) -> Composed:
-        return composed_features(study.directions, study.neighbors, n_neighbors=MOST_NEIGHBORS, progress=progress)
+        return composed_features(study.directions, study.distinct, n_neighbors=MOST_NEIGHBORS, progress=progress)
 
-    key = Composed.key(study.dictionary.sha256, study.side, min(MOST_NEIGHBORS, study.neighbors.k))
+    key = Composed.key(study.dictionary.sha256, study.side, min(MOST_NEIGHBORS, study.distinct.k))
     return compute.result(Composed, key, f"Sums of two features of {study.dictionary.title}", work)
