@@ -93,7 +93,7 @@ def test_deeper_hooks_and_rotary_models_are_read_from_text(open_page, how):
 def test_the_feature_in_the_url_is_the_feature_shown(open_page):
     at = open_page({"tab": "One feature", "feature": 5})
     assert at.number_input(key="feature").value == 5
-    assert "Feature 5 along positions" in text_of(at)
+    assert "Feature 5 by position" in text_of(at)
 
 
 @pytest.mark.parametrize(
