@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from core.errors import LoupeError, OutOfRangeError
 
 _PART = re.compile(r"([0-9]{1,12})(?:-([0-9]{1,12}))?")
-_DASH = re.compile(r"\s*[-\u2010-\u2013]\s*")  # an en dash comes with text copied from elsewhere
+_DASH = re.compile(r" ?[-\u2010-\u2013] ?")  # an en dash comes with text copied from elsewhere
 _BETWEEN = re.compile(r"[\s,;]+")
 
 
@@ -21,7 +21,7 @@ def parse_features(text: str, d_sae: int) -> list[int]:
     FeatureListError, or OutOfRangeError for a feature that a dictionary of d_sae features does not have.
     """
     features: dict[int, None] = {}
-    for part in filter(None, _BETWEEN.split(_DASH.sub("-", text.strip().strip("[]()")))):
+    for part in filter(None, _BETWEEN.split(_DASH.sub("-", " ".join(text.strip().strip("[]()").split())))):
         match = _PART.fullmatch(part)
         if match is None:
             raise FeatureListError(

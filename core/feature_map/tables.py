@@ -29,13 +29,13 @@ def search(
     if _NUMBERS.fullmatch(text):
         hits = np.zeros(len(feature), bool)
         for first, last in re.findall(r"(\d+)(?:\s*-\s*(\d+))?", text):
-            low, high = (min(int(number or first), 2**62) for number in (first, last))
+            low, high = (_feature(number or first) for number in (first, last))
             hits |= (feature >= low) & (feature <= high)
         return hits
     if wanted := _CLUSTER.fullmatch(text):
         if cluster is None:
             raise BadSettingError("There are no clusters yet to look in. Compute them on the tab Clusters.")
-        return cluster == min(int(wanted[1]), 2**62)
+        return cluster == _feature(wanted[1])
     if tokens is None:
         raise BadSettingError(
             f"{text[:100]!r} cannot be found: expected feature numbers such as 7, 20-30, or a cluster such as "
@@ -44,6 +44,12 @@ def search(
     text = text.strip()
     part = (text[1:-1] if len(text) > 2 and text[0] == text[-1] and text[0] in "'\"" else text).casefold()
     return np.fromiter((part in token.casefold() for token in tokens), bool, len(tokens))
+
+
+def _feature(digits: str) -> int:
+    """Read a number; one of more digits than an array can hold names no feature."""
+    digits = digits.lstrip("0")
+    return int(digits or 0) if len(digits) <= 18 else 10**18
 
 
 def true_neighbors(

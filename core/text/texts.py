@@ -20,7 +20,8 @@ _ENDS = {
     "document": re.compile(r"(?!)"),
     "line": re.compile(r"\n"),
     # A full stop before white space, a Chinese or Japanese one anywhere, or a blank line.
-    "sentence": re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s)|[。！？]+|\n(?=[^\S\n]*\n)"),
+    # Marks are tried once for each run of them, and never in part: the time grows with the text, not its square.
+    "sentence": re.compile(r"(?<![.!?…])[.!?…]++[\"'”’)\]]*+(?=\s)|[。！？]++|\n(?=[^\S\n]*+\n)"),
 }
 UNITS = tuple(_ENDS)
 

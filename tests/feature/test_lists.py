@@ -18,6 +18,7 @@ from core.feature.lists import format_features, parse_explanations, parse_featur
         ("[0, 99]", [0, 99]),
         ("7\u20139", [7, 8, 9]),  # an en dash
         ("5-5", [5]),
+        (" " * 200_000 + "7 -" + " " * 200_000 + "9", [7, 8, 9]),  # the square of which would take an hour
     ],
 )
 def test_numbers_and_ranges_are_read_in_the_order_written(text, features):

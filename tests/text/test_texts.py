@@ -1,10 +1,12 @@
 """Text of a person's own: documents, tokens, lines and sentences, rows."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
 from core.errors import BadSettingError, CorpusError
-from core.text.texts import MAX_BYTES, cut_rows, read_upload, split_documents, tokenise, units
+from core.text.texts import MAX_BYTES, UNITS, _starts, cut_rows, read_upload, split_documents, tokenise, units
 from tests.doubles.planted import planted_model
 
 ODD = "<script>alert(1)</script>\n\t👍 שלום\u202e \x00 e\u0301"
@@ -102,3 +104,24 @@ def test_uploads_are_text_in_utf_8_or_say_why_not():
         read_upload("a.bin", b"ab\xff")
     with pytest.raises(CorpusError, match="5,000,001 bytes, expected at most 5,000,000"):
         read_upload("a.txt", b"a" * (MAX_BYTES + 1))
+
+
+@pytest.mark.parametrize("kind", UNITS)
+@pytest.mark.parametrize("piece", [".", "。", '."', "\n", "\n ", "a", "... "])
+def test_units_of_long_runs_are_found_in_time_that_grows_with_the_text(kind, piece):
+    text = piece * 200_000 + "x"  # the square of which would take an hour
+    starts = _starts(text, kind)
+    assert starts == sorted(set(starts))
+    assert 0 <= starts[0] <= starts[-1] < len(text)
+
+
+def test_marks_in_the_middle_of_a_word_do_not_end_a_sentence():
+    text = 'One... two."three" Four?!) five.six 7。8！！9\n \nTen.'
+    assert [text[a:b] for a, b in pairwise([*_starts(text, "sentence"), len(text)])] == [
+        "One...",
+        ' two."three" Four?!)',
+        " five.six 7。",
+        "8！！",
+        "9\n",
+        " \nTen.",
+    ]
