@@ -92,7 +92,7 @@ class MapStudy:
 def the_map(settings: LayoutSettings, ids: list[str]) -> None:
     """Draw the chosen map if it is stored, else principal components, and beside it the neighbours of a feature."""
     controls = st.container()
-    left, right = st.columns([5, 3], gap="medium")
+    left, right = st.columns([4, 3], gap="medium")
     with left:
         place, work = st.container(), st.container()
     stack = feature_map_studies.stack(ids, settings.side)

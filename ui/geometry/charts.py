@@ -44,7 +44,7 @@ def by_rank(table: pd.DataFrame) -> alt.LayerChart:
             x,
             alt.Y("neighbor_cosine:Q").title("Cosine").scale(zero=False),
             tooltip=[
-                alt.Tooltip("neighbor_rank:Q", title="Rank by cosine"),
+                alt.Tooltip("neighbor_rank:Q", title="Rank"),
                 alt.Tooltip("neighbor:Q", title="Neighbour"),
                 alt.Tooltip("neighbor_cosine:Q", title="Cosine", format=".4f"),
                 alt.Tooltip("random_rth_cosine:Q", title="Random, median", format=".4f"),
