@@ -1,19 +1,33 @@
-"""All that goes out about some features, computed: the texts they are most active on and the tokens they promote."""
+"""All that goes out about some features, computed: their strongest texts, the tokens they promote, and histograms."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float, Int
 
 from core.activations.store import ActivationStore, left_out_name
 from core.corpus.streams import rows_sha256
 from core.dictionaries.dictionary import Dictionary
 from core.feature.lists import format_features
 from core.feature.strongest_texts import strongest_texts
-from core.logit_weights.statistics import LogitStatistics, logit_statistics
-from core.logit_weights.unembedding import LogitSettings, residual_directions, source_key, unembedding
+from core.logit_weights.statistics import LogitStatistics, logit_statistics, logit_weights
+from core.logit_weights.unembedding import (
+    LogitSettings,
+    Unembedding,
+    residual_directions,
+    source_key,
+    unembedding,
+)
 from core.models.language_model import LanguageModel
-from core.neuronpedia.layouts import MOST_LOGITS, ExportedFeature
+from core.neuronpedia.layouts import MOST_LOGITS, Bars, ExportedFeature
 from core.work.artifacts import artifact_key
-from core.work.jobs import SILENT, Progress
+from core.work.jobs import SILENT, Part, Progress
+
+N_BARS = 50
+"""As SAEDashboard draws."""
+_AT_ONCE = 16
+"""Features whose logit weights are held in full."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +35,9 @@ class FeatureExport:
     """Features in the order asked for, without explanations."""
 
     features: tuple[ExportedFeature, ...]
+    n_rows: int = 0
+    n_pos: int = 0
+    """Rows of text that were read, and tokens in each."""
 
     @property
     def nbytes(self) -> int:
@@ -46,7 +63,7 @@ def export_key(
     """Name an export by all that it is made from."""
     return artifact_key(
         "feature-export",
-        2,
+        3,
         dictionary=dictionary.sha256,
         model=source_key(model, settings),
         tokenizer=model.tokenizer_sha256,
@@ -67,17 +84,77 @@ def export_features(
     n: int = 20,
     progress: Progress = SILENT,
 ) -> FeatureExport:
-    """Find each feature's n strongest rows of stored text, and the tokens with its largest and smallest logit weights.
+    """Find each feature's n strongest rows of stored text, the tokens it promotes and suppresses, and histograms.
 
     `progress` counts blocks. Raises what `strongest_texts` and `residual_directions` raise.
     """
-    features = list(features)
-    directions = residual_directions(dictionary, model, settings)  # first, as it may not fit
-    texts = strongest_texts(store, features, d_sae=dictionary.d_sae, n=n, progress=progress)
+    features, parts = list(features), [Part(progress, i, 3) for i in range(3)]
+    directions = residual_directions(dictionary, model, settings)[features]  # first, as it may not fit
+    texts = strongest_texts(store, features, d_sae=dictionary.d_sae, n=n, progress=parts[0])
+    activations = activation_bars(store, features, d_sae=dictionary.d_sae, progress=parts[1:])
     progress.note("logit weights")
-    stats = logit_statistics(directions[features], unembedding(model, settings), center=settings.center, k=MOST_LOGITS)
-    strings = model.token_strings
-    return FeatureExport(tuple(ExportedFeature(text, *_extremes(stats, i, strings)) for i, text in enumerate(texts)))
+    tokens = unembedding(model, settings)
+    stats = logit_statistics(directions, tokens, center=settings.center, k=MOST_LOGITS)
+    logits = logit_bars(directions, tokens, settings)
+    return FeatureExport(
+        tuple(
+            ExportedFeature(
+                text, *_extremes(stats, i, model.token_strings), activation_bars=activations[i], logit_bars=logits[i]
+            )
+            for i, text in enumerate(texts)
+        ),
+        *store.rows.shape,
+    )
+
+
+def activation_bars(
+    store: ActivationStore, features: Sequence[int], *, d_sae: int, progress: Sequence[Progress] = (SILENT, SILENT)
+) -> list[Bars]:
+    """Return the histogram of each feature's activations that are not 0, from its smallest to its largest.
+
+    The store is read twice, once for the ends; each of two `progress` counts blocks.
+    """
+    known, place = np.unique(features, return_inverse=True)
+    slots = np.full(d_sae, len(known))
+    slots[known] = np.arange(len(known))
+    low, high = np.full(len(known), np.inf), np.full(len(known), -np.inf)
+    heights = np.zeros((len(known), N_BARS), np.int64)
+    for turn in range(2):
+        for block in store.blocks(progress[turn]):
+            slot = slots[block.features]
+            slot, acts = slot[slot < len(known)], block.acts[slot < len(known)].astype(np.float64)
+            if turn == 0:
+                np.minimum.at(low, slot, acts)
+                np.maximum.at(high, slot, acts)
+            else:
+                share = np.divide(
+                    acts - low[slot], (high - low)[slot], out=np.zeros(len(acts)), where=(high > low)[slot]
+                )
+                np.add.at(heights, (slot, np.minimum((share * N_BARS).astype(np.int64), N_BARS - 1)), 1)
+    return [_bars(float(low[i]), float(high[i]), heights[i]) for i in place]
+
+
+def logit_bars(
+    directions: Float[np.ndarray, "feature d_model"], tokens: Unembedding, settings: LogitSettings
+) -> list[Bars]:
+    """Return the histogram of each feature's logit weights of all tokens."""
+    bars = []
+    for start in range(0, len(directions), _AT_ONCE):
+        some = range(start, min(start + _AT_ONCE, len(directions)))
+        for weights in logit_weights(directions, tokens, some, center=settings.center):
+            heights, edges = np.histogram(weights.astype(np.float64), N_BARS)
+            ends = (edges[0], edges[-1]) if weights.min() < weights.max() else (weights[0], weights[0])
+            bars.append(_bars(*map(float, ends), heights))
+    return bars
+
+
+def _bars(low: float, high: float, heights: Int[np.ndarray, " bar"]) -> Bars:
+    """Return bars between two ends; one bar where all values are equal, none where there are none."""
+    total = int(heights.sum())
+    if low >= high:
+        return Bars((round(low, 5),), (total,)) if total else Bars()
+    middles = low + (high - low) * (np.arange(len(heights)) + 0.5) / len(heights)
+    return Bars(tuple(np.round(middles, 5).tolist()), tuple(heights.tolist()))
 
 
 def _extremes(

@@ -1,9 +1,5 @@
-"""Features in the two layouts that Neuronpedia reads: its upload call, and its folder for bulk import."""
+"""Features as the body of Neuronpedia's upload call; core/neuronpedia/bulk.py has its folder for bulk import."""
 
-import gzip
-import io
-import json
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,9 +13,16 @@ MOST_IN_UPLOAD = 128
 MOST_LOGITS = 20
 MOST_TOKENS = 1024
 LONGEST_EXPLANATION = 512
-_PER_BATCH = 256
-_NO_DATE = (1980, 1, 1, 0, 0, 0)
-"""Of files in the archive, so that equal content makes equal bytes."""
+NO_TEXT = "\N{REPLACEMENT CHARACTER}"
+"""For a token whose text is empty: Neuronpedia takes no empty text."""
+
+
+@dataclass(frozen=True)
+class Bars:
+    """A histogram: the middles of bars of equal width, and how many values each holds."""
+
+    values: tuple[float, ...] = ()
+    heights: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,10 @@ class ExportedFeature:
     suppressed: Sequence[tuple[str, float]]
     explanations: Sequence[str] = ()
     """Written by the person who exports."""
+    activation_bars: Bars = Bars()
+    """Of its activations that are not 0."""
+    logit_bars: Bars = Bars()
+    """Of its logit weights of all tokens."""
 
 
 def upload_batch(
@@ -64,89 +71,23 @@ def _uploaded(feature: ExportedFeature, token_strings: Sequence[str]) -> dict[st
     return {
         "index": texts.feature,
         "density": texts.density,
-        "topLogits": [{"token": t, "value": float(v)} for t, v in feature.promoted[:MOST_LOGITS]],
-        "bottomLogits": [{"token": t, "value": float(v)} for t, v in feature.suppressed[:MOST_LOGITS]],
-        "explanations": [
-            {"text": text[:LONGEST_EXPLANATION], "methodName": "written by hand", "modelName": "none"}
-            for text in feature.explanations
-        ],
+        "topLogits": [{"token": t or NO_TEXT, "value": float(v)} for t, v in feature.promoted[:MOST_LOGITS]],
+        "bottomLogits": [{"token": t or NO_TEXT, "value": float(v)} for t, v in feature.suppressed[:MOST_LOGITS]],
+        # Without methodName and modelName: the server refuses a method that it does not know, and knows none by hand.
+        "explanations": [{"text": text[:LONGEST_EXPLANATION]} for text in feature.explanations],
         "activations": [
             item | {"quantileMin": 0.0, "quantileMax": largest, "quantileFraction": 1.0}
-            for item in _activations(texts, token_strings)
+            for item in examples(texts, token_strings)
         ],
     }
 
 
-def _activations(texts: StrongestTexts, token_strings: Sequence[str]) -> list[dict[str, Any]]:
+def examples(texts: StrongestTexts, token_strings: Sequence[str]) -> list[dict[str, Any]]:
+    """Return tokens and values of a feature's strongest texts."""
     return [
         {
-            "tokens": [token_strings[token] for token in row[:MOST_TOKENS].tolist()],
+            "tokens": [token_strings[token] or NO_TEXT for token in row[:MOST_TOKENS].tolist()],
             "values": np.round(acts[:MOST_TOKENS].astype(np.float64), 6).tolist(),
         }
         for row, acts in zip(texts.rows, texts.acts, strict=True)
     ]
-
-
-def bulk_archive(
-    source: NeuronpediaSource, features: Sequence[ExportedFeature], token_strings: Sequence[str], *, hook_name: str
-) -> bytes:
-    """Return a ZIP archive in the layout of Neuronpedia's bulk import.
-
-    `{model}/{source}/` holds model, release, sourceset and source as lines of JSON, and features/ and
-    activations/ in gzip batches. The same features give the same bytes.
-    """
-    model_id, source_id = source.model_id.lower(), source.source_id.lower()
-    root = f"{model_id}/{source_id}"
-    set_name = source_id.partition("-")[2] or source_id
-    n_rows = features[0].texts.n_tokens if features else 0
-    files = {
-        f"{root}/model.jsonl": _lines([{"id": model_id}]),
-        f"{root}/release.jsonl": _lines([{"name": set_name}]),
-        f"{root}/sourceset.jsonl": _lines([{"modelId": model_id, "name": set_name}]),
-        f"{root}/source.jsonl": _lines(
-            [{"id": source_id, "modelId": model_id, "setName": set_name, "hookName": hook_name, "num_tokens": n_rows}]
-        ),
-    }
-    for number, start in enumerate(range(0, len(features), _PER_BATCH)):
-        part = features[start : start + _PER_BATCH]
-        rows = [_feature_line(model_id, source_id, feature) for feature in part]
-        acts = [line for feature in part for line in _activation_lines(model_id, source_id, feature, token_strings)]
-        files[f"{root}/features/batch-{number}.jsonl.gz"] = gzip.compress(_lines(rows), 6, mtime=0)
-        files[f"{root}/activations/batch-{number}.jsonl.gz"] = gzip.compress(_lines(acts), 6, mtime=0)
-    target = io.BytesIO()
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in files.items():
-            archive.writestr(zipfile.ZipInfo(name, _NO_DATE), content)
-    return target.getvalue()
-
-
-def _feature_line(model_id: str, source_id: str, feature: ExportedFeature) -> dict[str, Any]:
-    texts = feature.texts
-    return {
-        "modelId": model_id,
-        "layer": source_id,
-        "index": str(texts.feature),
-        "frac_nonzero": texts.density,
-        "maxActApprox": float(texts.acts.max(initial=0)),
-        "pos_str": [token for token, _ in feature.promoted[:MOST_LOGITS]],
-        "pos_values": [float(value) for _, value in feature.promoted[:MOST_LOGITS]],
-        "neg_str": [token for token, _ in feature.suppressed[:MOST_LOGITS]],
-        "neg_values": [float(value) for _, value in feature.suppressed[:MOST_LOGITS]],
-    }
-
-
-def _activation_lines(
-    model_id: str, source_id: str, feature: ExportedFeature, token_strings: Sequence[str]
-) -> list[dict[str, Any]]:
-    head = {"modelId": model_id, "layer": source_id, "index": str(feature.texts.feature)}
-    lines = []
-    for item in _activations(feature.texts, token_strings):
-        place = max(range(len(item["values"])), key=item["values"].__getitem__)
-        peak = {"maxValue": item["values"][place], "maxValueTokenIndex": place, "minValue": min(item["values"])}
-        # SAEDashboard's mark of the strongest texts.
-        lines.append(head | item | peak | {"binMin": -1, "binMax": -1, "binContains": -1})
-    return lines
-
-
-def _lines(items: Sequence[dict[str, Any]]) -> bytes:
-    return "".join(json.dumps(item, ensure_ascii=False, sort_keys=True) + "\n" for item in items).encode()

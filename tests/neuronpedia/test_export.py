@@ -92,6 +92,28 @@ def test_what_is_only_negative_is_no_example(stored, tmp_path):
         assert found.count == np.count_nonzero(own)
 
 
+@pytest.mark.parametrize("architecture", ["standard", "abstopk"])
+def test_histograms_hold_every_activation_that_is_not_zero_and_every_logit_weight(stored, tmp_path, architecture):
+    dictionary, model = planted_dictionary(architecture), planted_model(tmp_path)
+    store, features = stored(dictionary, model, block_rows=2), [7, 0, 3, 7]
+    found = export_features(dictionary, model, store, features, settings=SETTINGS)
+    acts = dictionary.encode(model.W_E[ROWS] + model.W_pos[:5])
+    directions = residual_directions(dictionary, model, SETTINGS)
+    weights = logit_weights(directions, unembedding(model, SETTINGS), features, center="mean")
+    for one, row in zip(found.features, weights, strict=True):
+        own = acts[..., one.texts.feature]
+        for bars, values in ((one.activation_bars, own[own != 0]), (one.logit_bars, row)):
+            heights, edges = np.histogram(values.astype(float), 50)
+            if len(np.unique(values)) < 2:
+                assert (bars.heights, len(bars.values)) == (((len(values),), 1) if len(values) else ((), 0))
+                continue
+            assert sum(bars.heights) == len(values)
+            assert np.abs(np.cumsum(bars.heights) - np.cumsum(heights)).max() <= 1  # one may stand on an edge
+            np.testing.assert_allclose(bars.values, (edges[:-1] + edges[1:]) / 2, atol=1e-4)
+    assert (found.n_rows, found.n_pos) == ROWS.shape
+    assert found.features[0].activation_bars == found.features[3].activation_bars
+
+
 def test_a_feature_without_a_text_is_silent_and_others_keep_what_was_said_of_them(tmp_path, stored):
     bias = np.zeros(12)
     bias[4] = -1e6

@@ -12,6 +12,7 @@ from core.dictionaries.dictionary import Dictionary
 from core.feature.lists import FeatureListError, format_features, parse_explanations
 from core.logit_weights.unembedding import LogitSettings
 from core.models.language_model import LanguageModel
+from core.neuronpedia.bulk import BOT, BulkSettings, bulk_archive
 from core.neuronpedia.export import FeatureExport, export_features, export_key
 from core.neuronpedia.labels import SITE, NeuronpediaSource, neuronpedia_source
 from core.neuronpedia.layouts import (
@@ -19,7 +20,6 @@ from core.neuronpedia.layouts import (
     MOST_IN_UPLOAD,
     MOST_TOKENS,
     ExportedFeature,
-    bulk_archive,
     upload_batch,
 )
 from ui.shared.escape import plain
@@ -37,7 +37,7 @@ def export(dictionary: Dictionary, model: LanguageModel, features: Sequence[int]
             f"{len(features):,} features are too many for one export. Expected at most {MOST_IN_ARCHIVE:,}. Choose "
             "fewer, and export the others afterwards."
         )
-    source = _target(dictionary, model)
+    source, creator = _target(dictionary, model), _creator(dictionary)
     text = st.text_area(
         "Explanations of your own",
         key=f"np_said {dictionary.id}",
@@ -45,10 +45,21 @@ def export(dictionary: Dictionary, model: LanguageModel, features: Sequence[int]
         help=f"One on each line, after the feature's number and a colon, of at most {LONGEST_EXPLANATION} characters.",
     )
     said = parse_explanations(text, features, longest=LONGEST_EXPLANATION)
-    found = _computed(dictionary, model, features)
-    if found is not None:
+    computed = _computed(dictionary, model, features)
+    if computed is not None:
+        found, read = computed
+        bulk = BulkSettings(
+            source,
+            title=dictionary.title,
+            hook_name=dictionary.config.hook_name,
+            model=model.config,
+            text=read,
+            n_rows=found.n_rows,
+            n_pos=found.n_pos,
+            **creator,
+        )
         _overview(dictionary, found)
-        _files(dictionary, source, found, found.explained(said), model.token_strings)
+        _files(bulk, found, found.explained(said), model.token_strings)
 
 
 def _target(dictionary: Dictionary, model: LanguageModel) -> NeuronpediaSource:
@@ -73,8 +84,31 @@ def _target(dictionary: Dictionary, model: LanguageModel) -> NeuronpediaSource:
     return NeuronpediaSource.parse(f"{model_id.strip()}/{source_id.strip()}")
 
 
-def _computed(dictionary: Dictionary, model: LanguageModel, features: Sequence[int]) -> FeatureExport | None:
-    """Return texts and tokens of the features, or None until a person has asked for them."""
+def _creator(dictionary: Dictionary) -> dict[str, str]:
+    """Pick whose the records of the archive will be."""
+    left, right = st.columns(2)
+    creator = left.text_input(
+        "Creator",
+        "SAE Loupe",
+        key=f"np_creator {dictionary.id}",
+        max_chars=128,
+        help="The name that the archive gives as the author of the source set.",
+    )
+    creator_id = right.text_input(
+        "Creator's account",
+        BOT,
+        key=f"np_creator_id {dictionary.id}",
+        max_chars=64,
+        help="The id of an account on the Neuronpedia that imports the archive. The default is the bot that every "
+        "installation has.",
+    )
+    return {"creator": creator.strip() or "SAE Loupe", "creator_id": creator_id.strip() or BOT}
+
+
+def _computed(
+    dictionary: Dictionary, model: LanguageModel, features: Sequence[int]
+) -> tuple[FeatureExport, str] | None:
+    """Return texts, tokens and histograms of the features and what was read, or None until a person has asked."""
     row = st.container(horizontal=True, vertical_alignment="bottom")
     n_rows = row.number_input(
         "Rows of text",
@@ -106,12 +140,14 @@ def _computed(dictionary: Dictionary, model: LanguageModel, features: Sequence[i
     )
     if st.session_state.get(_ASKED) != asked:
         return None
-    store = token_pass.token_pass(settings=SampleSettings(n_rows=int(n_rows), context=context)).store
-    return compute.transient(
+    passed = token_pass.token_pass(settings=SampleSettings(n_rows=int(n_rows), context=context))
+    store = passed.store
+    found = compute.transient(
         export_key(dictionary, model, store, features, settings),
         f"Examples of {len(features):,} features",
         lambda progress: export_features(dictionary, model, store, features, settings=settings, progress=progress),
     )
+    return found, passed.sample.title
 
 
 def _overview(dictionary: Dictionary, found: FeatureExport) -> None:
@@ -137,13 +173,7 @@ def _overview(dictionary: Dictionary, found: FeatureExport) -> None:
     )
 
 
-def _files(
-    dictionary: Dictionary,
-    source: NeuronpediaSource,
-    found: FeatureExport,
-    features: list[ExportedFeature],
-    strings: Sequence[str],
-) -> None:
+def _files(bulk: BulkSettings, found: FeatureExport, features: list[ExportedFeature], strings: Sequence[str]) -> None:
     """Draw the two downloads. A file is made when its button is pressed."""
     silent = set(found.silent)
     active = [one for one in features if one.texts.feature not in silent]
@@ -154,11 +184,11 @@ def _files(
             icon=":material/volume_off:",
         )
     fits = 0 < len(active) <= MOST_IN_UPLOAD
-    stem = f"{source.model_id}-{source.source_id}".lower()
+    stem = f"{bulk.model_id}-{bulk.source_id}"
     with st.container(horizontal=True):
         st.download_button(
             f"Upload file, {len(active):,} of {len(features):,} features" if fits else "Upload file",
-            lambda: json.dumps(upload_batch(source, active, strings), ensure_ascii=False),
+            lambda: json.dumps(upload_batch(bulk.source, active, strings), ensure_ascii=False),
             f"{stem}.json",
             "application/json",
             key="np_upload",
@@ -168,7 +198,7 @@ def _files(
         )
         st.download_button(
             f"Bulk archive, {len(features):,} features",
-            lambda: bulk_archive(source, features, strings, hook_name=dictionary.config.hook_name),
+            lambda: bulk_archive(bulk, features, strings),
             f"{stem}.zip",
             "application/zip",
             key="np_bulk",
@@ -182,5 +212,6 @@ def _files(
     st.caption(
         f"The upload file is the body of `POST {SITE}/api/feature/upload-batch`, with your key in the header "
         "`x-api-key`; the source set must exist there and belong to you. The archive has the folders that "
-        "Neuronpedia's bulk import reads."
+        "Neuronpedia's bulk import reads, with histograms and your explanations. Your explanations name no method, "
+        "because Neuronpedia has none for what a person wrote."
     )
