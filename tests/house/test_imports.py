@@ -1,5 +1,6 @@
-"""core runs without the app, and the weight pages without torch."""
+"""core runs without the app, and loads torch and other heavy packages only when a function needs them."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,16 +17,8 @@ for module in pkgutil.walk_packages(core.__path__, "core."):
     print(module.name)
 """
 NETWORK = ("httpx2", "httpx", "requests", "huggingface_hub.hf_api", "huggingface_hub.file_download")
-LIGHT = [
-    "core.dictionaries.dictionary",
-    "core.models.language_model",
-    "core.dictionaries.sources",
-    "core.hub.client",
-    "core.hub.download",
-    "core.positions.methods",
-    "core.work.artifacts",
-    "core.work.jobs",
-]
+LATE = re.compile(r"\.(on_device|compiled|\w*kernels|devices\.(blocks|ordering|placed|products))$")
+"""Modules of core that are imported inside functions alone: compiled loops, and what runs on a device."""
 
 
 def loaded_by(script: str, unwanted: tuple[str, ...]) -> tuple[list[str], str]:
@@ -44,10 +37,11 @@ def test_no_module_of_core_loads_the_app_or_its_toolkit():
     assert {str(path.with_suffix("")).replace("/", ".") for path in files} <= set(names.split())
 
 
-def test_the_light_modules_load_nothing_heavy():
-    present = [name for name in LIGHT if (ROOT / name.replace(".", "/")).with_suffix(".py").exists()]
-    present += ["core.dictionaries.sources.demo", "core.dictionaries.sources.folder"]
-    script = "\n".join([*(f"import {name}" for name in present), "core.dictionaries.sources.sources()"])
+def test_core_loads_nothing_heavy_before_a_function_needs_it():
+    _, names = loaded_by(EVERYTHING, ())
+    light = [name for name in names.split() if not LATE.search(name)]
+    assert len(light) > 100
+    script = "\n".join([*(f"import {name}" for name in light), "core.dictionaries.sources.sources()"])
     assert loaded_by(script, HEAVY + APP + NETWORK)[0] == []
 
 
