@@ -47,6 +47,12 @@ class Case:
     """Of what must be done the peer does a part, one in so many."""
 
 
+def _kept(*arrays: np.ndarray) -> None:
+    """Make arrays read-only, as the app holds weights: a device places them once."""
+    for array in arrays:
+        array.flags.writeable = False
+
+
 @contextmanager
 def positions(n: int) -> Iterator[Case]:
     """Positional statistics of all tokens at all positions."""
@@ -86,6 +92,7 @@ def logits(n: int) -> Iterator[Case]:
     shape = of_logit_weights.Shape(n, D_VOCAB, D)
     unembedding = of_logit_weights.synthetic_unembedding(shape)
     directions = of_logit_weights.synthetic_directions(shape, unembedding)
+    _kept(directions, unembedding.rows)
 
     def in_passes(device: Device, features: int) -> None:
         from core.devices.placed import place
@@ -115,6 +122,7 @@ def token_sets(n: int) -> Iterator[Case]:
     shape = of_enrichment.Shape(n, D_VOCAB, D, N_SETS, 5000)
     unembedding, sets = of_enrichment.synthetic_unembedding(shape), of_enrichment.synthetic_sets(shape)
     directions = of_enrichment.synthetic_directions(shape, unembedding)
+    _kept(directions, unembedding.rows)
     inside = np.zeros((D_VOCAB, N_SETS), np.float32)
     for s, item in enumerate(sets.sets):
         inside[item.tokens, s] = 1

@@ -9,6 +9,7 @@ from torch import Tensor
 
 _LOW = 0x7FFFFFFF
 _CHUNK = 256
+_GROUP = 32
 
 
 def rising(x: Float[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
@@ -44,6 +45,32 @@ def top_keys(x: Float[Tensor, "row column"], k: int, first: int = 0) -> Int[Tens
         columns = torch.arange(first, first + x.shape[1], device=x.device)
         keys[rows] = pack(x[rows], columns).topk(k, dim=1).values
     return keys.sort(dim=1, descending=True).values
+
+
+def extreme_keys(
+    x: Float[Tensor, "row column"], k: int, first: int = 0
+) -> tuple[Int[Tensor, "row k"], Int[Tensor, "row k"]]:
+    """Return `top_keys` of x and of -x, reading x but once where it has many more columns than k.
+
+    The k largest lie in the k groups of neighbouring columns with the largest maxima, ties: lower group first. If one
+    of them lay in another group, each of these k would hold a value that comes before it.
+    """
+    n_groups = x.shape[1] // _GROUP
+    if n_groups < 2 * k:
+        return top_keys(x, k, first), top_keys(-x, k, first)
+    whole = x[:, : n_groups * _GROUP]
+    low, high = whole.unflatten(1, (n_groups, _GROUP)).aminmax(dim=2)
+    if high.isnan().any():
+        return top_keys(x, k, first), top_keys(-x, k, first)
+    rest = torch.arange(n_groups * _GROUP, x.shape[1], device=x.device).expand(len(x), -1)
+    inside = torch.arange(_GROUP, device=x.device)
+
+    def best(maxima: Tensor, sign: int) -> Tensor:
+        groups = unpack(top_keys(maxima, k))[1]
+        columns = torch.cat([(groups[..., None] * _GROUP + inside).flatten(1), rest], dim=1)
+        return pack(sign * x.gather(1, columns), columns + first).topk(k, dim=1).values
+
+    return best(high, 1), best(-low, -1)
 
 
 def merge_keys(a: Int[Tensor, "row ka"], b: Int[Tensor, "row kb"], k: int) -> Int[Tensor, "row k"]:

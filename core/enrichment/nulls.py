@@ -3,8 +3,12 @@
 Everything is kept as log10, since a set of 20,000 tokens can give a p-value of 1e-3000.
 """
 
+from functools import lru_cache
+
 import numpy as np
 from jaxtyping import Float, Int
+
+from core.work.threads import run_all
 
 SMALL = 30
 """Below this many tokens in the set (or outside it) p-values are from draws, from there on asymptotic."""
@@ -27,7 +31,9 @@ class EnrichmentNull:
         # A set and its complement have the same null.
         smaller = np.minimum(self._sizes, n_tokens - self._sizes)
         small = {i: k for i, k in enumerate(smaller.tolist()) if k < SMALL}
-        drawn = {k: null_extremes(k, n_tokens, seed=seed, draws=draws) for k in sorted(set(small.values()))}
+        sizes_drawn = sorted(set(small.values()))
+        extremes = run_all(lambda k: null_extremes(k, n_tokens, seed=seed, draws=draws), sizes_drawn)
+        drawn = dict(zip(sizes_drawn, extremes, strict=True))
         self._drawn = {i: drawn[k] for i, k in small.items()}
 
     def log10_p(self, extremes: Int[np.ndarray, "feature n_sets"]) -> Float[np.ndarray, "feature n_sets"]:
@@ -42,10 +48,12 @@ class EnrichmentNull:
         return result
 
 
+@lru_cache(maxsize=SMALL)
 def null_extremes(k: int, n_tokens: int, *, seed: int, draws: int) -> Int[np.ndarray, " draw"]:
     """Draw sets of k of the V tokens and return |ES| k (V - k) of each, ascending.
 
-    The same seed, k and V give the same draws, whatever other sets there are.
+    The same seed, k and V give the same draws, whatever other sets there are. Those of one vocabulary are kept, 8 bytes
+    a draw.
     """
     from core.enrichment.kernels import draw_extremes
 
@@ -58,6 +66,7 @@ def null_extremes(k: int, n_tokens: int, *, seed: int, draws: int) -> Int[np.nda
         picks = (rng.random((len(part), k)) * left).astype(np.int64)
         draw_extremes(picks, n_tokens, part)
     largest.sort()
+    largest.flags.writeable = False
     return largest
 
 

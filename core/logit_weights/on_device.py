@@ -7,7 +7,7 @@ from torch import Tensor
 
 from core.devices.blocks import rows_that_fit, run_on_device
 from core.devices.device import Device
-from core.devices.ordering import merge_keys, sum64, top_keys, unpack
+from core.devices.ordering import extreme_keys, merge_keys, sum64, unpack
 from core.devices.placed import fetch, place
 from core.logit_weights.unembedding import Unembedding
 from core.work.jobs import SILENT, Progress
@@ -72,20 +72,17 @@ def logit_fields(
 def _block(directions: Float[Tensor, "feature d_model"], tokens: TokenRows, k: int, median: bool) -> dict[str, Tensor]:
     directions = directions.float()
     scale = directions.double().square().sum(1).sqrt() * tokens.spread
-    inverse = torch.where(scale > 0, 1 / scale, 0).float()[:, None]
+    scaled = (directions * torch.where(scale > 0, 1 / scale, 0)[:, None]).float()
     moments = torch.zeros(len(directions), 4, dtype=torch.float64, device=directions.device)
     best: list[Int[Tensor, "feature k"]] = []
     tied = directions.new_empty(len(directions), tokens.ties.n_groups)
     for start, part in tokens.tiles():
-        x = directions @ part.T
-        tokens.ties.settle(x, start, tied)
-        found = [top_keys(x, k, start), top_keys(-x, k, start)]
-        best = [merge_keys(a, b, k) for a, b in zip(best, found, strict=True)] if best else found
-        z = x.mul_(inverse)
-        power = z.clone()
-        for column in range(4):
-            moments[:, column] += sum64(power)
-            power *= z
+        z = scaled @ part.T
+        tokens.ties.settle(z, start, tied)
+        found = extreme_keys(z, min(k, len(part)), start)
+        best = [merge_keys(a, b, k) for a, b in zip(best, found, strict=True)] if best else list(found)
+        square = z * z
+        moments += torch.stack([sum64(z), sum64(square), sum64(z.mul_(square)), sum64(square.mul_(square))], dim=1)
     (high, high_rows), (low, low_rows) = map(unpack, best)
     mean, shift = tokens.means(directions)
     if median:
@@ -95,9 +92,9 @@ def _block(directions: Float[Tensor, "feature d_model"], tokens: TokenRows, k: i
         "moments": moments / tokens.n,
         "scale": scale,
         "mean": mean,
-        "top_values": (high.double() + shift[:, None]).float(),
+        "top_values": (high * scale[:, None] + shift[:, None]).float(),
         "top_tokens": high_rows.int(),
-        "bottom_values": (-low.double() + shift[:, None]).float(),
+        "bottom_values": (-low * scale[:, None] + shift[:, None]).float(),
         "bottom_tokens": low_rows.int(),
     }
 

@@ -100,7 +100,9 @@ def unembedding(model: LanguageModel, settings: LogitSettings) -> Unembedding:
         rows -= rows.mean(axis=1, keepdims=True)
     if settings.center == "mean":
         rows -= rows.mean(axis=0, dtype=np.float64).astype(np.float32)
-    return Unembedding(_unit(rows) if settings.unit_columns else rows, tokens)
+    rows = _unit(rows) if settings.unit_columns else rows
+    rows.flags.writeable = False  # so that a device may keep its copy
+    return Unembedding(rows, tokens)
 
 
 def residual_directions(

@@ -211,6 +211,23 @@ def test_of_equal_values_the_lower_numbers_are_kept_and_nan_never():
     assert unpack(merge_keys(keys, top_keys(x, 2, first=0), 3))[1].tolist() == [[1, 2, 11], [1, 2, 11], [0, 1, 10]]
 
 
+@pytest.mark.parametrize("columns", [128, 500, 4096 + 7])
+def test_extremes_found_in_groups_are_those_of_whole_rows_ties_included(columns):
+    import torch
+
+    from core.devices.ordering import extreme_keys, top_keys
+
+    rng = np.random.default_rng(0)
+    x = torch.from_numpy(rng.integers(-9, 10, (20, columns)).astype(np.float32))
+    x[3], x[4, ::7] = 0, -0.0
+    x[5:8] = torch.from_numpy(rng.standard_normal((3, columns), dtype=np.float32))
+    for rows in (x, torch.where(x == 2, torch.nan, x)):
+        for found, expected in zip(
+            extreme_keys(rows, 6, 10), (top_keys(rows, 6, 10), top_keys(-rows, 6, 10)), strict=True
+        ):
+            assert found.tolist() == expected.tolist()
+
+
 def test_sums_of_many_float32_values_are_right_to_float64():
     import torch
 
