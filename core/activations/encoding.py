@@ -40,7 +40,7 @@ class Tile(NamedTuple):
 
 
 class Encoder:
-    """One dictionary, ready to encode. Tiles are cut alike whatever the number of workers, and so are the bits.
+    """One dictionary, ready to encode. The bits of the result do not depend on the number of workers.
 
     A worker needs about 64 MiB, or a token's activations if those are more (a temporal dictionary's: a row's).
     `generic` leaves all to sae-lens. A `device` that runs kernels runs the model, and encodes gates and TopK, TILE

@@ -4,7 +4,7 @@ from enum import IntEnum
 
 
 class Measure(IntEnum):
-    """Row of what is known of a token; x is what passes at the hook, x_hat its reconstruction, f its activations."""
+    """Rows of numbers of a token. x is what the hook gives, x_hat its reconstruction, f the activations."""
 
     ERROR = 0
     """|x - x_hat|^2."""

@@ -70,7 +70,7 @@ class SparseActivations:
         return spread + self.n_tokens * mean**2
 
     def kept(self, least: int) -> Bool[np.ndarray, " d_sae"]:
-        """Which features are active on at least `least` tokens, and not alike on all."""
+        """Which features are active on at least `least` tokens, and not equally on all."""
         return (self.count >= max(1, least)) & (self.moments[1] > _CONSTANT * self.square)
 
     def inverse(self, least: int) -> Float[np.ndarray, " d_sae"]:

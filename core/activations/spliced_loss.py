@@ -25,7 +25,7 @@ from core.work.jobs import SILENT, Progress
 
 _TOKENS_PER_RUN = 2**11
 REPLACED = ("spliced", "zero", "mean")
-"""What stands in the activation's place: x_hat, 0, or the mean of x over all counted tokens."""
+"""What replaces the activation: x_hat, 0, or the mean of x over all counted tokens."""
 
 
 @dataclass(frozen=True)
@@ -211,7 +211,7 @@ def _check(rows: np.ndarray, left_out: tuple[int, ...], model: LanguageModel) ->
     keep = counted(rows, left_out)
     if not keep[:, :-1].any():
         raise CorpusError(
-            f"Rows of shape {rows.shape} hold no counted token with a next one to guess. Expected rows of at "
+            f"Rows of shape {rows.shape} hold no counted token with a next token to predict. Expected rows of at "
             "least 2 tokens; choose a longer text, or count special tokens too."
         )
     model.check_rows(rows)

@@ -1,4 +1,4 @@
-"""What a text says of a dictionary's features and reconstruction, added up block by block.
+"""Statistics of a dictionary's features and reconstruction on text, summed block by block.
 
 Sums are integers (see core.maths.exact_sums), so it does not matter in which order, or in how many parts, tokens
 are added: two partial passes together give the very bits of one.

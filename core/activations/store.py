@@ -75,7 +75,7 @@ class ActivationBlock:
 
 
 class ActivationStore:
-    """The blocks of one dictionary's activations on some rows of text; with no `artifacts` none is kept.
+    """The blocks of one dictionary's activations on rows of text. Without `artifacts` none is stored.
 
     `left_out` are ids of tokens that the model reads and nothing counts; `device` is what computes the blocks.
     """
@@ -122,8 +122,8 @@ class ActivationStore:
             missing_bytes = (block.features.nbytes + block.acts.nbytes) / len(block.rows) * rows
             raise OutOfSpaceError(
                 f"Part {i + 1} of {len(self)} of the activations cannot be written to {self.artifacts.root} "
-                f"({str(error)[:200]}). {len(self) - len(missing)} parts are there and stay; expected room for about "
-                f"{of_bytes(missing_bytes)} more. Make room and start again: the pass goes on from there."
+                f"({str(error)[:200]}). {len(self) - len(missing)} parts are stored and stay; expected room for about "
+                f"{of_bytes(missing_bytes)} more. Make room and start again; the pass continues from there."
             ) from error
 
     def blocks(self, progress: Progress = SILENT) -> Iterator[ActivationBlock]:

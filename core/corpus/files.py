@@ -1,4 +1,4 @@
-"""Text and token ids from files of one's own.
+"""Text and token ids from a person's own files.
 
 Files come from outside: whatever is not UTF-8 text is counted and left out, links may not lead out of the
 folder, and pickles are never opened.

@@ -1,7 +1,7 @@
 """Token streams: documents one after the other, cut into rows of equal length.
 
 The demo model reads the Python standard library, which every user of the app has on disk; nothing
-is downloaded and nothing is shipped. Text of one's own is read by core.corpus.files, and datasets of the
+is downloaded and nothing is shipped. core.corpus.files reads a person's own text, and datasets of the
 hub by core.corpus.datasets.
 """
 
@@ -99,8 +99,8 @@ def standard_library(*, step: int = 1) -> list[Document]:
     files = [path for path in python_files(root) if path.name != "topics.py"]
     if len(files) < 100:
         raise CorpusError(
-            f"The standard library at {root} has {len(files)} sources, expected some hundred. "
-            "Run the app with an interpreter that has its sources installed."
+            f"The standard library at {root} has {len(files)} sources, expected a few hundred. "
+            "Run the app with a Python that has the sources of its standard library."
         )
     return help_topics()[::step] + list(read_documents(root, files[::step]))
 

@@ -44,7 +44,7 @@ class Dashboard:
 
     feature: int
     density: float | None = None
-    """Share of tokens on which the feature is active, on the text of whoever computed it."""
+    """Share of tokens on which the feature is active, on the text of the tool that computed it."""
     max_activation: float | None = None
     labels: tuple[str, ...] = ()
     promoted: tuple[tuple[str, float], ...] = ()

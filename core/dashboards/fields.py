@@ -1,4 +1,4 @@
-"""Reading JSON that nobody has checked: bounded files, and values that are what they should be or left out."""
+"""Read untrusted JSON: files of bounded size, and only values of the expected type."""
 
 import gzip
 import json

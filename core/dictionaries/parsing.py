@@ -69,8 +69,8 @@ def not_applied(raw: Mapping[str, Any]) -> tuple[str, ...]:
         return ()
     listed = ", ".join(f"{name}={value!r:.40}" for name, value in asked.items())
     return (
-        f"The dictionary was trained on a model loaded with {listed[:300]}, which is not done here: what it reads may "
-        "differ. Name a model folder that was saved so, with --model.",
+        f"The dictionary was trained on a model loaded with {listed[:300]}, which is not done here, so it may read "
+        "other values than in training. With --model, name a model folder that was saved this way.",
     )
 
 

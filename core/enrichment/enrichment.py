@@ -99,7 +99,7 @@ class Enrichment:
 
 
 def signed_extreme(high: Float[np.ndarray, "*shape"], low: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
-    """Return whichever is further from 0, `high` where both are as far."""
+    """Return the one further from 0, or `high` if both are equally far."""
     return np.where(high >= -low, high, low)
 
 

@@ -33,12 +33,12 @@ def facts(dictionary: Dictionary) -> list[RecipeLine]:
         ("Repository", labels.get("repository"), "Its repository on the hub."),
         ("Revision", labels.get("revision"), "Which commit of the repository."),
         ("Content", dictionary.sha256[:16], "Hash of the weights as used and of every setting that changes them."),
-        ("Kind", f"{config.kind}{saved}", "How it was trained, and what it runs as."),
+        ("Kind", f"{config.kind}{saved}", "Its architecture in training, and the one it runs as."),
         ("Active features, k", config.k, "How many features a TopK dictionary keeps on a token."),
         ("Model", config.model_name, "The language model that it reads."),
-        ("Hook", config.hook_name, "Where in the model it reads."),
-        ("Hook it writes to", config.hook_name_out, "Where a transcoder's output belongs."),
-        ("Layer", config.layer, "Block of the hook, from 0."),
+        ("Hook", config.hook_name, "The place in the model where it reads."),
+        ("Hook it writes to", config.hook_name_out, "The hook whose value a transcoder's output stands for."),
+        ("Layer", config.layer, "Block of the model with the hook, counted from 0."),
         ("Input width, d_in", f"{config.d_in:,}", "Length of the vectors it reads."),
         ("Output width, d_out", f"{config.d_out:,}" if config.d_out != config.d_in else None, "Length of its output."),
         ("Features, d_sae", f"{config.d_sae:,}", "How many features it has."),
@@ -60,25 +60,28 @@ def recipe(dictionary: Dictionary) -> list[RecipeLine]:
         (
             "BOS",
             "before every row" if config.prepend_bos else "none",
-            "As in its training; the text picker can differ.",
+            "As in its training. The text picker can choose otherwise.",
         ),
         ("Context", context, "Length of the rows it was trained on."),
-        ("Numbers", "float32", "Weights and activations here, whatever type its files have."),
+        ("Numbers", "float32", "The type of weights and activations here, whatever type the files have."),
         ("Decoder norms", *_folding(dictionary)),
         ("Input normalisation", *_normalisation(config.normalize_activations)),
         ("Decoder bias", *_decoder_bias(dictionary)),
         ("Writing weights", *_centring(config.center_writing_weights)),
     ]
     if config.reshape_activations == "hook_z":
-        lines.append(("Heads", "joined to one vector", "The outputs of all heads of a token, one after the other."))
+        lines.append(("Heads", "joined to one vector", "The outputs of all heads on a token, one after the other."))
     return [RecipeLine(*line) for line in (*lines, *_model_options(dictionary))]
 
 
 def _folding(dictionary: Dictionary) -> tuple[str, str]:
     if dictionary.folded:
-        return "folded", "Decoder rows have length 1, and activations carry the old length; outputs do not change."
+        return (
+            "folded",
+            "Decoder rows have length 1; activations are multiplied by the old length. Outputs are the same.",
+        )
     why = "switched off in the sidebar" if can_fold(dictionary.config) else "scaling would change which are active"
-    return "as stored", f"Activations of different features are comparable only times the norm; {why}."
+    return "as stored", f"Activations of different features are comparable only after multiplying by the norm; {why}."
 
 
 def _normalisation(setting: str) -> tuple[str, str]:
@@ -86,7 +89,7 @@ def _normalisation(setting: str) -> tuple[str, str]:
         return "none", "Inputs are read as they are."
     if setting in UNFOLDED_NORMALISATIONS:
         return f"{setting}, not done here", "sae-lens folds it into the weights after training; see the health badge."
-    return setting, "Done to every input, and undone on the output, by sae-lens."
+    return setting, "sae-lens applies it to every input and reverses it on the output."
 
 
 def _decoder_bias(dictionary: Dictionary) -> tuple[str, str]:
@@ -98,7 +101,10 @@ def _decoder_bias(dictionary: Dictionary) -> tuple[str, str]:
 
 def _centring(centred: bool) -> tuple[str, str]:
     if centred:
-        return "centred", "Every x has mean 0 over its dimensions, where the model has LayerNorm; its outputs stay."
+        return (
+            "centred",
+            "Every x has mean 0 over its dimensions if the model has LayerNorm. Its outputs are the same.",
+        )
     return "as in the model's files", "Nothing is subtracted from what the model writes."
 
 
@@ -110,8 +116,8 @@ def _model_options(dictionary: Dictionary) -> list[tuple[str, str, str]]:
     words = {"center_writing_weights": "Done here."} | dict.fromkeys(MODEL_OPTIONS - {"center_writing_weights"}, "")
     lines = []
     for name, value in asked.items():
-        known = words.get(name, "Not done here: what the dictionary reads may differ.")
-        meaning = known or "Not done here; it changes nothing that the dictionary reads."
+        known = words.get(name, "Not done here, so the dictionary may read other values than in training.")
+        meaning = known or "Not done here. It changes nothing that the dictionary reads."
         lines.append((f"Model option {name}"[:80], _short(value), meaning))
     return lines
 

@@ -57,7 +57,7 @@ _FAULTS = {
     ),
     attempts.LAYER_NORM: (
         "Input normalisation is missing",
-        "with every input brought to mean 0 and deviation 1, and every output brought back",
+        "with every input scaled to mean 0 and standard deviation 1, and every output scaled back",
         "Set normalize_activations to layer_norm in the dictionary's config.",
     ),
     attempts.CENTRED: (
@@ -95,8 +95,8 @@ def _recipe(probe: RecipeProbe, published: Mapping[str, float]) -> list[Suspicio
         said = f", published are {published['l0']:,.1f}" if "l0" in published else ""
         more = f" {probe.l0:,.1f} are active on a token{said}."
     evidence = (
-        f"Fed as it is, it explains {number(plain)} of the variance; {change.format(detail=detail)}, "
-        f"{probe.fve[best]:.2f} ({probe.n_tokens:,} tokens).{more}"
+        f"With the inputs as they are, the dictionary explains {number(plain)} of the variance; "
+        f"{change.format(detail=detail)}, it explains {probe.fve[best]:.2f} ({probe.n_tokens:,} tokens).{more}"
     )
     return [Suspicion(name, evidence, step)]
 
@@ -133,18 +133,18 @@ def _outliers(probe: RecipeProbe) -> list[Suspicion]:
         f"times as long as the median; they have {probe.outlier_error_share:.0%} of the squared error. Variance "
         f"explained is {probe.fve_with_outliers:.2f} with them and {probe.fve[0]:.2f} without."
     )
-    step = "Look at the error by position, and do not read totals over all tokens alone."
+    step = "Check the error by position too, not only totals over all tokens."
     return [Suspicion("A few long inputs outweigh all others", evidence, step)]
 
 
 def _elsewhere(probe: RecipeProbe) -> Suspicion:
     """Name the hook where it works, if it works at any."""
     best = probe.best([attempts.HOOK])
-    plain = f"It explains {number(probe.plain)} of the variance at its hook ({probe.n_tokens:,} tokens)"
+    plain = f"The dictionary explains {number(probe.plain)} of the variance at its hook ({probe.n_tokens:,} tokens)"
     if best is not None and probe.fve[best] >= ENOUGH:
         hook = probe.details[best]
         evidence = f"{plain} and {probe.fve[best]:.2f} at {hook}."
-        return Suspicion("It belongs to another hook", evidence, f"Name it after the path: PATH#hook_name={hook}")
+        return Suspicion("It belongs to another hook", evidence, f"Name the hook after the path: PATH#hook_name={hook}")
     tried = ", ".join(dict.fromkeys(kind for kind in probe.kinds[1:]))
     evidence = f"{plain}, and no other way of feeding it helps (tried: {tried})."
     step = "Check the model's name and revision, the hook, and that config and weights belong together."

@@ -119,8 +119,8 @@ def _pattern_hits(text: ProxyText, proxy: Proxy) -> Float[np.ndarray, " token"]:
         hits = _hits_across(text, proxy.pattern) if proxy.across else _hits_alone(text, proxy.pattern)
     except TooSlowError as error:
         raise BadSettingError(
-            f"/{proxy.pattern}/ was not done with {text.rows.size:,} tokens after {SECONDS:.0f} s, expected less. "
-            "Avoid repeats inside repeats such as (a+)+, or look at fewer rows of text."
+            f"/{proxy.pattern}/ took more than {SECONDS:.0f} s on {text.rows.size:,} tokens, expected less. Avoid "
+            "repeats inside repeats such as (a+)+, or read fewer rows of text."
         ) from error
     return hits.astype(np.float64)
 

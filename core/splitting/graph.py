@@ -71,8 +71,8 @@ def check_series(dictionaries: Sequence[Dictionary]) -> None:
         check_same_space(narrow, wide, "decoder")
         if wide.d_sae <= narrow.d_sae:
             raise DoesNotFitError(
-                f"{wide.title} has {wide.d_sae:,} features, {narrow.title} {narrow.d_sae:,}: nothing splits from one "
-                "to the other. Expected a wider dictionary at each step; leave one out, or begin with a narrower one."
+                f"{wide.title} has {wide.d_sae:,} features, {narrow.title} {narrow.d_sae:,}, so no feature can split. "
+                "Expected a wider dictionary at each step. Leave one out, or begin with a narrower one."
             )
 
 

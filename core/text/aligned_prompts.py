@@ -14,8 +14,8 @@ def aligned_differences(a: TextFeatures, b: TextFeatures) -> pd.DataFrame:
     """
     if a.n_tokens != b.n_tokens:
         raise DoesNotFitError(
-            f"Prompt A has {a.n_tokens:,} tokens and prompt B {b.n_tokens:,}. Expected equally many, so that each "
-            "token of A has one of B beside it; change a word, or compare them as two texts."
+            f"Prompt A has {a.n_tokens:,} tokens and prompt B {b.n_tokens:,}. Expected the same number, so that each "
+            "token of A can be compared with one of B. Change a word, or compare them as two texts."
         )
     d_sae = a.acts.d_sae
     cells = [one.token * d_sae + one.acts.features for one in (a, b)]

@@ -83,8 +83,8 @@ def tokenise(model: LanguageModel, documents: Sequence[str]) -> OwnText:
     n_tokens = sum(counts)
     if n_tokens == 0:
         raise CorpusError(
-            f"The tokenizer of {model.name} gives no token for these {sum(map(len, documents)):,} characters. "
-            "Expected at least one; its vocabulary does not have them."
+            f"The tokenizer of {model.name} gives no token for these {sum(map(len, documents)):,} characters, because "
+            "its vocabulary does not have them. Expected at least one token. Type other text."
         )
     if n_tokens > MAX_TOKENS:
         raise CorpusError(

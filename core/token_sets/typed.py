@@ -108,7 +108,7 @@ def _search(patterns: dict[int, str], vocabulary: Vocabulary) -> dict[int, list[
     except TooSlowError as error:
         number = list(patterns)[min(error.done, len(patterns) - 1)]
         raise TokenSetError(
-            f"Line {number}: /{patterns[number]}/ was not done after {SECONDS:.0f} s for all lines together, expected "
+            f"Line {number}: /{patterns[number]}/ took more than {SECONDS:.0f} s for all lines together, expected "
             "less. Avoid repeats inside repeats such as (a+)+, or use fewer regular expressions."
         ) from error
     return dict(zip(patterns, matches, strict=True))

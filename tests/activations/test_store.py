@@ -155,7 +155,7 @@ def test_a_full_disk_keeps_what_is_written_and_says_what_is_missing(tmp_path, ar
         return save(result, key)
 
     monkeypatch.setattr(artifacts, "save", full)
-    with pytest.raises(OutOfSpaceError, match=r"Part 3 of 4 .*No space left.* 2 parts are there .* about 2 kB more"):
+    with pytest.raises(OutOfSpaceError, match=r"Part 3 of 4 .*No space left.* 2 parts are stored .* about 2 kB more"):
         activation_pass(dictionary, model, ROWS, artifacts, block_rows=3)
     store = open_store(dictionary, model, ROWS, artifacts, block_rows=3)
     assert store.missing() == [2, 3]

@@ -131,7 +131,7 @@ def test_the_library_has_a_name_that_follows_its_files(monkeypatch, tmp_path):
 def test_an_interpreter_without_sources_is_refused(monkeypatch, tmp_path):
     monkeypatch.setattr("core.corpus.streams.help_topics", list)
     monkeypatch.setattr("sysconfig.get_paths", lambda: {"stdlib": str(tmp_path)})
-    with pytest.raises(CorpusError, match=r"has 0 sources, expected some hundred\. Run the app with"):
+    with pytest.raises(CorpusError, match=r"has 0 sources, expected a few hundred\. Run the app with"):
         standard_library()
 
 

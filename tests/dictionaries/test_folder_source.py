@@ -154,7 +154,7 @@ def test_a_folder_from_before_sae_lens_6_opens(tmp_path):
 def test_a_rescaling_that_was_not_folded_is_noted(tmp_path, setting):
     (note,) = read(write(tmp_path, normalize_activations=setting)).origin.notes
     assert setting in note
-    assert "may be off" in note
+    assert "may be wrong" in note
     assert "save it again" in note
     assert read(write(tmp_path, normalize_activations="layer_norm")).origin.notes == ()
 

@@ -111,7 +111,7 @@ def test_missing_layer_norm_is_named(tmp_path):
     size = np.random.default_rng(0).uniform(1, 60, 257)
     health = health_of(fitting(D, size=np.sqrt(D_IN - 1)), reading(tmp_path, D, size=size, mean=3.0))
     assert names(health) == ["Input normalisation is missing"]
-    assert "every output brought back, 1.00 (" in health.suspicions[0].evidence
+    assert "every output scaled back, it explains 1.00 (" in health.suspicions[0].evidence
 
 
 def test_uncentred_input_is_named(tmp_path):
@@ -120,7 +120,7 @@ def test_uncentred_input_is_named(tmp_path):
     dictionary = planted_dictionary(d_sae=D_SAE, tensors=tensors)  # what it reads of the mean was never trained
     health = health_of(dictionary, reading(tmp_path, D, mean=means))
     assert names(health) == ["Uncentred input"]
-    assert "dimensions subtracted, 1.00 (" in health.suspicions[0].evidence
+    assert "dimensions subtracted, it explains 1.00 (" in health.suspicions[0].evidence
 
 
 def test_input_that_is_centred_against_the_training_is_named(tmp_path):
@@ -149,7 +149,7 @@ def test_a_topk_dictionary_run_as_relu_is_named_whatever_is_published(tmp_path, 
     dictionary = planted_dictionary(architecture, d_sae=D_SAE, tensors=tensors, threshold=0.0)
     health = health_of(dictionary, reading(tmp_path, D), published=published)
     assert names(health) == ["TopK run as ReLU"]
-    assert "with the 1 largest activations of each token alone, 1.00" in health.suspicions[0].evidence
+    assert "with the 1 largest activations of each token alone, it explains 1.00" in health.suspicions[0].evidence
     assert ("published are 1.0" in health.suspicions[0].evidence) == bool(published)
 
 

@@ -221,7 +221,7 @@ def test_a_series_holds_what_differs_in_width_alone_and_the_picked_one():
 def test_a_series_that_does_not_widen_or_changes_its_place_is_refused():
     narrow, wide = planted_dictionary(d_sae=6, title="six"), planted_dictionary(d_sae=9, title="nine")
     check_series([narrow, wide])
-    with pytest.raises(DoesNotFitError, match="six has 6 features, nine 9: nothing splits"):
+    with pytest.raises(DoesNotFitError, match="six has 6 features, nine 9, so no feature can split"):
         check_series([wide, narrow])
     other = planted_dictionary(d_sae=9, hook_name="blocks.0.attn.hook_z")
     with pytest.raises(DoesNotFitError, match="cannot be compared"):

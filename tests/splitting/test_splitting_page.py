@@ -91,7 +91,7 @@ def test_a_series_that_narrows_is_refused(open_page, tmp_path):
     planted_dictionary(d_sae=5).save(tmp_path / "narrow")
     at = open_page({"split_wider": [f"folder/{(tmp_path / 'narrow').resolve()}"]})
     assert not at.exception
-    assert "nothing splits from one to the other" in at.error[0].value
+    assert "so no feature can split" in at.error[0].value
 
 
 def test_many_dictionaries_are_matched_and_what_cannot_be_opened_is_named(open_page, tmp_path):

@@ -210,5 +210,5 @@ def test_aligned_prompts_are_subtracted_token_by_token():
 
 
 def test_prompts_of_different_length_are_refused_with_both_numbers():
-    with pytest.raises(DoesNotFitError, match=r"Prompt A has 4 tokens and prompt B 5\. Expected equally many"):
+    with pytest.raises(DoesNotFitError, match=r"Prompt A has 4 tokens and prompt B 5\. Expected the same number"):
         aligned_differences(on_text(drawn(4, 3, 0)), on_text(drawn(5, 3, 0)))

@@ -47,8 +47,8 @@ def read(place: Place) -> Contents:
     notes = []
     if raw.get("normalize_activations") in list(UNFOLDED_NORMALISATIONS):  # a list: what is there may not be hashable
         notes.append(
-            f"This dictionary expects inputs that were rescaled ({raw['normalize_activations']}), in a way that its "
-            "folder does not hold, so activations and scores may be off. "
+            f"This dictionary expects inputs that were rescaled ({raw['normalize_activations']}), but its folder does "
+            "not say how, so activations and scores may be wrong. "
             "Fold the rescaling into the weights (sae-lens does so at the end of training) and save it again."
         )
     return Contents(raw, tensors, CONFIG_FILE, notes=tuple(notes), hook_needed=True)

@@ -98,7 +98,7 @@ def _notes(sae, item: RegistryItem) -> tuple[str, ...]:
     if sae.cfg.normalize_activations == "expected_average_only_in":
         return (
             f"{item.id} expects inputs of a certain average length, and the registry does not say by which factor to "
-            "scale them, so activations and scores may be off. Compare its L0 with the published one.",
+            "scale them, so activations and scores may be wrong. Compare its L0 with the published one.",
         )
     return ()
 

@@ -172,12 +172,12 @@ def _value(name: str, text: str) -> str | int | bool:
 
 
 def unsaid(model_name: str | None, hook_name: str) -> tuple[str, ...]:
-    """Return a note on what the files should say of the model and do not."""
+    """Return a note on what the files should say about the model, but do not."""
     lacking = [name for name, value in zip(_EXAMPLES, (model_name, hook_name), strict=True) if not value]
     if not lacking:
         return ()
     example = "&".join(f"{name}={_EXAMPLES[name]}" for name in lacking)
     return (
-        f"The files do not say {' and '.join(lacking)}. What is seen in the weights alone needs neither; for the rest, "
-        f"write them after the path, such as #{example}",
+        f"The files do not say {' and '.join(lacking)}. Pages that read the weights alone need neither. For all other "
+        f"pages, write them after the path, such as #{example}",
     )
