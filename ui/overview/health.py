@@ -101,8 +101,7 @@ def recipe_probe(passed: TokenPass) -> RecipeProbe:
             progress=progress,
         )
 
-    hashes = passed.dictionary.sha256, passed.model.sha256, passed.rows_sha256
-    key = RecipeProbe.key(*hashes, expected_l0=expected, left_out=left_out)
+    key = RecipeProbe.key(*passed.hashes, expected_l0=expected, left_out=left_out)
     return compute.result(RecipeProbe, key, "Trying other ways of feeding the dictionary", work)
 
 

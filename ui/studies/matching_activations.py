@@ -35,9 +35,10 @@ class SharedTokens:
 
     @property
     def names(self) -> tuple[str, str, str]:
-        """The inputs that name results: dictionary and model of both sides, and the rows."""
-        sides = ((self.a, self.model_a), (self.b, self.model_b))
-        return *(f"{found.sha256} {model.sha256}" for found, model in sides), rows_sha256(self.rows)
+        """The inputs that name results: dictionary and model of both sides, where they ran, and the rows."""
+        sides = ((self.a, self.model_a, self.store_a), (self.b, self.model_b, self.store_b))
+        named = (f"{found.sha256} {token_pass.on_device(model.sha256, store.device)}" for found, model, store in sides)
+        return *named, rows_sha256(self.rows)
 
     @property
     def hooks(self) -> tuple[tuple[LanguageModel, str], tuple[LanguageModel, str]]:
@@ -77,8 +78,11 @@ def shared(a: Dictionary, b: Dictionary, *, n_rows: int | None = None, with_firs
 def match(tokens: SharedTokens, *, least: int = LEAST) -> ActivationMatch:
     """Return the best matches of all features by correlation, both ways."""
 
+    # About a hundred features are active on a token: as many products of one side with the other.
+    device = compute.device(tokens.n_tokens * 100**2)
+
     def work(progress: Progress) -> ActivationMatch:
-        return match_activations(*tokens.read(progress), least=least, progress=progress)
+        return match_activations(*tokens.read(progress), least=least, device=device, progress=progress)
 
     key = ActivationMatch.key(*tokens.names, with_first=tokens.with_first, least=least)
     return compute.result(ActivationMatch, key, "Correlating activations", work)

@@ -65,11 +65,13 @@ def error_by_position(n_pos: int, n_rows: int) -> tuple[ErrorByPosition, str]:
     rows, text = corpus.library_rows(model, n_rows=n_rows, context=n_pos)
     # In deep layers the vector at position 0 can be so long that it hides all others. It stays in the curves.
     first = 0 if found.config.layer == 0 or n_pos == 1 else 1
+    device = compute.device(2 * rows.size * found.d_in * found.d_sae)
 
     def work(progress: Progress) -> ErrorByPosition:
-        return reconstruction.error_by_position(found, model, rows, first=first, progress=progress)
+        return reconstruction.error_by_position(found, model, rows, first=first, device=device, progress=progress)
 
-    key = ErrorByPosition.key(found.sha256, model.sha256, rows_sha256(rows), first=first, context_size=None)
+    how = {"first": first, "context_size": None, "device": device}
+    key = ErrorByPosition.key(found.sha256, model.sha256, rows_sha256(rows), **how)
     return compute.result(ErrorByPosition, key, "Error by position", work), text
 
 

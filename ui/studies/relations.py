@@ -93,7 +93,7 @@ def usual_hook(subject: Subject) -> str:
 
 def neuron_key(subject: Subject, hook_name: str) -> str:
     passed = subject.passed
-    names = passed.dictionary.sha256, passed.model.sha256, passed.rows_sha256
+    names = passed.hashes
     return CorrelatedNeurons.key(*names, hook_name, left_out=passed.sample.left_out)
 
 

@@ -8,11 +8,12 @@ import streamlit as st
 from core import tables
 from core.activations.quantiles import DECILES, ActivationQuantiles, activation_quantiles
 from core.activations.statistics import ActivationStatistics
-from core.activations.store import ActivationStore, FeatureActivations, feature_activations
+from core.activations.store import ActivationStore, FeatureActivations, device_inputs, feature_activations
 from core.activations.token_pass import PassCost, activation_pass, estimate_cost, open_store
 from core.amounts import of_bytes, of_seconds
 from core.corpus.samples import SampleSettings, TextSample
 from core.corpus.streams import rows_sha256
+from core.devices.device import CPU, Device
 from core.dictionaries.dictionary import Dictionary
 from core.models.language_model import LanguageModel
 from core.work.jobs import Progress
@@ -34,6 +35,13 @@ class TokenPass:
     sample: TextSample
     store: ActivationStore
     statistics: ActivationStatistics
+    device: Device = CPU
+    """What ran the model and encoded."""
+
+    @property
+    def hashes(self) -> tuple[str, str, str]:
+        """What names results of this pass: the dictionary, the model and where it ran, and the tokens."""
+        return self.dictionary.sha256, on_device(self.model.sha256, self.device), self.rows_sha256
 
     @property
     def rows_sha256(self) -> str:
@@ -42,12 +50,12 @@ class TokenPass:
     @property
     def name(self) -> str:
         """The inputs that name results of this pass: dictionary, model, tokens, and what is not counted."""
-        return f"{self.dictionary.sha256} {self.model.sha256} {self.rows_sha256} {self.sample.left_out}"
+        return " ".join([*self.hashes, str(self.sample.left_out)])
 
     @property
     def note(self) -> str:
         """n and settings, for the notes under figures."""
-        return f"{self.statistics.n_tokens():,} tokens: {self.sample.note}"
+        return " · ".join([f"{self.statistics.n_tokens():,} tokens: {self.sample.note}", *self.device.inputs.values()])
 
     @property
     def density(self) -> np.ndarray:
@@ -57,9 +65,15 @@ class TokenPass:
     def provenance(self, **more: str | int | float | bool | None) -> dict:
         """Return what a download says of where its numbers are from."""
         settings = {"text": self.sample.note, "rows_sha256": self.rows_sha256, "wpe": self.model.wpe}
+        settings |= self.device.inputs
         return tables.provenance(
             dictionary=self.dictionary, model=self.model, method="token pass", settings=settings | more
         )
+
+
+def on_device(sha256: str, device: Device) -> str:
+    """Name a model by where it ran: the hash alone for the CPU."""
+    return " ".join([sha256, *map(str, device_inputs(device).values())])
 
 
 def token_pass(id: str | None = None, settings: SampleSettings | None = None, *, wpe: str | None = None) -> TokenPass:
@@ -82,21 +96,28 @@ def pass_over(
     """
     label = label or f"Token pass of {dictionary.title}"
     names, left_out = (dictionary.sha256, model.sha256, rows_sha256(sample.rows)), sample.left_out
-    store = open_store(dictionary, model, sample.rows, compute.store(), left_out=left_out)
-    key, missing = ActivationStatistics.key(*names, left_out=left_out), store.missing()
+    device = _device(dictionary, sample)
+    how = {"left_out": left_out, "device": device}
+    store = open_store(dictionary, model, sample.rows, compute.store(), **how)
+    key, missing = ActivationStatistics.key(*names, **how), store.missing()
     if missing:
         compute.check_may_compute(label)
         if ask:
             _agree(dictionary, model, sample, len(missing) / len(store), key)
 
     def work(progress: Progress) -> ActivationStatistics:
-        return activation_pass(dictionary, model, sample.rows, compute.store(), left_out=left_out, progress=progress)
+        return activation_pass(dictionary, model, sample.rows, compute.store(), progress=progress, **how)
 
     if missing:
         statistics = shared_progress.run(compute.jobs(), f"pass-{key}", label, work, unit="tokens", resumes=True)
     else:
         statistics = compute.result(ActivationStatistics, key, label, work)
-    return TokenPass(dictionary, model, sample, store, statistics)
+    return TokenPass(dictionary, model, sample, store, statistics, device)
+
+
+def _device(dictionary: Dictionary, sample: TextSample) -> Device:
+    """Return where a pass is best run: its encoder and decoder multiply each token with all features."""
+    return compute.device(2 * sample.rows.size * dictionary.d_in * dictionary.d_sae)
 
 
 def _agree(dictionary: Dictionary, model: LanguageModel, sample: TextSample, share: float, key: str) -> None:
@@ -120,10 +141,12 @@ def _agree(dictionary: Dictionary, model: LanguageModel, sample: TextSample, sha
 def cost(dictionary: Dictionary, model: LanguageModel, sample: TextSample) -> PassCost:
     """Estimate what a pass over all of these rows takes, from a few tokens."""
 
-    def work(_: Progress) -> PassCost:
-        return estimate_cost(dictionary, model, sample.rows, left_out=sample.left_out)
+    device = _device(dictionary, sample)
 
-    key = f"cost {dictionary.sha256} {model.sha256} {rows_sha256(sample.rows)} {sample.left_out}"
+    def work(_: Progress) -> PassCost:
+        return estimate_cost(dictionary, model, sample.rows, left_out=sample.left_out, device=device)
+
+    key = f"cost {dictionary.sha256} {on_device(model.sha256, device)} {rows_sha256(sample.rows)} {sample.left_out}"
     return compute.transient(key, "Looking at a few tokens", work)
 
 
@@ -145,14 +168,7 @@ def quantiles(
     passed: TokenPass, *, levels: tuple[float, ...] = DECILES, with_first: bool = True
 ) -> ActivationQuantiles:
     """Return quantiles of all features' non-zero activations."""
-    key = ActivationQuantiles.key(
-        passed.dictionary.sha256,
-        passed.model.sha256,
-        passed.rows_sha256,
-        levels=levels,
-        with_first=with_first,
-        left_out=passed.sample.left_out,
-    )
+    key = ActivationQuantiles.key(*passed.hashes, levels=levels, with_first=with_first, left_out=passed.sample.left_out)
 
     def work(progress: Progress) -> ActivationQuantiles:
         return activation_quantiles(
