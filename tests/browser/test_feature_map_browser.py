@@ -201,6 +201,6 @@ def test_a_lost_context_comes_back(page, url):
 def test_without_webgl_a_chart_takes_the_maps_place(page, url):
     page.add_init_script(NO_WEBGL)
     page.goto(f"{url}/?n={N}&show=1")
-    page.get_by_text("Drawn without WebGL").wait_for()
+    page.get_by_text("This browser has no WebGL, so the map is a simpler chart").wait_for()
     page.locator("[data-testid=stVegaLiteChart] canvas, [data-testid=stVegaLiteChart] svg").first.wait_for()
     assert page.locator(".stage").count() == 0
