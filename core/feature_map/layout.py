@@ -50,12 +50,7 @@ class LayoutSettings:
         for kind, name, known in (("map", self.method, Method), ("side of a dictionary", self.side, DictionarySide)):
             if name not in get_args(known):
                 raise UnknownNameError(kind, str(name), get_args(known))
-        for name, low, high in (
-            ("n_neighbors", 2, 101),
-            ("min_dist", 0, 1),
-            ("perplexity", 1, 33),
-            ("seed", 0, 2**32 - 1),
-        ):
+        for name, (low, high) in _LIMITS.items():
             value = getattr(self, name)
             if not low <= value <= high:  # NaN fails, too
                 raise BadSettingError(

@@ -12,6 +12,8 @@ from jaxtyping import Float, Int
 
 from core.positions.statistics import PositionStatistics
 
+_ROUNDING = 1e-6
+
 
 def position_score(stats: PositionStatistics) -> Float[np.ndarray, " d_sae"]:
     """max over p < C of mu(p), in units of activation."""
@@ -67,9 +69,12 @@ def _entropy_term(p: np.ndarray, q: np.ndarray) -> np.ndarray:
 
 
 def t_score(stats: PositionStatistics) -> Float[np.ndarray, " d_sae"]:
-    """max over p < C of (mean over t of a) / (standard deviation over t of a); NaN where nothing varies."""
+    """max over p < C of (mean over t of a) / (standard deviation over t of a); NaN where nothing varies.
+
+    A deviation under 1e-6 of the mean is what rounding leaves of a constant, such as the bias of a zero encoder column.
+    """
     mean, std = _inside(stats, stats.pre_mean), _inside(stats, stats.pre_std)
-    ratio = np.divide(mean, std, out=np.full_like(mean, -np.inf), where=std > 0)
+    ratio = np.divide(mean, std, out=np.full_like(mean, -np.inf), where=std > _ROUNDING * np.abs(mean))
     best = ratio.max(axis=1)
     return np.where(np.isneginf(best), np.nan, best)
 

@@ -371,3 +371,12 @@ def test_a_deviation_that_is_more_than_rounding_stays():
     found = mean_std(n, n * mean, n * (mean**2 + std**2))
     np.testing.assert_allclose(found[0], mean)
     np.testing.assert_allclose(found[1], [1e-5, 1e-3, 0], rtol=1e-3)
+
+
+def test_a_deviation_counts_as_rounding_only_where_it_may_be():
+    for mean, spread in ((1000.0, 1e-4), (3.0, 1e-4), (0.0, 1e-5)):
+        values = mean + spread * np.array([-1.0, 1.0, -1.0, 1.0])
+        found = mean_std(np.array([4]), np.array([values.sum()]), np.array([(values**2).sum()]))
+        assert found[1][0] == pytest.approx(spread, rel=0.1)
+        alike = mean_std(np.array([4]), np.array([4 * mean]), np.array([4 * mean**2]))
+        assert (alike[0][0], alike[1][0]) == (mean, 0)

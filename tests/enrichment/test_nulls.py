@@ -56,6 +56,15 @@ def test_the_p_of_a_small_set_counts_draws_and_never_falls_below_the_exact_one()
         assert exact <= p < 1 / 2001
 
 
+def test_sets_of_30_tokens_are_the_first_with_the_asymptotic_p():
+    n = 500
+    for k in (29, 30, n - 30, n - 29):
+        null, extreme = EnrichmentNull(np.array([k]), n, seed=0, draws=2000), round(0.25 * k * (n - k))
+        asymptotic = log10_kolmogorov(np.array(extreme / (k * (n - k)) * np.sqrt(k * (n - k) / n)))
+        found = null.log10_p(np.array([[extreme]]))[0, 0]
+        assert (found == pytest.approx(float(asymptotic))) == (k in (30, n - 30))
+
+
 def test_a_set_and_its_complement_are_equally_surprising():
     rng = np.random.default_rng(15)
     few = rng.choice(V, 12, replace=False)

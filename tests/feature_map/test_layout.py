@@ -205,6 +205,7 @@ def test_too_few_features_for_the_settings_is_said_with_what_would_do():
         ({"min_dist": float("nan")}, "min_dist nan"),
         ({"perplexity": 50.0}, "perplexity 50.0 cannot be used: expected 1 to 33"),
         ({"seed": -1}, "seed -1"),
+        ({"seed": 2**32}, "seed 4294967296 cannot be used: expected 0 to 4,294,967,295"),
     ],
 )
 def test_settings_that_cannot_be_used_are_named(settings, message):
@@ -280,3 +281,11 @@ def test_a_map_needs_no_more_than_the_neighbours_given(umap_here):
     pairs = Neighbors(np.full((4, 1), 0.9, np.float32), idx, np.zeros(0, np.int32))
     points = umap_layout(pairs, np.eye(4, 2, dtype=np.float32), n_neighbors=2, min_dist=0.05, seed=0)
     assert np.isfinite(points).all()
+
+
+def test_on_a_map_of_few_features_all_others_are_compared():
+    rows = np.array([[1, 0, 0], [1, 0.5, 0], [1, 0, 0.9], [0, 1, 1]], np.float32)
+    near = nearest_features(rows, k=3)
+    x, y = np.array([0, 9, 1, 5], np.float32), np.zeros(4, np.float32)  # each one's nearest is another on the map
+    assert preservation(near, x, y).tolist() == [1, 1, 1, 1]
+    assert preservation(near, x, y, k=1).tolist() != [1, 1, 1, 1]

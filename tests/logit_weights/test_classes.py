@@ -48,6 +48,13 @@ def test_each_rule_takes_what_it_says_and_nothing_else():
     assert class_counts(classes) == {"prediction": 1, "suppression": 1, "partition": 1, "other": 3, "constant": 1}
 
 
+def test_the_sign_of_the_skewness_alone_tells_prediction_from_suppression():
+    stats = shaped(skewness=[0.01, -0.01, 0.7, 0], kurtosis=[11, 11, 11, 11], std=[1, 1, 1, 1])
+    assert classify(stats, ClassThresholds()).tolist() == ["prediction", "suppression", "prediction", "other"]
+    edge = shaped(skewness=[1, 1], kurtosis=[10, 10.001], std=[1, 1])
+    assert classify(edge, ClassThresholds()).tolist() == ["other", "prediction"]
+
+
 def test_thresholds_move_the_borders():
     assert classify(STATS, ClassThresholds(peaked=20.0))[0] == "other"
     assert classify(STATS, ClassThresholds(flat=1.5, spread=0.5))[2] == "other"

@@ -343,3 +343,17 @@ def test_two_seeds_of_the_demo_share_far_more_than_chance_and_more_than_two_data
     ratio = [pair_numbers(comparison)["shared"] for comparison in (by_seed, by_data, chance)]
     assert ratio[0] > ratio[1] > 10 * ratio[2]
     assert ratio[0] > 0.5
+
+
+def test_a_cosine_of_exactly_the_threshold_is_not_over_it():
+    W = [{"W_dec": row, "W_enc": row.T} for row in (np.array([[1.0, 0.0]]), np.array([[3.0, 4.0]]))]
+    a, b = (planted_dictionary(d_in=2, d_sae=1, tensors=w, fold_decoder_norms=False) for w in W)
+    comparison = compare(a, b, k=1)
+    both = match(comparison), match(comparison, "encoder")
+    assert both[0].score.tolist() == [np.float32(0.6)]
+    for threshold, over in ((0.6, False), (0.599, True)):
+        assert shared(*both, threshold=threshold).tolist() == [over]
+        assert pair_numbers(comparison, threshold=threshold)["one_to_one_ratio"] == over
+        cos, nearest = np.array([0.6], np.float32), np.zeros(1, np.int32)
+        relation = relate(cos, nearest, cos, nearest, threshold=threshold)
+        assert (relation.parent[0] >= 0, relation.merged_from[0]) == (over, over)

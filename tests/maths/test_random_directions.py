@@ -79,6 +79,22 @@ def test_the_terms_of_the_penalty_equal_a_double_loop_with_zero_rows_and_rows_le
     assert found.penalty == pytest.approx(found.mean_cosine + found.mean_nearest_cosine + found.largest_cosine)
 
 
+@pytest.mark.parametrize("length", [1e-30, 1e-3, 50_000.0])
+def test_how_long_rows_are_moves_no_term_of_the_penalty(length):
+    rows = np.random.default_rng(1).normal(size=(15, 4)).astype(np.float32)
+    nearest = nearest_features(rows, k=1).cos[:, 0]
+    found, expected = crowding(rows * np.float32(length), nearest), crowding(rows, nearest)
+    assert found.mean_cosine == pytest.approx(expected.mean_cosine, abs=1e-7)
+
+
+def test_the_mean_of_very_many_nearest_cosines_is_summed_in_float64():
+    nearest = np.full(2_000_000, np.float32(0.1))
+    nearest[::2] = np.float32(0.9)
+    rows = np.broadcast_to(np.ones(1, np.float32), (len(nearest), 1))
+    exact = (float(np.float32(0.1)) + float(np.float32(0.9))) / 2
+    assert crowding(rows, nearest).mean_nearest_cosine == pytest.approx(exact, abs=1e-9)
+
+
 def test_random_directions_have_about_the_expected_penalty():
     rows = random_directions(1500, 24, seed=1)
     found = crowding(rows, nearest_features(rows, k=1).cos[:, 0])

@@ -13,7 +13,7 @@ from core.overview import attempts
 from core.overview.health import BROKEN, DEAD_TOKENS, HEALTHY, SUSPICIOUS, judge
 from core.overview.probe import RecipeProbe, beginnings, expected_l0, probe_recipes
 from core.overview.sample_text import badge_key, badge_stream
-from core.overview.suspicions import better
+from core.overview.suspicions import _first_share, _first_token, better, number
 from core.work.artifacts import ArtifactStore
 from core.work.jobs import SILENT
 from tests.doubles.planted import planted_dictionary, planted_model
@@ -164,6 +164,28 @@ def test_an_outlying_first_token_is_shown_apart_and_named(tmp_path):
     assert health.verdict == SUSPICIOUS
 
 
+def test_a_first_token_that_outweighs_all_others_but_moves_nothing_is_not_named(tmp_path):
+    D, W_pos = directions(), np.zeros((N_POS, D_IN))
+    W_pos[0] = 500
+    statistics = activation_pass(fitting(D), reading(tmp_path, D, W_pos=W_pos), ROWS, None)
+    assert len(_first_token(statistics, 0.9, 0.96)) == 1
+    for whole, rest in ((0.9, 0.9), (0.9, 0.94), (-0.3, -0.3), (0.02, 0.02)):
+        assert _first_token(statistics, whole, rest) == []
+
+
+def test_the_first_positions_share_counts_its_tokens_and_none_where_there_are_none():
+    values = np.array([3.0, 1.0, np.nan])
+    assert _first_share(values, np.array([1, 1, 0])) == 0.75
+    assert _first_share(values, np.array([1, 9, 0])) == 0.25
+    assert _first_share(np.array([np.nan, 2.0]), np.array([0, 3])) == 0
+    assert _first_share(np.array([1.0, np.nan]), np.array([2, 0])) == 1
+
+
+@pytest.mark.parametrize(("value", "text"), [(0.5, "0.50"), (-99.99, "-99.99"), (-100.0, "far below 0")])
+def test_a_variance_explained_far_below_0_has_no_number(value, text):
+    assert number(value) == text
+
+
 def test_long_inputs_behind_the_first_are_named_and_spoil_no_other_test(tmp_path):
     D, size = directions(), np.full(257, SIZE)
     size[ROWS[2, 5]] = 40 * SIZE
@@ -263,7 +285,15 @@ def test_numbers_that_disagree_with_the_source_or_with_sense_are_named(tmp_path,
 
 
 @pytest.mark.parametrize(
-    ("found", "plain", "is_better"), [(0.9, 0.8, True), (0.94, 0.9, False), (0.3, 0.2, False), (0.1, -9.0, False)]
+    ("found", "plain", "is_better"),
+    [
+        (0.9, 0.8, True),
+        (0.94, 0.9, False),
+        (0.3, 0.2, False),
+        (0.1, -9.0, False),
+        (0.97, 0.93, False),
+        (0.985, 0.93, True),
+    ],
 )
 def test_a_recipe_is_better_only_if_it_explains_much_that_was_unexplained(found, plain, is_better):
     assert better(found, plain) == is_better

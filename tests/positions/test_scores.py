@@ -95,6 +95,13 @@ def test_scores_of_pre_activations():
     assert positions_scores.inverse_token_score(stats).tolist() == [0.25, 0]
 
 
+def test_a_pre_activation_that_is_constant_but_for_rounding_has_no_t_score():
+    pre_std = np.full((2, N_POS), 5e-8)
+    pre_std[1] = 1e-3
+    stats = statistics(np.zeros((2, N_POS)), pre_mean=np.full((2, N_POS), 0.7), pre_std=pre_std)
+    assert positions_scores.t_score(stats) == pytest.approx([np.nan, 700], nan_ok=True)
+
+
 def test_firing_count_is_that_of_the_best_position():
     stats = statistics(np.ones((1, N_POS)), rate=[[0.01, 0.29, 0.28, 0, 0, 1, 1]])
     assert positions_scores.firing_count(stats).tolist() == [29]

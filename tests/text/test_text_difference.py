@@ -45,10 +45,13 @@ def test_the_rank_test_is_scipys_with_ties_zeros_and_negative_values():
         assert row["text_auc"] == pytest.approx(expected.statistic / (37 * 52))
         assert row["text_p"] == pytest.approx(expected.pvalue if i != 6 else 1)
         assert row["minus_log10_p"] == pytest.approx(-np.log10(row["text_p"]))
+        assert row["higher_in"] == ("A" if row["text_auc"] > 0.5 else "B" if row["text_auc"] < 0.5 else "neither")
         assert row["rank_biserial"] == pytest.approx(2 * row["text_auc"] - 1)
         assert row["mean_difference"] == pytest.approx(a[:, i].mean() - b[:, i].mean(), abs=1e-7)
         assert row["rate_difference"] == pytest.approx((a[:, i] != 0).mean() - (b[:, i] != 0).mean())
         assert (row["tokens_a"], row["tokens_b"]) == ((a[:, i] != 0).sum(), (b[:, i] != 0).sum())
+    assert table.loc[6, "higher_in"] == "neither"
+    assert set(table["higher_in"]) == {"A", "B", "neither"}
     np.testing.assert_allclose(table["text_q"], false_discovery_control(table["text_p"]))
 
 
