@@ -4,10 +4,11 @@ A peer is what people run for the same numbers, in torch on the same device: it 
 would take.
 """
 
+import json
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,21 @@ import numpy as np
 
 from benchmarks import enrichment as of_enrichment
 from benchmarks import logit_weights as of_logit_weights
+from benchmarks import match_correlation as of_correlation
 from benchmarks import neighbors as of_neighbors
 from benchmarks import positions as of_positions
 from benchmarks.layout import clustered_directions
+from core.activations.token_pass import activation_pass
 from core.devices.device import Device
+from core.dictionaries.dictionary import Dictionary
 from core.enrichment.enrichment import enrichment
 from core.geometry.neighbors import nearest_between, nearest_features
 from core.logit_weights.statistics import logit_statistics
+from core.matching.activations import match_activations
+from core.models.language_model import LanguageModel
 from core.positions.additive import additive_statistics
 
-D, D_VOCAB, N_POS, N_SETS = 768, 50257, 128, 100
+D, D_VOCAB, N_POS, N_SETS, N_TOKENS = 768, 50257, 128, 100, 2**15
 """GPT-2's width and vocabulary, the positions most dictionaries of it were trained on, and a usual number of sets."""
 
 
@@ -201,4 +207,117 @@ def _by_topk(rows: np.ndarray, others: np.ndarray, features: int, k: int, device
         (part @ b.T).topk(k, dim=1)
 
 
-CASES = (positions, logits, token_sets, nearest, both_ways)
+@contextmanager
+def token_pass(n: int) -> Iterator[Case]:
+    """The dictionary's side of a token pass, at layer 0, where the model is a table."""
+    shape = of_positions.Shape(n, 8192, N_POS, D)
+    with tempfile.TemporaryDirectory() as folder:
+        model = of_positions.synthetic_model(shape, Path(folder))
+        # About 80 active features on a token, however many there are.
+        dictionary = of_positions.synthetic_dictionary(shape, model, log_rate=-7.0 - np.log(n / 24576))
+        rows = np.random.default_rng(2).integers(0, shape.d_vocab, (N_TOKENS // N_POS, N_POS))
+        yield _of_pass(f"token pass, the dictionary's side, {N_TOKENS:,} tokens, not stored", dictionary, model, rows)
+
+
+@contextmanager
+def token_pass_with_model(n: int) -> Iterator[Case]:
+    """The same with a model of GPT-2's shape, up to the stream before layer 8."""
+    shape = of_positions.Shape(n, D_VOCAB, N_POS, D)
+    with tempfile.TemporaryDirectory() as folder:
+        model = whole_model(Path(folder))
+        given = of_positions.synthetic_dictionary(shape, model, log_rate=-7.0 - np.log(n / 24576))
+        config = replace(given.config, hook_name="blocks.8.hook_resid_pre")
+        how = {"raw_config": {"architecture": "standard"}, "tensors": given._tensors}
+        dictionary = Dictionary(id="deep", title="deep", config=config, **how)
+        rows = np.random.default_rng(2).integers(0, D_VOCAB, (N_TOKENS // N_POS, N_POS))
+        yield _of_pass(
+            f"token pass with a model of GPT-2's shape to layer 8, {N_TOKENS:,} tokens", dictionary, model, rows
+        )
+
+
+def _of_pass(what: str, dictionary: Dictionary, model: LanguageModel, rows: np.ndarray) -> Case:
+    few = rows[:2]
+    x = model.activations(few, dictionary.config.hook_name).reshape(-1, D)
+
+    def error(found: Any) -> float:
+        """Largest error of the norms of x_hat, as a share of the largest, on a few rows in float64."""
+        f = np.maximum((x.astype(np.float64) - dictionary.b_dec) @ dictionary.W_enc + dictionary.b_enc, 0)
+        true = f.sum(axis=0)
+        total = activation_pass(dictionary, model, few, None, device=found).total.sum(axis=0)
+        return float(np.abs(total - true).max() / true.max())
+
+    def dense(device: Device, features: int) -> None:
+        from core.devices.placed import place
+
+        W_enc, W_dec = place(dictionary.W_enc[:, :features], device), place(dictionary.W_dec[:features], device)
+        b_enc, b_dec = place(dictionary.b_enc[:features], device), place(dictionary.b_dec, device)
+        inputs = place(np.tile(x, (16, 1)), device)
+        for part in inputs.split(1024):
+            f = ((part - b_dec) @ W_enc + b_enc).relu_()
+            active = f != 0
+            active.sum(0), f.sum(0), (f**2).sum(0), f.amax(0), f[active], active.nonzero()
+            ((part - f @ W_dec - b_dec) ** 2).sum(1)
+
+    def run(device: Device) -> Device:
+        activation_pass(dictionary, model, rows, None, device=device)
+        return device
+
+    inputs = np.tile(x, (N_TOKENS // len(x), 1))
+    peer = "the same sums by torch, dense, without the model (one token in 16, scaled)"
+    product = np.ascontiguousarray(dictionary.W_enc.T), inputs
+    return Case(what, run, error, product, 1, peer, dense, N_TOKENS // (16 * len(x)))
+
+
+def whole_model(folder: Path) -> LanguageModel:
+    """Write a model of GPT-2's shape with random weights, in TransformerLens' names."""
+    from safetensors.numpy import save_file
+
+    rng, heads, d_mlp, layers = np.random.default_rng(4), 12, 4 * D, 9
+    config = {"n_layers": layers, "n_heads": heads, "d_head": D // heads, "d_mlp": d_mlp, "model_name": "synthetic"}
+    config |= {"d_model": D, "n_ctx": N_POS, "d_vocab": D_VOCAB, "act_fn": "gelu_new", "normalization_type": "LN"}
+    config |= {"positional_embedding_type": "standard"}
+    shapes = {"embed.W_E": (D_VOCAB, D), "pos_embed.W_pos": (N_POS, D), "unembed.W_U": (D, D_VOCAB)}
+    shapes |= {"unembed.b_U": (D_VOCAB,), "ln_final.w": (D,), "ln_final.b": (D,)}
+    for layer in range(layers):
+        of = {f"ln{i}.{name}": (D,) for i in (1, 2) for name in "wb"}
+        of |= {f"attn.W_{name}": (heads, D, D // heads) for name in "QKV"} | {"attn.W_O": (heads, D // heads, D)}
+        of |= {f"attn.b_{name}": (heads, D // heads) for name in "QKV"} | {"attn.b_O": (D,)}
+        of |= {"mlp.W_in": (D, d_mlp), "mlp.b_in": (d_mlp,), "mlp.W_out": (d_mlp, D), "mlp.b_out": (D,)}
+        shapes |= {f"blocks.{layer}.{name}": shape for name, shape in of.items()}
+    tensors = {name: 0.05 * rng.standard_normal(shape, dtype=np.float32) for name, shape in shapes.items()}
+    tensors = {name: array + 1 if name.endswith(".w") else array for name, array in tensors.items()}
+    (folder / "config.json").write_text(json.dumps(config))
+    save_file(tensors, folder / "model.safetensors")
+    return LanguageModel(folder)
+
+
+@contextmanager
+def correlations(n: int) -> Iterator[Case]:
+    """Correlation of the activations of two dictionaries, the ten best both ways."""
+    a, b = of_correlation.activations(n, N_TOKENS // 2)
+    x, y = of_correlation.scipy_matrix(a), of_correlation.scipy_matrix(b)
+
+    def dense(device: Device, features: int) -> None:
+        from core.devices.placed import place
+
+        f = place(x[:, :features].toarray(), device)
+        f = f - f.mean(0)
+        f = f / f.norm(dim=0).clamp_min(1e-12)
+        for start in range(0, n, 4096):
+            g = place(y[:, start : start + 4096].toarray(), device)
+            g = g - g.mean(0)
+            (f.T @ (g / g.norm(dim=0).clamp_min(1e-12))).topk(10, dim=1)
+
+    few = np.random.default_rng(0).standard_normal((n, N_TOKENS // 2), dtype=np.float32)
+    yield Case(
+        f"correlation of activations of two dictionaries, {N_TOKENS // 2:,} tokens, {of_correlation.L0} active each",
+        lambda device: match_activations(a, b, device=device),
+        lambda found: of_correlation.worst_error(a, b, found),
+        (few[:1024], few),
+        -(-n // 1024),
+        "dense float32 by torch, one way",
+        dense,
+    )
+
+
+CASES = (nearest, both_ways, token_pass, token_pass_with_model, correlations, positions, logits, token_sets)
