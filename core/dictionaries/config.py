@@ -42,6 +42,12 @@ class DictionaryConfig:
     """Whether the model's writing weights were centred over d_model in training."""
     training_architecture: str | None = None
     """How it was trained, where that differs: BatchTopK dictionaries are saved as jumprelu."""
+    hook_head_index: int | None = None
+    """The one head of hook_z, hook_q, ... that it reads; None: all that the hook gives."""
+    matryoshka_widths: tuple[int, ...] = ()
+    """Of a Matryoshka dictionary: the first so many features are a dictionary of their own; the last is d_sae."""
+    reconstructs: bool = True
+    """Whether decoding its features is meant to give the output; of a cross-layer transcoder's layer it is not."""
 
     @property
     def layer(self) -> int | None:
@@ -53,6 +59,16 @@ class DictionaryConfig:
     def kind(self) -> str:
         """The architecture to show: as trained if known, else as saved."""
         return self.training_architecture or self.architecture
+
+
+def check_reconstructs(config: DictionaryConfig, title: str) -> None:
+    """Raise DoesNotFitError for a dictionary whose features alone reconstruct nothing."""
+    if not config.reconstructs:
+        raise DoesNotFitError(
+            f"{title} is one layer of a cross-layer transcoder: its decoder rows are sums over all later layers, so "
+            "there is no output that it should reconstruct. Expected a dictionary that reconstructs; its activations "
+            "and weights can still be read."
+        )
 
 
 def check_said(config: DictionaryConfig, title: str) -> None:

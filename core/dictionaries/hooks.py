@@ -11,6 +11,10 @@ _PARTS = {
     **dict.fromkeys(("mlp", "feed_forward", "ffn"), "mlp"),
     **dict.fromkeys(("attn", "self_attn", "attention", "self_attention"), "attn"),
     **dict.fromkeys(("attn.c_proj", "self_attn.o_proj", "attention.dense", "self_attention.dense"), "o_proj"),
+    **dict.fromkeys(("mlp.c_proj", "mlp.down_proj", "mlp.dense_4h_to_h"), "down_proj"),
+    **dict.fromkeys(("ln_1", "input_layernorm"), "ln1"),
+    **dict.fromkeys(("ln_2", "post_attention_layernorm", "pre_feedforward_layernorm"), "ln2"),
+    "post_feedforward_layernorm": "post_mlp",
 }
 _HOOKS = {
     ("", "out"): "hook_resid_post",
@@ -21,7 +25,31 @@ _HOOKS = {
     ("attn", "in"): "ln1.hook_normalized",
     ("o_proj", "out"): "hook_attn_out",
     ("o_proj", "in"): "attn.hook_z",
+    ("down_proj", "out"): "hook_mlp_out",
+    ("down_proj", "in"): "mlp.hook_post",
+    ("ln1", "out"): "ln1.hook_normalized",
+    ("ln1", "in"): "hook_resid_pre",
+    ("ln2", "out"): "ln2.hook_normalized",
+    ("ln2", "in"): "hook_resid_mid",
+    ("post_attn", "out"): "hook_attn_out",
+    ("post_mlp", "out"): "hook_mlp_out",
 }
+_BRIDGE = {
+    "hook_in": ("", "in"),
+    "hook_out": ("", "out"),
+    "hook_mlp_in": ("ln2", "in"),
+    "attn.hook_in": ("attn", "in"),
+    "attn.hook_out": ("attn", "out"),
+    "attn.o.hook_in": ("o_proj", "in"),
+    "attn.o.hook_out": ("o_proj", "out"),
+    "mlp.hook_in": ("mlp", "in"),
+    "mlp.hook_out": ("mlp", "out"),
+    "ln1.hook_in": ("ln1", "in"),
+    "ln1.hook_out": ("ln1", "out"),
+    "ln2.hook_in": ("ln2", "in"),
+    "ln2.hook_out": ("ln2", "out"),
+}
+"""Names of TransformerLens' bridge, and its optional hook before the MLP's norm, by module and side."""
 _TWO_NORMS = ("gemma-2", "gemma-3")
 """Models that norm the outputs of MLP and attention before TransformerLens' hooks: no hook has the bare output."""
 WRITES = ("hook_resid_pre", "hook_resid_mid", "hook_resid_post", "hook_attn_out", "hook_mlp_out")
@@ -31,14 +59,24 @@ WRITES = ("hook_resid_pre", "hook_resid_mid", "hook_resid_post", "hook_attn_out"
 def hook_of(name: str, side: str = "out", *, layer: int | None = None, model_name: str | None = None) -> str | None:
     """Return the hook of a module's output ('out') or input ('in'); None if none is known.
 
-    Understood are module paths ('gpt_neox.layers.3.mlp', 'h.3', 'embed_tokens'), dictionary_learning's words
-    ('resid_post_layer_3', 'mlp' with `layer`) and TransformerLens' own names, which pass as they are.
+    Understood are module paths ('gpt_neox.layers.3.mlp', 'h.3', 'embed_tokens'), with '.input' or '.output' behind
+    them or not, dictionary_learning's words ('resid_post_layer_3', 'mlp' with `layer`), the names of TransformerLens'
+    bridge ('blocks.3.hook_out') and TransformerLens' own names, which pass as they are.
     """
+    block, point = split_hook(name)
+    if block is not None and point in _BRIDGE:
+        return _at(block, *_BRIDGE[point], model_name)
     if re.fullmatch(r"(blocks\.\d+\.)?([a-z0-9]+\.)?hook_\w+", name):
         return name
+    ending = re.fullmatch(r"(.+)\.(in|out)put", name)
+    if ending:
+        name, side = ending[1], ending[2]
     match = _LAYER.search(name)
     if match and (match[2] or "") in ("", *_PARTS):
-        return _at(int(match[1]), _PARTS.get(match[2], ""), side, model_name)
+        part = _PARTS.get(match[2], "")
+        if match[2] == "post_attention_layernorm" and any(family in (model_name or "") for family in _TWO_NORMS):
+            part = "post_attn"
+        return _at(int(match[1]), part, side, model_name)
     if name.rsplit(".", 1)[-1] in _EMBEDDINGS:
         return "hook_embed" if side == "out" else None
     word = _POINT.match(name)
@@ -51,9 +89,16 @@ def hook_of(name: str, side: str = "out", *, layer: int | None = None, model_nam
 
 
 def _at(layer: int, part: str, side: str, model_name: str | None) -> str | None:
-    if part and side == "out" and any(family in (model_name or "") for family in _TWO_NORMS):
+    two_norms = any(family in (model_name or "") for family in _TWO_NORMS)
+    if two_norms and side == "out" and part in ("mlp", "attn", "o_proj", "down_proj"):
         return None
-    return f"blocks.{layer}.{_HOOKS[part, side]}"
+    hook = _HOOKS.get((part, side))
+    return f"blocks.{layer}.{hook}" if hook else None
+
+
+def hook_in_config(name: str, model_name: str | None) -> str:
+    """Return TransformerLens' name of a hook that a config names in any way; one that nobody knows stays as it is."""
+    return hook_of(name, model_name=model_name) or name
 
 
 def norm_warning(hook_name: str | None) -> tuple[str, ...]:

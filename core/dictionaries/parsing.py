@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from core.dictionaries.config import ADDITIVE, TRANSCODERS, UNFOLDED_NORMALISATIONS, WITH_K, DictionaryConfig
+from core.dictionaries.hooks import hook_in_config, hook_of
 from core.errors import BadDictionaryError
 from core.files.fields import ConfigFields
 
@@ -35,14 +36,17 @@ def parse_config(
     if transcodes and subtracts:
         raise top.bad("apply_b_dec_to_input", "false, as a transcoder's b_dec belongs to its output")
     scalings = NORMALISATIONS | ({"constant_scalar_rescale"} if architecture == "temporal" else set())
+    model_name = metadata.text("model_name")
+    hook_name = metadata.name("hook_name", needed=hook_needed) or ""
+    hook_name_out = metadata.name("hook_name_out") if transcodes else None
     return DictionaryConfig(
         architecture=architecture,
         d_in=d_in,
         d_sae=d_sae,
         d_out=top.whole("d_out", needed=True) if transcodes else d_in,
-        model_name=metadata.text("model_name"),
-        hook_name=metadata.name("hook_name", needed=hook_needed) or "",
-        hook_name_out=metadata.name("hook_name_out") if transcodes else None,
+        model_name=model_name,
+        hook_name=_hook(hook_name, metadata.name("hf_hook_name"), model_name),
+        hook_name_out=_hook(hook_name_out, metadata.name("hf_hook_name_out"), model_name) if hook_name_out else None,
         context_size=metadata.whole("context_size", most=LONGEST_CONTEXT),
         prepend_bos=metadata.flag("prepend_bos", default=False),
         k=top.whole("k", most=d_sae, needed=architecture in WITH_K),
@@ -54,7 +58,23 @@ def parse_config(
             "center_writing_weights", default=False
         ),
         training_architecture=metadata.text("training_architecture"),
+        hook_head_index=metadata.count("hook_head_index"),
+        matryoshka_widths=_widths(metadata, d_sae),
+        reconstructs=metadata.flag("reconstructs", default=True),
     )
+
+
+def _hook(hook_name: str, hf_hook_name: str | None, model_name: str | None) -> str:
+    # The module of the Hugging Face model is what was read, where the config says both.
+    return (hook_of(hf_hook_name, model_name=model_name) if hf_hook_name else None) or hook_in_config(
+        hook_name, model_name
+    )
+
+
+def _widths(metadata: ConfigFields, d_sae: int) -> tuple[int, ...]:
+    """Return the prefixes that sae-lens keeps among the details of training; sae-lens adds d_sae where it lacks."""
+    widths = metadata.group("training_architecture_details").widths("matryoshka_widths", most=d_sae)
+    return widths if not widths or widths[-1] == d_sae else (*widths, d_sae)
 
 
 def not_applied(raw: Mapping[str, Any]) -> tuple[str, ...]:

@@ -2,12 +2,23 @@
 
 import re
 from collections.abc import Mapping, Set
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from core.errors import BadDictionaryError
 
+LARGEST_NUMBER = 2**40
+"""No width, count or context is larger; Python would otherwise compute with numbers of any length."""
 _NAME = r"[A-Za-z0-9_.-]{1,200}"
+
+
+def short(value: object, most: int = 80) -> str:
+    """Return how a value from outside is shown in a message; numbers of any length too."""
+    try:
+        return f"{value!r:.{most}}"
+    except ValueError:  # Python writes no number of more than 4,300 digits
+        return "a number of thousands of digits"
 
 
 class ConfigFields:
@@ -19,20 +30,45 @@ class ConfigFields:
     def __init__(self, values: Mapping[str, Any], file: Path):
         self._values = values
         self._file = file
+        self._read: set[str] = set()
+
+    def unread(self) -> dict[str, Any]:
+        """Return what nobody has asked for, by name; null says nothing and is left out."""
+        return {
+            str(name): value for name, value in self._values.items() if name not in self._read and value is not None
+        }
+
+    def peek(self, name: str) -> Any:
+        """Return a value of any kind without using it: `unread` still names it."""
+        return self._values.get(name)
+
+    def value(self, name: str) -> Any:
+        """Return a value of any kind, None if it is absent."""
+        return self._get(name, needed=False)
 
     def whole(self, name: str, *, most: int | None = None, needed: bool = False) -> int | None:
         """Return a whole number from 1 to `most`."""
         value = self._get(name, needed)
-        if value is None or (type(value) is int and 1 <= value <= (most or value)):
+        if value is None or (type(value) is int and 1 <= value <= (most or LARGEST_NUMBER)):
             return value
-        raise self.bad(name, f"a whole number from 1 to {most}" if most else "a positive whole number")
+        raise self.bad(name, f"a whole number from 1 to {most}" if most else "a positive whole number of memory's size")
 
     def count(self, name: str) -> int | None:
         """Return a whole number from 0."""
         value = self._get(name, needed=False)
-        if value is None or (type(value) is int and value >= 0):
+        if value is None or (type(value) is int and 0 <= value <= LARGEST_NUMBER):
             return value
         raise self.bad(name, "a whole number from 0")
+
+    def widths(self, name: str, *, most: int) -> tuple[int, ...]:
+        """Return rising whole numbers from 1 to `most`; empty if absent."""
+        value = self._get(name, needed=False)
+        if value is None:
+            return ()
+        numbers = isinstance(value, list) and all(type(width) is int and 1 <= width <= most for width in value)
+        if numbers and all(a < b for a, b in pairwise(value)):
+            return tuple(value)
+        raise self.bad(name, f"rising whole numbers from 1 to {most}")
 
     def text(self, name: str, *, needed: bool = False) -> str | None:
         """Return a string of at most 200 characters."""
@@ -70,11 +106,12 @@ class ConfigFields:
     def bad(self, name: str, expected: str) -> BadDictionaryError:
         """Return the error that says what a field holds and what it should."""
         return BadDictionaryError(
-            f"{self._file} has {name} {self._values.get(name)!r:.80}; expected {expected}. "
+            f"{self._file} has {name} {short(self._values.get(name))}; expected {expected}. "
             "Correct the file or save the dictionary again."
         )
 
     def _get(self, name: str, needed: bool) -> Any:
+        self._read.add(name)
         value = self._values.get(name)
         if needed and value in (None, ""):
             raise BadDictionaryError(
