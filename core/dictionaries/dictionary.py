@@ -64,6 +64,30 @@ class Dictionary:
         for array in self._tensors.values():
             array.flags.writeable = False
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Warnings about this dictionary, one sentence or more each; every page shows them."""
+        return self.origin.notes
+
+    @property
+    def inferred(self) -> tuple[str, ...]:
+        """What its files do not say and was concluded, or set by hand, one phrase each."""
+        return self.origin.inferred
+
+    def __repr__(self) -> str:
+        """Say what it is and how its files were read, a line each."""
+        config = self.config
+        k = f", k {config.k}" if config.k else ""
+        lines = [
+            f"Dictionary {self.title}: {config.kind}, d_in {self.d_in}, d_sae {self.d_sae}{k}",
+            f"reads {config.hook_name or 'an unknown hook'} of {config.model_name or 'an unknown model'}",
+            *([f"read as {self.origin.format}"] if self.origin.format else []),
+            *(f"stated: {phrase}" for phrase in self.origin.stated),
+            *(f"inferred: {phrase}" for phrase in self.inferred),
+            *(f"note: {note}" for note in self.notes),
+        ]
+        return "\n  ".join(lines)
+
     @cached_property
     def sha256(self) -> str:
         """Content hash of weights and of everything that changes what they compute."""
@@ -85,7 +109,13 @@ class Dictionary:
         return digest.hexdigest()
 
     def _identity(self) -> dict[str, Any]:
-        config = {k: v for k, v in vars(self.config).items() if k != "training_architecture"}
+        # What was named later counts where it says something: other dictionaries keep their hash.
+        said = {"hook_head_index": None, "reconstructs": True}
+        config = {
+            k: v
+            for k, v in vars(self.config).items()
+            if k not in ("training_architecture", "matryoshka_widths") and not (k in said and v is said[k])
+        }
         # Matching pursuit and temporal dictionaries have settings that our config does not name.
         raw = {k: v for k, v in self._raw_config.items() if k not in ("metadata", "device", "dtype")}
         return {"config": config, "raw": raw}
@@ -216,4 +246,6 @@ class Dictionary:
         if x.shape[-1] != self.d_in or (whole_rows and x.ndim != 3):
             expected = f"(batch, pos, {self.d_in})" if whole_rows else f"(tokens, {self.d_in})"
             step = "Pass whole rows of text." if whole_rows else "Choose a dictionary of this model and hook."
+            if self.config.hook_head_index is not None:
+                step = f"It reads head {self.config.hook_head_index} alone (hook_head_index); text is not run for it."
             raise DoesNotFitError(f"{self.title} cannot read vectors of shape {x.shape}; expected {expected}. {step}")

@@ -16,8 +16,10 @@ class Origin:
     """Warnings about this dictionary that every page shows."""
     format: str = ""
     """The format its files were read in; empty where no local format was."""
+    stated: tuple[str, ...] = ()
+    """What its files say in words of their own and how it was understood, one phrase each."""
     inferred: tuple[str, ...] = ()
-    """What its files do not say and the app inferred, one phrase each."""
+    """What its files do not say and the app inferred, or somebody set by hand, one phrase each."""
 
 
 UNKNOWN = Origin()

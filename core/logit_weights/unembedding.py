@@ -17,6 +17,7 @@ from core.errors import DoesNotFitError
 from core.maths.equal_rows import Ties, copies
 from core.maths.unit_rows import unit_rows
 from core.models.language_model import LanguageModel
+from core.models.search import check_head
 from core.work.threads import run_blocks
 
 Centre = Literal["mean", "median", "none"]
@@ -120,6 +121,8 @@ def residual_directions(
     if point in WRITES or hook in ("hook_embed", "hook_pos_embed"):
         check_width(dictionary, model, hook, model.d_model)
         rows = W_dec
+    elif layer is not None and point == "attn.hook_z" and dictionary.config.hook_head_index is not None:
+        rows = through_one_head(dictionary, model, hook, dictionary.config.hook_head_index)
     elif layer is not None and point in ("mlp.hook_post", "attn.hook_z"):
         rows = through_weights(dictionary, model, hook, "mlp.W_out" if point == "mlp.hook_post" else "attn.W_O")
     else:
@@ -131,6 +134,17 @@ def residual_directions(
     return _unit(rows) if settings.unit_rows else rows
 
 
+def through_one_head(
+    dictionary: Dictionary, model: LanguageModel, hook: str, head: int
+) -> Float[np.ndarray, "d_sae d_model"]:
+    """Carry the decoder rows of a dictionary of one head through that head's part of W_O."""
+    layer, _ = split_hook(hook)
+    W_O = model.tensor(f"blocks.{layer}.attn.W_O").reshape(-1, model.d_model)
+    check_head(dictionary.config, model, len(W_O))
+    d_head = dictionary.d_in
+    return _carried(dictionary, model, W_O[head * d_head : (head + 1) * d_head])
+
+
 def through_weights(
     dictionary: Dictionary, model: LanguageModel, hook: str, name: str
 ) -> Float[np.ndarray, "d_sae d_model"]:
@@ -139,6 +153,12 @@ def through_weights(
     # W_O is (head, d_head, d_model); the dictionary reads all heads in one row.
     matrix = model.tensor(f"blocks.{layer}.{name}").reshape(-1, model.d_model)
     check_width(dictionary, model, hook, len(matrix))
+    return _carried(dictionary, model, matrix)
+
+
+def _carried(
+    dictionary: Dictionary, model: LanguageModel, matrix: Float[np.ndarray, "d_out d_model"]
+) -> Float[np.ndarray, "d_sae d_model"]:
     if model.centred:
         matrix = matrix - matrix.mean(axis=1, keepdims=True)
     W_dec = dictionary.W_dec

@@ -34,6 +34,8 @@ def find_model(name: str | None, workspace: Workspace, *, centred: bool = False,
 def check_fit(config: DictionaryConfig, model: LanguageModel) -> None:
     """Raise DoesNotFitError unless a dictionary's config names a hook of this model with its width."""
     width = model.hook_width(config.hook_name)
+    if config.hook_head_index is not None:
+        return check_head(config, model, width)
     if width != config.d_in:
         raise DoesNotFitError(
             f"The dictionary reads vectors of width {config.d_in}, but {config.hook_name} of {model.name} has "
@@ -41,10 +43,27 @@ def check_fit(config: DictionaryConfig, model: LanguageModel) -> None:
         )
 
 
+def check_head(config: DictionaryConfig, model: LanguageModel, width: int) -> None:
+    """Raise DoesNotFitError unless a dictionary of one head has that head's width, and the model such a head."""
+    head, d_head = config.hook_head_index, model.config.get("d_head")
+    if config.d_in != d_head or not 0 <= head < width // d_head:
+        raise DoesNotFitError(
+            f"The dictionary reads head {head} of {config.hook_name} alone (hook_head_index), with width "
+            f"{config.d_in}; {model.name} has {width // (d_head or width)} heads of width {d_head} there. Choose the "
+            "model it was trained on."
+        )
+
+
 def check_hooks(dictionary: Dictionary, model: LanguageModel) -> None:
     """Raise DoesNotFitError unless a dictionary reads and writes at hooks of this model, with their widths."""
     check_fit(dictionary.config, model)
     config = dictionary.config
+    if config.hook_head_index is not None:
+        raise DoesNotFitError(
+            f"{dictionary.title} reads one head of {config.hook_name} alone (hook_head_index "
+            f"{config.hook_head_index}). Expected one that reads all that the hook gives: text cannot be run for a "
+            "single head here, and what is seen in its weights is on the other pages."
+        )
     if "transcoder" in config.architecture and not config.hook_name_out:
         raise DoesNotFitError(
             f"{dictionary.title} is a transcoder, and its cfg.json has no hook_name_out to compare its output with. "
