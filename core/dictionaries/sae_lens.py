@@ -24,14 +24,18 @@ def build_sae(raw_config: Mapping[str, Any], tensors: Mapping[str, np.ndarray]):
     register()
     state = {name: as_tensor(array) for name, array in tensors.items()}
     # The config has the present layout; without a version sae-lens would translate it as an old one.
-    metadata = {"hook_name": raw_config["metadata"].get("hook_name"), "sae_lens_version": "6.0.0"}
+    metadata = raw_config.get("metadata")
+    hook_name = metadata.get("hook_name") if isinstance(metadata, Mapping) else None
+    metadata = {"hook_name": hook_name, "sae_lens_version": "6.0.0"}
+    # null is no value for sae-lens, where we read it as not said.
+    said = {name: value for name, value in raw_config.items() if value is not None}
 
     def from_memory(path, device, cfg_overrides):
-        return {**raw_config, **(cfg_overrides or {}), "device": "cpu", "metadata": metadata}, dict(state)
+        return {**said, **(cfg_overrides or {}), "device": "cpu", "metadata": metadata}, dict(state)
 
     try:
         sae = SAE.load_from_disk("in-memory", device="cpu", dtype="float32", converter=from_memory)
-    except (RuntimeError, ValueError, TypeError, KeyError, AssertionError) as error:
+    except (RuntimeError, ValueError, TypeError, KeyError, AttributeError, AssertionError) as error:
         raise BadDictionaryError(
             f"sae-lens cannot build this {raw_config['architecture']} dictionary ({str(error)[:300]}). "
             "Expected a config and weights that its save_model wrote; save the dictionary again."

@@ -19,7 +19,7 @@ def fold_norms(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Scale decoder rows to length 1 and activations by the old length; x_hat stays the same.
 
     The rule is sae-lens' fold_W_dec_norm (norms clamped at 1e-8); r_mag needs no change, since the
-    magnitude path shares W_enc.
+    magnitude path shares W_enc. Raises BadDictionaryError where a product is no finite number.
     """
     W_dec = tensors["W_dec"]
     with np.errstate(over="ignore"):
@@ -29,10 +29,16 @@ def fold_norms(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     norms = np.maximum(norms, 1e-8).astype(np.float32)
     folded = dict(tensors)
     folded["W_dec"] = W_dec / norms[:, None]
-    folded["W_enc"] = tensors["W_enc"] * norms
-    for name in ("b_enc", "b_gate", "b_mag", "threshold"):
-        if name in tensors:
-            folded[name] = tensors[name] * norms
+    with np.errstate(over="ignore", invalid="ignore"):
+        for name in ("W_enc", "b_enc", "b_gate", "b_mag", "threshold"):
+            if name in tensors:
+                folded[name] = tensors[name] * norms
+    if not all(np.isfinite(array).all() for array in folded.values()):
+        raise BadDictionaryError(
+            f"Decoder rows are up to {norms.max():.3g} long, and weights times that length are no finite float32 "
+            "numbers. Expected weights whose products are; switch the folding of decoder norms off to see them as "
+            "stored."
+        )
     return folded
 
 
@@ -51,7 +57,7 @@ def check_tensors(config: DictionaryConfig, tensors: Mapping[str, np.ndarray]) -
     if missing:
         raise BadDictionaryError(
             f"The weights lack {', '.join(missing)}, which a {config.architecture} dictionary needs; "
-            f"found {', '.join(sorted(tensors)) or 'nothing'}. Check that config and weights belong together."
+            f"found {', '.join(sorted(tensors))[:200] or 'nothing'}. Check that config and weights belong together."
         )
     extra = sorted(set(tensors) - needed)
     if extra and config.architecture != "temporal":
