@@ -39,6 +39,17 @@ def read_tensors(path: Path, names: list[str] | None = None) -> dict[str, np.nda
     return {name: as_float32(tensors[name]) for name in wanted}
 
 
+def tensor_names(path: Path) -> tuple[str, ...]:
+    """Return the names in a safetensors file's header; none if it cannot be read as one."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return tuple(file.keys())
+    except (SafetensorError, ValueError, OSError):
+        return ()
+
+
 def check_types(stored: dict[str, str], path: Path) -> None:
     """Raise BadDictionaryError for types that numpy and torch do not can both read (floats of 8 bits and less)."""
     odd = {name: kind for name, kind in stored.items() if kind not in _KINDS}

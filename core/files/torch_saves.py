@@ -13,6 +13,8 @@ from core.work.torch_library import import_torch
 
 _LARGEST_PICKLE = 4 * 2**20
 """Bytes; it holds names and shapes, the numbers lie beside it."""
+_DEEPEST = 3
+"""How many dicts lie inside each other in a checkpoint; a pickle may hold a dict that holds itself."""
 _FAILURES = (zipfile.BadZipFile, OSError, ValueError, EOFError, RuntimeError, NotImplementedError, struct.error)
 """What zipfile raises for archives that are damaged."""
 
@@ -37,11 +39,19 @@ def read_torch(path: Path) -> dict[str, Any]:
         raise _bad(path, f"{type(error).__name__}: {str(error)[:200]}") from error
     if not isinstance(content, dict):
         raise _bad(path, f"it holds a {type(content).__name__}, not a dict of tensors")
-    return {
-        # torch.compile puts a word before every name.
-        str(name).removeprefix("_orig_mod."): as_array(str(name), value, path) if torch.is_tensor(value) else value
-        for name, value in content.items()
-    }
+    return _plain(content, path)
+
+
+def _plain(content: dict, path: Path, depth: int = 0) -> dict[str, Any]:
+    """Return a dict and the dicts in it with arrays for tensors; deeper than a checkpoint goes, they are left out."""
+    import torch
+
+    def one(name: str, value: Any) -> Any:
+        if torch.is_tensor(value):
+            return as_array(name, value, path)
+        return _plain(value, path, depth + 1) if isinstance(value, dict) else value
+
+    return {str(name): one(str(name), value) for name, value in content.items()} if depth < _DEEPEST else {}
 
 
 def as_array(name: str, tensor, path: Path) -> np.ndarray:
