@@ -116,6 +116,22 @@ def scope(folder: str, architecture: str = "jumprelu", run: Run = foreign_maths.
     return Case("gemma-scope", architecture, folder, f"{folder}/params.npz", arrays, run, **options)
 
 
+SCOPE_2 = {
+    "hf_hook_point_in": "model.layers.3.output",
+    "hf_hook_point_out": "model.layers.3.output",
+    "width": D_SAE,
+    "model_name": "google/gemma-3-270m-pt",
+    "architecture": "jump_relu",
+    "l0": 10,
+    "affine_connection": False,
+    "type": "sae",
+}
+SCOPE_2_TRANSCODER = {
+    "hf_hook_point_in": "model.layers.3.pre_feedforward_layernorm.output",
+    "hf_hook_point_out": "model.layers.3.post_feedforward_layernorm.output",
+    "affine_connection": True,
+    "type": "transcoder",
+}
 IN_AND_OUT = trainer("AutoEncoder", submodule_name="mlp") | {"buffer": {"ctx_len": 64, "io": "in_and_out"}}
 MLP = {"hook_name": "blocks.3.ln2.hook_normalized", "hook_name_out": "blocks.3.hook_mlp_out"}
 CASES = {
@@ -225,6 +241,29 @@ CASES = {
     ),
     "Gemma Scope embedding": scope(
         "gemma-scope-2b-pt-res/embedding/width_4k", run=foreign_maths.gemma_embedding, hook_name="hook_embed"
+    ),
+    "Gemma Scope 2": Case(
+        "gemma-scope-2",
+        "jumprelu",
+        "layer_3_width_16k_l0_small",
+        "layer_3_width_16k_l0_small/params.safetensors",
+        draw(32, **GEMMA) | {"threshold": THRESHOLDS},
+        foreign_maths.gemma,
+        {"layer_3_width_16k_l0_small/config.json": SCOPE_2},
+        hook_name="blocks.3.hook_resid_post",
+        model_name="gemma-3-270m",
+    ),
+    "Gemma Scope 2 transcoder": Case(
+        "gemma-scope-2",
+        "jumprelu_skip_transcoder",
+        "transcoder",
+        "transcoder/params.safetensors",
+        draw(33, **GEMMA, affine_skip_connection=(D_IN, D_IN)) | {"threshold": THRESHOLDS},
+        foreign_maths.gemma_skip,
+        {"transcoder/config.json": SCOPE_2 | SCOPE_2_TRANSCODER},
+        hook_name="blocks.3.ln2.hook_normalized",
+        hook_name_out="blocks.3.hook_mlp_out",
+        model_name="gemma-3-270m",
     ),
     "one .npz": Case(
         "gemma-scope",

@@ -71,6 +71,11 @@ def gemma(w, x):
     return acts, acts @ w["w_dec"] + w["b_dec"]
 
 
+def gemma_skip(w, x):
+    acts, x_hat = gemma(w, x)
+    return acts, x_hat + x @ w["affine_skip_connection"]
+
+
 def gemma_embedding(w, x):
     # Trained on embeddings as stored; at hook_embed they are sqrt(d_in) times as long.
     acts, x_hat = gemma(w, x / np.sqrt(D_IN))

@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from core.dictionaries.formats import elsewhere
+from core.dictionaries.weights import check_numbers
 from core.errors import BadDictionaryError, PathNotAllowedError, UnknownNameError
 
 LARGEST_CONFIG = 4 * 2**20
@@ -35,6 +37,8 @@ class Contents:
     """Which file the fields of `raw` are from, for messages."""
     inferred: tuple[str, ...] = ()
     """What was concluded rather than read, one phrase each."""
+    stated: tuple[str, ...] = ()
+    """What the files say in words of their own and how it was understood, one phrase each."""
     notes: tuple[str, ...] = ()
     """Warnings, one sentence or more each."""
     hook_needed: bool = False
@@ -47,15 +51,24 @@ class Place:
     `check` raises PathNotAllowedError for a file that may not.
     """
 
-    def __init__(self, path: Path, check: Callable[[Path], None] = lambda path: None):
+    def __init__(
+        self,
+        path: Path,
+        check: Callable[[Path], None] = lambda path: None,
+        settings: Mapping[str, str | int | bool] | None = None,
+    ):
         self.path = path
+        self.settings = settings or {}
+        """What a person wrote behind the path; it stands above what files say."""
         self.file = None if path.is_dir() else path.name
         self.folder = path if path.is_dir() else path.parent
         self._check = check
 
     def has(self, name: str) -> bool:
         """Whether the folder has this file; it may yet be one that is refused."""
-        return self._at(name).is_file()
+        with suppress(OSError):  # no right to look, or a disk that fails
+            return self._at(name).is_file()
+        return False
 
     def names(self, name: str) -> bool:
         """Whether this file is there and was meant: it was named itself, or its folder was."""
@@ -92,13 +105,18 @@ class Place:
     def json(self, name: str) -> dict[str, Any]:
         """Return the JSON object in a file; raise BadDictionaryError if it holds none."""
         path = self.need(name)
-        if path.stat().st_size > LARGEST_CONFIG:
-            raise BadDictionaryError(
-                f"{path} has {path.stat().st_size:,} bytes, expected a config of at most {LARGEST_CONFIG:,}. "
-                "Check that it is the right file."
-            )
         try:
+            size = path.stat().st_size
+            if size > LARGEST_CONFIG:
+                raise BadDictionaryError(
+                    f"{path} has {size:,} bytes, expected a config of at most {LARGEST_CONFIG:,}. "
+                    "Check that it is the right file."
+                )
             raw = json.loads(path.read_text(encoding="utf-8"))
+            # Halves of characters (lone surrogates) can be neither shown nor hashed.
+            json.dumps(raw, ensure_ascii=False).encode()
+        except OSError as error:
+            raise unreadable(path, error) from error
         except (ValueError, RecursionError) as error:
             raise BadDictionaryError(
                 f"{path} is not valid JSON ({str(error)[:200]}). Expected the dictionary's config; save the dictionary "
@@ -144,12 +162,19 @@ def choose(place: Place, name: str | None = None) -> tuple[ModuleType, tuple[str
 
 def nothing_found(place: Place) -> BadDictionaryError:
     """Return the error for a place in no known format, with the files that could be named instead."""
-    single = [] if place.file else [p.name for p in sorted(place.folder.glob("*.[pn][tp]*")) if p.is_file()][:3]
-    hint = f" It holds {', '.join(single)}: name that file itself." if single else ""
+    hint = "" if place.file else elsewhere.hint(place.folder)
     known = "; ".join(f"{name}: {module.TITLE}" for name, module in sorted(formats().items()))
     return BadDictionaryError(
         f"{place.path} holds no dictionary in a known format ({known}).{hint} "
         "Expected one of these; choose the folder that directly contains the files, or the file itself."
+    )
+
+
+def unreadable(path: Path, error: OSError) -> BadDictionaryError:
+    """Return the error for a file that the system does not give."""
+    return BadDictionaryError(
+        f"{path} cannot be read ({error.strerror or type(error).__name__}). Expected a file that this app may read, on "
+        "a disk that answers; check its rights and try again."
     )
 
 
@@ -171,6 +196,9 @@ def rename(
             f"Expected {', '.join(sorted(theirs.values()))}; check that it is whole and goes with its config, or set "
             "the format."
         )
+    for name in theirs.values():
+        if not np.issubdtype(arrays[name].dtype, np.floating):
+            check_numbers(name, arrays[name])
     return {
         ours: np.ascontiguousarray(arrays[theirs[ours]].T if name.endswith(".T") else arrays[theirs[ours]])
         for ours, name in names.items()
@@ -188,7 +216,8 @@ def layout(
     if any(len(shape) != 2 or not all(shape) for shape in shapes):
         raise BadDictionaryError(
             f"The encoder and decoder in {file} have shapes {shapes[0]} and {shapes[1]}; expected two axes each, "
-            "without a length of 0. Check that it is the weights of one dictionary."
+            "without a length of 0 (three are those of a crosscoder, which is not read here). Check that it is one "
+            "dictionary."
         )
     (d_in, d_sae), d_out = shapes[0], shapes[1][1]
     said = {name: value for name, value in fields.items() if value is not None}

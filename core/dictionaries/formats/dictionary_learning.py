@@ -4,23 +4,36 @@ Every class is read as its own `encode` and `decode` are written. Gated and Jump
 multiply activations by decoder norms, as folding does here. The hook comes from `submodule_name`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from core.dictionaries.accounting import unread_note
+from core.dictionaries.claims import Claims, claims_of, need_k
 from core.dictionaries.formats import ALL_FITS, MAYBE, NAMES_FIT, NO, Contents, Place, last_part, layout, rename
+from core.dictionaries.formats.plain import batch_note, config_file, config_of, trained_as, with_mean
+from core.dictionaries.formats.stored import Stored, read_stored, turned
 from core.dictionaries.hooks import hook_of, norm_warning
 from core.dictionaries.transcoders import without_input_bias
-from core.errors import BadDictionaryError
-from core.files.fields import ConfigFields
-from core.files.torch_saves import mentions, read_torch
+from core.errors import BadDictionaryError, UnknownNameError
+from core.files.fields import ConfigFields, short
+from core.files.torch_saves import mentions
 
 NAME = "dictionary_learning"
 TITLE = "config.json and ae.pt"
 _WEIGHTS, _CONFIG, _ABOVE = "ae.pt", "config.json", "../config.json"
 _LINEAR = {"W_enc": "encoder.weight.T", "b_enc": "encoder.bias", "W_dec": "decoder.weight.T"}
+_LINEAR_PAIRS = (
+    ("encoder.weight", "decoder.weight"),
+    ("encoder_linear.weight", "decoder_linear.weight"),
+    ("encoder.0.weight", "decoder.0.weight"),
+    ("enc.weight", "dec.weight"),
+    ("encoder._orig_mod.weight", "decoder._orig_mod.weight"),
+)
+"""What two linear layers are called in the files of those who wrote their own."""
 _OURS = {name: name for name in ("W_enc", "b_enc", "W_dec", "b_dec", "threshold")}
 
 
@@ -61,12 +74,12 @@ def score(place: Place) -> int:
     if not name.endswith((".pt", ".pth")) or not place.may_read(name):
         return NO
     path = place.folder / name
-    linear = mentions(path, "encoder.weight", "decoder.weight") and not mentions(path, "pre_bias")
+    linear = any(mentions(path, *pair) for pair in _LINEAR_PAIRS) and not mentions(path, "pre_bias")
     if not (linear or mentions(path, "W_enc", "W_dec")):
         return NO
-    if isinstance(place.glance(_config(place)).get("trainer"), dict):
+    if "dict_class" in place.settings or isinstance(place.glance(_config(place)).get("trainer"), dict):
         return ALL_FITS
-    return NAMES_FIT if linear or mentions(path, "threshold") else MAYBE
+    return NAMES_FIT if linear or (mentions(path, "threshold") and not mentions(path, "log_threshold")) else MAYBE
 
 
 def files(place: Place) -> tuple[str, ...]:
@@ -76,14 +89,27 @@ def files(place: Place) -> tuple[str, ...]:
 def read(place: Place) -> Contents:
     """Read the class that the config names, or the one that the tensors fit. Raises BadDictionaryError."""
     path = place.need(place.file or _WEIGHTS)
-    config = place.json(_config(place)) if place.may_read(_config(place)) else {}
-    top = ConfigFields(config, place.folder / _config(place))
-    trainer, buffer = top.group("trainer"), top.group("buffer")
-    stored = read_torch(path)
-    name, inferred = class_of(trainer.text("dict_class"), stored, path)
+    stored = read_stored(path)
+    config, file = said_of(place, stored)
+    top = ConfigFields(config, place.folder / file)
+    trainer, buffer = (top.group("trainer") if top.peek("trainer") is not None else top), top.group("buffer")
+    said = place.settings.get("dict_class") or trainer.peek("dict_class")
+    claims = claims_of(trainer, place.settings, file) if not said or trainer is top else Claims()
+    by_hand = "dict_class" in place.settings
+    name, inferred, notes = class_of(said, stored.arrays, path, file, by_hand=by_hand, claims=claims)
+    trainer.value("dict_class")
     kind = KINDS[name]
-    tensors = with_threshold(kind, rename(stored, kind.names, path, spare=kind.own), path)
-    metadata, more, notes = whereabouts(trainer, buffer)
+    if not said:
+        kind, more = claimed(kind, claims, "threshold" in stored.arrays)
+        inferred += more
+    tensors, phrases = turned(rename(stored.arrays, kind.names, path, spare={*kind.own, "mean"}))
+    tensors, more_notes = with_mean(
+        with_threshold(kind, tensors, path), stored.arrays.get("mean"), subtracts=kind.subtracts
+    )
+    notes += more_notes + batch_note(claims, kind.architecture)
+    metadata, more, hook_notes = whereabouts(trainer, buffer)
+    metadata, notes = claims.metadata | metadata, notes + hook_notes
+    inferred = stored.inferred + inferred + phrases
     if metadata.get("hook_name_out"):
         kind, tensors = as_transcoder(kind, tensors, path)
     if (tensors.get("threshold", np.zeros(1)) < 0).all() and kind.trained_as:
@@ -95,48 +121,115 @@ def read(place: Place) -> Contents:
         kind.architecture,
         tensors,
         path,
-        metadata=metadata | {"training_architecture": kind.trained_as},
-        d_in=trainer.whole("activation_dim"),
-        d_sae=trainer.whole("dict_size"),
-        k=k_of(stored, trainer) if "topk" in kind.architecture else None,
+        metadata=metadata
+        | {"training_architecture": kind.trained_as}
+        | trained_as(claims, kind.architecture)
+        | levels(stored.arrays, kind),
+        d_in=trainer.whole("activation_dim") or claims.d_in,
+        d_sae=trainer.whole("dict_size") or claims.d_sae,
+        k=k_of(stored, trainer, claims, place.settings) if "topk" in kind.architecture else None,
         apply_b_dec_to_input=kind.subtracts,
+        normalize_activations=claims.normalize,
     )
-    return Contents(raw, tensors, _config(place), inferred=inferred + more, notes=notes)
+    for known in ("k", "k_max", "d_in"):
+        trainer.value(known)
+    notes += removed_bos(buffer) + unread_note(file, top, trainer, buffer)
+    return Contents(raw, tensors, file, inferred=inferred + more, stated=claims.stated, notes=notes)
 
 
-def class_of(said: str | None, stored: dict[str, Any], path: Path) -> tuple[str, tuple[str, ...]]:
-    """Return the name of the class, as the config says it or as the names in the file have it.
+def said_of(place: Place, stored: Stored) -> tuple[dict[str, Any], str]:
+    """Return the config of a file, with the name of the file that says it: in it, beside it, or one folder up."""
+    if not stored.config and place.may_read(_config(place)):
+        return place.json(_config(place)), _config(place)
+    return config_of(place, stored)
+
+
+def claimed(kind: _Kind, claims: Claims, has_threshold: bool) -> tuple[_Kind, tuple[str, ...]]:
+    """Return a kind that was guessed from names as the config, or a person, says that it computes."""
+    said = claims.architecture
+    subtracts = kind.subtracts if claims.subtracts is None else claims.subtracts
+    if said in (None, "standard", kind.architecture, kind.trained_as):
+        return replace(kind, subtracts=subtracts), ()
+    if said in ("topk", "batchtopk") and kind.architecture == "standard":
+        # Of two linear layers with a bias each, published TopK dictionaries subtract the decoder's.
+        by_rule = claims.subtracts is None
+        guess = "the decoder's bias is subtracted from the input; if not, write #apply_b_dec_to_input=false"
+        return replace(kind, architecture="topk", subtracts=by_rule or subtracts), (guess,) if by_rule else ()
+    raise BadDictionaryError(
+        f"The tensors are those of a {kind.architecture} dictionary, but {claims.said_by} says {said}"
+        f"{'' if has_threshold else ', and there is no threshold'}. Expected tensors and config that go together; "
+        "save the dictionary whole, or set #architecture= or #dict_class= behind the path."
+    )
+
+
+def levels(arrays: Mapping[str, np.ndarray], kind: _Kind) -> dict[str, Any]:
+    """Return the widths of a Matryoshka dictionary's prefixes, of which the file holds the sizes of the groups."""
+    sizes = arrays.get("group_sizes")
+    if kind.trained_as != "matryoshka_batchtopk" or sizes is None or not np.issubdtype(sizes.dtype, np.integer):
+        return {}
+    widths = np.cumsum(sizes.reshape(-1)).tolist()
+    return {"training_architecture_details": {"matryoshka_widths": widths}}
+
+
+def removed_bos(buffer: ConfigFields) -> tuple[str, ...]:
+    """Return a note on a dictionary that never saw the first token."""
+    if not buffer.flag("remove_bos", default=False):
+        return ()
+    return (
+        "It was trained without the first token of each text (remove_bos). What it does there was never trained: leave "
+        "it out where a page on text offers it.",
+    )
+
+
+def class_of(
+    said: Any, stored: Mapping[str, Any], path: Path, file: str, *, by_hand: bool, claims: Claims
+) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+    """Return the name of the class, as the config says it or as the names in the file have it, with phrases and notes.
 
     Raises BadDictionaryError for a class that no architecture computes, and for names that fit none or several.
     """
-    if said in KINDS:
-        return said, (f"class {said} from config.json",)
+    if isinstance(said, str) and said in KINDS:
+        return said, (() if by_hand else (f"class {said} from {file.rpartition('/')[2]}",)), ()
     if said:
+        if by_hand:
+            raise UnknownNameError("class of dictionary_learning", str(said), list(KINDS))
         raise BadDictionaryError(
-            f"{path} holds a {said[:80]}, for which sae-lens has no architecture; expected one of {', '.join(KINDS)}. "
-            "Choose another dictionary, or save this one as one of these."
+            f"{path} holds a {said[:80] if isinstance(said, str) else short(said)}, for which sae-lens has no "
+            f"architecture; expected one of {', '.join(KINDS)}. Choose another dictionary, save this one as one of "
+            "these, or set #dict_class= behind the path."
         )
-    there = set(stored)
+    there = {name for name in stored if name != "mean"}
     fitting = [
         name
         for name, kind in KINDS.items()
         if {theirs.removesuffix(".T") for theirs in kind.names.values()} <= there
         and there <= {theirs.removesuffix(".T") for theirs in kind.names.values()} | kind.own
     ]
+    of_claim = [
+        name for name in fitting if claims.architecture in (KINDS[name].trained_as or KINDS[name].architecture,)
+    ]
+    fitting = of_claim if len(of_claim) == 1 else fitting
     if len(fitting) != 1:
         raise BadDictionaryError(
-            f"{path} has no config.json beside it, and its tensors ({', '.join(sorted(there))[:200]}) fit "
-            f"{' and '.join(fitting) or 'no class of dictionary_learning'}. Expected a config.json that names its "
-            "dict_class; copy the one it was saved with."
+            f"{path} has no config.json that names its dict_class, and its tensors "
+            f"({', '.join(sorted(there))[:200]}) fit {' and '.join(fitting) or 'no class of dictionary_learning'}. "
+            "Expected a config.json that says it: copy the one it was saved with, or set #dict_class= behind the path."
         )
-    return fitting[0], (f"class {fitting[0]} from the names of its tensors",)
+    guess = (
+        f"No config names the class of this dictionary. It is read as {fitting[0]} from the names of its tensors, "
+        "which many classes share: if it is a TopK, say so behind the path, such as #k=32.",
+    )
+    phrases = (f"class {fitting[0]} from the names of its tensors",)
+    return fitting[0], phrases, () if claims.architecture or KINDS[fitting[0]].architecture != "standard" else guess
 
 
 def with_threshold(kind: _Kind, tensors: dict[str, np.ndarray], path: Path) -> dict[str, np.ndarray]:
     """Give every feature the one threshold that BatchTopK dictionaries have; raise BadDictionaryError for more."""
-    if not kind.trained_as:
+    threshold = tensors.get("threshold")
+    if threshold is None:
         return tensors
-    threshold = tensors["threshold"]
+    if threshold.size != 1 and not kind.trained_as:
+        return tensors
     if threshold.size != 1:
         raise BadDictionaryError(
             f"{path} has a threshold of shape {threshold.shape}; expected one number for all features, as in a "
@@ -145,12 +238,12 @@ def with_threshold(kind: _Kind, tensors: dict[str, np.ndarray], path: Path) -> d
     return tensors | {"threshold": np.full(tensors["b_enc"].shape, threshold.item(), threshold.dtype)}
 
 
-def k_of(stored: dict[str, Any], trainer: ConfigFields) -> int | None:
-    """Return k as the weights hold it, else as the config says."""
-    k = stored.get("k")
+def k_of(stored: Stored, trainer: ConfigFields, claims: Claims, settings: Mapping[str, Any]) -> int | None:
+    """Return k as it was set by hand, else as the weights hold it, else as the config says."""
+    k = settings.get("k", stored.arrays.get("k", stored.values.get("k")))
     if isinstance(k, np.ndarray) and k.size == 1 and np.issubdtype(k.dtype, np.integer):
         return int(k.item())
-    return k if isinstance(k, int) else trainer.whole("k", needed=True)
+    return k if isinstance(k, int) else trainer.whole("k") or need_k(claims, "The file")
 
 
 def as_transcoder(kind: _Kind, tensors: dict[str, np.ndarray], path: Path) -> tuple[_Kind, dict[str, np.ndarray]]:
@@ -177,6 +270,7 @@ def whereabouts(trainer: ConfigFields, buffer: ConfigFields) -> tuple[dict[str, 
     model, name = last_part(trainer.text("lm_name")), trainer.text("submodule_name")
     layer = trainer.count("layer")
     metadata: dict[str, Any] = {"model_name": model, "context_size": buffer.whole("ctx_len")}
+    metadata = {key: value for key, value in metadata.items() if value is not None}
     side = buffer.one_of("io", {"in", "out", "in_and_out"}, default="out")
     sides = ("in", "out") if side == "in_and_out" else (side,)
     # Its own scripts train on the residual stream after a layer where they name no submodule.
@@ -189,4 +283,5 @@ def whereabouts(trainer: ConfigFields, buffer: ConfigFields) -> tuple[dict[str, 
 
 
 def _config(place: Place) -> str:
-    return _CONFIG if place.may_read(_CONFIG) else _ABOVE
+    beside = config_file(place) if place.file else _CONFIG
+    return beside if place.may_read(beside) else _ABOVE

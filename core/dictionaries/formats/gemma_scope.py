@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 
-from core.dictionaries.formats import ALL_FITS, NAMES_FIT, NO, Contents, Place, layout, rename
+from core.dictionaries.formats import ALL_FITS, MAYBE, NAMES_FIT, NO, Contents, Place, layout, rename
 from core.dictionaries.formats.sae_lens import drop_unit_scaling
 from core.files.npz import array_names, read_npz
 
@@ -26,7 +26,7 @@ def score(place: Place) -> int:
     there = {array.lower() for array in array_names(place.folder / name)}
     if not {"w_enc", "w_dec"} <= there:
         return NO
-    return ALL_FITS if "threshold" in there else NAMES_FIT
+    return ALL_FITS if "threshold" in there else NAMES_FIT if name == _FILE else MAYBE
 
 
 def files(place: Place) -> tuple[str, ...]:

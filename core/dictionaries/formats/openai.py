@@ -5,9 +5,12 @@ As there, inputs of TopK dictionaries are layer-normed (and outputs scaled back)
 
 import re
 
+from core.dictionaries.accounting import unread_note
 from core.dictionaries.formats import ALL_FITS, NO, Contents, Place, layout, rename
+from core.dictionaries.formats.stored import read_stored
 from core.errors import BadDictionaryError
-from core.files.torch_saves import mentions, read_torch
+from core.files.fields import ConfigFields
+from core.files.torch_saves import mentions
 
 NAME = "openai"
 TITLE = "a .pt file with pre_bias and latent_bias"
@@ -45,10 +48,11 @@ def read(place: Place) -> Contents:
     Raises BadDictionaryError, also for an activation that sae-lens does not have.
     """
     path = place.itself()
-    stored = read_torch(path)
-    tensors = rename(stored, _NAMES, path, spare=_COUNTS)
-    activation = stored.get("activation", "ReLU")
-    state = stored.get("activation_state_dict") or {}
+    found = read_stored(path)
+    tensors = rename(found.arrays, _NAMES, path, spare=_COUNTS)
+    fields = ConfigFields(found.values, path)
+    activation = fields.value("activation") or "ReLU"
+    state = fields.value("activation_state_dict") or {}
     if activation not in ("ReLU", "TopK") or not isinstance(state, dict) or state.get("postact_fn", "ReLU") != "ReLU":
         raise BadDictionaryError(
             f"{path} has activation {str(activation)[:40]!r} with {str(state)[:80]}; expected ReLU, or TopK with a "
@@ -64,7 +68,8 @@ def read(place: Place) -> Contents:
         k=_number(state.get("k")) if topk else None,
         normalize_activations="layer_norm" if topk else "none",
     )
-    return Contents(raw, tensors, path.name, inferred=inferred)
+    notes = unread_note(path.name, fields)
+    return Contents(raw, tensors, path.name, inferred=found.inferred + inferred, notes=notes)
 
 
 def _number(k: object) -> object:

@@ -6,11 +6,12 @@ the input unless it transcodes, whether or not decoder rows are normalised.
 
 from typing import Any
 
+from core.dictionaries.accounting import unread_note
 from core.dictionaries.formats import ALL_FITS, MAYBE, NAMES_FIT, NO, Contents, Place, last_part, layout, rename
+from core.dictionaries.formats.stored import read_stored
 from core.dictionaries.hooks import hook_of, norm_warning
 from core.dictionaries.transcoders import without_input_bias
 from core.files.fields import ConfigFields
-from core.files.tensors import read_tensors
 
 NAME = "sparsify"
 TITLE = "cfg.json and sae.safetensors"
@@ -38,15 +39,16 @@ def read(place: Place) -> Contents:
 
     Raises BadDictionaryError.
     """
-    said, run = place.json(_CONFIG), place.glance(_RUN)
+    said, run = place.json(_CONFIG), ConfigFields(place.glance(_RUN), place.folder / _RUN)
     config = ConfigFields(said, place.folder / _CONFIG)
     check_settings(config)
     transcodes, skips = config.flag("transcode", default=False), config.flag("skip_connection", default=False)
     path = place.need(_WEIGHTS)
-    tensors = rename(read_tensors(path), _NAMES | ({"W_skip": "W_skip"} if skips else {}), path)
-    model = last_part(run.get("model"))
+    stored = read_stored(path)
+    tensors = rename(stored.arrays, _NAMES | ({"W_skip": "W_skip"} if skips else {}), path)
+    model = last_part(run.value("model"))
     metadata, inferred, notes = whereabouts(place.folder.name, transcodes, model)
-    metadata |= {"model_name": model, "context_size": run.get("ctx_len")}
+    metadata |= {"model_name": model, "context_size": run.value("ctx_len")}
     if skips and not transcodes:
         # sae-lens has no dictionary with a skip connection but transcoders, which subtract nothing.
         tensors = without_input_bias(tensors)
@@ -57,12 +59,25 @@ def read(place: Place) -> Contents:
         tensors,
         path,
         metadata=metadata,
-        d_in=said.get("d_in"),
-        d_sae=said.get("num_latents") or None,
+        d_in=config.value("d_in"),
+        d_sae=config.value("num_latents") or None,
         k=said.get("k", 32),
         apply_b_dec_to_input=not (transcodes or skips),
     )
-    return Contents(raw, tensors, _CONFIG, inferred=inferred, notes=notes)
+    config.value("k")
+    for known in (
+        "sae",
+        "hookpoints",
+        "hook_mode",
+        "layers",
+        "layer_stride",
+        "load_in_8bit",
+        "max_examples",
+        "text_column",
+    ):
+        run.value(known)
+    notes += unread_note(_CONFIG, config) + unread_note("config.json one folder up", run)
+    return Contents(raw, tensors, _CONFIG, inferred=stored.inferred + inferred, notes=notes)
 
 
 def check_settings(config: ConfigFields) -> None:

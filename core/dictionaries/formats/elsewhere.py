@@ -1,0 +1,39 @@
+"""What a folder holds that is no dictionary of a known format: where to look instead."""
+
+import re
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+
+_LAYOUTS = (
+    (r"W_(enc|dec)_\d+\.safetensors", "a cross-layer transcoder, of which no layer reconstructs by itself"),
+    (r"hyperparams\.json", "a dictionary of Llama Scope, which the registry of sae-lens reads under its release"),
+    (r"(lm_config|sae_config)\.json", "a dictionary of Llamascopium"),
+    (r"adapter_config\.json|pytorch_model.*\.bin|model-\d+-of-\d+\.safetensors", "a language model"),
+)
+"""Files by which a folder is known to hold what this app does not read, and what that is."""
+_MOST_LISTED = 2_000
+
+
+def hint(folder: Path) -> str:
+    """Say what a folder holds instead of a dictionary: single files, folders with dictionaries, or a known layout."""
+    with suppress(OSError):
+        there = sorted(islice(folder.iterdir(), _MOST_LISTED))
+        names = [path.name for path in there]
+        for pattern, what in _LAYOUTS:
+            if any(re.fullmatch(pattern, name) for name in names):
+                return f" It looks like {what}."
+        single = [p.name for p in there if p.suffix in (".pt", ".pth", ".npz", ".safetensors") and p.is_file()][:3]
+        if single:
+            return f" It holds {', '.join(single)}: name that file itself."
+        # Only what may be read: a link may lead outside.
+        inside = [p.name for p in there if p.is_dir() and not p.is_symlink() and _has_weights(p)][:3]
+        if inside:
+            return f" Its folders {', '.join(inside)} hold weights: name one of them."
+    return ""
+
+
+def _has_weights(folder: Path) -> bool:
+    with suppress(OSError):
+        return any(p.suffix in (".pt", ".npz", ".safetensors") for p in islice(folder.iterdir(), _MOST_LISTED))
+    return False
