@@ -18,7 +18,7 @@ from typing import Any
 from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.sources import open_dictionary, sources
 from core.errors import LoupeError
-from core.workspace import PROJECT, Workspace
+from core.workspace import PROJECT, Workspace, pinned_text
 
 _PATIENCE_S = 60.0
 
@@ -31,16 +31,17 @@ def load_dictionary(source: Any, *, fold_decoder_norms: bool = True) -> Dictiona
     """Open a dictionary by its id in the app, by its folder's path, or from a sae-lens SAE in memory.
 
     A dictionary is this project's word for a sparse autoencoder (SAE). Paths need not lie below the app's roots,
-    because whoever runs a notebook may read any file. Raises a LoupeError that says what is wrong with the id or the
-    files.
+    because whoever runs a notebook may read any file. What files do not say follows the path:
+    "weights.pt#k=32&hook_name=blocks.8.hook_resid_post". How they were read is in the result's `origin`, and printed
+    with it. Raises a LoupeError that says what is wrong with the id or the files.
     """
     if hasattr(source, "state_dict") and hasattr(source, "cfg"):
         return from_sae(source, fold_decoder_norms=fold_decoder_norms)
     text = str(source)
     if text.partition("/")[0] in sources() and not Path(text).is_dir():
         return open_dictionary(text, Workspace(), fold_decoder_norms=fold_decoder_norms)
-    path = Path(text).expanduser().resolve()
-    return open_dictionary(f"folder/{path}", Workspace(pinned=(path,)), fold_decoder_norms=fold_decoder_norms)
+    place, key = pinned_text(text)
+    return open_dictionary(f"folder/{key}", Workspace(pinned=(place,)), fold_decoder_norms=fold_decoder_norms)
 
 
 def from_sae(sae: Any, *, fold_decoder_norms: bool = True) -> Dictionary:
@@ -80,7 +81,7 @@ def open_in_app(*saes: Any, page: str | None = None, port: int | None = None, mo
     command = [sys.executable, "-m", "streamlit", "run", str(PROJECT / "app.py")]
     command += ["--server.port", str(port), "--server.address", "127.0.0.1", "--server.headless", "true", "--"]
     for sae in saes:
-        command += ["--sae", str(_folder_of(sae))]
+        command += ["--sae", _folder_of(sae)]
     command += ["--page", page] if page else []
     command += ["--model", str(Path(model).expanduser().resolve())] if model else []
     with tempfile.TemporaryFile() as log:
@@ -96,22 +97,22 @@ def open_in_app(*saes: Any, page: str | None = None, port: int | None = None, mo
     return App(url, process)
 
 
-def _folder_of(sae: Any) -> Path:
-    """The folder to open: the one named, or a new one that an SAE in memory is saved to."""
+def _folder_of(sae: Any) -> str:
+    """The folder to open, with its settings: the one named, or a new one that an SAE in memory is saved to."""
     if hasattr(sae, "save_model"):
         sae = from_sae(sae, fold_decoder_norms=False)
     if not isinstance(sae, Dictionary):
-        path = Path(str(sae)).expanduser().resolve()
-        if not path.exists():
-            raise AppError(f"There is no folder {path}. Expected one that holds a dictionary; check the path.")
-        return path
+        place, key = pinned_text(str(sae))
+        if not place.exists():
+            raise AppError(f"There is no folder {place}. Expected one that holds a dictionary; check the path.")
+        return key
     folder = PROJECT / "cache" / "notebook" / sae.sha256[:16]
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent) as fresh:
             sae.save(Path(fresh) / "sae")
             (Path(fresh) / "sae").rename(folder)
-    return folder
+    return str(folder)
 
 
 def _free_port() -> int:

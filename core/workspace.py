@@ -1,6 +1,7 @@
 """Where the running app may read and write; made once at the start from the command line."""
 
 import argparse
+import re
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,6 +17,21 @@ def located(path: Path) -> Path:
     return path.parent.resolve() / path.name if path.is_symlink() and path.is_file() else path.resolve()
 
 
+def split_tail(text: str) -> tuple[str, str]:
+    """Split PATH#NAME=VALUE&NAME=VALUE at the #; one that no setting follows belongs to the path."""
+    match = re.fullmatch(r"([^\n]*?)#((?:\w+=[^#&]*)(?:&\w+=[^#&]*)*)", text.strip()) if len(text) <= 4096 else None
+    return (match[1], match[2]) if match else (text, "")
+
+
+def pinned_text(text: str) -> tuple[Path, str]:
+    """Return the place that a --sae names, and the key under which it is offered: its path, and its settings."""
+    path, tail = split_tail(text)
+    if Path(text).expanduser().exists():  # a folder may be called lr=1#seed=2
+        path, tail = text, ""
+    place = located(Path(path).expanduser())
+    return place, f"{place}#{tail}" if tail else str(place)
+
+
 @dataclass(frozen=True)
 class Workspace:
     """Folders that the app knows."""
@@ -26,6 +42,8 @@ class Workspace:
     """A path that a person types must lie below one of these."""
     pinned: tuple[Path, ...] = ()
     """Dictionary folders and files named on the command line, offered first."""
+    offered: tuple[str, ...] = ()
+    """The same with the settings written behind them, as PATH#NAME=VALUE; empty means without any."""
     models: tuple[Path, ...] = field(default=(PROJECT / "demo" / "model",))
     """Model folders that can be found by the name in their config."""
     start_page: str | None = None
@@ -96,7 +114,7 @@ def parse_arguments(arguments: list[str]) -> Workspace:
     """Turn the arguments after `streamlit run app.py --` into a workspace; unknown words are ignored."""
     parser = argparse.ArgumentParser(prog="streamlit run app.py --", add_help=False, exit_on_error=False)
     parser.add_argument(
-        "--sae", action="append", type=Path, default=[], help="folder or file of a dictionary (an SAE) to offer"
+        "--sae", action="append", default=[], help="dictionary (an SAE) to offer: PATH[#NAME=VALUE&...]"
     )
     parser.add_argument("--root", action="append", type=Path, default=[], help="allow typed paths below this folder")
     parser.add_argument("--model", action="append", type=Path, default=[], help="folder of a language model")
@@ -107,11 +125,13 @@ def parse_arguments(arguments: list[str]) -> Workspace:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps: where to compute")
     known, _ = parser.parse_known_args(arguments)
     roots = tuple(path.resolve() for path in known.root) or (PROJECT,)
+    pinned = [pinned_text(text) for text in known.sae]
     models = (*(path.resolve() for path in known.model), PROJECT / "demo" / "model")
     return Workspace(
         cache=known.cache.resolve(),
         roots=roots,
-        pinned=tuple(located(path) for path in known.sae),
+        pinned=tuple(place for place, _ in pinned),
+        offered=tuple(key for _, key in pinned),
         models=models,
         start_page=known.page,
         memory_bytes=int(known.memory * 1e9) if known.memory else None,

@@ -5,6 +5,7 @@ import streamlit as st
 from core.dictionaries.registry.index import RegistryIndex, registry
 from core.dictionaries.registry.table import registry_table
 from core.dictionaries.sources import sources
+from core.dictionaries.sources.folder import SETTINGS, split_settings
 from core.errors import LoupeError, NotDownloadedError
 from core.hub import cache
 from ui.shared import errors, selection
@@ -117,8 +118,21 @@ def _folder() -> None:
         key="_folder_path",
         help="A folder or file. It must lie below a folder that the app was started with (--root).",
     ).strip()
+    settings = _settings()
     if path and st.button("Open", key="_open_folder", type="primary"):
-        _open(f"folder/{path}")
+        _open(f"folder/{path}{settings}")
+
+
+def _settings() -> str:
+    """Ask for what the files do not say; return it as an id has it, with the # before it."""
+    text = st.text_input(
+        "Settings",
+        key="_settings",
+        placeholder="k=32&hook_name=blocks.8.hook_resid_post",
+        help=f"What the files do not say, or say wrongly, as NAME=VALUE with & between. Names: {', '.join(SETTINGS)}.",
+    ).strip("#& ")
+    split_settings(f"x#{text}")
+    return f"#{text}" if text else ""
 
 
 def _chosen(id: str) -> None:

@@ -1,28 +1,37 @@
 """A folder or file on this machine, in any format of core.dictionaries.formats: folder/PATH[#NAME=VALUE&...].
 
-What follows the # overrides what the files say or do not say: format, model_name, hook_name,
-hook_name_out, context_size, prepend_bos and k.
+What follows the # stands above what the files say or do not say; SETTINGS lists the names.
 """
 
-import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from core.dictionaries.claims import architecture_word
+from core.dictionaries.config import DictionaryConfig
 from core.dictionaries.dictionary import Dictionary
-from core.dictionaries.formats import Contents, Place, choose
+from core.dictionaries.formats import Contents, Place, choose, unreadable
+from core.dictionaries.hooks import norm_warning
 from core.dictionaries.origin import UNKNOWN, Origin
 from core.dictionaries.parsing import not_applied, parse_config
 from core.dictionaries.sources import Entry
-from core.errors import BadDictionaryError, UnknownNameError
+from core.errors import BadDictionaryError, PathNotAllowedError, UnknownNameError
 from core.files.npz import unpacked_bytes
-from core.workspace import Workspace, located
+from core.workspace import Workspace, located, split_tail
 
 NAME = "folder"
 TITLE = "Folder"
-WHOLE_NUMBERS, FLAGS = ("context_size", "k"), ("prepend_bos",)
-SETTINGS = ("format", "model_name", "hook_name", "hook_name_out", *WHOLE_NUMBERS, *FLAGS)
+WHOLE_NUMBERS = ("context_size", "k", "hook_head_index")
+FLAGS = ("prepend_bos", "apply_b_dec_to_input")
+_OF_FILES, _OF_TOP = ("format", "dict_class"), ("architecture", "k", "apply_b_dec_to_input", "normalize_activations")
+SETTINGS = (
+    *("format", "dict_class", "architecture", "normalize_activations", "apply_b_dec_to_input"),
+    *("model_name", "hook_name", "hook_name_out", "hook_head_index", "context_size", "k", "prepend_bos"),
+)
+"""What a person can say behind the path, in the order that an id has."""
+_WITH_K = {"standard": "topk", "transcoder": "topk_transcoder", "skip_transcoder": "topk_skip_transcoder"}
 _EXAMPLES = {"model_name": "gpt2-small", "hook_name": "blocks.8.hook_resid_pre"}
 
 
@@ -41,7 +50,13 @@ class Found:
 
 def entries(workspace: Workspace) -> list[Entry]:
     """List the folders and files named on the command line."""
-    return [Entry(id=f"{NAME}/{located(path)}", title=located(path).name) for path in workspace.pinned]
+    keys = workspace.offered or tuple(str(located(path)) for path in workspace.pinned)
+    return [Entry(id=f"{NAME}/{key}", title=key.rpartition("/")[2] if "#" not in key else _title(key)) for key in keys]
+
+
+def _title(key: str) -> str:
+    path, tail = split_tail(key)
+    return f"{path.rpartition('/')[2]}#{tail}" if tail else key.rpartition("/")[2]
 
 
 def open(key: str, workspace: Workspace, *, fold_decoder_norms: bool = True) -> Dictionary:
@@ -61,20 +76,28 @@ def find(key: str, workspace: Workspace) -> Found:
 
     Raises PathNotAllowedError, UnknownNameError for a setting or format, BadDictionaryError for files of no format.
     """
-    text, settings = split_settings(key)
-    path = workspace.allowed_path(text)
+    path, settings = None, {}
+    if "#" in key:
+        with suppress(PathNotAllowedError):  # a folder may be called lr=1#seed=2
+            path = workspace.allowed_path(key)
+    if path is None:
+        text, settings = split_settings(key)
+        path = workspace.allowed_path(text)
     # What was named on the command line may link where it likes, and its format may look beside it.
     trusted = workspace.is_pinned(path)
-    place = Place(path) if trusted else Place(path, lambda file: workspace.check_files(file.parent, (file.name,)))
-    module, _ = choose(place, settings.get("format"))
-    files = [place.need(name) for name in module.files(place)]
-    sizes = [unpacked_bytes(file) if file.suffix == ".npz" else file.stat().st_size for file in files]
+    check = (lambda file: None) if trusted else (lambda file: workspace.check_files(file.parent, (file.name,)))
+    place = Place(path, check, settings=typed(settings))
+    with readable(path):
+        module, _ = choose(place, settings.get("format"))
+        files = [place.need(name) for name in module.files(place)]
+        sizes = [unpacked_bytes(file) if file.suffix == ".npz" else file.stat().st_size for file in files]
+        stamp = hash(tuple((str(file), file.stat().st_mtime_ns) for file in files))
     tail = "&".join(f"{name}={settings[name]}" for name in SETTINGS if name in settings)
     return Found(
         id=f"{NAME}/{path}" + (f"#{tail}" if tail else ""),
         place=place,
         settings=settings,
-        stamp=hash(tuple((str(file), file.stat().st_mtime_ns) for file in files)),
+        stamp=stamp,
         nbytes=sum(sizes),
     )
 
@@ -84,14 +107,28 @@ def split_settings(key: str) -> tuple[str, dict[str, str]]:
 
     A # that no setting follows belongs to the path.
     """
-    match = re.fullmatch(r"(.*?)#((?:\w+=[^#&]*)(?:&\w+=[^#&]*)*)", key.strip(), re.DOTALL)
-    if not match:
+    path, tail = split_tail(key)
+    if not tail:
         return key, {}
-    settings = dict(pair.split("=", 1) for pair in match[2].split("&"))
+    settings = dict(pair.split("=", 1) for pair in tail.split("&"))
     for name in settings:
         if name not in SETTINGS:
             raise UnknownNameError("setting", name, SETTINGS)
-    return match[1], settings
+    return path, settings
+
+
+def typed(settings: Mapping[str, str]) -> dict[str, str | int | bool]:
+    """Return settings with numbers and switches as such; others stay text, to be named when they are checked."""
+    return {name: _value(name, text) for name, text in settings.items()}
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Raise BadDictionaryError where the system does not give a file: no right, a disk that fails, a name too long."""
+    try:
+        yield
+    except OSError as error:
+        raise unreadable(path, error) from error
 
 
 def read_folder(
@@ -120,8 +157,10 @@ def read_place(
     What reading told is added to `origin`. Raises BadDictionaryError where the files hold no dictionary.
     """
     settings = settings or {}
-    module, others = choose(place, settings.get("format"))
-    contents: Contents = module.read(place)
+    place.settings = typed(settings)
+    with readable(place.path):
+        module, others = choose(place, settings.get("format"))
+        contents: Contents = module.read(place)
     raw = overridden(contents.raw, settings, place)
     config = parse_config(raw, place.folder, config_file=contents.config_file, hook_needed=contents.hook_needed)
     inferred = contents.inferred
@@ -137,8 +176,12 @@ def read_place(
         fold_decoder_norms=fold_decoder_norms,
         origin=replace(
             origin,
-            notes=contents.notes + not_applied(raw) + unsaid(config.model_name, config.hook_name),
+            notes=contents.notes
+            + not_applied(raw)
+            + unsaid(config.model_name, config.hook_name)
+            + translated(raw, config),
             format=module.NAME,
+            stated=contents.stated,
             inferred=inferred + ((f"set by hand: {set_here}",) if set_here else ()),
         ),
     )
@@ -149,20 +192,31 @@ def overridden(raw: dict[str, Any], settings: Mapping[str, str], place: Place) -
 
     Raises BadDictionaryError for a k of a dictionary that has none.
     """
-    values = {name: _value(name, text) for name, text in settings.items() if name != "format"}
+    values = {name: value for name, value in typed(settings).items() if name not in _OF_FILES}
     if not values:
         return raw
-    raw = dict(raw)
-    if "k" in values:
-        if "k" not in raw:
+    raw, said = dict(raw), str(raw.get("architecture"))
+    if "k" in values and "k" not in raw and "architecture" not in values:
+        if said not in _WITH_K:
             raise BadDictionaryError(
-                f"{place.path} is a {str(raw.get('architecture'))[:80]} dictionary, which has no k to be set to "
+                f"{place.path} is a {said[:80]} dictionary, which has no k to be set to "
                 f"{values['k']!s:.20}. Expected one only for TopK dictionaries; leave it out after the #."
             )
-        raw["k"] = values.pop("k")
+        raw["architecture"] = _WITH_K[said]
+    raw |= {name: values.pop(name) for name in _OF_TOP if name in values}
+    raw["architecture"] = architecture_word(str(raw["architecture"])) or raw["architecture"]
     metadata = raw.get("metadata")
     raw["metadata"] = (metadata if isinstance(metadata, dict) else {}) | values
+    if "hook_name" in values:
+        raw["metadata"].pop("hf_hook_name", None)
     return raw
+
+
+def translated(raw: Mapping[str, Any], config: DictionaryConfig) -> tuple[str, ...]:
+    """Return a warning where a hook was named in other words and the nearest one is before a norm's weights."""
+    metadata = raw.get("metadata")
+    said = metadata.get("hook_name") if isinstance(metadata, Mapping) else None
+    return norm_warning(config.hook_name) if said != config.hook_name else ()
 
 
 def _value(name: str, text: str) -> str | int | bool:

@@ -10,7 +10,7 @@ from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.formats import Place
 from core.dictionaries.origin import Origin
 from core.dictionaries.sources import Entry, Located
-from core.dictionaries.sources.folder import read_place, split_settings
+from core.dictionaries.sources.folder import read_place, readable, split_settings
 from core.errors import HubNotFoundError, NotDownloadedError
 from core.files.npz import unpacked_bytes
 from core.hub import cache, client
@@ -54,8 +54,10 @@ def parse(key: str) -> HubFolder:
 def open(key: str, workspace: Workspace, *, fold_decoder_norms: bool = True) -> Dictionary:
     """Open a downloaded folder; raise NotDownloadedError if it is not in the cache."""
     located, folder = find(key, workspace), parse(key)
+    with readable(Path(str(folder))):
+        place = Place(local_path(folder))
     return read_place(
-        Place(local_path(folder)),
+        place,
         id=located.id,
         title=str(folder),
         settings=split_settings(key)[1],
@@ -70,12 +72,13 @@ def find(key: str, workspace: Workspace) -> Located:
     Raises NotDownloadedError if none is, HubNotFoundError as `parse`.
     """
     folder = parse(key)
-    place = local_path(folder)
-    if place is None:
-        raise NotDownloadedError("dictionary", f"{NAME}/{key}")
-    files = [place] if place.is_file() else [path for path in place.iterdir() if path.suffix in WEIGHTS]
-    sizes = (unpacked_bytes(path) if path.suffix == ".npz" else path.stat().st_size for path in files)
-    return Located(f"{NAME}/{key}", cache.commit_of(folder.repository, folder.revision) or "", sum(sizes))
+    with readable(Path(str(folder))):
+        place = local_path(folder)
+        if place is None:
+            raise NotDownloadedError("dictionary", f"{NAME}/{key}")
+        files = [place] if place.is_file() else [path for path in place.iterdir() if path.suffix in WEIGHTS]
+        sizes = [unpacked_bytes(path) if path.suffix == ".npz" else path.stat().st_size for path in files]
+        return Located(f"{NAME}/{key}", cache.commit_of(folder.repository, folder.revision) or "", sum(sizes))
 
 
 def local_path(folder: HubFolder) -> Path | None:
