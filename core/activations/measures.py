@@ -34,6 +34,12 @@ class Measure(IntEnum):
     """Sum of |f|."""
 
 
+OF_X_HAT = (
+    *(Measure.ERROR, Measure.SQUARE_HAT, Measure.DOT, Measure.L2),
+    *(Measure.L2_RANDOM, Measure.NORM_HAT, Measure.COSINE, Measure.L2_RATIO),
+)
+"""What says nothing of a dictionary that has no output to reconstruct."""
+
 MEASURES = tuple(measure.name.lower() for measure in Measure)
 """Their names in tables."""
 

@@ -15,6 +15,7 @@ from core.activations.encoding import Encoder
 from core.activations.measures import MEASURES
 from core.activations.store import device_inputs, rows_per_block
 from core.devices.device import CPU, Device
+from core.dictionaries.config import check_reconstructs
 from core.dictionaries.dictionary import Dictionary
 from core.errors import CorpusError
 from core.models.batches import batches
@@ -214,6 +215,7 @@ def _inside(
 ) -> slice:
     """Check that all fit together and return the positions inside the training context."""
     check_hooks(dictionary, model)
+    check_reconstructs(dictionary.config, dictionary.title)
     n_pos = rows.shape[1]
     end = min(context_size or dictionary.config.context_size or n_pos, n_pos)
     if not len(rows) or not 0 <= first < end:

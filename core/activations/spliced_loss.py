@@ -15,6 +15,7 @@ from core.activations.encoding import Encoder
 from core.activations.reconstruction import mean_over, ratio
 from core.activations.spliced_runs import SplicedRuns
 from core.activations.store import counted, left_out_name
+from core.dictionaries.config import check_reconstructs
 from core.dictionaries.dictionary import Dictionary
 from core.errors import CorpusError
 from core.models.batches import batches, rows_per_run
@@ -121,6 +122,7 @@ def spliced_loss(
     of a first run for the mean too. Raises DoesNotFitError, CorpusError where no loss is counted.
     """
     check_hooks(dictionary, model)
+    check_reconstructs(dictionary.config, dictionary.title)
     keep = _check(rows, left_out, model)
     hook = dictionary.config.hook_name_out or dictionary.config.hook_name
     counter = _Counter(progress, 2 * rows.size)

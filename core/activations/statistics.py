@@ -4,14 +4,14 @@ Sums are integers (see core.maths.exact_sums), so it does not matter in which or
 are added: two partial passes together give the very bits of one.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from core.activations.measures import LOWEST_EXPONENT, MEASURES, N_BINS, Measure
+from core.activations.measures import LOWEST_EXPONENT, MEASURES, N_BINS, OF_X_HAT, Measure
 from core.activations.reconstruction import ErrorByPosition, error_of, mean_over, ratio, square_about_mean
 from core.activations.store import ActivationBlock, device_inputs, left_out_name
 from core.devices.device import CPU, Device
@@ -77,6 +77,12 @@ class ActivationStatistics:
     @property
     def n_pos(self) -> int:
         return len(self.position_count)
+
+    def without_x_hat(self) -> "ActivationStatistics":
+        """Return the same without what compares x with x_hat, for a dictionary that has no output to reconstruct."""
+        measures = self.measures.copy()
+        measures[list(OF_X_HAT)] = np.nan
+        return replace(self, measures=measures)
 
     def n_tokens(self, *, with_first: bool = True) -> int:
         """Number of counted tokens, with or without those at position 0."""

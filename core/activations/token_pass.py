@@ -100,7 +100,12 @@ def activation_pass(
     tally = Tally(rows.shape[1], dictionary.d_sae, dictionary.config.d_out)
     for i in range(len(store)):
         tally.add(blocks.get(i))
-    return artifacts.cached(ActivationStatistics, key, tally.finish) if artifacts is not None else tally.finish()
+
+    def finish() -> ActivationStatistics:
+        statistics = tally.finish()
+        return statistics if dictionary.config.reconstructs else statistics.without_x_hat()
+
+    return artifacts.cached(ActivationStatistics, key, finish) if artifacts is not None else finish()
 
 
 def open_store(

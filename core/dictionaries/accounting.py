@@ -122,6 +122,7 @@ def text_notes(metadata: ConfigFields) -> tuple[str, ...]:
     """Return notes on the positions, tokens and head that a dictionary was trained on, as sae-lens' metadata say it."""
     notes = []
     positions = metadata.value("seqpos_slice")
+    positions = list(positions) if isinstance(positions, tuple) else positions
     if isinstance(positions, list) and any(part is not None for part in positions):
         notes.append(
             f"It was trained on some positions of each text only (seqpos_slice {short(positions, 40)}). What it does "

@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float, Int
 
+from core.dictionaries.config import check_reconstructs
 from core.dictionaries.dictionary import Dictionary
 from core.errors import CorpusError
 from core.models.language_model import LanguageModel
@@ -99,6 +100,7 @@ def probe_recipes(
     judged. Raises DoesNotFitError where dictionary and model do not go together, CorpusError for no tokens.
     """
     check_hooks(dictionary, model)
+    check_reconstructs(dictionary.config, dictionary.title)
     if rows.size == 0:
         raise CorpusError(f"Rows of shape {rows.shape} hold no tokens to try; expected at least one. Choose a text.")
     sample = attempts.read_sample(dictionary, model, beginnings(rows, dictionary.d_sae), left_out)

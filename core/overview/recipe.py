@@ -38,6 +38,8 @@ def facts(dictionary: Dictionary) -> list[RecipeLine]:
         ("Model", config.model_name, "The language model that it reads."),
         ("Hook", config.hook_name, "The place in the model where it reads."),
         ("Hook it writes to", config.hook_name_out, "The hook whose value a transcoder's output stands for."),
+        ("Head", config.hook_head_index, "The one head of the hook that it reads."),
+        ("Matryoshka widths", _widths(config.matryoshka_widths), "So many first features are a dictionary too."),
         ("Layer", config.layer, "Block of the model with the hook, counted from 0."),
         ("Input width, d_in", f"{config.d_in:,}", "Length of the vectors it reads."),
         ("Output width, d_out", f"{config.d_out:,}" if config.d_out != config.d_in else None, "Length of its output."),
@@ -49,7 +51,10 @@ def facts(dictionary: Dictionary) -> list[RecipeLine]:
     ]
     stated = [RecipeLine(title, _short(value), meaning) for title, value, meaning in lines if value not in (None, "")]
     concluded = dictionary.origin.inferred
-    return stated + [RecipeLine("Concluded", _short(text), "Not stated in its files.") for text in concluded]
+    understood = [RecipeLine("Understood", _short(text), "Stated in other words.") for text in dictionary.origin.stated]
+    return (
+        stated + understood + [RecipeLine("Concluded", _short(text), "Not stated in its files.") for text in concluded]
+    )
 
 
 def recipe(dictionary: Dictionary) -> list[RecipeLine]:
@@ -120,6 +125,10 @@ def _model_options(dictionary: Dictionary) -> list[tuple[str, str, str]]:
         meaning = known or "Not done here. It changes nothing that the dictionary reads."
         lines.append((f"Model option {name}"[:80], _short(value), meaning))
     return lines
+
+
+def _widths(widths: tuple[int, ...]) -> str:
+    return ", ".join(f"{width:,}" for width in widths)
 
 
 def _short(value: object) -> str:

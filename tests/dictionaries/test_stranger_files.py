@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core import load_dictionary
 from core.dictionaries.dictionary import Dictionary
 from core.errors import BadDictionaryError
+from core.notebook import load_dictionary
 from tests.doubles.foreign import draw, write_arrays
 from tests.doubles.foreign_maths import D_IN, D_SAE, K, largest, relu
 

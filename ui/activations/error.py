@@ -7,6 +7,7 @@ import streamlit as st
 
 from core.activations import tables
 from core.corpus.samples import SampleSettings
+from core.dictionaries.config import check_reconstructs
 from ui.activations.positions import Chosen
 from ui.shared import charts
 from ui.shared.figure import altair, figure
@@ -62,6 +63,8 @@ def lengths(view: Chosen) -> SampleSettings | None:
 def curve(view: Chosen, which: str) -> None:
     """Draw one measure of the reconstruction by position."""
     name, baseline, title, log = ERRORS[which]
+    if name not in ("l0", "l1"):
+        check_reconstructs(view.passed.dictionary.config, view.passed.dictionary.title)
     n_pos, context = view.statistics.n_pos, view.context_size or view.statistics.n_pos
     frame, sums = tables.error_curves(view.statistics, context_size=context, with_first=view.with_first)
     parts = [frame[["position"]].assign(series="reconstruction", value=frame[name])]

@@ -11,6 +11,7 @@ from core import catalogue
 from core.activations.spliced_loss import SplicedLoss, spliced_loss
 from core.corpus.samples import SampleSettings, TextSample, sample_of_stream
 from core.corpus.streams import TokenStream, rows_sha256
+from core.dictionaries.config import check_reconstructs
 from core.dictionaries.dictionary import Dictionary
 from core.models.language_model import LanguageModel
 from core.models.running import weights_nbytes
@@ -40,6 +41,7 @@ def badge(dictionary: Dictionary) -> None:
 
     The loss takes longest, so the badge is drawn before it and once more with it.
     """
+    check_reconstructs(dictionary.config, dictionary.title)
     model = opened.model_of(dictionary)
     compute.expect_model_run()
     ask = weights_nbytes(model.config) > ASK_BYTES

@@ -146,6 +146,8 @@ def facts(dictionary: Dictionary, model: LanguageModel | None = None, reason: st
             *geometry.odd_features(dictionary, "encoder").counts("encoder columns"),
         ):
             st.badge(plain(text), color="gray")
+    if dictionary.origin.stated:
+        st.caption(plain(f"Understood from the files: {'; '.join(dictionary.origin.stated)}."))
     if dictionary.origin.inferred:
         st.caption(
             plain(

@@ -5,6 +5,7 @@ network look into the cache instead; sae-lens itself, which a notebook may be us
 """
 
 import importlib.util
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -12,8 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from core.dictionaries.accounting import text_notes
 from core.dictionaries.registry.index import RegistryItem
 from core.errors import BadDictionaryError, NotDownloadedError
+from core.files.fields import ConfigFields
 from core.hub import cache
 
 _MODULE = "sae_lens.loading.pretrained_sae_loaders"
@@ -79,6 +82,8 @@ def load(item: RegistryItem, revision: str = cache.MAIN) -> Loaded:
     asked: list[str] = []
     loaders = _loaders_on_cache(revision, asked)
     name = item.conversion or "sae_lens"
+    warned: list[str] = []
+    loaders.warnings = _Warnings(warned)
     try:
         sae, _, _ = SAE.from_pretrained_with_cfg_and_sparsity(
             item.release, item.sae_id, converter=loaders.NAMED_PRETRAINED_SAE_LOADERS[name]
@@ -91,10 +96,44 @@ def load(item: RegistryItem, revision: str = cache.MAIN) -> Loaded:
             f"its {name} format; delete {cache.repository_folder(item.repository)} and download it again."
         ) from error
     tensors = {key: np.ascontiguousarray(value.detach().float().numpy()) for key, value in sae.state_dict().items()}
-    return Loaded(sae.cfg.to_dict(), tensors, _notes(sae, item))
+    raw = sae.cfg.to_dict()
+    metadata = raw["metadata"]
+    if is_cross_layer(item):
+        metadata["reconstructs"] = False
+    notes = _notes(sae, item, warned) + text_notes(ConfigFields(metadata, Path(item.id)))
+    return Loaded(raw, tensors, notes + tuple(f"sae-lens warns: {text}" for text in warned))
 
 
-def _notes(sae, item: RegistryItem) -> tuple[str, ...]:
+def is_cross_layer(item: RegistryItem) -> bool:
+    """Whether sae-lens reads one layer of a cross-layer transcoder, by summing its decoders to all later layers."""
+    of_gemma = item.conversion == "gemma_3" and "clt" in item.path
+    return of_gemma or item.conversion == "mntss_clt_layer_transcoder"
+
+
+class _Warnings:
+    """Stands in for Python's `warnings` in the copy of the loaders: what they warn of is kept for the page.
+
+    Python's own way of catching warnings belongs to the whole process, and other threads warn meanwhile.
+    """
+
+    def __init__(self, kept: list[str]):
+        self._kept = kept
+
+    def warn(self, message: object, *_: object, **__: object) -> None:
+        text = " ".join(str(message).split())[:600]
+        if text not in self._kept:
+            self._kept.append(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(warnings, name)
+
+
+def _notes(sae, item: RegistryItem, warned: list[str]) -> tuple[str, ...]:
+    if is_cross_layer(item) and not warned:
+        return (
+            f"{item.id} is one layer of a cross-layer transcoder. Its decoder rows are sums over all later layers: "
+            "they are for reading features, not for reconstruction, which is not shown.",
+        )
     if sae.cfg.normalize_activations == "expected_average_only_in":
         return (
             f"{item.id} expects inputs of a certain average length, and the registry does not say by which factor to "
