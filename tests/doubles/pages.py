@@ -9,6 +9,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from tests.doubles import planted_pages
+from ui.shared.escape import BREAK
 
 SCRIPT = Path(__file__).resolve().parents[2] / "ui" / "shell" / "script.py"
 READ = ("title", "caption", "markdown", "error", "warning", "info", "metric")
@@ -78,7 +79,7 @@ def text_of(block, *kinds: str) -> str:
     """What a person reads in elements of these kinds, by default `READ`, without the escapes of Markdown."""
     elements = [element for kind in kinds or READ for element in block.get(kind)]
     texts = [str(getattr(e, "value", "")) + str(getattr(e, "label", "")) for e in elements]
-    return "\n".join(texts).replace("\\", "")
+    return "\n".join(texts).replace(BREAK, "").replace("\\", "")
 
 
 def table(at: AppTest, column: str) -> pd.DataFrame:
