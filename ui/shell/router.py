@@ -11,6 +11,7 @@ import streamlit as st
 from core.errors import UnknownNameError
 from ui.shared import errors
 from ui.shared.garbage import spare_modules
+from ui.shell import link
 from ui.sidebar import device, pickers
 from ui.studies import compute
 
@@ -78,6 +79,7 @@ def main() -> None:
     root = st.Page(run_start_page, title="SAE Loupe", url_path="root", default=True, visibility="hidden")
     page = st.navigation({"SAE Loupe": [root, *pages]})
     opened.add(page.url_path)
+    link.clean()
     with st.sidebar:
         pickers.dictionary()
         pickers.feature()
