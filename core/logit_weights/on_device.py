@@ -79,8 +79,8 @@ def _block(directions: Float[Tensor, "feature d_model"], tokens: TokenRows, k: i
     for start, part in tokens.tiles():
         z = scaled @ part.T
         tokens.ties.settle(z, start, tied)
-        found = extreme_keys(z, min(k, len(part)), start)
-        best = [merge_keys(a, b, k) for a, b in zip(best, found, strict=True)] if best else list(found)
+        tops = extreme_keys(z, min(k, len(part)), start)
+        best = [merge_keys(a, b, k) for a, b in zip(best, tops, strict=True)] if best else list(tops)
         square = z * z
         moments += torch.stack([sum64(z), sum64(square), sum64(z.mul_(square)), sum64(square.mul_(square))], dim=1)
     (high, high_rows), (low, low_rows) = map(unpack, best)

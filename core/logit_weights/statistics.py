@@ -212,9 +212,9 @@ def _on_device(
     from core.logit_weights.on_device import logit_fields
 
     how = {"k": k, "median": center == "median", "progress": progress}
-    found = logit_fields(directions, unembedding, device, **how)
-    moments, scale = found.pop("moments"), found.pop("scale")
-    fields = found | _shape_of(moments, scale) | _limits(found["top_values"], found["bottom_values"])
+    computed = logit_fields(directions, unembedding, device, **how)
+    moments, scale = computed.pop("moments"), computed.pop("scale")
+    fields = computed | _shape_of(moments, scale) | _limits(computed["top_values"], computed["bottom_values"])
     for name in ("top_tokens", "bottom_tokens"):
         fields[name] = unembedding.tokens[fields[name]]
     return LogitStatistics(n_tokens=len(unembedding.rows), **fields)

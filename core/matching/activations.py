@@ -89,8 +89,8 @@ def match_activations(
     if device.runs_kernels:
         from core.matching.on_device import correlate_on_device
 
-        found = correlate_on_device(a, b, device, k=k, least=least, progress=progress)
-        rows, columns = (_Best.of(*found[side : side + 2]) for side in (0, 2))
+        best = correlate_on_device(a, b, device, k=k, least=least, progress=progress)
+        rows, columns = (_Best.of(*best[side : side + 2]) for side in (0, 2))
     else:
         rows, columns = _by_loops(a, b, k, least, progress, workers)
     return ActivationMatch(*rows.finish(), *columns.finish(), a.count, b.count, a.n_tokens, least)

@@ -60,11 +60,11 @@ def proven(
     for turn in count(1):
         chosen = METHODS[method](edges)
         missing = [every.missing(priced, progress=progress) for priced in _prices(edges, chosen, method)]
-        gap = sum(found.gap for found in missing)
+        gap = sum(part.gap for part in missing)
         if gap == 0 or (turn >= ROUNDS and not endless):
             return edges, chosen, gap
-        for found in missing:
-            edges = edges.among(found.edges)
+        for part in missing:
+            edges = edges.among(part.edges)
     raise AssertionError("rounds end by returning")
 
 
@@ -113,11 +113,11 @@ class _EveryPair:
             score = whole(self._similarities(a, b))
             return _worst(a, b, score, score - price(u[a], v[b]), len(v))
 
-        found = run_blocks(look, len(rows), _ROWS, progress=progress)
-        a, b, score = (np.concatenate([part[i] for part in found]) if found else rows for i in range(3))
+        parts = run_blocks(look, len(rows), _ROWS, progress=progress)
+        a, b, score = (np.concatenate([part[i] for part in parts]) if parts else rows for i in range(3))
         order = np.lexsort((b, a))
         a, b, score = a[order].astype(np.int32), b[order].astype(np.int32), (score[order] * UNIT).astype(np.float32)
-        return Missing(Edges(a, b, score, len(u), len(v)), sum(part.gap for part in found) * UNIT)
+        return Missing(Edges(a, b, score, len(u), len(v)), sum(part.gap for part in parts) * UNIT)
 
     def _suspects(
         self, i: Int[np.ndarray, " row"], j: Int[np.ndarray, " column"], prices: Prices
@@ -138,8 +138,8 @@ class _EveryPair:
         return i[row], j[column]
 
     def _similarities(self, a: Int[np.ndarray, " pair"], b: Int[np.ndarray, " pair"]) -> Float[np.ndarray, " pair"]:
-        found = [np.maximum(cosines.of(a, b), 0) for cosines in self.cosines]
-        return found[0] if len(found) == 1 else geometric_mean(*found)
+        each = [np.maximum(cosines.of(a, b), 0) for cosines in self.cosines]
+        return each[0] if len(each) == 1 else geometric_mean(*each)
 
 
 class _Found(NamedTuple):

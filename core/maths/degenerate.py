@@ -49,21 +49,21 @@ class Degenerate:
             (self.damaged, "are NaN or infinite", "They are left out: the training run or the file is damaged."),
             (self.copies.row, "equal an earlier one to the last bit", "Each such direction counts once."),
         )
-        found = [kind for kind in kinds if len(kind[0])]
-        said = [f"{len(rows):,} of {self.n:,} {things} {what}: {_some(rows)}. {then}" for rows, what, then in found]
+        present = [kind for kind in kinds if len(kind[0])]
+        said = [f"{len(rows):,} of {self.n:,} {things} {what}: {_some(rows)}. {then}" for rows, what, then in present]
         return " ".join(said) or None
 
 
 def degenerate(rows: Float[np.ndarray, "n d"]) -> Degenerate:
     """Find the rows that are no data of their own."""
     scale = inverse_lengths(rows)
-    found, directed = copies(rows), scale > 0
-    kept = directed[found.row]
+    equal, directed = copies(rows), scale > 0
+    kept = directed[equal.row]
     return Degenerate(
         len(rows),
         zero=np.flatnonzero(scale == 0),
         damaged=np.flatnonzero(np.isnan(scale)),
-        copies=Copies(found.row[kept], found.of[kept]),
+        copies=Copies(equal.row[kept], equal.of[kept]),
     )
 
 
