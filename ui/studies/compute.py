@@ -53,8 +53,8 @@ def device(multiply_adds: int | None = None) -> Device:
 
     Raises DeviceError for a device that is not there.
     """
-    found = devices.chosen(st.session_state.get("device") or workspace().device)
-    return found if multiply_adds is None else found.for_work(multiply_adds)
+    device = devices.chosen(st.session_state.get("device") or workspace().device)
+    return device if multiply_adds is None else device.for_work(multiply_adds)
 
 
 @contextmanager
@@ -85,9 +85,9 @@ def result(cls: type[T], key: str, label: str, work: Callable[..., T]) -> T:
     """
 
     def find() -> T:
-        found = store().load(cls, key)
-        if found is not None:
-            return found
+        stored = store().load(cls, key)
+        if stored is not None:
+            return stored
         check_may_compute(label)
         return shared_progress.run(
             jobs(), key, label, lambda progress: store().cached(cls, key, lambda: work(progress))
@@ -116,5 +116,5 @@ def _held(key: str, label: str, find: Callable[[], T]) -> T:
     """Keep a result in memory, so that a rerun neither reads the disk nor checks a hash."""
     if key in loaded():
         return loaded().get(key, find, name=label)
-    found = find()  # outside the shelf, because a page that watches a job must not make others wait
-    return loaded().get(key, lambda: found, name=label)
+    held = find()  # outside the shelf, because a page that watches a job must not make others wait
+    return loaded().get(key, lambda: held, name=label)

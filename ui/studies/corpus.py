@@ -136,10 +136,10 @@ def dataset_texts(name: DatasetName, megabytes: int) -> DatasetTexts:
     key = dataset_key(name, megabytes)
 
     def read() -> DatasetTexts:
-        found = compute.store().load(DatasetTexts, key)
-        if found is None:
+        texts = compute.store().load(DatasetTexts, key)
+        if texts is None:
             raise NotDownloadedError("dataset", str(name), megabytes * 10**6)
-        return found
+        return texts
 
     if not compute.at_hand(key) and fetching_flag(key) in st.session_state:
         raise StillRunning(f"{name} is being downloaded.")

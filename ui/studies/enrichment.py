@@ -55,16 +55,16 @@ def study_tokens(study: LogitStudy) -> np.ndarray:
     return logit_weights.processed_unembedding(study).tokens
 
 
-def method(found: Enrichment) -> str:
+def method(scores: Enrichment) -> str:
     """Return how p and q are computed, with the numbers of this result."""
     return (
-        f"p: Kolmogorov-Smirnov, under {SMALL} tokens {found.draws:,} draws (seed {found.seed}); "
-        f"q: Benjamini-Hochberg over {found.n_tests:,} pairs of feature and set"
+        f"p: Kolmogorov-Smirnov, under {SMALL} tokens {scores.draws:,} draws (seed {scores.seed}); "
+        f"q: Benjamini-Hochberg over {scores.n_tests:,} pairs of feature and set"
     )
 
 
-def provenance(study: LogitStudy, found: Enrichment, **more: str | int) -> dict:
+def provenance(study: LogitStudy, scores: Enrichment, **more: str | int) -> dict:
     """Return what a table of enrichment was computed from."""
-    settings = study.provenance["settings"] | {"seed": found.seed, "draws": found.draws}
-    settings |= {"n_sets": len(found.set_names), "n_tokens": found.n_tokens} | more
+    settings = study.provenance["settings"] | {"seed": scores.seed, "draws": scores.draws}
+    settings |= {"n_sets": len(scores.set_names), "n_tokens": scores.n_tokens} | more
     return study.provenance | {"method": "token-set enrichment", "settings": settings}

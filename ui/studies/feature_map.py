@@ -33,11 +33,11 @@ def dictionaries(ids: Ids = ()) -> list[Dictionary]:
 
 def stack(ids: Ids = (), side: str = "decoder") -> Stack:
     """Return the directions of all features of a map, one dictionary after the other."""
-    found = dictionaries(ids)
-    if len(found) == 1:  # a view of the weights, so memory holds nothing twice
-        return joint_directions(found, side)
-    key = f"stack {side} {_hashes(found)}"
-    return compute.loaded().get(key, lambda: joint_directions(found, side), name="The joint map")
+    members = dictionaries(ids)
+    if len(members) == 1:  # a view of the weights, so memory holds nothing twice
+        return joint_directions(members, side)
+    key = f"stack {side} {_hashes(members)}"
+    return compute.loaded().get(key, lambda: joint_directions(members, side), name="The joint map")
 
 
 def neighbors(ids: Ids = (), side: str = "decoder") -> Neighbors:
@@ -80,36 +80,36 @@ def stored(settings: LayoutSettings, ids: Ids = ()) -> Layout | None:
     """Return a map if it is stored, else None. Computes nothing."""
     key = _layout_key(settings, dictionaries(ids))
     if key not in compute.loaded():
-        found = compute.store().load(Layout, key)
-        if found is None:
+        layout = compute.store().load(Layout, key)
+        if layout is None:
             return None
-        return compute.loaded().get(key, lambda: found)
+        return compute.loaded().get(key, lambda: layout)
     return compute.loaded().get(key, lambda: compute.store().load(Layout, key))
 
 
 def layout(settings: LayoutSettings, ids: Ids = ()) -> Layout:
     """Return a map, after computing the neighbours it needs."""
-    found = dictionaries(ids)
+    members = dictionaries(ids)
     rows = stack(ids, settings.side)
     near = neighbors(ids, settings.side)
 
     def work(progress: Progress) -> Layout:
         return make_layout(rows.directions, near, settings, progress=progress)
 
-    what = found[0].title if len(found) == 1 else f"{len(found)} dictionaries"
-    return compute.result(Layout, _layout_key(settings, found), f"{settings.method.upper()} map of {what}", work)
+    what = members[0].title if len(members) == 1 else f"{len(members)} dictionaries"
+    return compute.result(Layout, _layout_key(settings, members), f"{settings.method.upper()} map of {what}", work)
 
 
 def clusters(id: str | None = None, side: str = "decoder", seed: int = 42) -> Clusters:
     """Return the clusters of one dictionary."""
-    found = opened.dictionary(id)
+    dictionary = opened.dictionary(id)
     near = geometry.neighbors(id, side, copies=False)
 
     def work(progress: Progress) -> Clusters:
-        return find_clusters(directions(found, side), near, seed=seed, progress=progress)
+        return find_clusters(directions(dictionary, side), near, seed=seed, progress=progress)
 
-    key = Clusters.key(found.sha256, side, seed=seed)
-    return compute.result(Clusters, key, f"Clusters of {found.title}", work)
+    key = Clusters.key(dictionary.sha256, side, seed=seed)
+    return compute.result(Clusters, key, f"Clusters of {dictionary.title}", work)
 
 
 def series(id: str | None = None) -> dict[str, Entry]:
@@ -136,9 +136,9 @@ def links(ids: Ids, side: str = "decoder") -> LayerLinks:
     )
 
 
-def _layout_key(settings: LayoutSettings, found: Sequence[Dictionary]) -> str:
-    return Layout.key(*(dictionary.sha256 for dictionary in found), settings=settings)
+def _layout_key(settings: LayoutSettings, members: Sequence[Dictionary]) -> str:
+    return Layout.key(*(dictionary.sha256 for dictionary in members), settings=settings)
 
 
-def _hashes(found: Sequence[Dictionary]) -> str:
-    return ",".join(dictionary.sha256 for dictionary in found)
+def _hashes(members: Sequence[Dictionary]) -> str:
+    return ",".join(dictionary.sha256 for dictionary in members)

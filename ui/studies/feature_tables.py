@@ -53,8 +53,8 @@ def _activations(dictionary: Dictionary) -> pd.DataFrame:
 
 
 def _medians(dictionary: Dictionary) -> pd.DataFrame:
-    found = token_pass.quantiles(token_pass.token_pass(dictionary.id))
-    median = found.values[:, found.levels.index(0.5)]
+    quantiles = token_pass.quantiles(token_pass.token_pass(dictionary.id))
+    median = quantiles.values[:, quantiles.levels.index(0.5)]
     return pd.DataFrame({"feature": np.arange(len(median)), "median_active": median})
 
 
@@ -69,19 +69,19 @@ def _clusters(dictionary: Dictionary) -> pd.DataFrame:
 
 def _enrichment(dictionary: Dictionary) -> pd.DataFrame:
     study = logit_weights.logit_study(LogitSettings(), dictionary.id)
-    found = enrichment.enrichment_of(study, token_sets.sets(study.model))
-    return best_set_of_each(found)
+    scores = enrichment.enrichment_of(study, token_sets.sets(study.model))
+    return best_set_of_each(scores)
 
 
 def _neurons(dictionary: Dictionary) -> pd.DataFrame:
     passed = token_pass.token_pass(dictionary.id)
     subject = Subject(dictionary, 0, passed, dictionary)
-    found = relations.correlated_units(subject, relations.usual_hook(subject))
+    units = relations.correlated_units(subject, relations.usual_hook(subject))
     return pd.DataFrame(
         {
             "feature": np.arange(dictionary.d_sae),
-            "correlated_unit": found.idx[:, 0],
-            "neuron_correlation": found.corr[:, 0].astype(float),
+            "correlated_unit": units.idx[:, 0],
+            "neuron_correlation": units.corr[:, 0].astype(float),
         }
     )
 
@@ -135,11 +135,11 @@ def stored(dictionary: Dictionary) -> tuple[pd.DataFrame, dict[str, list[str]], 
     for item in TABLES:
         try:
             with compute.only_stored():
-                found = item.make(dictionary)
+                table = item.make(dictionary)
         except (NotStored, LoupeError):  # not computed yet, or impossible: no model here, no such statistic
             missing.append(item)
             continue
-        new = [name for name in found.columns if name not in whole.columns]
-        whole = whole.merge(found[["feature", *new]], on="feature", how="left", validate="one_to_one")
+        new = [name for name in table.columns if name not in whole.columns]
+        whole = whole.merge(table[["feature", *new]], on="feature", how="left", validate="one_to_one")
         groups[item.title] = new
     return whole, groups, missing

@@ -19,34 +19,34 @@ def neighbors(id: str | None = None, side: DictionarySide = "decoder", *, copies
 
     Without `copies` each direction counts once: what maps, means and nulls rest on.
     """
-    found = opened.dictionary(id)
-    k = max(1, min(K, found.d_sae - 1))
+    dictionary = opened.dictionary(id)
+    k = max(1, min(K, dictionary.d_sae - 1))
 
-    rows = directions(found, side)
+    rows = directions(dictionary, side)
     device = compute.device(rows.shape[0] * rows.size)
-    copies = copies or not len(odd_features(found, side).copies.row)
+    copies = copies or not len(odd_features(dictionary, side).copies.row)
 
     def work(progress: Progress) -> Neighbors:
         return nearest_features(rows, k=k, copies=copies, device=device, progress=progress)
 
-    key, what = Neighbors.key(found.sha256, side, k, copies=copies), "features" if copies else "distinct features"
-    return compute.result(Neighbors, key, f"Nearest {what} of {found.title}", work)
+    key, what = Neighbors.key(dictionary.sha256, side, k, copies=copies), "features" if copies else "distinct features"
+    return compute.result(Neighbors, key, f"Nearest {what} of {dictionary.title}", work)
 
 
-def odd_features(found: Dictionary, side: DictionarySide) -> Degenerate:
+def odd_features(dictionary: Dictionary, side: DictionarySide) -> Degenerate:
     """Return which features are no data of their own."""
     return compute.loaded().get(
-        f"degenerate {side} {found.sha256}", lambda: degenerate(directions(found, side)), name="Odd features"
+        f"degenerate {side} {dictionary.sha256}", lambda: degenerate(directions(dictionary, side)), name="Odd features"
     )
 
 
 def study(id: str | None = None, side: DictionarySide = "decoder") -> GeometryStudy:
     """Return a dictionary with its neighbours."""
-    found = opened.dictionary(id)
+    dictionary = opened.dictionary(id)
     near, distinct = neighbors(id, side), neighbors(id, side, copies=False)
     # The study is kept beside the neighbours, because its sums are the same on every rerun.
-    key = f"geometry study {Neighbors.key(found.sha256, side, near.k)} of {found.id}"
-    return compute.loaded().get(key, lambda: GeometryStudy(found, side, near, distinct))
+    key = f"geometry study {Neighbors.key(dictionary.sha256, side, near.k)} of {dictionary.id}"
+    return compute.loaded().get(key, lambda: GeometryStudy(dictionary, side, near, distinct))
 
 
 def simulated(random: RandomDirections, k: int) -> Neighbors:

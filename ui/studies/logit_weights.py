@@ -98,26 +98,26 @@ def logit_study(settings: LogitSettings, id: str | None = None) -> LogitStudy:
     return study_of(opened.dictionary(id), settings)
 
 
-def study_of(found: Dictionary, settings: LogitSettings) -> LogitStudy:
+def study_of(dictionary: Dictionary, settings: LogitSettings) -> LogitStudy:
     """Return the same for an opened dictionary."""
-    model, device = opened.model_of(found), device_for(found.d_sae, opened.model_of(found))
+    model, device = opened.model_of(dictionary), device_for(dictionary.d_sae, opened.model_of(dictionary))
 
     def work(progress: Progress) -> LogitStatistics:
-        return _statistics(residual_directions(found, model, settings), model, settings, device, progress)
+        return _statistics(residual_directions(dictionary, model, settings), model, settings, device, progress)
 
-    key = statistics_key(found, settings)
-    stats = compute.result(LogitStatistics, key, f"Logit weights of {found.title}", work)
+    key = statistics_key(dictionary, settings)
+    stats = compute.result(LogitStatistics, key, f"Logit weights of {dictionary.title}", work)
     # The study is kept beside the statistics, because its table is the same on every rerun.
     return compute.loaded().get(
-        f"logit study {key} of {found.id}", lambda: LogitStudy(found, model, settings, stats, device)
+        f"logit study {key} of {dictionary.id}", lambda: LogitStudy(dictionary, model, settings, stats, device)
     )
 
 
-def statistics_key(found: Dictionary, settings: LogitSettings) -> str:
+def statistics_key(dictionary: Dictionary, settings: LogitSettings) -> str:
     """Name the statistics of a dictionary that is at hand (raises LoupeError)."""
-    model = opened.model_of(found)
+    model = opened.model_of(dictionary)
     return LogitStatistics.key(
-        found.sha256, source_key(model, settings), settings, device=device_for(found.d_sae, model)
+        dictionary.sha256, source_key(model, settings), settings, device=device_for(dictionary.d_sae, model)
     )
 
 
@@ -164,5 +164,5 @@ def unembedding_of(model: LanguageModel, settings: LogitSettings) -> Unembedding
 
 def full_weights(study: LogitStudy, feature: int) -> np.ndarray:
     """Return one feature's logit weight on every token, in the order of the unembedding."""
-    found = processed_unembedding(study)
-    return logit_weights(study.directions, found, [feature], center=study.settings.center)[0]
+    unembedding = processed_unembedding(study)
+    return logit_weights(study.directions, unembedding, [feature], center=study.settings.center)[0]

@@ -57,16 +57,16 @@ class MatchStudy:
 
 def study(a: Dictionary, b: Dictionary, similarity: Similarity, method: Method, threshold: float) -> MatchStudy:
     """Return the two dictionaries side by side (raises what `second_dictionary.comparison` raises)."""
-    found = second_dictionary.comparison(a, b)
-    return MatchStudy(a, b, found, similarity, method, threshold, (a.sha256, b.sha256))
+    compared = second_dictionary.comparison(a, b)
+    return MatchStudy(a, b, compared, similarity, method, threshold, (a.sha256, b.sha256))
 
 
 def shuffled_study(study: MatchStudy) -> MatchStudy:
     """Return the same with the coordinates of B shuffled, as chance."""
     names = study.a.sha256, f"{study.b.sha256} shuffled with seed {SEED}"
     other = compute.loaded().get(f"directions {names[1]}", lambda: shuffled(study.comparison.b, seed=SEED))
-    found = second_dictionary.compared(study.comparison.a, other, names, "Matching with shuffled coordinates")
-    return replace(study, comparison=found, names=names)
+    by_chance = second_dictionary.compared(study.comparison.a, other, names, "Matching with shuffled coordinates")
+    return replace(study, comparison=by_chance, names=names)
 
 
 def matching(study: MatchStudy, similarity: Similarity | None = None, method: Method | None = None) -> Matching:
@@ -83,12 +83,12 @@ def matching(study: MatchStudy, similarity: Similarity | None = None, method: Me
 
 def nearest(study: MatchStudy) -> Nearest:
     """Return each feature's most similar feature in the other dictionary."""
-    found, similarity = study.comparison, study.similarity
+    compared, similarity = study.comparison, study.similarity
     if similarity != "both":
-        return pairs.nearest(found, similarity)
+        return pairs.nearest(compared, similarity)
 
     def work(progress: Progress) -> Nearest:
-        return pairs.nearest(found, similarity, progress=progress)
+        return pairs.nearest(compared, similarity, progress=progress)
 
     key = f"nearest by both sides {study.names} {K}"
     return compute.transient(key, "Features nearest by both sides", work)
@@ -118,9 +118,9 @@ def neurons(study: MatchStudy, side: DictionarySide) -> Between:
 
 def relation(study: MatchStudy, end: str) -> Relation:
     """Label the features of A or B by their nearest in the other, by decoder or encoder cosine."""
-    found = study.comparison.between(study.side)
-    a = found.a_in_b_cos[:, 0], found.a_in_b_idx[:, 0]
-    b = found.b_in_a_cos[:, 0], found.b_in_a_idx[:, 0]
+    between = study.comparison.between(study.side)
+    a = between.a_in_b_cos[:, 0], between.a_in_b_idx[:, 0]
+    b = between.b_in_a_cos[:, 0], between.b_in_a_idx[:, 0]
     return relate(*(a + b if end == "a" else b + a), threshold=study.threshold)
 
 

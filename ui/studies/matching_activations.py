@@ -37,7 +37,10 @@ class SharedTokens:
     def names(self) -> tuple[str, str, str]:
         """The inputs that name results: dictionary and model of both sides, where they ran, and the rows."""
         sides = ((self.a, self.model_a, self.store_a), (self.b, self.model_b, self.store_b))
-        named = (f"{found.sha256} {token_pass.on_device(model.sha256, store.device)}" for found, model, store in sides)
+        named = (
+            f"{dictionary.sha256} {token_pass.on_device(model.sha256, store.device)}"
+            for dictionary, model, store in sides
+        )
         return *named, rows_sha256(self.rows)
 
     @property
@@ -52,9 +55,9 @@ class SharedTokens:
         """Read both stores completely."""
         progress.note("reading activations")
         sides = ((self.store_a, self.a), (self.store_b, self.b))
-        found = [read_activations(store, side.d_sae, with_first=self.with_first) for store, side in sides]
+        acts = [read_activations(store, side.d_sae, with_first=self.with_first) for store, side in sides]
         progress.note("")
-        return found[0], found[1]
+        return acts[0], acts[1]
 
 
 def shared(a: Dictionary, b: Dictionary, *, n_rows: int | None = None, with_first: bool = True) -> SharedTokens:
@@ -66,10 +69,12 @@ def shared(a: Dictionary, b: Dictionary, *, n_rows: int | None = None, with_firs
     models = opened.model_of(a), opened.model_of(b)
     check_same_tokens(*models)
     chosen = corpus.settings()
-    context = min(context_of(found.config, model, chosen) for found, model in zip((a, b), models, strict=True))
+    context = min(
+        context_of(dictionary.config, model, chosen) for dictionary, model in zip((a, b), models, strict=True)
+    )
     chosen = replace(chosen, context=context, n_rows=n_rows or chosen.n_rows)
     sample = corpus.sample(a, models[0], chosen)
-    passes = [token_pass.pass_over(found, model, sample) for found, model in zip((a, b), models, strict=True)]
+    passes = [token_pass.pass_over(dictionary, model, sample) for dictionary, model in zip((a, b), models, strict=True)]
     stores = [passed.store for passed in passes]
     check_shared_rows(*stores, with_first=with_first)
     return SharedTokens(a, b, *models, *stores, sample.rows, sample.title, with_first)

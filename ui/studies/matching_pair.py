@@ -12,5 +12,5 @@ def activations(a: Dictionary, b: Dictionary, feature_a: int, feature_b: int) ->
     """
     tokens = matching_activations.shared(a, b)
     stores = (tokens.store_a, a, feature_a), (tokens.store_b, b, feature_b)
-    found = [token_pass.of_store(*each) for each in stores]
-    return pair_activations(tokens.rows, *found), tokens.text
+    acts = [token_pass.of_store(*each) for each in stores]
+    return pair_activations(tokens.rows, *acts), tokens.text

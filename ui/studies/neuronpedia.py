@@ -20,5 +20,5 @@ def _kept(source: NeuronpediaSource) -> Labels | None:
     key = Labels.key(source)
     if key in compute.loaded():
         return compute.loaded().get(key, lambda: compute.store().load(Labels, key))
-    found = compute.store().load(Labels, key)
-    return found and compute.loaded().get(key, lambda: found)
+    labels = compute.store().load(Labels, key)
+    return labels and compute.loaded().get(key, lambda: labels)

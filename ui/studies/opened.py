@@ -32,8 +32,8 @@ def dictionary(id: str | None = None) -> Dictionary:
     source, _, key = id.partition("/")
     if hasattr(sources().get(source), "find"):
         # The path is checked before anything is read. The stamp changes with the files, so changed files are read anew.
-        found = sources()[source].find(key, compute.workspace())
-        id, stamp, nbytes = found.id, found.stamp, found.nbytes
+        located = sources()[source].find(key, compute.workspace())
+        id, stamp, nbytes = located.id, located.stamp, located.nbytes
     fold = bool(st.session_state.get("fold", True))
 
     def read() -> Dictionary:

@@ -16,62 +16,64 @@ from ui.studies import compute, corpus, opened
 
 def position_study(id: str | None = None, n_pos: int | None = None, n_rows: int = 256) -> Study:
     """Return dictionary, model and positional statistics, by the method that fits."""
-    found = opened.dictionary(id)
-    model = opened.model_of(found)
+    dictionary = opened.dictionary(id)
+    model = opened.model_of(dictionary)
     n_pos = min(n_pos or model.n_ctx, model.n_ctx)
     settings = PositionSettings(n_pos=n_pos)
-    method, reason = choose_method(found, model, settings)
+    method, reason = choose_method(dictionary, model, settings)
     rows = corpus.library_rows(model, n_rows=n_rows, context=n_pos)[0] if method == "corpus" else None
-    device = position_device(found, model, settings, compute.device())
-    key = PositionStatistics.key(found.sha256, model.sha256, settings=settings, rows=rows, device=device)
+    device = position_device(dictionary, model, settings, compute.device())
+    key = PositionStatistics.key(dictionary.sha256, model.sha256, settings=settings, rows=rows, device=device)
     stats = compute.result(
         PositionStatistics,
         key,
         "Positional statistics",
         lambda progress: position_statistics(
-            found, model, settings=settings, rows=rows, device=device, progress=progress
+            dictionary, model, settings=settings, rows=rows, device=device, progress=progress
         ),
     )
     # The study is kept with the statistics, because its scores are the same on every rerun.
-    return compute.loaded().get(f"study {key} of {found.id}", lambda: Study(found, model, stats, reason, device))
+    return compute.loaded().get(
+        f"study {key} of {dictionary.id}", lambda: Study(dictionary, model, stats, reason, device)
+    )
 
 
 def feature_grid(feature: int, n_pos: int) -> np.ndarray:
     """Return one feature's activation on every token and position of the picked dictionary."""
-    found = opened.dictionary()
-    model = opened.model_of(found)
-    key = f"feature-grid-{found.sha256}-{model.sha256}-{feature}-{n_pos}"
+    dictionary = opened.dictionary()
+    model = opened.model_of(dictionary)
+    key = f"feature-grid-{dictionary.sha256}-{model.sha256}-{feature}-{n_pos}"
 
     def work(progress: Progress) -> np.ndarray:
-        return grids.feature_grid(found, model, feature, n_pos, progress=progress)
+        return grids.feature_grid(dictionary, model, feature, n_pos, progress=progress)
 
     return compute.transient(key, f"Feature {feature} on all tokens", work)
 
 
 def token_curves(token: int, n_pos: int) -> np.ndarray:
     """Return every feature's activation on one token along positions."""
-    found = opened.dictionary()
-    model = opened.model_of(found)
-    key = f"token-curves-{found.sha256}-{model.sha256}-{token}-{n_pos}"
+    dictionary = opened.dictionary()
+    model = opened.model_of(dictionary)
+    key = f"token-curves-{dictionary.sha256}-{model.sha256}-{token}-{n_pos}"
     return compute.transient(
-        key, f"Token {token} at all positions", lambda _: grids.token_curves(found, model, token, n_pos)
+        key, f"Token {token} at all positions", lambda _: grids.token_curves(dictionary, model, token, n_pos)
     )
 
 
 def error_by_position(n_pos: int, n_rows: int) -> tuple[ErrorByPosition, str]:
     """Return the picked dictionary's error on text, and the name of the text."""
-    found = opened.dictionary()
-    model = opened.model_of(found)
+    dictionary = opened.dictionary()
+    model = opened.model_of(dictionary)
     rows, text = corpus.library_rows(model, n_rows=n_rows, context=n_pos)
     # In deep layers the vector at position 0 can be so long that it hides all others. It stays in the curves.
-    first = 0 if found.config.layer == 0 or n_pos == 1 else 1
-    device = compute.device(2 * rows.size * found.d_in * found.d_sae)
+    first = 0 if dictionary.config.layer == 0 or n_pos == 1 else 1
+    device = compute.device(2 * rows.size * dictionary.d_in * dictionary.d_sae)
 
     def work(progress: Progress) -> ErrorByPosition:
-        return reconstruction.error_by_position(found, model, rows, first=first, device=device, progress=progress)
+        return reconstruction.error_by_position(dictionary, model, rows, first=first, device=device, progress=progress)
 
     how = {"first": first, "context_size": None, "device": device}
-    key = ErrorByPosition.key(found.sha256, model.sha256, rows_sha256(rows), **how)
+    key = ErrorByPosition.key(dictionary.sha256, model.sha256, rows_sha256(rows), **how)
     return compute.result(ErrorByPosition, key, "Error by position", work), text
 
 

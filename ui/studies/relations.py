@@ -69,10 +69,10 @@ def correlated(subject: Subject) -> CorrelatedFeatures:
 
 def cosines(subject: Subject) -> Float[np.ndarray, " d_sae"]:
     """Return the decoder cosine with every feature, NaN for itself."""
-    found = cosines_with(subject.direction(), subject.among, "decoder")
+    cosines = cosines_with(subject.direction(), subject.among, "decoder")
     if itself(subject) is not None:
-        found[subject.feature] = np.nan
-    return found
+        cosines[subject.feature] = np.nan
+    return cosines
 
 
 def neuron_hooks(subject: Subject) -> list[str]:

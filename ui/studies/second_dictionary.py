@@ -46,8 +46,8 @@ def compared(one: Weights, other: Weights, names: tuple[str, str], label: str, *
     most = int(min(one.finite.sum(), other.finite.sum()))
     if not most:
         return compare_weights(one, other, k=k)  # compare() says what is wrong
-    found = {side: _between(one.side(side), other.side(side), names, side, min(k, most), label) for side in SIDES}
-    return Comparison(one, other, **found)
+    sides = {side: _between(one.side(side), other.side(side), names, side, min(k, most), label) for side in SIDES}
+    return Comparison(one, other, **sides)
 
 
 def weights(dictionary: Dictionary) -> Weights:

@@ -73,8 +73,8 @@ def between(a: Dictionary, b: Dictionary) -> Between:
         return nearest_pair(first, second, "decoder", progress=progress)
 
     key = Between.key(first.sha256, second.sha256, "decoder", 1)
-    found = compute.result(Between, key, f"Nearest features of {a.title} and {b.title}", work)
-    return found if first is a else turned(found)
+    between = compute.result(Between, key, f"Nearest features of {a.title} and {b.title}", work)
+    return between if first is a else turned(between)
 
 
 def from_coarse(series: Series) -> dict[int, Between]:
@@ -98,8 +98,8 @@ def by_cosine(narrow: Dictionary, wide: Dictionary, threshold: float) -> Links:
 
 def by_activations(narrow: Dictionary, wide: Dictionary, threshold: float) -> Links:
     """Join features that are active together. Masked cosine has a threshold of its own."""
-    found = matching_activations.masked_edges(matching_activations.shared(narrow, wide))
-    return edge_links(Edges(found.a, found.b, found.score, narrow.d_sae, wide.d_sae), threshold=found.edge)
+    edges = matching_activations.masked_edges(matching_activations.shared(narrow, wide))
+    return edge_links(Edges(edges.a, edges.b, edges.score, narrow.d_sae, wide.d_sae), threshold=edges.edge)
 
 
 TOGETHER = "Active together"
@@ -110,14 +110,14 @@ RULES = {"One parent each": by_parent, "All over the threshold": by_cosine, TOGE
 def logits(dictionary: Dictionary, features: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
     """Return logit weights of some features and the tokens they are of (raises LoupeError)."""
     model = opened.model_of(dictionary)
-    found = logit_weights_studies.unembedding_of(model, LOGITS)
+    unembedding = logit_weights_studies.unembedding_of(model, LOGITS)
     numbers = [int(feature) for feature in features]
     key = f"logits {dictionary.sha256} {model.sha256} {numbers}"
 
     def work(_: Progress) -> np.ndarray:
-        return logit_weights(residual_directions(dictionary, model, LOGITS), found, numbers, center=LOGITS.center)
+        return logit_weights(residual_directions(dictionary, model, LOGITS), unembedding, numbers, center=LOGITS.center)
 
-    return compute.transient(key, f"Logit weights of {len(numbers)} features", work), found.tokens
+    return compute.transient(key, f"Logit weights of {len(numbers)} features", work), unembedding.tokens
 
 
 def promoted(dictionary: Dictionary, features: Sequence[int]) -> list[list[str]]:

@@ -82,9 +82,9 @@ def token_pass(id: str | None = None, settings: SampleSettings | None = None, *,
     Starts a pass that is not stored: a short one at once, a longer one when a person has seen its cost and presses the
     button. Raises StillRunning meanwhile, and LoupeError.
     """
-    found = opened.dictionary(id)
-    model = opened.model_of(found, wpe=wpe)
-    return pass_over(found, model, corpus.sample(found, model, settings))
+    dictionary = opened.dictionary(id)
+    model = opened.model_of(dictionary, wpe=wpe)
+    return pass_over(dictionary, model, corpus.sample(dictionary, model, settings))
 
 
 def pass_over(

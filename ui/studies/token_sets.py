@@ -63,15 +63,15 @@ def own_texts() -> dict[str, str]:
 def _own_sets(model: LanguageModel, taken: tuple[str, ...]) -> TokenSets:
     kept, left_out = [], []
     for name in own_texts():
-        found = made_set(model, name)
-        if isinstance(found, TokenSetError):
-            left_out.append((name, str(found)))
+        made = made_set(model, name)
+        if isinstance(made, TokenSetError):
+            left_out.append((name, str(made)))
         elif name in taken:
             left_out.append((name, "a set of the library has this name"))
-        elif len(found) < SMALLEST:
-            left_out.append((name, f"{len(found)} token{'s' * (len(found) != 1)}, fewer than {SMALLEST}"))
+        elif len(made) < SMALLEST:
+            left_out.append((name, f"{len(made)} token{'s' * (len(made) != 1)}, fewer than {SMALLEST}"))
         else:
-            kept.append(found)
+            kept.append(made)
     return TokenSets(tuple(kept), tuple(left_out))
 
 
