@@ -44,8 +44,8 @@ class Found:
     @property
     def chance(self) -> dict[str, np.ndarray]:
         """Return the same numbers of the baselines."""
-        found = {UNITS: self.units.a_best} if self.units else {}
-        return found | ({ROTATED: self.rotated.a_best} if self.rotated else {})
+        series = {UNITS: self.units.a_best} if self.units else {}
+        return series | ({ROTATED: self.rotated.a_best} if self.rotated else {})
 
     def note(self, *more: str) -> str:
         tokens = self.tokens
@@ -86,15 +86,15 @@ def activations(a: Dictionary, b: Dictionary) -> None:
     if rotate:
         with errors.shown():
             rotated = matching_activations.rotated(tokens, least=least)
-    found = Found(tokens, match, units, rotated)
-    readouts(found)
-    histogram(found)
+    view = Found(tokens, match, units, rotated)
+    readouts(view)
+    histogram(view)
     left, right = st.columns(2, gap="medium")
     with left:
-        best(found)
+        best(view)
     with right:
-        against_cosine(found)
-    one_feature(found)
+        against_cosine(view)
+    one_feature(view)
 
 
 def settings() -> tuple[int, int, bool, bool]:
@@ -136,12 +136,12 @@ def settings() -> tuple[int, int, bool, bool]:
     return int(n_rows), int(least), not without_first, rotate
 
 
-def readouts(found: Found) -> None:
+def readouts(view: Found) -> None:
     """Draw medians of features and of units, and the share of universal features."""
-    values = medians(found.series | found.chance)
+    values = medians(view.series | view.chance)
     readings = [(f"Median, {name}", "median_best_correlation", value) for name, value in values.items()]
-    if found.rotated is not None:
-        excess = excess_table(found.match, found.rotated.a_best)["excess_correlation"]
+    if view.rotated is not None:
+        excess = excess_table(view.match, view.rotated.a_best)["excess_correlation"]
         readings.append((None, "universal_share", float((excess > UNIVERSAL).mean())))
     cards = st.container(horizontal=True)
     for label, name, value in readings:
@@ -155,12 +155,12 @@ def readouts(found: Found) -> None:
         )
 
 
-def histogram(found: Found) -> None:
+def histogram(view: Found) -> None:
     """Draw the best correlation of every feature, both ways, with medians and baselines."""
-    edges = geometry_tables.common_edges(found.series | found.chance)
-    known = geometry_tables.histograms(found.series, edges)
-    chance = geometry_tables.histograms(found.chance, edges) if found.chance else known.head(0)
-    lines = {f"median {name}, {value:.2f}": value for name, value in medians(found.series | found.chance).items()}
+    edges = geometry_tables.common_edges(view.series | view.chance)
+    known = geometry_tables.histograms(view.series, edges)
+    chance = geometry_tables.histograms(view.chance, edges) if view.chance else known.head(0)
+    lines = {f"median {name}, {value:.2f}": value for name, value in medians(view.series | view.chance).items()}
     chart = distributions.distances(
         known,
         chance,
@@ -175,43 +175,43 @@ def histogram(found: Found) -> None:
         altair(chart, "match-activations"),
         pd.concat([known, chance], ignore_index=True),
         explains=["activation_correlation", "median_best_correlation", "unit_correlation", "rotated_correlation"],
-        note=found.note("dotted: medians", *units_note(found)),
+        note=view.note("dotted: medians", *units_note(view)),
         name="match-activations-histogram",
-        provenance=found.provenance,
+        provenance=view.provenance,
     )
 
 
-def units_note(found: Found) -> list[str]:
-    (one, hook), (other, _) = found.tokens.hooks
-    if found.units is not None:
+def units_note(view: Found) -> list[str]:
+    (one, hook), (other, _) = view.tokens.hooks
+    if view.units is not None:
         return ["dashed: each unit at A's hook with its best match at B's hook"]
     if one.folder == other.folder:
         return [f"both read {hook} of {one.name}, so the model's own units would only match themselves"]
     return []
 
 
-def best(found: Found) -> None:
+def best(view: Found) -> None:
     """List A's features with their best matches in B. A click picks the feature of A."""
-    table = best_table(found.match)
-    if found.rotated is not None:
-        table = excess_table(found.match, found.rotated.a_best)
+    table = best_table(view.match)
+    if view.rotated is not None:
+        table = excess_table(view.match, view.rotated.a_best)
     shown = table.head(MOST_ROWS)
     figure(
         "Best matches of A's features",
         listing(shown, "match-activations-best", picks="feature_a", height=420),
         table,
         explains=["activation_correlation", "active_tokens_a", "active_tokens_b"]
-        + (["rotated_correlation", "excess_correlation"] if found.rotated else []),
-        note=found.note(f"{len(shown):,} of {len(table):,} features", "click a row to pick its feature of A"),
+        + (["rotated_correlation", "excess_correlation"] if view.rotated else []),
+        note=view.note(f"{len(shown):,} of {len(table):,} features", "click a row to pick its feature of A"),
         name="match-activations-best",
-        provenance=found.provenance,
+        provenance=view.provenance,
     )
 
 
-def against_cosine(found: Found) -> None:
+def against_cosine(view: Found) -> None:
     """Draw activation correlation of the best pairs against decoder cosine, if they have one."""
     try:
-        table = with_decoder_cosines(best_table(found.match), found.tokens.a, found.tokens.b)
+        table = with_decoder_cosines(best_table(view.match), view.tokens.a, view.tokens.b)
     except DoesNotFitError as error:
         st.info(f"Only activations can be compared. {plain(str(error))}", icon=":material/info:")
         return
@@ -224,11 +224,9 @@ def against_cosine(found: Found) -> None:
         altair(chart, key, on_select=choose_feature_from(key, "point"), selection="point"),
         table,
         explains=names,
-        note=found.note(
-            f"{len(drawn):,} of {len(table):,} features of A, each with its best match in B by activations"
-        ),
+        note=view.note(f"{len(drawn):,} of {len(table):,} features of A, each with its best match in B by activations"),
         name=key,
-        provenance=found.provenance,
+        provenance=view.provenance,
     )
 
 
@@ -236,22 +234,22 @@ def axes(names: list[str]) -> dict[str, str]:
     return {f"{axis}_title": axis_title(name, False) for axis, name in zip("xy", names, strict=True)}
 
 
-def one_feature(found: Found) -> None:
+def one_feature(view: Found) -> None:
     """List the best matches of the picked feature."""
     feature = int(st.session_state.get("feature", 0))
-    if feature >= found.tokens.a.d_sae:
+    if feature >= view.tokens.a.d_sae:
         return
-    table = matches_of(found.match, feature)
-    active = int(found.match.a_count[feature])
+    table = matches_of(view.match, feature)
+    active = int(view.match.a_count[feature])
     if table.empty:
-        st.info(f"Feature {feature} of A is active on {active:,} tokens, expected {found.match.least} or more.")
+        st.info(f"Feature {feature} of A is active on {active:,} tokens, expected {view.match.least} or more.")
         return
     figure(
         f"The {len(table)} features of B most like feature {feature} of A",
         listing(table, "match-activations-one", picks="feature_a", height=390),
         table,
         explains=["match_rank", "activation_correlation"],
-        note=found.note(f"feature {feature} is active on {active:,}"),
+        note=view.note(f"feature {feature} is active on {active:,}"),
         name=f"match-activations-{feature}",
-        provenance=found.provenance,
+        provenance=view.provenance,
     )

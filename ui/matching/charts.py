@@ -10,12 +10,12 @@ CONTROL = ["#9d755d", "#72b7b2"]
 """Dashed series: chance by name, then the controls in the order in which they come."""
 
 
-def histograms(found: pd.DataFrame, chance: pd.DataFrame, threshold: float | None) -> alt.LayerChart:
+def histograms(real: pd.DataFrame, chance: pd.DataFrame, threshold: float | None) -> alt.LayerChart:
     """Draw shares in bins as steps: matches filled, chance and control dashed, and a line at the threshold.
 
     Needs match_series, bin_low, bin_high, features_in_bin, share_in_bin.
     """
-    found, chance = (table.assign(at=(table["bin_low"] + table["bin_high"]) / 2) for table in (found, chance))
+    real, chance = (table.assign(at=(table["bin_low"] + table["bin_high"]) / 2) for table in (real, chance))
     x = alt.X("at:Q").title("Cosine").scale(nice=False, zero=False)
     y = alt.Y("share_in_bin:Q").title("Share").axis(format=".3~%", tickCount=5)
     tooltip = [
@@ -24,17 +24,17 @@ def histograms(found: pd.DataFrame, chance: pd.DataFrame, threshold: float | Non
         alt.Tooltip("bin_high:Q", title="To", format=".3f"),
         alt.Tooltip("share_in_bin:Q", title="Share", format=".2%"),
     ]
-    colour = _colour(found, chance)
+    colour = _colour(real, chance)
     steps = {"interpolate": "step", "size": 1.6}
     layers = [
-        alt.Chart(found).mark_area(interpolate="step", opacity=0.16, line=False).encode(x, y.stack(None), colour),
-        alt.Chart(found).mark_line(**steps).encode(x, y, colour, tooltip=tooltip),
+        alt.Chart(real).mark_area(interpolate="step", opacity=0.16, line=False).encode(x, y.stack(None), colour),
+        alt.Chart(real).mark_line(**steps).encode(x, y, colour, tooltip=tooltip),
         alt.Chart(chance).mark_line(**steps, strokeDash=[5, 3]).encode(x, y, colour, tooltip=tooltip),
     ]
     return alt.layer(*layers, *(_line("at", threshold) if threshold is not None else [])).properties(height=280)
 
 
-def ratios(found: pd.DataFrame, chance: pd.DataFrame, threshold: float) -> alt.LayerChart:
+def ratios(real: pd.DataFrame, chance: pd.DataFrame, threshold: float) -> alt.LayerChart:
     """Draw the share of features over each threshold, chance and control dashed; needs the columns of ratio_table."""
     x = alt.X("match_threshold:Q").title("Threshold").scale(domain=[0, 1], nice=False)
     y = alt.Y("matching_ratio:Q").title("Matching ratio").scale(domain=[0, 1]).axis(format="%")
@@ -43,10 +43,10 @@ def ratios(found: pd.DataFrame, chance: pd.DataFrame, threshold: float) -> alt.L
         alt.Tooltip("match_threshold:Q", title="Threshold", format=".2f"),
         alt.Tooltip("matching_ratio:Q", title="Matching ratio", format=".1%"),
     ]
-    colour = _colour(found, chance)
+    colour = _colour(real, chance)
     lines = [
         alt.Chart(table).mark_line(size=2, strokeDash=dash).encode(x, y, colour, tooltip=tooltip)
-        for table, dash in ((found, [1, 0]), (chance, [5, 3]))
+        for table, dash in ((real, [1, 0]), (chance, [5, 3]))
     ]
     return alt.layer(*lines, *_line("match_threshold", threshold)).properties(height=360)
 
@@ -71,8 +71,8 @@ def by_decile(table: pd.DataFrame, threshold: float) -> alt.Chart:
     )
 
 
-def _colour(found: pd.DataFrame, chance: pd.DataFrame) -> alt.Color:
-    solid, dashed = (list(dict.fromkeys(table["match_series"])) for table in (found, chance))
+def _colour(real: pd.DataFrame, chance: pd.DataFrame) -> alt.Color:
+    solid, dashed = (list(dict.fromkeys(table["match_series"])) for table in (real, chance))
     control = [name for name in dashed if name not in CHANCE]
     colours = dict(zip(solid, COLOURS, strict=False)) | CHANCE | dict(zip(control, CONTROL, strict=False))
     scale = alt.Scale(domain=[*solid, *dashed], range=[colours[name] for name in (*solid, *dashed)])

@@ -84,11 +84,11 @@ def uploaded(study: MatchStudy, data: bytes) -> None:
     """Show a file: its dictionaries, whether they are the picked ones, its numbers and its pairs."""
     key = f"match file {hashlib.sha256(data).hexdigest()}"
     file = compute.loaded().get(key, lambda: from_json(data), nbytes=len(data), name="The file")
-    found = file.matching
+    stated = file.matching
     st.markdown(
         plain(
-            f"{len(found.a):,} pairs of {found.d_sae_a:,} and {found.d_sae_b:,} features, by {found.similarity}, "
-            f"{found.method}, {found.proof}. Written by {file.app[:80]}."
+            f"{len(stated.a):,} pairs of {stated.d_sae_a:,} and {stated.d_sae_b:,} features, by {stated.similarity}, "
+            f"{stated.method}, {stated.proof}. Written by {file.app[:80]}."
         )
     )
     picked = {"A": study.a, "B": study.b}

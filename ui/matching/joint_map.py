@@ -50,9 +50,9 @@ class JointMap:
     @property
     def score(self) -> np.ndarray:
         """Similarity of each row with its match, however small, or NaN without one."""
-        found = np.full(self.study.n, np.nan)
-        found[self.matching.a] = found[self.matching.d_sae_a + self.matching.b] = self.matching.score
-        return found
+        similarity = np.full(self.study.n, np.nan)
+        similarity[self.matching.a] = similarity[self.matching.d_sae_a + self.matching.b] = self.matching.score
+        return similarity
 
     def points(self) -> MapPoints:
         """The points and lines as the component takes them, kept in memory."""
@@ -103,10 +103,10 @@ def joint(study: MatchStudy) -> None:
     settings, ids = LayoutSettings("umap", side=study.side), [study.a.id, study.b.id]
     matching = matching_studies.matching(study)
     stack = feature_map_studies.stack(ids, settings.side)
-    found = map.available(settings, ids, stack)
+    layout = map.available(settings, ids, stack)
     with controls:
         whose, by_score = controls_row()
-    drawn = JointMap(study, found, matching, partner_rows(matching, least=study.threshold))
+    drawn = JointMap(study, layout, matching, partner_rows(matching, least=study.threshold))
     left, right = st.columns([3, 2], gap="medium")
     with left, errors.shown():
         event = draw(drawn, whose, by_score)

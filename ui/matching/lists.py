@@ -130,11 +130,11 @@ def only(study: MatchStudy, end: str, table: pd.DataFrame) -> None:
 def labels(study: MatchStudy) -> None:
     """List what became of the smaller dictionary's features in the wider: new, kept, split or merged."""
     end = "a" if study.a.d_sae > study.b.d_sae else "b"
-    found = matching_studies.relation(study, end)
+    relation = matching_studies.relation(study, end)
     cards = st.container(horizontal=True)
     for name in LABELS:
-        cards.metric(name.capitalize(), f"{found.counts[name]:,}", border=True)
-    table = tables.label_table(found)
+        cards.metric(name.capitalize(), f"{relation.counts[name]:,}", border=True)
+    table = tables.label_table(relation)
     mine, other = table["feature"], table["parent"]
     listed(
         study,
@@ -170,14 +170,14 @@ def against_density(study: MatchStudy) -> None:
     with errors.shown():
         dictionary = getattr(study, end)
         best = getattr(matching_studies.nearest(study), end).astype(float)
-        found = token_pass.token_pass(dictionary.id)
-        table = pd.DataFrame({"feature": np.arange(len(best)), "density": found.density, "best_similarity": best})
+        passed = token_pass.token_pass(dictionary.id)
+        table = pd.DataFrame({"feature": np.arange(len(best)), "density": passed.density, "best_similarity": best})
         table = table.dropna(ignore_index=True)
         left, right = st.columns(2, gap="medium")
         with left:
-            density_scatter(study, end, table, found.note)
+            density_scatter(study, end, table, passed.note)
         with right:
-            deciles(study, end, tables.decile_table(found.density, best, threshold=study.threshold))
+            deciles(study, end, tables.decile_table(passed.density, best, threshold=study.threshold))
 
 
 def density_scatter(study: MatchStudy, end: str, table: pd.DataFrame, text: str) -> None:

@@ -119,16 +119,16 @@ def pair(study: MatchStudy) -> None:
 
 def partner_of(study: MatchStudy, feature: int) -> int:
     """Return the partner in B over the threshold, else the most similar feature, or 0."""
-    found = matching.matching(study)
-    partner = found.b[(found.a == feature) & (found.score > study.threshold)]
+    matched = matching.matching(study)
+    partner = matched.b[(matched.a == feature) & (matched.score > study.threshold)]
     return int(partner[0]) if len(partner) else max(0, int(matching.nearest(study).of_a[feature]))
 
 
 def match_words(study: MatchStudy, feature: int) -> str:
     """Say which feature it is paired with, and which is most similar."""
-    found, near = matching.matching(study), matching.nearest(study)
-    place = np.flatnonzero(found.a == feature)
-    paired = f"{found.b[place[0]]} ({found.score[place[0]]:.3f}, {study.method})" if len(place) else "none"
+    matched, near = matching.matching(study), matching.nearest(study)
+    place = np.flatnonzero(matched.a == feature)
+    paired = f"{matched.b[place[0]]} ({matched.score[place[0]]:.3f}, {study.method})" if len(place) else "none"
     if near.of_a[feature] < 0:
         return paired
     return f"{paired}; the most similar feature: {near.of_a[feature]} ({near.a[feature]:.3f})"
@@ -154,12 +154,12 @@ def control(dictionary: Dictionary, threshold: float) -> None:
         name="match-control",
         provenance=tables.provenance(dictionary=dictionary, method="exact nearest neighbours by cosine", settings={}),
     )
-    found = geometry_tables.histograms(values, geometry_tables.common_edges(values))
-    found = found.rename(columns={"dictionary": "match_series"})
+    counts = geometry_tables.histograms(values, geometry_tables.common_edges(values))
+    counts = counts.rename(columns={"dictionary": "match_series"})
     figure(
         "Best match except itself",
-        altair(charts.histograms(found, found.head(0), threshold), "match-control-histogram"),
-        found,
+        altair(charts.histograms(counts, counts.head(0), threshold), "match-control-histogram"),
+        counts,
         explains=["nearest_cosine"],
         note=f"{dictionary.title} · shares of its {dictionary.d_sae:,} features",
         name="match-control-histogram",

@@ -191,27 +191,27 @@ def by_activations(a: Half, b: Half) -> None:
             "The two features can also be compared by the tokens on which they fire.", icon=":material/text_fields:"
         )
         return
-    found, text = matching_pair.activations(a.dictionary, b.dictionary, a.feature, b.feature)
-    readings = {"activation_correlation": found.correlation, "pair_masked_cosine": found.masked_cosine}
+    acts, text = matching_pair.activations(a.dictionary, b.dictionary, a.feature, b.feature)
+    readings = {"activation_correlation": acts.correlation, "pair_masked_cosine": acts.masked_cosine}
     if a.study is not None and b.study is not None:
-        readings["pair_attribution_correlation"] = found.attribution_correlation(a.weights(), b.weights())
+        readings["pair_attribution_correlation"] = acts.attribution_correlation(a.weights(), b.weights())
     metrics(readings)
-    if not len(found.row):
-        st.info(f"Neither feature fires on any of {found.rows.size:,} tokens.", icon=":material/do_not_disturb_on:")
+    if not len(acts.row):
+        st.info(f"Neither feature fires on any of {acts.rows.size:,} tokens.", icon=":material/do_not_disturb_on:")
         return
-    activation_scatter(a, b, found, text)
+    activation_scatter(a, b, acts, text)
 
 
-def activation_scatter(a: Half, b: Half, found: PairActivations, text: str) -> None:
+def activation_scatter(a: Half, b: Half, acts: PairActivations, text: str) -> None:
     """Draw one point for each token on which at least one of the two is active."""
     model = opened.model_of(a.dictionary)
     names = ["activation_a", "activation_b"]
-    columns_of = {"position": found.position, "token": found.token, "activation_a": found.a, "activation_b": found.b}
+    columns_of = {"position": acts.position, "token": acts.token, "activation_a": acts.a, "activation_b": acts.b}
     table = pd.DataFrame(columns_of)
     shown = drawn(table, *names)
-    shown = shown.assign(text=[context(found, place, model.token_strings) for place in shown.index])
+    shown = shown.assign(text=[context(acts, place, model.token_strings) for place in shown.index])
     titles = axis_titles(names, (a, b))
-    both = int(((found.a != 0) & (found.b != 0)).sum())
+    both = int(((acts.a != 0) & (acts.b != 0)).sum())
     figure(
         "Activations against each other",
         altair(pair_scatter(shown, *names, titles=titles, text="text"), "match-pair-activations"),
@@ -219,8 +219,8 @@ def activation_scatter(a: Half, b: Half, found: PairActivations, text: str) -> N
         explains=["activation_correlation", "pair_masked_cosine", "pair_attribution_correlation", *names],
         note=" · ".join(
             [
-                f"{found.rows.size:,} tokens in {len(found.rows):,} rows of {text}",
-                f"A fires on {int((found.a != 0).sum()):,}, B on {int((found.b != 0).sum()):,}, both on {both:,}",
+                f"{acts.rows.size:,} tokens in {len(acts.rows):,} rows of {text}",
+                f"A fires on {int((acts.a != 0).sum()):,}, B on {int((acts.b != 0).sum()):,}, both on {both:,}",
                 *drawn_note(shown, table),
                 "tokens on which neither fires are not drawn, but the correlations count them",
             ]
@@ -230,14 +230,14 @@ def activation_scatter(a: Half, b: Half, found: PairActivations, text: str) -> N
             dictionary=[a.dictionary, b.dictionary],
             model=model,
             method="activations of a pair on text",
-            settings={"feature_a": a.feature, "feature_b": b.feature, "n_tokens": found.rows.size},
+            settings={"feature_a": a.feature, "feature_b": b.feature, "n_tokens": acts.rows.size},
         ),
     )
 
 
-def context(found: PairActivations, place: int, texts: list[str], *, before: int = 8) -> str:
+def context(acts: PairActivations, place: int, texts: list[str], *, before: int = 8) -> str:
     """Return the token at a point, after the tokens before it in the row."""
-    row, position = found.rows[found.row[place]], int(found.position[place])
+    row, position = acts.rows[acts.row[place]], int(acts.position[place])
     words = [texts[token] for token in row[max(0, position - before) : position]]
     return f"{label(texts[row[position]])} after {label(''.join(words))}" if words else label(texts[row[position]])
 

@@ -53,7 +53,7 @@ def similarity(study: MatchStudy) -> None:
 
 def readouts(study: MatchStudy) -> None:
     """Draw the summary numbers, each beside its value after shuffling B's coordinates."""
-    found, chance = matching.numbers(study), matching.numbers(matching.shuffled_study(study))
+    numbers, chance = matching.numbers(study), matching.numbers(matching.shuffled_study(study))
     names = {
         "mmcs_ab": ("mmcs", "MMCS, A in B"),
         "mmcs_ba": ("mmcs", "MMCS, B in A"),
@@ -69,7 +69,7 @@ def readouts(study: MatchStudy) -> None:
     for name, (declared, title) in names.items():
         cards.metric(
             title,
-            shown(declared, found[name]),
+            shown(declared, numbers[name]),
             f"by chance {shown(declared, chance[name])}",
             delta_color="off",
             delta_arrow="off",
@@ -99,7 +99,7 @@ def curve(study: MatchStudy) -> None:
     # A feature without a partner counts with similarity 0.
     paired = np.zeros(study.comparison.smaller, np.float32)
     paired[: len(pairs.score)] = pairs.score
-    found = matching_tables.ratio_table({WAYS[0]: near.a, WAYS[1]: near.b, study.method: paired})
+    ratios = matching_tables.ratio_table({WAYS[0]: near.a, WAYS[1]: near.b, study.method: paired})
     by_chance = matching.nearest(matching.shuffled_study(study))
     dashed = [matching_tables.ratio_table({SHUFFLED: by_chance.a})]
     if study.similarity != "both":
@@ -108,8 +108,8 @@ def curve(study: MatchStudy) -> None:
     chance = pd.concat(dashed, ignore_index=True)
     figure(
         "How many features have a match over a threshold",
-        altair(charts.ratios(found, chance, study.threshold), "match-ratios"),
-        pd.concat([found, chance], ignore_index=True),
+        altair(charts.ratios(ratios, chance, study.threshold), "match-ratios"),
+        pd.concat([ratios, chance], ignore_index=True),
         explains=["matching_ratio", "one_to_one_ratio", "match_threshold", "random_ratio"],
         note=study.note(
             *lists.proofs([pairs]),
@@ -131,8 +131,8 @@ def random_curve(study: MatchStudy, side: DictionarySide) -> list[pd.DataFrame]:
 
 def controls(study: MatchStudy, side: DictionarySide) -> dict[str, np.ndarray]:
     """Return the best cosines of each dictionary with itself, if it has another feature."""
-    found = {f"{end.upper()} with itself": matching.own(study, end, side) for end in "ab"}
-    return {name: values for name, values in found.items() if values is not None}
+    own = {f"{end.upper()} with itself": matching.own(study, end, side) for end in "ab"}
+    return {name: values for name, values in own.items() if values is not None}
 
 
 def feature_ranks(study: MatchStudy, side: DictionarySide, way: str) -> None:
@@ -147,8 +147,8 @@ def feature_ranks(study: MatchStudy, side: DictionarySide, way: str) -> None:
 
 def neuron_ranks(study: MatchStudy, side: DictionarySide, way: str) -> None:
     """Draw the four best cosines of every input dimension, taken over the features (Cho 2025)."""
-    found = matching.neurons(study, side)
-    ranks(study, cosines(found, way), {}, (len(found.b_in_a_cos), study.a.d_sae), f"{side}-input dimensions")
+    neurons = matching.neurons(study, side)
+    ranks(study, cosines(neurons, way), {}, (len(neurons.b_in_a_cos), study.a.d_sae), f"{side}-input dimensions")
 
 
 def ranks(
@@ -166,15 +166,15 @@ def ranks(
     chance = [tables.histograms(dashed, edges)] if dashed else []
     if law:
         chance.append(tables.random_histogram(law, 1, edges, RANDOM))
-    found = tables.histograms(values, edges).rename(columns={"dictionary": "match_series"})
-    chance = pd.concat([found.head(0), *(table.rename(columns={"dictionary": "match_series"}) for table in chance)])
+    counts = tables.histograms(values, edges).rename(columns={"dictionary": "match_series"})
+    chance = pd.concat([counts.head(0), *(table.rename(columns={"dictionary": "match_series"}) for table in chance)])
     side, _, of = what.partition("-")
     # The threshold is about features, not about input dimensions.
     threshold = study.threshold if of == "features" else None
     figure(
         f"{side.capitalize()}, {of}",
-        altair(charts.histograms(found, chance, threshold), f"match-{what}"),
-        pd.concat([found, chance], ignore_index=True),
+        altair(charts.histograms(counts, chance, threshold), f"match-{what}"),
+        pd.concat([counts, chance], ignore_index=True),
         explains=["rth_match_cosine", "match_rank", "random_cosine"],
         note=f"{len(cos):,} {of} · shares in {len(edges) - 1} bins · dashed: the nearest by chance and the control",
         name=f"match-{what.replace(' ', '-')}",

@@ -43,20 +43,20 @@ def many(threshold: float) -> None:
             "Directions", list(SIDES), default="Decoder", required=True, key="split_side", bind="query-params"
         )
     ]
-    found = those_that_open(ids)
-    if len(found) < 2:
+    dictionaries = those_that_open(ids)
+    if len(dictionaries) < 2:
         st.info("Choose two or more dictionaries.", icon=":material/grid_on:")
         return
-    matrix = splitting.matrix(found, side)
+    matrix = splitting.matrix(dictionaries, side)
     if matrix.refused:
         st.warning(
             plain(f"{len(matrix.refused)} pairs have no cell, because they share no space. {matrix.refused[0]}"),
             icon=":material/warning:",
         )
     note = f"{side} cosine over {threshold:.2f} with the nearest feature; several features may share it"
-    ratios(found, matrix_table(matrix, names(found), threshold=threshold), side, note)
-    labels = [dictionary.origin.labels for dictionary in found]
-    by_factor(found, factor_table(matrix, names(found), labels, threshold=threshold), side, note)
+    ratios(dictionaries, matrix_table(matrix, names(dictionaries), threshold=threshold), side, note)
+    labels = [dictionary.origin.labels for dictionary in dictionaries]
+    by_factor(dictionaries, factor_table(matrix, names(dictionaries), labels, threshold=threshold), side, note)
 
 
 def usual_set(listed: Sequence[Entry], picked: Dictionary) -> list[str]:
@@ -83,11 +83,11 @@ def by_relevance(picked: Dictionary, kin: Sequence[Entry]) -> list[str]:
 
 def those_that_open(ids: Sequence[str]) -> list[Dictionary]:
     """Open dictionaries. An error names each one that cannot be opened, and it is left out."""
-    found = []
+    dictionaries = []
     for id in ids:
         with errors.shown():
-            found.append(opened.dictionary(id))
-    return found
+            dictionaries.append(opened.dictionary(id))
+    return dictionaries
 
 
 def names(dictionaries: Sequence[Dictionary]) -> list[str]:
@@ -96,7 +96,7 @@ def names(dictionaries: Sequence[Dictionary]) -> list[str]:
     return [d.title if titles.count(d.title) == 1 else f"{d.title} ({d.id})" for d in dictionaries]
 
 
-def ratios(found: Sequence[Dictionary], table: pd.DataFrame, side: str, note: str) -> None:
+def ratios(dictionaries: Sequence[Dictionary], table: pd.DataFrame, side: str, note: str) -> None:
     figure(
         "How much of each dictionary is found in each other",
         altair(charts.ratio_matrix(table), "split-matrix"),
@@ -104,11 +104,11 @@ def ratios(found: Sequence[Dictionary], table: pd.DataFrame, side: str, note: st
         explains=["matching_ratio", "random_ratio", "mmcs"],
         note=f"{note} · diagonal: the control, the best other feature of the same dictionary",
         name=f"ratio-matrix-{side}",
-        provenance=provenance(found, {"side": side}),
+        provenance=provenance(dictionaries, {"side": side}),
     )
 
 
-def by_factor(found: Sequence[Dictionary], table: pd.DataFrame, side: str, note: str) -> None:
+def by_factor(dictionaries: Sequence[Dictionary], table: pd.DataFrame, side: str, note: str) -> None:
     """Draw bars by factor, if there are pairs that differ in one label alone."""
     if table.empty:
         st.info(
@@ -126,7 +126,7 @@ def by_factor(found: Sequence[Dictionary], table: pd.DataFrame, side: str, note:
             explains=["match_factor", "matching_ratio", "random_ratio"],
             note=f"{note} · pairs that differ in one label, both ways · bars: their mean · ticks: random directions",
             name=f"ratio-factors-{side}",
-            provenance=provenance(found, {"side": side}),
+            provenance=provenance(dictionaries, {"side": side}),
         )
     with right:
         figure(
@@ -136,7 +136,7 @@ def by_factor(found: Sequence[Dictionary], table: pd.DataFrame, side: str, note:
             explains=["factor_change", "matching_ratio", "mmcs"],
             note=f"{len(table):,} rows, two for each pair",
             name=f"ratio-pairs-{side}",
-            provenance=provenance(found, {"side": side}),
+            provenance=provenance(dictionaries, {"side": side}),
         )
 
 
@@ -153,16 +153,16 @@ def three(threshold: float) -> None:
         max_selections=3,
         help="Two dictionaries share a feature if the two features are each other's nearest.",
     )
-    found = those_that_open(ids)
-    if len(found) != 3:
-        st.info(f"Choose three dictionaries; {len(found)} chosen so far.", icon=":material/join_inner:")
+    dictionaries = those_that_open(ids)
+    if len(dictionaries) != 3:
+        st.info(f"Choose three dictionaries; {len(dictionaries)} chosen so far.", icon=":material/join_inner:")
         return
     pairs = [(0, 1), (0, 2), (1, 2)]
     for i, j in pairs:
-        check_same_space(found[i], found[j], "decoder")
-    betweens = [splitting.between(found[i], found[j]) for i, j in pairs]
-    table = overlap_table(*betweens, names(found), threshold=threshold)
-    letters = [f"{letter}: {name}" for letter, name in zip("ABC", names(found), strict=True)]
+        check_same_space(dictionaries[i], dictionaries[j], "decoder")
+    betweens = [splitting.between(dictionaries[i], dictionaries[j]) for i, j in pairs]
+    table = overlap_table(*betweens, names(dictionaries), threshold=threshold)
+    letters = [f"{letter}: {name}" for letter, name in zip("ABC", names(dictionaries), strict=True)]
 
     def draw() -> None:
         st.altair_chart(charts.overlap(table, letters), key="split-overlap", width="stretch")
@@ -176,9 +176,9 @@ def three(threshold: float) -> None:
         note=f"mutual nearest neighbours by decoder cosine over {threshold:.2f} · open: the feature has partners in "
         "both others, but they are not partners of each other",
         name="overlap-of-three",
-        provenance=provenance(found, {"threshold": threshold}),
+        provenance=provenance(dictionaries, {"threshold": threshold}),
     )
 
 
-def provenance(found: Sequence[Dictionary], settings: dict) -> dict:
-    return tables.provenance(dictionary=found, method="nearest features between dictionaries", settings=settings)
+def provenance(dictionaries: Sequence[Dictionary], settings: dict) -> dict:
+    return tables.provenance(dictionary=dictionaries, method="nearest features between dictionaries", settings=settings)

@@ -157,8 +157,8 @@ def named_nodes(series: Series, graph: SplitGraph) -> tuple[pd.DataFrame, list[s
         except LoupeError:  # the model is missing, or no weights lead to its tokens; the graph needs neither
             texts += [[]] * len(features)
             why = ["promoted tokens are not known"]
-    labels = [f"{feature}  {' '.join(found[:1])}" for feature, found in zip(nodes["feature"], texts, strict=True)]
-    return nodes.assign(promoted_tokens=[" ".join(found) for found in texts], label=labels), why
+    labels = [f"{feature}  {' '.join(tokens[:1])}" for feature, tokens in zip(nodes["feature"], texts, strict=True)]
+    return nodes.assign(promoted_tokens=[" ".join(tokens) for tokens in texts], label=labels), why
 
 
 def counts(series: Series) -> None:
@@ -213,8 +213,8 @@ def lines(table: pd.DataFrame, widths: pd.DataFrame, feature: int) -> pd.DataFra
         "picked feature": own,
         "by chance": widths[["d_sae", "random_children"]].rename(columns={"random_children": "n_children"}).dropna(),
     }
-    found = pd.concat([part.assign(series=name) for name, part in parts.items()], ignore_index=True)
-    return found.astype({"n_children": float})
+    whole = pd.concat([part.assign(series=name) for name, part in parts.items()], ignore_index=True)
+    return whole.astype({"n_children": float})
 
 
 def most_split(series: Series, table: pd.DataFrame) -> None:

@@ -29,29 +29,29 @@ def siblings(series: Series) -> None:
     )
     wide = titles[name]
     between = splitting.between(series.coarse, wide)
-    found = relation(between, threshold=series.threshold).children(feature)
-    if len(found) < 2:
+    children = relation(between, threshold=series.threshold).children(feature)
+    if len(children) < 2:
         st.info(
-            f"Feature {feature} has {len(found)} {'child' if len(found) == 1 else 'children'} among the {name}, so "
-            "there is nothing to compare. Pick another feature, a wider dictionary or a lower threshold.",
+            f"Feature {feature} has {len(children)} {'child' if len(children) == 1 else 'children'} among the {name}, "
+            "so there is nothing to compare. Pick another feature, a wider dictionary or a lower threshold.",
             icon=":material/block:",
         )
         return
-    order = np.argsort(-between.b_in_a_cos[found, 0], kind="stable")[:MOST_SIBLINGS]
-    weights, tokens = splitting.logits(wide, found[order])
+    order = np.argsort(-between.b_in_a_cos[children, 0], kind="stable")[:MOST_SIBLINGS]
+    weights, tokens = splitting.logits(wide, children[order])
     texts = opened.model_of(wide).token_strings
-    more = [f"the {len(order)} of {len(found):,} most similar to the parent"] if len(order) < len(found) else []
+    more = [f"the {len(order)} of {len(children):,} most similar to the parent"] if len(order) < len(children) else []
     note = series.note(f"children of feature {feature} among the {name}", splitting.LOGITS.describe(), *more)
-    sibling_figures(series, splitting_siblings.Siblings(found[order], weights, tokens), texts, note, feature)
+    sibling_figures(series, splitting_siblings.Siblings(children[order], weights, tokens), texts, note, feature)
 
 
 def sibling_figures(
-    series: Series, found: splitting_siblings.Siblings, texts: Sequence[str], note: str, feature: int
+    series: Series, siblings: splitting_siblings.Siblings, texts: Sequence[str], note: str, feature: int
 ) -> None:
     """Draw differences on distinctive tokens, correlations, and the tokens as a table."""
-    k = max(2, min(splitting_siblings.K, MOST_TOKENS // len(found.feature)))
-    cells = splitting_siblings.difference_cells(found, texts, k=k)
-    table = splitting_siblings.distinctive_table(found, texts)
+    k = max(2, min(splitting_siblings.K, MOST_TOKENS // len(siblings.feature)))
+    cells = splitting_siblings.difference_cells(siblings, texts, k=k)
+    table = splitting_siblings.distinctive_table(siblings, texts)
     left, right = st.columns([3, 2], gap="medium")
     with left:
         figure(
@@ -64,7 +64,7 @@ def sibling_figures(
             provenance=series.provenance,
         )
     with right:
-        correlations = splitting_siblings.correlation_table(found)
+        correlations = splitting_siblings.correlation_table(siblings)
         figure(
             "Correlation of their logit weights",
             altair(charts.sibling_correlations(correlations), "split-sibling-correlations"),
