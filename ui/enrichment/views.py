@@ -36,7 +36,7 @@ NOTHING = "Every feature gives all tokens the same logit weight, so there is not
 
 def enrichment(study: LogitStudy, sets: TokenSets) -> None:
     """Draw the tab: pickers of two sets, the sets in all features, and the picked feature in all sets."""
-    found, random = enrichment_studies.enrichment_of(study, sets), enrichment_studies.random_enrichment(study, sets)
+    scores, random = enrichment_studies.enrichment_of(study, sets), enrichment_studies.random_enrichment(study, sets)
     left, right = st.columns(2, gap="medium")
     with left:
         first = token_set_picker.choose(study.model, "Token set", SET_KEY).name
@@ -46,20 +46,20 @@ def enrichment(study: LogitStudy, sets: TokenSets) -> None:
     with errors.shown():
         left, right = st.columns([3, 2], gap="medium")
         with left:
-            manhattan(study, found, random, first)
+            manhattan(study, scores, random, first)
         with right:
-            best_features(study, found, first)
+            best_features(study, scores, first)
     with errors.shown():
         left, right = st.columns([3, 2], gap="medium")
         with left:
-            running_sum(study, found, random, sets, feature, first)
+            running_sum(study, scores, random, sets, feature, first)
         with right:
-            best_sets(study, found, random, feature)
+            best_sets(study, scores, random, feature)
     with errors.shown():
-        set_against_set(study, found, first, second)
+        set_against_set(study, scores, first, second)
 
 
-def manhattan(study: LogitStudy, found: Enrichment, random: Enrichment, name: str) -> None:
+def manhattan(study: LogitStudy, scores: Enrichment, random: Enrichment, name: str) -> None:
     """Draw one set in all features: promoted above zero, suppressed below. A click picks a feature."""
     which = st.segmented_control(
         "Height",
@@ -71,7 +71,7 @@ def manhattan(study: LogitStudy, found: Enrichment, random: Enrichment, name: st
         help="Display score: −ln(1 − |ES|), with the sign of ES. log10 p: its absolute value, with the sign of ES. ES "
         "is the enrichment score.",
     )
-    whole = heights(study, found, name, HEIGHTS[which])
+    whole = heights(study, scores, name, HEIGHTS[which])
     if whole.empty:
         st.info(NOTHING, icon=":material/block:")
         return
@@ -84,25 +84,25 @@ def manhattan(study: LogitStudy, found: Enrichment, random: Enrichment, name: st
     figure(
         f"{name} in all features",
         altair(chart, "manhattan", on_select=choose_feature_from("manhattan", "point"), selection="point"),
-        lambda: tables.feature_scores(found, name),
+        lambda: tables.feature_scores(scores, name),
         explains=["display_score", "enrichment_score", "p_value", "q_value", "es_random"],
         note=study.note(
-            f"{set_size(found, name):,} tokens in the set",
+            f"{set_size(scores, name):,} tokens in the set",
             f"{sure:,} features with q ≤ 0.05",
             f"{beyond:,} beyond the dashed lines; 99 % of {enrichment_studies.RANDOM:,} random directions (seed 0) lie "
             "between them",
             *hidden,
             "labels: the highest peaks with room, each with the token at that end",
-            enrichment_studies.method(found),
+            enrichment_studies.method(scores),
         ),
         name=f"enrichment-{stem(name)}",
-        provenance=enrichment_studies.provenance(study, found, token_set=name),
+        provenance=enrichment_studies.provenance(study, scores, token_set=name),
     )
 
 
-def heights(study: LogitStudy, found: Enrichment, name: str, column: str) -> pd.DataFrame:
+def heights(study: LogitStudy, scores: Enrichment, name: str, column: str) -> pd.DataFrame:
     """Return what the Manhattan plot needs of every feature that has a score."""
-    table = tables.feature_scores(found, name)
+    table = tables.feature_scores(scores, name)
     ends = study.table[["feature", "top_token", "bottom_token"]]
     table = table.merge(ends, on="feature").dropna(subset=["enrichment_score"])
     promoted = table["enrichment_score"] >= 0
@@ -119,7 +119,7 @@ def heights(study: LogitStudy, found: Enrichment, name: str, column: str) -> pd.
     return table.assign(text=text.where(table.index.isin(peaks), "")).reset_index(drop=True)
 
 
-def best_features(study: LogitStudy, found: Enrichment, name: str) -> None:
+def best_features(study: LogitStudy, scores: Enrichment, name: str) -> None:
     """List the features with the smallest p for a set. A row picks its feature."""
     side = st.segmented_control(
         "Features that",
@@ -130,7 +130,7 @@ def best_features(study: LogitStudy, found: Enrichment, name: str) -> None:
         key="es_side",
         bind="query-params",
     )
-    table = tables.best_features(found, name, side=side)
+    table = tables.best_features(scores, name, side=side)
     table = table.merge(study.table[["feature", "top_token", "bottom_token"]], on="feature")
     shown = table.head(ROWS)
     key = f"best-features-{name}-{side}"  # each table has its own key, because a ticked row belongs to one table
@@ -148,16 +148,16 @@ def best_features(study: LogitStudy, found: Enrichment, name: str) -> None:
         note=study.note(
             f"first {len(shown):,} of {len(table):,} features, by p",
             "click a row to pick its feature",
-            enrichment_studies.method(found),
+            enrichment_studies.method(scores),
         ),
         name=f"features-by-{stem(name)}",
-        provenance=enrichment_studies.provenance(study, found, token_set=name),
+        provenance=enrichment_studies.provenance(study, scores, token_set=name),
     )
 
 
-def best_sets(study: LogitStudy, found: Enrichment, random: Enrichment, feature: int) -> None:
+def best_sets(study: LogitStudy, scores: Enrichment, random: Enrichment, feature: int) -> None:
     """List the sets with the smallest p for one feature. A row picks its set."""
-    table = tables.best_sets(found, feature, random=random)
+    table = tables.best_sets(scores, feature, random=random)
     if table.empty:
         st.info(blank(feature), icon=":material/block:")
         return
@@ -176,24 +176,24 @@ def best_sets(study: LogitStudy, found: Enrichment, random: Enrichment, feature:
         ),
         table,
         explains=["enrichment_score", "es_random", "auc", "auc_z", "p_value", "q_value"],
-        note=study.note(f"{len(table)} sets, by p", "click a row to pick its set", enrichment_studies.method(found)),
+        note=study.note(f"{len(table)} sets, by p", "click a row to pick its set", enrichment_studies.method(scores)),
         name=f"token-sets-of-feature-{feature}",
-        provenance=enrichment_studies.provenance(study, found, feature=feature),
+        provenance=enrichment_studies.provenance(study, scores, feature=feature),
     )
 
 
 def running_sum(
-    study: LogitStudy, found: Enrichment, random: Enrichment, sets: TokenSets, feature: int, name: str
+    study: LogitStudy, scores: Enrichment, random: Enrichment, sets: TokenSets, feature: int, name: str
 ) -> None:
     """Draw where the tokens of a set lie in one feature's ranking."""
-    row = tables.feature_scores(found, name).iloc[feature]
+    row = tables.feature_scores(scores, name).iloc[feature]
     if np.isnan(row["enrichment_score"]):
         st.info(blank(feature), icon=":material/block:")
         return
     values = logit_weights.full_weights(study, feature)
     members = np.isin(enrichment_studies.study_tokens(study), sets.named(name).tokens)
     chart = charts.running_sum(
-        tables.running_sum(values, members), tables.members_by_rank(values, members), found.n_tokens
+        tables.running_sum(values, members), tables.members_by_rank(values, members), scores.n_tokens
     )
     figure(
         f"Feature {feature} and {name}",
@@ -201,32 +201,32 @@ def running_sum(
         lambda: tables.running_sum(values, members, most=None),
         explains=["running_sum", "enrichment_score", "es_high", "es_low", "auc", "p_value", "q_value"],
         note=study.note(
-            f"{set_size(found, name):,} tokens in the set",
+            f"{set_size(scores, name):,} tokens in the set",
             f"ES {row['enrichment_score']:.3f} (high {row['es_high']:.3f}, low {row['es_low']:.3f})",
             f"99 % of random directions within ±{tables.random_reach(random, name):.3f}",
             f"AUC {row['auc']:.3f} ({row['auc_z']:+.1f} standard errors)",
             f"p {power_of_ten(row['log10_p'])}, q {power_of_ten(row['log10_q'])}",
-            enrichment_studies.method(found),
+            enrichment_studies.method(scores),
         ),
         name=f"running-sum-{feature}-{stem(name)}",
-        provenance=enrichment_studies.provenance(study, found, token_set=name, feature=feature),
+        provenance=enrichment_studies.provenance(study, scores, token_set=name, feature=feature),
     )
 
 
-def set_against_set(study: LogitStudy, found: Enrichment, first: str, second: str) -> None:
+def set_against_set(study: LogitStudy, scores: Enrichment, first: str, second: str) -> None:
     """Draw the scores of every feature for both sets, and label the largest differences. A click picks a feature."""
     if first == second:
         st.info("Pick two different token sets to compare them.")
         return
-    whole = tables.set_against_set(found, first, second)
+    whole = tables.set_against_set(scores, first, second)
     if whole.empty:
         st.info(NOTHING, icon=":material/block:")
         return
-    scores = whole[["score_x", "score_y"]]
-    size = scores.max() - scores.min()
+    both = whole[["score_x", "score_y"]]
+    size = both.max() - both.min()
     room = float(0.04 * size["score_x"]), float(0.03 * size["score_y"])
-    labelled = tables.spaced_out(scores.head(20 * DIFFERENCES).to_numpy(), gaps=room, most=DIFFERENCES)
-    places, least = tables.drawn_features(scores.abs().max(axis=1).to_numpy(), most=MOST_POINTS)
+    labelled = tables.spaced_out(both.head(20 * DIFFERENCES).to_numpy(), gaps=room, most=DIFFERENCES)
+    places, least = tables.drawn_features(both.abs().max(axis=1).to_numpy(), most=MOST_POINTS)
     drawn = whole.iloc[np.union1d(places, labelled)]
     drawn = drawn.assign(text=drawn["feature"].astype(str).where(drawn.index.isin(labelled), ""))
     hidden = (
@@ -246,19 +246,19 @@ def set_against_set(study: LogitStudy, found: Enrichment, first: str, second: st
         whole,
         explains=["display_score", "score_difference", "enrichment_score"],
         note=study.note(
-            f"{set_size(found, first):,} and {set_size(found, second):,} tokens",
+            f"{set_size(scores, first):,} and {set_size(scores, second):,} tokens",
             f"{len(whole):,} features, histograms of all",
             *hidden,
             "labels: the largest differences with room",
             "dashed: equal scores",
         ),
         name=f"enrichment-{stem(first)}-against-{stem(second)}",
-        provenance=enrichment_studies.provenance(study, found, token_set=first, other_set=second),
+        provenance=enrichment_studies.provenance(study, scores, token_set=first, other_set=second),
     )
 
 
-def set_size(found: Enrichment, name: str) -> int:
-    return int(found.sizes[tables.set_number(found, name)])
+def set_size(scores: Enrichment, name: str) -> int:
+    return int(scores.sizes[tables.set_number(scores, name)])
 
 
 def stem(name: str) -> str:

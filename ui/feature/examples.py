@@ -82,7 +82,7 @@ def seed() -> int:
 def levels(subject: Subject, kind: str, width: int | None) -> None:
     """Draw examples from each level of activation, the highest first."""
     make = feature_examples.intervals if kind == INTERVALS else feature_examples.quantile_groups
-    found = make(subject.acts, seed=seed())[::-1]
+    levels = make(subject.acts, seed=seed())[::-1]
     n_tokens, active = subject.passed.statistics.n_tokens(), len(subject.acts.act)
 
     def said(level: Level) -> str:
@@ -90,7 +90,7 @@ def levels(subject: Subject, kind: str, width: int | None) -> None:
         ends = f"{level.low:.3g} to {level.high:.3g}"
         return f"{ends}: {level.count:,} active tokens, {share:.2%} of them, density {density:.2g}"
 
-    groups = [(said(level), level.examples) for level in found]
+    groups = [(said(level), level.examples) for level in levels]
     title = {INTERVALS: "Equal intervals of activation", QUANTILES: "Groups of equally many active tokens"}[kind]
     note = f"{feature_examples.PER_GROUP} random ones of each, no row twice in a group"
     draw_contexts(subject, title, groups, width, note, f"{subject.stem}-{kind.lower()}")
@@ -115,21 +115,21 @@ def single_list(subject: Subject, kind: str, width: int | None) -> None:
             help="Python's syntax. It is searched in the whole context that is shown.",
         )
         drawn = pool(subject, kind)
-    found = feature_examples.ordered(drawn, by)
-    note = {STRONGEST: f"{len(found.act):,} rows with an active token"}.get(kind, f"{len(found.act):,} random tokens")
+    acts = feature_examples.ordered(drawn, by)
+    note = {STRONGEST: f"{len(acts.act):,} rows with an active token"}.get(kind, f"{len(acts.act):,} random tokens")
     if pattern:
-        found, said = searched(subject, found, pattern, width)
+        acts, said = searched(subject, acts, pattern, width)
         note = f"{said} · {note}"
-    if not len(found.act):
+    if not len(acts.act):
         st.info(plain(f"No context matches /{pattern}/: {note}."), icon=":material/search_off:")
         return
-    pages = -(-len(found.act) // A_PAGE)
+    pages = -(-len(acts.act) // A_PAGE)
     if st.session_state.get("fe_page", 1) > pages:
         st.session_state["fe_page"] = 1  # from a longer list
     page = st.pagination(pages, key="fe_page") if pages > 1 else 1
-    shown = feature_examples.taken(found, np.arange((page - 1) * A_PAGE, min(page * A_PAGE, len(found.act))))
+    shown = feature_examples.taken(acts, np.arange((page - 1) * A_PAGE, min(page * A_PAGE, len(acts.act))))
     name = f"{subject.stem}-contexts"
-    draw_contexts(subject, f"{kind} contexts", [("", shown)], width, f"page {page} of {pages} · {note}", name, found)
+    draw_contexts(subject, f"{kind} contexts", [("", shown)], width, f"page {page} of {pages} · {note}", name, acts)
 
 
 def pool(subject: Subject, kind: str) -> FeatureActivations:
@@ -143,14 +143,12 @@ def pool(subject: Subject, kind: str) -> FeatureActivations:
 
 
 def searched(
-    subject: Subject, found: FeatureActivations, pattern: str, width: int | None
+    subject: Subject, acts: FeatureActivations, pattern: str, width: int | None
 ) -> tuple[FeatureActivations, str]:
     """Return the contexts that contain a pattern, and a sentence on how many they are."""
-    tried = feature_examples.taken(found, np.arange(min(MOST_SEARCHED, len(found.act))))
+    tried = feature_examples.taken(acts, np.arange(min(MOST_SEARCHED, len(acts.act))))
     hits = feature_examples.matching(pattern, texts_of(subject, tried, width))
-    what = (
-        f"first {len(tried.act):,} of {len(found.act):,}" if len(tried.act) < len(found.act) else f"{len(found.act):,}"
-    )
+    what = f"first {len(tried.act):,} of {len(acts.act):,}" if len(tried.act) < len(acts.act) else f"{len(acts.act):,}"
     return feature_examples.taken(tried, hits), f"{len(hits):,} of {what} contexts match"
 
 
@@ -181,7 +179,7 @@ def draw_contexts(
 
     def table() -> pd.DataFrame:
         parts = [("", whole)] if whole is not None else groups
-        found = [
+        tables = [
             context_table(
                 passed.sample.rows,
                 shown,
@@ -191,7 +189,7 @@ def draw_contexts(
             )
             for said, shown in parts
         ]
-        return pd.concat(found, ignore_index=True)
+        return pd.concat(tables, ignore_index=True)
 
     figure(
         title,

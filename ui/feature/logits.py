@@ -28,8 +28,8 @@ def one_row(subject: Subject, settings: LogitSettings) -> tuple[np.ndarray, np.n
     dictionary, model = subject.dictionary, subject.passed.model
     key = f"directions {dictionary.sha256} {model.sha256} {settings.unit_rows}"
     directions = compute.loaded().get(key, lambda: residual_directions(dictionary, model, settings))
-    found = logit_weights_studies.unembedding_of(model, settings)
-    return logit_weights(directions, found, [subject.feature], center=settings.center)[0], found.tokens
+    unembedding = logit_weights_studies.unembedding_of(model, settings)
+    return logit_weights(directions, unembedding, [subject.feature], center=settings.center)[0], unembedding.tokens
 
 
 def extreme_tables(subject: Subject, settings: LogitSettings) -> dict[str, pd.DataFrame]:
@@ -96,10 +96,10 @@ def stored_sets(subject: Subject, settings: LogitSettings) -> pd.DataFrame | Non
         with compute.only_stored():
             study = logit_weights_studies.study_of(subject.dictionary, settings)
             sets = token_sets.sets(study.model)
-            found = enrichment.enrichment_of(study, sets)
+            scores = enrichment.enrichment_of(study, sets)
     except NotStored:
         return None
-    table = best_sets(found, subject.feature)
+    table = best_sets(scores, subject.feature)
     return table[["token_set", "enrichment_score", "log10_q"]].head(N_SETS)
 
 
@@ -109,11 +109,11 @@ def logits(subject: Subject, settings: LogitSettings) -> None:
     one_feature.one_feature_by_set(study, subject.feature)
     with errors.shown():
         sets = token_sets.sets(study.model)
-        found = enrichment.enrichment_of(study, sets)
+        scores = enrichment.enrichment_of(study, sets)
         random = enrichment.random_enrichment(study, sets)
         name = token_set_picker.choose(study.model, "Token set", views.SET_KEY).name
         left, right = st.columns([3, 2], gap="medium")
         with left:
-            views.running_sum(study, found, random, sets, subject.feature, name)
+            views.running_sum(study, scores, random, sets, subject.feature, name)
         with right:
-            views.best_sets(study, found, random, subject.feature)
+            views.best_sets(study, scores, random, subject.feature)

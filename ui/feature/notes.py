@@ -133,11 +133,11 @@ def exchange(store: NoteStore, known: Notes) -> None:
                     offer(store, from_json(file.getvalue()))
 
 
-def offer(store: NoteStore, found: Notes) -> None:
+def offer(store: NoteStore, read: Notes) -> None:
     """Say what a file holds, and offer to add its notes."""
-    n = len(found.by_feature)
-    st.markdown(plain(f"{n:,} feature{'s' * (n != 1)} of {found.title[:200]}."))
-    same = found.dictionary_sha256 == store.path.stem
+    n = len(read.by_feature)
+    st.markdown(plain(f"{n:,} feature{'s' * (n != 1)} of {read.title[:200]}."))
+    same = read.dictionary_sha256 == store.path.stem
     if not same:
         st.warning(
             "These notes are on another dictionary. Its feature numbers mean something else, unless it is the same "
@@ -148,7 +148,7 @@ def offer(store: NoteStore, found: Notes) -> None:
 
     def add() -> None:
         try:
-            store.add(found)
+            store.add(read)
             say(f"Added notes on {n:,} features.")
         except NotesError as error:
             say(str(error), bad=True)

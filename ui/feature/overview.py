@@ -102,7 +102,7 @@ def overview(subject: Subject, settings: LogitSettings) -> None:
 
 def histogram(subject: Subject) -> None:
     """Draw the histogram of its activations, at all positions or at one."""
-    found, n_pos = subject.acts, subject.passed.statistics.n_pos
+    acts, n_pos = subject.acts, subject.passed.statistics.n_pos
     with st.container(horizontal=True, vertical_alignment="bottom"):
         at = st.number_input(
             "At position",
@@ -115,7 +115,7 @@ def histogram(subject: Subject) -> None:
             help="Count only tokens at this position. Empty: all positions.",
         )
         log = st.toggle("Counts on a log axis", value=True, key="fe_log", bind="query-params")
-    values = found.act if at is None else found.act[found.position == at]
+    values = acts.act if at is None else acts.act[acts.position == at]
     where = "all positions" if at is None else f"position {at}"
     table = pd.DataFrame({"text_activation": values.astype(float)})
 

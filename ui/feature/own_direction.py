@@ -80,11 +80,11 @@ def _read(text: str) -> tuple[str, bytes]:
 
 def _choose(name: str, data: bytes, among: Dictionary) -> None:
     """Pick tensor and row, and offer to take the direction up."""
-    found = read_vectors(name, data)
-    tensor = next(iter(found))
-    if len(found) > 1:
-        tensor = st.selectbox("Tensor", list(found), key="own_tensor", format_func=lambda key: f"{key[:80]}")
-    rows, row = found[tensor], 0
+    vectors = read_vectors(name, data)
+    tensor = next(iter(vectors))
+    if len(vectors) > 1:
+        tensor = st.selectbox("Tensor", list(vectors), key="own_tensor", format_func=lambda key: f"{key[:80]}")
+    rows, row = vectors[tensor], 0
     if len(rows) > 1:
         row = int(st.number_input("Row", 0, len(rows) - 1, key="own_row"))
     parts = [name[:80], *([tensor[:80]] if tensor else []), *([f"row {row}"] if len(rows) > 1 else [])]

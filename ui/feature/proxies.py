@@ -186,21 +186,21 @@ def disagreements(view: _View) -> None:
     """Draw tokens on which feature and proxy disagree, either way."""
     left, right = st.columns(2, gap="medium")
     with left:
-        found = active_without(view.pair, n=EXAMPLES)
-        _examples(view, "Active, but no hit of the proxy", found, "active-no-hit", "the strongest, one for each row")
+        places = active_without(view.pair, n=EXAMPLES)
+        _examples(view, "Active, but no hit of the proxy", places, "active-no-hit", "the strongest, one for each row")
     with right:
-        found = silent_hits(view.pair, n=EXAMPLES)
+        places = silent_hits(view.pair, n=EXAMPLES)
         _examples(
             view,
             "A hit of the proxy, but silent",
-            found,
+            places,
             "hit-silent",
             "the hits with the largest ratios, one for each row; ties at random",
         )
 
 
-def _examples(view: _View, title: str, found: tuple[np.ndarray, np.ndarray], name: str, note: str) -> None:
-    (row, position), passed = found, view.subject.passed
+def _examples(view: _View, title: str, places: tuple[np.ndarray, np.ndarray], name: str, note: str) -> None:
+    (row, position), passed = places, view.subject.passed
     if not len(row):
         st.info(f"{title}: no such token.", icon=":material/check:")
         return

@@ -80,7 +80,7 @@ def nearest(subject: Subject) -> None:
 
 def correlated(subject: Subject) -> None:
     """List the features that are active on the same tokens, or on others."""
-    found = relations.correlated(subject)
+    correlated = relations.correlated(subject)
     end = st.segmented_control(
         "Correlated features",
         list(ENDS),
@@ -90,12 +90,14 @@ def correlated(subject: Subject) -> None:
         bind="query-params",
         label_visibility="collapsed",
     )
-    table = labelled(found.table(top=TOP, lowest=ENDS[end]), "correlated_feature", subject.among)
+    table = labelled(correlated.table(top=TOP, lowest=ENDS[end]), "correlated_feature", subject.among)
     if table.empty:
-        said = "is active on no token of this text" if not found.own_count else "has no such correlation on this text"
+        said = (
+            "is active on no token of this text" if not correlated.own_count else "has no such correlation on this text"
+        )
         st.info(plain(f"{subject.title} {said}."))
         return
-    few = f" · {subject.title} itself is active on only {found.own_count}" if found.own_count < LEAST else ""
+    few = f" · {subject.title} itself is active on only {correlated.own_count}" if correlated.own_count < LEAST else ""
     figure(
         "Features active on the same tokens" if not ENDS[end] else "Features active on other tokens",
         listing(table.drop(columns="density"), f"rel-corr-{ENDS[end]}", height=430, picks="correlated_feature"),
@@ -109,10 +111,10 @@ def correlated(subject: Subject) -> None:
 
 def alike_and_near(subject: Subject) -> None:
     """Draw every other feature by decoder cosine and correlation."""
-    found, cosines = relations.correlated(subject), relations.cosines(subject)
-    both = {"neighbor_cosine": cosines, "feature_correlation": found.correlation}
+    correlated, cosines = relations.correlated(subject), relations.cosines(subject)
+    both = {"neighbor_cosine": cosines, "feature_correlation": correlated.correlation}
     table = pd.DataFrame({"feature": np.arange(len(cosines))} | both)
-    table = table[found.count >= LEAST].dropna(ignore_index=True)
+    table = table[correlated.count >= LEAST].dropna(ignore_index=True)
     if table.empty:
         return
     some = drawn(table, "feature_correlation")
@@ -190,8 +192,8 @@ def cost_line(cost: NeuronCost) -> str:
 
 def neuron_figure(subject: Subject, hook: str) -> None:
     """List the units that a feature is most correlated with, beside what other features reach."""
-    found = relations.correlated_units(subject, hook)
-    table = found.table(subject.feature)
+    units = relations.correlated_units(subject, hook)
+    table = units.table(subject.feature)
     if table.empty:
         st.info(plain(f"{subject.title} is active on no token of this text, so nothing correlates with it."))
         return
@@ -200,14 +202,14 @@ def neuron_figure(subject: Subject, hook: str) -> None:
     bars = related_charts.signed_bars(
         table, "correlated_unit", "neuron_correlation", unit_title="Unit", value_title=value_title
     )
-    best = np.abs(found.corr[found.count >= LEAST, 0])
+    best = np.abs(units.corr[units.count >= LEAST, 0])
     than = f"farther from 0 than {(best < abs(table['neuron_correlation'][0])).mean():.0%} of features' best"
     figure(
         f"{title} that correlate with it",
         altair(bars, "rel-neurons"),
         table,
         explains=["correlated_unit", "neuron_correlation"],
-        note=subject.note(f"{found.n_units:,} units at {hook}", *([than] if best.size > 1 else [])),
+        note=subject.note(f"{units.n_units:,} units at {hook}", *([than] if best.size > 1 else [])),
         name=f"{subject.stem}-neurons",
         provenance=subject.passed.provenance(feature=subject.feature, hook_name=hook),
     )

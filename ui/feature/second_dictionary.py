@@ -26,13 +26,13 @@ TOP = 5
 
 def second_dictionary(subject: Subject) -> None:
     """Pick another dictionary and draw its features that read and write nearly the same."""
-    other, found = picker.second(), subject.dictionary
+    other, own = picker.second(), subject.dictionary
     try:
-        check(found, other)
+        check(own, other)
     except DoesNotFitError as error:  # the first choice of the picker may not fit, which is no error
         st.info(plain(str(error)), icon=":material/compare_arrows:")
         return
-    sides = found.W_dec[subject.feature], np.ascontiguousarray(found.W_enc[:, subject.feature])
+    sides = own.W_dec[subject.feature], np.ascontiguousarray(own.W_enc[:, subject.feature])
     cosines = [cosines_with(row, other, side) for row, side in zip(sides, SIDES, strict=True)]
     table = match_table(*cosines, top=TOP)
     known = neuronpedia.downloaded_labels(other)
@@ -54,19 +54,19 @@ def second_dictionary(subject: Subject) -> None:
         note=f"the {TOP} nearest of {other.d_sae:,} features by decoder and by encoder, exact cosines{said}",
         name=f"{subject.stem}-match",
         provenance=tables.provenance(
-            dictionary=[found, other], method="cosines with a second dictionary", settings={"feature": subject.feature}
+            dictionary=[own, other], method="cosines with a second dictionary", settings={"feature": subject.feature}
         ),
     )
     if not subject.own and len(table):
         link(subject, other, int(table["best_match"].iloc[0]))
 
 
-def check(found: Dictionary, other: Dictionary) -> None:
+def check(own: Dictionary, other: Dictionary) -> None:
     """Raise DoesNotFitError unless there is something to compare."""
-    if other.sha256 == found.sha256:
+    if other.sha256 == own.sha256:
         raise DoesNotFitError(f"{other.title} is the feature's own dictionary. Expected another one. Choose it above.")
     for side in SIDES:
-        check_same_space(found, other, side)
+        check_same_space(own, other, side)
 
 
 def chance_level(other: Dictionary) -> float | None:

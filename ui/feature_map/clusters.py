@@ -29,13 +29,13 @@ def clusters(settings: LayoutSettings) -> None:
             on_click=lambda: st.session_state.update({flag: True}),
         )
         return
-    found = feature_map.clusters(None, settings.side)
-    table = cluster_table(found)
-    alone = int((found.label < 0).sum())
+    clusters = feature_map.clusters(None, settings.side)
+    table = cluster_table(clusters)
+    alone = int((clusters.label < 0).sum())
     left, middle, right = st.columns(3)
-    left.metric("Clusters", f"{found.count:,}", border=True)
+    left.metric("Clusters", f"{clusters.count:,}", border=True)
     middle.metric("Median size", f"{np.median(table['cluster_size']) if len(table) else 0:.0f}", border=True)
-    right.metric("Features in no cluster", f"{alone:,} ({alone / len(found.label):.0%})", border=True)
+    right.metric("Features in no cluster", f"{alone:,} ({alone / len(clusters.label):.0%})", border=True)
 
     def show_on_map(row: int) -> None:
         st.session_state["find"] = f"cluster {table['cluster'].iloc[row]}"
@@ -43,16 +43,16 @@ def clusters(settings: LayoutSettings) -> None:
         st.session_state["tab"] = "Map"
 
     figure(
-        f"{found.count:,} clusters",
+        f"{clusters.count:,} clusters",
         listing(table, "clusters-table", height=560, picks=show_on_map),
         table,
         explains=["cluster", "cluster_size", "medoid"],
-        note=f"{settings.side} directions · seed {found.seed} · similar clusters have similar numbers · "
+        note=f"{settings.side} directions · seed {clusters.seed} · similar clusters have similar numbers · "
         "click a row to see its features on the map",
         name=f"clusters-{settings.side}",
         provenance=tables.provenance(
             dictionary=dictionary,
             method="HDBSCAN on a 10-D UMAP",
-            settings={"side": settings.side, "seed": found.seed, "min_cluster_size": found.min_cluster_size},
+            settings={"side": settings.side, "seed": clusters.seed, "min_cluster_size": clusters.min_cluster_size},
         ),
     )

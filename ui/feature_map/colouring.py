@@ -40,22 +40,22 @@ def colouring(name: str, stack: Stack, ids: list[str], layout: Layout, side: str
         return plain_colours(stack, ids)
     title = catalogue.statistic(name).title
     if name == "cluster":
-        found = [feature_map.clusters(id, side) for id in ids]
-        return cluster_colours(found, title)
+        each = [feature_map.clusters(id, side) for id in ids]
+        return cluster_colours(each, title)
     if name == "preservation":
         return Colouring(by_value(layout.preservation, title), name, layout.preservation.astype(float))
     values = np.concatenate([np.asarray(COLUMNS[name].values(id), dtype=np.float64) for id in ids])
     return Colouring(by_value(values, title, log=COLUMNS[name].log), name, values)
 
 
-def cluster_colours(found: list[Clusters], title: str) -> Colouring:
+def cluster_colours(each: list[Clusters], title: str) -> Colouring:
     """Colour by cluster; numbers continue from one dictionary to the next."""
-    before = np.cumsum([0, *(clusters.count for clusters in found)])
+    before = np.cumsum([0, *(clusters.count for clusters in each)])
     codes = np.concatenate(
-        [np.where(c.label < 0, -1, c.label + first) for c, first in zip(found, before[:-1], strict=True)]
+        [np.where(c.label < 0, -1, c.label + first) for c, first in zip(each, before[:-1], strict=True)]
     )
-    own = np.concatenate([clusters.label for clusters in found])
-    names = [str(number) for clusters in found for number in range(clusters.count)]
+    own = np.concatenate([clusters.label for clusters in each])
+    names = [str(number) for clusters in each for number in range(clusters.count)]
     return Colouring(by_group(codes, names, title), "cluster", own)
 
 
@@ -77,8 +77,8 @@ def known_tokens(ids: list[str]) -> list[str] | None:
 
 def _known_study(id: str) -> LogitStudy | None:
     try:
-        found = opened.dictionary(id)
-        key = logit_weights.statistics_key(found, LogitSettings())
+        dictionary = opened.dictionary(id)
+        key = logit_weights.statistics_key(dictionary, LogitSettings())
         return logit_weights.logit_study(LogitSettings(), id) if _at_hand(LogitStatistics, key) else None
     except LoupeError:  # no model here, or a model that does not fit this dictionary
         return None

@@ -158,10 +158,10 @@ def follow(row: int | None, names: Sequence[str], stack: Stack, links: LayerLink
         st.caption("Click a point to follow its feature through the layers.")
         return
     st.markdown(f"**Feature {stack.feature[row]} of layer {plain(names[stack.dictionary[row]])} and what it becomes**")
-    found = trail(stack, links, row)
-    config = columns(found)
-    found["series_step"] = [f"{names[step]} → {names[step + 1]}" for step in found["series_step"]]
-    listing(found, "layer-trail", config=config)()
+    table = trail(stack, links, row)
+    config = columns(table)
+    table["series_step"] = [f"{names[step]} → {names[step + 1]}" for step in table["series_step"]]
+    listing(table, "layer-trail", config=config)()
 
 
 def map_of(settings: LayoutSettings, ids: Sequence[str]) -> Layout:
@@ -217,5 +217,5 @@ def describe(settings: LayoutSettings) -> str:
 
 def provenance(settings: LayoutSettings, ids: Sequence[str]) -> dict[str, object]:
     """Return what a table was computed from."""
-    found = feature_map_studies.dictionaries(ids)
-    return tables.provenance(dictionary=found, method=settings.method, settings=settings.used())
+    dictionaries = feature_map_studies.dictionaries(ids)
+    return tables.provenance(dictionary=dictionaries, method=settings.method, settings=settings.used())

@@ -61,15 +61,15 @@ class MapStudy:
 
     def table(self, colouring: Colouring) -> pd.DataFrame:
         """One row for each point, with all that is known of it."""
-        found: dict[str, object] = {"dictionary": np.asarray(self.ids, object)[self.stack.dictionary]}
-        found |= {"feature": self.stack.feature, colouring.name: colouring.values}
+        columns: dict[str, object] = {"dictionary": np.asarray(self.ids, object)[self.stack.dictionary]}
+        columns |= {"feature": self.stack.feature, colouring.name: colouring.values}
         if self.cluster is not None:
-            found["cluster"] = self.cluster
+            columns["cluster"] = self.cluster
         if self.tokens is not None:
-            found["top_token"] = self.tokens
+            columns["top_token"] = self.tokens
         if not np.isnan(self.layout.preservation).all():
-            found["preservation"] = self.layout.preservation.astype(float)
-        table = pd.DataFrame(found | {"map_x": self.layout.x, "map_y": self.layout.y})
+            columns["preservation"] = self.layout.preservation.astype(float)
+        table = pd.DataFrame(columns | {"map_x": self.layout.x, "map_y": self.layout.y})
         return table if self.joint or colouring.name == "dictionary" else table.drop(columns="dictionary")
 
     def picked_row(self) -> int:
@@ -103,7 +103,7 @@ def the_map(settings: LayoutSettings, ids: list[str]) -> None:
     with work:
         colouring = colouring_of(name, study)
     with place:
-        highlighted = found(text, study)
+        highlighted = rows_found(text, study)
         event = draw(study, colouring, highlighted)
     with metric:
         how_many(event, highlighted, study)
@@ -176,7 +176,7 @@ def colouring_of(name: str, study: MapStudy) -> Colouring:
     return feature_map_colouring.plain_colours(study.stack, study.ids)
 
 
-def found(text: str, study: MapStudy) -> np.ndarray | None:
+def rows_found(text: str, study: MapStudy) -> np.ndarray | None:
     """Return which rows a search finds; None if the search is empty."""
     if not text or not text.strip():
         return None

@@ -41,9 +41,9 @@ def pick() -> tuple[LayoutSettings, list[str]]:
 def _numbers(method: str) -> dict[str, int | float]:
     """Draw the settings of a method."""
     usual = LayoutSettings()
-    found: dict[str, int | float] = {}
+    numbers: dict[str, int | float] = {}
     if method == "umap":
-        found["n_neighbors"] = st.slider(
+        numbers["n_neighbors"] = st.slider(
             "Neighbours",
             2,
             101,
@@ -53,7 +53,7 @@ def _numbers(method: str) -> dict[str, int | float]:
             help="How many features count as near, the feature itself included. A large number shows large structure, "
             "a small number shows small structure.",
         )
-        found["min_dist"] = st.slider(
+        numbers["min_dist"] = st.slider(
             "Least distance",
             0.0,
             1.0,
@@ -64,7 +64,7 @@ def _numbers(method: str) -> dict[str, int | float]:
             help="How close points may lie to each other. Small values make tight groups.",
         )
     if method == "tsne":
-        found["perplexity"] = st.slider(
+        numbers["perplexity"] = st.slider(
             "Perplexity",
             1.0,
             33.0,
@@ -75,7 +75,7 @@ def _numbers(method: str) -> dict[str, int | float]:
             help="About how many features count as near.",
         )
     if method != "pca":
-        found["seed"] = st.number_input(
+        numbers["seed"] = st.number_input(
             "Seed",
             0,
             2**32 - 1,
@@ -86,4 +86,4 @@ def _numbers(method: str) -> dict[str, int | float]:
             "otherwise and may give another. If something changes with the seed, it is no property of the "
             "dictionary.",
         )
-    return found
+    return numbers

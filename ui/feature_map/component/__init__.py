@@ -76,8 +76,8 @@ def feature_map(
     """
     assert len(colours.index) == len(points.x), "colours and points differ in length"
     if st.session_state.get(_without_webgl(key)):
-        found = fallback.draw(points, colours, key=key, highlighted=highlighted, picked=picked, on_pick=on_pick)
-        return _event(points, found["row"], found["polygon"], highlighted)
+        drawn = fallback.draw(points, colours, key=key, highlighted=highlighted, picked=picked, on_pick=on_pick)
+        return _event(points, drawn["row"], drawn["polygon"], highlighted)
     with st.container(gap=None):
         result = _component(
             key=key,

@@ -34,8 +34,8 @@ def draw(
     name = f"{key}-chart"
 
     def clicked() -> int | None:
-        found = (st.session_state[name]["selection"].get("point") or [{}])[0].get("row")
-        return int(found) if found is not None and 0 <= int(found) < len(points.x) else None
+        row = (st.session_state[name]["selection"].get("point") or [{}])[0].get("row")
+        return int(row) if row is not None and 0 <= int(row) < len(points.x) else None
 
     def callback() -> None:
         row = clicked()

@@ -115,11 +115,11 @@ class MapPoints:
     @cached_property
     def digest(self) -> str:
         """A hash of this content. It tells an outline on this layout from one on another."""
-        found = hashlib.sha256(repr(self.steps).encode())
+        digest = hashlib.sha256(repr(self.steps).encode())
         for name, array in self.arrays.items():
-            found.update(f"{name}{array.shape}".encode())
-            found.update(array.data)
-        return found.hexdigest()[:16]
+            digest.update(f"{name}{array.shape}".encode())
+            digest.update(array.data)
+        return digest.hexdigest()[:16]
 
     @cached_property
     def order(self) -> str:
