@@ -16,10 +16,10 @@ st.caption(
 
 left, right = st.columns([3, 1], gap="medium")
 with left, errors.shown(stop=True):
-    found = page.choose()
-if found is not None:
+    dashboards = page.choose()
+if dashboards is not None:
     with right, errors.shown(stop=True):
-        feature = page.choose_feature(found)
-    st.caption(f"{len(found.features):,} features · {found.title}")
+        feature = page.choose_feature(dashboards)
+    st.caption(f"{len(dashboards.features):,} features · {dashboards.title}")
     with errors.shown():
-        page.show(found, feature)
+        page.show(dashboards, feature)

@@ -18,13 +18,13 @@ _EXTENT = 36
 def ramp(n: int) -> list[str]:
     """Return n colours along SEQUENCE, evenly spaced."""
     stops = [[int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in SEQUENCE]
-    found = []
+    colours = []
     for i in range(n):
         at = i / max(1, n - 1) * (len(stops) - 1)
         low = min(int(at), len(stops) - 2)
         mixed = (round(a + (b - a) * (at - low)) for a, b in zip(stops[low], stops[low + 1], strict=True))
-        found.append("#" + "".join(f"{part:02x}" for part in mixed))
-    return found
+        colours.append("#" + "".join(f"{part:02x}" for part in mixed))
+    return colours
 
 
 def _by_position(legend: bool) -> alt.Color:
@@ -138,12 +138,12 @@ def _points(table: pd.DataFrame, x: str, y: str, x_title: str, y_title: str, *mo
     )
 
 
-def distribution(found: Distribution, *, title: str, y_title: str, log: bool, height: int = 300) -> alt.LayerChart:
+def distribution(counted: Distribution, *, title: str, y_title: str, log: bool, height: int = 300) -> alt.LayerChart:
     """Draw bars and the kernel density over them."""
     scale = alt.Scale(type="log", nice=False) if log else alt.Scale(nice=False)
     x = alt.X("low:Q").title(f"{title} (log)" if log else title).scale(scale).axis(grid=False)
     bars = (
-        alt.Chart(found.bars[found.bars["count"] > 0].assign(zero=0))
+        alt.Chart(counted.bars[counted.bars["count"] > 0].assign(zero=0))
         .mark_rect(color=ACCENT, opacity=0.55)
         .encode(
             x,
@@ -157,8 +157,8 @@ def distribution(found: Distribution, *, title: str, y_title: str, log: bool, he
             ],
         )
     )
-    curve = alt.Chart(found.curve).mark_line(size=2, color=ACCENT).encode(alt.X("value:Q"), alt.Y("height:Q"))
-    return alt.layer(bars, *([curve] if len(found.curve) else [])).properties(height=height)
+    curve = alt.Chart(counted.curve).mark_line(size=2, color=ACCENT).encode(alt.X("value:Q"), alt.Y("height:Q"))
+    return alt.layer(bars, *([curve] if len(counted.curve) else [])).properties(height=height)
 
 
 def cumulative(table: pd.DataFrame, titles: dict[str, str]) -> alt.Chart:

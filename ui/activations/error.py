@@ -90,8 +90,8 @@ def curve(view: Chosen, which: str) -> None:
 
 def totals(sums: pd.DataFrame, context: int, n_pos: int) -> list[str]:
     """Say how much variance is explained inside and beyond the training context."""
-    found = sums.set_index("where")
-    said = [f"fve {found.loc['inside', 'fve']:.3f} inside the training context of {context}"]
+    by_place = sums.set_index("where")
+    said = [f"fve {by_place.loc['inside', 'fve']:.3f} inside the training context of {context}"]
     if context < n_pos:
-        return [*said, f"{found.loc['beyond', 'fve']:.3f} beyond"]
+        return [*said, f"{by_place.loc['beyond', 'fve']:.3f} beyond"]
     return [*said, "choose longer rows to see beyond it"]

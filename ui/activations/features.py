@@ -65,17 +65,17 @@ def scatter(view: Chosen, table: pd.DataFrame, y: str) -> None:
 
 def means(view: Chosen, table: pd.DataFrame) -> None:
     """Draw the spread of the features' means, on a log axis."""
-    found = tables.distribution(table["mean_active"].to_numpy(dtype=float), log=True)
+    counted = tables.distribution(table["mean_active"].to_numpy(dtype=float), log=True)
     figure(
         "Means of all features",
-        altair(charts.distribution(found, title="Mean when active", y_title="Features", log=True), "act-means"),
-        found.bars,
+        altair(charts.distribution(counted, title="Mean when active", y_title="Features", log=True), "act-means"),
+        counted.bars,
         explains=["mean_active", "kernel_density"],
         note=view.note(
-            f"{len(table) - found.left_out:,} active features",
-            f"{len(found.bars)} bins of equal ratio",
-            *(["line: kernel density of log₁₀"] if len(found.curve) else []),
-            *([f"{found.left_out:,} means of 0 or less left out"] if found.left_out else []),
+            f"{len(table) - counted.left_out:,} active features",
+            f"{len(counted.bars)} bins of equal ratio",
+            *(["line: kernel density of log₁₀"] if len(counted.curve) else []),
+            *([f"{counted.left_out:,} means of 0 or less left out"] if counted.left_out else []),
         ),
         name="features-means-histogram",
         provenance=view.provenance,
@@ -84,12 +84,12 @@ def means(view: Chosen, table: pd.DataFrame) -> None:
 
 def cumulative(view: Chosen, table: pd.DataFrame) -> None:
     """Draw how many features have a mean, and a median, below a threshold."""
-    found = tables.cumulative_counts(table)
+    counts = tables.cumulative_counts(table)
     titles = {name: catalogue.statistic(name).title for name in ("features_mean_below", "features_median_below")}
     figure(
         "How many features have a mean or median below x",
-        altair(charts.cumulative(found, titles), "act-cumulative"),
-        found,
+        altair(charts.cumulative(counts, titles), "act-cumulative"),
+        counts,
         explains=["features_mean_below", "features_median_below"],
         note=view.note(f"{len(table):,} active features", f"{tables.THRESHOLDS} thresholds up to the largest mean"),
         name="features-cumulative",
@@ -100,10 +100,10 @@ def cumulative(view: Chosen, table: pd.DataFrame) -> None:
 def one_feature(view: Chosen) -> None:
     """Draw the histogram of the picked feature's activations, and its profile by position."""
     feature = int(st.session_state.get("feature", 0))
-    found = token_pass.of_feature(view.passed, feature)
+    acts = token_pass.of_feature(view.passed, feature)
     if not view.with_first:
-        found = only(found, found.position > 0)
-    if not len(found.act):
+        acts = only(acts, acts.position > 0)
+    if not len(acts.act):
         st.info(
             plain(
                 f"Feature {feature} is never active on this text ({view.note()}). Pick another feature, or "
@@ -111,17 +111,17 @@ def one_feature(view: Chosen) -> None:
             )
         )
         return
-    numbers(view, feature, found.act)
+    numbers(view, feature, acts.act)
     left, right = st.columns(2, gap="medium")
     with left:
-        values(view, feature, found)
+        values(view, feature, acts)
     with right:
-        profile(view, feature, found)
+        profile(view, feature, acts)
 
 
-def only(found: FeatureActivations, keep: np.ndarray) -> FeatureActivations:
+def only(acts: FeatureActivations, keep: np.ndarray) -> FeatureActivations:
     """Return some of a feature's activations."""
-    return FeatureActivations(found.row[keep], found.position[keep], found.act[keep])
+    return FeatureActivations(acts.row[keep], acts.position[keep], acts.act[keep])
 
 
 def numbers(view: Chosen, feature: int, acts: np.ndarray) -> None:
@@ -137,7 +137,7 @@ def numbers(view: Chosen, feature: int, acts: np.ndarray) -> None:
         cards.metric(title, text, border=True, help=catalogue.help_text(name))
 
 
-def values(view: Chosen, feature: int, found: FeatureActivations) -> None:
+def values(view: Chosen, feature: int, acts: FeatureActivations) -> None:
     """Draw the histogram of the non-zero activations, with a smooth curve that tells one peak from two."""
     where, which, how = st.columns([5, 3, 2], vertical_alignment="bottom")
     one = where.segmented_control(
@@ -148,13 +148,13 @@ def values(view: Chosen, feature: int, found: FeatureActivations) -> None:
     if one:
         with which:
             position = pickers.number("Position of the activations", "act_position", view.statistics.n_pos, default=1)
-        found, at = only(found, found.position == position), f"position {position}"
+        acts, at = only(acts, acts.position == position), f"position {position}"
     log = how.toggle("Log axis", key="act_value_log", bind="query-params")
-    if not len(found.act):
+    if not len(acts.act):
         st.info(f"Feature {feature} is never active at {at}.")
         return
     # About this many values tell peaks from chance.
-    shown = tables.distribution(found.act, bins=min(60, max(8, round(2 * len(found.act) ** 0.5))), log=log)
+    shown = tables.distribution(acts.act, bins=min(60, max(8, round(2 * len(acts.act) ** 0.5))), log=log)
     chart = charts.distribution(shown, title="Activation", y_title="Tokens", log=log)
     figure(
         f"Activations of feature {feature} at {at}",
@@ -162,7 +162,7 @@ def values(view: Chosen, feature: int, found: FeatureActivations) -> None:
         shown.bars,
         explains=["active_tokens", "kernel_density"],
         note=view.note(
-            f"{len(found.act) - shown.left_out:,} activations at {at}, zeros left out",
+            f"{len(acts.act) - shown.left_out:,} activations at {at}, zeros left out",
             f"{len(shown.bars)} bins",
             "line: kernel density" if len(shown.curve) else "too few or equal values for a curve",
             *([f"{shown.left_out:,} of 0 or less are not on the log axis"] if shown.left_out else []),
@@ -172,15 +172,15 @@ def values(view: Chosen, feature: int, found: FeatureActivations) -> None:
     )
 
 
-def profile(view: Chosen, feature: int, found: FeatureActivations) -> None:
+def profile(view: Chosen, feature: int, acts: FeatureActivations) -> None:
     """Draw mean and count of the feature's activations by position."""
-    table = position_profile(found, view.statistics.position_rows)
+    table = position_profile(acts, view.statistics.position_rows)
     n_pos = view.statistics.n_pos
     if not view.with_first:
         table = table.iloc[1:].reset_index(drop=True)
     # The band reaches below 0 only if an activation does.
     low = table["mean_active"] - table["std_active"]
-    low = low if (found.act < 0).any() else low.clip(lower=0)
+    low = low if (acts.act < 0).any() else low.clip(lower=0)
     band = table.assign(low=low, high=table["mean_active"] + table["std_active"])
 
     def draw() -> None:

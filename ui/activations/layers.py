@@ -49,8 +49,8 @@ def layers(view: Chosen) -> None:
     for name, entry in listed.items():
         if name in chosen:
             with errors.shown():
-                found = stored(entry, wpe)
-                (missing if found is None else passes)[name] = found or entry
+                known = stored(entry, wpe)
+                (missing if known is None else passes)[name] = known or entry
     if missing:
         with errors.shown():
             offer(missing, wpe)
@@ -171,16 +171,16 @@ def overlay(view: Chosen, shown: Mapping[str, Chosen], table: pd.DataFrame, n_po
 
 def by_feature(view: Chosen, shown: Mapping[str, Chosen]) -> None:
     """Draw how means, standard deviations and densities of features change from layer to layer."""
-    found = {name: other.features for name, other in shown.items()}
+    features = {name: other.features for name, other in shown.items()}
     for column, name in zip(st.columns(2, gap="medium"), ("mean_active", "density"), strict=True):
         with column:
-            boxes(view, shown, tables.layer_boxes(found, name), name)
+            boxes(view, shown, tables.layer_boxes(features, name), name)
     left, right = st.columns(2, gap="medium")
     with left:
-        scatter(view, shown, found, "std_active")
+        scatter(view, shown, features, "std_active")
     with right:
-        scatter(view, shown, found, "density")
-    densities(view, shown, tables.layer_densities(found, "mean_active"))
+        scatter(view, shown, features, "density")
+    densities(view, shown, tables.layer_densities(features, "mean_active"))
 
 
 def boxes(view: Chosen, shown: Mapping[str, Chosen], table: pd.DataFrame, name: str) -> None:
@@ -197,9 +197,9 @@ def boxes(view: Chosen, shown: Mapping[str, Chosen], table: pd.DataFrame, name: 
     )
 
 
-def scatter(view: Chosen, shown: Mapping[str, Chosen], found: Mapping[str, pd.DataFrame], y: str) -> None:
+def scatter(view: Chosen, shown: Mapping[str, Chosen], features: Mapping[str, pd.DataFrame], y: str) -> None:
     """Draw one point for each feature of each layer."""
-    active = {name: table[table["active_tokens"] > 0].assign(layer=name) for name, table in found.items()}
+    active = {name: table[table["active_tokens"] > 0].assign(layer=name) for name, table in features.items()}
     some = pd.concat([drawn(table, "mean_active", most=MOST_POINTS // len(active)) for table in active.values()])
     chart = activations_charts.layer_scatter(
         some,

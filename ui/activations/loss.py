@@ -88,15 +88,15 @@ def losses(view: Chosen) -> None:
     subject = Subject(dictionary, model, sample, view.with_first)
     try:
         with compute.only_stored():
-            found = curves(subject)
+            losses = curves(subject)
     except NotStored:
         agreed = f"_act_losses {dictionary.sha256} {subject.names}"
         if not st.session_state.get(agreed):
             offer(subject, agreed)
             return
-        found = curves(subject)
-    numbers(found.means)
-    curve(subject, found)
+        losses = curves(subject)
+    numbers(losses.means)
+    curve(subject, losses)
 
 
 def curves(subject: Subject) -> Losses:
@@ -179,9 +179,9 @@ def numbers(means: Mapping[str, float]) -> None:
         cards.metric(item.title, f"{means[name]:.3f}", border=True, help=catalogue.help_text(name))
 
 
-def curve(subject: Subject, found: Losses) -> None:
+def curve(subject: Subject, losses: Losses) -> None:
     """Draw all losses by position, smoothed if wanted and if rows are long enough."""
-    table = found.table
+    table = losses.table
     wanted = st.toggle("Smoothed", value=True, key="act_loss_smooth", bind="query-params")
     names = [name for name in COLOURS if name in table]
     shown = tables.smoothed(table, names) if wanted else table
@@ -207,7 +207,7 @@ def curve(subject: Subject, found: Losses) -> None:
         altair(activations_charts.with_context(chart, context, n_pos), "act-losses"),
         table,
         explains=names,
-        note=subject.note(found.n, said),
+        note=subject.note(losses.n, said),
         name="losses-by-position",
         provenance=core_tables.provenance(
             dictionary=subject.dictionary,

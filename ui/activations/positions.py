@@ -55,8 +55,8 @@ class Chosen:
     @cached_property
     def deciles(self) -> pd.DataFrame:
         """Deciles of all features that are active on some token."""
-        found = token_pass.quantiles(self.passed, with_first=self.with_first)
-        return tables.decile_table(self.features, found)
+        quantiles = token_pass.quantiles(self.passed, with_first=self.with_first)
+        return tables.decile_table(self.features, quantiles)
 
     def note(self, *more: str) -> str:
         """Return the note of a figure: n, text, what is left out, and the state of the position embedding."""

@@ -43,33 +43,33 @@ def choose() -> DashboardSet | None:
     return sets[titles.index(title)]
 
 
-def choose_feature(found: DashboardSet) -> int:
+def choose_feature(dashboards: DashboardSet) -> int:
     """Pick one of the features that have a dashboard. A warning names a number in the URL that has none."""
-    features = found.features
+    features = dashboards.features
     asked = st.number_input("Feature", features[0], features[-1], key="dash_feature", bind="query-params")
-    if asked not in found.places:
+    if asked not in dashboards.places:
         raise OutOfRangeError("A dashboard for feature", asked, features[-1] + 1)
     return int(asked)
 
 
-def show(found: DashboardSet, feature: int) -> None:
+def show(dashboards: DashboardSet, feature: int) -> None:
     """Draw everything that the file says of one feature."""
-    dashboard = found.read(feature)
+    dashboard = dashboards.read(feature)
     for label in dashboard.labels:
         st.markdown(f"> {plain(label)}")
     facts = {"Density": dashboard.density, "Largest activation": dashboard.max_activation}
     for column, (title, value) in zip(st.columns(4), facts.items(), strict=False):
         column.metric(title, "n/a" if value is None else f"{value:.4g}", border=True)
-    source = {"app": found.title, "folder": found.folder.name, "feature": feature}
+    source = {"app": dashboards.title, "folder": dashboards.folder.name, "feature": feature}
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        examples(dashboard, found, source)
+        examples(dashboard, dashboards, source)
     with right:
-        histograms(dashboard, found, source)
-        logits(dashboard, found, source)
+        histograms(dashboard, dashboards, source)
+        logits(dashboard, dashboards, source)
 
 
-def examples(dashboard: Dashboard, found: DashboardSet, source: dict) -> None:
+def examples(dashboard: Dashboard, dashboards: DashboardSet, source: dict) -> None:
     """Draw texts with the activation on each token, group by group."""
     if not dashboard.examples:
         st.info("The file holds no text on which this feature is active.")
@@ -89,13 +89,13 @@ def examples(dashboard: Dashboard, found: DashboardSet, source: dict) -> None:
         lambda: token_text.draw([(one.tokens, one.values) for one in shown[:20]]),
         table,
         explains=["activation"],
-        note=f"{min(20, len(shown))} of {len(shown)} texts, {group} · as computed by {found.title}",
+        note=f"{min(20, len(shown))} of {len(shown)} texts, {group} · as computed by {dashboards.title}",
         name=f"dashboard-{dashboard.feature}-examples",
         provenance=source,
     )
 
 
-def histograms(dashboard: Dashboard, found: DashboardSet, source: dict) -> None:
+def histograms(dashboard: Dashboard, dashboards: DashboardSet, source: dict) -> None:
     """Draw the file's histograms of activations and of logit weights."""
     for name, title, bars in (
         ("activation", "Activations that are not zero", dashboard.activations),
@@ -109,13 +109,13 @@ def histograms(dashboard: Dashboard, found: DashboardSet, source: dict) -> None:
             altair(charts.bars(table, name, x_title=catalogue.statistic(name).title), f"dash-{name}"),
             table,
             explains=[name],
-            note=f"{len(table)} bins · as computed by {found.title}",
+            note=f"{len(table)} bins · as computed by {dashboards.title}",
             name=f"dashboard-{dashboard.feature}-{name}",
             provenance=source,
         )
 
 
-def logits(dashboard: Dashboard, found: DashboardSet, source: dict) -> None:
+def logits(dashboard: Dashboard, dashboards: DashboardSet, source: dict) -> None:
     """List the tokens that the feature promotes and suppresses most."""
     directions = {"promoted": dashboard.promoted, "suppressed": dashboard.suppressed}
     pairs = [(name, *pair) for name, known in directions.items() for pair in known]
@@ -127,7 +127,7 @@ def logits(dashboard: Dashboard, found: DashboardSet, source: dict) -> None:
         listing(table, "dash-logits", height=300),
         table,
         explains=["logit_weight"],
-        note=f"as computed by {found.title}",
+        note=f"as computed by {dashboards.title}",
         name=f"dashboard-{dashboard.feature}-logits",
         provenance=source,
     )

@@ -77,23 +77,23 @@ def compared(study: GeometryStudy, r: int) -> list[GeometryStudy]:
         help="The histograms of these dictionaries have the same bins and count shares of their features. Choose from "
         "the list, or type an id or the path of a folder.",
     )
-    found = []
+    studies = []
     for id in ids:
         with errors.shown():
             other = geometry.study(id, study.side)
             geometry_tables.rth_cosine(other.distinct, r)
-            found.append(other)
-    return found
+            studies.append(other)
+    return studies
 
 
 def readouts(study: GeometryStudy, r: int) -> None:
     """Draw the numbers that sum up the figure, each beside the value of random directions."""
-    found, chance, random = study.crowding, study.expected_crowding, study.random
+    counts, chance, random = study.crowding, study.expected_crowding, study.random
     mean = float(np.nanmean(geometry_tables.rth_cosine(study.distinct, r)))
     readings = {
-        "mean_cosine": (found.mean_cosine, chance.mean_cosine),
-        "mean_nearest_cosine": (found.mean_nearest_cosine, chance.mean_nearest_cosine),
-        "largest_cosine": (found.largest_cosine, chance.largest_cosine),
+        "mean_cosine": (counts.mean_cosine, chance.mean_cosine),
+        "mean_nearest_cosine": (counts.mean_nearest_cosine, chance.mean_nearest_cosine),
+        "largest_cosine": (counts.largest_cosine, chance.largest_cosine),
         **({"rth_cosine": (mean, random.rth_mean_std(r)[0])} if r > 1 else {}),
         "interference": (random.interference, None),
         "welch_bound": (random.welch_bound, None),
@@ -115,9 +115,9 @@ def readouts(study: GeometryStudy, r: int) -> None:
 
 def histogram(study: GeometryStudy, others: list[GeometryStudy], r: int, *, log: bool, check: bool) -> None:
     """Draw the r-th largest cosine of every feature, with the random baseline and two reference lines."""
-    studies = {found.dictionary.id: found for found in (study, *others)}
-    values = {id: geometry_tables.rth_cosine(found.distinct, r) for id, found in studies.items()}
-    randoms = {found.random: None for found in studies.values()}
+    studies = {each.dictionary.id: each for each in (study, *others)}
+    values = {id: geometry_tables.rth_cosine(each.distinct, r) for id, each in studies.items()}
+    randoms = {each.random: None for each in studies.values()}
     extremes = {str(random): random.rth_quantile(np.array([1e-3, 1 - 1e-3]), r) for random in randoms}
     edges = geometry_tables.common_edges(values | extremes)
     known = geometry_tables.histograms(values, edges)
@@ -172,14 +172,14 @@ def comparison(studies: list[GeometryStudy], r: int) -> None:
     table = pd.DataFrame(
         [
             {
-                "dictionary": found.dictionary.id,
-                "d_sae": found.dictionary.d_sae,
-                "rth_cosine": float(np.nanmean(geometry_tables.rth_cosine(found.distinct, r))),
-                **vars(found.crowding),
-                "welch_bound": found.random.welch_bound,
-                "interference": found.random.interference,
+                "dictionary": each.dictionary.id,
+                "d_sae": each.dictionary.d_sae,
+                "rth_cosine": float(np.nanmean(geometry_tables.rth_cosine(each.distinct, r))),
+                **vars(each.crowding),
+                "welch_bound": each.random.welch_bound,
+                "interference": each.random.interference,
             }
-            for found in studies
+            for each in studies
         ]
     )
     figure(

@@ -68,9 +68,9 @@ def against_density(study: GeometryStudy) -> None:
     table = tables.feature_distances(study.distinct, 1).drop(columns="rth_cosine")
     left, right = st.columns(2, gap="medium")
     with left, errors.shown():
-        found = token_pass.token_pass(study.dictionary.id)
-        values = found.density[table["feature"]]
-        note = f"{found.note}; {int((values == 0).sum()):,} features fire on no token and are not drawn"
+        passed = token_pass.token_pass(study.dictionary.id)
+        values = passed.density[table["feature"]]
+        note = f"{passed.note}; {int((values == 0).sum()):,} features fire on no token and are not drawn"
         scatter(study, table.assign(density=values), "density", log=True, more=note)
     with right, errors.shown():
         cosine = tables.encoder_decoder_cosine(study.dictionary)
@@ -108,15 +108,15 @@ def scatter(study: GeometryStudy, table: pd.DataFrame, x: str, *, log: bool = Fa
 
 def composed(study: GeometryStudy) -> None:
     """Draw features that are nearly the sum of two others."""
-    found = geometry.composed(study)
-    table = tables.composed_table(found, study.distinct)
+    composed = geometry.composed(study)
+    table = tables.composed_table(composed, study.distinct)
     if table.empty:
         st.info("No feature is nearer to the sum of two neighbours than to its nearest neighbour.")
         return
     # Two random directions are nearly orthogonal, so their cosines add up, divided by the root of two.
     chance = sum(study.random.rth_mean_std(r)[0] for r in (1, 2)) / 2**0.5 if study.random.n > 2 else 0.0
     note = study.note(
-        f"pairs among the {found.n_neighbors} nearest neighbours",
+        f"pairs among the {composed.n_neighbors} nearest neighbours",
         f"{len(table):,} features are nearer to a sum of two than to any single feature",
         f"random directions: about {chance:.3f}",
     )

@@ -47,12 +47,12 @@ def overview(study: LogitStudy) -> None:
 
 def counts(table: pd.DataFrame) -> None:
     """Count the features of each class, with the borders as set."""
-    found = class_counts(table["logit_class"].to_numpy(dtype=str))
+    counts = class_counts(table["logit_class"].to_numpy(dtype=str))
     cards = st.container(horizontal=True)
     for name in CLASSES:
         cards.metric(
             name.capitalize(),
-            f"{found[name]:,}",
+            f"{counts[name]:,}",
             border=True,
             help=plain(catalogue.help_text("logit_class")),
         )
@@ -189,14 +189,14 @@ def range_query(study: LogitStudy, table: pd.DataFrame) -> None:
             for j, (end, words) in enumerate((("min", "from"), ("max", "to")))
         ]
     boxes[-1].button("Clear", on_click=clear_ranges, width="stretch")
-    found = within(table, limits).sort_values(["skewness", "feature"], ascending=[False, True], ignore_index=True)
-    if not len(found):
+    inside = within(table, limits).sort_values(["skewness", "feature"], ascending=[False, True], ignore_index=True)
+    if not len(inside):
         st.info(f"None of {len(table):,} features lies in these ranges. Widen or clear the ranges.")
         return
     figure(
-        f"{len(found):,} of {len(table):,} features lie in these ranges",
-        listing(found, "lw-range", height=420, picks="feature"),
-        found,
+        f"{len(inside):,} of {len(table):,} features lie in these ranges",
+        listing(inside, "lw-range", height=420, picks="feature"),
+        inside,
         explains=["logit_class", *RANGED, "top_token", "bottom_token"],
         note=study.note("sorted by skewness; click a column to sort by it, a row to pick its feature"),
         name="logit-features",

@@ -47,19 +47,19 @@ def export(dictionary: Dictionary, model: LanguageModel, features: Sequence[int]
     said = parse_explanations(text, features, longest=LONGEST_EXPLANATION)
     computed = _computed(dictionary, model, features)
     if computed is not None:
-        found, read = computed
+        export, read = computed
         bulk = BulkSettings(
             source,
             title=dictionary.title,
             hook_name=dictionary.config.hook_name,
             model=model.config,
             text=read,
-            n_rows=found.n_rows,
-            n_pos=found.n_pos,
+            n_rows=export.n_rows,
+            n_pos=export.n_pos,
             **creator,
         )
-        _overview(dictionary, found)
-        _files(bulk, found, found.explained(said), model.token_strings)
+        _overview(dictionary, export)
+        _files(bulk, export, export.explained(said), model.token_strings)
 
 
 def _target(dictionary: Dictionary, model: LanguageModel) -> NeuronpediaSource:
@@ -142,24 +142,24 @@ def _computed(
         return None
     passed = token_pass.token_pass(settings=SampleSettings(n_rows=int(n_rows), context=context))
     store = passed.store
-    found = compute.transient(
+    export = compute.transient(
         export_key(dictionary, model, store, features, settings),
         f"Examples of {len(features):,} features",
         lambda progress: export_features(dictionary, model, store, features, settings=settings, progress=progress),
     )
-    return found, passed.sample.title
+    return export, passed.sample.title
 
 
-def _overview(dictionary: Dictionary, found: FeatureExport) -> None:
+def _overview(dictionary: Dictionary, export: FeatureExport) -> None:
     """List what the files will say, one row for each feature."""
-    texts = [one.texts for one in found.features]
+    texts = [one.texts for one in export.features]
     table = pd.DataFrame(
         {
             "feature": [one.feature for one in texts],
             "density": [one.density for one in texts],
             "largest_activation": [float(one.acts.max(initial=0)) for one in texts],
             "example_texts": [len(one.rows) for one in texts],
-            "top_promoted": [one.promoted[0][0] if one.promoted else "" for one in found.features],
+            "top_promoted": [one.promoted[0][0] if one.promoted else "" for one in export.features],
         }
     )
     figure(
@@ -173,13 +173,13 @@ def _overview(dictionary: Dictionary, found: FeatureExport) -> None:
     )
 
 
-def _files(bulk: BulkSettings, found: FeatureExport, features: list[ExportedFeature], strings: Sequence[str]) -> None:
+def _files(bulk: BulkSettings, export: FeatureExport, features: list[ExportedFeature], strings: Sequence[str]) -> None:
     """Draw the two downloads. A file is made when its button is pressed."""
-    silent = set(found.silent)
+    silent = set(export.silent)
     active = [one for one in features if one.texts.feature not in silent]
     if silent:
         st.warning(
-            f"These features are silent on all of this text: {format_features(found.silent)[:300]}. The upload file "
+            f"These features are silent on all of this text: {format_features(export.silent)[:300]}. The upload file "
             "leaves them out, because Neuronpedia takes no feature without a text. More rows may hold a text for them.",
             icon=":material/volume_off:",
         )

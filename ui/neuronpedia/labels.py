@@ -140,7 +140,7 @@ def _fetch(source: NeuronpediaSource) -> None:
     """Download labels and keep them. Draws the progress and raises StillRunning until they are here."""
     key, store = Labels.key(source), compute.store()
     try:
-        found = shared_progress.run(
+        labels = shared_progress.run(
             downloads.jobs(),
             key,
             f"Labels of {source.model_id}/{source.source_id}",
@@ -152,7 +152,7 @@ def _fetch(source: NeuronpediaSource) -> None:
         del st.session_state[_FETCH]  # every run would restart a failed job
         raise
     del st.session_state[_FETCH]
-    compute.loaded().get(key, lambda: found)
+    compute.loaded().get(key, lambda: labels)
     st.rerun()
 
 

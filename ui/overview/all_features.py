@@ -21,15 +21,15 @@ def all_features(dictionary: Dictionary) -> None:
     chosen = choose_groups(list(groups))
     names = [name for group in groups if group in chosen for name in groups[group]]
     whole = whole[["feature", *names]]
-    found, said = filter_by_widgets(whole)
-    by = sorting(found)
-    shown = found.sort_values(by, ascending=by == "feature", kind="stable").head(MOST_ROWS)
+    table, said = filter_by_widgets(whole)
+    by = sorting(table)
+    shown = table.sort_values(by, ascending=by == "feature", kind="stable").head(MOST_ROWS)
     figure(
-        f"{len(found):,} of {len(whole):,} features",
+        f"{len(table):,} of {len(whole):,} features",
         lambda: draw(shown),
-        found,
+        table,
         explains=[name for name in ("density", "nearest_cosine", "kurtosis", "position_score") if name in names],
-        note=" · ".join([*said, *cut(len(shown), len(found), by), "click a row to pick its feature"]),
+        note=" · ".join([*said, *cut(len(shown), len(table), by), "click a row to pick its feature"]),
         name="all-features",
         provenance=tables.provenance(dictionary=dictionary, model=None, method="every stored statistic", settings={}),
     )
@@ -87,11 +87,11 @@ def one_filter(values: pd.Series, title: str, place) -> Range | Words:
     return Range(name, low, high, with_empty=empty)
 
 
-def sorting(found: pd.DataFrame) -> str:
+def sorting(table: pd.DataFrame) -> str:
     """Pick the column that decides which rows of a long table are shown."""
-    if len(found) <= MOST_ROWS:
+    if len(table) <= MOST_ROWS:
         return "feature"
-    numbers = [name for name in found.columns if pd.api.types.is_numeric_dtype(found[name])]
+    numbers = [name for name in table.columns if pd.api.types.is_numeric_dtype(table[name])]
     return st.selectbox("Largest first", numbers, format_func=lambda name: catalogue.statistic(name).title, key="ov_by")
 
 

@@ -12,10 +12,10 @@ _STEP = 0.1
 
 def density_histogram(table: pd.DataFrame, lines: dict[str, float], *, x_title: str, log: bool) -> alt.LayerChart:
     """Count features by log10 density in tenths of a decade, without dead ones. `lines` are named densities."""
-    found = table["log_density"].dropna().to_numpy(dtype=float)
+    densities = table["log_density"].dropna().to_numpy(dtype=float)
     named = {text: np.log10(at) for text, at in lines.items()}
-    low = np.floor(min([*found, *named.values()], default=-1) / _STEP) * _STEP
-    counts, edges = np.histogram(found, bins=np.arange(low, _STEP, _STEP))
+    low = np.floor(min([*densities, *named.values()], default=-1) / _STEP) * _STEP
+    counts, edges = np.histogram(densities, bins=np.arange(low, _STEP, _STEP))
     data = pd.DataFrame({"low": edges[:-1], "high": edges[1:], "count": counts})
     room = max(counts.max(initial=0), 1) * (2.5 if log else 1.25)  # room above the bars for the names of the lines
     scale = alt.Scale(type="symlog" if log else "linear", domain=[0, float(room)], nice=False)

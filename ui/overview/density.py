@@ -50,11 +50,11 @@ def density(dictionary: Dictionary) -> None:
 
 def counts(table: pd.DataFrame, threshold: float, n_tokens: int) -> None:
     """Count features that are dead, ultralow and neither, and say what this many tokens can tell."""
-    found, unseen = tables.density_counts(table, threshold), tables.unseen_below(n_tokens)
+    counts, unseen = tables.density_counts(table, threshold), tables.unseen_below(n_tokens)
     readings = {
-        "Features that fire": (f"{found['other'] + found['ultralow']:,}", catalogue.help_text("active_tokens")),
-        "Dead": (f"{found['dead']:,}", catalogue.help_text("dead_share")),
-        f"Ultralow, below {threshold:.0e}": (f"{found['ultralow']:,}", catalogue.help_text("ultralow")),
+        "Features that fire": (f"{counts['other'] + counts['ultralow']:,}", catalogue.help_text("active_tokens")),
+        "Dead": (f"{counts['dead']:,}", catalogue.help_text("dead_share")),
+        f"Ultralow, below {threshold:.0e}": (f"{counts['ultralow']:,}", catalogue.help_text("ultralow")),
         "Smallest density seen": (f"{unseen:.1e}", catalogue.help_text("unseen_below")),
     }
     cards = st.container(horizontal=True)

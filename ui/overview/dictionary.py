@@ -68,10 +68,10 @@ def definitions(lines: list[RecipeLine], *, meanings: bool) -> str:
 
 def as_json(dictionary: Dictionary) -> str:
     parts = {"facts": facts(dictionary), "recipe": recipe(dictionary)}
-    found = {name: {line.title: line.value for line in lines} for name, lines in parts.items()}
+    said = {name: {line.title: line.value for line in lines} for name, lines in parts.items()}
     origin = dictionary.origin
     extra = {"published": origin.published, "sha256": dictionary.sha256, "notes": list(origin.notes)}
-    return json.dumps(found | extra | {"python": python_recipe(dictionary)}, indent=1)
+    return json.dumps(said | extra | {"python": python_recipe(dictionary)}, indent=1)
 
 
 def norms(dictionary: Dictionary) -> None:
@@ -116,10 +116,12 @@ def basis(dictionary: Dictionary) -> None:
         return basis_alignment(dictionary, progress=progress)
 
     key = BasisAlignment.key(dictionary.sha256)
-    found = compute.result(BasisAlignment, key, f"Basis alignment of {dictionary.title}", work)
-    table = found.to_frame()
-    note = f"{len(table):,} features · {found.n_coordinates:,} {basis_name(hook)} at {hook}"
-    st.caption(plain(f"Coefficients of each feature's direction over the {found.n_coordinates:,} {basis_name(hook)}."))
+    alignment = compute.result(BasisAlignment, key, f"Basis alignment of {dictionary.title}", work)
+    table = alignment.to_frame()
+    note = f"{len(table):,} features · {alignment.n_coordinates:,} {basis_name(hook)} at {hook}"
+    st.caption(
+        plain(f"Coefficients of each feature's direction over the {alignment.n_coordinates:,} {basis_name(hook)}.")
+    )
     log = st.toggle("Logarithmic heights", key="basis_log", bind="query-params")
     places = st.columns(2, gap="medium")
     provenance = tables.provenance(dictionary=dictionary, method="decoder rows of length 1", settings={"hook": hook})

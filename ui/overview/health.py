@@ -48,16 +48,16 @@ def badge(dictionary: Dictionary) -> None:
     passed = token_pass.pass_over(dictionary, model, sample(dictionary, model), ask=ask)
     probe, place = recipe_probe(passed), st.empty()
     loss = stored_loss(passed)
-    found(place, passed, probe, loss)
+    draw_health(place, passed, probe, loss)
     if loss is None:
         with errors.shown():
-            found(place, passed, probe, loss_recovered(passed))
+            draw_health(place, passed, probe, loss_recovered(passed))
     with st.expander("How the badge is judged, and other ways of feeding the dictionary", icon=":material/rule:"):
         st.markdown(plain(RULES))
         other_recipes(probe, passed)
 
 
-def found(place, passed: TokenPass, probe: RecipeProbe, loss: SplicedLoss | None) -> None:
+def draw_health(place, passed: TokenPass, probe: RecipeProbe, loss: SplicedLoss | None) -> None:
     """Draw verdict, numbers and suspicions into a placeholder, replacing its content."""
     health = judge(passed.statistics, probe, passed.dictionary.origin.published, loss.totals() if loss else None)
     with place.container():
@@ -209,5 +209,6 @@ def as_json(health: Health, passed: TokenPass) -> str:
         }
         for line in health.lines
     ]
-    found = {"verdict": health.verdict, "numbers": lines, "suspicions": [vars(found) for found in health.suspicions]}
-    return json.dumps(found | {"rules": RULES, "provenance": passed.provenance()}, indent=1)
+    suspicions = [vars(suspicion) for suspicion in health.suspicions]
+    judged = {"verdict": health.verdict, "numbers": lines, "suspicions": suspicions}
+    return json.dumps(judged | {"rules": RULES, "provenance": passed.provenance()}, indent=1)

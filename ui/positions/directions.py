@@ -72,12 +72,12 @@ def max_cosine(study: Study) -> None:
     """Draw how close every feature comes to a position vector."""
     W_pos = study.model.W_pos[: study.context_size]
     parts = {"decoder": study.dictionary.W_dec, "encoder": np.ascontiguousarray(study.dictionary.W_enc.T)}
-    found = {name: embeddings.nearest_position(rows, W_pos) for name, rows in parts.items()}
+    nearest = {name: embeddings.nearest_position(rows, W_pos) for name, rows in parts.items()}
     table = pd.DataFrame(
         {
             "feature": np.arange(study.dictionary.d_sae),
-            **{f"max_cosine_{name}": near.cosine for name, near in found.items()},
-            **{f"nearest_position_{name}": near.index for name, near in found.items()},
+            **{f"max_cosine_{name}": near.cosine for name, near in nearest.items()},
+            **{f"nearest_position_{name}": near.index for name, near in nearest.items()},
         }
     )
     chart = charts.histogram(table, "max_cosine_decoder", "Largest cosine with a position vector", log=True)
@@ -159,14 +159,14 @@ def neurons(study: Study) -> None:
     default = next((i for i, hook in enumerate(hooks) if hook.endswith("mlp.hook_pre")), 0)
     hook = left.selectbox("Hook", hooks, index=default, key="hook", bind="query-params")
     n_rows = right.select_slider("Rows of text", [64, 128, 256, 512], value=128, key="neuron_rows", bind="query-params")
-    found, text = positions_studies.unit_curves(hook, study.n_pos, n_rows)
-    note = f"{n_rows} rows × {study.n_pos} tokens of the {text} · {hook} · {len(found.mean):,} units"
+    curves, text = positions_studies.unit_curves(hook, study.n_pos, n_rows)
+    note = f"{n_rows} rows × {study.n_pos} tokens of the {text} · {hook} · {len(curves.mean):,} units"
     provenance = study.provenance | {"hook": hook, "text": text}
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        unit_lines(found, note, provenance)
+        unit_lines(curves, note, provenance)
     with right:
-        table = found.score_table()
+        table = curves.score_table()
         histogram = charts.histogram(table, "positional_r2", "Positional R²", log=True, y_title="Units")
         figure(
             "Share of variance that position explains, all units",
@@ -179,10 +179,10 @@ def neurons(study: Study) -> None:
         )
 
 
-def unit_lines(found: UnitCurves, note: str, provenance: dict) -> None:
+def unit_lines(curves: UnitCurves, note: str, provenance: dict) -> None:
     """Draw the ten most positional units by position."""
-    table = found.curve_table(found.score_table().head(10)["unit"].astype(int).tolist())
-    n_pos = found.mean.shape[1]
+    table = curves.curve_table(curves.score_table().head(10)["unit"].astype(int).tolist())
+    n_pos = curves.mean.shape[1]
     chart = positions_charts.curves(
         table.rename(columns={"unit": "feature"}),
         n_pos=n_pos,

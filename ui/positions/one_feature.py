@@ -113,9 +113,9 @@ def token_picker(study: Study) -> int:
     def find() -> None:
         text = st.session_state["token_text"]
         exact = [i for i, token in enumerate(study.model.token_strings) if token == text]
-        found = exact or study.model.tokenizer.encode(text, add_special_tokens=False).ids
-        if found:
-            st.session_state["token"] = int(found[0])
+        ids = exact or study.model.tokenizer.encode(text, add_special_tokens=False).ids
+        if ids:
+            st.session_state["token"] = int(ids[0])
 
     left, right, rest = st.columns([2, 1, 3], vertical_alignment="bottom")
     left.text_input(

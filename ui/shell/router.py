@@ -36,7 +36,7 @@ class PageFile:
 @cache
 def page_files() -> tuple[PageFile, ...]:
     """Read the heads of the files in pages/ without running them, sorted by their ORDER."""
-    found = []
+    pages = []
     for path in sorted((ROOT / "pages").glob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         title, _, question = (ast.get_docstring(tree) or path.stem).partition(":")
@@ -45,8 +45,8 @@ def page_files() -> tuple[PageFile, ...]:
             for node in tree.body
             if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", None) in ("ICON", "ORDER")
         }
-        found.append(PageFile(path, title, question.strip(), constants["ICON"], constants["ORDER"]))
-    return tuple(sorted(found, key=lambda page: page.order))
+        pages.append(PageFile(path, title, question.strip(), constants["ICON"], constants["ORDER"]))
+    return tuple(sorted(pages, key=lambda page: page.order))
 
 
 def start_page() -> PageFile:

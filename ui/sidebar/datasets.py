@@ -52,7 +52,7 @@ def _follow(name: DatasetName, megabytes: int) -> bool:
 
     try:
         # Downloads have their own queue, so that no computation waits for the network.
-        found = shared_progress.run(downloads.jobs(), key, f"Downloading {name}", work, narrow=True)
+        texts = shared_progress.run(downloads.jobs(), key, f"Downloading {name}", work, narrow=True)
     except StillRunning:
         return False
     except LoupeError as error:
@@ -61,7 +61,7 @@ def _follow(name: DatasetName, megabytes: int) -> bool:
         st.session_state.pop(corpus.fetching_flag(key), None)
         return True
     # The text is kept even if the store cannot be written.
-    compute.loaded().get(key, lambda: found, name=str(name))
+    compute.loaded().get(key, lambda: texts, name=str(name))
     st.session_state.pop(corpus.fetching_flag(key), None)
     st.rerun()
 

@@ -12,7 +12,7 @@ def pick() -> None:
     """Pick the device; the URL holds it. Draws nothing where there is nothing to choose."""
     if not devices.may_have_more():
         return
-    labels = {"auto": "The first GPU, if there is one"} | {found.setting: found.label for found in devices.known()}
+    labels = {"auto": "The first GPU, if there is one"} | {known.setting: known.label for known in devices.known()}
     usual = compute.workspace().device.strip().lower()
     for asked in (usual, st.query_params.get(KEY, usual)):
         labels.setdefault(asked, asked[:50])  # not there, or not listed yet, as torch is still being imported

@@ -81,8 +81,8 @@ def _registry() -> None:
         placeholder="gpt2-small resid_pre, gemma-2-2b 16k transcoder, ...",
         help="A row is shown if its release, id, model, hook, width and repository together contain all words.",
     )
-    found = _index().search(text, limit=SHOWN)
-    table = registry_table(found.items)
+    hits = _index().search(text, limit=SHOWN)
+    table = registry_table(hits.items)
     event = st.dataframe(
         table,
         key=f"_found {text}",
@@ -92,10 +92,10 @@ def _registry() -> None:
         selection_mode="single-row",
         height=280,
     )
-    st.caption(plain(f"{found.total:,} of {len(_index().items):,} dictionaries; {len(table):,} shown."))
+    st.caption(plain(f"{hits.total:,} of {len(_index().items):,} dictionaries; {len(table):,} shown."))
     rows = event["selection"]["rows"]
     if rows:
-        _chosen(found.items[rows[0]].id)
+        _chosen(hits.items[rows[0]].id)
     else:
         st.caption("Tick the box at the left of a row to choose it.")
 

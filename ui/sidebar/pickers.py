@@ -87,9 +87,9 @@ def number(label: str, key: str, size: int, *, default: int = 0, help: str | Non
 def positions() -> int:
     """Pick how many positions are looked at."""
     with errors.shown(stop=True):
-        found = opened.dictionary()
-        model = opened.model_of(found)
-    context = min(found.config.context_size or model.n_ctx, model.n_ctx)
+        dictionary = opened.dictionary()
+        model = opened.model_of(dictionary)
+    context = min(dictionary.config.context_size or model.n_ctx, model.n_ctx)
     sizes = sorted({context, min(2 * context, model.n_ctx), model.n_ctx})
     if len(sizes) == 1:
         return sizes[0]

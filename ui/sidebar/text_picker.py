@@ -148,13 +148,13 @@ def _summary(dictionary: Dictionary, model: LanguageModel, chosen: SampleSetting
     """Say what is read: the rows if they are stored, else what was asked for."""
     try:
         with compute.only_stored():
-            found = corpus.sample(dictionary, model)
+            sample = corpus.sample(dictionary, model)
     except (NotReady, LoupeError):  # pages that read text show the error
         context = min(context_of(dictionary.config, model, chosen), model.n_ctx)
         st.caption(plain(f"{chosen.n_rows:,} rows of {context:,} tokens of {_title(chosen)}"))
         return
-    fewer = "" if len(found.rows) >= chosen.n_rows else f" The text has no more than {len(found.rows):,} such rows."
-    st.caption(plain(f"{found.rows.size:,} tokens: {found.note}.{fewer}"))
+    fewer = "" if len(sample.rows) >= chosen.n_rows else f" The text has no more than {len(sample.rows):,} such rows."
+    st.caption(plain(f"{sample.rows.size:,} tokens: {sample.note}.{fewer}"))
 
 
 def _title(chosen: SampleSettings) -> str:

@@ -28,27 +28,27 @@ def choose(model: LanguageModel, label: str, key: str, default: str = "starts_wi
 
     A warning shows a name in the URL that no set has. Raises TokenSetError if there is no set at all.
     """
-    found = sets(model)
-    if not len(found):
+    known = sets(model)
+    if not len(known):
         raise TokenSetError(
             f"No token set of {model.name} has {SMALLEST} tokens or more. Expected at least one. Type a set of your "
             "own."
         )
     problem = f"_{key}_problem"
     wanted = st.query_params.get(key, st.session_state.get(key))
-    if wanted is not None and wanted not in found.names:
-        st.session_state[problem] = str(UnknownNameError("token set", wanted, found.names))
+    if wanted is not None and wanted not in known.names:
+        st.session_state[problem] = str(UnknownNameError("token set", wanted, known.names))
         st.session_state.pop(key, None)
     name = st.selectbox(
         label,
-        found.names,
-        index=found.names.index(default) if default in found.names else 0,
+        known.names,
+        index=known.names.index(default) if default in known.names else 0,
         key=key,
         bind="query-params",
         on_change=lambda: st.session_state.pop(problem, None),
         help="Type to search. The tab Token sets of the page Logit weights lists what each set holds.",
     )
-    chosen = found.named(name)
+    chosen = known.named(name)
     if problem in st.session_state:
         st.warning(plain(f"{st.session_state[problem]} Showing {name}."), icon=":material/link_off:")
     st.caption(plain(describe(chosen, model)))
@@ -67,22 +67,22 @@ def describe(item: TokenSet, model: LanguageModel) -> str:
 
 def library_table(model: LanguageModel) -> None:
     """List all sets with size, rule and first tokens, then the sets left out, with the reason."""
-    found = sets(model)
-    table = found.to_frame(model.token_strings)
+    known = sets(model)
+    table = known.to_frame(model.token_strings)
     kind = "raw vocabulary strings, re.match" if is_on("ts_raw") else "decoded tokens, re.search"
     figure(
-        f"All {len(found):,} token sets",
+        f"All {len(known):,} token sets",
         listing(table, "token-sets", height=560),
         table,
         explains=["token_set", "set_size", "set_rule", "several_token_words", "left_out_because"],
-        note=f"{model.name}, {model.d_vocab:,} tokens · {kind} · the {len(found.left_out)} sets at the end are left "
+        note=f"{model.name}, {model.d_vocab:,} tokens · {kind} · the {len(known.left_out)} sets at the end are left "
         f"out (fewer than {SMALLEST} tokens, or all tokens)",
         name="token-sets",
         provenance=tables.provenance(
             dictionary=[],
             model=model,
             method=f"token sets from {kind}",
-            settings={"tokenizer_sha256": model.tokenizer_sha256, "sets_sha256": found.sha256},
+            settings={"tokenizer_sha256": model.tokenizer_sha256, "sets_sha256": known.sha256},
         ),
     )
 
@@ -131,9 +131,9 @@ def _form(model: LanguageModel) -> None:
 
 def _own_row(model: LanguageModel, name: str) -> None:
     text, remove = st.columns([5, 1], vertical_alignment="center")
-    found = made_set(model, name)
-    said = str(found) if isinstance(found, TokenSetError) else describe(found, model)
-    if isinstance(found, TokenSet) and len(found) < SMALLEST:
+    made = made_set(model, name)
+    said = str(made) if isinstance(made, TokenSetError) else describe(made, model)
+    if isinstance(made, TokenSet) and len(made) < SMALLEST:
         said += f" · not offered, as it has fewer than {SMALLEST} tokens"
     text.caption(plain(f"{name}: {said}"))
     key = f"ts_remove_{hashlib.sha256(name.encode()).hexdigest()[:12]}"
@@ -148,9 +148,9 @@ def _tag(model: LanguageModel) -> None:
     def work(progress) -> TokenSets:
         return pos_sets(model.token_strings, raw=model.raw_tokens, progress=progress)
 
-    found = compute.transient(pos_key(model), "Parts of speech of all tokens", work)
-    if not len(found):
-        st.info(plain(f"No parts of speech: {found.left_out[0][1]}."), icon=":material/info:")
+    tagged = compute.transient(pos_key(model), "Parts of speech of all tokens", work)
+    if not len(tagged):
+        st.info(plain(f"No parts of speech: {tagged.left_out[0][1]}."), icon=":material/info:")
 
 
 def _switch(label: str, key: str, help: str) -> None:

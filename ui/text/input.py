@@ -44,7 +44,7 @@ class Read:
     dictionary: Dictionary
     model: LanguageModel
     text: OwnText
-    found: TextFeatures
+    features: TextFeatures
     reading: Reading
     key: str
     """The key of the stored activations."""
@@ -52,8 +52,8 @@ class Read:
     @property
     def note(self) -> str:
         """Return n and settings, for the notes under figures."""
-        rows = int(self.found.row[-1]) + 1
-        return f"{self.found.n_tokens:,} tokens in {rows:,} row{'s' * (rows > 1)}, {self.reading.note}"
+        rows = int(self.features.row[-1]) + 1
+        return f"{self.features.n_tokens:,} tokens in {rows:,} row{'s' * (rows > 1)}, {self.reading.note}"
 
     def pieces(self, part: range | slice) -> list[str]:
         """Return the text that each token of a stretch adds; empty if it completes no character."""

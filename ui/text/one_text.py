@@ -36,11 +36,11 @@ def one_text(dictionary: Dictionary, model: LanguageModel, how: Reading) -> None
     said(read)
     token, by, over = _choices(read)
     largest, sample = _largest(needed=by in SHARES or over in SHARES)
-    tokens = text_features.token_table(read.found, read.labels(np.arange(read.found.n_tokens)))
+    tokens = text_features.token_table(read.features, read.labels(np.arange(read.features.n_tokens)))
     _facts(read)
     _strip(read, tokens, token)
     left, right = st.columns([2, 3], gap="medium")
-    features = text_features.ranked(text_features.feature_table(read.found, largest), over)
+    features = text_features.ranked(text_features.feature_table(read.features, largest), over)
     with left:
         _on_token(read, token, by, largest, sample)
     with right:
@@ -80,7 +80,7 @@ def _choices(read: Read) -> tuple[int, str, str]:
     """Pick a token, and what features are ranked by: on the token, and over the text."""
     place, on_token, over_text = st.columns([1, 2, 3], gap="medium", vertical_alignment="bottom")
     with place:
-        token = pickers.number("Token", "own_token", read.found.n_tokens, help="Or click one below.")
+        token = pickers.number("Token", "own_token", read.features.n_tokens, help="Or click one below.")
     with on_token:
         by = _ranking("Rank features of the token by", "own_by", ["text_activation", *SHARES])
     with over_text:
@@ -114,14 +114,14 @@ def _largest(*, needed: bool) -> tuple[np.ndarray | None, str]:
 
 
 def _facts(read: Read) -> None:
-    found = read.found
-    active, square = int((found.acts.count > 0).sum()), found.square.sum()
+    features = read.features
+    active, square = int((features.acts.count > 0).sum()), features.square.sum()
     facts = {
-        "Tokens": f"{found.n_tokens:,}",
-        "Rows": f"{found.row[-1] + 1:,}",
+        "Tokens": f"{features.n_tokens:,}",
+        "Rows": f"{features.row[-1] + 1:,}",
         "Features active": f"{active:,} of {read.dictionary.d_sae:,}",
-        "Features on a token": f"{len(found.acts.acts) / found.n_tokens:,.1f}",
-        catalogue.statistic("token_error_share").title: f"{found.error.sum() / square:.1%}" if square > 0 else "n/a",
+        "Features on a token": f"{len(features.acts.acts) / features.n_tokens:,.1f}",
+        catalogue.statistic("token_error_share").title: f"{features.error.sum() / square:.1%}" if square > 0 else "n/a",
     }
     cards = st.container(horizontal=True)
     for title, value in facts.items():
@@ -134,7 +134,7 @@ def _strip(read: Read, tokens: pd.DataFrame, token: int) -> None:
     )
     feature, name = int(st.session_state.get("feature", 0)), SHADES[shade]
     picked = shade == "Picked feature"
-    table = tokens.assign(text_activation=read.found.of_feature(feature))
+    table = tokens.assign(text_activation=read.features.of_feature(feature))
     silent = f" · feature {feature} is silent on this text" if picked and not table[name].any() else ""
     part = around(token, len(table), charts.STRIP_TOKENS)
     shown = table.iloc[part.start : part.stop]
@@ -195,7 +195,7 @@ def stretch(part: range, n_tokens: int) -> str:
 
 
 def _on_token(read: Read, token: int, by: str, largest: np.ndarray | None, sample: str) -> None:
-    table = text_features.ranked(text_features.token_features(read.found, token, largest), by)
+    table = text_features.ranked(text_features.token_features(read.features, token, largest), by)
     table = table[["feature", by, *(name for name in table.columns if name not in ("feature", by))]]
     text = label(read.labels(np.array([token]))[0])
     if not len(table):
@@ -229,8 +229,8 @@ def _cells(read: Read, order: list[int], token: int, over: str) -> None:
     count = st.slider("Features in the heatmap", 5, MOST_FEATURES, 20, key="own_count", bind="query-params", width=320)
     order = order[:count]
     # The number of rows that fit if every feature fires on every token.
-    part = around(token, read.found.n_tokens, MAX_CELLS // max(1, len(order)))
-    cells = text_features.cells(read.found, order, part)
+    part = around(token, read.features.n_tokens, MAX_CELLS // max(1, len(order)))
+    cells = text_features.cells(read.features, order, part)
     if not len(cells):
         st.info("None of the top features is active on these tokens.")
         return
@@ -250,7 +250,7 @@ def _cells(read: Read, order: list[int], token: int, over: str) -> None:
         cells,
         explains=["text_activation", over],
         note=f"ranked by {catalogue.statistic(over).title.lower()}, click to pick · {read.note}"
-        f"{stretch(part, read.found.n_tokens)}",
+        f"{stretch(part, read.features.n_tokens)}",
         name="own-text-cells",
         provenance=read.provenance("activations on one text", ranked_by=over),
     )

@@ -28,16 +28,16 @@ def two_prompts(dictionary: Dictionary, model: LanguageModel, how: Reading) -> N
     titles = ("Prompt A", "Prompt B")
     a, b = read_pair(dictionary, model, how, "own_pa", "own_pb", examples.PROMPTS, titles=titles, height=100)
     try:
-        cells = aligned_differences(a.found, b.found)
+        cells = aligned_differences(a.features, b.features)
     except DoesNotFitError:
         # The tokens show where the prompts stop being alike.
         for name, read in zip("AB", (a, b), strict=True):
-            _strip(name, read, np.zeros(read.found.n_tokens), None)
+            _strip(name, read, np.zeros(read.features.n_tokens), None)
         raise
-    total = np.bincount(cells["token_number"], cells["prompt_difference"].abs(), minlength=a.found.n_tokens)
+    total = np.bincount(cells["token_number"], cells["prompt_difference"].abs(), minlength=a.features.n_tokens)
     with st.columns([1, 4])[0]:
         most, help = int(total.argmax()), "Or click one below. The first choice is the token that differs most."
-        token = pickers.number("Token", TOKEN, a.found.n_tokens, default=most, help=help)
+        token = pickers.number("Token", TOKEN, a.features.n_tokens, default=most, help=help)
     for name, read in zip("AB", (a, b), strict=True):
         _strip(name, read, total, token)
     table = differing_features(cells)
@@ -57,8 +57,8 @@ def _provenance(a: Read, b: Read) -> dict:
 
 
 def _strip(name: str, read: Read, values: np.ndarray, token: int | None) -> None:
-    part = around(token or 0, read.found.n_tokens, charts.STRIP_TOKENS)
-    key, texts = f"own-strip-{name}", read.labels(np.arange(read.found.n_tokens))
+    part = around(token or 0, read.features.n_tokens, charts.STRIP_TOKENS)
+    key, texts = f"own-strip-{name}", read.labels(np.arange(read.features.n_tokens))
     title = catalogue.statistic("difference_sum").title
     chart = charts.token_strip(
         read.pieces(part),
@@ -112,7 +112,7 @@ def _features(a: Read, b: Read, table: pd.DataFrame) -> None:
 
 
 def _heatmap(a: Read, b: Read, cells: pd.DataFrame, order: list[int], token: int) -> None:
-    part = around(token, a.found.n_tokens, MAX_CELLS // len(order))
+    part = around(token, a.features.n_tokens, MAX_CELLS // len(order))
     token_number = cells["token_number"]
     inside = (token_number >= part.start) & (token_number < part.stop) & cells["feature"].isin(order)
     shown = cells[inside & (cells["prompt_difference"] != 0)]
@@ -135,7 +135,7 @@ def _heatmap(a: Read, b: Read, cells: pd.DataFrame, order: list[int], token: int
         shown,
         explains=["prompt_difference", "difference_sum"],
         note=f"the {len(order)} features with the largest sum of differences, click to pick; orange: stronger in A, "
-        f"blue: stronger in B{stretch(part, a.found.n_tokens)}",
+        f"blue: stronger in B{stretch(part, a.features.n_tokens)}",
         name="two-prompts-cells",
         provenance=_provenance(a, b),
     )

@@ -67,11 +67,11 @@ def two_texts(dictionary: Dictionary, model: LanguageModel, how: Reading) -> Non
     level = right.segmented_control(
         "Show", list(LEVELS), default="q ≤ 0.05", required=True, key="own_level", bind="query-params"
     )
-    found = _compare(a, b, unit)
-    st.caption(plain(found.note))
-    called = _called(found, a, b, LEVELS[level])
-    _table(found, called, level, a, b)
-    _scatters(found, unit, a, b)
+    comparison = _compare(a, b, unit)
+    st.caption(plain(comparison.note))
+    called = _called(comparison, a, b, LEVELS[level])
+    _table(comparison, called, level, a, b)
+    _scatters(comparison, unit, a, b)
     _in_their_texts(a, b)
 
 
@@ -120,11 +120,11 @@ def _compare(a: Read, b: Read, unit: str | None) -> Comparison:
     key = artifact_key("text-difference", 1, a=a.key, b=b.key, unit=unit, units=parted)
 
     def work(progress) -> Comparison:
-        table = token_differences(a.found.acts, b.found.acts, progress)
+        table = token_differences(a.features.acts, b.features.acts, progress)
         if unit is None:
             table = _sorted(table, "text_p", "rank_biserial", BY_TOKENS)
             return Comparison(table, "text_q", "higher_in", _assumes_tokens(a, b))
-        more = unit_differences(a.found, b.found, *split, progress=progress)
+        more = unit_differences(a.features, b.features, *split, progress=progress)
         table = _sorted(more.merge(table, on="feature", validate="1:1"), "unit_p", "unit_z", BY_UNITS)
         sizes = (int(part.max()) + 1 for part in split)
         return Comparison(table, "unit_q", "unit_higher_in", _assumes_units(unit, *sizes))
@@ -141,9 +141,9 @@ def _sorted(table: pd.DataFrame, p: str, effect: str, first: list[str]) -> pd.Da
 
 def _assumes_tokens(a: Read, b: Read) -> str:
     return (
-        f"Mann-Whitney U over {a.found.n_tokens:,} tokens of A and {b.found.n_tokens:,} of B. The test assumes that "
-        f"all tokens are independent. Neighbours in a text are not, so p and q are too small. Read the effect sizes, "
-        f"or compare by lines if both texts have at least {LEAST_UNITS}."
+        f"Mann-Whitney U over {a.features.n_tokens:,} tokens of A and {b.features.n_tokens:,} of B. The test assumes "
+        f"that all tokens are independent. Neighbours in a text are not, so p and q are too small. Read the effect "
+        f"sizes, or compare by lines if both texts have at least {LEAST_UNITS}."
     )
 
 
@@ -156,13 +156,13 @@ def _assumes_units(unit: str, n_a: int, n_b: int) -> str:
     )
 
 
-def _called(found: Comparison, a: Read, b: Read, level: float) -> pd.DataFrame:
-    called = found.table[found.table[found.q] <= level]
-    counts = called[found.higher].value_counts()
+def _called(comparison: Comparison, a: Read, b: Read, level: float) -> pd.DataFrame:
+    called = comparison.table[comparison.table[comparison.q] <= level]
+    counts = called[comparison.higher].value_counts()
     facts = {
-        "Tokens in A": a.found.n_tokens,
-        "Tokens in B": b.found.n_tokens,
-        "Features tested": len(found.table),
+        "Tokens in A": a.features.n_tokens,
+        "Tokens in B": b.features.n_tokens,
+        "Features tested": len(comparison.table),
         "Higher in A": int(counts.get("A", 0)),
         "Higher in B": int(counts.get("B", 0)),
     }
@@ -172,30 +172,39 @@ def _called(found: Comparison, a: Read, b: Read, level: float) -> pd.DataFrame:
     return called
 
 
-def _provenance(a: Read, b: Read, found: Comparison) -> dict:
-    return a.provenance("two texts", text_b_sha256=b.text.sha256, reading_b=b.note, test=found.note)
+def _provenance(a: Read, b: Read, comparison: Comparison) -> dict:
+    return a.provenance("two texts", text_b_sha256=b.text.sha256, reading_b=b.note, test=comparison.note)
 
 
-def _table(found: Comparison, called: pd.DataFrame, level: str, a: Read, b: Read) -> None:
+def _table(comparison: Comparison, called: pd.DataFrame, level: str, a: Read, b: Read) -> None:
     if not len(called):
-        lowest = found.table[found.q].min() if len(found.table) else float("nan")
+        lowest = comparison.table[comparison.q].min() if len(comparison.table) else float("nan")
         st.info(f"No feature differs at {level}; the smallest q is {lowest:.3g}.")
         return
     figure(
         "Features that differ",
         listing(called, "own-differ", height=380, picks="feature"),
-        found.table,
-        explains=[found.q, "rank_biserial", "text_auc", *(["unit_z", "family_p"] if found.q == "unit_q" else [])],
-        note=f"{len(called):,} of {len(found.table):,} features at {level}, click one to pick it, click a column to "
-        "sort by it; the download holds all",
+        comparison.table,
+        explains=[
+            comparison.q,
+            "rank_biserial",
+            "text_auc",
+            *(["unit_z", "family_p"] if comparison.q == "unit_q" else []),
+        ],
+        note=f"{len(called):,} of {len(comparison.table):,} features at {level}, click one to pick it, click a column "
+        "to sort by it; the download holds all",
         name="two-texts-features",
-        provenance=_provenance(a, b, found),
+        provenance=_provenance(a, b, comparison),
     )
 
 
-def _scatters(found: Comparison, unit: str | None, a: Read, b: Read) -> None:
-    called = np.where(found.table[found.q] <= 0.05, found.table[found.higher].map("q ≤ 0.05, higher in {}".format), "")
-    table = found.table.assign(called=np.where(called == "", "q > 0.05", called))
+def _scatters(comparison: Comparison, unit: str | None, a: Read, b: Read) -> None:
+    called = np.where(
+        comparison.table[comparison.q] <= 0.05,
+        comparison.table[comparison.higher].map("q ≤ 0.05, higher in {}".format),
+        "",
+    )
+    table = comparison.table.assign(called=np.where(called == "", "q > 0.05", called))
     means = ("unit_mean_a", "unit_mean_b") if unit else ("mean_a", "mean_b")
     effects = ("rank_biserial", "unit_z") if unit else ("rank_biserial", "minus_log10_p")
     titles = ("Mean in A against mean in B", "Effect size against p")
@@ -216,11 +225,11 @@ def _scatters(found: Comparison, unit: str | None, a: Read, b: Read) -> None:
             figure(
                 title,
                 altair(chart, key, on_select=choose_feature_from(key, "point"), selection="point"),
-                found.table,
+                comparison.table,
                 explains=[x, y],
                 note=f"{len(shown):,} of {len(table):,} features{left_out}, click one to pick it",
                 name=f"two-texts-{x}",
-                provenance=_provenance(a, b, found),
+                provenance=_provenance(a, b, comparison),
             )
 
 
@@ -229,8 +238,8 @@ def _in_their_texts(a: Read, b: Read) -> None:
     feature = int(st.session_state.get("feature", 0))
     shown, tables = [], []
     for name, read in (("A", a), ("B", b)):
-        values = read.found.of_feature(feature)
-        ends = np.flatnonzero(np.diff(read.found.row, append=-1)) + 1
+        values = read.features.of_feature(feature)
+        ends = np.flatnonzero(np.diff(read.features.row, append=-1)) + 1
         parts = [range(start, stop) for start, stop in zip([0, *ends[:-1]], ends, strict=True)]
         parts.sort(key=lambda part: -np.abs(values[part.start : part.stop]).max())
         shown.append([(read.pieces(part), values[part.start : part.stop].tolist()) for part in parts[:ROWS_SHOWN]])
