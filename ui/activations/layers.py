@@ -134,7 +134,7 @@ def by_position(view: Chosen, shown: Mapping[str, Chosen]) -> None:
         draw,
         table,
         explains=["mean_active"],
-        note=view.note(said(shown), "each layer has its own y axis"),
+        note=view.note(series_note(shown), "each layer has its own y axis"),
         name="layers-mean-by-position",
         provenance=provenance(view, shown),
     )
@@ -163,7 +163,9 @@ def overlay(view: Chosen, shown: Mapping[str, Chosen], table: pd.DataFrame, n_po
         altair(chart, "act-layers-overlay"),
         table,
         explains=[column],
-        note=view.note(said(shown), *([] if smooth else [f"rows too short to smooth over {tables.WINDOW} positions"])),
+        note=view.note(
+            series_note(shown), *([] if smooth else [f"rows too short to smooth over {tables.WINDOW} positions"])
+        ),
         name="layers-smoothed-by-position",
         provenance=provenance(view, shown),
     )
@@ -191,7 +193,9 @@ def boxes(view: Chosen, shown: Mapping[str, Chosen], table: pd.DataFrame, name: 
         altair(distributions.layer_boxes(table, title=title, log=True), f"act-boxes-{name}"),
         table,
         explains=[name],
-        note=view.note(said(shown), "active features", "whiskers: to the last value within 1.5 interquartile ranges"),
+        note=view.note(
+            series_note(shown), "active features", "whiskers: to the last value within 1.5 interquartile ranges"
+        ),
         name=f"layers-{name.replace('_', '-')}-boxes",
         provenance=provenance(view, shown),
     )
@@ -216,7 +220,9 @@ def scatter(view: Chosen, shown: Mapping[str, Chosen], features: Mapping[str, pd
         lambda: pd.concat(active.values(), ignore_index=True),
         explains=["mean_active", y],
         note=view.note(
-            said(shown), f"{len(some):,} of {total:,} active features drawn", "values of 0 are not on the log axes"
+            series_note(shown),
+            f"{len(some):,} of {total:,} active features drawn",
+            "values of 0 are not on the log axes",
         ),
         name=f"layers-mean-{y.replace('_', '-')}",
         provenance=provenance(view, shown),
@@ -243,13 +249,13 @@ def densities(view: Chosen, shown: Mapping[str, Chosen], table: pd.DataFrame) ->
         altair(chart, "act-layers-means"),
         table,
         explains=["mean_active", "kernel_density"],
-        note=view.note(said(shown), "active features with a mean above 0", "area 1 under each curve"),
+        note=view.note(series_note(shown), "active features with a mean above 0", "area 1 under each curve"),
         name="layers-mean-densities",
         provenance=provenance(view, shown),
     )
 
 
-def said(shown: Mapping[str, Chosen]) -> str:
+def series_note(shown: Mapping[str, Chosen]) -> str:
     """Say which dictionaries these are, and whether they read the same text."""
     same = len({other.passed.rows_sha256 for other in shown.values()}) == 1
     titles = "; ".join(other.passed.dictionary.title for other in shown.values())

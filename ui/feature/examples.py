@@ -82,15 +82,15 @@ def seed() -> int:
 def levels(subject: Subject, kind: str, width: int | None) -> None:
     """Draw examples from each level of activation, the highest first."""
     make = feature_examples.intervals if kind == INTERVALS else feature_examples.quantile_groups
-    levels = make(subject.acts, seed=seed())[::-1]
+    parts = make(subject.acts, seed=seed())[::-1]
     n_tokens, active = subject.passed.statistics.n_tokens(), len(subject.acts.act)
 
-    def said(level: Level) -> str:
+    def heading(level: Level) -> str:
         share, density = level.count / active, level.count / n_tokens
         ends = f"{level.low:.3g} to {level.high:.3g}"
         return f"{ends}: {level.count:,} active tokens, {share:.2%} of them, density {density:.2g}"
 
-    groups = [(said(level), level.examples) for level in levels]
+    groups = [(heading(level), level.examples) for level in parts]
     title = {INTERVALS: "Equal intervals of activation", QUANTILES: "Groups of equally many active tokens"}[kind]
     note = f"{feature_examples.PER_GROUP} random ones of each, no row twice in a group"
     draw_contexts(subject, title, groups, width, note, f"{subject.stem}-{kind.lower()}")

@@ -18,7 +18,7 @@ def notes(dictionary: Dictionary, feature: int) -> None:
     """Draw the note of a feature, and all notes on the dictionary (raises NotesError)."""
     store = note_store(dictionary)
     known = store.read()
-    said()
+    show_told()
     for path in store.set_aside():
         st.warning(
             plain(f"The notes in {path.parent} were damaged, so the app renamed the file to {path.name}. New notes go "
@@ -51,9 +51,9 @@ def one(store: NoteStore, known: Notes, feature: int) -> None:
                 after = store.write(feature, note, was=st.session_state[was])
             except NoteConflictError:
                 after = store.add(Notes(known.dictionary_sha256, known.title, {feature: note}))
-                say("Another window changed this note too. Both texts are kept, one below the other.")
+                tell_next_run("Another window changed this note too. Both texts are kept, one below the other.")
         except NotesError as error:
-            say(str(error), bad=True)  # the field keeps what was typed
+            tell_next_run(str(error), bad=True)  # the field keeps what was typed
             return
         kept = after.by_feature.get(feature, Note())
         st.session_state[was] = kept
@@ -149,19 +149,19 @@ def offer(store: NoteStore, read: Notes) -> None:
     def add() -> None:
         try:
             store.add(read)
-            say(f"Added notes on {n:,} features.")
+            tell_next_run(f"Added notes on {n:,} features.")
         except NotesError as error:
-            say(str(error), bad=True)
+            tell_next_run(str(error), bad=True)
 
     st.button("Add them" if same else "Add them anyway", key="note_add", type="primary", on_click=add)
 
 
-def say(text: str, *, bad: bool = False) -> None:
+def tell_next_run(text: str, *, bad: bool = False) -> None:
     """Show a message once, on the next run."""
     st.session_state[_SAID] = (text, bad)
 
 
-def said() -> None:
+def show_told() -> None:
     text, bad = st.session_state.pop(_SAID, ("", False))
     if text:
         (st.error if bad else st.success)(plain(text), icon=":material/error:" if bad else ":material/check:")

@@ -33,7 +33,7 @@ def one_text(dictionary: Dictionary, model: LanguageModel, how: Reading) -> None
     """Draw everything about one text. Raises LoupeError, and StillRunning while the text is read."""
     texts = _input()
     read = input.read(dictionary, model, texts, how, "Your text")
-    said(read)
+    warn_of_lost_characters(read)
     token, by, over = _choices(read)
     largest, sample = _largest(needed=by in SHARES or over in SHARES)
     tokens = text_features.token_table(read.features, read.labels(np.arange(read.features.n_tokens)))
@@ -66,7 +66,7 @@ def _input() -> tuple[str, ...]:
         return input.offer("own", "Your text", next(iter(examples.values())))
 
 
-def said(*reads: Read) -> None:
+def warn_of_lost_characters(*reads: Read) -> None:
     """Say what the tokenizer changed."""
     lost = sum(read.text.n_lost for read in reads)
     if lost:

@@ -24,7 +24,7 @@ from ui.text import charts as text_charts
 from ui.text import examples as text_examples
 from ui.text import input
 from ui.text.input import Read, Reading
-from ui.text.one_text import said
+from ui.text.one_text import warn_of_lost_characters
 
 AUTOMATIC, TOKENS = "Automatic", "Tokens"
 KINDS = {"Lines": "line", "Sentences": "sentence", "Documents": "document"}
@@ -101,7 +101,7 @@ def read_pair(
         with column:
             texts.append(input.offer(name, title, default, height=height))
     a, b = (input.read(dictionary, model, text, how, title) for text, title in zip(texts, titles, strict=True))
-    said(a, b)
+    warn_of_lost_characters(a, b)
     return a, b
 
 
