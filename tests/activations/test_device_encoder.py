@@ -15,6 +15,7 @@ from core.errors import CancelledError
 from core.work.artifacts import ArtifactStore
 from tests.doubles.activation_rows import ROWS, assert_same, planted
 from tests.doubles.planted import planted_model
+from tests.doubles.watched import Watched
 
 CARD = Device("cuda", 0, "Planted card", 8 * 10**9)
 
@@ -118,25 +119,14 @@ def test_a_pass_behind_layers_that_ran_on_a_device_is_the_pass_of_the_cpu(tmp_pa
 
 
 def test_a_pass_on_a_device_counts_tokens_and_stops_between_runs_of_the_model(tmp_path):
-    told = []
-
-    class Stop:
-        def update(self, done, total):
-            told.append((done, total))
-            if len(told) == self.at:
-                raise CancelledError("stop")
-
-        def note(self, text):
-            pass
-
-    dictionary, model, stop = planted("standard"), planted_model(tmp_path), Stop()
-    for stop.at in (1, 2, 3):
-        told.clear()
+    dictionary, model = planted("standard"), planted_model(tmp_path)
+    for report in (1, 2, 3):
+        stopped = Watched(stop_at_report=report)
         with pytest.raises(CancelledError):
-            activation_pass(dictionary, model, ROWS, None, device=TORCH_CPU, block_rows=6, progress=stop)
-    stop.at, told[:] = -1, []
-    activation_pass(dictionary, model, ROWS, None, device=TORCH_CPU, block_rows=6, progress=stop)
-    assert told == [(0, 77), (42, 77), (42, 77), (77, 77)]
+            activation_pass(dictionary, model, ROWS, None, device=TORCH_CPU, block_rows=6, progress=stopped)
+    watched = Watched()
+    activation_pass(dictionary, model, ROWS, None, device=TORCH_CPU, block_rows=6, progress=watched)
+    assert watched.told == [(0, 77), (42, 77), (42, 77), (77, 77)]
 
 
 def test_what_a_device_computes_is_stored_beside_what_the_cpu_computes(tmp_path):

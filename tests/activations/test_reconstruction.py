@@ -8,6 +8,7 @@ import pytest
 from core.activations.reconstruction import error_by_position
 from core.errors import CancelledError, CorpusError, DoesNotFitError
 from tests.doubles.planted import planted_dictionary, planted_model
+from tests.doubles.watched import Watched
 
 ROWS = np.random.default_rng(1).integers(0, 257, size=(5, 10))
 
@@ -130,20 +131,11 @@ def test_context_size_is_the_dictionarys_else_the_rows_length(tmp_path):
 
 
 def test_progress_is_told_and_can_stop(tmp_path):
-    class Stop:
-        told: list = []  # noqa: RUF012
-
-        def update(self, done, total):
-            self.told.append((done, total))
-            if done >= 4:
-                raise CancelledError("stopped")
-
-        def note(self, text):
-            pass
+    watched = Watched(stop_at=4)
 
     with pytest.raises(CancelledError):
-        error_by_position(planted_dictionary(), planted_model(tmp_path), ROWS, batch=2, progress=Stop())
-    assert Stop.told == [(2, 5), (4, 5)]
+        error_by_position(planted_dictionary(), planted_model(tmp_path), ROWS, batch=2, progress=watched)
+    assert watched.told == [(2, 5), (4, 5)]
 
 
 def test_what_does_not_fit_is_refused(tmp_path):

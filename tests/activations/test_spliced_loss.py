@@ -9,6 +9,7 @@ from core.activations.spliced_loss import LossByPosition, SplicedLoss, loss_by_p
 from core.errors import CancelledError, CorpusError, DoesNotFitError
 from tests.doubles.activation_rows import ROWS, planted
 from tests.doubles.planted import planted_dictionary, planted_model
+from tests.doubles.watched import Watched
 
 HOOK = "blocks.1.hook_resid_pre"
 
@@ -152,26 +153,15 @@ def test_soft_capped_logits_are_capped(tmp_path):
 
 
 def test_it_can_be_stopped_at_any_time(tmp_path):
-    told = []
-
-    class Stop:
-        def update(self, done, total):
-            told.append((done, total))
-            if len(told) == self.at:
-                raise CancelledError("stop")
-
-        def note(self, text):
-            pass
-
-    dictionary, model, stop = planted("standard"), planted_model(tmp_path), Stop()
-    for stop.at in (1, 2, 3):
-        told.clear()
+    dictionary, model = planted("standard"), planted_model(tmp_path)
+    for report in (1, 2, 3):
+        stopped = Watched(stop_at_report=report)
         with pytest.raises(CancelledError):
-            spliced_loss(dictionary, model, ROWS, progress=stop)
-        assert len(told) == stop.at
-    stop.at = -1
-    spliced_loss(dictionary, model, ROWS, progress=stop)
-    assert told[-1] == (154, 154)
+            spliced_loss(dictionary, model, ROWS, progress=stopped)
+        assert len(stopped.told) == report
+    watched = Watched()
+    spliced_loss(dictionary, model, ROWS, progress=watched)
+    assert watched.told[-1] == (154, 154)
 
 
 def test_what_cannot_be_compared_is_refused(tmp_path):

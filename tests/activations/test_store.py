@@ -13,6 +13,7 @@ from core.errors import CancelledError, MissingActivationsError, OutOfRangeError
 from core.work.artifacts import ArtifactStore
 from tests.doubles.activation_rows import ROWS, assert_same, dense, planted
 from tests.doubles.planted import planted_model
+from tests.doubles.watched import Watched
 
 
 @pytest.fixture
@@ -33,34 +34,19 @@ def test_a_feature_is_found_again_where_it_was_active(tmp_path, artifacts):
         feature_activations(store, 12, d_sae=12)
 
 
-class StopAt:
-    """Progress that stops the pass once so many tokens are done."""
-
-    def __init__(self, tokens: int):
-        self.tokens, self.told = tokens, []
-
-    def update(self, done, total):
-        self.told.append(done)
-        if done >= self.tokens:
-            raise CancelledError("stop")
-
-    def note(self, text):
-        pass
-
-
 def test_a_cancelled_pass_goes_on_where_it_stopped_and_gives_the_same_bits(tmp_path, artifacts, monkeypatch):
     dictionary, model = planted("standard"), planted_model(tmp_path)
     whole = activation_pass(dictionary, model, ROWS, ArtifactStore(tmp_path / "other"), block_rows=3)
     with pytest.raises(CancelledError):
-        activation_pass(dictionary, model, ROWS, artifacts, block_rows=3, progress=StopAt(50))
+        activation_pass(dictionary, model, ROWS, artifacts, block_rows=3, progress=Watched(stop_at=50))
     store = open_store(dictionary, model, ROWS, artifacts, block_rows=3)
     assert store.missing() == [2, 3]
     run, ran = model.activations, []
     monkeypatch.setattr(model, "activations", lambda rows, hook: ran.append(len(rows)) or run(rows, hook))
-    watched = StopAt(10**9)
+    watched = Watched()
     assert_same(activation_pass(dictionary, model, ROWS, artifacts, block_rows=3, progress=watched), whole)
     assert ran == [3, 2]
-    assert list(dict.fromkeys(watched.told)) == [21, 42, 63, 77]
+    assert list(dict.fromkeys(done for done, _ in watched.told)) == [21, 42, 63, 77]
     assert store.missing() == []
     for i in range(4):
         other = open_store(dictionary, model, ROWS, ArtifactStore(tmp_path / "other"), block_rows=3)
@@ -77,7 +63,7 @@ def test_a_pass_cut_in_any_block_leaves_the_same_results_once_it_is_through(tmp_
     whole, cut = ArtifactStore(tmp_path / "whole"), ArtifactStore(tmp_path / "cut")
     activation_pass(dictionary, model, ROWS, whole, left_out=left_out, block_rows=3)
     with pytest.raises(CancelledError):
-        activation_pass(dictionary, model, ROWS, cut, left_out=left_out, block_rows=3, progress=StopAt(tokens))
+        activation_pass(dictionary, model, ROWS, cut, left_out=left_out, block_rows=3, progress=Watched(stop_at=tokens))
     assert len(list(cut.root.glob("*"))) == tokens // 21
     activation_pass(dictionary, model, ROWS, cut, left_out=left_out, block_rows=3)
     contents = []
@@ -118,7 +104,7 @@ def test_a_pass_can_be_stopped_while_the_model_runs(tmp_path, monkeypatch):
     run = model.activations
     monkeypatch.setattr(model, "activations", lambda rows, hook: ran.append(len(rows)) or run(rows, hook))
     with pytest.raises(CancelledError):
-        activation_pass(planted("standard"), model, ROWS, None, progress=StopAt(0))
+        activation_pass(planted("standard"), model, ROWS, None, progress=Watched(stop_at=0))
     assert ran == [2]
 
 

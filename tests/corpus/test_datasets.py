@@ -14,6 +14,7 @@ from core.work.artifacts import ArtifactStore
 from core.work.jobs import SILENT
 from tests.doubles.hub_files import use_hub
 from tests.doubles.standin_hub import Fault, StandIn, commit_of
+from tests.doubles.watched import Watched
 
 ROWS = [{"id": i, "text": f"Story {i} \u00e9\n"} for i in range(5)]  # 11 bytes each
 TEXTS = [row["text"] for row in ROWS]
@@ -149,20 +150,11 @@ def test_names_say_what_was_typed_and_each_is_kept_apart(text):
 
 
 def test_fetching_reports_bytes_and_can_be_stopped():
-    class Stop:
-        seen = []  # noqa: RUF012
-
-        def update(self, done, total):
-            self.seen.append((done, total))
-            if done == 22:
-                raise errors.CancelledError("stop")
-
-        def note(self, text):
-            pass
+    watched = Watched(stop_at=22)
 
     with pytest.raises(errors.CancelledError):
-        fetch(ROWS, progress=Stop())
-    assert Stop.seen == [(11, 1000), (22, 1000)]
+        fetch(ROWS, progress=watched)
+    assert watched.told == [(11, 1000), (22, 1000)]
 
 
 def test_texts_are_the_same_from_disk(tmp_path):

@@ -18,6 +18,7 @@ from core.corpus.streams import (
 )
 from core.errors import CancelledError, CorpusError
 from tests.doubles.planted import SEPARATOR, write_tokenizer
+from tests.doubles.watched import Watched
 
 
 @pytest.fixture(scope="module")
@@ -138,25 +139,15 @@ def test_an_interpreter_without_sources_is_refused(monkeypatch, tmp_path):
 def test_the_library_stream_reports_its_progress_and_can_be_stopped(monkeypatch, tokenizer):
     documents = [Document(str(i), f"{i}") for i in range(100)]
     monkeypatch.setattr("core.corpus.streams.standard_library", lambda: documents)
-    seen = []
 
-    class Watcher:
-        def update(self, done, total):
-            seen.append((done, total))
-            if stop_at == done:
-                raise CancelledError("stop")
-
-        def note(self, text):
-            raise AssertionError(text)
-
-    stop_at = None
-    stream = standard_library_stream(tokenizer, separator=0, progress=Watcher())
-    assert seen == [(64, 100), (100, 100)]
+    watched = Watched()
+    stream = standard_library_stream(tokenizer, separator=0, progress=watched)
+    assert watched.notes == []
+    assert watched.told == [(64, 100), (100, 100)]
     np.testing.assert_array_equal(stream.tokens, token_stream(tokenizer, documents, separator=0))
     assert stream.title.startswith("standard library of Python 3.")
-    stop_at = 64
     with pytest.raises(CancelledError):
-        standard_library_stream(tokenizer, separator=0, progress=Watcher())
+        standard_library_stream(tokenizer, separator=0, progress=Watched(stop_at=64))
 
 
 def test_bos_stands_before_the_same_text_that_shorter_rows_hold():

@@ -7,6 +7,7 @@ from core.corpus.files import TextFiles, files_stream, read_tokens, summarise
 from core.corpus.streams import documents_sha256
 from core.errors import CancelledError, CorpusError
 from tests.doubles.planted import planted_model
+from tests.doubles.watched import Watched
 
 
 def read(path):
@@ -98,17 +99,11 @@ def test_reading_can_be_stopped(tmp_path):
     for name in "abc":
         (tmp_path / name).write_text(name)
 
-    class Stop:
-        def update(self, done, total):
-            assert total == 3
-            if done == 1:
-                raise CancelledError("stop")
-
-        def note(self, text):
-            raise AssertionError(text)
-
+    watched = Watched(stop_at=1)
     with pytest.raises(CancelledError):
-        TextFiles.find(tmp_path).read(Stop())
+        TextFiles.find(tmp_path).read(watched)
+    assert {total for _, total in watched.told} == {3}
+    assert watched.notes == []
 
 
 @pytest.mark.parametrize("shape", [(7,), (2, 3)])

@@ -10,6 +10,7 @@ from core.errors import CancelledError, DoesNotFitError
 from core.logit_weights.unembedding import LogitSettings, Unembedding
 from core.work.artifacts import ArtifactStore
 from tests.doubles.token_set_scores import SIZES, V, random_sets, scores_of, slow_scores, tied_values, token_sets
+from tests.doubles.watched import Watched
 
 
 def test_scores_equal_the_definition_ties_included(device):
@@ -169,25 +170,10 @@ def test_results_are_stored_and_named_by_all_that_changes_them(tmp_path):
     assert len({key, *others}) == 6
 
 
-class Watch:
-    """A progress that can stop the work."""
-
-    def __init__(self, stop_at: int | None = None):
-        self.seen, self.stop_at = [], stop_at
-
-    def update(self, done: int, total: int) -> None:
-        self.seen.append((done, total))
-        if done == self.stop_at:
-            raise CancelledError("stopped")
-
-    def note(self, text: str) -> None:
-        pass
-
-
 def test_progress_counts_features_and_stops_the_work():
     values, sets = tied_values(np.random.default_rng(11)), token_sets(a=[1, 2])
-    watch = Watch()
-    scores_of(values, sets, block=3, workers=1, progress=watch)
-    assert watch.seen == [(3, 7), (6, 7), (7, 7)]
+    watched = Watched()
+    scores_of(values, sets, block=3, workers=1, progress=watched)
+    assert watched.told == [(3, 7), (6, 7), (7, 7)]
     with pytest.raises(CancelledError):
-        scores_of(values, sets, block=3, workers=1, progress=Watch(stop_at=6))
+        scores_of(values, sets, block=3, workers=1, progress=Watched(stop_at=6))

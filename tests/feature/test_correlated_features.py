@@ -10,6 +10,7 @@ from core.feature.correlated_features import correlated_features, correlations
 from core.work.artifacts import ArtifactStore
 from tests.doubles.activation_rows import ROWS, dense, planted
 from tests.doubles.planted import planted_dictionary, planted_model
+from tests.doubles.watched import Watched
 
 
 @pytest.fixture
@@ -109,16 +110,10 @@ def test_lost_blocks_and_cancelling_are_noticed(tmp_path, artifacts):
     store, statistics = passed(dictionary, model, artifacts)
     mine = feature_activations(store, 1, d_sae=12)
 
-    class Stop:
-        def update(self, done, total):
-            assert total == len(store)
-            raise CancelledError("stop")
-
-        def note(self, text):
-            pass
-
+    watched = Watched(stop_at_report=1)
     with pytest.raises(CancelledError):
-        correlated_features(mine, store, statistics, progress=Stop())
+        correlated_features(mine, store, statistics, progress=watched)
+    assert [total for _, total in watched.told] == [len(store)]
     (tmp_path / "cache" / f"{store.keys[1]}.safetensors").unlink()
     with pytest.raises(MissingActivationsError, match="Part 2 of 3"):
         correlated_features(mine, store, statistics)

@@ -9,6 +9,7 @@ from core.feature.correlated_neurons import CorrelatedNeurons, _farthest, correl
 from core.work.artifacts import ArtifactStore
 from tests.doubles.activation_rows import ROWS, assert_same, dense, planted
 from tests.doubles.planted import planted_dictionary, planted_model
+from tests.doubles.watched import Watched
 
 HOOK = "blocks.1.mlp.hook_post"
 
@@ -93,26 +94,15 @@ def test_what_is_left_out_and_what_never_fires_do_not_count(tmp_path, model):
 
 
 def test_progress_counts_tokens_of_all_runs_and_stops_the_work(tmp_path, model, monkeypatch):
-    class Watch:
-        def __init__(self, most):
-            self.most, self.told = most, []
-
-        def update(self, done, total):
-            self.told.append((done, total))
-            if done > self.most:
-                raise CancelledError("stop")
-
-        def note(self, text):
-            pass
 
     monkeypatch.setattr("core.models.batches.TOKENS_PER_RUN", 14)
     store, statistics = passed(planted("standard"), model, tmp_path)
-    watched = Watch(10**9)
+    watched = Watched()
     correlated_neurons(store, statistics, model, HOOK, memory=6 * 16 * 8, progress=watched)
     assert watched.told[-1] == (154, 154)
     assert [done for done, _ in watched.told[:6]] == [14, 28, 42, 56, 70, 77]
     with pytest.raises(CancelledError):
-        correlated_neurons(store, statistics, model, HOOK, progress=Watch(30))
+        correlated_neurons(store, statistics, model, HOOK, progress=Watched(stop_at=31))
 
 
 def test_the_cost_says_how_often_the_model_runs_and_unknown_hooks_are_explained(tmp_path, model, monkeypatch):

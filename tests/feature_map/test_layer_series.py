@@ -13,6 +13,7 @@ from core.feature_map.stack import joint_directions
 from core.geometry.neighbors import nearest_features
 from core.work.artifacts import ArtifactStore
 from tests.doubles.planted import planted_dictionary
+from tests.doubles.watched import Watched
 
 HOOKS = [f"blocks.{layer}.hook_resid_pre" for layer in range(3)]
 
@@ -123,15 +124,9 @@ def test_links_are_stored_by_order_and_side(planted, tmp_path):
 
 
 def test_progress_goes_on_over_all_steps(planted):
-    seen = []
+    watched = Watched()
 
-    class Watch:
-        def update(self, done, total):
-            seen.append(done / total)
-
-        def note(self, text):
-            pass
-
-    layer_links(planted[1], progress=Watch())
+    layer_links(planted[1], progress=watched)
+    seen = [done / total for done, total in watched.told]
     assert seen == sorted(seen)
     assert seen[-1] == 1

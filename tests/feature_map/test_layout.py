@@ -17,6 +17,7 @@ from core.maths.principal_axes import principal_axes
 from core.maths.unit_rows import unit_rows
 from core.work.artifacts import ArtifactStore
 from tests.doubles.planted_directions import planted_clusters
+from tests.doubles.watched import Watched
 
 UMAP = {"n_neighbors": 8, "min_dist": 0.05, "seed": 3}
 
@@ -106,7 +107,7 @@ def test_a_start_with_points_that_coincide_is_jittered_and_stays_where_it_was():
 
 def test_a_umap_counts_its_epochs_and_ends_its_process_when_it_is_cancelled(planted, capfd):
     rows, _, neighbors, _ = planted
-    progress = Stopped()
+    progress = Watched(stop_at_report=3)
     with pytest.raises(CancelledError):
         umap_layout(neighbors, rows[:, :2], **UMAP, progress=progress)
     assert capfd.readouterr() == ("", "")
@@ -236,21 +237,6 @@ def test_a_layout_is_stored_and_found_again(planted, tmp_path):
     assert dict(found.settings) == LayoutSettings(n_neighbors=8).used()
 
 
-class Stopped:
-    """A Progress that is cancelled at its third report."""
-
-    def __init__(self):
-        self.seen = []
-
-    def update(self, done, total):
-        self.seen.append((done, total))
-        if len(self.seen) == 3:
-            raise CancelledError("stopped")
-
-    def note(self, text):
-        pass
-
-
 def test_tsne_puts_near_features_together_and_leaves_others_off(planted):
     rows, label = planted[0].copy(), planted[1]
     rows[4] = np.nan
@@ -264,7 +250,7 @@ def test_tsne_puts_near_features_together_and_leaves_others_off(planted):
 def test_tsne_ends_its_process_when_it_is_cancelled(planted):
     rows, _, neighbors, _ = planted
     with pytest.raises(CancelledError):
-        layout(rows, neighbors, LayoutSettings("tsne", perplexity=6.0), progress=Stopped())
+        layout(rows, neighbors, LayoutSettings("tsne", perplexity=6.0), progress=Watched(stop_at_report=3))
 
 
 def test_tsne_reads_the_distances_of_directions_at_length_1(planted):

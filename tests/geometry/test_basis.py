@@ -7,6 +7,7 @@ from scipy import stats
 from core.errors import CancelledError, DoesNotFitError, OutOfRangeError
 from core.geometry.basis import BasisAlignment, basis_alignment, basis_name, coefficients, neuron_basis, writing_layer
 from tests.doubles.planted import planted_dictionary, planted_model
+from tests.doubles.watched import Watched
 
 
 def by_hand(c: np.ndarray) -> dict[str, float]:
@@ -93,17 +94,11 @@ def test_a_features_coefficients_come_largest_first_and_have_length_one():
 
 
 def test_a_basis_of_another_width_is_refused_and_a_cancelled_run_stops(tmp_path):
-    class Stop:
-        def update(self, done, total):
-            raise CancelledError("stop")
-
-        def note(self, text):
-            pass
 
     with pytest.raises(DoesNotFitError, match=r"width 8.*width 5"):
         basis_alignment(planted_dictionary(), basis=np.ones((2, 5)))
     with pytest.raises(CancelledError):
-        basis_alignment(planted_dictionary(), progress=Stop())
+        basis_alignment(planted_dictionary(), progress=Watched(stop_at_report=1))
     with pytest.raises(DoesNotFitError, match=r"blocks\.7"):
         neuron_basis(planted_model(tmp_path), 7)
 

@@ -8,6 +8,7 @@ from core.errors import CancelledError, DoesNotFitError
 from core.geometry.neighbors import Between, Neighbors, nearest_between, nearest_features
 from core.work.artifacts import ArtifactStore
 from tests.doubles.planted import planted_dictionary
+from tests.doubles.watched import Watched
 
 
 def by_hand(a: np.ndarray, b: np.ndarray | None, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -153,26 +154,13 @@ def test_directions_are_decoder_rows_or_encoder_columns():
     assert nearest_features(directions(dictionary, "encoder"), k=2).cos.shape == (12, 2)
 
 
-class Watcher:
-    def __init__(self, stop_at: int | None = None):
-        self.seen, self.stop_at = [], stop_at
-
-    def update(self, done: int, total: int) -> None:
-        self.seen.append((done, total))
-        if done == self.stop_at:
-            raise CancelledError("stopped")
-
-    def note(self, text: str) -> None:
-        pass
-
-
 def test_progress_counts_up_to_its_total_and_can_stop_the_search():
     rows = rows_with_everything()
-    watcher = Watcher()
-    nearest_features(rows, k=2, block=6, progress=watcher)
-    assert watcher.seen == [(i, 14) for i in range(1, 15)]  # ten tiles of four blocks, then the blocks
+    watched = Watched()
+    nearest_features(rows, k=2, block=6, progress=watched)
+    assert watched.told == [(i, 14) for i in range(1, 15)]  # ten tiles of four blocks, then the blocks
     with pytest.raises(CancelledError):
-        nearest_features(rows, k=2, block=6, progress=Watcher(stop_at=3))
+        nearest_features(rows, k=2, block=6, progress=Watched(stop_at=3))
 
 
 def test_results_are_stored_and_found_under_what_they_follow_from(tmp_path):

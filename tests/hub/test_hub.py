@@ -23,6 +23,7 @@ from core.workspace import Workspace
 from tests.doubles import saved
 from tests.doubles.hub_files import use_hub
 from tests.doubles.standin_hub import Fault, StandIn, commit_of, etag
+from tests.doubles.watched import Watched
 
 ID = "hub/someone/dictionaries/layer0"
 WEIGHTS = "layer0/sae_weights.safetensors"
@@ -43,22 +44,6 @@ def hub(tmp_path, repository, monkeypatch):
     with StandIn({"someone/dictionaries": repository}) as hub:
         use_hub(monkeypatch, hub.url, tmp_path / "hub cache")
         yield hub
-
-
-class Reports:
-    """A progress that keeps what it is told and cancels at a number of bytes."""
-
-    def __init__(self, cancel_at: int | None = None):
-        self.done: list[tuple[int, int]] = []
-        self.cancel_at = cancel_at
-
-    def update(self, done: int, total: int) -> None:
-        self.done.append((done, total))
-        if self.cancel_at is not None and done >= self.cancel_at:
-            raise CancelledError("stopped")
-
-    def note(self, text: str) -> None:
-        pass
 
 
 def test_nothing_is_asked_of_the_hub_by_opening(hub):
@@ -89,12 +74,12 @@ def test_the_cost_is_known_before_and_only_the_dictionarys_files_count(hub, repo
 
 
 def test_progress_counts_all_bytes_and_ends_at_the_total(hub):
-    reports = Reports()
-    sources.download(ID, reports)
+    watched = Watched()
+    sources.download(ID, watched)
     total = sources.cost(ID).nbytes
-    assert reports.done[-1] == (total, total)
-    assert [done for done, _ in reports.done] == sorted(done for done, _ in reports.done)
-    assert len(reports.done) > 4
+    assert watched.told[-1] == (total, total)
+    assert [done for done, _ in watched.told] == sorted(done for done, _ in watched.told)
+    assert len(watched.told) > 4
 
 
 def test_what_is_here_is_not_fetched_again(hub):
@@ -121,7 +106,7 @@ def test_a_cancelled_download_shows_nothing_and_is_taken_up_where_it_stopped(hub
     size = (repository / WEIGHTS).stat().st_size
     config = (repository / "layer0/cfg.json").stat().st_size
     with pytest.raises(CancelledError):
-        sources.download(ID, Reports(cancel_at=config + 512))
+        sources.download(ID, Watched(stop_at=config + 512))
     with pytest.raises(NotDownloadedError):
         sources.open_dictionary(ID, Workspace())
     assert sources.cost(ID).missing == size - 512

@@ -12,6 +12,7 @@ from core.logit_weights.statistics import LogitStatistics, logit_statistics, log
 from core.logit_weights.unembedding import LogitSettings, Unembedding
 from core.maths.square_sums import sum_of_squares
 from core.work.artifacts import ArtifactStore
+from tests.doubles.watched import Watched
 
 
 def drawn(n_tokens, d, *, seed=0, offset=0.0, dtype=np.float32):
@@ -215,28 +216,13 @@ def test_random_directions_have_length_one_and_repeat():
     assert np.abs(rows.mean(axis=0)).max() < 0.1
 
 
-class Watch:
-    """Counts reports; cancels at the second."""
-
-    def __init__(self, cancel=False):
-        self.seen, self.cancel = [], cancel
-
-    def update(self, done, total):
-        self.seen.append((done, total))
-        if self.cancel and len(self.seen) == 2:
-            raise CancelledError("Stopped.")
-
-    def note(self, text):
-        pass
-
-
 def test_progress_counts_features_and_may_cancel():
     unembedding, directions = drawn(50, 4), random_directions(12, 4, seed=1)
-    watch = Watch()
-    logit_statistics(directions, unembedding, center="mean", block=3, progress=watch)
-    assert watch.seen == [(3, 12), (6, 12), (9, 12), (12, 12)]
+    watched = Watched()
+    logit_statistics(directions, unembedding, center="mean", block=3, progress=watched)
+    assert watched.told == [(3, 12), (6, 12), (9, 12), (12, 12)]
     with pytest.raises(CancelledError):
-        logit_statistics(directions, unembedding, center="mean", block=3, progress=Watch(cancel=True))
+        logit_statistics(directions, unembedding, center="mean", block=3, progress=Watched(stop_at_report=2))
 
 
 def test_statistics_are_stored_and_found_by_what_they_depend_on(tmp_path):

@@ -11,6 +11,7 @@ from core.matching.overlap import ALL, ALL_OPEN, REGIONS, overlap_table, partner
 from core.work.artifacts import ArtifactStore
 from demo.settings import DICTIONARIES_DIR
 from tests.doubles.planted import planted_dictionary
+from tests.doubles.watched import Watched
 
 
 def rows(dictionary, side):
@@ -73,14 +74,9 @@ def test_a_pair_is_kept_once_in_whatever_order_it_is_asked_for(tmp_path):
 
 
 def test_a_matrix_can_be_stopped():
-    class Stop:
-        def update(self, done, total):
-            raise CancelledError("stopped")
-
-        def note(self, text): ...
 
     with pytest.raises(CancelledError):
-        match_matrix(three_dictionaries(), progress=Stop())
+        match_matrix(three_dictionaries(), progress=Watched(stop_at_report=1))
 
 
 def test_pairs_that_differ_in_one_label_are_found_and_no_others():

@@ -6,22 +6,10 @@ import pytest
 from core.errors import CancelledError
 from core.models.batches import batches, rows_per_run
 from tests.doubles.planted import planted_model
+from tests.doubles.watched import Watched
 
 HOOK = "blocks.0.hook_resid_post"
 ROWS = np.random.default_rng(0).integers(0, 257, (7, 6))
-
-
-class Watched:
-    def __init__(self, stop_at=None):
-        self.told, self.stop_at = [], stop_at
-
-    def update(self, done, total):
-        self.told.append((done, total))
-        if done == self.stop_at:
-            raise CancelledError("stop")
-
-    def note(self, text):
-        pass
 
 
 @pytest.mark.parametrize("step", [1, 3, 7, None])

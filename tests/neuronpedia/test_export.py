@@ -12,6 +12,7 @@ from core.logit_weights.unembedding import LogitSettings, residual_directions, u
 from core.neuronpedia.export import export_features, export_key
 from core.work.artifacts import ArtifactStore
 from tests.doubles.planted import planted_dictionary, planted_model
+from tests.doubles.watched import Watched
 
 SETTINGS = LogitSettings()
 ROWS = np.random.default_rng(0).integers(0, 257, (9, 5))
@@ -142,12 +143,6 @@ def test_all_that_changes_an_export_changes_its_name(pair):
 
 
 def test_an_export_can_be_stopped(pair, stored):
-    class Stopped:
-        def update(self, done, total):
-            raise CancelledError("stopped")
-
-        def note(self, text):
-            pass
 
     with pytest.raises(CancelledError):
-        export_features(*pair, stored(*pair), [1], settings=SETTINGS, progress=Stopped())
+        export_features(*pair, stored(*pair), [1], settings=SETTINGS, progress=Watched(stop_at_report=1))

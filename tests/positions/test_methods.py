@@ -16,6 +16,7 @@ from core.work.artifacts import ArtifactStore
 from core.workspace import PROJECT
 from tests.doubles.planted import planted_dictionary, planted_model
 from tests.doubles.positions_by_hand import assert_same, brute_force, grid_inputs
+from tests.doubles.watched import Watched
 
 V, N_CTX, C = 40, 10, 6
 GRID_FIELDS = ("pre_std_over_positions", "share_token", "share_interaction", "token_score")
@@ -73,21 +74,6 @@ def test_corpus_method_reads_the_first_positions_only(tmp_path):
     np.testing.assert_allclose(full.mean[:, :5], stats.mean, atol=1e-6)
 
 
-class Stopper:
-    """A Progress that is cancelled at its second report."""
-
-    def __init__(self):
-        self.reports = []
-
-    def note(self, text):
-        pass
-
-    def update(self, done, total):
-        self.reports.append((done, total))
-        if len(self.reports) == 2:
-            raise CancelledError("stopped")
-
-
 def test_cancelling_stops_every_method_and_leaves_no_thread(tmp_path):
     model = planted_model(tmp_path, d_vocab=V, n_ctx=N_CTX)
     dictionary = planted_dictionary(d_sae=12)
@@ -101,23 +87,20 @@ def test_cancelling_stops_every_method_and_leaves_no_thread(tmp_path):
     before = threading.active_count()
     totals = {}
     for name, method in methods.items():
-        stopper = Stopper()
+        stopper = Watched(stop_at_report=2)
         with pytest.raises(CancelledError, match="stopped"):
             method(stopper)
-        totals[name] = stopper.reports
+        totals[name] = stopper.told
     assert totals == {"additive": [(3, 12), (6, 12)], "plain": [(1, V), (2, V)], "corpus": [(1, 9), (2, 9)]}
     assert threading.active_count() == before
 
 
 def test_progress_of_a_finished_run_ends_at_its_total(model):
-    class Counter(Stopper):
-        def update(self, done, total):
-            self.reports.append((done, total))
 
-    counter = Counter()
+    counter = Watched()
     additive_statistics(planted_dictionary(d_sae=7), model, n_pos=2, context_size=2, block=3, progress=counter)
-    assert counter.reports[-1] == (7, 7)
-    assert len(counter.reports) == 3
+    assert counter.told[-1] == (7, 7)
+    assert len(counter.told) == 3
 
 
 def test_method_follows_hook_positions_and_architecture(tmp_path):

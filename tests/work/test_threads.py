@@ -8,6 +8,7 @@ import pytest
 from core.errors import CancelledError
 from core.work import threads
 from core.work.threads import one_thread_per_product, run_all, run_blocks
+from tests.doubles.watched import Watched
 
 
 def blas_threads():
@@ -32,21 +33,6 @@ def test_limit_is_lifted_after_an_error():
     with pytest.raises(KeyError), one_thread_per_product():
         raise KeyError
     assert blas_threads() == before
-
-
-class Watched:
-    """A Progress that keeps what it is told, and is cancelled after so many units."""
-
-    def __init__(self, stop_at=None):
-        self.told, self.stop_at = [], stop_at
-
-    def update(self, done, total):
-        self.told.append((done, total))
-        if self.stop_at is not None and done >= self.stop_at:
-            raise CancelledError("stop")
-
-    def note(self, text):
-        pass
 
 
 @pytest.mark.parametrize("workers", [1, 3, None])
