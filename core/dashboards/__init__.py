@@ -7,7 +7,8 @@ anywhere: everything is bounded and typed on the way in.
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -73,7 +74,19 @@ class DashboardSet:
         """Read one feature. Raises OutOfRangeError for one that is not there, BadDashboardError for a broken file."""
         if feature not in self.places:
             raise OutOfRangeError("Feature", feature, max(self.places) + 1)
-        return formats()[self.format].read(self.folder, feature, self.places)
+        with _files_that_can_be_read(self.folder):
+            return formats()[self.format].read(self.folder, feature, self.places)
+
+
+@contextmanager
+def _files_that_can_be_read(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise BadDashboardError(
+            f"A file in {folder} cannot be read ({str(error)[:200]}). Expected files that are there and that this app "
+            "may read; copy the folder again, or see who owns it."
+        ) from error
 
 
 @cache
@@ -90,7 +103,8 @@ def open_dashboards(folder: Path) -> list[DashboardSet]:
     """
     sets = []
     for name, module in formats().items():
-        places = module.find(folder)
+        with _files_that_can_be_read(folder):
+            places = module.find(folder)
         if places:
             sets.append(DashboardSet(folder, name, module.TITLE, places))
     if not sets:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from core.dashboards import Dashboard
-from core.dashboards.fields import LONGEST_TEXT, content, inside, parse
+from core.dashboards.fields import content, inside, parse, short
 
 NAME = "delphi"
 TITLE = "Delphi explanations"
@@ -21,5 +21,5 @@ def find(folder: Path) -> dict[int, Path]:
 
 def read(folder: Path, feature: int, places: Mapping[int, Path]) -> Dashboard:
     text = parse(content(places[feature]), places[feature])
-    label = text.strip()[:LONGEST_TEXT] if isinstance(text, str) else ""
+    label = short(text.strip()) if isinstance(text, str) else ""
     return Dashboard(feature=feature, labels=(label,) if label else ())

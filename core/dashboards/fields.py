@@ -5,15 +5,20 @@ import json
 import math
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from core.amounts import of_bytes
 from core.dashboards import BadDashboardError, Example, Histogram
 
 MOST_BYTES = 512 * 2**20
 """Of one file, unpacked."""
+MOST_RATIO, HARMLESS_BYTES = 100, 16 * 2**20
+"""A file of more than HARMLESS_BYTES may unpack to so many times its size; real batches of dashboards to 30 times."""
+LONGEST_LINE = 32 * 2**20
+"""Of a file with one object in each line: Python needs up to 30 times as much memory for it."""
 MOST_EXAMPLES, MOST_TOKENS, LONGEST_TEXT = 200, 2048, 500
 
 
@@ -24,19 +29,32 @@ def inside(folder: Path, paths: Iterable[Path]) -> list[Path]:
 
 
 def content(path: Path) -> bytes:
-    """Read a file, unpacked if it is gzip. Raises BadDashboardError if it is broken or larger than MOST_BYTES."""
+    """Read a file, unpacked if it is gzip. Raises BadDashboardError if it is broken or unpacks to too much."""
+    with _opened(path) as (file, most):
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise _too_large(path, most)
+    return data
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[BinaryIO, int]]:
+    """Open a file, unpacked if it is gzip, and say how many bytes may be read of it."""
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
+        packed = path.suffix == ".gz"
+        most = min(MOST_BYTES, max(HARMLESS_BYTES, MOST_RATIO * path.stat().st_size)) if packed else MOST_BYTES
+        with gzip.open(path) if packed else path.open("rb") as file:
+            yield file, most
     except (OSError, EOFError, zlib.error) as error:
         raise BadDashboardError(
             f"{path} cannot be read ({type(error).__name__}: {str(error)[:200]}). Expected a whole file; copy it again."
         ) from error
-    if len(data) > MOST_BYTES:
-        raise BadDashboardError(
-            f"{path} holds more than {of_bytes(MOST_BYTES)}, expected a batch of dashboards. Split it up."
-        )
-    return data
+
+
+def _too_large(path: Path, most: int, what: str = "it") -> BadDashboardError:
+    return BadDashboardError(
+        f"{path} is not read: {what} holds more than {of_bytes(most)}, expected a batch of dashboards. Split it up."
+    )
 
 
 def parse(text: bytes | str, path: Path) -> Any:
@@ -50,12 +68,19 @@ def parse(text: bytes | str, path: Path) -> Any:
 
 
 def lines(path: Path) -> Iterator[Mapping[str, Any]]:
-    """Yield the objects of a file with one JSON object in each line."""
-    for line in content(path).splitlines():
-        if line.strip():
-            item = parse(line, path)
-            if isinstance(item, dict):
-                yield item
+    """Yield the objects of a file with one JSON object in each line. Raises BadDashboardError, as `content`."""
+    done = 0
+    with _opened(path) as (file, most):
+        while line := file.readline(LONGEST_LINE + 1):
+            done += len(line)
+            if len(line) > LONGEST_LINE:
+                raise _too_large(path, LONGEST_LINE, "a line of it")
+            if done > most:
+                raise _too_large(path, most)
+            if line.strip():
+                item = parse(line, path)
+                if isinstance(item, dict):
+                    yield item
 
 
 def index(value: Any) -> int | None:
@@ -66,9 +91,13 @@ def index(value: Any) -> int | None:
 
 
 def number(value: Any) -> float | None:
-    """A finite number, None for anything else."""
-    known = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if known and math.isfinite(value) else None
+    """A finite number, None for anything else and for whole numbers of too many digits."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:
+        return None
 
 
 def numbers(values: Any, most: int = MOST_TOKENS) -> tuple[float, ...]:
@@ -78,7 +107,12 @@ def numbers(values: Any, most: int = MOST_TOKENS) -> tuple[float, ...]:
 
 def strings(values: Any, most: int = MOST_TOKENS) -> tuple[str, ...]:
     """The items of a list as text, each cut to LONGEST_TEXT; empty for anything but a list."""
-    return tuple(str(value)[:LONGEST_TEXT] for value in values[:most]) if isinstance(values, list) else ()
+    return tuple(short(str(value)) for value in values[:most]) if isinstance(values, list) else ()
+
+
+def short(text: str) -> str:
+    """Cut a text to LONGEST_TEXT; halves of characters, which no screen takes, become U+FFFD."""
+    return text[:LONGEST_TEXT].encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def weighted(tokens: Any, values: Any) -> tuple[tuple[str, float], ...]:
@@ -90,7 +124,7 @@ def histogram(values: Any, heights: Any) -> Histogram | None:
     """Bars, None where either list is empty; edges (one value more than bars) become middles."""
     at, high = numbers(values), numbers(heights)
     if len(at) == len(high) + 1:
-        at = tuple((left + right) / 2 for left, right in pairwise(at))
+        at = tuple(left / 2 + right / 2 for left, right in pairwise(at))
     n = min(len(at), len(high))
     return Histogram(at[:n], high[:n]) if n else None
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from core.dashboards import Dashboard
-from core.dashboards.fields import content, index, inside, lines, parse
+from core.dashboards.fields import content, index, inside, lines, parse, short
 from core.dashboards.sae_dashboard import dashboard
 
 NAME = "neuronpedia"
@@ -39,7 +39,7 @@ def read(folder: Path, feature: int, places: Mapping[int, Path]) -> Dashboard:
     item["activations"] = [*(own if isinstance(own, list) else []), *_matching(folder, "activations", feature)]
     described = dashboard(feature, item)
     texts = [item.get("description") for item in _matching(folder, "explanations", feature)]
-    return replace(described, labels=described.labels + tuple(text[:500] for text in texts if isinstance(text, str)))
+    return replace(described, labels=described.labels + tuple(short(text) for text in texts if isinstance(text, str)))
 
 
 def _batches(folder: Path, name: str) -> list[Path]:

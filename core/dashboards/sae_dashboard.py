@@ -1,5 +1,6 @@
 """SAEDashboard's batches for Neuronpedia: batch-0.json, batch-1.json and so on, some features in each."""
 
+import math
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -104,7 +105,7 @@ def _largest(item: Mapping[str, Any]) -> float | None:
     bars = histogram(item.get("freq_hist_data_bar_values"), item.get("freq_hist_data_bar_heights"))
     if bars is not None and not any(known):
         width = (bars.values[-1] - bars.values[0]) / max(1, len(bars.values) - 1)
-        known.append(bars.values[-1] + width / 2)
+        known += [top for top in [bars.values[-1] + width / 2] if math.isfinite(top)]
     return max([*known, *(max(one.values) for one in activations(items))], default=None)
 
 

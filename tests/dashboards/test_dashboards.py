@@ -180,7 +180,40 @@ def test_a_file_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
         open_dashboards(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("said", "text"),
+    [
+        ("more than 17 MB", b"{}\n" * 40 * 2**20),
+        ("a line of it holds more than 34 MB", b'{"index": 1, "a": "' + b" " * 40 * 2**20 + b'"}'),
+    ],
+    ids=["ratio", "line"],
+)
+def test_a_small_file_that_unpacks_to_a_large_one_is_refused_before_it_is_parsed(tmp_path, monkeypatch, said, text):
+    packed = gzip.compress(text)
+    if "line" in said:
+        monkeypatch.setattr("core.dashboards.fields.MOST_RATIO", 10_000)
+    (tmp_path / "features").mkdir()
+    (tmp_path / "features" / "batch-0.jsonl.gz").write_bytes(packed)
+    monkeypatch.setattr("core.dashboards.fields.parse", lambda text, path: {})
+    with pytest.raises(BadDashboardError, match=said):
+        open_dashboards(tmp_path)
+
+
+def test_files_that_cannot_be_opened_are_named(tmp_path, monkeypatch):
+    sae_dashboard(tmp_path)
+    (found,) = open_dashboards(tmp_path)
+
+    def refuse(*_args, **_more):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(Path, "stat", refuse)
+    with pytest.raises(BadDashboardError, match="Permission denied"):
+        found.read(7)
+
+
 ODD = [None, True, -1, 3.5, float("nan"), float("inf"), 1e400, "x", "", [], {}, [None], [[1]], {"a": 1}, "9" * 50]
+ODD += [10**400, [10**400] * 3, [1e308] * 3, "\ud800", ["\ud800"] * 3, [{"description": "\udfff"}]]
 
 
 def test_values_of_the_wrong_type_are_left_out_and_never_crash(tmp_path):
@@ -211,9 +244,12 @@ def check(feature) -> None:
         assert len(one.tokens) == len(one.values) > 0
         assert np.isfinite(one.values).all()
         assert all(isinstance(token, str) for token in one.tokens)
+        "".join(one.tokens).encode()
     for bars in (feature.activations, feature.logits):
         assert bars is None or (len(bars.values) == len(bars.heights) > 0 and np.isfinite(bars.values).all())
-    assert feature.density is None or np.isfinite(feature.density)
+    assert all(value is None or np.isfinite(value) for value in (feature.density, feature.max_activation))
+    assert np.isfinite([weight for _, weight in feature.promoted + feature.suppressed]).all()
+    "".join([*feature.labels, *(token for token, _ in feature.promoted)]).encode()
 
 
 @pytest.mark.parametrize("seed", range(40))
