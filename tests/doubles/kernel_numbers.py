@@ -10,6 +10,8 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -22,6 +24,9 @@ from core.geometry.neighbors import nearest_features
 from core.logit_weights.statistics import logit_statistics, logit_weights
 from core.logit_weights.unembedding import Unembedding
 from core.maths.unit_rows import unit_rows
+from core.positions.additive import additive_statistics
+from core.positions.statistics import PositionStatistics
+from tests.doubles.planted import planted_dictionary, planted_model
 from tests.doubles.token_set_scores import token_sets
 
 V, D_MODEL, D_SAE = 1013, 32, 67
@@ -80,7 +85,23 @@ def results(workers: int) -> Iterator[tuple[str, str, object]]:
         yield "exact", f"ties in full {off:g}", (np.ptp(full[:, list(NEVER_TRAINED)], axis=1),)
         yield "ties", f"largest difference {off:g}", float(apart.max())
         yield "ties", f"lower first {off:g}", bool(in_order.all())
+    found = positions(workers)
+    yield "near", "positions", (found.mean, found.std, found.rate, found.pre_std)
+    yield "ties", "best token is first", not bool(np.isin(found.token_best, NEVER_TRAINED[1:]).any())
     yield "near", "enrichment", scores(rows, workers)
+
+
+def positions(workers: int) -> PositionStatistics:
+    """Statistics over all tokens and positions of a model with equal tokens, for features of all lengths."""
+    rng = np.random.default_rng(7)
+    W_E = rng.standard_normal((V, D_MODEL))
+    W_E[400] *= 3000 / np.linalg.norm(W_E[400])
+    W_E[list(NEVER_TRAINED)] = 20 * W_E[NEVER_TRAINED[0]]
+    weights = {"W_enc": directions().T, "W_dec": directions()}
+    found = planted_dictionary(d_in=D_MODEL, d_sae=D_SAE, tensors=weights, fold_decoder_norms=False)
+    with TemporaryDirectory() as folder:
+        model = planted_model(Path(folder), d_model=D_MODEL, d_vocab=V, n_ctx=9, tensors={"embed.W_E": W_E})
+        return additive_statistics(found, model, n_pos=9, context_size=6, workers=workers)
 
 
 def scores(rows: np.ndarray, workers: int) -> tuple[np.ndarray, ...]:

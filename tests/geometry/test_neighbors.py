@@ -18,7 +18,8 @@ def by_hand(a: np.ndarray, b: np.ndarray | None, k: int) -> tuple[np.ndarray, np
     for i, row in enumerate(a.astype(float)):
         found = []
         for j, other in enumerate(others.astype(float)):
-            lengths = np.linalg.norm(row) * np.linalg.norm(other)  # 0 or no number where one has no direction
+            with np.errstate(invalid="ignore"):
+                lengths = np.linalg.norm(row) * np.linalg.norm(other)  # 0 or no number where one has no direction
             if (b is None and i == j) or not 0 < lengths < np.inf:
                 continue
             found.append((-np.float32(row @ other / lengths), j))

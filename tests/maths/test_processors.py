@@ -61,6 +61,7 @@ def test_tokens_with_equal_rows_tie_exactly_and_come_by_id(found):
     [
         *[(f"moments {off}", field, within) for off in (0, 3000) for field, within in ((0, 1e-9), (1, 1e-5))],
         *[(f"moments {off}", field, 1e-4) for off in (0, 3000) for field in (2, 3)],
+        *[("positions", field, 1e-5) for field in (0, 1, 2, 3)],
         *[("enrichment", field, 1e-3) for field in (0, 1, 2)],
     ],
 )
