@@ -345,15 +345,19 @@ def test_two_seeds_of_the_demo_share_far_more_than_chance_and_more_than_two_data
     assert ratio[0] > 0.5
 
 
-def test_a_cosine_of_exactly_the_threshold_is_not_over_it():
-    W = [{"W_dec": row, "W_enc": row.T} for row in (np.array([[1.0, 0.0]]), np.array([[3.0, 4.0]]))]
-    a, b = (planted_dictionary(d_in=2, d_sae=1, tensors=w, fold_decoder_norms=False) for w in W)
-    comparison = compare(a, b, k=1)
+@pytest.mark.parametrize("side", ["W_dec", "W_enc"])
+def test_a_cosine_of_exactly_the_threshold_is_not_over_it(side):
+    one, other = np.array([[1.0, 0.0]]), np.array([[3.0, 4.0]])
+    a = planted_dictionary(d_in=2, d_sae=1, tensors={"W_dec": one, "W_enc": one.T}, fold_decoder_norms=False)
+    rows = {"W_dec": one, "W_enc": one} | {side: other}
+    rows["W_enc"] = rows["W_enc"].T
+    comparison = compare(a, planted_dictionary(d_in=2, d_sae=1, tensors=rows, fold_decoder_norms=False), k=1)
+    similarity = "decoder" if side == "W_dec" else "encoder"
+    assert match(comparison, similarity).score.tolist() == [np.float32(0.6)]
     both = match(comparison), match(comparison, "encoder")
-    assert both[0].score.tolist() == [np.float32(0.6)]
+    cos, nearest_one = np.array([0.6], np.float32), np.zeros(1, np.int32)
     for threshold, over in ((0.6, False), (0.599, True)):
         assert shared(*both, threshold=threshold).tolist() == [over]
-        assert pair_numbers(comparison, threshold=threshold)["one_to_one_ratio"] == over
-        cos, nearest = np.array([0.6], np.float32), np.zeros(1, np.int32)
-        relation = relate(cos, nearest, cos, nearest, threshold=threshold)
+        assert pair_numbers(comparison, similarity, threshold=threshold)["one_to_one_ratio"] == over
+        relation = relate(cos, nearest_one, cos, nearest_one, threshold=threshold)
         assert (relation.parent[0] >= 0, relation.merged_from[0]) == (over, over)

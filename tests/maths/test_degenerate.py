@@ -10,7 +10,7 @@ def planted() -> np.ndarray:
     rows[[2, 8]] = 0
     rows[4, 1], rows[5] = np.nan, np.inf
     rows[[6, 9]] = rows[0]
-    rows[10] = rows[1] * np.float32(1e-30)  # shorter than float32 can square, and no copy
+    rows[10], rows[11] = rows[1] * np.float32(1e-30), rows[3] * np.float32(1e30)  # beyond float32 squared, no copies
     return rows
 
 
