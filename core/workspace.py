@@ -26,9 +26,13 @@ def split_tail(text: str) -> tuple[str, str]:
 def pinned_text(text: str) -> tuple[Path, str]:
     """Return the place that a --sae names, and the key under which it is offered: its path, and its settings."""
     path, tail = split_tail(text)
-    if Path(text).expanduser().exists():  # a folder may be called lr=1#seed=2
-        path, tail = text, ""
-    place = located(Path(path).expanduser())
+    # Names too long, unknown users, halves of characters: none is there, which whoever opens it says.
+    with suppress(OSError, RuntimeError, ValueError):
+        if Path(text).expanduser().exists():  # a folder may be called lr=1#seed=2
+            path, tail = text, ""
+    place = Path(path)
+    with suppress(OSError, RuntimeError, ValueError):
+        place = located(place.expanduser())
     return place, f"{place}#{tail}" if tail else str(place)
 
 

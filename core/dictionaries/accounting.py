@@ -21,75 +21,20 @@ _HARMLESS = re.compile(
     r"|finetun\w*method|eval\w*|metrics?|trust_remote_code|neuronpedia\w*|frac_\w+_recovered|explained_variance)(_.*)?"
 )
 """Words of training, logging and bookkeeping, at any place of a name between underscores."""
-_BY_NAME = frozenset(
-    [
-        "trainer_class",
-        "layer",
-        "site",
-        "hook_layer",
-        "hook_point_layer",
-        "d_submodule",
-        "n_ctxs",
-        "out_batch_size",
-        "threshold_beta",
-        "threshold_start_step",
-        "norm_factor",
-        "multi_topk",
-        "normalize_decoder",
-        "normalize_sae_decoder",
-        "num_dead_features",
-        "scale_sparsity_penalty_by_decoder_norm",
-        "decoder_heuristic_init",
-        "store_batch_size_prompts",
-        "use_cached_activations",
-        "is_dataset_tokenized",
-        "hook_eval",
-        "saelens_version",
-        "sae_lens_version",
-        "sae_lens_training_version",
-        "architectures",
-        "training_architecture_details",
-        "model_class_name",
-        "hf_hook_name",
-        "hf_hook_name_out",
-        "sequence_separator_token",
-        "disable_concat_sequences",
-        "add_special_tokens",
-        "max_activation_norm_multiple",
-        "group_weights",
-        "group_fractions",
-        "exclude_bos_tokens_from_loss",
-        "model_type",
-        "transformers_version",
-        "use_sparse_activations",
-        "noise_scale",
-        "hook_size",
-        "act_size_out",
-        "enc_dtype",
-        "l1_loss_wd_norm",
-        "lp_norm",
-        "l0_lambda",
-        "pre_act_loss",
-        "target_l0",
-        "frozen",
-        "tied_init",
-        "use_ghost_grads",
-        "mlp_expansion_factor",
-        "store_size",
-        "top_k_aux",
-        "topk_aux",
-        "mse_loss_normalization",
-        "noise",
-        "dead_feature_threshold",
-        "initial_threshold",
-        "jumprelu_init_threshold",
-        "jumprelu_bandwidth",
-        "jumprelu_tanh_scale",
-        "topk_threshold_lr",
-        "jumprelu_sparsity_loss_mode",
-        "hook_name_eval",
-    ]
-)
+_BY_NAME_TEXT = """
+trainer_class layer site hook_layer hook_point_layer d_submodule n_ctxs out_batch_size threshold_beta
+threshold_start_step norm_factor multi_topk normalize_decoder normalize_sae_decoder num_dead_features
+scale_sparsity_penalty_by_decoder_norm decoder_heuristic_init store_batch_size_prompts use_cached_activations
+is_dataset_tokenized hook_eval saelens_version sae_lens_version sae_lens_training_version architectures
+training_architecture_details model_class_name hf_hook_name hf_hook_name_out sequence_separator_token
+disable_concat_sequences add_special_tokens group_weights group_fractions
+exclude_bos_tokens_from_loss model_type transformers_version use_sparse_activations noise_scale hook_size
+act_size_out enc_dtype l1_loss_wd_norm lp_norm l0_lambda pre_act_loss target_l0 frozen tied_init
+use_ghost_grads mlp_expansion_factor store_size top_k_aux topk_aux mse_loss_normalization noise
+dead_feature_threshold initial_threshold jumprelu_init_threshold jumprelu_bandwidth jumprelu_tanh_scale
+topk_threshold_lr dict_mult remove_rare_dir jumprelu_sparsity_loss_mode hook_name_eval
+"""
+_BY_NAME = frozenset(_BY_NAME_TEXT.split())
 _WORDS_INSIDE = re.compile(
     r"activation(_|$)|act_fn|sae_type|arch(itecture)?$|nonlinearity|normali[sz]|norm_scal|unit_norm|scaling_factor|threshold"
     r"|rescale|subtract|centre|center|whiten|top_?k|bias|tied|skip|gate|temperature|head|position|seqpos|bos"

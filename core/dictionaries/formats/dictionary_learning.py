@@ -133,7 +133,7 @@ def read(place: Place) -> Contents:
     )
     for known in ("k", "k_max", "d_in"):
         trainer.value(known)
-    notes += removed_bos(buffer) + unread_note(file, top, trainer, buffer)
+    notes += tokens_left_out(buffer) + unread_note(file, top, trainer, buffer)
     return Contents(raw, tensors, file, inferred=inferred + more, stated=claims.stated, notes=notes)
 
 
@@ -171,14 +171,20 @@ def levels(arrays: Mapping[str, np.ndarray], kind: _Kind) -> dict[str, Any]:
     return {"training_architecture_details": {"matryoshka_widths": widths}}
 
 
-def removed_bos(buffer: ConfigFields) -> tuple[str, ...]:
-    """Return a note on a dictionary that never saw the first token."""
-    if not buffer.flag("remove_bos", default=False):
-        return ()
-    return (
-        "It was trained without the first token of each text (remove_bos). What it does there was never trained: leave "
-        "it out where a page on text offers it.",
-    )
+def tokens_left_out(buffer: ConfigFields) -> tuple[str, ...]:
+    """Return notes on the tokens that a dictionary never saw."""
+    notes, multiple = [], buffer.value("max_activation_norm_multiple")
+    if buffer.flag("remove_bos", default=False):
+        notes.append(
+            "It was trained without the first token of each text (remove_bos). What it does there was never trained: "
+            "leave it out where a page on text offers it."
+        )
+    if multiple is not None:
+        notes.append(
+            f"It was trained without tokens whose activation is over {short(multiple, 20)} times as long as the median "
+            "(max_activation_norm_multiple). Pages on text count them."
+        )
+    return tuple(notes)
 
 
 def class_of(

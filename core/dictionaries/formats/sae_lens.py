@@ -21,47 +21,19 @@ from core.files.fields import ConfigFields
 NAME = "sae-lens"
 TITLE = "cfg.json and sae_weights.safetensors"
 WEIGHTS_FILE = "sae_weights.safetensors"
-_USED = frozenset(
-    [
-        "architecture",
-        "d_in",
-        "d_sae",
-        "d_out",
-        "k",
-        "apply_b_dec_to_input",
-        "normalize_activations",
-        "reshape_activations",
-        "rescale_acts_by_decoder_norm",
-        "metadata",
-        "n_heads",
-        "n_attn_layers",
-        "bottleneck_factor",
-        "sae_diff_type",
-        "kval_topk",
-        "tied_weights",
-        "activation_normalization_factor",
-        "residual_threshold",
-        "max_iterations",
-        "stop_on_duplicate_support",
-    ]
-)
+_USED_TEXT = """
+architecture d_in d_sae d_out k apply_b_dec_to_input normalize_activations reshape_activations
+rescale_acts_by_decoder_norm metadata n_heads n_attn_layers bottleneck_factor sae_diff_type kval_topk
+tied_weights activation_normalization_factor residual_threshold max_iterations stop_on_duplicate_support
+"""
+_USED = frozenset(_USED_TEXT.split())
 """Fields of the config classes of sae-lens' inference architectures, which it runs by."""
-_OF_METADATA = frozenset(
-    [
-        "model_name",
-        "hook_name",
-        "hook_name_out",
-        "hf_hook_name",
-        "hf_hook_name_out",
-        "context_size",
-        "prepend_bos",
-        "training_architecture",
-        "training_architecture_details",
-        "model_from_pretrained_kwargs",
-        "hook_head_index",
-        "hook_head_index_out",
-    ]
-)
+_OF_METADATA_TEXT = """
+model_name hook_name hook_name_out hf_hook_name hf_hook_name_out context_size prepend_bos
+training_architecture training_architecture_details model_from_pretrained_kwargs hook_head_index
+hook_head_index_out
+"""
+_OF_METADATA = frozenset(_OF_METADATA_TEXT.split())
 _OLD_NAMES = ("hook_point", "hook_point_head_index", "activation_fn", "activation_fn_str", "activation_fn_kwargs")
 _OLD_NAMES += ("finetuning_scaling_factor", "scaling_factor")
 

@@ -18,6 +18,7 @@ from core.dictionaries.origin import UNKNOWN, Origin
 from core.dictionaries.parsing import not_applied, parse_config
 from core.dictionaries.sources import Entry
 from core.errors import BadDictionaryError, PathNotAllowedError, UnknownNameError
+from core.files.fields import short
 from core.files.npz import unpacked_bytes
 from core.workspace import Workspace, located, split_tail
 
@@ -31,6 +32,7 @@ SETTINGS = (
     *("model_name", "hook_name", "hook_name_out", "hook_head_index", "context_size", "k", "prepend_bos"),
 )
 """What a person can say behind the path, in the order that an id has."""
+_LONGEST_SETTING = 200
 _WITH_K = {"standard": "topk", "transcoder": "topk_transcoder", "skip_transcoder": "topk_skip_transcoder"}
 _EXAMPLES = {"model_name": "gpt2-small", "hook_name": "blocks.8.hook_resid_pre"}
 
@@ -118,7 +120,7 @@ def split_settings(key: str) -> tuple[str, dict[str, str]]:
 
 
 def typed(settings: Mapping[str, str]) -> dict[str, str | int | bool]:
-    """Return settings with numbers and switches as such; others stay text, to be named when they are checked."""
+    """Return settings with numbers and switches as such; raise BadDictionaryError for what is neither."""
     return {name: _value(name, text) for name, text in settings.items()}
 
 
@@ -220,9 +222,17 @@ def translated(raw: Mapping[str, Any], config: DictionaryConfig) -> tuple[str, .
 
 
 def _value(name: str, text: str) -> str | int | bool:
-    if name in WHOLE_NUMBERS and text.isascii() and text.isdecimal() and len(text) < 20:
+    number = text.isascii() and text.isdecimal() and len(text) < 20
+    if name in WHOLE_NUMBERS and number and (int(text) or name == "hook_head_index"):
         return int(text)
-    return {"true": True, "false": False}.get(text.lower(), text) if name in FLAGS else text
+    if name in FLAGS and text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    if name not in WHOLE_NUMBERS + FLAGS and text.isprintable() and len(text) <= _LONGEST_SETTING:
+        return text
+    expected = (
+        "a whole number from 1" if name in WHOLE_NUMBERS else "true or false" if name in FLAGS else "a short text"
+    )
+    raise BadDictionaryError(f"What follows the # has {name} {short(text)}; expected {expected}. Correct it there.")
 
 
 def unsaid(model_name: str | None, hook_name: str) -> tuple[str, ...]:
