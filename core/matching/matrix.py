@@ -117,6 +117,13 @@ def matrix_table(matrix: MatchMatrix, names: Sequence[str], *, threshold: float)
     )
 
 
+def without_implied_k(labels: Sequence[Mapping[str, str | int]]) -> list[dict[str, str | int]]:
+    """Return labels without k where no two of one type differ in it: another type then brings its own k, or none."""
+    known = {(one.get("type"), one["k"]) for one in labels if "k" in one}
+    implied = len({type for type, _ in known}) == len(known)
+    return [{name: value for name, value in one.items() if not (implied and name == "k")} for one in labels]
+
+
 def factor_pairs(labels: Sequence[Mapping[str, str | int]]) -> list[tuple[str, int, int]]:
     """Find the pairs that differ in exactly one of FACTORS, and both carry that label."""
     pairs = []

@@ -6,7 +6,16 @@ import pytest
 from core.catalogue import STATISTICS
 from core.errors import CancelledError
 from core.geometry.neighbors import Between, nearest_between
-from core.matching.matrix import FACTORS, factor_pairs, factor_table, match_matrix, matrix_table, nearest_pair, turned
+from core.matching.matrix import (
+    FACTORS,
+    factor_pairs,
+    factor_table,
+    match_matrix,
+    matrix_table,
+    nearest_pair,
+    turned,
+    without_implied_k,
+)
 from core.matching.overlap import ALL, ALL_OPEN, REGIONS, overlap_table, partners
 from core.work.artifacts import ArtifactStore
 from demo.settings import DICTIONARIES_DIR
@@ -92,6 +101,13 @@ def test_pairs_that_differ_in_one_label_are_found_and_no_others():
         ("width", 3, 5),
         ("width", 5, 6),
     ]
+
+
+def test_a_k_that_only_another_type_brings_is_no_second_difference():
+    base = {"type": "standard", "width": 8}
+    topk = base | {"type": "topk", "k": 4}
+    assert factor_pairs(without_implied_k([base, topk])) == [("type", 0, 1)]
+    assert factor_pairs(without_implied_k([base, topk, topk | {"k": 8}])) == [("k", 1, 2)]
 
 
 def test_bars_hold_each_pair_both_ways_in_the_order_of_the_factors():

@@ -96,6 +96,11 @@ def test_a_series_that_narrows_is_refused(open_page, tmp_path):
 
 def test_many_dictionaries_are_matched_and_what_cannot_be_opened_is_named(open_page, tmp_path):
     at = fine(open_page({"tab": "Many dictionaries", "split_threshold": "0.9"}))
+    assert len(at.get("vega_lite_chart")) == 2  # the matrix, and bars for the one factor in which the two differ
+    assert table(at, "factor_change")["factor_change"].tolist() == ["12 → 13", "13 → 12"]
+    planted_dictionary("topk", d_sae=14).save(tmp_path / "other")
+    ids = [planted_pages.id_of(tmp_path, name) for name in ("dictionary", "other")]
+    at.multiselect(key="split_many").set_value(ids).run()
     assert len(at.get("vega_lite_chart")) == 1
     assert "No two of these dictionaries have labels that differ in exactly one of seed" in words(at)
     chosen = at.multiselect(key="split_many").value

@@ -5,6 +5,7 @@ import pandas as pd
 import streamlit as st
 
 from core.dictionaries.sources import entries
+from core.models.names import same_model
 from core.positions import embeddings, tables
 from core.positions.study import Study
 from core.positions.units import UnitCurves
@@ -130,16 +131,23 @@ def self_similarity(study: Study) -> None:
 
 
 def widths(study: Study) -> None:
-    """Draw the number of positional features against the width of dictionaries."""
-    same = [e for e in entries(compute.workspace()) if e.hook_name == study.dictionary.config.hook_name]
-    if study.stats.method != "additive grid" or len(same) < 2:
+    """Draw the number of positional features against the width, of the picked dictionary and its model's others."""
+    picked = study.dictionary
+    same = [
+        entry
+        for entry in entries(compute.workspace())
+        if entry.hook_name == picked.config.hook_name
+        and same_model(entry.model_name or "", study.model.name)
+        and entry.id != picked.id
+    ]
+    if study.stats.method != "additive grid" or not same:
         return
-    rows = []
+    rows = [(picked.title, picked.d_sae, study.suggested)]
     for entry in same:
         with errors.shown():
             other = positions_studies.position_study(entry.id, study.n_pos)
             if other.stats.method == "additive grid":
-                rows.append((entry.title, entry.d_sae, other.suggested))
+                rows.append((entry.title, other.dictionary.d_sae, other.suggested))
     table = pd.DataFrame(rows, columns=["dictionary", "d_sae", "positional"])
     figure(
         "Positional features against width",

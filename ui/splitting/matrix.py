@@ -9,7 +9,7 @@ from core import tables
 from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.sources import Entry, entries
 from core.dictionaries.spaces import DictionarySide, check_same_space
-from core.matching.matrix import FACTORS, factor_pairs, factor_table, matrix_table
+from core.matching.matrix import FACTORS, factor_pairs, factor_table, matrix_table, without_implied_k
 from core.matching.overlap import overlap_table
 from ui.shared import errors
 from ui.shared.escape import plain
@@ -32,6 +32,7 @@ def many(threshold: float) -> None:
         usual_set(entries(compute.workspace()), picked),
         key="split_many",
         bind="query-params",
+        format_func=opened.shown_id,
         accept_new_options=True,
         max_selections=MOST,
         placeholder="Choose two or more, or type a path",
@@ -55,7 +56,7 @@ def many(threshold: float) -> None:
         )
     note = f"{side} cosine over {threshold:.2f} with the nearest feature; several features may share it"
     ratios(dictionaries, matrix_table(matrix, names(dictionaries), threshold=threshold), side, note)
-    labels = [dictionary.origin.labels for dictionary in dictionaries]
+    labels = without_implied_k([dictionary.origin.labels for dictionary in dictionaries])
     by_factor(dictionaries, factor_table(matrix, names(dictionaries), labels, threshold=threshold), side, note)
 
 
@@ -75,7 +76,7 @@ def by_relevance(picked: Dictionary, kin: Sequence[Entry]) -> list[str]:
     """Return ids. Dictionaries that differ from the picked one in one factor come first, in the order of FACTORS."""
 
     def place(entry: Entry) -> int:
-        pairs = factor_pairs([picked.origin.labels, entry.labels])
+        pairs = factor_pairs(without_implied_k([picked.origin.labels, entry.labels]))
         return FACTORS.index(pairs[0][0]) if pairs else len(FACTORS)
 
     return [entry.id for entry in sorted(kin, key=place)]
@@ -149,6 +150,7 @@ def three(threshold: float) -> None:
         usual_set(entries(compute.workspace()), picked)[:3],
         key="split_three",
         bind="query-params",
+        format_func=opened.shown_id,
         accept_new_options=True,
         max_selections=3,
         help="Two dictionaries share a feature if the two features are each other's nearest.",

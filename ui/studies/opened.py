@@ -17,6 +17,12 @@ def dictionary_ids() -> list[str]:
     return [entry.id for entry in entries(compute.workspace())]
 
 
+def shown_id(id: str) -> str:
+    """Return how pickers name a dictionary: a listed folder by its title, not by a path that is cut off."""
+    listed = {entry.id: entry.title for entry in entries(compute.workspace()) if entry.id.startswith("folder/")}
+    return f"folder/{listed[id]}" if id in listed else id
+
+
 def full_id(text: str) -> str:
     """Turn typed text into an id. A bare path means a folder."""
     text = text.strip()

@@ -3,10 +3,12 @@
 import streamlit as st
 
 from core.dictionaries.dictionary import Dictionary
+from core.dictionaries.hooks import WRITES, split_hook
 from core.dictionaries.sources import entries
 from core.dictionaries.spaces import DictionarySide
 from core.geometry.neighbors import Between, nearest_between
 from core.matching.comparison import SIDES, Comparison, K, Weights, check_matchable, compare_weights
+from core.models.names import same_model
 from core.work.jobs import Progress
 from ui.studies import compute, opened
 
@@ -20,14 +22,21 @@ def chosen() -> Dictionary:
 
 
 def default_second() -> str:
-    """Return the next listed dictionary at the hook of A, or else the next one of the list."""
+    """Return the next listed dictionary that can be compared with A: at its hook, or else of its model.
+
+    Of several the next in the list counts, then what says neither model nor hook. Without any it is A itself, for
+    which the page shows the control.
+    """
     listed = entries(compute.workspace())
-    picked = opened.full_id(st.session_state.get("sae") or "")
-    place = next((i for i, entry in enumerate(listed) if entry.id == picked), -1)
+    picked = opened.dictionary()
+    place = next((i for i, entry in enumerate(listed) if entry.id == picked.id), -1)
     after = [*listed[place + 1 :], *listed[: max(place, 0)]]
-    hook = opened.dictionary().config.hook_name
-    same_hook = (entry.id for entry in after if entry.hook_name in (hook, None))
-    return next(same_hook, after[0].id if after else picked)
+    model, hook = picked.config.model_name, picked.config.hook_name
+    kin = [entry for entry in after if model and same_model(model, entry.model_name or "")]
+    stream = [entry for entry in kin if {split_hook(name or "")[1] for name in (entry.hook_name, hook)} <= {*WRITES}]
+    unsaid = [entry for entry in after if entry.model_name is None and entry.hook_name in (hook, None)]
+    ranked = [*(entry for entry in kin if entry.hook_name == hook), *stream, *unsaid]
+    return ranked[0].id if ranked else picked.id
 
 
 def comparison(a: Dictionary | None = None, b: Dictionary | None = None, *, k: int = K) -> Comparison:

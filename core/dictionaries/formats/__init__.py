@@ -1,7 +1,8 @@
 """The formats in which dictionaries are saved: one module per format, found by name.
 
 A format module offers `NAME`, `TITLE`, `score(place)`, `files(place)` and `read(place)`. It sees the
-disk through a `Place` only, which refuses what may not be read. A new format is one new file here.
+disk through a `Place` only, which refuses what may not be read. It may offer `said(place)` too: what its
+config says of a dictionary, for lists, without the weights. A new format is one new file here.
 """
 
 import importlib
@@ -43,6 +44,19 @@ class Contents:
     """Warnings, one sentence or more each."""
     hook_needed: bool = False
     """Whether files of this format always say their hook."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """What files say of a dictionary besides its weights; None is unsaid."""
+
+    kind: str | None = None
+    d_sae: int | None = None
+    hook_name: str | None = None
+    model_name: str | None = None
+    k: int | None = None
+    seed: int | None = None
+    data: str | None = None
 
 
 class Place:

@@ -13,7 +13,7 @@ import numpy as np
 
 from core.dictionaries.accounting import unread_note
 from core.dictionaries.claims import Claims, claims_of, need_k
-from core.dictionaries.formats import ALL_FITS, MAYBE, NAMES_FIT, NO, Contents, Place, last_part, layout, rename
+from core.dictionaries.formats import ALL_FITS, MAYBE, NAMES_FIT, NO, Contents, Place, Said, last_part, layout, rename
 from core.dictionaries.formats.plain import batch_note, config_file, config_of, trained_as, with_mean
 from core.dictionaries.formats.stored import Stored, read_stored, turned
 from core.dictionaries.hooks import hook_of, norm_warning
@@ -135,6 +135,26 @@ def read(place: Place) -> Contents:
         trainer.value(known)
     notes += tokens_left_out(buffer) + unread_note(file, top, trainer, buffer)
     return Contents(raw, tensors, file, inferred=inferred + more, stated=claims.stated, notes=notes)
+
+
+def said(place: Place) -> Said:
+    """Return what config.json says. Raises BadDictionaryError."""
+    config = place.json(_config(place)) if place.may_read(_config(place)) else {}
+    top = ConfigFields(config, place.folder / _config(place))
+    trainer = top.group("trainer")
+    metadata = whereabouts(trainer, top.group("buffer"))[0]
+    kind = KINDS.get(trainer.text("dict_class") or "")
+    known = kind.trained_as or kind.architecture if kind else None
+    if kind and metadata.get("hook_name_out"):
+        known = kind.trained_as or _TRANSCODERS.get(kind.architecture)
+    return Said(
+        kind=known,
+        d_sae=trainer.whole("dict_size"),
+        hook_name=metadata.get("hook_name"),
+        model_name=metadata.get("model_name"),
+        k=trainer.whole("k"),
+        seed=trainer.count("seed"),
+    )
 
 
 def said_of(place: Place, stored: Stored) -> tuple[dict[str, Any], str]:

@@ -12,7 +12,7 @@ import numpy as np
 from core.dictionaries.accounting import text_notes, unread_note
 from core.dictionaries.claims import architecture_word
 from core.dictionaries.config import UNFOLDED_NORMALISATIONS
-from core.dictionaries.formats import ALL_FITS, MAYBE, NAMES_FIT, NO, Contents, Place
+from core.dictionaries.formats import ALL_FITS, MAYBE, NAMES_FIT, NO, Contents, Place, Said
 from core.dictionaries.formats.stored import read_stored, turned
 from core.dictionaries.parsing import CONFIG_FILE
 from core.errors import BadDictionaryError
@@ -73,6 +73,22 @@ def read(place: Place) -> Contents:
         )
     inferred = stored.inferred + phrases
     return Contents(raw, tensors, CONFIG_FILE, inferred=inferred, notes=tuple(notes), hook_needed=True)
+
+
+def said(place: Place) -> Said:
+    """Return what cfg.json says, in the present layout or the older flat one. Raises BadDictionaryError."""
+    raw = place.json(CONFIG_FILE)
+    top = ConfigFields(raw, place.folder / CONFIG_FILE)
+    metadata = top.group("metadata") if "metadata" in raw else top
+    return Said(
+        kind=metadata.text("training_architecture") or top.text("architecture"),
+        d_sae=top.whole("d_sae"),
+        hook_name=metadata.name("hook_name") or top.name("hook_point"),
+        model_name=metadata.text("model_name"),
+        k=top.whole("k"),
+        seed=metadata.count("seed"),
+        data=metadata.text("dataset_path"),
+    )
 
 
 def account(said: dict[str, Any], raw: dict[str, Any], path: Path) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ the input unless it transcodes, whether or not decoder rows are normalised.
 from typing import Any
 
 from core.dictionaries.accounting import unread_note
-from core.dictionaries.formats import ALL_FITS, MAYBE, NAMES_FIT, NO, Contents, Place, last_part, layout, rename
+from core.dictionaries.formats import ALL_FITS, MAYBE, NAMES_FIT, NO, Contents, Place, Said, last_part, layout, rename
 from core.dictionaries.formats.stored import read_stored
 from core.dictionaries.hooks import hook_of, norm_warning
 from core.dictionaries.transcoders import without_input_bias
@@ -78,6 +78,23 @@ def read(place: Place) -> Contents:
         run.value(known)
     notes += unread_note(_CONFIG, config) + unread_note("config.json one folder up", run)
     return Contents(raw, tensors, _CONFIG, inferred=stored.inferred + inferred, notes=notes)
+
+
+def said(place: Place) -> Said:
+    """Return what cfg.json, config.json above it and the folder's name say. Raises BadDictionaryError."""
+    config, run = ConfigFields(place.json(_CONFIG), place.folder / _CONFIG), place.glance(_RUN)
+    transcodes, skips = config.flag("transcode", default=False), config.flag("skip_connection", default=False)
+    model, factor = last_part(run.get("model")), config.count("expansion_factor") or 0
+    above = ConfigFields(run, place.folder / _RUN)
+    return Said(
+        kind=architecture(transcodes, skips, config.flag("signed", default=False), config),
+        d_sae=config.count("num_latents") or factor * (config.whole("d_in") or 0) or None,
+        hook_name=whereabouts(place.folder.name, transcodes, model)[0].get("hook_name"),
+        model_name=model,
+        k=config.whole("k"),
+        seed=above.count("seed"),
+        data=above.text("dataset"),
+    )
 
 
 def check_settings(config: ConfigFields) -> None:

@@ -26,6 +26,7 @@ class Entry:
     id: str
     title: str
     hook_name: str | None = None
+    model_name: str | None = None
     kind: str | None = None
     d_sae: int | None = None
     labels: Mapping[str, str | int] = field(default_factory=dict)

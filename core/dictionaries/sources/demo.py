@@ -14,6 +14,8 @@ from core.workspace import PROJECT, Workspace
 NAME = "demo"
 TITLE = "Demo"
 FOLDER = PROJECT / "demo" / "dictionaries"
+MODEL_NAME = "loupe-demo"
+"""Of the model in demo/model, which all of them read."""
 
 
 @cache
@@ -29,6 +31,7 @@ def entries(workspace: Workspace) -> list[Entry]:
             id=f"{NAME}/{name}",
             title=item["title"],
             hook_name=item["hook_name"],
+            model_name=MODEL_NAME,
             kind=item["labels"]["type"],
             d_sae=item["labels"]["width"],
             labels=item["labels"],

@@ -17,6 +17,7 @@ from core.dictionaries.hooks import norm_warning
 from core.dictionaries.origin import UNKNOWN, Origin
 from core.dictionaries.parsing import not_applied, parse_config
 from core.dictionaries.sources import Entry
+from core.dictionaries.sources.folder_entries import labels_of, labels_when_open, said_by, titles
 from core.errors import BadDictionaryError, PathNotAllowedError, UnknownNameError
 from core.files.fields import short
 from core.files.npz import unpacked_bytes
@@ -51,14 +52,25 @@ class Found:
 
 
 def entries(workspace: Workspace) -> list[Entry]:
-    """List the folders and files named on the command line."""
-    keys = workspace.offered or tuple(str(located(path)) for path in workspace.pinned)
-    return [Entry(id=f"{NAME}/{key}", title=key.rpartition("/")[2] if "#" not in key else _title(key)) for key in keys]
+    """List the folders and files named on the command line, with what their configs and what follows the # say."""
+    keys = list(dict.fromkeys(workspace.offered or (str(located(path)) for path in workspace.pinned)))
+    split = [(key, "") if Path(key).exists() else split_tail(key) for key in keys]
+    names = titles([Path(path) for path, _ in split])
+    return [_entry(key, *parts, name) for key, parts, name in zip(keys, split, names, strict=True)]
 
 
-def _title(key: str) -> str:
-    path, tail = split_tail(key)
-    return f"{path.rpartition('/')[2]}#{tail}" if tail else key.rpartition("/")[2]
+def _entry(key: str, path: str, tail: str, title: str) -> Entry:
+    settings = typed(dict(pair.split("=", 1) for pair in tail.split("&"))) if tail else {}
+    said = said_by(Path(path), settings)
+    return Entry(
+        id=f"{NAME}/{key}",
+        title=f"{title}#{tail}" if tail else title,
+        hook_name=said.hook_name,
+        model_name=said.model_name,
+        kind=said.kind,
+        d_sae=said.d_sae,
+        labels=labels_of(said, Path(path)),
+    )
 
 
 def open(key: str, workspace: Workspace, *, fold_decoder_norms: bool = True) -> Dictionary:
@@ -67,7 +79,7 @@ def open(key: str, workspace: Workspace, *, fold_decoder_norms: bool = True) -> 
     return read_place(
         target.place,
         id=target.id,
-        title=target.place.path.name,
+        title={entry.id: entry.title for entry in entries(workspace)}.get(target.id, target.place.path.name),
         settings=target.settings,
         fold_decoder_norms=fold_decoder_norms,
     )
@@ -178,6 +190,7 @@ def read_place(
         fold_decoder_norms=fold_decoder_norms,
         origin=replace(
             origin,
+            labels=origin.labels or labels_when_open(place, module, config, raw),
             notes=contents.notes
             + not_applied(raw)
             + unsaid(config.model_name, config.hook_name)
