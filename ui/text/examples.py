@@ -1,4 +1,4 @@
-"""Example texts for the text page."""
+"""Example texts for the text page; core/text/suited.py keeps those that a model's tokenizer can read."""
 
 ONE = {
     "Python function": '''def read_lines(path, *, encoding="utf-8"):
@@ -64,4 +64,6 @@ PROMPTS = {
         "def test(self):\n    self.assertEqual(x, False)",
     ),
     "def or class": ("def Point(x):\n    pass", "class Point(x):\n    pass"),
+    # The same words in another order have as many tokens for nearly every tokenizer.
+    "cat or dog": ("the cat saw the dog there", "the dog saw the cat there"),
 }

@@ -4,6 +4,7 @@ Text stays on this machine. Results are stored under hashes, and only short text
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from core.dictionaries.dictionary import Dictionary
 from core.models.language_model import LanguageModel
 from core.models.pieces import token_pieces
 from core.text.features import TextFeatures, encode_text
+from core.text.suited import suited
 from core.text.texts import MAX_BYTES, OwnText, read_upload, split_documents, tokenise
 from ui.studies import compute
 
@@ -101,11 +103,22 @@ def reading(dictionary: Dictionary, model: LanguageModel) -> Reading:
     return Reading(lengths[chosen], bos_token(model) if with_bos else None, separator)
 
 
+def suited_examples(
+    model: LanguageModel, examples: Mapping[str, tuple[str, ...]], *, aligned: bool = False
+) -> dict[str, tuple[str, ...]]:
+    """Return the examples that the model's tokenizer can read, kept in memory (raises LoupeError)."""
+    key = f"examples {list(examples)} {aligned} {model.tokenizer_sha256}"
+    return compute.loaded().get(key, lambda: suited(model, examples, aligned=aligned), nbytes=0, name="The examples")
+
+
 def offer(name: str, label: str, default: str, *, height: int = 180) -> tuple[str, ...]:
     """Draw a text box with uploads, named `name` in the session and the link, and return its raw texts."""
-    box = f"{name}_box"
+    box, last = f"{name}_box", f"_{name}_default"
     if box not in st.session_state:
         st.session_state[box] = st.query_params.get(name, default)
+    elif default != st.session_state.get(last, default) == st.session_state[box]:
+        st.session_state[box] = default  # nobody typed it: it was the example for another tokenizer
+    st.session_state[last] = default
     # Surrounding spaces stay, because they are tokens.
     text = st.text_area(label, key=box, height=height, persist_state="session") or ""
     with st.popover("Files", icon=":material/upload_file:", type="tertiary"):

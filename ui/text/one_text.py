@@ -31,7 +31,7 @@ MOST_FEATURES = 40
 
 def one_text(dictionary: Dictionary, model: LanguageModel, how: Reading) -> None:
     """Draw everything about one text. Raises LoupeError, and StillRunning while the text is read."""
-    texts = _input()
+    texts = _input(model)
     read = input.read(dictionary, model, texts, how, "Your text")
     warn_of_lost_characters(read)
     token, by, over = _choices(read)
@@ -53,8 +53,9 @@ def one_text(dictionary: Dictionary, model: LanguageModel, how: Reading) -> None
         _line(read, tokens, "token_error_share", token)
 
 
-def _input() -> tuple[str, ...]:
-    examples = text_examples.ONE
+def _input(model: LanguageModel) -> tuple[str, ...]:
+    suited = input.suited_examples(model, {name: (text,) for name, text in text_examples.ONE.items()})
+    examples = {name: text for name, (text,) in suited.items()}
 
     def take() -> None:
         if chosen := st.session_state["own_example"]:

@@ -26,7 +26,8 @@ TOKEN = "own_prompt_token"
 def two_prompts(dictionary: Dictionary, model: LanguageModel, how: Reading) -> None:
     """Draw two prompts side by side. Raises LoupeError, and StillRunning meanwhile."""
     titles = ("Prompt A", "Prompt B")
-    a, b = read_pair(dictionary, model, how, "own_pa", "own_pb", examples.PROMPTS, titles=titles, height=100)
+    boxes = "own_pa", "own_pb"
+    a, b = read_pair(dictionary, model, how, *boxes, examples.PROMPTS, titles=titles, height=100, aligned=True)
     try:
         cells = aligned_differences(a.features, b.features)
     except DoesNotFitError:

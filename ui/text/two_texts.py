@@ -85,9 +85,10 @@ def read_pair(
     *,
     titles: tuple[str, str],
     height: int = 200,
+    aligned: bool = False,
 ) -> tuple[Read, Read]:
-    """Draw two boxes with examples for both, and read their texts."""
-    key = f"{name_a}_example"
+    """Draw two boxes with the examples that suit the tokenizer, and read their texts."""
+    key, examples = f"{name_a}_example", input.suited_examples(model, examples, aligned=aligned)
 
     def take() -> None:
         if chosen := st.session_state[key]:
