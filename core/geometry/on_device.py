@@ -26,16 +26,8 @@ class Rows:
     """One side's rows on a device."""
 
     def __init__(self, side: Side, device: Device):
-        self.rows, self.unit, self.scale = (place(part, device) for part in (side.rows, side.unit, side.scale))
-        # What the screen reads differs from the true unit row by this much.
-        self.off = torch.cat(
-            [
-                (rows.double() * scale[:, None] - unit.double()).square().sum(1).sqrt()
-                for rows, scale, unit in zip(
-                    self.rows.split(4096), self.scale.split(4096), self.unit.split(4096), strict=True
-                )
-            ]
-        )
+        self.rows = place(side.rows, device)
+        self.scale, self.unit, self.off = map(torch.cat, zip(*map(_scaled, self.rows.split(4096)), strict=True))
 
     def error_against(self, other: "Rows") -> Float[Tensor, " row"]:
         """Bound of the screen's error for each row against all others.
@@ -46,6 +38,18 @@ class Rows:
         rounding = (self.rows.shape[1] + 8) * 2.0**-24
         off, others = self.off, float(other.off.max())
         return off + (1 + off) * others + rounding * (1 + off) * (1 + others) + 2.0**-24
+
+
+def _scaled(
+    rows: Float[Tensor, "row d"],
+) -> tuple[Float[Tensor, " row"], Float[Tensor, "row d"], Float[Tensor, " row"]]:
+    """Return 1 / length (0 for a zero row), the unit rows that the screen reads, and by how much these are off."""
+    exact = rows.double()
+    length = exact.square().sum(1).sqrt()
+    scale = torch.where(length > 0, 1 / length, 0)
+    exact *= scale[:, None]
+    unit = exact.float()
+    return scale, unit, (exact - unit.double()).square().sum(1).sqrt()
 
 
 def search_on_device(a: Side, b: Side, device: Device, *, progress: Progress = SILENT) -> None:

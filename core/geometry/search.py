@@ -19,24 +19,26 @@ _NOTHING, _SELF = np.float32(-1.5), np.float32(-2)
 
 
 class Side:
-    """Finite rows and, for each, what was found on the other side. `search` fills `cos` and `idx`."""
+    """Finite rows and, for each, what was found on the other side. A search fills `cos` and `idx`."""
 
     def __init__(self, rows: Float[np.ndarray, "n d"], k: int):
         self.rows = np.ascontiguousarray(rows, np.float32)
         self.k = k
+        self.cos = np.empty((len(rows), k), np.float32)
+        self.idx = np.empty((len(rows), k), np.int32)
+
+    def begin(self) -> None:
+        """Make what the search on the CPU works with."""
         self.scale = inverse_lengths(self.rows)
         self.unit = np.empty_like(self.rows)
         np.multiply(self.rows, self.scale[:, None], out=self.unit, casting="same_kind")
         # Room for what gathers between two selections; much more, and a row's candidates leave the cache.
-        # Memory that is never touched costs nothing: a device uses none of it.
-        n, room = len(rows), 2 * k + 192
+        n, room = len(self.rows), 2 * self.k + 192
         self.values = np.empty((n, room), np.float32)
         self.ids = np.empty((n, room), np.int32)
         self.counts = np.zeros(n, np.int64)
         # Nothing is a candidate for a zero row: its neighbours are known.
         self.thresholds = np.where(self.scale > 0, _NOTHING, np.float32(np.inf))
-        self.cos = np.empty((n, k), np.float32)
-        self.idx = np.empty((n, k), np.int32)
 
 
 def search(
@@ -44,6 +46,8 @@ def search(
 ) -> None:
     """Fill `cos` and `idx` of both sides, which may be one; `progress.update` counts tiles and may raise."""
     workers = workers or available_cpus()
+    for side in {a, b}:
+        side.begin()
     tiles = _Tiles(a, b, block or _BLOCK, workers)
     pairs, parts = tiles.pairs(), tiles.parts()
     total = len(pairs) + len(parts)
