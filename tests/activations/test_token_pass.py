@@ -11,11 +11,13 @@ from core.activations import kernels
 from core.activations.encoding import Encoder
 from core.activations.quantiles import activation_quantiles
 from core.activations.reconstruction import error_by_position
+from core.activations.spliced_loss import spliced_loss
 from core.activations.statistics import Tally, bin_edges, mean_std
 from core.activations.token_pass import activation_pass, estimate_cost, open_store, prepare
 from core.catalogue import ALIASES, STATISTICS
 from core.errors import CorpusError, DoesNotFitError
 from core.maths.exact_sums import ExactSum
+from core.overview.probe import probe_recipes
 from core.work.artifacts import ArtifactStore
 from tests.doubles.activation_rows import ROWS, assert_same, dense, planted
 from tests.doubles.planted import planted_dictionary, planted_model
@@ -380,3 +382,25 @@ def test_a_deviation_counts_as_rounding_only_where_it_may_be():
         assert found[1][0] == pytest.approx(spread, rel=0.1)
         alike = mean_std(np.array([4]), np.array([4 * mean]), np.array([4 * mean**2]))
         assert (alike[0][0], alike[1][0]) == (mean, 0)
+
+
+def test_a_dictionary_without_an_output_to_reconstruct_has_activations_and_no_errors(tmp_path):
+    model = planted_model(tmp_path)
+    whole, layer = (planted_dictionary(metadata=metadata) for metadata in ({}, {"reconstructs": False}))
+    assert whole.sha256 != layer.sha256
+    known, found = (activation_pass(dictionary, model, ROWS, None) for dictionary in (whole, layer))
+    np.testing.assert_array_equal(found.count, known.count)
+    totals = found.totals()
+    assert {name for name, value in totals.items() if np.isnan(value)} == {
+        *("fve", "nmse", "mse", "cosine", "l2_ratio", "reconstruction_bias")
+    }
+    assert totals["l0"] == known.totals()["l0"]
+    for measure in (error_by_position, spliced_loss, probe_recipes):
+        with pytest.raises(DoesNotFitError, match=r"one layer of a cross-layer transcoder.*no output"):
+            measure(layer, model, ROWS)
+
+
+def test_text_is_not_run_for_one_head_alone(tmp_path):
+    one = planted_dictionary(hook_name="blocks.1.attn.hook_z", d_in=4, metadata={"hook_head_index": 1})
+    with pytest.raises(DoesNotFitError, match=r"reads one head .*hook_head_index 1.* text cannot be run"):
+        activation_pass(one, planted_model(tmp_path), ROWS, None)

@@ -294,6 +294,18 @@ def test_other_precisions_in_a_pt_file_open_as_float32(tmp_path, dtype):
         ("model.layers.3.mlp", "in", "blocks.3.ln2.hook_normalized"),
         ("model.embed_tokens", "out", "hook_embed"),
         ("layers.3.mlp.gate_proj", "out", None),
+        ("model.layers.3.output", "in", "blocks.3.hook_resid_post"),
+        ("model.layers.3.input", "out", "blocks.3.hook_resid_pre"),
+        ("model.layers.3.self_attn.o_proj.input", "out", "blocks.3.attn.hook_z"),
+        ("model.layers.3.mlp.down_proj", "in", "blocks.3.mlp.hook_post"),
+        ("transformer.h.3.ln_2.input", "out", "blocks.3.hook_resid_mid"),
+        ("blocks.3.hook_in", "out", "blocks.3.hook_resid_pre"),
+        ("blocks.3.hook_out", "out", "blocks.3.hook_resid_post"),
+        ("blocks.3.attn.hook_out", "out", "blocks.3.hook_attn_out"),
+        ("blocks.3.attn.o.hook_in", "out", "blocks.3.attn.hook_z"),
+        ("blocks.3.mlp.hook_in", "out", "blocks.3.ln2.hook_normalized"),
+        ("blocks.3.mlp.hook_out", "out", "blocks.3.hook_mlp_out"),
+        ("blocks.3.hook_mlp_in", "out", "blocks.3.hook_resid_mid"),
         ("my_favourite_place", "out", None),
         ("", "out", None),
     ],
@@ -305,3 +317,30 @@ def test_a_places_name_becomes_a_hook_or_nothing(name, side, hook):
 def test_no_hook_is_made_up_where_a_second_norm_stands_before_it():
     assert hook_of("layers.3.mlp", model_name="gemma-2-2b") is None
     assert hook_of("layers.3", model_name="gemma-2-2b") == "blocks.3.hook_resid_post"
+    assert hook_of("blocks.3.mlp.hook_out", model_name="gemma-3-1b-pt") is None
+    after = "layers.3.post_attention_layernorm.output"
+    assert hook_of(after, model_name="gemma-2-2b") == "blocks.3.hook_attn_out"
+    assert hook_of(after, model_name="Llama-3-8B") == "blocks.3.ln2.hook_normalized"
+
+
+@pytest.mark.parametrize(
+    ("hook", "more", "expected"),
+    [
+        ("model.layers.2", {"model_class_name": "AutoModelForCausalLM"}, "blocks.2.hook_resid_post"),
+        ("gpt_neox.layers.2.mlp", {}, "blocks.2.hook_mlp_out"),
+        ("blocks.2.hook_out", {}, "blocks.2.hook_resid_post"),
+        ("blocks.2.hook_mlp_in", {"hf_hook_name": "model.layers.2.mlp.input"}, "blocks.2.ln2.hook_normalized"),
+        ("my.own.place", {}, "my.own.place"),
+    ],
+)
+def test_a_config_of_sae_lens_may_name_its_hook_in_other_words(tmp_path, hook, more, expected):
+    dictionary = read(saved.write(tmp_path, metadata={"hook_name": hook} | more))
+    assert dictionary.config.hook_name == expected
+    assert (dictionary.config.layer is None) == (hook == "my.own.place")
+    assert any("after the norm's weights" in note for note in dictionary.origin.notes) == expected.endswith(
+        "normalized"
+    )
+
+
+def test_a_hook_that_is_named_by_transformer_lens_itself_is_what_was_read(tmp_path):
+    assert read(saved.write(tmp_path, metadata={"hook_name": "blocks.0.ln2.hook_normalized"})).origin.notes == ()

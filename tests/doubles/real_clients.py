@@ -55,6 +55,8 @@ def compare_dictionary(key: str) -> dict:
         "active": int((acts != 0).sum()),
         "hook_name": ours.config.hook_name,
         "center_writing_weights": ours.config.center_writing_weights,
+        "reconstructs": ours.config.reconstructs,
+        "notes": ours.notes,
     }
 
 

@@ -46,6 +46,14 @@ def test_a_registry_dictionary_is_what_sae_lens_loads_and_opens_without_a_networ
     assert found["active"] > 0
 
 
+@pytest.mark.parametrize("key", FORMATS)
+def test_what_sae_lens_warns_of_is_noted_and_a_cross_layer_transcoder_reconstructs_nothing(run, key):
+    found = run[0]["dictionaries"][key]
+    warned = [note for note in found["notes"] if note.startswith("sae-lens warns: ")]
+    assert found["reconstructs"] == (not key.startswith("mntss"))
+    assert any("summing all decoders together" in note for note in warned) == key.startswith("mntss")
+
+
 def test_the_registrys_overrides_reach_the_config(run):
     found = run[0]["dictionaries"]["gpt2-small-res-jb/blocks.0.hook_resid_pre"]
     assert found["center_writing_weights"]

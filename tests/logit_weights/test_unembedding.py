@@ -156,3 +156,18 @@ def test_a_layer_that_the_model_lacks_is_named(model):
     dictionary = planted_dictionary(hook_name="blocks.7.mlp.hook_post", d_in=16)
     with pytest.raises(DoesNotFitError, match=r"no 'blocks.7.mlp.W_out'. Expected .* layers 0 to 1; choose"):
         residual_directions(dictionary, model, PLAIN)
+
+
+@pytest.mark.parametrize("head", [0, 1])
+def test_a_dictionary_of_one_head_writes_through_that_heads_part_of_W_O(tmp_path, head):
+    model = planted_model(tmp_path)
+    one = planted_dictionary(hook_name="blocks.1.attn.hook_z", d_in=4, metadata={"hook_head_index": head})
+    expected = one.W_dec @ model.tensor("blocks.1.attn.W_O")[head]
+    np.testing.assert_allclose(residual_directions(one, model, LogitSettings()), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("head", "d_in"), [(2, 4), (0, 8), (0, 2)])
+def test_a_head_that_the_model_does_not_have_is_named(tmp_path, head, d_in):
+    other = planted_dictionary(hook_name="blocks.1.attn.hook_z", d_in=d_in, metadata={"hook_head_index": head})
+    with pytest.raises(DoesNotFitError, match=rf"reads head {head} of .*hook_head_index.*has 2 heads of width 4"):
+        residual_directions(other, planted_model(tmp_path), LogitSettings())
