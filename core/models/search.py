@@ -1,12 +1,16 @@
 """Finding a model by its name, among what is on this machine, and whether a dictionary goes with it."""
 
+from contextlib import suppress
+
 from core.dictionaries.config import DictionaryConfig
 from core.dictionaries.dictionary import Dictionary
-from core.errors import DoesNotFitError, NotDownloadedError, UnknownNameError
+from core.errors import DoesNotFitError, LoupeError, NotDownloadedError, UnknownNameError
 from core.models import downloads, names
 from core.models.embeddings import TRAINED
 from core.models.language_model import LanguageModel
-from core.workspace import Workspace
+from core.workspace import PROJECT, Workspace
+
+DEMO = PROJECT / "demo" / "model"
 
 
 def find_model(name: str | None, workspace: Workspace, *, centred: bool = False, wpe: str = TRAINED) -> LanguageModel:
@@ -29,6 +33,33 @@ def find_model(name: str | None, workspace: Workspace, *, centred: bool = False,
     if repository is not None:
         raise NotDownloadedError("model", str(name))
     raise UnknownNameError("model", str(name), known)
+
+
+def offer_others(error: LoupeError, dictionary: Dictionary, workspace: Workspace) -> None:
+    """Add to an error about a model that is not here those that are, fit, and can be set behind the path instead."""
+    found = fitting_models(dictionary.config, workspace)
+    if not found or not dictionary.id.startswith("folder/"):
+        return
+    tail = "&" if "#" in dictionary.id.rpartition("/")[2] else "#"
+    hook, width, one = dictionary.config.hook_name, dictionary.config.d_in, len(found) == 1
+    error.args = (
+        f"{error} Of the models that are here, {' and '.join(found)} {'has' if one else 'have'} {hook} with the width "
+        f"{width}. If the dictionary was trained on {'it' if one else 'one of them'}, write "
+        f"{tail}model_name={found[0]} after the path.",
+    )
+
+
+def fitting_models(config: DictionaryConfig, workspace: Workspace) -> list[str]:
+    """Return the names of the models given by their folders that have a dictionary's hook with its width."""
+    found = []
+    for folder in workspace.models:
+        # The demo's own model is there always, and never another dictionary's.
+        if config.hook_name and folder != DEMO and (folder / "config.json").is_file():
+            with suppress(LoupeError):
+                model = LanguageModel(folder, centred=config.center_writing_weights)
+                check_fit(config, model)
+                found.append(model.name)
+    return [name for name in dict.fromkeys(found) if not {"#", "&"} & set(name)]
 
 
 def check_fit(config: DictionaryConfig, model: LanguageModel) -> None:

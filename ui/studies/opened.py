@@ -5,10 +5,11 @@ import streamlit as st
 from core.dictionaries.config import check_said
 from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.sources import entries, open_dictionary, sources
+from core.errors import LoupeError
 from core.models.downloads import local_folder
 from core.models.embeddings import TRAINED
 from core.models.language_model import LanguageModel
-from core.models.search import check_fit, find_model
+from core.models.search import check_fit, find_model, offer_others
 from ui.studies import compute
 
 
@@ -66,8 +67,12 @@ def model_of(dictionary: Dictionary, *, wpe: str | None = None) -> LanguageModel
 
     `wpe` is the state of its position embedding, see LanguageModel; None: as trained.
     """
-    check_said(dictionary.config, dictionary.title)
     config = dictionary.config
-    model = _model(config.model_name or "", config.center_writing_weights, wpe or TRAINED)
+    try:
+        check_said(config, dictionary.title)
+        model = _model(config.model_name or "", config.center_writing_weights, wpe or TRAINED)
+    except LoupeError as error:
+        offer_others(error, dictionary, compute.workspace())
+        raise
     check_fit(dictionary.config, model)
     return model
