@@ -37,8 +37,7 @@ class Weights:
     def of(cls, dictionary: Dictionary) -> "Weights":
         """Take a dictionary's weights; a feature without a direction on one side becomes NaN on both.
 
-        Such are zero rows (see core.maths.degenerate). Files with NaN or infinity are refused, but folding decoder
-        norms into very large weights may overflow.
+        Such are zero rows (see core.maths.degenerate): files with NaN or infinity are refused.
         """
         decoder, encoder = dictionary.W_dec, np.ascontiguousarray(dictionary.W_enc.T)
         damaged = np.ones(len(decoder), bool)
@@ -133,8 +132,8 @@ def compare_weights(
     most = int(min(a.finite.sum(), b.finite.sum()))
     if not most:
         raise DoesNotFitError(
-            "Every feature of one of the dictionaries has weights that are zero, NaN or infinite. Expected some with a "
-            "direction; open it without folding decoder norms, or choose another dictionary."
+            "Every feature of one of the dictionaries has a decoder row or an encoder column that is all zero. "
+            "Expected some with a direction; choose another dictionary."
         )
     nearest = {}
     for side in SIDES:
