@@ -45,6 +45,10 @@ class PathNotAllowedError(LoupeError):
     """A path points outside the folders this app may read."""
 
 
+class NoSuchPathError(PathNotAllowedError):
+    """A path below a folder that this app may read leads to nothing, or to something of another kind."""
+
+
 class CorpusError(LoupeError):
     """A text source is missing, empty or too short."""
 

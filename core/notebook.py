@@ -5,6 +5,7 @@ dictionary = load_dictionary("path/to/folder")     # or "demo/layer0-standard-20
 app = open_in_app(dictionary, page="positions")    # a link; app.stop() ends it
 """
 
+import os
 import socket
 import subprocess
 import sys
@@ -17,8 +18,8 @@ from typing import Any
 
 from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.sources import open_dictionary, sources
-from core.errors import LoupeError
-from core.workspace import PROJECT, Workspace, pinned_text
+from core.errors import BadSettingError, LoupeError
+from core.workspace import PROJECT, Workspace, no_such_path, pinned_text
 
 _PATIENCE_S = 60.0
 
@@ -37,10 +38,17 @@ def load_dictionary(source: Any, *, fold_decoder_norms: bool = True) -> Dictiona
     """
     if hasattr(source, "state_dict") and hasattr(source, "cfg"):
         return from_sae(source, fold_decoder_norms=fold_decoder_norms)
-    text = str(source)
+    if not isinstance(source, str | os.PathLike):
+        raise BadSettingError(
+            f"load_dictionary was given {type(source).__name__} {str(source)[:100]!r}. Expected an id such as "
+            "demo/layer0-standard-2048, the path of a folder or file, or a sae-lens SAE. Pass one of these."
+        )
+    text = os.fspath(source)
     if text.partition("/")[0] in sources() and not Path(text).is_dir():
         return open_dictionary(text, Workspace(), fold_decoder_norms=fold_decoder_norms)
     place, key = pinned_text(text)
+    if not place.exists():
+        raise no_such_path(text, place)
     return open_dictionary(f"folder/{key}", Workspace(pinned=(place,)), fold_decoder_norms=fold_decoder_norms)
 
 

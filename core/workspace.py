@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from core.errors import PathNotAllowedError
+from core.errors import NoSuchPathError, PathNotAllowedError
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -107,11 +107,38 @@ class Workspace:
                 raise self._refusal(str(folder / name), "a file")
 
     def _refusal(self, text: str, what: str) -> PathNotAllowedError:
+        path = self._below(text)
+        if path is not None and path.exists():
+            held = "a folder" if path.is_dir() else "a file" if path.is_file() else "neither a file nor a folder"
+            return NoSuchPathError(f"{text[:200]!r} is {held}, expected {what}. Choose another path.")
+        if path is not None:
+            return no_such_path(text, path, what)
         roots = ", ".join(str(root) for root in self.roots)
         return PathNotAllowedError(
             f"{text[:200]!r} is not {what} that this app may read. Expected {what} below {roots}. "
-            "To allow another place, start the app with: streamlit run app.py -- --root FOLDER"
+            "To allow another place, start the app with: `streamlit run app.py -- --root FOLDER`"
         )
+
+    def _below(self, text: str) -> Path | None:
+        """Return what a typed path leads to if that lies below a root (the first, unless the path names it)."""
+        roots = (*self.roots, *self.pinned) if text.strip().startswith(("/", "~")) else self.roots[:1]
+        for root in roots if len(text) <= 1024 and text.strip() else ():
+            with suppress(OSError, RuntimeError, ValueError):
+                typed, root = Path(text.strip()).expanduser(), located(root)
+                path = (typed if typed.is_absolute() else root / typed).resolve()
+                if path.is_relative_to(root):
+                    path.exists()  # raises for names that no file can have
+                    return path
+        return None
+
+
+def no_such_path(text: str, path: Path, what: str = "a folder or file") -> NoSuchPathError:
+    """Say that a typed path leads nowhere, and how to write what else it may mean: USER/NAME looks like a path."""
+    other = " Write registry/RELEASE/ID for an entry of sae-lens' registry, hub/USER/NAME for a repository."
+    return NoSuchPathError(
+        f"There is nothing at {text[:200]!r}. Expected {what}: {str(path)[:300]} does not exist. Check the path."
+        + (other if "/" in text and not text.startswith((".", "/", "~")) else "")
+    )
 
 
 def parse_arguments(arguments: list[str]) -> Workspace:

@@ -78,7 +78,7 @@ class Loaded:
             raise MemoryBudgetError(
                 f"{name} needs {of_bytes(nbytes)}, but {of_bytes(self.nbytes)} of {of_bytes(self.budget)} "
                 "are in use. Expected to hold it in what is left: close other sessions, or start the app with a "
-                "larger budget: streamlit run app.py -- --memory GB"
+                "larger budget: `streamlit run app.py -- --memory GB`"
             )
 
     def _find(self, key: str) -> Any:

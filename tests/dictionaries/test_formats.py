@@ -170,7 +170,9 @@ def test_files_are_named_like_folders_and_keep_to_the_same_rules(tmp_path):
     (tmp_path / "root" / "link.npz").symlink_to(tmp_path / "outside" / "mine.npz")
     (tmp_path / "root" / "inward.npz").symlink_to(tmp_path / "root" / "mine.npz")
     assert open_folder(tmp_path / "root", "inward.npz").title == "inward.npz"
-    for text in ("link.npz", "../outside/mine.npz", str(tmp_path / "outside" / "mine.npz"), "none.npz"):
+    with pytest.raises(PathNotAllowedError, match=r"There is nothing at 'none\.npz'. Expected a folder or file"):
+        open_folder(tmp_path / "root", "none.npz")
+    for text in ("link.npz", "../outside/mine.npz", str(tmp_path / "outside" / "mine.npz")):
         with pytest.raises(PathNotAllowedError, match=r"is not a folder or file that .*Expected .* below .*--root"):
             open_folder(tmp_path / "root", text)
 

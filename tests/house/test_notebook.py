@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.errors import BadDictionaryError, UnknownNameError
+from core.errors import BadDictionaryError, LoupeError, UnknownNameError
 from core.notebook import AppError, load_dictionary, open_in_app
 from tests.doubles import planted_pages, saved
 
@@ -65,3 +65,18 @@ def test_the_app_opens_on_a_dictionary_and_stops(tmp_path):
     finally:
         app.stop()
     assert app.process.poll() is not None
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("/no/such/folder", r"There is nothing at '/no/such/folder'.*Check the path\.$"),
+        ("gpt2-small-res-jb/blocks.8.hook_resid_pre", "There is nothing at.*Write registry/RELEASE/ID"),
+        (None, "given NoneType 'None'. Expected an id such as"),
+        (["a"], "given list"),
+    ],
+)
+def test_a_missing_path_a_registry_entry_and_a_wrong_type_are_told_apart(source, says):
+    with pytest.raises(LoupeError, match=says) as caught:
+        load_dictionary(source)
+    assert "--root" not in str(caught.value)

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from ui.shared.escape import BREAK, plain
+from ui.shared.escape import BREAK, plain, with_commands
 
 ODD = [
     "**bold**",
@@ -42,3 +42,9 @@ def test_what_turns_the_direction_of_writing_is_shown_as_a_number():
 
 def test_control_characters_and_half_characters_are_shown_as_one_sign_each():
     assert plain("\x00\x1b\x7f\ud800\t\n") == "␀␛␡\ufffd\t  \n"
+
+
+def test_commands_between_backticks_stand_in_code_and_all_else_is_escaped():
+    assert with_commands("Do *not*: `run -- --root X`.") == plain("Do *not*: ") + "`run -- --root X`" + plain(".")
+    for odd in ("`", "a`b`c`d", "a``b", "a`\n`b"):
+        assert with_commands(odd).replace(BREAK, "").replace("\\", "") == odd.replace("\n", "  \n")

@@ -75,3 +75,20 @@ def test_odd_values_of_all_names_in_a_link_show_no_red_box(open_page):
         assert not open_page({"sae": odd, "text": odd}).exception, odd[:30]
     for tab in [tab.label for tab in open_page({}).tabs]:
         assert not open_page(dict.fromkeys(names - {"sae"}, "x") | {"tab": tab}).exception, tab
+
+
+@every_page
+def test_odd_text_in_any_field_shows_no_red_box(open_page):
+    done = set()
+    for tab in [tab.label for tab in open_page({}).tabs] or [None]:
+        at = open_page({"tab": tab} if tab else {})
+        fields = {field.key for field in (*at.text_input, *at.text_area) if field.key and not field.disabled}
+        fields -= done
+        done |= fields
+        for name in fields:
+            for odd in ODD:
+                field = next((one for one in (*at.text_input, *at.text_area) if one.key == name), None)
+                if field is not None:
+                    most = 500 if field.type == "text_area" else field.proto.max_chars  # texts are run through a model
+                    field.set_value(odd[: most or None]).run()
+                    assert not at.exception, (tab, name, odd[:30])

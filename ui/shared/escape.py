@@ -29,6 +29,17 @@ def plain(text: str) -> str:
     return BREAK.join(parts).replace("\n", "  \n")
 
 
+def with_commands(text: str) -> str:
+    """Escape as `plain` does, but let what stands between two backticks be code, as a person copies commands."""
+    before, *pairs = text.split("`")
+    if len(pairs) % 2:
+        return plain(text)
+    return plain(before) + "".join(
+        (f"`{code}`" if code.strip() and "\n" not in code else plain(f"`{code}`")) + plain(after)
+        for code, after in zip(pairs[::2], pairs[1::2], strict=True)
+    )
+
+
 def _picture(match: re.Match) -> str:
     code = ord(match[0])
     return "\u2421" if code == 0x7F else chr(0x2400 + code)
