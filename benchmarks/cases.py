@@ -30,7 +30,7 @@ from core.matching.activations import match_activations
 from core.models.language_model import LanguageModel
 from core.positions.additive import additive_statistics
 
-D, D_VOCAB, N_POS, N_SETS, N_TOKENS = 768, 50257, 128, 100, 2**15
+D, D_VOCAB, N_POS, N_SETS, N_TOKENS = 768, 50257, 128, 100, 2**17
 """GPT-2's width and vocabulary, the positions most dictionaries of it were trained on, and a usual number of sets."""
 
 
@@ -294,7 +294,7 @@ def whole_model(folder: Path) -> LanguageModel:
 @contextmanager
 def correlations(n: int) -> Iterator[Case]:
     """Correlation of the activations of two dictionaries, the ten best both ways."""
-    a, b = of_correlation.activations(n, N_TOKENS // 2)
+    a, b = of_correlation.activations(n, N_TOKENS // 8)
     x, y = of_correlation.scipy_matrix(a), of_correlation.scipy_matrix(b)
 
     def dense(device: Device, features: int) -> None:
@@ -308,9 +308,9 @@ def correlations(n: int) -> Iterator[Case]:
             g = g - g.mean(0)
             (f.T @ (g / g.norm(dim=0).clamp_min(1e-12))).topk(10, dim=1)
 
-    few = np.random.default_rng(0).standard_normal((n, N_TOKENS // 2), dtype=np.float32)
+    few = np.random.default_rng(0).standard_normal((n, N_TOKENS // 8), dtype=np.float32)
     yield Case(
-        f"correlation of activations of two dictionaries, {N_TOKENS // 2:,} tokens, {of_correlation.L0} active each",
+        f"correlation of activations of two dictionaries, {N_TOKENS // 8:,} tokens, {of_correlation.L0} active each",
         lambda device: match_activations(a, b, device=device),
         lambda found: of_correlation.worst_error(a, b, found),
         (few[:1024], few),

@@ -26,6 +26,9 @@ _BYTES_PER_PRE_ACT, _BYTES_PER_VALUE = 16, 40
 """What a tile takes for each of its features and each dimension of a token, at the peak."""
 
 
+_ROWS = 16
+
+
 class Sparse(NamedTuple):
     """Activations by token, then feature; token t has the entries ends[t - 1] to ends[t]."""
 
@@ -91,8 +94,9 @@ class DeviceEncoder:
         sums = torch.zeros(keep.shape[1], len(b_dec), dtype=torch.float64, device=self.device.torch)
         with computing_on(self.device):
             rows = self._here(target).reshape(*keep.shape, -1)
-            for row, kept in zip(rows, place(keep, self.device), strict=True):  # keeps float64 copies small
-                sums += torch.where(kept[:, None], row.double() - b_dec, 0)
+            # A few rows at a time keep float64 copies small.
+            for some, kept in zip(rows.split(_ROWS), place(keep, self.device).split(_ROWS), strict=True):
+                sums += torch.where(kept[..., None], some.double() - b_dec, 0).sum(0)
             return fetch(sums)
 
     def _here(self, x: Tensor | np.ndarray) -> Tensor:

@@ -5,6 +5,7 @@ A pass that was cancelled or cut off goes on from its last block.
 """
 
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -98,8 +99,15 @@ def activation_pass(
             blocks.get(i)
         return stored
     tally = Tally(rows.shape[1], dictionary.d_sae, dictionary.config.d_out)
-    for i in range(len(store)):
-        tally.add(blocks.get(i))
+    with ThreadPoolExecutor(1) as adding:
+        added: Future | None = None
+        for i in range(len(store)):
+            block = blocks.get(i)
+            if added:
+                added.result()
+            added = adding.submit(tally.add, block)  # while the next block is computed or read
+        if added:
+            added.result()
 
     def finish() -> ActivationStatistics:
         statistics = tally.finish()
