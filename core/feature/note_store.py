@@ -7,6 +7,7 @@ whole or not at all, and one that cannot be read is set aside, never written ove
 import os
 import re
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,8 @@ from core.amounts import of_bytes
 from core.feature.notes import MOST_BYTES, DamagedNotesError, Note, Notes, NotesError, from_json
 
 _PATIENCE_S = 10
+_DAY_S = 24 * 3600.0
+_UNFINISHED = re.compile(r"\.[0-9a-f]+\.json\.[^.]*\.tmp")
 
 
 class NoteConflictError(NotesError):
@@ -112,6 +115,7 @@ class NoteStore:
         if len(data) > MOST_BYTES:
             raise NotesError(f"{of_bytes(len(data))} of notes are too many; expected at most {of_bytes(MOST_BYTES)}.")
         with _explained(self.path):
+            self._remove_old_temporaries()
             handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.", suffix=".tmp")
             try:
                 with os.fdopen(handle, "wb") as file:
@@ -122,6 +126,12 @@ class NoteStore:
             finally:
                 Path(name).unlink(missing_ok=True)
         return notes
+
+    def _remove_old_temporaries(self) -> None:
+        """Remove what killed writers left; a day is longer than any write takes."""
+        for path in self.path.parent.glob(".*.json.*.tmp"):
+            if _UNFINISHED.fullmatch(path.name) and time.time() - path.stat().st_mtime > _DAY_S:
+                path.unlink(missing_ok=True)
 
     @contextmanager
     def _turn(self) -> Iterator[None]:

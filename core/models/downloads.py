@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from core.workspace import Workspace
 
 TOKENIZER_FILE, ORIGIN_FILE = "tokenizer.json", "origin.json"
 LARGEST_HEADER = 100 << 20
+_PART, _WEEK_S = ".part-", 7 * 24 * 3600.0
 
 
 def local_folder(name: str, workspace: Workspace) -> Path | None:
@@ -134,7 +136,8 @@ def download_tensors(name: str, workspace: Workspace, progress: Progress = SILEN
     hub_download.check_space(plan.nbytes)
     folder.parent.mkdir(parents=True, exist_ok=True)
     done = 0
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".part-") as temporary:
+    _remove_old_parts(folder.parent)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=_PART) as temporary:
         target = Path(temporary, "model")
         target.mkdir()
         for file, pieces in _outputs(plan):
@@ -147,6 +150,13 @@ def download_tensors(name: str, workspace: Workspace, progress: Progress = SILEN
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(target, folder)
     return folder
+
+
+def _remove_old_parts(folder: Path) -> None:
+    """Remove what killed downloads left; a week is longer than any download takes."""
+    for path in folder.glob(f"{_PART}*"):
+        if path.is_dir() and time.time() - path.stat().st_mtime > _WEEK_S:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _outputs(plan: TensorPlan) -> Iterator[tuple[str, Iterator[bytes]]]:

@@ -23,7 +23,9 @@ log = logging.getLogger(__name__)
 
 _KEY = r"[A-Za-z0-9_-]+-v\d+-[0-9a-f]{16}"
 _SUFFIX, _SET_ASIDE, _TEMPORARY = ".safetensors", ".safetensors.damaged", ".tmp"
-_OWN = re.compile(rf"{_KEY}\.safetensors(\.damaged)?|\.{_KEY}\..*\.tmp")
+_UNFINISHED = re.compile(rf"\.{_KEY}\.[^.]*\.tmp|\.tmp[A-Za-z0-9]{{6}}")
+"""What a writer that was killed leaves: our file, and the one that safetensors writes beside it."""
+_OWN = re.compile(rf"{_KEY}\.safetensors(\.damaged)?|{_UNFINISHED.pattern}")
 _DAY_S = 24 * 3600.0
 
 
@@ -136,7 +138,7 @@ class ArtifactStore:
     def _remove_old_temporaries(self) -> None:
         """Remove what killed writers left; a day is longer than any write takes."""
         for path, status in self._own_files():
-            if path.suffix == _TEMPORARY and time.time() - status.st_mtime > _DAY_S:
+            if _UNFINISHED.fullmatch(path.name) and time.time() - status.st_mtime > _DAY_S:
                 path.unlink(missing_ok=True)
 
 

@@ -183,15 +183,15 @@ def test_a_file_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("said", "text"),
     [
-        ("more than 17 MB", b"{}\n" * 40 * 2**20),
-        ("a line of it holds more than 34 MB", b'{"index": 1, "a": "' + b" " * 40 * 2**20 + b'"}'),
+        ("it holds more than", b"{}\n" * 100_000),
+        ("a line of it holds more than 66 kB", b'{"index": 1, "a": "' + b" " * 100_000 + b'"}'),
     ],
     ids=["ratio", "line"],
 )
 def test_a_small_file_that_unpacks_to_a_large_one_is_refused_before_it_is_parsed(tmp_path, monkeypatch, said, text):
     packed = gzip.compress(text)
-    if "line" in said:
-        monkeypatch.setattr("core.dashboards.fields.MOST_RATIO", 10_000)
+    monkeypatch.setattr("core.dashboards.fields.LONGEST_LINE", 2**16)
+    monkeypatch.setattr("core.dashboards.fields.HARMLESS_BYTES", 2**18 if "line" in said else 2**10)
     (tmp_path / "features").mkdir()
     (tmp_path / "features" / "batch-0.jsonl.gz").write_bytes(packed)
     monkeypatch.setattr("core.dashboards.fields.parse", lambda text, path: {})

@@ -134,6 +134,17 @@ def test_a_write_that_fails_leaves_the_old_file_and_says_where(store, monkeypatc
     assert list(store.path.parent.glob(".*.tmp")) == []
 
 
+def test_what_a_killed_writer_left_goes_after_a_day(store):
+    store.write(3, Note("first"))
+    left = store.path.with_name(f".{store.path.name}.a_b8c0de.tmp")
+    left.write_text("half a no")
+    store.write(3, Note("second"))
+    assert left.exists(), "a young temporary file may belong to a living writer"
+    os.utime(left, (0, 0))
+    assert store.write(3, Note("third")).by_feature[3] == Note("third")
+    assert not left.exists()
+
+
 def test_waiting_for_another_writer_ends_with_a_message(store, monkeypatch):
     from filelock import FileLock
 

@@ -1,6 +1,7 @@
 """Models in Hugging Face's layout: own folders, the cache, tensors fetched in parts; and files that are odd."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -191,6 +192,17 @@ def test_parts_of_the_file_are_enough_for_weight_pages(hub, tmp_path, workspace,
         _ = model.hooked
     with pytest.raises(NotDownloadedError):
         model.tensor("blocks.0.mlp.W_out")
+
+
+def test_what_a_killed_download_left_goes_after_a_week(hub, workspace):
+    folder = downloads.download_tensors("gpt2", workspace)
+    left = folder.parent / ".part-a_b8c0de"
+    (left / "model").mkdir(parents=True)
+    downloads.download_tensors("gpt2", workspace)
+    assert left.exists(), "a young folder may belong to a download that goes on"
+    os.utime(left, (0, 0))
+    downloads.download_tensors("gpt2", workspace)
+    assert not left.exists()
 
 
 def test_a_whole_model_takes_the_place_of_its_parts(hub, workspace):

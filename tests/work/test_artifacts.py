@@ -241,6 +241,20 @@ def test_a_killed_writer_leaves_the_old_file_or_none(store, moment, old):
     assert not left[0].exists()
 
 
+def test_what_safetensors_leaves_when_it_is_killed_is_counted_and_goes_with_the_rest(store):
+    store.save(sample(), KEY)
+    size, left, other = store.usage(), store.root / ".tmpF1IoF0", store.root / ".tmp-of-others"
+    for path in (left, other):
+        path.write_bytes(b"x" * 1000)
+    assert store.usage() == size + 1000
+    store.save(sample(), KEY)
+    assert left.exists(), "a young temporary file may belong to a living writer"
+    for path in (left, other):
+        os.utime(path, (0, 0))
+    store.save(sample(), KEY)
+    assert (left.exists(), other.exists()) == (False, True)
+
+
 def test_two_writers_at_once_leave_one_whole_result(store):
     together = threading.Barrier(4)
 
