@@ -58,7 +58,7 @@ class TextFiles:
         documents, undecodable = [], 0
         for i, name in enumerate(self.names):
             progress.update(i, len(self.names))
-            text = _read(root / name)
+            text = _read(root / name, named=self.path.is_file())
             undecodable += text is None
             if text is not None and text.strip():
                 documents.append(Document(name, text))
@@ -152,10 +152,15 @@ def _files_below(folder: Path) -> Iterator[Path]:
                 yield path
 
 
-def _read(path: Path) -> str | None:
-    """Return a file's text with its own line ends; None if it is binary (has zero bytes) or not UTF-8."""
+def _read(path: Path, *, named: bool) -> str | None:
+    """Return a file's text with its own line ends; None if it is not UTF-8.
+
+    In a folder, where nobody chose it, a file with more than one zero byte in 100 is taken for a binary one.
+    """
     try:
         data = path.read_bytes()
-        return None if b"\0" in data else data.removeprefix(b"\xef\xbb\xbf").decode("utf-8")
+        if not named and data.count(b"\0") > len(data) // 100:
+            return None
+        return data.removeprefix(b"\xef\xbb\xbf").decode("utf-8")
     except (UnicodeDecodeError, OSError):
         return None

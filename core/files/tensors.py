@@ -69,6 +69,12 @@ def as_float32(array: np.ndarray) -> np.ndarray:
 
 
 def file_sha256(path: Path) -> str:
-    """Return the hex SHA-256 of a file's bytes."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Return the hex SHA-256 of a file's bytes. Raises BadDictionaryError where the system does not give them."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise BadDictionaryError(
+            f"{path} cannot be read ({str(error)[:200]}). Expected a file that is there and that this app may read; "
+            "copy it again, or see who owns it."
+        ) from error

@@ -147,13 +147,19 @@ class LanguageModel:
 
     @cached_property
     def tokenizer(self):
-        """The `tokenizers.Tokenizer` of the folder. Raises BadDictionaryError where it has none."""
+        """The `tokenizers.Tokenizer` of the folder. Raises BadDictionaryError where it has none that can be read."""
         from tokenizers import Tokenizer
 
         path = self.folder / "tokenizer.json"
         if not path.is_file():
             raise BadDictionaryError(f"{self.folder} has no tokenizer.json. Expected one; export it with the model.")
-        return Tokenizer.from_file(str(path))
+        try:
+            return Tokenizer.from_file(str(path))
+        except Exception as error:  # tokenizers raises nothing more exact
+            raise BadDictionaryError(
+                f"{path} cannot be read ({str(error)[:200]}). Expected a file of the library tokenizers; export it "
+                "with the model again."
+            ) from error
 
     @property
     def separator(self) -> int:

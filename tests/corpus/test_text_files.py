@@ -135,3 +135,12 @@ def test_files_that_hold_no_token_ids_are_refused_and_no_pickle_is_opened(tmp_pa
         with pytest.raises(CorpusError, match=message) as error:
             read_tokens(tmp_path / name)
         assert str(tmp_path) not in str(error.value)
+
+
+def test_utf_8_with_zero_bytes_opens_when_it_is_named_and_in_a_folder_where_they_are_few(tmp_path):
+    (tmp_path / "log.txt").write_text("a line\n" * 100 + "\0")
+    (tmp_path / "wide.txt").write_text("a\0b\0")
+    assert [document.name for document in TextFiles.find(tmp_path).read()] == ["log.txt"]
+    for name in ("log.txt", "wide.txt"):
+        (document,) = TextFiles.find(tmp_path / name).read()
+        assert "\0" in document.text

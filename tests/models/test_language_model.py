@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from core.errors import BadDictionaryError, DoesNotFitError, UnknownNameError
+from core.errors import BadDictionaryError, DoesNotFitError, LoupeError, UnknownNameError
 from core.models.embeddings import SHUFFLED, TRAINED, WPE, ZERO
 from core.models.language_model import LanguageModel
 from core.models.search import check_fit, find_model
@@ -363,3 +363,31 @@ def test_a_model_that_finds_no_room_is_not_built(tmp_path):
     with pytest.raises(MemoryBudgetError):
         model.hooked  # noqa: B018
     assert "hooked" not in vars(model)
+
+
+USES = ("sha256", "tokenizer_sha256", "tokenizer", "token_strings", "W_E", "W_pos", "W_U", "hooked")
+ODD_FILES = {
+    "missing": lambda path: None,
+    "a folder": lambda path: path.mkdir(),
+    "a loop of links": lambda path: path.symlink_to(path),
+    "empty": lambda path: path.write_bytes(b""),
+    "zeros": lambda path: path.write_bytes(bytes(100)),
+    "other JSON": lambda path: path.write_text('{"model": {"vocab": {"\\\\ud800": 0}}}'),
+}
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
+@pytest.mark.parametrize("odd", ODD_FILES)
+def test_files_that_cannot_be_read_are_named_whatever_is_asked_for(tmp_path, name, odd):
+    folder = planted_model(tmp_path).folder
+    path = folder / name
+    path.unlink()
+    ODD_FILES[odd](path)
+    refusals = []
+    for use in USES:
+        try:
+            getattr(LanguageModel(folder), use)
+        except LoupeError as error:
+            refusals.append(str(error))
+    assert refusals
+    assert all(str(folder) in said for said in refusals)
