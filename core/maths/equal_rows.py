@@ -7,7 +7,7 @@ get values 1e-7 apart. Where values are ranked, that breaks ties by the make of 
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 
 _ROWS, _COLUMNS = 2**12, 8
 
@@ -34,18 +34,25 @@ class Copies:
 
 def copies(rows: Float[np.ndarray, "n d"]) -> Copies:
     """Find the rows that hold the very bits of an earlier one."""
+    # Most rows differ from all others in their first numbers; only the rest is laid out and compared whole.
+    order, equal = _sorted(rows[:, :_COLUMNS])
+    suspects = np.union1d(order[1:][equal[1:]], order[:-1][equal[1:]])
+    order, equal = _sorted(rows[suspects])
+    first = order[np.maximum.accumulate(np.where(equal, 0, np.arange(len(order))))]
+    ascending = np.argsort(order[equal])
+    return Copies(suspects[order[equal][ascending]], suspects[first[equal][ascending]])
+
+
+def _sorted(rows: Float[np.ndarray, "n d"]) -> tuple[Int[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
+    """Return the order of rows by their bytes, lower rows first, and which equal the one before in this order."""
     rows = np.ascontiguousarray(rows)
     bits = rows.view(f"u{rows.itemsize}")
     order = np.argsort(rows.view(np.dtype((np.void, rows.shape[1] * rows.itemsize)))[:, 0], kind="stable")
     equal = np.zeros(len(rows), bool)
-    few = bits[order, :_COLUMNS]  # most neighbours in this order differ here already
-    alike = np.flatnonzero((few[1:] == few[:-1]).all(axis=1)) + 1
-    for start in range(0, len(alike), _ROWS):
-        part = alike[start : start + _ROWS]
-        equal[part] = (bits[order[part]] == bits[order[part - 1]]).all(axis=1)
-    first = order[np.maximum.accumulate(np.where(equal, 0, np.arange(len(rows))))]
-    ascending = np.argsort(order[equal])
-    return Copies(order[equal][ascending], first[equal][ascending])
+    for start in range(1, len(rows), _ROWS):
+        part = slice(start, min(start + _ROWS, len(rows)))
+        equal[part] = (bits[order[part]] == bits[order[start - 1 : part.stop - 1]]).all(axis=1)
+    return order, equal
 
 
 class Ties:
