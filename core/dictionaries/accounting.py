@@ -58,7 +58,7 @@ def unread_note(file: str, *groups: ConfigFields, known: Collection[str] = ()) -
     if not left:
         return ()
     return (
-        f"{file} also says {listed}{more}, which is not used here. If one of these changes what the dictionary "
+        f"{file} also says {listed}{more}, which is not used here. If any of it changes what the dictionary "
         "computes, its numbers here are off.",
     )
 

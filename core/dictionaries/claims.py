@@ -73,7 +73,7 @@ def claims_of(config: ConfigFields, settings: Mapping[str, Any], file: str) -> C
     for name in _OTHER_SIZES:
         config.value(name)
     stated = [f"architecture {said} from {by}"] if said else []
-    stated += [f"k {k}"] if k and said and "topk" in said else []
+    stated += [f"k {k}"] if k and said and "topk" in said and by != f"k {k}" else []
     stated += [f"inputs normalised ({normalize})"] if normalize else []
     stated += [f"{name} {metadata[name]}" for name in ("model_name", "hook_name", "context_size") if metadata.get(name)]
     by_hand, k_by_hand = settings.get("architecture"), settings.get("k")

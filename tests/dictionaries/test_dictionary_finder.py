@@ -106,6 +106,15 @@ def test_a_typed_folder_is_taken_up_by_the_picker(at):
     assert at.text_input(key="sae").value == "folder/./mine/blocks.0.hook_resid_pre"
 
 
+def test_settings_typed_beside_a_path_stand_behind_it_and_unknown_ones_are_named(at):
+    at.text_input(key="_folder_path").set_value("./mine").run()
+    at.text_input(key="_folder_settings").set_value("top_k=3").run()
+    assert "There is no setting called 'top_k'" in texts(at)
+    at.text_input(key="_folder_settings").set_value(" #k=3&prepend_bos=true ").run()
+    button(at, "Open").click().run()
+    assert at.text_input(key="sae").value == "folder/./mine#k=3&prepend_bos=true"
+
+
 def test_a_linked_dictionary_that_is_not_here_is_offered_then_its_model(hub, tmp_path):
     hub.repositories["gpt2"] = write_gpt2(tmp_path / "gpt2")
     at = pages.run(app, sae=RES_JB_ID)

@@ -221,10 +221,11 @@ def test_weights_that_lie_the_other_way_round_are_turned_as_the_biases_show(tmp_
     assert any("the other way round" in phrase for phrase in dictionary.inferred)
 
 
+@pytest.mark.parametrize("prefix", ["", "module."])
 @pytest.mark.parametrize("names", ["ours", "linear"])
-def test_a_mean_beside_the_weights_is_subtracted_and_added_again_with_a_note(tmp_path, names):
+def test_a_mean_beside_the_weights_is_subtracted_and_added_again_with_a_note(tmp_path, names, prefix):
     mean = np.linspace(-1, 1, D_IN, dtype=np.float32)
-    weights = OURS if names == "ours" else LINEAR
+    weights = prefixed(OURS if names == "ours" else LINEAR, prefix)
     dictionary = opened(save(tmp_path / "net.pt", {"state_dict": weights, "config": {"lr": 1}, "mean": mean}))
     agrees(dictionary, *computed(subtracts=names == "ours", mean=mean.astype(np.float64)))
     assert any(note.startswith("The file holds a mean") for note in dictionary.notes)

@@ -106,8 +106,9 @@ def _hub() -> None:
     revision = st.text_input(
         "Revision", key="_hub_revision", placeholder=cache.MAIN, help="A branch, a tag or a commit. Empty: main."
     ).strip()
+    settings = _settings("_hub_settings")
     if repository:
-        id = f"hub/{repository}" + (f"/{folder}" if folder else "") + (f"@{revision}" if revision else "")
+        id = f"hub/{repository}" + (f"/{folder}" if folder else "") + (f"@{revision}" if revision else "") + settings
         sources()["hub"].parse(id.removeprefix("hub/"))
         _chosen(id)
 
@@ -118,16 +119,16 @@ def _folder() -> None:
         key="_folder_path",
         help="A folder or file. It must lie below a folder that the app was started with (--root).",
     ).strip()
-    settings = _settings()
+    settings = _settings("_folder_settings")
     if path and st.button("Open", key="_open_folder", type="primary"):
         _open(f"folder/{path}{settings}")
 
 
-def _settings() -> str:
+def _settings(key: str) -> str:
     """Ask for what the files do not say; return it as an id has it, with the # before it."""
     text = st.text_input(
         "Settings",
-        key="_settings",
+        key=key,
         placeholder="k=32&hook_name=blocks.8.hook_resid_post",
         help=f"What the files do not say, or say wrongly, as NAME=VALUE with & between. Names: {', '.join(SETTINGS)}.",
     ).strip("#& ")

@@ -93,7 +93,9 @@ def _unwrapped(content: Mapping[str, Any], path: Path) -> Stored:
     outer = {key: value for key, value in arrays.items() if key not in within and value.size > 1}
     numbers = {key: value.item() for key, value in arrays.items() if value.size == 1}
     rest = {key: value for key, value in values.items() if key not in inside}
-    found = Stored(within | outer, numbers | rest | beside, _config_in(rest) | _config_in(beside))
+    # Prefixes are those of the weights: what lies beside them has none.
+    inner = _bare(Stored(within), path)
+    found = Stored(inner.arrays | outer, numbers | rest | beside, _config_in(rest) | _config_in(beside), inner.inferred)
     return _with(found, f"weights from {name!r} inside the file")
 
 
