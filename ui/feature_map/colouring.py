@@ -30,8 +30,9 @@ class Colouring:
 
 def plain_colours(stack: Stack, ids: list[str]) -> Colouring:
     """Colour by dictionary, which needs no computation."""
-    colours = by_group(stack.dictionary, ids, catalogue.statistic("dictionary").title)
-    return Colouring(colours, "dictionary", np.asarray(ids, object)[stack.dictionary])
+    names = [opened.shown_id(id) for id in ids]
+    colours = by_group(stack.dictionary, names, catalogue.statistic("dictionary").title)
+    return Colouring(colours, "dictionary", np.asarray(names, object)[stack.dictionary])
 
 
 def colouring(name: str, stack: Stack, ids: list[str], layout: Layout, side: str) -> Colouring:

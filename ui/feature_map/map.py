@@ -19,6 +19,7 @@ from ui.shared.escape import plain
 from ui.shared.figure import figure, listing
 from ui.studies import compute
 from ui.studies import feature_map as feature_map_studies
+from ui.studies.opened import shown_id
 
 KEY = "map"
 MOST_ROWS = 2_000
@@ -52,7 +53,8 @@ class MapStudy:
         return compute.loaded().get(key, self._points)
 
     def _points(self) -> MapPoints:
-        names = [self.ids[number] for number in self.stack.dictionary] if self.joint else [""] * self.n
+        shown = [shown_id(id) for id in self.ids]
+        names = [shown[number] for number in self.stack.dictionary] if self.joint else [""] * self.n
         tokens = [f"promotes {token}" if token else "" for token in self.tokens or [""] * self.n]
         labels = ["\n".join(filter(None, pair)) for pair in zip(names, tokens, strict=True)]
         return MapPoints(
@@ -61,7 +63,9 @@ class MapStudy:
 
     def table(self, colouring: Colouring) -> pd.DataFrame:
         """One row for each point, with all that is known of it."""
-        columns: dict[str, object] = {"dictionary": np.asarray(self.ids, object)[self.stack.dictionary]}
+        columns: dict[str, object] = {
+            "dictionary": np.asarray([shown_id(id) for id in self.ids], object)[self.stack.dictionary]
+        }
         columns |= {"feature": self.stack.feature, colouring.name: colouring.values}
         if self.cluster is not None:
             columns["cluster"] = self.cluster
@@ -85,7 +89,7 @@ class MapStudy:
         st.session_state[_PICKED] = (row, (self.stack.sha256, int(st.session_state.get("feature", 0))))
 
     def row_title(self, row: int) -> str:
-        whose = f" of {self.ids[self.stack.dictionary[row]]}" if self.joint else ""
+        whose = f" of {shown_id(self.ids[self.stack.dictionary[row]])}" if self.joint else ""
         return f"feature {self.stack.feature[row]}{whose}"
 
 

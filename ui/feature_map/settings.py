@@ -31,6 +31,8 @@ def pick() -> tuple[LayoutSettings, list[str]]:
             "Also on this map",
             [id for id in opened.dictionary_ids() if id != picked],
             key="with",
+            format_func=opened.shown_id,
+            accept_new_options=True,
             bind="query-params",
             placeholder="Choose dictionaries",
             help="Dictionaries of the same model and space. The map shows them together with the picked one.",

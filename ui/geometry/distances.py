@@ -116,7 +116,7 @@ def readouts(study: GeometryStudy, r: int) -> None:
 
 def histogram(study: GeometryStudy, others: list[GeometryStudy], r: int, *, log: bool, check: bool) -> None:
     """Draw the r-th largest cosine of every feature, with the random baseline and two reference lines."""
-    studies = {each.dictionary.id: each for each in (study, *others)}
+    studies = {opened.shown_id(each.dictionary.id): each for each in (study, *others)}
     values = {id: geometry_tables.rth_cosine(each.distinct, r) for id, each in studies.items()}
     randoms = {each.random: None for each in studies.values()}
     extremes = {str(random): random.rth_quantile(np.array([1e-3, 1 - 1e-3]), r) for random in randoms}
@@ -147,7 +147,7 @@ def histogram(study: GeometryStudy, others: list[GeometryStudy], r: int, *, log:
             f"{len(edges) - 1} bins",
             "dashed: expected for as many random directions (closed form)",
             *(["simulated with seed 0"] if check else []),
-            *([f"dotted lines for {study.dictionary.id}"] if others else []),
+            *([f"dotted lines for {opened.shown_id(study.dictionary.id)}"] if others else []),
         ),
         name=f"distances-{study.side}-{r}",
         provenance=provenance(list(studies.values())),
@@ -173,7 +173,7 @@ def comparison(studies: list[GeometryStudy], r: int) -> None:
     table = pd.DataFrame(
         [
             {
-                "dictionary": each.dictionary.id,
+                "dictionary": opened.shown_id(each.dictionary.id),
                 "d_sae": each.dictionary.d_sae,
                 "rth_cosine": float(np.nanmean(geometry_tables.rth_cosine(each.distinct, r))),
                 **vars(each.crowding),

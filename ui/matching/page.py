@@ -21,7 +21,7 @@ from ui.shared.errors import StillRunning
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure
 from ui.sidebar import pickers
-from ui.studies import geometry, matching
+from ui.studies import geometry, matching, opened
 from ui.studies.matching import MatchStudy
 
 Tabs = dict[str, Callable[[], None]]
@@ -136,7 +136,12 @@ def match_words(study: MatchStudy, feature: int) -> str:
 
 def first(dictionary: Dictionary) -> None:
     """Show dictionary A beside the picker of B."""
-    st.text_input("Dictionary A", dictionary.id, disabled=True, help="Dictionary A is the one picked in the sidebar.")
+    st.text_input(
+        "Dictionary A",
+        opened.shown_id(dictionary.id),
+        disabled=True,
+        help="Dictionary A is the one picked in the sidebar.",
+    )
     pickers.facts(dictionary)
 
 
