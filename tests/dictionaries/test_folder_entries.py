@@ -126,6 +126,10 @@ def test_the_picker_shows_titles_and_keeps_what_a_link_names(tmp_path, monkeypat
         picker = at.selectbox(key="sae")
         assert picker.options[:2] == ["folder/dictionary", "folder/layer1"]
         assert picker.value == f"folder/{other.resolve()}"
+        at = open_page({"sae": "folder/down/layer1"})  # a link from where more folders were listed
+        assert not at.exception
+        assert not at.error
+        picker = at.selectbox(key="sae")
         picker.set_value("folder/dictionary").run()
         assert not at.exception
         assert at.session_state["sae"] == f"folder/{(tmp_path / 'dictionary').resolve()}"

@@ -28,8 +28,18 @@ def full_id(text: str) -> str:
     """Turn typed text into an id. A bare path means a folder."""
     text = text.strip()
     if text.partition("/")[0] in sources():
-        return text
+        return _listed(text) or text
     return f"folder/{text}" if "/" in text or "\\" in text or text.startswith((".", "~")) else text
+
+
+def _listed(text: str) -> str | None:
+    """Return the one listed folder whose path ends like this: what pickers show, and links hold, is such an end."""
+    tail = text.removeprefix("folder/")
+    if tail == text or tail.startswith("/"):
+        return None
+    ids = [entry.id for entry in entries(compute.workspace()) if entry.id.startswith("folder/")]
+    found = [id for id in ids if id.endswith(f"/{tail}")]
+    return found[0] if len(found) == 1 else None
 
 
 def dictionary(id: str | None = None) -> Dictionary:
