@@ -110,7 +110,7 @@ def test_an_unknown_feature_or_position_in_the_url_is_named_and_the_page_goes_on
 @pytest.mark.parametrize(
     ("folder", "says"),
     [
-        ("nowhere", ["nowhere", "Expected a folder or file below", "--root"]),
+        ("nowhere", ["nowhere", "does not exist", "Check the path"]),
         ("../..", ["Expected a folder or file below"]),
         ("planted", ["no dictionary in a known format", "choose the folder"]),
     ],
