@@ -3,6 +3,7 @@
 import pickle
 import struct
 import zipfile
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from core.work.torch_library import import_torch
 
 _LARGEST_PICKLE = 4 * 2**20
 """Bytes; it holds names and shapes, the numbers lie beside it."""
+_MOST_PARTS = 10_000
+"""Each tensor is a part of its own."""
 _DEEPEST = 3
 """How many dicts lie inside each other in a checkpoint; a pickle may hold a dict that holds itself."""
 _FAILURES = (zipfile.BadZipFile, OSError, ValueError, EOFError, RuntimeError, NotImplementedError, struct.error)
@@ -73,6 +76,8 @@ def check_archive(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             parts = archive.infolist()
+            if len(parts) > _MOST_PARTS:
+                raise _bad(path, f"it has {len(parts):,} parts, where a dictionary has some dozens")
             names = {part.filename for part in parts}
             if len(names) < len(parts) or not any(name.endswith("data.pkl") for name in names):
                 raise _bad(path, "its parts are not those of torch.save")
@@ -98,14 +103,23 @@ def check_archive(path: Path) -> None:
 def mentions(path: Path, *names: str) -> bool:
     """Whether a .pt file mentions all these names; nothing is unpickled."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            part = next(part for part in archive.infolist() if part.filename.endswith("data.pkl"))
-            if part.file_size > _LARGEST_PICKLE or part.compress_type != zipfile.ZIP_STORED:
-                return False
-            text = archive.read(part)
-    except (StopIteration, *_FAILURES):
+        stat = path.stat()
+    except OSError:
         return False
-    return all(name.encode() in text for name in names)
+    text = _pickle_in(path, stat.st_mtime_ns, stat.st_size)
+    return text is not None and all(name.encode() in text for name in names)
+
+
+@lru_cache(maxsize=4)  # every format looks for names of its own
+def _pickle_in(path: Path, mtime_ns: int, size: int) -> bytes | None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            parts = archive.infolist()
+            part = next(part for part in parts if part.filename.endswith("data.pkl"))
+            fine = len(parts) <= _MOST_PARTS and part.file_size <= _LARGEST_PICKLE
+            return archive.read(part) if fine and part.compress_type == zipfile.ZIP_STORED else None
+    except (StopIteration, *_FAILURES):
+        return None
 
 
 def _bad(path: Path, reason: str) -> BadDictionaryError:

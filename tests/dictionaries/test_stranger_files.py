@@ -113,7 +113,11 @@ def test_several_sets_of_tensors_without_a_known_name_are_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "pair", [("encoder", "decoder"), ("encoder_linear", "decoder_linear"), ("enc", "dec"), ("encoder.0", "decoder.0")]
+    "pair",
+    [
+        *[("encoder", "decoder"), ("encoder_linear", "decoder_linear"), ("enc", "dec"), ("encoder.0", "decoder.0")],
+        ("encoder.0", "decoder"),
+    ],
 )
 def test_two_linear_layers_are_known_under_their_usual_names(tmp_path, pair):
     words = dict(zip(("encoder", "decoder"), pair, strict=True))
@@ -268,6 +272,14 @@ def test_how_a_file_was_read_is_printed_with_the_dictionary(tmp_path):
         "note: net.pt also says unheard_of=1, which is not used here",
     ):
         assert said in text
+
+
+def test_a_file_in_no_known_format_says_which_tensors_it_holds(tmp_path):
+    llama = dict(zip(("W_E", "W_D", "b_E", "b_D"), OURS.values(), strict=True))
+    for path in (save(tmp_path / "net.pt", llama), tmp_path / "net.safetensors"):
+        write_arrays(path, llama)
+        with pytest.raises(BadDictionaryError, match=r"It holds the tensors W_D, W_E, b_D, b_E. Expected one of these"):
+            opened(path)
 
 
 @pytest.mark.parametrize(

@@ -176,7 +176,7 @@ def choose(place: Place, name: str | None = None) -> tuple[ModuleType, tuple[str
 
 def nothing_found(place: Place) -> BadDictionaryError:
     """Return the error for a place in no known format, with the files that could be named instead."""
-    hint = "" if place.file else elsewhere.hint(place.folder)
+    hint = elsewhere.tensors_in(place.path) if place.file else elsewhere.hint(place.folder)
     known = "; ".join(f"{name}: {module.TITLE}" for name, module in sorted(formats().items()))
     return BadDictionaryError(
         f"{place.path} holds no dictionary in a known format ({known}).{hint} "

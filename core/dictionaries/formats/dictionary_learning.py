@@ -74,7 +74,8 @@ def score(place: Place) -> int:
     if not name.endswith((".pt", ".pth")) or not place.may_read(name):
         return NO
     path = place.folder / name
-    linear = any(mentions(path, *pair) for pair in _LINEAR_PAIRS) and not mentions(path, "pre_bias")
+    linear = all(any(mentions(path, name) for name in names) for names in zip(*_LINEAR_PAIRS, strict=True))
+    linear = linear and not mentions(path, "pre_bias", "latent_bias")
     if not (linear or mentions(path, "W_enc", "W_dec")):
         return NO
     if "dict_class" in place.settings or isinstance(place.glance(_config(place)).get("trainer"), dict):

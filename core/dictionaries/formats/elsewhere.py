@@ -5,6 +5,9 @@ from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
+from core.dictionaries.formats.stored import read_stored
+from core.errors import BadDictionaryError
+
 _LAYOUTS = (
     (r"W_(enc|dec)_\d+\.safetensors", "a cross-layer transcoder, of which no layer reconstructs by itself"),
     (r"hyperparams\.json", "a dictionary of Llama Scope, which the registry of sae-lens reads under its release"),
@@ -13,6 +16,17 @@ _LAYOUTS = (
 )
 """Files by which a folder is known to hold what this app does not read, and what that is."""
 _MOST_LISTED = 2_000
+
+
+def tensors_in(path: Path) -> str:
+    """Say which tensors a file of weights holds, or why it cannot be read as one."""
+    if path.suffix not in (".pt", ".pth", ".npz", ".safetensors"):
+        return ""
+    try:
+        names = sorted(read_stored(path).arrays)
+    except BadDictionaryError as error:
+        return f" ({str(error)[:300]})"
+    return f" It holds the tensors {', '.join(names)[:300] or '(none)'}."
 
 
 def hint(folder: Path) -> str:
