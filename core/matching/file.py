@@ -148,7 +148,7 @@ def _matching(content: Mapping[str, Any], k: Any) -> Matching:
 def _gap(value: Any) -> float:
     if value is None:
         return math.nan
-    good = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+    good = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e300
     _require(good, "gap is no number of 0 or more")
     return float(value)
 

@@ -164,7 +164,8 @@ def _read_labels(batch: bytes) -> list[tuple[int, str]]:
             continue
         index, text = (item.get("index"), item.get("description")) if isinstance(item, dict) else (None, None)
         if isinstance(text, str) and text.strip() and str(index).isdecimal() and len(str(index)) < 10:
-            pairs.append((int(index), text.strip()[:_LONGEST_LABEL]))
+            label = text.strip()[:_LONGEST_LABEL].encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+            pairs.append((int(index), label))
     return pairs
 
 

@@ -16,6 +16,8 @@ from core.models.language_model import LanguageModel
 MAX_TOKENS = 100_000
 MAX_BYTES = 5_000_000
 """Of one uploaded file."""
+MAX_CHARACTERS = 2_000_000
+"""Of all documents together; more are over MAX_TOKENS anyway, and are not tokenised to see it."""
 _ENDS = {
     "document": re.compile(r"(?!)"),
     "line": re.compile(r"\n"),
@@ -103,6 +105,11 @@ def tokenise(model: LanguageModel, documents: Sequence[str]) -> OwnText:
 
 def _check(documents: Sequence[str]) -> None:
     n_characters = sum(map(len, documents))
+    if n_characters > MAX_CHARACTERS:
+        raise CorpusError(
+            f"The text has {n_characters:,} characters, expected at most {MAX_CHARACTERS:,}. Shorten it, or choose it "
+            "as the text of the token pass."
+        )
     if not any(text.strip() for text in documents):
         held = f"{n_characters:,} characters of white space" if n_characters else "empty"
         raise CorpusError(f"The text is {held}, expected at least one letter. Type or upload some text.")

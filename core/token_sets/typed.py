@@ -81,6 +81,11 @@ def _checked_name(name: str) -> str:
 
 def _lines(text: str) -> dict[int, str]:
     """Number the lines from 1, without the empty ones and without spaces at the end."""
+    if len(text) > MAX_BYTES:
+        raise TokenSetError(
+            f"The text has {len(text):,} characters, expected at most {MAX_BYTES:,}. Shorten it, or use regular "
+            "expressions."
+        )
     lines = {number: line.rstrip() for number, line in enumerate(text.split("\n"), start=1)}
     lines = {number: line for number, line in lines.items() if line}
     if len(lines) > MAX_LINES:

@@ -92,9 +92,11 @@ def test_labels_come_from_all_batches_and_the_first_of_a_feature_counts(served, 
             {"index": "7", "description": " months "}, {"index": "7", "description": "second"}, [], {"index": 1}
         ),
         path(1): batch({"index": 2, "description": "<b>bold</b>"}, {"index": "x", "description": "no number"}),
+        path(2): batch({"index": 9, "description": "half \ud800"}, {"index": 10**400, "description": "far"}),
     }
     labels = download_labels(SOURCE, base=served(files))
-    assert labels.feature.tolist() == [2, 7]
+    assert labels.feature.tolist() == [2, 7, 9]
+    assert labels.of(9) == "half \ufffd"
     assert (labels.of(7), labels.of(2), labels.of(3)) == ("months", "<b>bold</b>", None)
     store = ArtifactStore(tmp_path)
     store.save(labels, Labels.key(SOURCE))

@@ -49,6 +49,11 @@ def test_text_without_letters_or_with_half_characters_is_refused(model, document
         tokenise(model, documents)
 
 
+def test_a_text_of_too_many_characters_is_refused_before_it_is_tokenised(model):
+    with pytest.raises(CorpusError, match="2,000,001 characters, expected at most 2,000,000"):
+        tokenise(model, ["a" * 1_000_001, "b" * 1_000_000])
+
+
 def test_a_text_that_is_too_long_is_refused_with_both_numbers(model, monkeypatch):
     monkeypatch.setattr("core.text.texts.MAX_TOKENS", 5)
     assert len(tokenise(model, ["abcde"]).ids) == 5

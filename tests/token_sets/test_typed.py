@@ -68,6 +68,7 @@ def test_a_long_list_is_cut_in_the_table_but_not_in_the_set():
         ("s", r"the" + "\n" + r"a\q", ["Line 2", r"\\q", "character 2", r"\n"]),
         ("s", "ends\\", ["Line 1", "character 5"]),
         ("s", "x" * 201, ["Line 1", "201 characters", "at most 200"]),
+        ("s", "a" * (MAX_BYTES + 1), [f"{MAX_BYTES + 1:,} characters", "at most"]),
         ("s", "a\n" * (MAX_LINES + 1), [f"{MAX_LINES + 1:,} lines", "at most"]),
         ("", "the", ["cannot be called ''", "1 to 60"]),
         ("x" * 61, "the", ["61 characters"]),

@@ -53,6 +53,19 @@ def test_the_names_that_hold_text_or_several_things_are_known():
     assert not bound("number_input", "slider", "select_slider", "segmented_control", "toggle") & (TEXTS | LISTS)
 
 
+def test_every_field_for_text_says_how_much_it_takes():
+    calls = [
+        (path.name, {option.arg: ast.unparse(option.value) for option in node.keywords})
+        for folder in ("ui", "pages")
+        for path in (ROOT / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in ("text_input", "text_area")
+    ]
+    assert len(calls) > 20
+    # The box for a text of one's own is bounded where it is read, with words that say what to do instead.
+    assert [name for name, options in calls if not {"max_chars", "disabled"} & options.keys()] == ["input.py"]
+
+
 @pytest.fixture
 def open_page(tmp_path, monkeypatch, request):
     """Open the page that a test names, on two planted dictionaries."""

@@ -23,6 +23,7 @@ def choose() -> DashboardSet | None:
     """Pick a folder, and a format if it holds several. Raises LoupeError for a folder without dashboards."""
     text = st.text_input(
         "Folder",
+        max_chars=1_024,
         key="dash_folder",
         bind="query-params",
         placeholder="Path of a folder with dashboards",

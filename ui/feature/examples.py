@@ -109,6 +109,7 @@ def single_list(subject: Subject, kind: str, width: int | None) -> None:
         )
         pattern = st.text_input(
             "Search the contexts",
+            max_chars=1_000,
             key="fe_search",
             bind="query-params",
             placeholder="regular expression",

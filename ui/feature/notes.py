@@ -91,7 +91,9 @@ def every(dictionary: Dictionary, known: Notes) -> None:
         st.info("No feature of this dictionary has a note yet.", icon=":material/sticky_note_2:")
         return
     words, chosen = st.columns(2, vertical_alignment="bottom")
-    search = words.text_input("Search", key="note_search", bind="query-params", placeholder="Words in notes and tags")
+    search = words.text_input(
+        "Search", max_chars=500, key="note_search", bind="query-params", placeholder="Words in notes and tags"
+    )
     # A filter cannot hold a tag that no note has any more.
     asked = [tag for tag in st.session_state.get("note_tags") or [] if tag in known.tags()]
     if asked != (st.session_state.get("note_tags") or []):

@@ -57,7 +57,9 @@ def offer(among: Dictionary) -> None:
         )
         endings = [ending.removeprefix(".") for ending in ENDINGS]
         upload = st.file_uploader("File", type=endings, key="own_upload", max_upload_size=MAX_BYTES // 1_000_000)
-        path = st.text_input("or its path", key="own_path", help="Below a folder the app was started with.")
+        path = st.text_input(
+            "or its path", max_chars=1_024, key="own_path", help="Below a folder the app was started with."
+        )
         with errors.shown():
             if upload is not None:
                 _choose(upload.name, upload.getvalue(), among)

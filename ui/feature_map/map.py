@@ -161,6 +161,7 @@ def controls_row(study: MapStudy):
     )
     text = middle.text_input(
         "Find",
+        max_chars=1_000,
         key="find",
         bind="query-params",
         placeholder="7, 20-30 · cluster 5 · text",

@@ -40,6 +40,7 @@ def export(dictionary: Dictionary, model: LanguageModel, features: Sequence[int]
     source, creator = _target(dictionary, model), _creator(dictionary)
     text = st.text_area(
         "Explanations of your own",
+        max_chars=200_000,
         key=f"np_said {dictionary.id}",
         placeholder="12: names of months\n45: closing brackets",
         help=f"One on each line, after the feature's number and a colon, of at most {LONGEST_EXPLANATION} characters.",

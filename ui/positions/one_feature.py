@@ -120,6 +120,7 @@ def token_picker(study: Study) -> int:
     left, right, rest = st.columns([2, 1, 3], vertical_alignment="bottom")
     left.text_input(
         "Find a token",
+        max_chars=1_024,
         key="token_text",
         on_change=find,
         placeholder="Type the token, with its leading space",

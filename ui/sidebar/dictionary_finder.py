@@ -77,6 +77,7 @@ def _index() -> RegistryIndex:
 def _registry() -> None:
     text = st.text_input(
         "Search",
+        max_chars=1_024,
         key="_find",
         placeholder="gpt2-small resid_pre, gemma-2-2b 16k transcoder, ...",
         help="A row is shown if its release, id, model, hook, width and repository together contain all words.",
@@ -101,10 +102,16 @@ def _registry() -> None:
 
 
 def _hub() -> None:
-    repository = st.text_input("Repository", key="_hub_repository", placeholder="USER/NAME").strip()
-    folder = st.text_input("Folder or file", key="_hub_folder", placeholder="blocks.8.hook_resid_pre").strip("/ ")
+    repository = st.text_input("Repository", max_chars=200, key="_hub_repository", placeholder="USER/NAME").strip()
+    folder = st.text_input(
+        "Folder or file", max_chars=500, key="_hub_folder", placeholder="blocks.8.hook_resid_pre"
+    ).strip("/ ")
     revision = st.text_input(
-        "Revision", key="_hub_revision", placeholder=cache.MAIN, help="A branch, a tag or a commit. Empty: main."
+        "Revision",
+        max_chars=200,
+        key="_hub_revision",
+        placeholder=cache.MAIN,
+        help="A branch, a tag or a commit. Empty: main.",
     ).strip()
     settings = _settings("_hub_settings")
     if repository:
@@ -116,6 +123,7 @@ def _hub() -> None:
 def _folder() -> None:
     path = st.text_input(
         "Path",
+        max_chars=1_024,
         key="_folder_path",
         help="A folder or file. It must lie below a folder that the app was started with (--root).",
     ).strip()
@@ -128,6 +136,7 @@ def _settings(key: str) -> str:
     """Ask for what the files do not say; return it as an id has it, with the # before it."""
     text = st.text_input(
         "Settings",
+        max_chars=1_024,
         key=key,
         placeholder="k=32&hook_name=blocks.8.hook_resid_post",
         help=f"What the files do not say, or say wrongly, as NAME=VALUE with & between. Names: {', '.join(SETTINGS)}.",

@@ -55,6 +55,7 @@ def _path() -> None:
     st.session_state.setdefault(NAMES[FILES], st.query_params.get("text_name", ""))
     typed = st.text_input(
         "Path",
+        max_chars=1_024,
         key=NAMES[FILES],
         persist_state="session",
         placeholder="texts, notes.txt, tokens.npy",
@@ -71,6 +72,7 @@ def _dataset() -> None:
     st.session_state.setdefault(NAMES[DATASET], st.query_params.get("text_name", ""))
     typed = st.text_input(
         "Dataset",
+        max_chars=1_024,
         key=NAMES[DATASET],
         persist_state="session",
         placeholder="USER/NAME:CONFIG:SPLIT:COLUMN",

@@ -112,7 +112,11 @@ def _form(model: LanguageModel) -> None:
     with st.form("ts_form", border=False):
         name = st.text_input("Name of a set of your own", key="ts_name", max_chars=typed.MAX_NAME)
         text = st.text_area(
-            "Tokens, words or /regular expressions/, one on each line", key="ts_text", height=120, help=plain(SYNTAX)
+            "Tokens, words or /regular expressions/, one on each line",
+            max_chars=1_000_000,
+            key="ts_text",
+            height=120,
+            help=plain(SYNTAX),
         )
         file = st.file_uploader(
             "Or a text file of such lines",

@@ -95,6 +95,7 @@ def reading(dictionary: Dictionary, model: LanguageModel) -> Reading:
         separator = st.text_input(
             "Separator of documents",
             "=====",
+            max_chars=100,
             key="own_separator",
             persist_state="session",
             help="A line with exactly this text begins a new document. The model reads each document by itself.",
