@@ -53,17 +53,24 @@ def test_the_names_that_hold_text_or_several_things_are_known():
     assert not bound("number_input", "slider", "select_slider", "segmented_control", "toggle") & (TEXTS | LISTS)
 
 
-def test_every_field_for_text_says_how_much_it_takes():
-    calls = [
-        (path.name, {option.arg: ast.unparse(option.value) for option in node.keywords})
+def options(*kinds: str) -> list[tuple[str, set[str]]]:
+    """Return file and names of the options of every widget of some kinds."""
+    return [
+        (path.name, {option.arg for option in node.keywords})
         for folder in ("ui", "pages")
         for path in (ROOT / folder).rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in ("text_input", "text_area")
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in kinds
     ]
+
+
+def test_every_field_for_text_and_for_files_says_how_much_it_takes():
+    files, calls = options("file_uploader"), options("text_input", "text_area")
+    assert len(files) > 4
     assert len(calls) > 20
+    assert [name for name, given in files if "max_upload_size" not in given] == []
     # The box for a text of one's own is bounded where it is read, with words that say what to do instead.
-    assert [name for name, options in calls if not {"max_chars", "disabled"} & options.keys()] == ["input.py"]
+    assert [name for name, given in calls if not {"max_chars", "disabled"} & given] == ["input.py"]
 
 
 @pytest.fixture

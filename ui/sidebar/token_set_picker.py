@@ -122,6 +122,7 @@ def _form(model: LanguageModel) -> None:
             "Or a text file of such lines",
             type=["txt", "csv", "list"],
             key="ts_file",
+            max_upload_size=max(1, MAX_BYTES // 10**6),
             help=f"At most {MAX_BYTES:,} bytes.",
         )
         submitted = st.form_submit_button("Add the set")
