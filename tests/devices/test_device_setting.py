@@ -42,7 +42,8 @@ def texts(app):
 
 def test_a_card_is_offered_with_its_memory_and_takes_large_work_only(card):
     app = pages.run(picker)
-    assert app.selectbox[0].options == ["The first GPU, if there is one", "CPU", "Planted card (8.00 GB)"]
+    assert app.selectbox[0].options == ["auto", "cpu", "cuda:0"]
+    assert app.sidebar.caption[0].value.replace("\\", "") == "Planted card (8.00 GB)"
     assert texts(app) == ["Planted card", "CPU", "Planted card"]
     app.selectbox[0].set_value("cpu").run()
     assert texts(app) == ["CPU", "CPU", "CPU"]
