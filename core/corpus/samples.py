@@ -8,13 +8,12 @@ from jaxtyping import Int, Integer
 from core.corpus.streams import rows_that_fit, sample_rows
 from core.dictionaries.config import DictionaryConfig
 from core.errors import CorpusError, DoesNotFitError
+from core.models import tokenizer_files
 from core.models.language_model import LanguageModel
 
 LIBRARY, FILES, DATASET = "library", "files", "dataset"
 """The Python standard library of the running interpreter (always there, nothing to download); a file or folder of
 text, or a file of token ids; a dataset of the hub."""
-BOS_NAMES = ("<bos>", "<s>", "<|begin_of_text|>", "<|startoftext|>", "[BOS]")
-"""What tokenizers call a BOS token of its own."""
 
 
 @dataclass(frozen=True)
@@ -137,28 +136,16 @@ def sample_of_table(
 
 
 def bos_token(model: LanguageModel) -> int:
-    """Return the token that rows begin with: the tokenizer's own BOS, else the separator of documents (as in GPT-2).
-
-    A tokenizer.json does not say which token is BOS. Where the separator was named by the model's config it is
-    that; else a special token with one of the usual names counts.
-    """
-    named = model.tokenizer.token_to_id("<|endoftext|>")
-    if named is None and model.separator != 0:
-        return model.separator
-    special = {token.content: i for i, token in _special(model).items()}
-    return next((special[name] for name in BOS_NAMES if name in special), model.separator)
+    """Return the token that rows begin with: the model's BOS, else the separator of documents."""
+    return model.separator if model.bos is None else model.bos
 
 
 def special_tokens(model: LanguageModel) -> tuple[int, ...]:
     """Return the ids that the tokenizer marks as special, BOS, and the separator of documents. Where there is no
     separator, token 0 stands between them; that one is text elsewhere and stays in.
     """
-    ids = {i for i in _special(model) if i < model.d_vocab}
+    ids = {i for i in tokenizer_files.special_tokens(model.tokenizer) if i < model.d_vocab}
     return tuple(sorted(ids | ({bos_token(model), model.separator} - {0})))
-
-
-def _special(model: LanguageModel) -> dict:
-    return {i: token for i, token in model.tokenizer.get_added_tokens_decoder().items() if token.special}
 
 
 def _left_out(model: LanguageModel, settings: SampleSettings) -> tuple[int, ...]:

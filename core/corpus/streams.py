@@ -43,13 +43,13 @@ class TokenStream:
     tokens: Int[np.ndarray, " token"]
     title: str
     """What the text is, for the notes under figures."""
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     @classmethod
-    def key(cls, tokenizer_sha256: str, text_sha256: str, *, separator: int | None = None) -> str:
-        """`separator` where it does not follow from the tokenizer alone."""
-        own = {} if separator is None else {"separator": separator}
-        return artifact_key("tokens", cls.version, tokenizer=tokenizer_sha256, text=text_sha256, **own)
+    def key(cls, tokenizer_sha256: str, text_sha256: str, *, separator: int) -> str:
+        """The separator does not follow from the tokenizer's file alone."""
+        inputs = {"tokenizer": tokenizer_sha256, "text": text_sha256, "separator": separator}
+        return artifact_key("tokens", cls.version, **inputs)
 
 
 def python_files(root: Path) -> list[Path]:

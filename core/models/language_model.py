@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from core.errors import BadDictionaryError, DoesNotFitError, NotDownloadedError
+from core.errors import DoesNotFitError, NotDownloadedError
 from core.files.tensors import file_sha256, read_tensors
-from core.models import downloads, layouts
+from core.models import downloads, layouts, tokenizer_files
 from core.models.config import hook_width, read_model_config
 from core.models.embeddings import NAMES, TRAINED, WPE, Embeddings, check_shapes, embeddings
 from core.models.tokens import decode_vocabulary
@@ -148,28 +148,22 @@ class LanguageModel:
     @cached_property
     def tokenizer(self):
         """The `tokenizers.Tokenizer` of the folder. Raises BadDictionaryError where it has none that can be read."""
-        from tokenizers import Tokenizer
+        return tokenizer_files.read_tokenizer(self.folder)
 
-        path = self.folder / "tokenizer.json"
-        if not path.is_file():
-            raise BadDictionaryError(f"{self.folder} has no tokenizer.json. Expected one; export it with the model.")
-        try:
-            return Tokenizer.from_file(str(path))
-        except Exception as error:  # tokenizers raises nothing more exact
-            raise BadDictionaryError(
-                f"{path} cannot be read ({str(error)[:200]}). Expected a file of the library tokenizers; export it "
-                "with the model again."
-            ) from error
+    @cached_property
+    def bos(self) -> int | None:
+        """The token that begins a text (GPT-2's <|endoftext|>); None where the folder names none."""
+        return tokenizer_files.find_bos(self.folder, self.tokenizer, self.d_vocab)
 
-    @property
+    @cached_property
     def separator(self) -> int:
-        """The token that separates documents (GPT-2's <|endoftext|>); 0 where the tokenizer names none."""
-        own = self._layout.get("bos_token_id") if self._layout else None
-        return self.tokenizer.token_to_id("<|endoftext|>") or (own if isinstance(own, int) else 0)
+        """The token that separates documents: <|endoftext|>, else BOS; 0 where there is neither."""
+        named = self.tokenizer.token_to_id(tokenizer_files.SEPARATOR_NAME)
+        return named if named is not None and named < self.d_vocab else self.bos or 0
 
     @cached_property
     def tokenizer_sha256(self) -> str:
-        return file_sha256(self.folder / "tokenizer.json")
+        return tokenizer_files.tokenizer_sha256(self.folder)
 
     @cached_property
     def token_strings(self) -> tuple[str, ...]:

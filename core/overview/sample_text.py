@@ -17,9 +17,9 @@ STEP = 16
 _BATCH = 16
 
 
-def badge_key(tokenizer_sha256: str, library_sha256: str) -> str:
-    """Name the stream by the hashes of the tokenizer and of the library."""
-    return TokenStream.key(tokenizer_sha256, f"one document in {STEP} of {library_sha256}")
+def badge_key(tokenizer_sha256: str, library_sha256: str, *, separator: int) -> str:
+    """Name the stream by the hashes of the tokenizer and of the library, and by the separator."""
+    return TokenStream.key(tokenizer_sha256, f"one document in {STEP} of {library_sha256}", separator=separator)
 
 
 def badge_stream(tokenizer: "Tokenizer", *, separator: int, progress: Progress = SILENT) -> TokenStream:

@@ -133,3 +133,51 @@ def test_bos_and_special_tokens_are_those_of_the_tokenizer(tmp_path, tokens, con
 def test_special_tokens_that_the_model_has_no_row_for_are_not_among_them(tmp_path):
     found = with_tokens(tmp_path, [*GEMMA, ("<mask>", True)], d_vocab=4)
     assert special_tokens(found) == (0, 1, 2)
+
+
+SAYS_BOS = {
+    "config.json": {"config": {"bos_token_id": 1}},
+    "tokenizer_config.json": {"files": {"tokenizer_config.json": {"bos_token": "<|B|>"}}},
+    "tokenizer_config.json, as an object": {"files": {"tokenizer_config.json": {"bos_token": {"content": "<|B|>"}}}},
+    "tokenizer_config.json against config.json": {
+        "config": {"bos_token_id": 2},
+        "files": {"tokenizer_config.json": {"bos_token": "<|B|>"}},
+    },
+    "generation_config.json": {"files": {"generation_config.json": {"bos_token_id": 1}}},
+    "the name <|bos|>": {"name": "<|bos|>"},
+    "the name <SOS>": {"name": "<SOS>"},
+    "a default of another vocabulary": {"config": {"bos_token_id": 50256}, "name": "<s>"},
+    "odd values": {
+        "config": {"bos_token_id": [1]},
+        "files": {"tokenizer_config.json": {"bos_token": 7}, "generation_config.json": []},
+        "name": "<s>",
+    },
+}
+
+
+@pytest.mark.parametrize("says", SAYS_BOS.values(), ids=SAYS_BOS)
+def test_bos_is_what_the_files_of_the_model_say(tmp_path, says):
+    tokens = [("<pad>", True), (says.get("name", "<|B|>"), True), ("<|E|>", True), ("a", None)]
+    if "<|B|>" in dict(tokens):
+        tokens.append(("<|endoftext|>", True))
+    found = with_tokens(tmp_path, tokens, config=says.get("config"))
+    for name, content in says.get("files", {}).items():
+        (found.folder / name).write_text(json.dumps(content))
+    assert bos_token(found) == 1
+
+
+def test_bos_is_what_the_tokenizer_puts_before_a_text(tmp_path):
+    from tokenizers import Tokenizer, processors
+
+    folder = with_tokens(tmp_path, [("<pad>", True), ("<|B|>", True), ("a", None)]).folder
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.post_processor = processors.TemplateProcessing(single="<|B|> $A", special_tokens=[("<|B|>", 1)])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    assert bos_token(LanguageModel(folder)) == 1
+
+
+def test_no_id_outside_the_vocabulary_separates_texts(tmp_path):
+    found = with_tokens(tmp_path, [("a", None), ("b", None)], config={"bos_token_id": 50256, "vocab_size": 2})
+    assert (found.bos, found.separator, bos_token(found), special_tokens(found)) == (None, 0, 0, ())
+    found = with_tokens(tmp_path, [("a", None), ("<|endoftext|>", True)], d_vocab=1)
+    assert (found.bos, found.separator) == (None, 0)

@@ -17,7 +17,8 @@ from core.corpus.streams import (
     token_stream,
 )
 from core.errors import CancelledError, CorpusError
-from tests.doubles.planted import SEPARATOR, write_tokenizer
+from core.models.language_model import LanguageModel
+from tests.doubles.planted import SEPARATOR, planted_model, write_tokenizer
 from tests.doubles.watched import Watched
 
 
@@ -169,5 +170,18 @@ def test_documents_have_a_name_that_follows_names_and_texts():
 
 
 def test_a_stream_is_named_by_tokenizer_text_and_separator():
-    keys = [("a", "b", None), ("b", "a", None), ("a", "b", 0), ("a", "b", 1)]
-    assert len({TokenStream.key(tokenizer, text, separator=separator) for tokenizer, text, separator in keys}) == 4
+    keys = [("a", "b", 0), ("b", "a", 0), ("a", "b", 1)]
+    assert len({TokenStream.key(tokenizer, text, separator=separator) for tokenizer, text, separator in keys}) == 3
+
+
+def test_a_tokenizer_that_cuts_and_pads_reads_all_of_a_text(tmp_path):
+    model = planted_model(tmp_path)
+    whole = token_stream(model.tokenizer, [Document("a", "x" * 300), Document("b", "y")], separator=0)
+    cutting = model.tokenizer
+    cutting.enable_truncation(4)
+    cutting.enable_padding(length=8)
+    cutting.save(str(model.folder / "tokenizer.json"))
+    found = LanguageModel(model.folder)
+    stream = token_stream(found.tokenizer, [Document("a", "x" * 300), Document("b", "y")], separator=0)
+    assert len(stream) == 303
+    np.testing.assert_array_equal(stream, whole)

@@ -83,7 +83,8 @@ def sample(dictionary: Dictionary, model: LanguageModel) -> TextSample:
         return badge_stream(model.tokenizer, separator=model.separator, progress=progress)
 
     label = "Reading some of the standard library"
-    stream = compute.result(TokenStream, badge_key(model.tokenizer_sha256, corpus.library_sha256()), label, work)
+    key = badge_key(model.tokenizer_sha256, corpus.library_sha256(), separator=model.separator)
+    stream = compute.result(TokenStream, key, label, work)
     context = min(dictionary.config.context_size or LONGEST, LONGEST, model.n_ctx)
     settings = SampleSettings(n_rows=ROWS, context=context)
     return sample_of_stream(stream.tokens, stream.title, dictionary.config, model, settings)

@@ -15,6 +15,7 @@ from core.corpus.samples import (
     LIBRARY,
     SampleSettings,
     TextSample,
+    bos_token,
     context_of,
     fitting,
     sample_of,
@@ -115,7 +116,7 @@ def library_rows(model: LanguageModel, *, n_rows: int, context: int, seed: int =
 
 def library_tokens(model: LanguageModel) -> tuple[np.ndarray, str]:
     """Return the standard library as a model's tokenizer reads it, and what the text is."""
-    key = TokenStream.key(model.tokenizer_sha256, library_sha256())
+    key = TokenStream.key(model.tokenizer_sha256, library_sha256(), separator=model.separator)
     stream = compute.result(
         TokenStream,
         key,
@@ -179,7 +180,7 @@ def sample(dictionary: Dictionary, model: LanguageModel, chosen: SampleSettings 
     text = find(asked, model)
     config = dictionary.config
     settled = fitting(text.tokens, config, model, asked)
-    name = f"{text.name} {model.tokenizer_sha256} {model.separator} {model.d_vocab}"
+    name = f"{text.name} {model.tokenizer_sha256} {model.separator} {bos_token(model)} {model.d_vocab}"
     key = f"sample {name} {context_of(config, model, settled)} {with_bos(config, settled)} {settled} {text.title}"
     return compute.loaded().get(key, lambda: sample_of(text.tokens, text.title, config, model, settled))
 
