@@ -40,13 +40,31 @@ def read_model_config(folder: Path, name: str | None = None) -> dict[str, Any]:
     return config
 
 
+def block_hooks(config: Mapping[str, Any]) -> list[str]:
+    """Return which of HOOK_WIDTHS the blocks of a model have.
+
+    Attention and MLP that run in parallel (GPT-J, every Pythia) leave no stream between them.
+    """
+    attn_only = bool(config.get("attn_only"))
+    absent = {"hook_resid_mid"} if attn_only or config.get("parallel_attn_mlp") else set()
+    if attn_only:
+        absent |= {"mlp.hook_pre", "mlp.hook_post", "hook_mlp_out", "ln2.hook_normalized"}
+    if not _has_norms(config):
+        absent |= {"ln1.hook_normalized", "ln2.hook_normalized"}
+    return [point for point in HOOK_WIDTHS if point not in absent]
+
+
+def _has_norms(config: Mapping[str, Any]) -> bool:
+    return config.get("normalization_type", "LN") is not None
+
+
 def hook_width(config: Mapping[str, Any], hook_name: str) -> int | None:
     """The width of what passes at a hook, by the sizes in a model's config; None where it has no such hook."""
     first, _, rest = hook_name.partition(".")
     layer, _, point = rest.partition(".")
-    if first == "blocks" and layer in map(str, range(config["n_layers"])) and point in HOOK_WIDTHS:
+    if first == "blocks" and layer in map(str, range(config["n_layers"])) and point in block_hooks(config):
         heads = config["n_heads"] * config["d_head"]
         return {"stream": config["d_model"], "heads": heads, "mlp": config["d_mlp"]}[HOOK_WIDTHS[point]]
-    whole = ["hook_embed", "ln_final.hook_normalized"]
+    whole = ["hook_embed"] + (["ln_final.hook_normalized"] if _has_norms(config) else [])
     whole += ["hook_pos_embed"] if config.get("positional_embedding_type", "standard") == "standard" else []
     return config["d_model"] if hook_name in whole else None

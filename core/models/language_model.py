@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 from core.errors import DoesNotFitError, NotDownloadedError
 from core.files.tensors import file_sha256, read_tensors
 from core.models import downloads, layouts, tokenizer_files
-from core.models.config import hook_width, read_model_config
+from core.models.config import block_hooks, hook_width, read_model_config
 from core.models.embeddings import NAMES, TRAINED, WPE, Embeddings, check_shapes, embeddings
 from core.models.tokens import decode_vocabulary
 
@@ -223,7 +223,8 @@ class LanguageModel:
         """Return the hooks that hold one vector a token, layer by layer, without building the model."""
         points = ["hook_resid_pre", "hook_attn_out", "hook_resid_mid", "mlp.hook_pre", "mlp.hook_post"]
         points += ["hook_mlp_out", "hook_resid_post"]
-        return [f"blocks.{layer}.{point}" for layer in range(self.n_layers) for point in points]
+        there = block_hooks(self.config)
+        return [f"blocks.{layer}.{point}" for layer in range(self.n_layers) for point in points if point in there]
 
     def hook_width(self, hook_name: str) -> int:
         """Return the width of activations at a hook, or raise if the model has no such hook."""

@@ -62,6 +62,8 @@ class Family:
     fixed: Mapping[str, str]
     tensors: Mapping[str, Source]
     optional: Mapping[str, str] = field(default_factory=dict)
+    parallel: str = ""
+    """The config name that says whether attention and MLP run in parallel, as they do where it is not said."""
 
 
 def _fields(d_model: str, n_ctx: str, n_layers: str, n_heads: str) -> dict[str, str]:
@@ -87,11 +89,24 @@ _GPT2 = Family(
         "blocks.{}.attn.W_O": Source(("h.{}.attn.c_proj.weight",), _by_head),
     },
 )
+_NEO = Family(
+    prefixes=_GPT2.prefixes,
+    fields=_fields("hidden_size", "max_position_embeddings", "num_layers", "num_heads"),
+    optional={"d_mlp": "intermediate_size", "act_fn": "activation_function"},
+    fixed=_GPT2.fixed,
+    tensors={
+        **_GPT2.tensors,
+        "blocks.{}.mlp.W_in": Source(("h.{}.mlp.c_fc.weight",), _turned),
+        "blocks.{}.mlp.W_out": Source(("h.{}.mlp.c_proj.weight",), _turned),
+        "blocks.{}.attn.W_O": Source(("h.{}.attn.attention.out_proj.weight",), _turned_by_head),
+    },
+)
 _NEOX = Family(
     prefixes=("gpt_neox.", ""),
     fields=_WIDE,
     optional={"d_mlp": "intermediate_size", "act_fn": "hidden_act"},
     fixed={"normalization_type": "LN", "positional_embedding_type": "rotary"},
+    parallel="use_parallel_residual",
     tensors={
         "embed.W_E": Source(("embed_in.weight",)),
         "unembed.W_U": Source(("embed_out.weight", "lm_head.weight", "embed_in.weight"), _turned),
@@ -129,6 +144,7 @@ _GEMMA = Family(
 )
 FAMILIES = {
     "gpt2": _GPT2,
+    "gpt_neo": _NEO,
     "gpt_neox": _NEOX,
     **dict.fromkeys(("llama", "mistral", "qwen2", "qwen3"), _LLAMA),
     **dict.fromkeys(("gemma", "gemma2", "gemma3_text"), _GEMMA),
@@ -160,6 +176,8 @@ def translate_config(config: Mapping[str, Any], name: str) -> dict[str, Any]:
     family = family_of(config)
     ours = {key: config[theirs] for key, theirs in family.fields.items()} | dict(family.fixed)
     ours |= {key: config[theirs] for key, theirs in family.optional.items() if config.get(theirs) is not None}
+    if family.parallel and config.get(family.parallel, True):
+        ours["parallel_attn_mlp"] = True
     ours.setdefault("d_mlp", 4 * ours["d_model"])
     ours.setdefault("d_head", ours["d_model"] // (ours["n_heads"] or 1))
     return ours | {"n_ctx": min(ours["n_ctx"], LONGEST), "model_name": name}

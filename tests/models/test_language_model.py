@@ -391,3 +391,39 @@ def test_files_that_cannot_be_read_are_named_whatever_is_asked_for(tmp_path, nam
             refusals.append(str(error))
     assert refusals
     assert all(str(folder) in said for said in refusals)
+
+
+SHAPES = {
+    "sequential": {},
+    "parallel": {"parallel_attn_mlp": True},
+    "without norms": {"normalization_type": None},
+    "attention alone": {"attn_only": True},
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_the_hooks_that_are_offered_are_those_that_transformer_lens_has(tmp_path, shape):
+    from transformer_lens import HookedTransformer, HookedTransformerConfig
+
+    folder = planted_model(tmp_path).folder
+    change_config(folder, **shape)
+    config = json.loads((folder / "config.json").read_text())
+    running = HookedTransformer(HookedTransformerConfig(**config, device="cpu"))
+    model, fired = LanguageModel(folder), set()
+    running.run_with_hooks(as_tensor(TOKENS), fwd_hooks=[(lambda name: True, lambda value, hook: fired.add(hook.name))])
+    offered = {hook for hook in HOOKS if width_or_none(model, hook)}
+    assert offered == fired & set(HOOKS)
+    assert set(model.hook_names()) <= fired
+
+
+def as_tensor(rows: np.ndarray):
+    import torch
+
+    return torch.from_numpy(rows)
+
+
+def width_or_none(model: LanguageModel, hook: str) -> int | None:
+    try:
+        return model.hook_width(hook)
+    except DoesNotFitError:
+        return None

@@ -262,3 +262,33 @@ def test_a_repository_without_safetensors_is_named(hub):
     (hub.repositories["gpt2"] / "model.safetensors").unlink()
     with pytest.raises(HubNotFoundError, match=r"model\.safetensors\.index\.json"):
         downloads.cost("gpt2")
+
+
+SMALL = {"vocab_size": 50, "hidden_size": 32, "max_position_embeddings": 16}
+NEO = {"num_layers": 2, "num_heads": 2, "attention_types": [[["global", "local"], 1]]}
+NEOX = {"num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
+
+
+@pytest.mark.parametrize(
+    ("family", "config"),
+    [
+        ("GPTNeo", NEO),
+        ("GPTNeoX", NEOX),
+        ("GPTNeoX", NEOX | {"use_parallel_residual": False}),
+    ],
+)
+def test_tensors_and_hooks_of_the_neo_families_are_those_of_the_running_model(tmp_path, family, config):
+    import transformers
+
+    theirs = getattr(transformers, f"{family}Config")(**SMALL, **config)
+    getattr(transformers, f"{family}ForCausalLM")(theirs).save_pretrained(tmp_path / "m")
+    model = LanguageModel(tmp_path / "m")
+    running = model.hooked.state_dict()
+    np.testing.assert_array_equal(model.W_E, running["embed.W_E"].numpy())
+    np.testing.assert_array_equal(model.W_U, running["unembed.W_U"].numpy())
+    for name in ("blocks.1.mlp.W_in", "blocks.1.mlp.W_out", "blocks.1.attn.W_O"):
+        np.testing.assert_array_equal(model.tensor(name), running[name].numpy())
+    for hook in model.hook_names():
+        assert model.activations(np.zeros((1, 4), int), hook).shape[-1] == model.hook_width(hook)
+    parallel = family == "GPTNeoX" and config.get("use_parallel_residual", True)
+    assert ("blocks.0.hook_resid_mid" in model.hook_names()) != parallel
