@@ -44,7 +44,11 @@ class LogitStudy:
 
     def note(self, *more: str) -> str:
         """Say what a figure was computed from."""
-        parts = [f"{self.stats.n_tokens:,} tokens", self.settings.describe(), f"d_sae {self.dictionary.d_sae:,}"]
+        parts = [
+            f"{self.stats.n_tokens:,} tokens",
+            self.settings.describe(self.model),
+            f"d_sae {self.dictionary.d_sae:,}",
+        ]
         parts.append("decoder norms folded" if self.dictionary.folded else "decoder norms as stored")
         return " · ".join([*parts, *self.device.inputs.values(), *more])
 
@@ -54,7 +58,7 @@ class LogitStudy:
             dictionary=self.dictionary,
             model=self.model,
             method="logit weights",
-            settings=self.settings.as_inputs() | self.device.inputs,
+            settings=self.settings.done_to(self.model).as_inputs() | self.device.inputs,
         )
 
 

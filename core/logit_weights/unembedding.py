@@ -4,7 +4,7 @@ Every choice that changes a logit weight is a field of LogitSettings; it is show
 the name of every result.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -45,11 +45,20 @@ class LogitSettings:
     def __post_init__(self):
         assert self.center in ("mean", "median", "none"), self.center
 
-    def describe(self) -> str:
-        """Say all settings in one line, for captions."""
+    def done_to(self, model: LanguageModel) -> "LogitSettings":
+        """Return what these settings change about a model: RMSNorm keeps the mean over d_model, and so does this."""
+        return replace(
+            self,
+            fold_ln=self.fold_ln and model.ln_final[0] is not None,
+            center_d_model=self.center_d_model and has_layer_norm(model),
+        )
+
+    def describe(self, model: LanguageModel) -> str:
+        """Say in one line what is done to the weights of a model, for captions."""
+        done = self.done_to(model)
         over = {"mean": "centred over the vocabulary", "median": "median of each feature at 0", "none": "not centred"}
-        parts = ["final norm folded" if self.fold_ln else "final norm not folded"]
-        parts += ["centred over d_model"] if self.center_d_model else []
+        parts = ["final norm folded" if done.fold_ln else "final norm not folded"]
+        parts += ["centred over d_model"] if done.center_d_model else []
         parts += [over[self.center]]
         parts += ["token columns of length 1"] if self.unit_columns else []
         parts += ["feature rows of length 1"] if self.unit_rows else []
@@ -75,6 +84,11 @@ class Unembedding:
         return Ties(copies(self.rows))
 
 
+def has_layer_norm(model: LanguageModel) -> bool:
+    """Whether the final norm takes the mean over d_model off, as LayerNorm does and RMSNorm does not."""
+    return str(model.config.get("normalization_type")).startswith("LN")
+
+
 def source_key(model: LanguageModel, settings: LogitSettings) -> str:
     """Return the content hash of all of a model that `unembedding` and `residual_directions` read."""
     return f"{model.sha256} {model.tokenizer_sha256}" if settings.skip_unused else model.sha256
@@ -95,9 +109,10 @@ def unembedding(model: LanguageModel, settings: LogitSettings) -> Unembedding:
             "Include ids without text, or check tokenizer.json."
         )
     rows = np.array((W_U if len(tokens) == W_U.shape[1] else W_U[:, tokens]).T, order="C")
-    if settings.fold_ln and weight is not None:
+    done = settings.done_to(model)
+    if done.fold_ln:
         rows *= weight
-    if settings.center_d_model and str(model.config.get("normalization_type")).startswith("LN"):
+    if done.center_d_model:
         rows -= rows.mean(axis=1, keepdims=True)
     if settings.center == "mean":
         rows -= rows.mean(axis=0, dtype=np.float64).astype(np.float32)

@@ -90,12 +90,21 @@ def test_the_tokenizer_counts_where_it_decides_which_ids_are_left_out(model):
     assert model.sha256 in with_tokenizer
 
 
-def test_the_settings_are_described_in_words():
-    assert LogitSettings().describe() == "final norm folded, centred over d_model, centred over the vocabulary"
-    every = LogitSettings(center="median", unit_columns=True, unit_rows=True, skip_unused=True).describe()
+def test_the_settings_are_described_in_words(model):
+    assert LogitSettings().describe(model) == "final norm folded, centred over d_model, centred over the vocabulary"
+    every = LogitSettings(center="median", unit_columns=True, unit_rows=True, skip_unused=True).describe(model)
     assert every.endswith(
         "median of each feature at 0, token columns of length 1, feature rows of length 1, ids without text left out"
     )
+
+
+def test_no_caption_or_download_claims_what_a_model_does_not_allow(model):
+    tensors = load_file(model.folder / "model.safetensors")
+    save_file({k: v for k, v in tensors.items() if "ln_final" not in k}, model.folder / "model.safetensors")
+    model.config["normalization_type"] = "RMS"
+    assert LogitSettings().describe(model) == "final norm not folded, centred over the vocabulary"
+    done = LogitSettings().done_to(model)
+    assert (done.fold_ln, done.center_d_model, done.center) == (False, False, "mean")
 
 
 def test_a_model_without_an_unembedding_says_so_and_keeps_its_embeddings(model):

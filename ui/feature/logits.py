@@ -64,7 +64,14 @@ def brief(subject: Subject, settings: LogitSettings) -> None:
     parts = st.columns(3, gap="medium")
     for column, (end, table) in zip(parts, tables.items(), strict=False):
         with column:
-            small_table(subject, f"Most {end} tokens", table, f"fe-{end}", settings.describe(), ["logit_weight"])
+            small_table(
+                subject,
+                f"Most {end} tokens",
+                table,
+                f"fe-{end}",
+                settings.describe(subject.passed.model),
+                ["logit_weight"],
+            )
     with parts[2]:
         sets = stored_sets(subject, settings)
         if sets is None:
@@ -73,7 +80,7 @@ def brief(subject: Subject, settings: LogitSettings) -> None:
             )
         else:
             explains = ["enrichment_score", "auc", "q_value"]
-            small_table(subject, "Best token sets", sets, "fe-sets", settings.describe(), explains)
+            small_table(subject, "Best token sets", sets, "fe-sets", settings.describe(subject.passed.model), explains)
 
 
 def small_table(subject: Subject, title: str, table: pd.DataFrame, key: str, note: str, explains: list[str]) -> None:

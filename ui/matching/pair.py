@@ -171,7 +171,7 @@ def weights_scatter(a: Half, b: Half, weights: list[np.ndarray], study: LogitStu
         lambda: table.assign(token_label=[label(texts[token]) for token in table["token"]]),
         explains=["pair_logit_correlation", *names],
         note=" · ".join(
-            [*drawn_note(shown, table), study.settings.describe(), "ticks on the axes: one for each point"]
+            [*drawn_note(shown, table), study.settings.describe(study.model), "ticks on the axes: one for each point"]
         ),
         name=f"pair-{a.feature}-{b.feature}-logit-weights",
         provenance=provenance(a, b, study),
@@ -276,5 +276,5 @@ def provenance(a: Half, b: Half, study: LogitStudy) -> dict:
         dictionary=[a.dictionary, b.dictionary],
         model=study.model,
         method="logit weights of a pair",
-        settings=study.settings.as_inputs() | {"feature_a": a.feature, "feature_b": b.feature},
+        settings=study.settings.done_to(study.model).as_inputs() | {"feature_a": a.feature, "feature_b": b.feature},
     )

@@ -135,7 +135,7 @@ def _computed(
     st.caption(
         plain(
             f"{len(features):,} feature{'s' * (len(features) != 1)}. Compute finds the texts of {context} tokens on "
-            f"which each is most active, and the tokens it promotes and suppresses ({settings.describe()}). "
+            f"which each is most active, and the tokens it promotes and suppresses ({settings.describe(model)}). "
             "Nothing is sent anywhere."
         )
     )

@@ -39,9 +39,10 @@ def siblings(series: Series) -> None:
         return
     order = np.argsort(-between.b_in_a_cos[children, 0], kind="stable")[:MOST_SIBLINGS]
     weights, tokens = splitting.logits(wide, children[order])
-    texts = opened.model_of(wide).token_strings
+    model = opened.model_of(wide)
+    texts = model.token_strings
     more = [f"the {len(order)} of {len(children):,} most similar to the parent"] if len(order) < len(children) else []
-    note = series.note(f"children of feature {feature} among the {name}", splitting.LOGITS.describe(), *more)
+    note = series.note(f"children of feature {feature} among the {name}", splitting.LOGITS.describe(model), *more)
     sibling_figures(series, splitting_siblings.Siblings(children[order], weights, tokens), texts, note, feature)
 
 
