@@ -17,7 +17,7 @@ st.caption("What each feature adds to the logit of every token, if it alone writ
 settings = logit_weights.settings()
 with errors.shown(stop=True):
     study = logit_weights.logit_study(settings)
-pickers.facts(study.dictionary, study.model, f"Logit weights: {settings.describe()}.")
+pickers.facts(study.dictionary, study.model, f"Logit weights: {settings.describe(study.model)}.")
 with st.sidebar:
     token_set_picker.editor(study.model)
 
