@@ -144,7 +144,7 @@ def special_tokens(model: LanguageModel) -> tuple[int, ...]:
     """Return the ids that the tokenizer marks as special, BOS, and the separator of documents. Where there is no
     separator, token 0 stands between them; that one is text elsewhere and stays in.
     """
-    ids = {i for i in tokenizer_files.special_tokens(model.tokenizer) if i < model.d_vocab}
+    ids = {i for i in tokenizer_files.special_tokens(model.decoder) if i < model.d_vocab}
     return tuple(sorted(ids | ({bos_token(model), model.separator} - {0})))
 
 

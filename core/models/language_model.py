@@ -150,30 +150,41 @@ class LanguageModel:
         """The `tokenizers.Tokenizer` of the folder. Raises BadDictionaryError where it has none that can be read."""
         return tokenizer_files.read_tokenizer(self.folder)
 
+    @property
+    def has_tokenizer(self) -> bool:
+        """Whether the model can read text, rather than token ids alone."""
+        return tokenizer_files.has_tokenizer(self.folder)
+
+    @cached_property
+    def decoder(self):
+        """What writes token ids as text: the tokenizer, or for a model without one the ids themselves."""
+        return self.tokenizer if self.has_tokenizer else tokenizer_files.ids_as_text(self.d_vocab)
+
     @cached_property
     def bos(self) -> int | None:
         """The token that begins a text (GPT-2's <|endoftext|>); None where the folder names none."""
-        return tokenizer_files.find_bos(self.folder, self.tokenizer, self.d_vocab)
+        tokenizer = self.tokenizer if self.has_tokenizer else None
+        return tokenizer_files.find_bos(self.folder, tokenizer, self.d_vocab)
 
     @cached_property
     def separator(self) -> int:
         """The token that separates documents: <|endoftext|>, else BOS; 0 where there is neither."""
-        named = self.tokenizer.token_to_id(tokenizer_files.SEPARATOR_NAME)
+        named = self.tokenizer.token_to_id(tokenizer_files.SEPARATOR_NAME) if self.has_tokenizer else None
         return named if named is not None and named < self.d_vocab else self.bos or 0
 
     @cached_property
     def tokenizer_sha256(self) -> str:
-        return tokenizer_files.tokenizer_sha256(self.folder)
+        return tokenizer_files.tokenizer_sha256(self.folder, self.d_vocab)
 
     @cached_property
     def token_strings(self) -> tuple[str, ...]:
-        """Every token as text, by id; ids the tokenizer does not know are empty."""
+        """Every token as text, by id; ids the tokenizer does not know are empty. Without tokenizer: the ids."""
         return decode_vocabulary(self.raw_tokens)
 
     @cached_property
     def raw_tokens(self) -> tuple[str, ...]:
         """Every vocabulary entry as the tokenizer stores it, by id; ids it does not know are empty."""
-        return tuple(self.tokenizer.id_to_token(i) or "" for i in range(self.d_vocab))
+        return tuple(self.decoder.id_to_token(i) or "" for i in range(self.d_vocab))
 
     @cached_property
     def hooked(self):

@@ -24,7 +24,7 @@ def read_tokenizer(folder: Path):
     from tokenizers import Tokenizer
 
     path = folder / TOKENIZER_FILE
-    if not path.is_file():
+    if not has_tokenizer(folder):
         raise BadDictionaryError(
             f"{folder} has no {TOKENIZER_FILE}. Expected one; export it with the model. Without it the model reads "
             "no text, only files of token ids."
@@ -41,9 +41,21 @@ def read_tokenizer(folder: Path):
     return tokenizer
 
 
-def tokenizer_sha256(folder: Path) -> str:
-    """Return the content hash of the tokenizer's file."""
-    return file_sha256(folder / TOKENIZER_FILE)
+def has_tokenizer(folder: Path) -> bool:
+    """Whether a folder has one; models of board games, say, are trained on ids that are no text."""
+    return (folder / TOKENIZER_FILE).is_file()
+
+
+def ids_as_text(d_vocab: int):
+    """Return a `tokenizers.Tokenizer` that writes ids as numbers, for showing what a model without one reads."""
+    from tokenizers import Tokenizer, models
+
+    return Tokenizer(models.WordLevel({str(i): i for i in range(d_vocab)}, unk_token="0"))
+
+
+def tokenizer_sha256(folder: Path, d_vocab: int) -> str:
+    """Return the content hash of the tokenizer's file; without one, what the ids are."""
+    return file_sha256(folder / TOKENIZER_FILE) if has_tokenizer(folder) else f"{d_vocab} ids without tokenizer"
 
 
 def special_tokens(tokenizer) -> dict[int, str]:
@@ -56,10 +68,11 @@ def find_bos(folder: Path, tokenizer, d_vocab: int) -> int | None:
 
     In order: tokenizer_config.json, config.json, generation_config.json, the token that the tokenizer itself puts
     before a text, a special token with a usual name. A config may hold its family's default, which is the id of
-    another vocabulary; such an id is passed over.
+    another vocabulary; such an id is passed over. Without tokenizer the configs alone are asked.
     """
-    for i in _named(folder, tokenizer):
-        if type(i) is int and 0 <= i < d_vocab and tokenizer.id_to_token(i) is not None:
+    for i in _by_config(folder) if tokenizer is None else _named(folder, tokenizer):
+        inside = type(i) is int and 0 <= i < d_vocab
+        if inside and (tokenizer is None or tokenizer.id_to_token(i) is not None):
             return i
     return None
 
@@ -68,12 +81,15 @@ def _named(folder: Path, tokenizer) -> Iterator[Any]:
     token = _read(folder / "tokenizer_config.json").get("bos_token")
     token = token.get("content") if isinstance(token, dict) else token
     yield tokenizer.token_to_id(token) if isinstance(token, str) else None
-    for name in ("config.json", "generation_config.json"):
-        yield _read(folder / name).get("bos_token_id")
+    yield from _by_config(folder)
     yield _put_first(tokenizer)
     special = {name.lower(): i for i, name in special_tokens(tokenizer).items()}
     yield next((special[name] for name in BOS_NAMES if name in special), None)
     yield tokenizer.token_to_id(SEPARATOR_NAME)
+
+
+def _by_config(folder: Path) -> Iterator[Any]:
+    return (_read(folder / name).get("bos_token_id") for name in ("config.json", "generation_config.json"))
 
 
 def _put_first(tokenizer) -> int | None:

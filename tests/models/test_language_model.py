@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from core.corpus.samples import SampleSettings, bos_token, sample_of, special_tokens
 from core.errors import BadDictionaryError, DoesNotFitError, LoupeError, UnknownNameError
+from core.logit_weights.unembedding import LogitSettings, unembedding
 from core.models.embeddings import SHUFFLED, TRAINED, WPE, ZERO
 from core.models.language_model import LanguageModel
+from core.models.pieces import token_pieces
 from core.models.search import check_fit, find_model
 from core.work.memory import MemoryBudgetError
 from core.workspace import Workspace
@@ -308,9 +311,25 @@ def test_missing_files_are_named(tmp_path):
     (model.folder / "tokenizer.json").unlink()
     (model.folder / "model.safetensors").unlink()
     with pytest.raises(BadDictionaryError, match=r"has no tokenizer.json. Expected one; export it"):
-        _ = model.token_strings
+        _ = model.tokenizer
     with pytest.raises(BadDictionaryError, match=r"no weights file at .* Expected a safetensors file; check"):
         _ = model.W_E
+
+
+def test_a_model_without_tokenizer_shows_ids_and_keeps_its_weights(tmp_path):
+    model = planted_model(tmp_path, d_vocab=61)
+    (model.folder / "tokenizer.json").unlink()
+    assert model.token_strings == tuple(map(str, range(61)))
+    assert (model.bos, model.separator, bos_token(model), special_tokens(model)) == (None, 0, 0, ())
+    assert model.W_U.shape == (8, 61)
+    assert unembedding(model, LogitSettings(skip_unused=True)).tokens.tolist() == list(range(61))
+    assert token_pieces(model.decoder, [3, 60, 3]) == ["3", " 60", " 3"]
+    table = np.arange(60).reshape(5, 12)
+    rows = sample_of(table, "ids", planted_dictionary(context_size=6).config, model, SampleSettings(n_rows=5)).rows
+    np.testing.assert_array_equal(rows, table[:, :6])
+    other = planted_model(tmp_path / "other", d_vocab=60)
+    (other.folder / "tokenizer.json").unlink()
+    assert model.tokenizer_sha256 != other.tokenizer_sha256
 
 
 def test_the_content_hash_follows_weights_and_config(tmp_path, learned):

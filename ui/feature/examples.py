@@ -154,7 +154,7 @@ def searched(
 
 
 def texts_of(subject: Subject, shown: FeatureActivations, width: int | None) -> list[str]:
-    return context_texts(subject.passed.model.tokenizer, subject.passed.sample.rows, shown, width=width)
+    return context_texts(subject.passed.model.decoder, subject.passed.sample.rows, shown, width=width)
 
 
 def draw_contexts(
@@ -174,7 +174,7 @@ def draw_contexts(
         for said, shown in groups:
             if said:
                 st.markdown(f"**{plain(said)}**")
-            made = contexts(passed.model.tokenizer, passed.sample.rows, acts, shown, width=width)
+            made = contexts(passed.model.decoder, passed.sample.rows, acts, shown, width=width)
             passages = [passage(subject, one) for one in made]
             token_text.draw_passages(passages, largest=largest, one_line=width is not None)
 

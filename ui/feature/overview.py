@@ -75,7 +75,7 @@ def whole_report(subject: Subject, settings: LogitSettings) -> bytes:
     tokens = logits.extremes(subject, settings)
     about = passed.provenance(feature=subject.feature) | {"title": subject.title}
     return report(
-        passed.model.tokenizer,
+        passed.model.decoder,
         passed.model.token_strings,
         passed.sample.rows,
         subject.acts,

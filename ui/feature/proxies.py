@@ -208,7 +208,7 @@ def _examples(view: _View, title: str, places: tuple[np.ndarray, np.ndarray], na
     values, model, rows = view.pair.value[row, position], passed.model, passed.sample.rows
 
     def draw() -> None:
-        made = contexts(model.tokenizer, rows, view.subject.acts, shown, width=EITHER_SIDE)
+        made = contexts(model.decoder, rows, view.subject.acts, shown, width=EITHER_SIDE)
         drawn = [passage(view.subject, one) for one in made]
         if view.proxy.is_ratio:
             said = zip(shown.act, values, strict=True)
@@ -217,7 +217,7 @@ def _examples(view: _View, title: str, places: tuple[np.ndarray, np.ndarray], na
         token_text.draw_passages(drawn, largest=float(np.abs(view.pair.act).max()))
 
     def table() -> pd.DataFrame:
-        texts = context_texts(model.tokenizer, rows, shown, width=EITHER_SIDE)
+        texts = context_texts(model.decoder, rows, shown, width=EITHER_SIDE)
         return context_table(rows, shown, texts, model.token_strings).assign(proxy_value=values.astype(float))
 
     shade = "shade: activation · outline: the token that this context is about"

@@ -113,7 +113,9 @@ def token_picker(study: Study) -> int:
     def find() -> None:
         text = st.session_state["token_text"]
         exact = [i for i, token in enumerate(study.model.token_strings) if token == text]
-        ids = exact or study.model.tokenizer.encode(text, add_special_tokens=False).ids
+        # Without tokenizer the texts are the ids, and there is nothing else to find.
+        readable = study.model.has_tokenizer and not exact
+        ids = study.model.tokenizer.encode(text, add_special_tokens=False).ids if readable else exact
         if ids:
             st.session_state["token"] = int(ids[0])
 

@@ -59,7 +59,7 @@ class Read:
 
     def pieces(self, part: range | slice) -> list[str]:
         """Return the text that each token of a stretch adds; empty if it completes no character."""
-        return token_pieces(self.model.tokenizer, self.text.ids[part.start : part.stop].tolist())
+        return token_pieces(self.model.decoder, self.text.ids[part.start : part.stop].tolist())
 
     def labels(self, tokens: np.ndarray) -> list[str]:
         """Return each of these tokens' text by itself."""
