@@ -1,7 +1,8 @@
 """Is a dictionary healthy? What it does on text, beside what its source says, and a verdict by stated rules."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import log
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from core.activations.statistics import ActivationStatistics
 from core.overview.probe import RecipeProbe
 from core.overview.suspicions import GAIN, Suspicion, number, suspicions
 
-HEALTHY, SUSPICIOUS, BROKEN = "healthy", "suspicious", "broken"
+HEALTHY, SUSPICIOUS, BROKEN, UNJUDGED = "healthy", "suspicious", "broken", "not judged"
 LEAST_FVE = LEAST_CE = 0.5
 """Less variance explained or loss recovered is suspicious; nothing at all is broken."""
 FVE_BELOW = 0.2
@@ -23,7 +24,9 @@ RULES = (
     f"Suspicious: either is below {LEAST_FVE:g}; variance explained is over {FVE_BELOW:g} below what is published, or "
     f"L0 {L0_FACTOR:g} times off; more than {MOST_DEAD:.0%} of the features are dead on at least {DEAD_TOKENS:,} "
     f"tokens; a few tokens outweigh all others; or another way to feed the dictionary explains at least {GAIN:g} more "
-    "of the variance and leaves at most half as much unexplained. Healthy: none of these."
+    "of the variance and leaves at most half as much unexplained. Not judged: the model itself predicts the text no "
+    "better than a guess among all tokens, so that nothing on this text means anything; or loss recovered has no "
+    "value. Healthy: none of these."
 )
 
 
@@ -47,11 +50,15 @@ class Health:
     lines: tuple[HealthLine, ...]
     suspicions: tuple[Suspicion, ...]
     n_tokens: int
+    ce: float = np.nan
+    """The model's own loss on the text, in nats; NaN where it is not known."""
+    guess: float = np.nan
+    """The loss of a guess among all tokens of the vocabulary, in nats."""
 
     @property
     def verdict(self) -> str:
         verdicts = {line.verdict for line in self.lines} | ({SUSPICIOUS} if self.suspicions else set())
-        return next((verdict for verdict in (BROKEN, SUSPICIOUS) if verdict in verdicts), HEALTHY)
+        return next((verdict for verdict in (BROKEN, SUSPICIOUS, UNJUDGED) if verdict in verdicts), HEALTHY)
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -64,19 +71,36 @@ def judge(
     probe: RecipeProbe,
     published: Mapping[str, float],
     loss: Mapping[str, float] | None = None,
+    *,
+    d_vocab: int,
 ) -> Health:
     """Compare what was measured with what is published, and name what went wrong.
 
     `published` holds l0, fve, dead_share, ce_recovered as far as the source says them; `loss` the totals
-    of core.activations.spliced_loss, None where they are not known.
+    of core.activations.spliced_loss, None where they are not known. Where the model's own loss is no better
+    than a guess among `d_vocab` tokens, ln(d_vocab), nothing is judged.
     """
     whole, rest = (statistics.totals(with_first=first) for first in (True, False))
     rest = {name: whole[name] if np.isnan(value) else value for name, value in rest.items()}
     lines = [_line(name, whole[name], rest[name], published) for name in ("l0", "fve")]
     lines.append(_dead(statistics, whole["dead_share"], rest["dead_share"], published))
-    if loss is not None:
-        lines.append(_line("ce_recovered", loss["ce_score"], np.nan, published))
-    return Health(tuple(lines), suspicions(statistics, probe, published), statistics.n_tokens())
+    found, n, guess = suspicions(statistics, probe, published), statistics.n_tokens(), log(d_vocab)
+    if loss is None:
+        return Health(tuple(lines), found, n, guess=guess)
+    lines.append(_line("ce_recovered", loss["ce_score"], np.nan, published))
+    if not loss["ce"] < guess:
+        lines = [replace(line, verdict=UNJUDGED, reason="") for line in lines]
+        lines[-1] = replace(lines[-1], reason=_unread(loss["ce"], guess, d_vocab))
+        found = ()
+    return Health(tuple(lines), found, n, loss["ce"], guess)
+
+
+def _unread(ce: float, guess: float, d_vocab: int) -> str:
+    said = f"is {ce:.2f} nats a token" if np.isfinite(ce) else "is no number"
+    return (
+        f"The model cannot read this text: its own loss {said}, that of a guess among {d_vocab:,} tokens {guess:.2f}. "
+        "Check that tokenizer and weights are of one model, or read text like that it was trained on."
+    )
 
 
 def _line(name: str, value: float, without_first: float, published: Mapping[str, float]) -> HealthLine:
@@ -106,6 +130,8 @@ def _fve(value: float, without_first: float, said: float) -> tuple[str, str]:
 
 
 def _ce(value: float, _: float, said: float) -> tuple[str, str]:
+    if np.isnan(value):
+        return UNJUDGED, "Loss recovered has no value: with zeros in place the model predicts no worse."
     if value <= 0:
         return BROKEN, f"The model predicts no better with the reconstruction than with zeros ({value:.2f})."
     if value < LEAST_CE:

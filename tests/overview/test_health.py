@@ -10,7 +10,7 @@ from core.corpus.streams import Document, TokenStream, token_stream
 from core.errors import CorpusError, DoesNotFitError
 from core.models.language_model import LanguageModel
 from core.overview import attempts
-from core.overview.health import BROKEN, DEAD_TOKENS, HEALTHY, SUSPICIOUS, judge
+from core.overview.health import BROKEN, DEAD_TOKENS, HEALTHY, SUSPICIOUS, UNJUDGED, judge
 from core.overview.probe import RecipeProbe, beginnings, expected_l0, probe_recipes
 from core.overview.sample_text import badge_key, badge_stream
 from core.overview.suspicions import _first_share, _first_token, better, number
@@ -70,7 +70,9 @@ def reading(tmp_path, D: np.ndarray, *, size: float | np.ndarray = SIZE, mean=0.
 
 def health_of(dictionary, model, *, published=None, loss=None, rows=ROWS):
     probe = probe_recipes(dictionary, model, rows, expected_l0=(published or {}).get("l0"))
-    return judge(activation_pass(dictionary, model, rows, None), probe, published or {}, loss)
+    return judge(
+        activation_pass(dictionary, model, rows, None), probe, published or {}, loss and {"ce": 1.0} | loss, d_vocab=257
+    )
 
 
 def names(health) -> list[str]:
@@ -272,14 +274,25 @@ def test_normalising_dictionaries_are_not_normalised_twice(tmp_path):
         ({"l0": 2.8, "fve": 1.1}, None, HEALTHY, ""),
         ({}, {"ce_score": 0.4}, SUSPICIOUS, "Only 40% of the model's loss"),
         ({}, {"ce_score": -0.1}, BROKEN, "no better with the reconstruction than with zeros"),
-        ({}, {"ce_score": np.nan}, HEALTHY, ""),
+        ({}, {"ce_score": np.nan}, UNJUDGED, "has no value"),
+        ({}, {"ce_score": 0.99, "ce": np.nan}, UNJUDGED, "its own loss is no number"),
+        (
+            {},
+            {"ce_score": 0.99, "ce": 7.1},
+            UNJUDGED,
+            "own loss is 7.10 nats a token, that of a guess among 257",
+        ),
+        ({"l0": 3.2}, {"ce_score": -0.1, "ce": 7.1}, UNJUDGED, "cannot read this text"),
+        ({}, {"ce_score": 0.99, "ce": 5.54}, HEALTHY, ""),
     ],
 )
 def test_numbers_that_disagree_with_the_source_or_with_sense_are_named(tmp_path, published, loss, verdict, says):
     D = directions()
     dictionary, model = fitting(D), reading(tmp_path, D)
     probe = probe_recipes(dictionary, model, ROWS)
-    health = judge(activation_pass(dictionary, model, ROWS, None), probe, published, loss)
+    health = judge(
+        activation_pass(dictionary, model, ROWS, None), probe, published, loss and {"ce": 1.0} | loss, d_vocab=257
+    )
     assert health.verdict == verdict
     assert says in " ".join(health.reasons)
 
@@ -306,11 +319,11 @@ def test_dead_features_are_judged_on_enough_tokens_only(tmp_path):
     dictionary = planted_dictionary(d_sae=D_SAE, tensors=tensors)
     model = reading(tmp_path, D)
     statistics, probe = activation_pass(dictionary, model, ROWS, None), probe_recipes(dictionary, model, ROWS)
-    dead = {line.name: line for line in judge(statistics, probe, {}).lines}["dead_share"]
+    dead = {line.name: line for line in judge(statistics, probe, {}, d_vocab=257).lines}["dead_share"]
     assert dead.value == pytest.approx(20 / 24)
     assert (dead.verdict, dead.reason) == (HEALTHY, "")
     many = dataclasses.replace(statistics, position_rows=np.full(N_POS, DEAD_TOKENS // N_POS + 1))
-    dead = {line.name: line for line in judge(many, probe, {}).lines}["dead_share"]
+    dead = {line.name: line for line in judge(many, probe, {}, d_vocab=257).lines}["dead_share"]
     assert (dead.verdict, dead.reason.split(" of")[0]) == (SUSPICIOUS, "83%")
 
 

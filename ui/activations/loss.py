@@ -1,5 +1,6 @@
 """The tab Loss by position: the model's loss as it is, with reconstructions in place, and without positions."""
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -96,6 +97,8 @@ def losses(view: Chosen) -> None:
             return
         losses = curves(subject)
     numbers(losses.means)
+    guess = math.log(model.d_vocab)
+    st.caption(plain(f"A guess among all {model.d_vocab:,} tokens has a loss of ln({model.d_vocab:,}) = {guess:.3f}."))
     curve(subject, losses)
 
 

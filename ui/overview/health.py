@@ -15,7 +15,7 @@ from core.dictionaries.config import check_reconstructs
 from core.dictionaries.dictionary import Dictionary
 from core.models.language_model import LanguageModel
 from core.models.running import weights_nbytes
-from core.overview.health import BROKEN, HEALTHY, RULES, SUSPICIOUS, Health, HealthLine, judge
+from core.overview.health import BROKEN, HEALTHY, RULES, SUSPICIOUS, UNJUDGED, Health, HealthLine, judge
 from core.overview.probe import RecipeProbe, expected_l0, probe_recipes
 from core.overview.sample_text import badge_key, badge_stream
 from core.work.jobs import Progress
@@ -32,8 +32,9 @@ LOSS_ROWS = 8
 """Rows of the sample on which the model runs with the reconstruction in place, five runs in all."""
 ASK_BYTES = 2e9
 """On a model with no more bytes of weights than this, the sample starts by itself."""
-_COLOURS = {HEALTHY: "green", SUSPICIOUS: "orange", BROKEN: "red"}
+_COLOURS = {HEALTHY: "green", SUSPICIOUS: "orange", BROKEN: "red", UNJUDGED: "gray"}
 _ICONS = {HEALTHY: ":material/check_circle:", SUSPICIOUS: ":material/help:", BROKEN: ":material/cancel:"}
+_ICONS[UNJUDGED] = ":material/question_mark:"
 
 
 def badge(dictionary: Dictionary) -> None:
@@ -59,7 +60,8 @@ def badge(dictionary: Dictionary) -> None:
 
 def draw_health(place, passed: TokenPass, probe: RecipeProbe, loss: SplicedLoss | None) -> None:
     """Draw verdict, numbers and suspicions into a placeholder, replacing its content."""
-    health = judge(passed.statistics, probe, passed.dictionary.origin.published, loss.totals() if loss else None)
+    totals, published = loss.totals() if loss else None, passed.dictionary.origin.published
+    health = judge(passed.statistics, probe, published, totals, d_vocab=passed.model.d_vocab)
     with place.container():
         verdict(health, passed, final=loss is not None)
         readings(health)
@@ -157,6 +159,9 @@ def readings(health: Health) -> None:
             help=catalogue.help_text(line.name),
         )
     st.caption(plain(f"Without position 0: {without_first(health)}"))
+    if not math.isnan(health.ce):
+        own = f"The model's own loss on this text is {health.ce:.2f} nats a token"
+        st.caption(plain(f"{own}; a guess among all tokens has {health.guess:.2f}, which is ln(vocabulary)."))
 
 
 def beside(line: HealthLine) -> str:
@@ -211,5 +216,6 @@ def as_json(health: Health, passed: TokenPass) -> str:
         for line in health.lines
     ]
     suspicions = [vars(suspicion) for suspicion in health.suspicions]
-    judged = {"verdict": health.verdict, "numbers": lines, "suspicions": suspicions}
+    own = {"ce": known(health.ce), "ce_of_a_guess": health.guess}
+    judged = {"verdict": health.verdict, "model": own, "numbers": lines, "suspicions": suspicions}
     return json.dumps(judged | {"rules": RULES, "provenance": passed.provenance()}, indent=1)
