@@ -13,6 +13,8 @@ from jaxtyping import Float, Int
 from core.positions.statistics import PositionStatistics
 
 _ROUNDING = 1e-6
+CLEAR = 3.0
+"""An elbow is clear where position explains so many times as much as chance."""
 
 
 def position_score(stats: PositionStatistics) -> Float[np.ndarray, " d_sae"]:
@@ -141,8 +143,25 @@ def elbow(score: Float[np.ndarray, " d_sae"]) -> int:
 
 
 def suggested_count(stats: PositionStatistics) -> int:
-    """Suggested number of positional features: the elbow of the position scores."""
-    return elbow(position_score(stats))
+    """Suggested number of positional features: the elbow of the position scores, 0 where none is clear.
+
+    It is clear where position explains of the features before it more than chance does: their median positional
+    R-squared is over CLEAR times `chance_r2`. Else the scores rank features by how active they are.
+    """
+    score = position_score(stats)
+    count = elbow(score)
+    best = np.argsort(-score, kind="stable")[:count]
+    explained = np.nan_to_num(positional_r2(stats)[best], nan=0.0)
+    return count if count and np.median(explained) > CLEAR * chance_r2(stats) else 0
+
+
+def chance_r2(stats: PositionStatistics) -> float:
+    """Mean positional R-squared of values shuffled over n samples and C positions: (C - 1) / (n C - 1).
+
+    It holds for any distribution of the values; about 1 / n.
+    """
+    n_pos = min(stats.context_size, stats.mean.shape[1])
+    return (n_pos - 1) / max(1, stats.n_samples * n_pos - 1)
 
 
 def score_table(stats: PositionStatistics) -> pd.DataFrame:

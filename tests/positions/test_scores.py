@@ -1,5 +1,7 @@
 """Scores from positional statistics: known answers for each definition."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -141,7 +143,7 @@ def test_elbow_is_zero_where_there_is_none(scores):
 def test_suggested_count_and_peaks_per_position():
     mean = np.zeros((50, N_POS))
     mean[:4, 2], mean[4, 0], mean[5, 6] = 3, 3, 99
-    stats = statistics(mean)
+    stats = statistics(mean, share_position=np.ones(50))
     assert suggested_count(stats) == 5
     table = peaks_per_position(stats, range(6))
     assert table["position"].tolist() == [0, 1, 2, 3, 4]
@@ -157,3 +159,23 @@ def test_table_has_a_row_per_feature_and_takes_shares_from_the_statistics():
         assert table[name].tolist() == pytest.approx([1, 0.5, np.nan], nan_ok=True)
     assert table["token_best"].tolist() == [4, 5, -1]
     assert table["only_beyond"].tolist() == [0, 2, 0]
+
+
+def planted_rows(n: int, n_pos: int, *, n_positional: int) -> PositionStatistics:
+    """300 features on n rows, sparse and of very unequal size; the first follow a position."""
+    rng = np.random.default_rng(0)
+    size = np.exp(rng.normal(0, 2, (300, 1, 1)))
+    acts = size * rng.exponential(size=(300, n, n_pos)) * (rng.random((300, n, n_pos)) < 0.1)
+    acts[:n_positional, :, 2] += 50 * size[:n_positional, 0]
+    mean = acts.mean(axis=1)
+    share = mean.var(axis=1) / acts.var(axis=(1, 2))
+    return dataclasses.replace(statistics(mean, context_size=n_pos, share_position=share), n_samples=n)
+
+
+@pytest.mark.parametrize("n", [16, 64])
+def test_no_elbow_is_clear_where_position_explains_no_more_than_chance(n):
+    stats = planted_rows(n, 32, n_positional=0)
+    assert elbow(positions_scores.position_score(stats)) > 0  # scores of active features fall, too
+    assert stats.share_position.mean() == pytest.approx(positions_scores.chance_r2(stats), rel=0.1)
+    assert suggested_count(stats) == 0
+    assert suggested_count(planted_rows(n, 32, n_positional=40)) > 0

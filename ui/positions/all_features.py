@@ -9,7 +9,7 @@ import streamlit as st
 
 from core import catalogue
 from core.positions import tables
-from core.positions.scores import peaks_per_position
+from core.positions.scores import chance_r2, peaks_per_position
 from core.positions.study import Study
 from ui.positions import charts as positions_charts
 from ui.shared import charts
@@ -68,10 +68,16 @@ def score_rank(study: Study, count: int) -> None:
         altair(positions_charts.score_rank(study.scores, count, study.suggested), "score-rank"),
         study.scores[["rank", "feature", "position_score", "peak"]],
         explains=["position_score", "n_positional"],
-        note=study.note(f"positions below {study.context_size}", f"elbow at {study.suggested}"),
+        note=study.note(f"positions below {study.context_size}", _elbow(study)),
         name="position-score-rank",
         provenance=study.provenance,
     )
+
+
+def _elbow(study: Study) -> str:
+    if study.suggested:
+        return f"elbow at {study.suggested}"
+    return f"no clear elbow: position explains no more than chance, {chance_r2(study.stats):.2g} of the variance"
 
 
 def peak_counts(study: Study, features: list[int]) -> None:

@@ -86,7 +86,7 @@ def score_rank(table: pd.DataFrame, chosen: int, suggested: int) -> alt.LayerCha
         )
     )
     marks = pd.DataFrame({"rank": [chosen, suggested], "text": [f"{chosen} shown", f"elbow at {suggested}"]})
-    marks = marks.drop_duplicates("rank") if chosen != suggested else marks.tail(1)
+    marks = marks.tail(1) if chosen == suggested else marks[marks["rank"] > 0]
     rule = alt.Chart(marks).mark_rule(strokeDash=[5, 4], color=MUTED).encode(alt.X("rank:Q"))
     text = (
         alt.Chart(marks.assign(y=np.arange(len(marks)) * 14 + 2))

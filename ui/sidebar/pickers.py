@@ -108,23 +108,28 @@ def positions() -> int:
         )
 
 
+_FEW = 10
+"""Features shown where the scores have no clear elbow."""
+
+
 def count(study: Study) -> int:
     """Pick how many features count as positional; the elbow of the scores is suggested."""
     suggested = study.suggested
+    usual = min(200, suggested or _FEW)
     # Another dictionary has another elbow, so a number chosen for the last one is dropped.
     if st.session_state.setdefault("_n_for", study.dictionary.id) != study.dictionary.id:
         st.session_state["_n_for"] = study.dictionary.id
         # If the key were deleted, Streamlit would read it from the URL again.
-        st.session_state["n"] = min(200, max(1, suggested))
+        st.session_state["n"] = usual
     return st.slider(
         "Features shown",
         1,
         max(64, min(200, 2 * suggested)),
-        min(200, max(1, suggested)),
+        usual,
         key="n",
         bind="query-params",
         help="How many features are shown: those with the largest position scores. The first value is the elbow of the "
-        "curve of scores by rank.",
+        f"curve of scores by rank, {_FEW} where none is clear.",
     )
 
 
