@@ -19,7 +19,8 @@ st.caption(
 with errors.shown(stop=True):
     study = positions.position_study(n_pos=pickers.positions())
 
-pickers.facts(study.dictionary, study.model, study.reason)
+read = f" Read were {study.text}; the text is chosen on Activations." if study.text else ""
+pickers.facts(study.dictionary, study.model, study.reason + read)
 with st.sidebar:
     pickers.number("Position", "position", study.n_pos, help="The position that the tab One position shows.")
     count = pickers.count(study)

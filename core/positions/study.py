@@ -24,6 +24,8 @@ class Study:
     """Which method was used and why, as a sentence."""
     device: Device = CPU
     """Where it was computed."""
+    text: str = ""
+    """The rows of text, for captions and downloads; empty where no text was read."""
 
     @property
     def n_pos(self) -> int:
@@ -50,7 +52,8 @@ class Study:
 
     def note(self, *more: str) -> str:
         """Say what a figure was computed from."""
-        parts = [f"{self.samples} × {self.n_pos:,} positions", self.stats.method, f"d_sae {self.dictionary.d_sae:,}"]
+        read = self.text or f"{self.samples} × {self.n_pos:,} positions"
+        parts = [read, self.stats.method, f"d_sae {self.dictionary.d_sae:,}"]
         parts.append("decoder norms folded" if self.dictionary.folded else "decoder norms as stored")
         return " · ".join([*parts, *self.device.inputs.values(), *more])
 
@@ -66,6 +69,7 @@ class Study:
             model=self.model,
             method=self.stats.method,
             settings={"n_pos": self.n_pos, "context_size": self.context_size, "n_samples": self.stats.n_samples}
+            | ({"text": self.text} if self.text else {})
             | self.device.inputs,
         )
 

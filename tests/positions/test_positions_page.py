@@ -1,7 +1,9 @@
 """The positional page on a planted workspace, run by AppTest through the router."""
 
+import json
 import os
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -137,3 +139,27 @@ def test_token_labels_with_markup_stay_text(open_page):
     at = open_page({"tab": "One token", "token": 28})  # '<'
     assert not at.exception
     assert "Token 28" in text_of(at)
+
+
+@pytest.mark.parametrize("prepend_bos", [True, False])
+def test_statistics_from_text_read_the_chosen_text_after_bos_as_trained(open_page, tmp_path, prepend_bos):
+    query = {"text": "File or folder", "text_name": str(tmp_path / "own.txt"), "positions": 6, "tab": "All features"}
+    (tmp_path / "own.txt").write_text("abc " * 2000)
+    open_page({"tab": "Overview"}, hook_name="blocks.1.hook_resid_pre")
+    config = tmp_path / "dictionary" / "cfg.json"
+    said = json.loads(config.read_text())
+    said["metadata"]["prepend_bos"] = prepend_bos
+    config.write_text(json.dumps(said))
+    at = fine(pages.run(pages.SCRIPT, query | {"sae": planted_pages.id_of(tmp_path)}))
+    shown = text_of(at, *pages.READ)
+    assert "own.txt" in shown
+    assert ("each after BOS" in shown) == prepend_bos
+    assert ("no BOS" in shown) != prepend_bos
+
+
+def test_rows_shorter_than_the_positions_shown_are_refused(open_page, tmp_path):
+    np.save(tmp_path / "rows.npy", np.zeros((300, 4), np.uint16))
+    query = {"text": "File or folder", "text_name": str(tmp_path / "rows.npy"), "tab": "Overview"}
+    at = open_page(query, hook_name="blocks.1.hook_resid_pre")
+    assert not at.exception
+    assert any("have 4 tokens, expected at least" in error.value for error in at.error)

@@ -15,7 +15,7 @@ from ui.shared import charts, errors
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure
 from ui.shared.selection import columns
-from ui.studies import compute, corpus, positions
+from ui.studies import compute, positions
 
 
 def beyond(study: Study, count: int) -> None:
@@ -60,7 +60,7 @@ def reconstruction_error(study: Study) -> None:
         value=64,
         key="error_rows",
         bind="query-params",
-        help="Rows of the Python standard library, as long as the positions shown.",
+        help="Rows of the chosen text, as long as the positions shown.",
     )
     name, baseline, title = ERRORS[which]
     result, text = positions.error_by_position(study.n_pos, n_rows)
@@ -84,7 +84,7 @@ def reconstruction_error(study: Study) -> None:
         altair(chart, "error-by-position"),
         frame,
         explains=[name, "fve"],
-        note=f"{n_rows} rows × {study.n_pos} tokens of the {text} · {' · '.join(said)}",
+        note=f"{text} · {' · '.join(said)}",
         name="error-by-position",
         provenance=study.provenance | {"text": text, "n_rows": str(n_rows)},
     )
@@ -94,7 +94,8 @@ def repairs(study: Study, count: int) -> None:
     """Show whether repairing positions by hand lowers the error (raises LoupeError)."""
     check_repairable(study.dictionary, study.model)
     features = study.top(count)
-    rows, text = corpus.library_rows(study.model, n_rows=64, context=study.n_pos)
+    sample = positions.text_of(study.dictionary, study.model, study.n_pos, 64)
+    rows, text = sample.rows, sample.note
     chosen = {"features": features, "context_size": study.context_size}
 
     def work(progress: Progress) -> RepairCurves:
@@ -114,7 +115,7 @@ def repairs(study: Study, count: int) -> None:
         altair(chart, "repairs"),
         table,
         explains=["repair", "mse", "l2"],
-        note=f"{len(rows)} rows × {study.n_pos} tokens of the {text} · {len(features)} features count as positional",
+        note=f"{text} · {len(features)} features count as positional",
         name=f"repairs-{len(features)}",
         provenance=study.provenance | {"text": text, "n_rows": str(len(rows)), "n_positional": str(len(features))},
     )

@@ -168,7 +168,7 @@ def neurons(study: Study) -> None:
     hook = left.selectbox("Hook", hooks, index=default, key="hook", bind="query-params")
     n_rows = right.select_slider("Rows of text", [64, 128, 256, 512], value=128, key="neuron_rows", bind="query-params")
     curves, text = positions_studies.unit_curves(hook, study.n_pos, n_rows)
-    note = f"{n_rows} rows × {study.n_pos} tokens of the {text} · {hook} · {len(curves.mean):,} units"
+    note = f"{text} · {hook} · {len(curves.mean):,} units"
     provenance = study.provenance | {"hook": hook, "text": text}
     left, right = st.columns([3, 2], gap="medium")
     with left:

@@ -24,7 +24,6 @@ from core.corpus.samples import (
 from core.corpus.streams import (
     TokenStream,
     documents_stream,
-    sample_rows,
     standard_library_sha256,
     standard_library_stream,
 )
@@ -106,12 +105,6 @@ def _stream(text_sha256: str, title: str, model: LanguageModel, work) -> TextTok
     key = TokenStream.key(model.tokenizer_sha256, text_sha256, separator=model.separator)
     # The stored title may differ, because the same text may lie in two places.
     return TextTokens(compute.result(TokenStream, key, f"Tokenising {title}", work).tokens, title, key)
-
-
-def library_rows(model: LanguageModel, *, n_rows: int, context: int, seed: int = 0):
-    """Return rows of the standard library's tokens and what the text is."""
-    tokens, title = library_tokens(model)
-    return sample_rows(tokens, n_rows=n_rows, context=context, seed=seed), title
 
 
 def library_tokens(model: LanguageModel) -> tuple[np.ndarray, str]:

@@ -1,10 +1,16 @@
 """Positional statistics, grids, errors and curves of units for the pages."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from core.activations import reconstruction
 from core.activations.reconstruction import ErrorByPosition
+from core.corpus.samples import TextSample
 from core.corpus.streams import rows_sha256
+from core.dictionaries.dictionary import Dictionary
+from core.errors import CorpusError
+from core.models.language_model import LanguageModel
 from core.positions import grids, units
 from core.positions.methods import choose_method, position_device, position_statistics
 from core.positions.statistics import PositionSettings, PositionStatistics
@@ -21,7 +27,8 @@ def position_study(id: str | None = None, n_pos: int | None = None, n_rows: int 
     n_pos = min(n_pos or model.n_ctx, model.n_ctx)
     settings = PositionSettings(n_pos=n_pos)
     method, reason = choose_method(dictionary, model, settings)
-    rows = corpus.library_rows(model, n_rows=n_rows, context=n_pos)[0] if method == "corpus" else None
+    sample = text_of(dictionary, model, n_pos, n_rows) if method == "corpus" else None
+    rows, text = (None, "") if sample is None else (sample.rows, sample.note)
     device = position_device(dictionary, model, settings, compute.device())
     key = PositionStatistics.key(dictionary.sha256, model.sha256, settings=settings, rows=rows, device=device)
     stats = compute.result(
@@ -34,8 +41,23 @@ def position_study(id: str | None = None, n_pos: int | None = None, n_rows: int 
     )
     # The study is kept with the statistics, because its scores are the same on every rerun.
     return compute.loaded().get(
-        f"study {key} of {dictionary.id}", lambda: Study(dictionary, model, stats, reason, device)
+        f"study {key} of {dictionary.id} {text}", lambda: Study(dictionary, model, stats, reason, device, text)
     )
+
+
+def text_of(dictionary: Dictionary, model: LanguageModel, n_pos: int, n_rows: int) -> TextSample:
+    """Return rows of the chosen text over `n_pos` positions, after BOS as on every page; all their tokens count.
+
+    Raises CorpusError for ready rows that are shorter.
+    """
+    chosen = replace(corpus.settings(), n_rows=n_rows, context=n_pos, special=True)
+    sample = corpus.sample(dictionary, model, chosen)
+    if sample.rows.shape[1] < n_pos:
+        raise CorpusError(
+            f"The rows of {sample.title} have {sample.rows.shape[1]:,} tokens, expected at least {n_pos:,}, the "
+            "positions shown. Show fewer positions, or choose other text."
+        )
+    return sample
 
 
 def feature_grid(feature: int, n_pos: int) -> np.ndarray:
@@ -64,7 +86,8 @@ def error_by_position(n_pos: int, n_rows: int) -> tuple[ErrorByPosition, str]:
     """Return the picked dictionary's error on text, and the name of the text."""
     dictionary = opened.dictionary()
     model = opened.model_of(dictionary)
-    rows, text = corpus.library_rows(model, n_rows=n_rows, context=n_pos)
+    sample = text_of(dictionary, model, n_pos, n_rows)
+    rows = sample.rows
     # In deep layers the vector at position 0 can be so long that it hides all others. It stays in the curves.
     first = 0 if dictionary.config.layer == 0 or n_pos == 1 else 1
     device = compute.device(2 * rows.size * dictionary.d_in * dictionary.d_sae)
@@ -74,16 +97,18 @@ def error_by_position(n_pos: int, n_rows: int) -> tuple[ErrorByPosition, str]:
 
     how = {"first": first, "context_size": None, "device": device}
     key = ErrorByPosition.key(dictionary.sha256, model.sha256, rows_sha256(rows), **how)
-    return compute.result(ErrorByPosition, key, "Error by position", work), text
+    return compute.result(ErrorByPosition, key, "Error by position", work), sample.note
 
 
 def unit_curves(hook_name: str, n_pos: int, n_rows: int) -> tuple[UnitCurves, str]:
     """Return curves of the model's own units at a hook, and the name of their text."""
-    model = opened.model_of(opened.dictionary())
-    rows, text = corpus.library_rows(model, n_rows=n_rows, context=n_pos)
+    dictionary = opened.dictionary()
+    model = opened.model_of(dictionary)
+    sample = text_of(dictionary, model, n_pos, n_rows)
+    rows = sample.rows
 
     def work(progress: Progress) -> UnitCurves:
         return units.unit_curves(model, hook_name, rows, progress=progress)
 
     key = UnitCurves.key(model.sha256, hook_name, rows_sha256(rows))
-    return compute.result(UnitCurves, key, f"Running {model.name} on text", work), text
+    return compute.result(UnitCurves, key, f"Running {model.name} on text", work), sample.note
