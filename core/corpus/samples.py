@@ -47,6 +47,8 @@ class TextSample:
     """Whether every row begins with the BOS token."""
     left_out: tuple[int, ...] = ()
     """Token ids that are read by the model and not counted."""
+    unknown: int = 0
+    """How many of the tokens stand for text that the tokenizer does not know."""
     drawn: bool = True
     """Whether the seed chose the rows; those of a table come in its order."""
 
@@ -57,6 +59,8 @@ class TextSample:
         parts.append("each after BOS" if self.bos else "no BOS")
         if self.left_out:
             parts.append("special tokens not counted")
+        if self.unknown:
+            parts.append(f"{self.unknown:,} of {self.rows.size:,} tokens unknown to the tokenizer")
         return ", ".join([*parts, f"seed {self.settings.seed}" if self.drawn else "in the order of the file"])
 
 
@@ -112,7 +116,8 @@ def sample_of_stream(
     _check_length(context, model)
     first = bos_token(model) if bos else None
     rows = sample_rows(tokens, n_rows=settings.n_rows, context=context, seed=settings.seed, bos=first)
-    return TextSample(_checked(rows, title, model), title, settings, bos, _left_out(model, settings))
+    rows = _checked(rows, title, model)
+    return TextSample(rows, title, settings, bos, _left_out(model, settings), _unknown(rows, model))
 
 
 def sample_of_table(
@@ -132,7 +137,7 @@ def sample_of_table(
         raise CorpusError(f"{title} holds {n:,} rows, not {settings.n_rows:,}. Ask for at most {n:,} rows.")
     rows = _checked(tokens[: settings.n_rows, :context], title, model)
     bos = bool((rows[:, 0] == bos_token(model)).all())
-    return TextSample(rows, title, settings, bos, _left_out(model, settings), drawn=False)
+    return TextSample(rows, title, settings, bos, _left_out(model, settings), _unknown(rows, model), drawn=False)
 
 
 def bos_token(model: LanguageModel) -> int:
@@ -146,6 +151,11 @@ def special_tokens(model: LanguageModel) -> tuple[int, ...]:
     """
     ids = {i for i in tokenizer_files.special_tokens(model.decoder) if i < model.d_vocab}
     return tuple(sorted(ids | ({bos_token(model), model.separator} - {0})))
+
+
+def _unknown(rows: Integer[np.ndarray, "row pos"], model: LanguageModel) -> int:
+    # Some tokenizers name their BOS as the unknown token, too.
+    return 0 if model.unknown in (None, model.bos) else int((rows == model.unknown).sum())
 
 
 def _left_out(model: LanguageModel, settings: SampleSettings) -> tuple[int, ...]:

@@ -167,6 +167,11 @@ class LanguageModel:
         return tokenizer_files.find_bos(self.folder, tokenizer, self.d_vocab)
 
     @cached_property
+    def unknown(self) -> int | None:
+        """The token that stands for text outside the vocabulary; None where there is none."""
+        return tokenizer_files.unknown_token(self.tokenizer) if self.has_tokenizer else None
+
+    @cached_property
     def separator(self) -> int:
         """The token that separates documents: <|endoftext|>, else BOS; 0 where there is neither."""
         named = self.tokenizer.token_to_id(tokenizer_files.SEPARATOR_NAME) if self.has_tokenizer else None

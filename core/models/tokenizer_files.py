@@ -63,6 +63,14 @@ def special_tokens(tokenizer) -> dict[int, str]:
     return {i: token.content for i, token in tokenizer.get_added_tokens_decoder().items() if token.special}
 
 
+def unknown_token(tokenizer) -> int | None:
+    """Return the id that stands for text outside the vocabulary; None where the tokenizer has none."""
+    if type(tokenizer.model).__name__ == "Unigram":  # which keeps the id to itself
+        return json.loads(tokenizer.to_str())["model"].get("unk_id")
+    named = tokenizer.model.unk_token
+    return None if named is None else tokenizer.token_to_id(named)
+
+
 def find_bos(folder: Path, tokenizer, d_vocab: int) -> int | None:
     """Return the id of BOS: the first that the files name, within the vocabulary. None where nothing names one.
 

@@ -181,3 +181,21 @@ def test_no_id_outside_the_vocabulary_separates_texts(tmp_path):
     assert (found.bos, found.separator, bos_token(found), special_tokens(found)) == (None, 0, 0, ())
     found = with_tokens(tmp_path, [("a", None), ("<|endoftext|>", True)], d_vocab=1)
     assert (found.bos, found.separator) == (None, 0)
+
+
+@pytest.mark.parametrize("kind", ["WordLevel", "WordPiece", "Unigram"])
+def test_tokens_that_stand_for_unknown_text_are_counted_in_the_note(tmp_path, kind):
+    from tokenizers import Tokenizer, models
+
+    model = planted_model(tmp_path, d_vocab=3)
+    names = ["a", "[UNK]", "b"]
+    made = {
+        "WordLevel": lambda: models.WordLevel({name: i for i, name in enumerate(names)}, unk_token="[UNK]"),
+        "WordPiece": lambda: models.WordPiece({name: i for i, name in enumerate(names)}, unk_token="[UNK]"),
+        "Unigram": lambda: models.Unigram([(name, -1.0) for name in names], unk_id=1),
+    }
+    Tokenizer(made[kind]()).save(str(model.folder / "tokenizer.json"))
+    table = np.array([[0, 1, 2, 1], [2, 1, 0, 0]])
+    note = take(table, LanguageModel(model.folder), n_rows=2).note
+    assert "3 of 8 tokens unknown to the tokenizer" in note
+    assert "unknown" not in take(np.zeros((2, 4), int), LanguageModel(model.folder), n_rows=2).note
