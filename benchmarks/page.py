@@ -8,6 +8,7 @@ happens on this machine; the browser draws without a GPU. No peer is known.
 """
 
 import argparse
+import re
 import shutil
 import socket
 import subprocess
@@ -64,7 +65,7 @@ def load(page, url: str, began: float) -> tuple[float, float]:
 def back_to_first_tab(page) -> float:
     """Look at another tab, then come back; return seconds from the click to the drawn figure."""
     page.get_by_role("tab", name="One feature").click()
-    page.get_by_text("along positions").first.wait_for()
+    page.get_by_text(re.compile(r"Feature \d+ by position")).first.wait_for()
     page.wait_for_timeout(1500)  # let the other tab finish
     began = time.perf_counter()
     page.get_by_role("tab", name="Overview").click()

@@ -33,7 +33,7 @@ DICTIONARY, N_ROWS = "layer2-standard-2048", 1563
 """The dictionary, and rows of 128 tokens that make 200,000."""
 PATIENCE_MS = 120_000
 LOSS = statistic("ce_recovered").title
-VERDICT = re.compile("(Healthy|Suspicious|Broken)$")
+VERDICT = re.compile("(Healthy|Suspicious|Broken|Not judged)$")
 
 
 def badge(browser) -> dict[str, float]:
@@ -105,7 +105,7 @@ def pick(page, feature: int) -> float:
 
 def wait_for_feature(page, feature: int) -> None:
     """Wait until the page's last figure is that of this feature, and nothing runs any more."""
-    page.get_by_text(re.compile(rf"feature {feature}: along positions", re.IGNORECASE)).first.wait_for(
+    page.get_by_text(re.compile(rf"feature {feature}(:)? by position", re.IGNORECASE)).first.wait_for(
         timeout=PATIENCE_MS
     )
     page.wait_for_function(
