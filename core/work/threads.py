@@ -4,14 +4,32 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 from core.work.jobs import SILENT, Progress
 
-_lock = threading.Lock()
-_users = 0
-_limit = ExitStack()
+
+class WhileUsed:
+    """A setting of the process: made as its first user enters; the last to leave puts back what was there."""
+
+    def __init__(self, setting: Callable[[], AbstractContextManager]):
+        self._setting, self._lock, self._users, self._made = setting, threading.Lock(), 0, ExitStack()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Have it for this block, in whatever order its users come and go."""
+        with self._lock:
+            if self._users == 0:
+                self._made.enter_context(self._setting())
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+                if self._users == 0:
+                    self._made.close()
 
 
 def available_cpus() -> int:
@@ -19,26 +37,18 @@ def available_cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-@contextmanager
-def one_thread_per_product() -> Iterator[None]:
-    """Limit numpy's BLAS to one thread while anyone is inside; torch's threads are not touched.
-
-    The limit belongs to the process: the last one to leave lifts it, in whatever order they came.
-    """
+def _one_blas_thread() -> AbstractContextManager:
     from threadpoolctl import threadpool_limits
 
-    global _users
-    with _lock:
-        if _users == 0:
-            _limit.enter_context(threadpool_limits(1, user_api="blas"))
-        _users += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            _users -= 1
-            if _users == 0:
-                _limit.close()
+    return threadpool_limits(1, user_api="blas")
+
+
+_blas = WhileUsed(_one_blas_thread)
+
+
+def one_thread_per_product() -> AbstractContextManager[None]:
+    """Limit numpy's BLAS to one thread while anyone is inside; torch's threads are not touched."""
+    return _blas.held()
 
 
 def run_all(
