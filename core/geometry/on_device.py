@@ -88,9 +88,8 @@ def _nearest(
     screened = own.unit[i] @ other.unit.T
     if same:
         screened.scatter_(1, i[:, None], -torch.inf)
-    best, ids = screened.topk(
-        reach, dim=1
-    )  # ties do not matter: what is left out is below the bound, or the row is redone
+    # Ties do not matter: what is left out is below the bound, or the row is redone.
+    best, ids = screened.topk(reach, dim=1)
     bound = best[:, k - 1] - 2 * error[i]
     cos, idx = _sorted(_cosines(own, other, i, ids), ids, k)
     crowded = ((best[:, -1] >= bound) & (reach < n - same) | (own.scale[i] == 0)).nonzero()[:, 0]
