@@ -100,7 +100,8 @@ def logit_study(settings: LogitSettings, id: str | None = None) -> LogitStudy:
 
 def study_of(dictionary: Dictionary, settings: LogitSettings) -> LogitStudy:
     """Return the same for an opened dictionary."""
-    model, device = opened.model_of(dictionary), device_for(dictionary.d_sae, opened.model_of(dictionary))
+    model = opened.model_of(dictionary)
+    device = device_for(dictionary.d_sae, model)
 
     def work(progress: Progress) -> LogitStatistics:
         return _statistics(residual_directions(dictionary, model, settings), model, settings, device, progress)
