@@ -1,6 +1,6 @@
 """Rows of text through a model, a few at a time.
 
-What the model gives for a row is the same up to rounding, however many rows are run together.
+The number of rows run together changes the result of a row by rounding only.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ TOKENS_PER_RUN = 2**12
 
 
 def rows_per_run(n_pos: int, tokens: int | None = None) -> int:
-    """Number of rows that are run together: about `tokens` (default TOKENS_PER_RUN), but at least one row."""
+    """Number of rows that are run together: those of about `tokens` tokens (default TOKENS_PER_RUN), at least one."""
     return max(1, (tokens or TOKENS_PER_RUN) // n_pos)
 
 
@@ -27,10 +27,10 @@ def batches(
     step: int | None = None,
     progress: Progress = SILENT,
 ) -> Iterator[tuple[slice, Float[np.ndarray, "batch pos d_in"]]]:
-    """Run `step` rows of token ids at a time (default `rows_per_run`); yield which, and what passes at the hook.
+    """Run `step` rows of token ids at a time (default `rows_per_run`); yield their slice and the activations at a hook.
 
-    `progress` counts rows, each batch once its user asks for the next one. Raises what `LanguageModel.activations`
-    raises.
+    `progress` counts rows; a batch counts when the caller asks for the next one. Raises what
+    `LanguageModel.activations` raises.
     """
     step = step or rows_per_run(rows.shape[1])
     for start in range(0, len(rows), step):

@@ -1,4 +1,4 @@
-"""The config.json of a model folder, in TransformerLens' names whichever layout it has."""
+"""The config.json of a model folder, translated into TransformerLens' names where it has Hugging Face's."""
 
 import json
 from collections.abc import Mapping
@@ -15,13 +15,13 @@ HOOK_WIDTHS = {
     **dict.fromkeys(("attn.hook_q", "attn.hook_k", "attn.hook_v", "attn.hook_z"), "heads"),
     **dict.fromkeys(("mlp.hook_pre", "mlp.hook_post"), "mlp"),
 }
-"""What passes at the hooks of a block, one vector for each token. Attention patterns are no such thing."""
+"""The hooks of a block that hold one vector for each token, and which width it has. Attention patterns hold none."""
 
 
 def read_model_config(folder: Path, name: str | None = None) -> dict[str, Any]:
-    """Read and check config.json of a model folder; raise BadDictionaryError if it is no model's.
+    """Read and check config.json of a model folder; raise BadDictionaryError if it does not describe a model.
 
-    A config in Hugging Face's layout is translated; such a model is called `name`, or as its folder.
+    A config in Hugging Face's layout is translated, and its model is called `name` (default: the folder's name).
     """
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -41,9 +41,9 @@ def read_model_config(folder: Path, name: str | None = None) -> dict[str, Any]:
 
 
 def block_hooks(config: Mapping[str, Any]) -> list[str]:
-    """Return which of HOOK_WIDTHS the blocks of a model have.
+    """Return those hooks of HOOK_WIDTHS that the blocks of a model have.
 
-    Attention and MLP that run in parallel (GPT-J, every Pythia) leave no stream between them.
+    Where attention and MLP run in parallel (GPT-J, every Pythia), there is no hook_resid_mid between them.
     """
     attn_only = bool(config.get("attn_only"))
     absent = {"hook_resid_mid"} if attn_only or config.get("parallel_attn_mlp") else set()
@@ -59,7 +59,7 @@ def _has_norms(config: Mapping[str, Any]) -> bool:
 
 
 def hook_width(config: Mapping[str, Any], hook_name: str) -> int | None:
-    """The width of what passes at a hook, by the sizes in a model's config; None where it has no such hook."""
+    """The width of the activations at a hook, from the sizes in a model's config; None if the model lacks the hook."""
     first, _, rest = hook_name.partition(".")
     layer, _, point = rest.partition(".")
     if first == "blocks" and layer in map(str, range(config["n_layers"])) and point in block_hooks(config):

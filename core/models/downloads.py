@@ -1,7 +1,8 @@
-"""Models of the hub: found in the cache by any of their names, downloaded whole or only the tensors of weight pages.
+"""Models of the hub: find them in the cache by any of their names, download them whole or in part.
 
-The embedding, positions, unembedding and final norm of gpt2 are 160 MB of 550; a hub that gives parts of
-files sends only those. They are kept as a model folder of their own, with the whole file's hash.
+The weight pages need only the embedding, positions, unembedding and final norm: 160 of the 550 MB of gpt2. A hub
+that gives parts of files sends only those. They are kept in a model folder of their own, with the hash of the
+whole file.
 """
 
 import json
@@ -31,7 +32,7 @@ _PART, _WEEK_S = ".part-", 7 * 24 * 3600.0
 
 
 def local_folder(name: str, workspace: Workspace) -> Path | None:
-    """Return the folder of a model in the cache (whole), or with its kept tensors; None if neither is here."""
+    """Return the folder of a model in the hub's cache if it is whole, else the one of its kept tensors, else None."""
     repository = names.repository(name)
     if repository is None:
         return None
@@ -58,7 +59,7 @@ def tensors_folder(repository: str, workspace: Workspace) -> Path:
 
 
 def origin(folder: Path) -> dict[str, Any] | None:
-    """Return where kept tensors are from (repository, commit, hash and bytes of the whole); None for a whole model."""
+    """Return the origin of kept tensors (repository, commit, hash and bytes of the whole); None for a whole model."""
     try:
         return json.loads((folder / ORIGIN_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -83,13 +84,14 @@ def download(name: str, progress: Progress = SILENT) -> None:
 
 @dataclass(frozen=True)
 class TensorPlan:
-    """Which parts of which files hold the tensors of the weight pages."""
+    """The parts of files that hold the tensors of the weight pages."""
 
     config: HubFile
     tokenizer: HubFile
     parts: tuple[tuple[HubFile, str, Mapping[str, Any], int], ...]
-    """File, name, safetensors' entry, and where its data begins in the file."""
+    """For each tensor: its file, its name, its entry in the header, and the offset of the file's data in bytes."""
     whole: tuple[HubFile, ...]
+    """The files that hold these parts."""
 
     @property
     def nbytes(self) -> int:
@@ -99,10 +101,10 @@ class TensorPlan:
 
 
 def tensor_plan(name: str) -> TensorPlan:
-    """Ask the hub for headers and return what fetching only the weight pages' tensors takes.
+    """Ask the hub for headers and return which parts of files hold the tensors of the weight pages.
 
-    Raises HubError (RangeRefusedError where the hub gives no parts of files), BadDictionaryError for a
-    family that is not known.
+    Raises HubError (RangeRefusedError where the hub gives no parts of files), UnknownNameError for a name without
+    repository, and BadDictionaryError for a family that is not known.
     """
     repository = _repository(name)
     client.check_reachable()
@@ -129,7 +131,7 @@ def tensor_plan(name: str) -> TensorPlan:
 def download_tensors(name: str, workspace: Workspace, progress: Progress = SILENT) -> Path:
     """Fetch only the tensors of the weight pages, and return the folder in the app's cache that keeps them.
 
-    Raises what `tensor_plan` raises, OutOfSpaceError, and CancelledError; nothing is kept then.
+    Raises what `tensor_plan` raises, OutOfSpaceError and CancelledError; an error leaves nothing behind.
     """
     plan = tensor_plan(name)
     folder = tensors_folder(plan.config.repository, workspace)
@@ -153,7 +155,7 @@ def download_tensors(name: str, workspace: Workspace, progress: Progress = SILEN
 
 
 def _remove_old_parts(folder: Path) -> None:
-    """Remove what killed downloads left; a week is longer than any download takes."""
+    """Remove what killed downloads left. No running download is a week old."""
     for path in folder.glob(f"{_PART}*"):
         if path.is_dir() and time.time() - path.stat().st_mtime > _WEEK_S:
             shutil.rmtree(path, ignore_errors=True)
@@ -166,7 +168,7 @@ def _outputs(plan: TensorPlan) -> Iterator[tuple[str, Iterator[bytes]]]:
 
 
 def _safetensors(plan: TensorPlan) -> Iterator[bytes]:
-    """Yield a safetensors file of the parts alone, as they come."""
+    """Yield, piece by piece, a safetensors file that holds only the parts of the plan."""
     header, at = {}, 0
     for _, name, entry, _ in plan.parts:
         size = entry["data_offsets"][1] - entry["data_offsets"][0]
@@ -190,9 +192,9 @@ def _origin(plan: TensorPlan) -> dict[str, Any]:
 
 
 def read_header(file: HubFile) -> tuple[dict[str, Any], int]:
-    """Return a safetensors header by name, and where the data begin; two requests for parts of the file.
+    """Return the entries of a safetensors header by name, and the offset in bytes at which the data begin.
 
-    Raises HubError, HubDamagedError for what is not safetensors.
+    Asks for two parts of the file. Raises HubError, and HubDamagedError if the file is not safetensors.
     """
     size = int.from_bytes(client.read_range(file, 0, 8), "little") if file.nbytes > 8 else 0
     if not 2 <= size <= min(LARGEST_HEADER, file.nbytes - 8):

@@ -1,4 +1,4 @@
-"""The tensors of a model that weight pages need: embeddings, unembedding and the final norm, without torch."""
+"""The tensors of a model that weight pages need: embeddings, unembedding and final norm. Works without torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from core.errors import BadDictionaryError
 NAMES = ["embed.W_E", "pos_embed.W_pos", "unembed.W_U", "unembed.b_U", "ln_final.w", "ln_final.b"]
 TRAINED, ZERO, SHUFFLED = "trained", "zero", "shuffled"
 WPE = (TRAINED, ZERO, SHUFFLED)
-"""What can become of an absolute position embedding: as trained, all zero, or its rows in a random order (seed 0)."""
+"""Variants of an absolute position embedding: as trained, all zero, or its rows in a random order (seed 0)."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Embeddings:
 
 
 def embeddings(tensors: Mapping[str, np.ndarray], *, centred: bool, wpe: str) -> Embeddings:
-    """Put the tensors of NAMES together; `centred` takes the mean over d_model off what writes to the stream."""
+    """Put the tensors of NAMES together; `centred` subtracts from each row of W_E and W_pos its mean over d_model."""
     W_E, W_pos, *others = (tensors.get(name) for name in NAMES)
     if centred:
         W_E, W_pos = (None if W is None else W - W.mean(axis=1, keepdims=True) for W in (W_E, W_pos))
@@ -51,11 +51,14 @@ def embeddings(tensors: Mapping[str, np.ndarray], *, centred: bool, wpe: str) ->
 def check_shapes(
     tensors: Mapping[str, np.ndarray], folder: Path, *, d_vocab: int, d_model: int, n_ctx: int | None
 ) -> None:
-    """Raise BadDictionaryError unless all are there as the config says; `n_ctx` is None without learned positions."""
+    """Raise BadDictionaryError unless all tensors are there, in the shapes that the config gives.
+
+    `n_ctx` is None for a model without learned positions.
+    """
     shapes = {"embed.W_E": (d_vocab, d_model)}
     if n_ctx is not None:
         shapes["pos_embed.W_pos"] = (n_ctx, d_model)
-    if "unembed.W_U" in tensors or "unembed.b_U" in tensors:  # a model may have none, but no half of one
+    if "unembed.W_U" in tensors or "unembed.b_U" in tensors:  # a model may have neither, but not one alone
         shapes |= {"unembed.W_U": (d_model, d_vocab), "unembed.b_U": (d_vocab,)}
     for name, shape in shapes.items():
         there = tensors[name].shape if name in tensors else "missing"

@@ -1,9 +1,9 @@
-"""A language model: its tensors straight from the file, the running model only on demand.
+"""A language model: its tensors are read from the file, and the running model is built only on demand.
 
-The weight pages need embeddings and unembedding alone; they are read without torch and without
-building a model. Folder format: `config.json` (TransformerLens' names), `model.safetensors` (its
-state dict without masks) and `tokenizer.json`; or Hugging Face's layout of the same three, from a
-folder of one's own, the download cache, or kept tensors (core.models.layouts, core.models.downloads).
+The weight pages need only embeddings and unembedding, which are read without torch and without building a model.
+A model folder holds `config.json` (TransformerLens' names), `model.safetensors` (its state dict without masks) and
+`tokenizer.json`, or the same three files in Hugging Face's layout (core.models.layouts). The folder may be the
+user's own, one of the download cache, or one with kept tensors (core.models.downloads).
 """
 
 import hashlib
@@ -25,17 +25,16 @@ from core.models.tokens import decode_vocabulary
 
 RUNTIME_FIELDS = {"architecture", "device", "dtype", "seed", "init_weights", "init_mode", "initializer_range"}
 RUNTIME_FIELDS |= {"n_devices", "n_params", "tokenizer_name", "tokenizer_prepends_bos", "default_prepend_bos"}
-"""Config entries that do not change what the weights compute; all others go to TransformerLens."""
+"""Config entries that do not change what the weights compute. Only the others go to TransformerLens."""
 
 
 class LanguageModel:
-    """One model folder. `centred` subtracts from all writing weights their mean over d_model.
+    """The model of one folder. `centred` subtracts from all weights that write to the stream their mean over d_model.
 
-    `wpe` (of WPE) changes its position embedding, to see what depends on it; it is another model then, with
-    another hash. Raises DoesNotFitError where a model without a learned one is asked for that.
+    `wpe` is one of WPE. It replaces the position embedding, to see what depends on it; the result counts as another
+    model and has another hash. Raises DoesNotFitError if the model has no learned position embedding to replace.
 
-    One lock per model: hooks are state on the module, and all sessions share it. It is held for one
-    forward batch, never longer.
+    All sessions share one model, and hooks are state of its module; hence `lock`. Hold it for one batch, never longer.
     """
 
     def __init__(self, folder: Path, *, centred: bool = False, name: str | None = None, wpe: str = TRAINED):
@@ -43,7 +42,7 @@ class LanguageModel:
         self.folder, self.wpe = folder, wpe
         self.lock = threading.RLock()
         self.make_room: Callable[[int], None] = lambda nbytes: None
-        """Called with the bytes that building the running model takes, before it is built; may raise."""
+        """Called before the running model is built, with the number of bytes that this takes; may raise."""
         self._nbytes_read = self._nbytes_built = 0
         self.config = read_model_config(folder, name)
         self._layout = layouts.read_layout_config(folder)
@@ -53,7 +52,7 @@ class LanguageModel:
         self.n_ctx: int = self.config["n_ctx"]
         self.d_vocab: int = self.config["d_vocab"]
         self.n_layers: int = self.config["n_layers"]
-        # Only where a LayerNorm takes the mean off again does centring leave the model as it was.
+        # A LayerNorm subtracts the mean anyway. With any other norm, centring would change what the model computes.
         self.centred = centred and str(self.config.get("normalization_type")).startswith("LN")
         if wpe != TRAINED and self.positions != "absolute":
             raise DoesNotFitError(
@@ -67,7 +66,7 @@ class LanguageModel:
         config = {k: v for k, v in self.config.items() if k not in RUNTIME_FIELDS} | {"centred": self.centred}
         if self.wpe != TRAINED:
             config["wpe"] = self.wpe
-        if self._origin:  # kept tensors are those of the whole file, and give the same numbers
+        if self._origin:  # kept tensors give the same numbers as the whole file, so they share its hash
             weights = self._origin["weights_sha256"]
         elif self._layout:
             weights = layouts.weights_sha256(self.folder)
@@ -77,7 +76,7 @@ class LanguageModel:
 
     @property
     def nbytes(self) -> int:
-        """Bytes in memory now: nothing is read before it is needed."""
+        """Bytes in memory now. They grow, as tensors are read only when they are needed."""
         return self._nbytes_read + self._nbytes_built
 
     @property
@@ -130,11 +129,14 @@ class LanguageModel:
 
     @property
     def ln_final(self) -> tuple[Float[np.ndarray, " d_model"] | None, Float[np.ndarray, " d_model"] | None]:
-        """Weight and bias of the final norm; None where it was folded away or has none."""
+        """Weight and bias of the final norm; each is None where the file has none, for example where it was folded."""
         return self._embeddings.ln_w, self._embeddings.ln_b
 
     def tensor(self, name: str) -> np.ndarray:
-        """Read one tensor as it is in the file (not centred), without torch; raise DoesNotFitError without it."""
+        """Read one tensor as the file has it (not centred), without torch.
+
+        Raises DoesNotFitError if the file has no such tensor, NotDownloadedError if only other tensors were kept.
+        """
         tensors = self._read([name])
         if name not in tensors and self._origin:
             raise self._only_tensors()
@@ -147,17 +149,17 @@ class LanguageModel:
 
     @cached_property
     def tokenizer(self):
-        """The `tokenizers.Tokenizer` of the folder. Raises BadDictionaryError where it has none that can be read."""
+        """The `tokenizers.Tokenizer` of the folder. Raises BadDictionaryError if it is missing or cannot be read."""
         return tokenizer_files.read_tokenizer(self.folder)
 
     @property
     def has_tokenizer(self) -> bool:
-        """Whether the model can read text, rather than token ids alone."""
+        """Whether the model can read text. Without a tokenizer it reads token ids only."""
         return tokenizer_files.has_tokenizer(self.folder)
 
     @cached_property
     def decoder(self):
-        """What writes token ids as text: the tokenizer, or for a model without one the ids themselves."""
+        """A `tokenizers.Tokenizer` that writes token ids as text. For a model without one, it writes the numbers."""
         return self.tokenizer if self.has_tokenizer else tokenizer_files.ids_as_text(self.d_vocab)
 
     @cached_property
@@ -173,7 +175,7 @@ class LanguageModel:
 
     @cached_property
     def separator(self) -> int:
-        """The token that separates documents: <|endoftext|>, else BOS; 0 where there is neither."""
+        """The token that separates documents: <|endoftext|>, else BOS, else 0."""
         named = self.tokenizer.token_to_id(tokenizer_files.SEPARATOR_NAME) if self.has_tokenizer else None
         return named if named is not None and named < self.d_vocab else self.bos or 0
 
@@ -183,7 +185,7 @@ class LanguageModel:
 
     @cached_property
     def token_strings(self) -> tuple[str, ...]:
-        """Every token as text, by id; ids the tokenizer does not know are empty. Without tokenizer: the ids."""
+        """Every token as text, by id; unknown ids are empty. A model without tokenizer has its ids as text."""
         return decode_vocabulary(self.raw_tokens)
 
     @cached_property
@@ -205,7 +207,7 @@ class LanguageModel:
         import_model_library()
         import torch
 
-        # The weights as they are read, and the model they are copied to.
+        # For a while, the weights as read and the model that they are copied to are both in memory.
         nbytes = running.weights_nbytes(self.config)
         self.make_room(2 * nbytes)
         if self._layout:
@@ -236,14 +238,14 @@ class LanguageModel:
         return NotDownloadedError("model", self.name, self._origin["nbytes"], what=missing)
 
     def hook_names(self) -> list[str]:
-        """Return the hooks that hold one vector a token, layer by layer, without building the model."""
+        """Return the hooks between the parts of a block and in its MLP, layer by layer, without building the model."""
         points = ["hook_resid_pre", "hook_attn_out", "hook_resid_mid", "mlp.hook_pre", "mlp.hook_post"]
         points += ["hook_mlp_out", "hook_resid_post"]
         there = block_hooks(self.config)
         return [f"blocks.{layer}.{point}" for layer in range(self.n_layers) for point in points if point in there]
 
     def hook_width(self, hook_name: str) -> int:
-        """Return the width of activations at a hook, or raise if the model has no such hook."""
+        """Return the width of activations at a hook. Raises DoesNotFitError if the model has no such hook."""
         width = hook_width(self.config, hook_name)
         if width is not None:
             return width
@@ -254,9 +256,9 @@ class LanguageModel:
         )
 
     def activations(self, tokens: Int[np.ndarray, "batch pos"], hook_name: str) -> Float[np.ndarray, "batch pos d_in"]:
-        """Run the model up to a hook and return what passes there (hook_z with its heads flattened).
+        """Run the model up to a hook and return the activations there; axes per head, as at hook_z, are flattened.
 
-        At blocks.0.hook_resid_pre of an absolute-position model this is W_E + W_pos, without torch.
+        At blocks.0.hook_resid_pre of a model with absolute positions this is W_E + W_pos, without torch.
         Raises DoesNotFitError for rows longer than n_ctx, ids outside the vocabulary, and unknown hooks.
         """
         self.hook_width(hook_name)

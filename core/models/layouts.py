@@ -1,4 +1,4 @@
-"""Model folders in Hugging Face's layout: which of their fields and tensors are which of ours, family by family.
+"""Model folders in Hugging Face's layout: for each family, how its fields and tensors become ours.
 
 The conventions are TransformerLens' conversions, without its processing: W_U is transposed, Gemma's
 embedding is scaled by the root of its width and its norms by 1 + weight. A new family is one entry.
@@ -47,23 +47,30 @@ def _one_more(array: np.ndarray, config: Mapping[str, Any]) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a tensor of ours comes from: names to try in order ('{}' is the layer), and how it is turned into ours."""
+    """Where one of our tensors comes from."""
 
     names: tuple[str, ...]
+    """Stored names to try in this order; '{}' stands for the layer."""
     turn: Callable[[np.ndarray, Mapping[str, Any]], np.ndarray] = _plain
+    """Gives our tensor from the stored one and our config."""
 
 
 @dataclass(frozen=True)
 class Family:
-    """One model family. `prefixes` may stand before every stored name; `fields` are config names of ours and theirs."""
+    """One model family."""
 
     prefixes: tuple[str, ...]
+    """Any of these may stand before every stored name."""
     fields: Mapping[str, str]
+    """Our config names, and theirs."""
     fixed: Mapping[str, str]
+    """Our config names, with the value that all models of the family have."""
     tensors: Mapping[str, Source]
+    """Our tensor names ('{}' is the layer), and their sources."""
     optional: Mapping[str, str] = field(default_factory=dict)
+    """As `fields`, but a config may lack them."""
     parallel: str = ""
-    """The config name that says whether attention and MLP run in parallel, as they do where it is not said."""
+    """Their config name for attention and MLP in parallel, which is true by default; empty if never parallel."""
 
 
 def _fields(d_model: str, n_ctx: str, n_layers: str, n_heads: str) -> dict[str, str]:
@@ -83,7 +90,7 @@ _GPT2 = Family(
         "unembed.W_U": Source(("lm_head.weight", "wte.weight"), _turned),
         "ln_final.w": Source(("ln_f.weight",)),
         "ln_final.b": Source(("ln_f.bias",)),
-        # Conv1D keeps its weights as (in, out), as we do.
+        # Conv1D stores its weights as (in, out), as we do: no transposing.
         "blocks.{}.mlp.W_in": Source(("h.{}.mlp.c_fc.weight",)),
         "blocks.{}.mlp.W_out": Source(("h.{}.mlp.c_proj.weight",)),
         "blocks.{}.attn.W_O": Source(("h.{}.attn.c_proj.weight",), _by_head),
@@ -151,7 +158,7 @@ FAMILIES = {
 }
 """By model_type in config.json."""
 EMBEDDINGS = ("embed.W_E", "pos_embed.W_pos", "unembed.W_U", "ln_final.w", "ln_final.b")
-"""All that the weight pages of a dictionary on the residual stream need."""
+"""The tensors that the weight pages of a dictionary on the residual stream need."""
 
 
 def is_layout(config: object) -> bool:
@@ -160,7 +167,7 @@ def is_layout(config: object) -> bool:
 
 
 def read_layout_config(folder: Path) -> dict[str, Any] | None:
-    """Return config.json of a folder in Hugging Face's layout, None for a folder in TransformerLens' names."""
+    """Return config.json of a folder in Hugging Face's layout; None for any other folder."""
     try:
         config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -169,7 +176,7 @@ def read_layout_config(folder: Path) -> dict[str, Any] | None:
 
 
 def translate_config(config: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Return the config in TransformerLens' names, as far as a weight page needs it.
+    """Return the config in TransformerLens' names: the entries that a weight page needs.
 
     Raises BadDictionaryError for a family that is not known, KeyError for a field that is missing.
     """
@@ -196,7 +203,7 @@ def family_of(config: Mapping[str, Any]) -> Family:
 
 
 def stored_names(config: Mapping[str, Any], names: Iterable[str], stored: Iterable[str]) -> dict[str, str]:
-    """Map names of ours to the names under which a file has them; what it has not is left out."""
+    """Map our names of tensors to the names that a file stores; tensors that the file lacks are left out."""
     family, present = family_of(config), set(stored)
     by_ours = {}
     for name in names:
@@ -210,7 +217,7 @@ def stored_names(config: Mapping[str, Any], names: Iterable[str], stored: Iterab
 
 
 def _source(family: Family, name: str) -> tuple[str, Source | None]:
-    """Return the layer in a name of ours ('' without one) and where its tensor comes from."""
+    """Return the layer in one of our names ('' if it has none) and the source of its tensor."""
     match = re.match(r"blocks\.(\d+)\.(.*)", name)
     layer, general = (match[1], f"blocks.{{}}.{match[2]}") if match else ("", name)
     return layer, family.tensors.get(general)
@@ -219,8 +226,8 @@ def _source(family: Family, name: str) -> tuple[str, Source | None]:
 def read_layout(folder: Path, config: Mapping[str, Any], names: list[str]) -> dict[str, np.ndarray]:
     """Read tensors by our names from a Hugging Face folder, as float32; absent ones are left out.
 
-    Only these are read, from the shards that hold them. The unembedding's bias is zero where the file
-    has none. Raises BadDictionaryError for files that are missing or damaged.
+    Only these are read, from the shards that hold them. b_U is zero, as no family here has a bias on its
+    unembedding. Raises BadDictionaryError for files that are missing or damaged.
     """
     ours, shards = translate_config(config, ""), shard_of(folder)
     by_ours = stored_names(config, names, shards)
@@ -246,7 +253,7 @@ def read_layout(folder: Path, config: Mapping[str, Any], names: list[str]) -> di
 
 
 def shard_of(folder: Path) -> dict[str, str]:
-    """Return which file of a folder holds which tensor. Raises BadDictionaryError for a damaged index or file."""
+    """Return the file that holds each tensor, by name. Raises BadDictionaryError for a damaged index or file."""
     from safetensors import SafetensorError, safe_open
 
     single, index = folder / WEIGHTS_FILE, folder / INDEX_FILE
@@ -267,7 +274,7 @@ def shard_of(folder: Path) -> dict[str, str]:
 
 
 def weights_sha256(folder: Path) -> str:
-    """Return a content hash of all weights files: the cache's own where it keeps one, else computed."""
+    """Return a content hash of all weights files: the one that the hub's cache keeps, else a computed one."""
     from core.hub.cache import stored_sha256
 
     shards = sorted(set(shard_of(folder).values()))

@@ -1,4 +1,4 @@
-"""The names a model goes by: TransformerLens' short ones and its repository on the hub."""
+"""The names of a model: TransformerLens' short ones and its repository on the hub."""
 
 import ast
 import importlib.util
@@ -12,7 +12,10 @@ _TABLES = ("OFFICIAL_MODEL_NAMES", "MODEL_ALIASES")
 
 @cache
 def aliases() -> dict[str, str]:
-    """Map every name TransformerLens knows, in lower case, to the repository on the hub; empty without it."""
+    """Map every name TransformerLens knows, in lower case, to the repository on the hub.
+
+    The map is empty if TransformerLens is not installed.
+    """
     spec = importlib.util.find_spec("transformer_lens")  # does not import it
     places = spec.submodule_search_locations if spec else None
     path = Path(places[0], "supported_models.py") if places else None
@@ -28,7 +31,7 @@ def aliases() -> dict[str, str]:
 
 
 def repository(name: str) -> str | None:
-    """Return the hub repository of a model's name; a name USER/REPO that is not known stands for itself."""
+    """Return the hub repository of a model's name. An unknown name of the form USER/REPO is its own repository."""
     known = aliases().get(name.lower())
     if known is not None:
         return known
@@ -36,7 +39,7 @@ def repository(name: str) -> str | None:
 
 
 def same_model(one: str, other: str) -> bool:
-    """Whether two names are the same model's; the part before the slash may be missing."""
+    """Whether two names belong to the same model; the part before the slash may be missing."""
     if one == other:
         return True
     mine, theirs = aliases().get(one.lower()), aliases().get(other.lower())

@@ -1,4 +1,4 @@
-"""A language model on a device: its activations stay there for what comes next. Imports torch: import lazily."""
+"""A language model on a device: its activations stay there for the next step. Imports torch: import lazily."""
 
 from copy import deepcopy
 from itertools import chain
@@ -20,9 +20,9 @@ from core.work.torch_library import import_model_library
 def hooked_on(model: LanguageModel, device: Device) -> torch.nn.Module:
     """Return a copy of the running model on a device, made once; hold `model.lock` while it runs or has hooks.
 
-    It counts among the weights there. Raises DeviceError where it does not fit.
+    The copy counts as weights in the device's memory. Raises DeviceError if it does not fit.
     """
-    with model.lock:  # whose hooks would be copied too
+    with model.lock:  # else the copy could take along hooks that another session has set
         hooked = model.hooked
         nbytes = sum(tensor.nbytes for tensor in _tensors(hooked))
         return shelf(device).keep(hooked, nbytes, lambda: _moved(hooked, device), f"The model {model.name}")
@@ -46,7 +46,7 @@ def _moved(hooked: torch.nn.Module, device: Device) -> torch.nn.Module:
 def activations_on_device(
     model: LanguageModel, tokens: Int[np.ndarray, "batch pos"], hook_name: str, device: Device
 ) -> Float[Tensor, "batch pos d_in"]:
-    """Run the model on a device up to a hook and return what passes there, as LanguageModel.activations does.
+    """Run the model on a device up to a hook and return the activations there, as LanguageModel.activations does.
 
     Products are IEEE float32 only inside `core.devices.blocks.computing_on`.
     """
@@ -71,7 +71,7 @@ def run_model_on_device(
     device: Device,
     progress: Progress = SILENT,
 ) -> Float[Tensor, "row pos d_in"]:
-    """Return what passes at a hook for all rows, running a few at a time, and fewer where memory runs out.
+    """Return the activations at a hook for all rows. A few rows run at a time, fewer when memory runs out.
 
     `progress` counts rows. Raises what LanguageModel.activations raises, and DeviceError.
     """

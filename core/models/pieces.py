@@ -1,8 +1,7 @@
 """Tokens as pieces of the text that they decode to together.
 
-A byte-level tokenizer may spread one character over several tokens. Each piece here is what one token adds to
-the decoded text: such a character stands, once and whole, at the token that completes it, and the tokens before
-it add nothing.
+Each piece is what one token adds to the decoded text. A byte-level tokenizer may spread one character over several
+tokens; the whole character is then the piece of the token that completes it, and the earlier tokens have empty pieces.
 """
 
 import codecs
@@ -24,7 +23,7 @@ def token_pieces(tokenizer, ids: Sequence[int]) -> list[str]:
 
 
 def _pieces_of_bytes(raw: Sequence[str | None]) -> list[str]:
-    """Decode byte-level tokens one after the other; None is an id that the tokenizer skips."""
+    """Decode byte-level tokens one after the other; None stands for an id that the tokenizer does not know."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     pieces = [decoder.decode(_token_bytes(token)) for token in raw]
     if pieces:
@@ -40,13 +39,13 @@ def _token_bytes(raw: str | None) -> bytes:
 
 
 def _pieces_by_decoding(tokenizer, ids: list[int]) -> list[str]:
-    """Decode all beginnings of the ids: slower, and right for any decoder, as the last beginning is the whole."""
+    """Decode every beginning of the ids. This is slow, but works with any decoder: the last beginning is the whole."""
     beginnings = [ids[: end + 1] for end in range(len(ids))]
     texts = tokenizer.decode_batch(beginnings, skip_special_tokens=False)
     pieces, start = [], 0
     for text in texts:
         whole, end = texts[-1], start
-        # What the next tokens will still change, half a character for one, is not part of the whole.
+        # The next tokens may still change the end of this text, for example half a character.
         while end < min(len(text), len(whole)) and text[end] == whole[end]:
             end += 1
         pieces.append(whole[start:end])

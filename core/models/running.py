@@ -1,4 +1,4 @@
-"""Running TransformerLens models, built from the files of a folder without a network."""
+"""Build running TransformerLens models from the files of a folder, without a network."""
 
 import json
 import tempfile
@@ -12,11 +12,11 @@ from core.files.tensors import read_tensors
 from core.models import names
 
 BY_NAME = ("llama", "gemma")
-"""Families whose shape TransformerLens takes from the name instead of the config."""
+"""Parts of names by which TransformerLens recognises a model; it takes their shapes from the name, not the config."""
 
 
 def weights_nbytes(config: Mapping[str, Any]) -> int:
-    """Bytes of a model's matrices in float32, by the sizes in its config (TransformerLens' names)."""
+    """Bytes of a model's matrices in float32, from the sizes in its config (TransformerLens' names)."""
     d, d_mlp = config["d_model"], config["d_mlp"]
     attention = 4 * d * config["n_heads"] * config["d_head"]
     mlp = (3 if config.get("gated_mlp") else 2) * d * d_mlp
@@ -26,7 +26,7 @@ def weights_nbytes(config: Mapping[str, Any]) -> int:
 def build_from_own_names(folder: Path, config: Mapping[str, Any]):
     """Build a HookedTransformer in float32 on the CPU from its own config and state dict.
 
-    Raises BadDictionaryError where the two do not fit TransformerLens or each other.
+    Raises BadDictionaryError if the two do not fit TransformerLens or each other.
     """
     from core.work.torch_library import as_tensor, import_model_library
 
@@ -54,7 +54,7 @@ def build_from_own_names(folder: Path, config: Mapping[str, Any]):
 def build_from_layout(folder: Path, layout: Mapping[str, Any], name: str, *, n_ctx: int):
     """Build a HookedTransformer in float32 on the CPU, its weights as they are (nothing folded or centred).
 
-    `name` is a hub repository or any name. Raises BadDictionaryError where transformers or TransformerLens
+    `name` is a hub repository or any other name. Raises BadDictionaryError if transformers or TransformerLens
     cannot read the folder.
     """
     from core.work.torch_library import import_model_library
@@ -67,7 +67,8 @@ def build_from_layout(folder: Path, layout: Mapping[str, Any], name: str, *, n_c
 
     try:
         theirs = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
-        # TransformerLens reads the config from a folder too, and guesses at families by the folder's path.
+        # TransformerLens reads the config from a folder and guesses the family from the folder's path; so the folder
+        # must have a name that says nothing.
         with tempfile.TemporaryDirectory(prefix="loupe-") as neutral:
             _write_config(Path(neutral), layout)
             known = names.aliases().get(name.lower(), "")
@@ -81,7 +82,7 @@ def build_from_layout(folder: Path, layout: Mapping[str, Any], name: str, *, n_c
         model.load_and_process_state_dict(
             state, fold_ln=False, center_writing_weights=False, center_unembed=False, fold_value_biases=False
         )
-    except Exception as error:  # files from outside, read by code that raises whatever it comes to
+    except Exception as error:  # damaged files make these libraries raise errors of any kind
         raise BadDictionaryError(
             f"TransformerLens cannot build the model in {folder} ({type(error).__name__}: {str(error)[:300]}). "
             "Expected a model of a family it knows, in Hugging Face's layout; export it from TransformerLens, or "
@@ -92,6 +93,6 @@ def build_from_layout(folder: Path, layout: Mapping[str, Any], name: str, *, n_c
 
 def _write_config(folder: Path, layout: Mapping[str, Any]) -> None:
     config = dict(layout)
-    if config.get("model_type") == "gpt2":  # which newer files leave out, and TransformerLens asks for
+    if config.get("model_type") == "gpt2":  # newer files leave out n_ctx, but TransformerLens needs it
         config.setdefault("n_ctx", config["n_positions"])
     (folder / "config.json").write_text(json.dumps(config))

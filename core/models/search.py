@@ -1,4 +1,4 @@
-"""Finding a model by its name, among what is on this machine, and whether a dictionary goes with it."""
+"""Find a model on this machine by its name, and check whether a dictionary fits it."""
 
 from contextlib import suppress
 
@@ -14,7 +14,7 @@ DEMO = PROJECT / "demo" / "model"
 
 
 def find_model(name: str | None, workspace: Workspace, *, centred: bool = False, wpe: str = TRAINED) -> LanguageModel:
-    """Open a model by name: a folder of the workspace, a downloaded model, or its kept tensors. Asks no hub.
+    """Open a model by name: a folder of the workspace, a downloaded model, or its kept tensors. Works offline.
 
     Raises NotDownloadedError for a model of the hub that is not here, UnknownNameError for any other.
     """
@@ -24,7 +24,7 @@ def find_model(name: str | None, workspace: Workspace, *, centred: bool = False,
             model = LanguageModel(folder, centred=centred)
             known.append(model.name)
             if name and names.same_model(model.name, name):
-                # Opened again, as other models of the workspace may not allow such positions.
+                # Opened a second time: with `wpe`, opening the other models of the workspace could raise.
                 return model if wpe == TRAINED else LanguageModel(folder, centred=centred, wpe=wpe)
     folder = downloads.local_folder(name or "", workspace)
     repository = names.repository(name or "")
@@ -36,7 +36,7 @@ def find_model(name: str | None, workspace: Workspace, *, centred: bool = False,
 
 
 def offer_others(error: LoupeError, dictionary: Dictionary, workspace: Workspace) -> None:
-    """Add to an error about a model that is not here those that are, fit, and can be set behind the path instead."""
+    """Add to an error about a missing model the models that are here and fit; the user may name one after the path."""
     found = fitting_models(dictionary.config, workspace)
     if not found or not dictionary.id.startswith("folder/"):
         return
@@ -53,7 +53,7 @@ def fitting_models(config: DictionaryConfig, workspace: Workspace) -> list[str]:
     """Return the names of the models given by their folders that have a dictionary's hook with its width."""
     found = []
     for folder in workspace.models:
-        # The demo's own model is there always, and never another dictionary's.
+        # The demo's model is always there, and no other dictionary was trained on it.
         if config.hook_name and folder != DEMO and (folder / "config.json").is_file():
             with suppress(LoupeError):
                 model = LanguageModel(folder, centred=config.center_writing_weights)
@@ -75,7 +75,7 @@ def check_fit(config: DictionaryConfig, model: LanguageModel) -> None:
 
 
 def check_head(config: DictionaryConfig, model: LanguageModel, width: int) -> None:
-    """Raise DoesNotFitError unless a dictionary of one head has that head's width, and the model such a head."""
+    """Raise DoesNotFitError unless the model has the head that a dictionary reads, with the dictionary's width."""
     head, d_head = config.hook_head_index, model.config.get("d_head")
     if config.d_in != d_head or not 0 <= head < width // d_head:
         raise DoesNotFitError(
@@ -93,7 +93,7 @@ def check_hooks(dictionary: Dictionary, model: LanguageModel) -> None:
         raise DoesNotFitError(
             f"{dictionary.title} reads one head of {config.hook_name} alone (hook_head_index "
             f"{config.hook_head_index}). Expected one that reads all that the hook gives: text cannot be run for a "
-            "single head here, and what is seen in its weights is on the other pages."
+            "single head here. Pages that need only weights work with this dictionary."
         )
     if "transcoder" in config.architecture and not config.hook_name_out:
         raise DoesNotFitError(

@@ -1,4 +1,4 @@
-"""What the files of a model folder say of its tokenizer: the tokenizer itself, and which token is BOS."""
+"""The tokenizer of a model folder, and which of its tokens is BOS."""
 
 import json
 from collections.abc import Iterator
@@ -10,16 +10,16 @@ from core.files.tensors import file_sha256
 
 TOKENIZER_FILE = "tokenizer.json"
 BOS_NAMES = ("<bos>", "<s>", "<|begin_of_text|>", "<|startoftext|>", "<|bos|>", "[bos]", "<sos>", "<|sos|>", "[sos]")
-"""What tokenizers call a BOS token of its own, in lower case."""
+"""Usual names, in lower case, of a token that is BOS only."""
 SEPARATOR_NAME = "<|endoftext|>"
-"""GPT-2's separator of documents, which is its BOS too."""
+"""GPT-2's separator of documents; it is also its BOS."""
 
 
 def read_tokenizer(folder: Path):
-    """Return the `tokenizers.Tokenizer` of a folder, which reads all of a text and adds no padding.
+    """Return the `tokenizers.Tokenizer` of a folder, set to read the whole text and add no padding.
 
-    Files of sentence-transformers say where to cut and how far to pad; that is for batches of sentences.
-    Raises BadDictionaryError where there is none that can be read.
+    Some files, such as those of sentence-transformers, store a length at which to cut or pad; it is ignored.
+    Raises BadDictionaryError if the file is missing or cannot be read.
     """
     from tokenizers import Tokenizer
 
@@ -31,7 +31,7 @@ def read_tokenizer(folder: Path):
         )
     try:
         tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # tokenizers raises nothing more exact
+    except Exception as error:  # tokenizers raises plain Exceptions
         raise BadDictionaryError(
             f"{path} cannot be read ({str(error)[:200]}). Expected a file of the library tokenizers; export it "
             "with the model again."
@@ -42,19 +42,19 @@ def read_tokenizer(folder: Path):
 
 
 def has_tokenizer(folder: Path) -> bool:
-    """Whether a folder has one; models of board games, say, are trained on ids that are no text."""
+    """Whether a folder has a tokenizer. Some models have none: those of board games, say, read moves, not text."""
     return (folder / TOKENIZER_FILE).is_file()
 
 
 def ids_as_text(d_vocab: int):
-    """Return a `tokenizers.Tokenizer` that writes ids as numbers, for showing what a model without one reads."""
+    """Return a `tokenizers.Tokenizer` that writes ids as numbers, for a model that has no tokenizer."""
     from tokenizers import Tokenizer, models
 
     return Tokenizer(models.WordLevel({str(i): i for i in range(d_vocab)}, unk_token="0"))
 
 
 def tokenizer_sha256(folder: Path, d_vocab: int) -> str:
-    """Return the content hash of the tokenizer's file; without one, what the ids are."""
+    """Return the content hash of the tokenizer's file; without a tokenizer, a name for plain ids."""
     return file_sha256(folder / TOKENIZER_FILE) if has_tokenizer(folder) else f"{d_vocab} ids without tokenizer"
 
 
@@ -65,18 +65,19 @@ def special_tokens(tokenizer) -> dict[int, str]:
 
 def unknown_token(tokenizer) -> int | None:
     """Return the id that stands for text outside the vocabulary; None where the tokenizer has none."""
-    if type(tokenizer.model).__name__ == "Unigram":  # which keeps the id to itself
+    if type(tokenizer.model).__name__ == "Unigram":  # has no attribute for the id
         return json.loads(tokenizer.to_str())["model"].get("unk_id")
     named = tokenizer.model.unk_token
     return None if named is None else tokenizer.token_to_id(named)
 
 
 def find_bos(folder: Path, tokenizer, d_vocab: int) -> int | None:
-    """Return the id of BOS: the first that the files name, within the vocabulary. None where nothing names one.
+    """Return the id of BOS: the first one named below that lies within the vocabulary; None if none does.
 
     In order: tokenizer_config.json, config.json, generation_config.json, the token that the tokenizer itself puts
-    before a text, a special token with a usual name. A config may hold its family's default, which is the id of
-    another vocabulary; such an id is passed over. Without tokenizer the configs alone are asked.
+    before a text, a special token with a usual name, GPT-2's separator. Without a tokenizer, only config.json and
+    generation_config.json count. Ids outside the vocabulary are skipped: a config may still hold the default of its
+    family, which belongs to another vocabulary.
     """
     for i in _by_config(folder) if tokenizer is None else _named(folder, tokenizer):
         inside = type(i) is int and 0 <= i < d_vocab
@@ -101,10 +102,10 @@ def _by_config(folder: Path) -> Iterator[Any]:
 
 
 def _put_first(tokenizer) -> int | None:
-    """Return the special token that the tokenizer puts before a text, where it puts one."""
+    """Return the special token that the tokenizer puts before a text; None if it puts none."""
     try:
         bare, whole = (tokenizer.encode("a", add_special_tokens=add) for add in (False, True))
-    except Exception:  # a vocabulary without unknown token refuses what it does not have
+    except Exception:  # without an unknown token, a tokenizer cannot encode text outside its vocabulary
         return None
     before = len(whole.ids) > len(bare.ids) and whole.special_tokens_mask[0]
     return whole.ids[0] if before else None

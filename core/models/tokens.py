@@ -18,7 +18,7 @@ def byte_alphabet() -> dict[str, int]:
 def decode_token(raw: str) -> str:
     """Turn a vocabulary entry into text: byte-level stand-ins into bytes, SentencePiece's bar into a space.
 
-    A token that is part of a character keeps its bytes as escapes (`\\xe2\\x80`).
+    A token that holds only part of a character shows its bytes as escapes (`\\xe2\\x80`).
     """
     alphabet = byte_alphabet()
     if all(character in alphabet for character in raw):
@@ -35,7 +35,7 @@ def spaces_are_bars(raw: Sequence[str]) -> bool:
 def decode_vocabulary(raw: Sequence[str]) -> tuple[str, ...]:
     """Turn all entries of a vocabulary into text.
 
-    Which kind it is shows in the whole: one entry of a SentencePiece vocabulary, such as é, may read like bytes.
+    The kind is judged from all entries: a single entry of a SentencePiece vocabulary, such as é, may look like bytes.
     """
     if spaces_are_bars(raw):
         return tuple(text.replace("\u2581", " ") for text in raw)
@@ -43,5 +43,5 @@ def decode_vocabulary(raw: Sequence[str]) -> tuple[str, ...]:
 
 
 def label(text: str) -> str:
-    """Quote a token for an axis, a table or a tooltip, so that spaces and line breaks are seen."""
+    """Quote a token for an axis, a table or a tooltip, so that spaces and line breaks are visible."""
     return repr(text)

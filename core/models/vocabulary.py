@@ -1,4 +1,4 @@
-"""A vocabulary as text that rules and words can be looked up in."""
+"""A vocabulary as text, in which rules can search and words can be looked up."""
 
 import re
 from collections import defaultdict
@@ -8,17 +8,17 @@ from functools import cached_property
 from core.models.tokens import byte_alphabet, spaces_are_bars
 
 STRAY = "\ufffd"
-"""Stands for bytes that are no whole character. It is neither a letter, a digit nor white space."""
+"""Stands for bytes that do not form a whole character. It is no letter, no digit and no white space."""
 _ESCAPES = re.compile(r"(?:\\x[89a-f][0-9a-f])+")
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-F]{2})>")
 
 
 class Vocabulary:
-    """Tokens by id, from decoded strings, and from the raw ones where they are known.
+    """Tokens by id, from decoded strings, or from the raw strings where they are known.
 
-    Decoded strings show stray bytes as escapes (`\\xe2\\x80`), and a SentencePiece vocabulary names single bytes
-    (`<0x0A>`): here the first are STRAY and the second the character they stand for. The raw strings are the better
-    source, as there an escape that a program's text contains is not mistaken for a byte.
+    Decoded strings show stray bytes as escapes (`\\xe2\\x80`); here these become STRAY. A SentencePiece vocabulary
+    names single bytes (`<0x0A>`); here these become the character, or STRAY. Raw strings are the better source: in
+    decoded strings, an escape that stands in the text of a program looks like a byte.
     """
 
     def __init__(self, strings: Sequence[str], raw: Sequence[str] | None = None):
@@ -37,11 +37,11 @@ class Vocabulary:
         return index.get(word, []) + index.get(" " + word, [])
 
     def exactly(self, text: str) -> list[int]:
-        """Return the tokens with this text; usually one, several where byte tokens repeat characters."""
+        """Return the tokens with this text: usually one, more where a byte token repeats a character."""
         return self._by_text.get(text, [])
 
     def can_write(self, word: str) -> bool:
-        """Whether a chain of tokens gives the word, with or without a leading space."""
+        """Whether tokens, joined, can give the word, with or without a leading space."""
         return any(self._is_chain(text.encode("utf-8", "replace")) for text in (word, " " + word))
 
     def _is_chain(self, text: bytes) -> bool:
