@@ -15,7 +15,6 @@ from jaxtyping import Bool, Float, Int
 from core.devices.device import CPU, Device
 from core.errors import OutOfRangeError
 from core.logit_weights.unembedding import Centre, LogitSettings, Unembedding
-from core.maths.square_sums import sum_of_squares
 from core.maths.unit_rows import unit_rows
 from core.work.artifacts import artifact_key
 from core.work.jobs import SILENT, Progress
@@ -73,9 +72,7 @@ class _Tokens:
     def __init__(self, unembedding: Unembedding, tile: int):
         self._rows, self.tile, self.ties = unembedding.rows, tile, unembedding.ties
         self.n, self.d = self._rows.shape
-        self.mean = self._rows.sum(axis=0, dtype=np.float64) / self.n
-        self.spread = np.sqrt(sum_of_squares(self._rows, about=self.mean) / self.n / self.d)
-        """Standard deviation that a row of length 1 would have if W_U were alike in all directions."""
+        self.mean, self.spread = unembedding.mean, unembedding.spread
         self._mean32 = self.mean.astype(np.float32)
         # Rounding aside: rows that are centred already are used in place.
         self.centred = np.abs(self.mean).max(initial=0) <= 1e-6 * self.spread and self._rows.dtype == np.float32

@@ -15,6 +15,7 @@ from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.hooks import WRITES, split_hook
 from core.errors import DoesNotFitError
 from core.maths.equal_rows import Ties, copies
+from core.maths.square_sums import sum_of_squares
 from core.maths.unit_rows import unit_rows
 from core.models.language_model import LanguageModel
 from core.models.search import check_head
@@ -82,6 +83,16 @@ class Unembedding:
     def ties(self) -> Ties:
         """Tokens with equal rows, which have equal logit weights: ids that were never trained, for one."""
         return Ties(copies(self.rows))
+
+    @cached_property
+    def mean(self) -> Float[np.ndarray, " d_model"]:
+        """Mean over tokens."""
+        return self.rows.sum(axis=0, dtype=np.float64) / len(self.rows)
+
+    @cached_property
+    def spread(self) -> float:
+        """Standard deviation over tokens that a row of length 1 would have if W_U were alike in all directions."""
+        return np.sqrt(sum_of_squares(self.rows, about=self.mean) / len(self.rows) / self.rows.shape[1])
 
 
 def has_layer_norm(model: LanguageModel) -> bool:

@@ -204,6 +204,18 @@ def test_logit_weights_in_full_equal_the_product(center):
     assert found.max(axis=1) == pytest.approx(stats.maximum[[5, 2]], abs=1e-6)
 
 
+def test_the_means_of_the_tokens_are_summed_once_for_all_features(monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "core.logit_weights.unembedding.sum_of_squares",
+        lambda rows, about: asked.append(len(rows)) or sum_of_squares(rows, about=about),
+    )
+    unembedding = drawn(50, 4)
+    for feature in range(3):
+        logit_weights(drawn(3, 4).rows, unembedding, [feature], center="none")
+    assert asked == [50]
+
+
 def test_a_feature_that_does_not_exist_is_named():
     with pytest.raises(OutOfRangeError, match=r"Feature 8 does not exist: expected a whole number from 0 to 7"):
         logit_weights(random_directions(8, 3, seed=0), drawn(9, 3), [0, 8], center="mean")
