@@ -157,12 +157,16 @@ def available() -> tuple[Device, ...]:
 
 
 def _may_have_cuda() -> bool:
-    """Whether it is worth asking torch, whose import takes seconds: its build and the driver's library say so."""
+    """Whether it is worth asking torch, whose import takes seconds."""
+    return "torch" in sys.modules or _is_built_for_cuda()
+
+
+@cache
+def _is_built_for_cuda() -> bool:
+    """Whether torch's build and the driver's library say that there may be a card. Reads files: 2 ms each time."""
     from ctypes import CDLL
     from importlib.metadata import PackageNotFoundError, version
 
-    if "torch" in sys.modules:
-        return True
     with suppress(PackageNotFoundError):
         if version("torch").endswith("+cpu"):
             return False
