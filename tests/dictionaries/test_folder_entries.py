@@ -15,6 +15,7 @@ from tests.doubles.pages import page
 from tests.doubles.planted import planted_dictionary
 from tests.doubles.planted_pages import write_workspace
 from ui.positions import charts
+from ui.studies import opened
 
 
 def listed(*paths):
@@ -133,6 +134,17 @@ def test_the_picker_shows_titles_and_keeps_what_a_link_names(tmp_path, monkeypat
         picker.set_value("folder/dictionary").run()
         assert not at.exception
         assert at.session_state["sae"] == f"folder/{(tmp_path / 'dictionary').resolve()}"
+
+
+def test_folders_are_listed_once_however_many_names_a_picker_shows(tmp_path, monkeypatch):
+    paths = training(tmp_path, {f"seed{seed}": (0, 12, seed) for seed in range(5)})
+    listings = []
+    monkeypatch.setattr(opened, "entries", lambda workspace: listings.append(1) or entries(workspace))
+    monkeypatch.setattr(opened.compute, "workspace", lambda: Workspace(pinned=tuple(paths)))
+    assert list(map(opened.naming(), [f"folder/{path.resolve()}" for path in paths])) == [
+        f"folder/seed{seed}" for seed in range(5)
+    ]
+    assert listings == [1]
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ class Colouring:
 
 def plain_colours(stack: Stack, ids: list[str]) -> Colouring:
     """Colour by dictionary, which needs no computation."""
-    names = [opened.shown_id(id) for id in ids]
+    names = list(map(opened.naming(), ids))
     colours = by_group(stack.dictionary, names, catalogue.statistic("dictionary").title)
     return Colouring(colours, "dictionary", np.asarray(names, object)[stack.dictionary])
 

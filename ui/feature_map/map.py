@@ -19,7 +19,7 @@ from ui.shared.escape import plain
 from ui.shared.figure import figure, listing
 from ui.studies import compute
 from ui.studies import feature_map as feature_map_studies
-from ui.studies.opened import shown_id
+from ui.studies.opened import naming, shown_id
 
 KEY = "map"
 MOST_ROWS = 2_000
@@ -53,7 +53,7 @@ class MapStudy:
         return compute.loaded().get(key, self._points)
 
     def _points(self) -> MapPoints:
-        shown = [shown_id(id) for id in self.ids]
+        shown = list(map(naming(), self.ids))
         names = [shown[number] for number in self.stack.dictionary] if self.joint else [""] * self.n
         tokens = [f"promotes {token}" if token else "" for token in self.tokens or [""] * self.n]
         labels = ["\n".join(filter(None, pair)) for pair in zip(names, tokens, strict=True)]
@@ -64,7 +64,7 @@ class MapStudy:
     def table(self, colouring: Colouring) -> pd.DataFrame:
         """One row for each point, with all that is known of it."""
         columns: dict[str, object] = {
-            "dictionary": np.asarray([shown_id(id) for id in self.ids], object)[self.stack.dictionary]
+            "dictionary": np.asarray(list(map(naming(), self.ids)), object)[self.stack.dictionary]
         }
         columns |= {"feature": self.stack.feature, colouring.name: colouring.values}
         if self.cluster is not None:

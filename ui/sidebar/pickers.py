@@ -24,7 +24,7 @@ def dictionary() -> None:
         options,
         key="sae",
         bind="query-params",
-        format_func=opened.shown_id,
+        format_func=opened.naming(),
         accept_new_options=True,
         placeholder="Choose one or type a path",
         help="A dictionary is this app's word for a sparse autoencoder (SAE) of a language model. Type to search the "

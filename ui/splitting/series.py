@@ -57,7 +57,7 @@ def pick(threshold: float) -> Series | None:
         usual,
         key="split_wider",
         bind="query-params",
-        format_func=opened.shown_id,
+        format_func=opened.naming(),
         accept_new_options=True,
         max_selections=MOST_WIDER,
         placeholder="Choose up to three, or type a path",

@@ -1,5 +1,7 @@
 """Dictionaries and models for the pages: opened by id, held in memory, shared by sessions."""
 
+from collections.abc import Callable
+
 import streamlit as st
 
 from core.dictionaries.config import check_said
@@ -18,10 +20,18 @@ def dictionary_ids() -> list[str]:
     return [entry.id for entry in entries(compute.workspace())]
 
 
-def shown_id(id: str) -> str:
-    """Return how pickers name a dictionary: a listed folder by its title, not by a path that is cut off."""
+def naming() -> Callable[[str], str]:
+    """Return how pickers name dictionaries: a listed folder by its title, not by a path that is cut off.
+
+    The folders are listed once, however many names are asked for.
+    """
     listed = {entry.id: entry.title for entry in entries(compute.workspace()) if entry.id.startswith("folder/")}
-    return f"folder/{listed[id]}" if id in listed else id
+    return lambda id: f"folder/{listed[id]}" if id in listed else id
+
+
+def shown_id(id: str) -> str:
+    """Return how pickers name one dictionary."""
+    return naming()(id)
 
 
 def full_id(text: str) -> str:
