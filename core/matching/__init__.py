@@ -1,1 +1,1 @@
-"""Which features two dictionaries share, by weights and by activations, compared with chance."""
+"""Find the features that two dictionaries share, by weights and by activations, and compare with chance."""

@@ -38,7 +38,7 @@ class Bar:
             print(text, file=sys.stderr)
 
     def update(self, done: int, total: int) -> None:
-        """Draw how far the stage is."""
+        """Draw the progress of the stage."""
         if self._bar is None:
             self._bar = tqdm(total=total, desc=self._text, disable=None)
         self._bar.update(done - self._bar.n)
@@ -51,7 +51,7 @@ class Bar:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run, and return the exit code: 0, or 2 with a message for what a person can fix."""
+    """Run, and return the exit code: 0, 2 after an error that a person can fix, 130 if interrupted."""
     options = _parser().parse_args(arguments)
     bar = Bar()
     try:
@@ -125,7 +125,7 @@ def _run(options: argparse.Namespace, bar: Bar) -> None:
 
 
 def _check(options: argparse.Namespace) -> None:
-    """Refuse at once what would otherwise fail after minutes of work."""
+    """Raise BadSettingError at once for options that would otherwise fail after minutes of work."""
     if options.output.suffix not in ENDINGS:
         raise BadSettingError(f"{options.output.name!r} ends in none of {', '.join(ENDINGS)}. Choose one of these.")
     if not options.output.resolve().parent.is_dir():
@@ -145,7 +145,7 @@ def _table(suffix: str, a: Dictionary, b: Dictionary, matching, how: dict[str, s
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Write beside the file and rename, so that what was there before stays until all is written."""
+    """Write to a temporary file and rename it, so that an older file stays until the new one is complete."""
     handle, name = tempfile.mkstemp(dir=path.resolve().parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:

@@ -15,7 +15,7 @@ _PAIRS = 4096
 
 
 def best_table(match: ActivationMatch, way: str = WAYS[0]) -> pd.DataFrame:
-    """One row per feature with a match, of A or of B, the best first.
+    """One row per feature of A (or, by `way`, of B) that has a match, the best match first.
 
     feature_a, feature_b, activation_correlation, active_tokens_a, active_tokens_b.
     """
@@ -36,7 +36,7 @@ def matches_of(match: ActivationMatch, feature: int, way: str = WAYS[0]) -> pd.D
 
 
 def ways(match: ActivationMatch) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Return correlations and numbers by way."""
+    """Return, for each way, the correlations and the numbers of the matched features."""
     return {WAYS[0]: (match.a_in_b_corr, match.a_in_b_idx), WAYS[1]: (match.b_in_a_corr, match.b_in_a_idx)}
 
 
@@ -62,7 +62,7 @@ def _pairs(
 def with_decoder_cosines(table: pd.DataFrame, a: Dictionary, b: Dictionary) -> pd.DataFrame:
     """Add decoder_cosine of each row's pair, summed in float64; 0 where a direction is zero.
 
-    Raises DoesNotFitError where the two do not write to one space.
+    Raises DoesNotFitError unless both dictionaries write to the same space.
     """
     check_same_space(a, b, "decoder")
     cosine = np.empty(len(table))
@@ -76,7 +76,10 @@ def with_decoder_cosines(table: pd.DataFrame, a: Dictionary, b: Dictionary) -> p
 
 
 def excess_table(match: ActivationMatch, rotated: Float[np.ndarray, " d_sae_a"]) -> pd.DataFrame:
-    """Add rotated_correlation and excess_correlation to `best_table` of A in B."""
+    """Add rotated_correlation and excess_correlation (the difference) to `best_table` of A in B.
+
+    `rotated` is the best correlation of each feature of A with random mixtures (core.matching.baselines).
+    """
     table = best_table(match)
     chance = rotated[table["feature_a"]].astype(float)
     return table.assign(
@@ -85,7 +88,7 @@ def excess_table(match: ActivationMatch, rotated: Float[np.ndarray, " d_sae_a"])
 
 
 def medians(series: Mapping[str, Float[np.ndarray, " value"]]) -> dict[str, float]:
-    """Return the median of each, NaN aside; NaN where nothing is left."""
+    """Return the median of the finite values of each series; NaN if it has none."""
     return {
         name: float(np.median(values[np.isfinite(values)])) if np.isfinite(values).any() else np.nan
         for name, values in series.items()

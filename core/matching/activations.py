@@ -1,7 +1,7 @@
-"""Which features of two dictionaries are active alike on the same tokens (Bricken et al. 2023), whatever their weights.
+"""Match features of two dictionaries by their activations on the same tokens (Bricken et al. 2023), not by weights.
 
-A product of sparse activations, one feature of A at a time: what two features have in common is added up on
-the tokens where both are active. The matrix of all correlations is never held.
+Activations are sparse. For one feature of A at a time, its products with the features of B are added up over the
+tokens where both are active. The matrix of all correlations is never held in memory.
 """
 
 from collections.abc import Sequence
@@ -21,18 +21,18 @@ from core.work.threads import run_all, run_blocks
 
 K = 10
 LEAST = 10
-"""On how many tokens a feature must be active: two that fire once, on one token, correlate perfectly."""
+"""Least number of tokens on which a feature must be active. Two that fire once, on the same token, correlate at 1."""
 EDGE = 0.4
-"""Masked cosine over which features are joined (Bricken et al. 2023)."""
+"""Features are joined if their masked cosine is over this (Bricken et al. 2023)."""
 _BLOCK = 64
 
 
 @dataclass(frozen=True)
 class ActivationMatch:
-    """For each feature the k of the other dictionary with the largest Pearson correlation over tokens, best first.
+    """For each feature, the k features of the other dictionary with the largest Pearson correlation, best first.
 
-    Features active on fewer than `least` tokens, or constant, are left out on both sides. NaN and -1 stand for
-    them, and where the other dictionary has fewer than k.
+    The correlation is over tokens. Features active on fewer than `least` tokens, or constant, are left out on both
+    sides: their rows, and places beyond the number of candidates, hold NaN and -1.
     """
 
     a_in_b_corr: Float[np.ndarray, "d_sae_a k"]
@@ -58,9 +58,9 @@ class ActivationMatch:
         least: int = LEAST,
         device: Device = CPU,
     ) -> str:
-        """Name it by what gave the activations: `a` and `b` are hashes of dictionary and model together.
+        """Name the result by the origin of the activations: `a` and `b` are hashes of dictionary and model together.
 
-        `device` is what the token passes ran on; where they are correlated changes no number.
+        `device` is the one that the token passes ran on. The device that correlates does not change the numbers.
         """
         inputs = {"a": a, "b": b, "rows": rows_sha256, "with_first": with_first, "k": k, "least": least}
         return artifact_key("activation-match", cls.version, **inputs, **device_inputs(device))
@@ -79,7 +79,7 @@ def match_activations(
     """Correlate all features of A with all of B over tokens and keep the k best of each, both ways.
 
     Sums are float64, so that values and order do not depend on `workers`; ties: lower feature first. Each worker needs
-    about d_sae_b x (12 k + 24) bytes. A device that runs kernels adds whole numbers instead, of as many bits
+    about d_sae_b x (12 k + 24) bytes. A device that runs kernels adds 64-bit whole numbers instead
     (core.matching.on_device). `progress` counts features of A. Raises BadSettingError unless k is at least 1, and
     DeviceError.
     """
@@ -99,7 +99,7 @@ def match_activations(
 def _by_loops(
     a: SparseActivations, b: SparseActivations, k: int, least: int, progress: Progress, workers: int | None
 ) -> "tuple[_Best, _Best]":
-    """Return the best of A's features and of B's."""
+    """Return the best matches of A's features and of B's, from loops on the CPU."""
     from core.activations.pair_kernels import correlate
 
     rows = _Best(a.d_sae, k)
@@ -123,7 +123,7 @@ def _by_loops(
 
 
 class _Best:
-    """Room for the k best of every feature."""
+    """The k best matches of every feature: -inf and -1 where there is no match yet."""
 
     def __init__(self, n: int, k: int):
         self.corr, self.idx = np.full((n, k), -np.inf), np.full((n, k), -1, np.int32)
@@ -135,12 +135,12 @@ class _Best:
         return best
 
     def finish(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return correlations, NaN for what has no match, and numbers."""
+        """Return the correlations (NaN without a match) and the numbers of the matched features (-1 without)."""
         return np.where(self.idx < 0, np.nan, np.clip(self.corr, -1, 1)).astype(np.float32), self.idx
 
 
 def _merged(parts: Sequence[_Best], k: int) -> _Best:
-    """Put together what several workers found."""
+    """Return the k best of what several workers found."""
     corr, idx = (np.concatenate([getattr(part, name) for part in parts], axis=1) for name in ("corr", "idx"))
     order = np.lexsort((idx, -corr))[:, :k]
     best = _Best(len(corr), k)
@@ -150,7 +150,7 @@ def _merged(parts: Sequence[_Best], k: int) -> _Best:
 
 @dataclass(frozen=True)
 class MaskedEdges:
-    """Pairs of features whose masked cosine is over `edge`, in order of A's feature, then of B's."""
+    """Pairs of features whose masked cosine is over `edge`, ordered by A's feature, then by B's."""
 
     a: Int[np.ndarray, " pair"]
     b: Int[np.ndarray, " pair"]
@@ -172,7 +172,7 @@ class MaskedEdges:
         edge: float = EDGE,
         device: Device = CPU,
     ) -> str:
-        """Name it as ActivationMatch is named."""
+        """Name the result as `ActivationMatch.key` does."""
         inputs = {"a": a, "b": b, "rows": rows_sha256, "with_first": with_first, "least": least, "edge": edge}
         return artifact_key("masked-edges", cls.version, **inputs, **device_inputs(device))
 
@@ -186,10 +186,10 @@ def masked_cosine_edges(
     progress: Progress = SILENT,
     workers: int | None = None,
 ) -> MaskedEdges:
-    """Find all pairs with a masked cosine over `edge` (Bricken et al. 2023): a feature and what it is split into.
+    """Find all pairs with a masked cosine over `edge` (Bricken et al. 2023): a feature and those that it splits into.
 
-    That is the larger of two cosines of activations: over the tokens where A's feature is active, and where B's is.
-    Features active on fewer than `least` tokens are left out. `progress` counts features of A.
+    The masked cosine is the larger of two cosines of activations: one over the tokens where A's feature is active, one
+    over those where B's is. Features active on fewer than `least` tokens are left out. `progress` counts features of A.
     """
     features = np.flatnonzero(a.kept(least))
     kept_b = b.kept(least)
@@ -199,7 +199,7 @@ def masked_cosine_edges(
         others = np.flatnonzero((score > edge) & kept_b)
         return others, score[others]
 
-    _ = a.by_feature, a.square, b.square  # made here, once
+    _ = a.by_feature, a.square, b.square  # compute these once, before the threads need them
     partners = run_all(work, features.tolist(), workers=workers, progress=progress)
     b_idx, score = ([pair[part] for pair in partners] for part in (0, 1))
     return MaskedEdges(

@@ -1,8 +1,8 @@
-"""What correlations of features are held against: the models' own units, and a rotated basis.
+"""Baselines for correlations of features: the models' own units, and a rotated basis.
 
-Units (neurons, or dimensions of the stream) are dense, so a product of all with all is added up row by row of
-text. A rotated basis is random mixtures of B's features: how well a feature of A is found in what B knows, but
-not in B's features themselves (Gurnee et al. 2024, excess correlation).
+Units (neurons, or dimensions of the stream) are dense: the product of all with all is added up batch by batch of
+text. A rotated basis consists of random mixtures of B's features. It shows how well B's activations as a whole predict
+a feature of A, without B's own basis (Gurnee et al. 2024, excess correlation).
 """
 
 import threading
@@ -23,7 +23,7 @@ from core.work.threads import run_blocks
 
 SEED = 0
 _MIXTURES = 32
-"""Drawn from one generator each time, so part of the answer."""
+"""Mixtures drawn from one generator. Another number would give other mixtures, so it is part of the result."""
 _CONSTANT = 1e-12
 
 
@@ -50,10 +50,10 @@ def match_units(
     with_first: bool = True,
     progress: Progress = SILENT,
 ) -> UnitMatch:
-    """Correlate the units at a model's hook with those at another's over the tokens of rows, in float64.
+    """Correlate the units at one model's hook with those at another's over the tokens of `rows`, in float64.
 
-    Memory: width x width floats. `progress` counts rows. Raises DoesNotFitError for one hook of one model, where
-    each unit would match itself, for other tokenizers, and what `activations` raises.
+    Memory: width x width floats. `progress` counts rows. Raises DoesNotFitError if both are the same hook of the same
+    model, where each unit would match itself, or if tokenizers differ; also what `LanguageModel.activations` raises.
     """
     check_same_tokens(a[0], b[0])
     if same_units(a, b):
@@ -74,7 +74,7 @@ def match_units(
 
 
 class _Sums:
-    """Sums behind correlations; values are taken from their first means, as those may be far from 0."""
+    """Running sums for correlations. The mean of the first batch is subtracted, as means may be far from 0."""
 
     def __init__(self, x: np.ndarray, y: np.ndarray):
         self.n, self.cross = 0, np.zeros((x.shape[1], y.shape[1]))
@@ -100,13 +100,16 @@ class _Sums:
 
 
 def same_units(a: tuple[LanguageModel, str], b: tuple[LanguageModel, str]) -> bool:
-    """Whether two hooks are one hook of one model, centred or not."""
+    """Whether both are the same hook of the same model, centred or not."""
     return (a[0].folder, a[1]) == (b[0].folder, b[1])
 
 
 @dataclass(frozen=True)
 class RotatedMatch:
-    """The largest Pearson correlation of each feature of A with random mixtures of B's; NaN if it is left out."""
+    """The largest Pearson correlation of each feature of A with random mixtures of B's features.
+
+    NaN for features that are left out.
+    """
 
     a_best: Float[np.ndarray, " d_sae_a"]
     n_mixtures: int
@@ -115,7 +118,7 @@ class RotatedMatch:
 
     @classmethod
     def key(cls, a: str, b: str, rows_sha256: str, *, with_first: bool, least: int, seed: int = SEED) -> str:
-        """Name it as ActivationMatch is named."""
+        """Name the result as `ActivationMatch.key` does."""
         inputs = {"a": a, "b": b, "rows": rows_sha256, "with_first": with_first, "least": least, "seed": seed}
         return artifact_key("rotated-match", cls.version, **inputs)
 
@@ -129,10 +132,10 @@ def match_rotated(
     progress: Progress = SILENT,
     workers: int | None = None,
 ) -> RotatedMatch:
-    """Correlate the features of A with as many mixtures as B has features active on `least` tokens.
+    """Correlate the features of A with random mixtures: as many as B has features active on at least `least` tokens.
 
-    A mixture is the activations of all features of B weighted by a Gaussian vector of length 1. Each worker needs
-    256 bytes for every token and every feature. `progress` counts mixtures.
+    A mixture is the sum of the activations of all features of B, weighted by a Gaussian vector of length 1. Each worker
+    needs 256 bytes for every token and for every feature. `progress` counts mixtures.
     """
     from core.activations.pair_kernels import mix
 
@@ -153,14 +156,14 @@ def match_rotated(
         mix(feature_ends, tokens, values, y, corr)
         largest = corr.max(axis=1) * inverse
         with turn:
-            np.maximum(best, largest, out=best)  # NaN stays
+            np.maximum(best, largest, out=best)  # keeps NaN, which marks features left out
 
     run_blocks(work, n, _MIXTURES, workers=workers, progress=progress)
     return RotatedMatch(np.where(np.isfinite(best), best, np.nan).astype(np.float32), n, seed)
 
 
 def mixtures(d_sae: int, start: int, seed: int) -> Float[np.ndarray, "d_sae mixture"]:
-    """Draw mixtures `start` to `start` + 31: a column of length 1 for each."""
+    """Draw mixtures `start` to `start` + 31, one column of length 1 each."""
     weights = np.random.default_rng([seed, start]).standard_normal((d_sae, _MIXTURES))
     return weights / np.linalg.norm(weights, axis=0)
 
@@ -170,6 +173,6 @@ def _units(x: Float[np.ndarray, "row pos unit"]) -> Float[np.ndarray, "token uni
 
 
 def _largest(corr: Float[np.ndarray, "unit other"]) -> Float[np.ndarray, " unit"]:
-    """Largest of each row, NaN aside; NaN where there is nothing else."""
+    """Return the largest value of each row that is not NaN; NaN if all are."""
     best = np.where(np.isnan(corr), -np.inf, corr).max(axis=1)
     return np.where(np.isfinite(best), np.clip(best, -1, 1), np.nan).astype(np.float32)

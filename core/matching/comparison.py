@@ -1,4 +1,4 @@
-"""Two dictionaries side by side: which features of the one are nearest to each of the other, by their weights."""
+"""Two dictionaries side by side: the nearest features of one to each feature of the other, by their weights."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,13 +17,13 @@ from core.work.threads import run_blocks
 
 SIDES: tuple[DictionarySide, ...] = ("decoder", "encoder")
 K = 20
-"""How many candidates each feature has at first: pairs beyond them are added where they are worth more."""
+"""Candidates of each feature at first. Pairs beyond them are added where they could better the matching."""
 NEURONS_K = 4
 _PAIRS = 1 << 16
 
 
 class SameDictionaryError(DoesNotFitError):
-    """A dictionary was to be compared with itself; pages offer the control by its second-best matches instead."""
+    """Both dictionaries are the same. Pages then offer the control instead: each feature's second-best match."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,9 +35,9 @@ class Weights:
 
     @classmethod
     def of(cls, dictionary: Dictionary) -> "Weights":
-        """Take a dictionary's weights; a feature without a direction on one side becomes NaN on both.
+        """Take a dictionary's weights; a feature without a direction on either side becomes NaN on both.
 
-        Such are zero rows (see core.maths.degenerate): files with NaN or infinity are refused.
+        Zero rows have no direction (see core.maths.degenerate). NaN and infinity do not occur: reading refuses them.
         """
         decoder, encoder = dictionary.W_dec, np.ascontiguousarray(dictionary.W_enc.T)
         damaged = np.ones(len(decoder), bool)
@@ -60,13 +60,13 @@ class Weights:
 
     @cached_property
     def finite(self) -> Bool[np.ndarray, " d_sae"]:
-        """Which features have a direction on both sides; the others are left out of every match."""
+        """True for features with a direction on both sides. The others are left out of every match."""
         return np.isfinite(self.decoder).all(axis=1)
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Two dictionaries and, for each feature, its nearest of the other one, by decoder and by encoder."""
+    """Two dictionaries and, for each feature, its nearest features in the other one, by decoder and by encoder."""
 
     a: Weights
     b: Weights
@@ -78,12 +78,12 @@ class Comparison:
 
     @property
     def smaller(self) -> int:
-        """Number of features with a direction of the smaller dictionary: the most pairs there can be."""
+        """Number of features that have a direction, in the dictionary with fewer: the largest number of pairs."""
         return int(min(self.a.finite.sum(), self.b.finite.sum()))
 
 
 def check_matchable(a: Dictionary, b: Dictionary) -> None:
-    """Raise DoesNotFitError unless cosines between the two mean something, SameDictionaryError for one twice."""
+    """Raise DoesNotFitError unless both live in the same spaces, SameDictionaryError if they are the same."""
     if a.sha256 == b.sha256:
         raise SameDictionaryError(
             f"{a.title} and {b.title} are one dictionary, with the content {a.sha256[:16]}: every feature would match "
@@ -94,7 +94,7 @@ def check_matchable(a: Dictionary, b: Dictionary) -> None:
 
 
 def differences(a: Dictionary, b: Dictionary) -> tuple[str, ...]:
-    """Return warnings about settings under which the two were trained that change what cosines mean."""
+    """Return warnings about settings that differ in training, and so change the meaning of cosines."""
     names = {
         "center_writing_weights": "the model's writing weights centred",
         "normalize_activations": "input normalisation",
@@ -113,7 +113,7 @@ def differences(a: Dictionary, b: Dictionary) -> tuple[str, ...]:
 def compare(
     a: Dictionary, b: Dictionary, *, k: int = K, progress: Progress = SILENT, workers: int | None = None
 ) -> Comparison:
-    """Find the k nearest features both ways by decoder and by encoder; fewer where a dictionary has no k features.
+    """Find the k nearest features both ways, by decoder and by encoder; fewer if a dictionary has fewer features.
 
     Raises what `check_matchable` raises, and DoesNotFitError if a dictionary has no feature with a direction.
     """
@@ -124,7 +124,10 @@ def compare(
 def compare_weights(
     a: Weights, b: Weights, *, k: int = K, progress: Progress = SILENT, workers: int | None = None
 ) -> Comparison:
-    """Do the same for weights. Raises BadSettingError unless k is at least 1. `progress` counts per side."""
+    """Do as `compare` does, for weights alone. `progress` starts anew on each side.
+
+    Raises BadSettingError unless k is at least 1, and DoesNotFitError if either has no feature with a direction.
+    """
     if k < 1:
         raise BadSettingError(
             f"{k} candidates for each feature leave nothing to match; expected 1 or more, such as {K}."
@@ -144,19 +147,19 @@ def compare_weights(
 
 
 class PairCosines:
-    """Cosines between features of A and of B by one side, of the pairs that are asked for."""
+    """Cosines between features of A and of B on one side, computed for the pairs that a caller names."""
 
     def __init__(self, comparison: Comparison, side: DictionarySide):
         self.rows, self.others = (np.ascontiguousarray(one.side(side)) for one in (comparison.a, comparison.b))
         self.inverse, self.other_inverse = inverse_lengths(self.rows), inverse_lengths(self.others)
 
     def of(self, a: Int[np.ndarray, " pair"], b: Int[np.ndarray, " pair"]) -> Float[np.ndarray, " pair"]:
-        """Return them summed in float64 and rounded to float32; 0 where a direction is zero."""
+        """Return the cosines of pairs (a[i], b[i]), summed in float64, rounded to float32; 0 for a zero direction."""
         from core.geometry.kernels import pair_dots
 
         out = np.empty(len(a))
         pair_dots(self.rows, self.others, a, b, out)
-        out *= self.inverse[a]  # one after the other, as their product may be no float
+        out *= self.inverse[a]  # one after the other: the product of both may overflow
         out *= self.other_inverse[b]
         return out.astype(np.float32)
 
@@ -169,7 +172,7 @@ def pair_cosines(
     *,
     progress: Progress = SILENT,
 ) -> Float[np.ndarray, " pair"]:
-    """Return the cosines of many pairs, as `PairCosines` has them."""
+    """Return the cosines of many pairs, as `PairCosines.of` does, in parallel blocks."""
     cosines, out = PairCosines(comparison, side), np.empty(len(a), np.float32)
 
     def fill(part: slice) -> None:
@@ -180,15 +183,16 @@ def pair_cosines(
 
 
 def geometric_mean(one: Float[np.ndarray, "*shape"], other: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
-    """Return √(one · other) of two cosines, negative ones taken as 0, from float64 rounded to float32."""
+    """Return √(one · other) of two cosines, computed in float64, rounded to float32. Negative cosines count as 0."""
     return np.sqrt(np.maximum(one, 0, dtype=float) * np.maximum(other, 0, dtype=float)).astype(np.float32)
 
 
 def nearest_neurons(a: Dictionary, b: Dictionary, side: DictionarySide, *, k: int = NEURONS_K) -> Between:
-    """Find, for each input dimension, the k nearest of the other dictionary: columns over the features (Cho 2025).
+    """Find, for each dimension of the model, the k nearest dimensions in the other dictionary (Cho 2025).
 
-    Feature i of A is set against feature i of B, so this says something where both started from the same weights.
-    Features left out on either side count for neither. Raises DoesNotFitError for unequal d_sae.
+    A dimension is a column of weights over all features; cosines pair feature i of A with feature i of B. So they mean
+    something only if both dictionaries began training from the same weights. A feature left out of either dictionary
+    counts in neither. Raises DoesNotFitError for unequal d_sae.
     """
     check_matchable(a, b)
     if a.d_sae != b.d_sae:

@@ -1,10 +1,10 @@
-"""A whole matching as one JSON file, sae-match/v1, that other programs can read and this one can read back.
+"""A whole matching as one JSON file, sae-match/v1, which other programs and this one can read.
 
-`version`; `a`, `b`: the dictionaries by content hash; `method`, `metric` (what was compared), `params`; `columns` and
-`pairs`, one list for each pair; `unmatched_a`, `unmatched_b`, `left_out_a`, `left_out_b`: all other features;
-`stats`, `null`: numbers of core/matching/numbers.py; `app`. Cosines are float32 in their shortest form, so that
-reading gives the very same numbers; a number without meaning is null. `gap`: by how much the largest one-to-one total
-may be larger, 0 where that is proven; files of earlier versions, matched among candidates alone, have none.
+The fields: `version`; `a`, `b`: the dictionaries by content hash; `method`, `metric` (the similarity), `params`;
+`columns` and `pairs`, one list for each pair; `unmatched_a`, `unmatched_b`, `left_out_a`, `left_out_b`: all other
+features; `stats`, `null`: numbers of core/matching/numbers.py; `app`; `gap`: as in `Matching`, 0 if the pairs are
+proven to be the best, missing in files of earlier versions. Cosines are float32 in their shortest form, so that a
+reader gets the same numbers. A number without meaning is null.
 """
 
 import json
@@ -25,13 +25,13 @@ from core.tables import app_version
 VERSION = "sae-match/v1"
 COLUMNS = ["a", "b", "score", "decoder", "encoder"]
 MOST_BYTES = 64 * 2**20
-"""Some ten times what two dictionaries of 65,536 features make."""
+"""About ten times the file of two dictionaries with 65,536 features."""
 _LISTS = ("unmatched_a", "unmatched_b", "left_out_a", "left_out_b")
 _OBJECTS = ("a", "b", "params", "stats", "null")
 
 
 class MatchFileError(LoupeError):
-    """A file is no matching that can be read."""
+    """A file is not a matching that this app can read."""
 
     def __init__(self, what: str):
         super().__init__(f"{what} Expected a file in {VERSION}, as this app exports it; export it again.")
@@ -39,7 +39,7 @@ class MatchFileError(LoupeError):
 
 @dataclass(frozen=True)
 class MatchFile:
-    """A matching and where it comes from; the mappings hold what JSON holds."""
+    """A matching and its origin. The mappings hold only values of JSON."""
 
     a: Mapping[str, Any]
     b: Mapping[str, Any]
@@ -59,14 +59,14 @@ def match_file(
     stats: Mapping[str, Any],
     null: Mapping[str, Any],
 ) -> MatchFile:
-    """Put a matching together with its provenance. There is no date in it and no path of this machine."""
+    """Put a matching together with its provenance, which names no date and no path of this machine."""
     return MatchFile(
         _named(a), _named(b), matching, dict(settings), dict(stats), dict(null), f"SAE Loupe {app_version()}"
     )
 
 
 def to_json(file: MatchFile) -> bytes:
-    """Write a matching; the same one gives the same bytes. Raises ValueError for settings JSON does not hold."""
+    """Write a matching; equal matchings give equal bytes. Raises ValueError for settings with NaN or infinity."""
     matching = file.matching
     ends = matching.a.tolist(), matching.b.tolist()
     cosines = matching.score, matching.decoder, matching.encoder
@@ -89,7 +89,7 @@ def to_json(file: MatchFile) -> bytes:
 
 
 def from_json(data: bytes) -> MatchFile:
-    """Read a matching. Raises MatchFileError, naming the version or the part, for any that is not whole."""
+    """Read a matching. Raises MatchFileError, which names the version or the part, for a file that is not whole."""
     content = _parsed(data)
     version = content.get("version")
     if version != VERSION:
@@ -133,7 +133,7 @@ def _matching(content: Mapping[str, Any], k: Any) -> Matching:
     sizes = {name: content[name].get("d_sae") for name in "ab"}
     for name, size in sizes.items():
         all_of_them = np.concatenate([ends[name], lists[f"unmatched_{name}"], lists[f"left_out_{name}"]])
-        # Each feature stands in one of the lists, once; that bounds d_sae by the size of the file.
+        # Each feature must stand in exactly one list. This also limits d_sae by the size of the file.
         fits = _is_count(size) and size == len(all_of_them) and (np.sort(all_of_them) == np.arange(size)).all()
         _require(bool(fits), f"pairs, unmatched_{name} and left_out_{name} do not name each feature of {name} once")
     for name in _LISTS:
@@ -188,7 +188,7 @@ def _finite(text: str) -> float:
 
 def _named(dictionary: Dictionary) -> dict[str, Any]:
     source, _, rest = dictionary.id.partition("/")
-    # The path of a folder is nobody else's business; its content is named by the hash.
+    # The path of a folder is private; the hash names its content.
     id = f"{source}/{rest.rpartition('/')[2]}" if source == "folder" else dictionary.id
     return {
         "id": id,

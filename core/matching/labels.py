@@ -1,6 +1,6 @@
-"""What became of features in a wider dictionary: new, kept, split, or merged; and which belong to which.
+"""Label the features of one dictionary by their relation to another: novel, kept, split or merged.
 
-By decoder cosines over a threshold, in either direction; the wider dictionary is usually the one to label.
+The labels come from cosines over a threshold, both ways. Usually the wider dictionary is labelled.
 """
 
 from dataclasses import dataclass
@@ -19,9 +19,10 @@ LEFT_OUT = -1
 class Relation:
     """How the features of one dictionary relate to those of another.
 
-    A feature's parent is its nearest of the other dictionary, if their cosine is over the threshold. It is 'novel'
-    without one; 'merged' if at least two of the other dictionary have it as nearest, over the threshold; else
-    'split' if its parent is the parent of another one too; else a 'reconstruction'.
+    The parent of a feature is the nearest feature of the other dictionary, if their cosine is over the threshold.
+    A feature without a parent is 'novel'. Otherwise it is 'merged' if it is the nearest, over the threshold, of at
+    least two features of the other dictionary; else 'split' if another feature has the same parent; else a
+    'reconstruction'.
     """
 
     label: Int[np.ndarray, " d_sae"]
@@ -29,13 +30,13 @@ class Relation:
     parent: Int[np.ndarray, " d_sae"]
     """Feature of the other dictionary; -1 without one."""
     siblings: Int[np.ndarray, " d_sae"]
-    """How many others have the same parent."""
+    """Number of other features with the same parent."""
     merged_from: Int[np.ndarray, " d_sae"]
-    """How many of the other dictionary have it as nearest, over the threshold."""
+    """Number of features of the other dictionary whose nearest, over the threshold, is this one."""
     d_sae_other: int
 
     def children(self, parent: int) -> Int[np.ndarray, " child"]:
-        """Return the features with this parent. Raises OutOfRangeError for a feature the other has not."""
+        """Return the features with this parent. Raises OutOfRangeError unless the other dictionary has `parent`."""
         if not 0 <= parent < self.d_sae_other:
             raise OutOfRangeError("Feature", parent, self.d_sae_other)
         return np.flatnonzero(self.parent == parent)
@@ -54,9 +55,10 @@ def relate(
     *,
     threshold: float = THRESHOLD,
 ) -> Relation:
-    """Label features by the nearest of each in the other dictionary, and of each there in this one.
+    """Label features by `nearest`, the nearest of each in the other dictionary, and `other_nearest`, the reverse.
 
-    These are first columns of a `Between`: to label B, b_in_a_cos[:, 0], b_in_a_idx[:, 0] and the same of a_in_b.
+    The arguments are first columns of a `Between`. To label B, pass b_in_a_cos[:, 0], b_in_a_idx[:, 0],
+    a_in_b_cos[:, 0] and a_in_b_idx[:, 0].
     """
     n, n_other = len(cos), len(other_cos)
     parent = np.where(cos > threshold, nearest, -1)

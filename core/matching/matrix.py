@@ -1,6 +1,6 @@
-"""Many dictionaries against each other: matching ratios of all pairs, of pairs that differ in one factor, of three.
+"""Many dictionaries against each other: matching ratios of all pairs, and of pairs that differ in one factor.
 
-After Cho 2025 (layers, seeds, data, types, k and widths) and Paulo & Belrose 2025 (three seeds).
+After Cho 2025, who varies layers, seeds, data, types, k and widths.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,24 +23,25 @@ from core.work.artifacts import ArtifactStore
 from core.work.jobs import SILENT, Part, Progress
 
 FACTORS = ("seed", "data", "type", "k", "width", "layer")
-"""Labels of dictionaries whose effect is compared."""
+"""The labels of dictionaries that are compared as factors."""
 
 
 @dataclass(frozen=True)
 class MatchMatrix:
-    """How much of each dictionary, a row, is found in each other, a column; on the diagonal the control.
+    """The share of each dictionary (row) that is found in each other one (column); the control is on the diagonal.
 
-    The control is Cho's (2025): each feature's best match in its own dictionary but itself. NaN where two have no
-    common space, and in the control of a dictionary with one feature.
+    The control is Cho's (2025): each feature against the other features of its own dictionary. Values are NaN for
+    dictionaries without a common space, and for the control of a dictionary with one feature.
     """
 
     ratio: Float[np.ndarray, "n n threshold"]
     """Share of the row's features with a cosine over each of THRESHOLDS."""
     mmcs: Float[np.ndarray, "n n"]
+    """Mean over the row's features of the largest cosine."""
     random_ratio: Float[np.ndarray, "n n threshold"]
-    """The same of random directions, in closed form; NaN as in `ratio`, and on a line (d = 1)."""
+    """`ratio` of random directions, in closed form; NaN as in `ratio`, and also for width 1."""
     refused: tuple[str, ...]
-    """For each pair that has no common space, why."""
+    """The reason for each pair without a common space."""
 
 
 def match_matrix(
@@ -50,7 +51,7 @@ def match_matrix(
     store: ArtifactStore | None = None,
     progress: Progress = SILENT,
 ) -> MatchMatrix:
-    """Match all pairs by the nearest feature, both ways. With a `store` every pair is kept and found again."""
+    """Match all pairs by the nearest feature, both ways. A `store` keeps the result of every pair."""
     n = len(dictionaries)
     ratio, chance = np.full((2, n, n, len(THRESHOLDS)), np.nan)
     mmcs, refused = np.full((n, n), np.nan), []
@@ -80,7 +81,7 @@ def nearest_pair(
     store: ArtifactStore | None = None,
     progress: Progress = SILENT,
 ) -> Between:
-    """Return the nearest feature of B for each of A and the other way round; kept under one name in either order.
+    """Return the nearest feature of B for each of A and the reverse. The `store` keeps one result for both orders.
 
     Raises DoesNotFitError for dictionaries without a common space.
     """
@@ -118,14 +119,17 @@ def matrix_table(matrix: MatchMatrix, names: Sequence[str], *, threshold: float)
 
 
 def without_implied_k(labels: Sequence[Mapping[str, str | int]]) -> list[dict[str, str | int]]:
-    """Return labels without k where no two of one type differ in it: another type then brings its own k, or none."""
+    """Return the labels, without k if dictionaries of one type always have the same k.
+
+    The type then implies k, so that two dictionaries of different types differ in one factor, not two.
+    """
     known = {(one.get("type"), one["k"]) for one in labels if "k" in one}
     implied = len({type for type, _ in known}) == len(known)
     return [{name: value for name, value in one.items() if not (implied and name == "k")} for one in labels]
 
 
 def factor_pairs(labels: Sequence[Mapping[str, str | int]]) -> list[tuple[str, int, int]]:
-    """Find the pairs that differ in exactly one of FACTORS, and both carry that label."""
+    """Find the pairs that differ in exactly one of FACTORS, where both have that label: factor, first, second."""
     pairs = []
     for i, j in combinations(range(len(labels)), 2):
         differing = [name for name in FACTORS if labels[i].get(name) != labels[j].get(name)]
@@ -137,9 +141,9 @@ def factor_pairs(labels: Sequence[Mapping[str, str | int]]) -> list[tuple[str, i
 def factor_table(
     matrix: MatchMatrix, names: Sequence[str], labels: Sequence[Mapping[str, str | int]], *, threshold: float
 ) -> pd.DataFrame:
-    """One row per pair that differs in one factor and way: match_factor, factor_change, and those of `matrix_table`.
+    """Two rows, one per way, for each pair that differs in one factor, in the order of FACTORS.
 
-    Factors are in the order of FACTORS.
+    Columns: match_factor, factor_change, and those of `matrix_table`.
     """
     table = matrix_table(matrix, names, threshold=threshold)
     rows = []
@@ -160,7 +164,7 @@ def nearest_threshold(threshold: float) -> int:
 def _best(
     a: Dictionary, b: Dictionary, side: DictionarySide, store: ArtifactStore | None, progress: Progress
 ) -> tuple[Float[np.ndarray, " d_sae_a"], Float[np.ndarray, " d_sae_b"]]:
-    """Return each feature's largest cosine with the other dictionary, or with its own but itself."""
+    """Return each feature's largest cosine with the other dictionary; if a is b, with any other feature of its own."""
     if a is b:
         own = own_nearest(a, side, progress=progress)
         return own, own

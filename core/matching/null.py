@@ -1,8 +1,8 @@
 """How much two dictionaries would share by chance, and how much one shares with itself.
 
-Two nulls: random directions, in closed form; and B with its coordinates shuffled, which keeps lengths, the values
-in every direction and all cosines among B's own features, and breaks only what A and B have in common. The control
-is Cho's (2025): a dictionary against itself, where each feature's best match but itself counts.
+There are two nulls. Random directions are known in closed form. Shuffling the coordinates of B keeps its lengths, the
+values in every direction and all cosines among its own features; only the relation to A is lost. The control is
+Cho's (2025): each feature against the other features of its own dictionary.
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ SEED = 0
 
 
 def random_nearest(n_others: int, d: int) -> RandomDirections:
-    """Return the law of the r-th largest cosine of any direction with n_others random ones in d dimensions.
+    """Return the distribution of the r-th largest cosine of a direction with n_others random ones in d dimensions.
 
     Raises DoesNotFitError for d = 1, where directions are only signs.
     """
@@ -27,15 +27,15 @@ def random_nearest(n_others: int, d: int) -> RandomDirections:
 
 
 def random_ratio(n_others: int, d: int, thresholds: Float[np.ndarray, " threshold"]) -> Float[np.ndarray, " threshold"]:
-    """Return the share of directions with a cosine over each threshold to any of n_others random ones."""
-    # 1 - (1 - p)^n, accurate where p is tiny.
+    """Return, for each threshold, the chance that any of n_others random directions has a larger cosine."""
+    # 1 - (1 - p)^n, written so that it stays accurate for tiny p.
     return -np.expm1(n_others * np.log1p(-np.minimum(random_nearest(n_others, d).above(thresholds), 1 - 1e-16)))
 
 
 def shuffled(weights: Weights, *, seed: int = SEED) -> Weights:
-    """Return the weights with their coordinates in another order, the same for all features.
+    """Return the weights with their coordinates in a random order, the same for all features.
 
-    Decoder and encoder get the same order where their widths are equal.
+    Decoder and encoder get the same order if their widths are equal.
     """
     orders = {d: np.random.default_rng([seed, d]).permutation(d) for d in (weights.d_out, weights.d_in)}
     decoder, encoder = (np.ascontiguousarray(w[:, orders[w.shape[1]]]) for w in (weights.decoder, weights.encoder))
@@ -45,8 +45,8 @@ def shuffled(weights: Weights, *, seed: int = SEED) -> Weights:
 def own_nearest(
     dictionary: Dictionary, side: DictionarySide, *, progress: Progress = SILENT
 ) -> Float[np.ndarray, " d_sae"]:
-    """Return each feature's largest cosine with another of its dictionary: the second best match with itself.
+    """Return each feature's largest cosine with any other feature of its dictionary.
 
-    NaN where a feature is left out. Raises what `nearest_features` raises, as for a dictionary of one feature.
+    NaN for a feature that is left out. Raises what `nearest_features` raises, for example for a single feature.
     """
     return nearest_features(directions(dictionary, side), k=1, progress=progress).cos[:, 0]

@@ -1,4 +1,4 @@
-"""What two dictionaries share in a few numbers: of the pair itself, by chance, and of each with itself."""
+"""A few numbers for what two dictionaries share: of the pair itself, by chance, and of each with itself."""
 
 from collections.abc import Mapping
 
@@ -18,7 +18,7 @@ Values = Float[np.ndarray, " value"]
 
 
 def share_above(values: Values, thresholds: Float[np.ndarray, " threshold"]) -> Float[np.ndarray, " threshold"]:
-    """Return the share of the values, NaN aside, that exceed each threshold, itself rounded as they are."""
+    """Return the share of the values that exceed each threshold. NaN does not count; thresholds get their dtype."""
     ordered = np.sort(values[~np.isnan(values)])
     return 1 - np.searchsorted(ordered, thresholds.astype(values.dtype), side="right") / max(1, len(ordered))
 
@@ -30,12 +30,13 @@ def pair_numbers(
     threshold: float = THRESHOLD,
     progress: Progress = SILENT,
 ) -> Numbers:
-    """Return what A and B share: see core/catalogue/matching.toml for each number.
+    """Return the numbers of A and B; core/catalogue/matching.toml defines each.
 
-    mmcs_ab, mmcs_ba: mean over the features of A of the best similarity with B, and the other way round. ratio_ab,
-    ratio_ba: share of them over the threshold. one_to_one_ratio, pw_mcc: over the best one-to-one pairs by
-    `similarity`, of the smaller dictionary's features. agreeing, shared, mean_alignment: pairs made by decoder and
-    by encoder alike, those of them with both cosines over the threshold, and the mean alignment of the former.
+    mmcs_ab, mmcs_ba: mean over the features of A of the best similarity with B, and the reverse. ratio_ab, ratio_ba:
+    the share of these over the threshold. The others are per feature of the smaller dictionary. one_to_one_ratio: the
+    best one-to-one pairs by `similarity` that are over the threshold. pw_mcc: the sum of the similarities of all such
+    pairs. agreeing: pairs that decoder and encoder both make. shared: agreeing pairs with both cosines over the
+    threshold. mean_alignment: the mean alignment of the agreeing pairs themselves.
     """
     decoder, encoder = (match(comparison, side, progress=progress) for side in ("decoder", "encoder"))
     matching = {"decoder": decoder, "encoder": encoder}.get(similarity)
@@ -54,9 +55,10 @@ def numbers_of(
     *,
     threshold: float = THRESHOLD,
 ) -> Numbers:
-    """Return the same from one-to-one matchings by decoder, encoder and the similarity, and from `nearest`.
+    """Return the numbers of `pair_numbers` from one-to-one matchings by decoder, encoder and the similarity.
 
-    `smaller` is the number of features of the smaller dictionary.
+    `best` holds the largest similarities of A's features and of B's (see `nearest`); `smaller` is the number of
+    features of the smaller dictionary.
     """
     agreeing = shared(decoder, encoder, threshold=-np.inf)
     return {
@@ -70,7 +72,7 @@ def numbers_of(
 
 
 def random_numbers(comparison: Comparison, side: DictionarySide, *, threshold: float = THRESHOLD) -> Numbers:
-    """Return what is expected of random directions, in closed form: MMCS and the share over the threshold."""
+    """Return the expected MMCS and share over the threshold for random directions, in closed form."""
     d = comparison.a.side(side).shape[1]
     others = {"ab": int(comparison.b.finite.sum()), "ba": int(comparison.a.finite.sum())}
     mean = {f"mmcs_{way}": random_nearest(n, d).rth_mean_std(1)[0] for way, n in others.items()}
@@ -89,10 +91,10 @@ def null_numbers(
     seed: int = SEED,
     progress: Progress = SILENT,
 ) -> Mapping[str, Numbers]:
-    """Return the nulls and the control, under 'random', 'shuffled', 'control_a' and 'control_b'.
+    """Return the nulls and the controls, under 'random', 'shuffled', 'control_a' and 'control_b'.
 
-    There is no closed form for 'both', no random direction on a line, and no control of a dictionary with one
-    feature: what does not exist is left out.
+    Some are left out, as they do not exist: 'random' and the controls for the similarity 'both', 'random' for
+    directions of width 1, and the control of a dictionary with one feature.
     """
     sides = () if similarity == "both" else (similarity,)
     nulls: dict[str, Numbers] = {}

@@ -1,8 +1,8 @@
-"""Correlations of all features of two dictionaries over tokens, in whole arrays, for a device. Imports torch: lazily.
+"""Correlations of all features of two dictionaries over tokens, in whole arrays, for a device.
 
-A block of features of A is one ragged expansion, its entries times the active features of B on each one's token, and
-one scatter. Products are at most 1 in units of the two features' largest activations, and are added as int64 in fixed
-point: any order, and any cut of the expansion, gives the same sum.
+Imports torch: import lazily. For a block of features of A, each activation is multiplied with those of all features of
+B that are active on the same token, and one scatter adds up the products. A product is at most 1 in units of the two
+features' largest activations; it is added as int64 in fixed point, so that the order of additions cannot change a sum.
 """
 
 from itertools import pairwise
@@ -19,17 +19,17 @@ from core.devices.placed import fetch, place
 from core.work.jobs import SILENT, Progress
 
 _BITS = 61
-"""Of a sum of products; a feature of A takes those that its number of active tokens leaves."""
+"""Bits of a sum of products. A product gets fewer: the number of the feature's active tokens needs the rest."""
 _PRODUCTS = 2**24
-"""How many products are made at a time, of about 64 bytes each."""
+"""Products made at a time; each needs about 64 bytes."""
 
 
 def correlate_on_device(
     a: SparseActivations, b: SparseActivations, device: Device, *, k: int, least: int, progress: Progress = SILENT
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return the k best correlations of A's features with B's in float64 and their numbers, then of B's with A's.
+    """Return the k best correlations of A's features with B's in float64 and B's features, then the reverse.
 
-    Best first, ties: lower feature first; -inf and -1 where there is no match. `progress` counts features of A.
+    Best first; ties: lower feature first; -inf and -1 without a match. `progress` counts features of A.
     """
     pairs = _Pairs(a, b, least, device)
     columns = _nothing(b.d_sae, k, device)
@@ -49,7 +49,7 @@ def correlate_on_device(
 
 
 class _Pairs:
-    """Both sides on the device: A's entries by feature, B's by token, values in units of each feature's largest."""
+    """Activations on the device: A's by feature, B's by token, in units of each feature's largest."""
 
     def __init__(self, a: SparseActivations, b: SparseActivations, least: int, device: Device):
         feature_ends, tokens, values = a.by_feature
@@ -73,7 +73,7 @@ class _Pairs:
         return torch.where(r.isnan(), -torch.inf, r)
 
     def _products(self, part: slice) -> Float[Tensor, "feature d_sae_b"]:
-        """Return sums of f g over tokens."""
+        """Return the sums over tokens of the activation of A's feature times that of B's."""
         n, n_b, device = part.stop - part.start, len(self._unit_b), self._values.device
         entries = slice(self._starts[part.start], self._starts[part.stop])
         counts = self._counts[part]
@@ -94,7 +94,7 @@ class _Pairs:
 
 
 def _largest(side: SparseActivations, device: Device) -> Float[Tensor, " d_sae"]:
-    """Return each feature's largest |f|; 1 for one that is never active."""
+    """Return each feature's largest absolute activation; 1 for a feature that is never active."""
     features, acts = place(side.features, device).long(), place(side.acts, device)
     largest = torch.zeros(side.d_sae, device=device.torch).scatter_reduce_(0, features, acts.abs(), "amax")
     return torch.where(largest > 0, largest, 1).double()
@@ -118,7 +118,7 @@ def best_of(
     ids, order = ids.sort(dim=1)
     values, order = values.gather(1, order).sort(dim=1, descending=True, stable=True)
     ids, edge = ids.gather(1, order), values[:, -1:]
-    # topk takes any of equal values: rows where it left some out are sorted whole. -inf is no match.
+    # Among equal values topk takes any. Rows in which it left some out are sorted completely. -inf is no match.
     cut = ((r == edge).sum(1) != (values == edge).sum(1)) & (edge[:, 0] > -torch.inf)
     for rows in cut.nonzero()[:, 0].split(max(1, 2**24 // r.shape[1])):
         best, order = r[rows].sort(dim=1, descending=True, stable=True)
@@ -129,7 +129,7 @@ def best_of(
 def merged(
     before: tuple[Tensor, Tensor], more: tuple[Tensor, Tensor], k: int
 ) -> tuple[Float[Tensor, "row best"], Int[Tensor, "row best"]]:
-    """Return the k best of two lists, of which the first has the lower numbers."""
+    """Return the k best of two lists. All columns of the first list must come before those of the second."""
     values, ids = (torch.cat(pair, dim=1) for pair in zip(before, more, strict=True))
     values, order = values.sort(dim=1, descending=True, stable=True)
     return values[:, :k], ids.gather(1, order[:, :k])
@@ -141,7 +141,7 @@ def _nothing(n: int, k: int, device: Device) -> tuple[Tensor, Tensor]:
 
 
 def _padded(best: tuple[Tensor, Tensor], k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return a list of exactly k, -1 for what is no match."""
+    """Return values and columns with exactly k places: -inf and -1 without a match."""
     values, ids = best
     short = (0, k - values.shape[1])
     values = torch.nn.functional.pad(values, short, value=-torch.inf)

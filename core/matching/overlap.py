@@ -1,6 +1,6 @@
-"""What three dictionaries share: each feature by the dictionaries that have a mutual nearest neighbour of it.
+"""What three dictionaries share: group each feature by the dictionaries in which it has a mutual nearest neighbour.
 
-After the overlap of three seeds in Paulo & Belrose 2025, with mutual nearest neighbours for their assignment.
+After the overlap of three seeds in Paulo & Belrose 2025; they pair features by assignment, we by mutual nearest.
 """
 
 from collections.abc import Sequence
@@ -15,21 +15,21 @@ from core.matching.matrix import turned
 NAMES = "ABC"
 ALL, ALL_OPEN = "A, B and C", "A, B and C, open"
 REGIONS = ("A alone", "B alone", "C alone", "A and B", "A and C", "B and C", ALL, ALL_OPEN)
-"""'Open' are features with a partner in both other dictionaries that are not each other's partners."""
+"""A feature is in ALL_OPEN if it has a partner in both other dictionaries, and these two are not partners."""
 
 
 def partners(between: Between, *, threshold: float) -> Int[np.ndarray, " d_sae_a"]:
-    """Return for each feature of A its mutual nearest of B with a cosine over the threshold; -1 without one."""
+    """Return, for each feature of A, its mutual nearest in B if their cosine is over the threshold, else -1."""
     cos, there, back = between.a_in_b_cos[:, 0], between.a_in_b_idx[:, 0], between.b_in_a_idx[:, 0]
     mutual = (there >= 0) & (back[there] == np.arange(len(there))) & (cos > threshold)
     return np.where(mutual, there, -1)
 
 
 def overlap_table(ab: Between, ac: Between, bc: Between, titles: Sequence[str], *, threshold: float) -> pd.DataFrame:
-    """One row per dictionary and region that it has a part in: dictionary, overlap_region, features, share.
+    """One row per dictionary and region that it belongs to.
 
-    Columns dictionary (`titles`), overlap_region (of REGIONS), overlap_features, overlap_share. Features left out
-    are in none. ALL is the same number in all three dictionaries.
+    Columns: dictionary (of `titles`), overlap_region (of REGIONS), overlap_features, overlap_share. A feature that is
+    left out is in no region. ALL has the same number of features in all three dictionaries.
     """
     pairs = {(0, 1): ab, (0, 2): ac, (1, 2): bc}
     partner = {}

@@ -1,8 +1,8 @@
-"""Which features two dictionaries share, judged by their weights.   python -m core.matching A B -o match.json
+"""Pair the features of two dictionaries by their weights.   python -m core.matching A B -o match.json
 
-Cosines between the directions features write (decoder) and read (encoder), exact; definitions after Cho 2025,
-Cunningham et al. 2023, Song et al. 2025 and Paulo & Belrose 2025. Pairs are the best of all pairs of features, proven
-by core/matching/proof.py.
+Similarities are cosines between the directions that features write (decoder) and read (encoder); definitions after Cho
+2025, Cunningham et al. 2023, Song et al. 2025 and Paulo & Belrose 2025. The pairs are the best of all possible pairs,
+as core/matching/proof.py proves.
 """
 
 import math
@@ -21,15 +21,15 @@ from core.work.artifacts import artifact_key
 from core.work.jobs import SILENT, Progress
 
 Similarity = Literal["decoder", "encoder", "both"]
-"""What is compared; 'both' is the geometric mean of decoder and encoder cosine, negative ones taken as 0."""
+"""The cosine that is compared; 'both' is the geometric mean of decoder and encoder cosine, negative ones as 0."""
 SIMILARITIES: tuple[Similarity, ...] = ("decoder", "encoder", "both")
 THRESHOLD = 0.7
-"""Cosine over which two features count as the same (Cho 2025; Paulo & Belrose 2025)."""
+"""Two features count as the same if their cosine is over this (Cho 2025; Paulo & Belrose 2025)."""
 
 
 @dataclass(frozen=True)
 class Matching:
-    """Pairs of features of A and B, each feature in one pair at most, by number of A's feature."""
+    """Pairs of features of A and B, ordered by A's feature. Each feature is in at most one pair."""
 
     similarity: str
     method: str
@@ -39,16 +39,20 @@ class Matching:
     a: Int[np.ndarray, " pair"]
     b: Int[np.ndarray, " pair"]
     score: Float[np.ndarray, " pair"]
-    """Over 0: features with a similarity of 0 or less make no pair."""
+    """The similarity; always over 0, as features with a similarity of 0 or less make no pair."""
     decoder: Float[np.ndarray, " pair"]
-    """Cosine of what the two write, whatever the similarity."""
+    """Cosine of the decoder rows, for any similarity."""
     encoder: Float[np.ndarray, " pair"]
+    """Cosine of the encoder columns, for any similarity."""
     left_out_a: Int[np.ndarray, " left_out_a"]
     """Features without a direction on one side: zero, NaN or infinite."""
     left_out_b: Int[np.ndarray, " left_out_b"]
     gap: float = 0.0
-    """The largest total of one-to-one pairs is at most so much larger than this one: 0 where the pairs are proven to
-    be what the method takes of all pairs, NaN where that is not known, as in a file of an earlier version."""
+    """How much larger, at most, the total similarity of the best one-to-one pairs is than the total of these pairs.
+
+    0 if these pairs are proven to be those that the method chooses from all pairs. NaN if not known, as in a file of
+    an earlier version.
+    """
     version: ClassVar[int] = 2
 
     @classmethod
@@ -70,7 +74,7 @@ class Matching:
 
     @property
     def proof(self) -> str:
-        """How sure it is that these are the method's pairs, in words."""
+        """Say in words whether these are proven to be the method's pairs."""
         if math.isnan(self.gap):
             return f"of the {self.k:,} nearest of each feature, perhaps not the best of all pairs"
         if self.gap == 0:
@@ -80,7 +84,7 @@ class Matching:
 
 @dataclass(frozen=True, eq=False)
 class Nearest:
-    """How similar each feature's nearest of the other dictionary is, and which that is (-1: none)."""
+    """Each feature's nearest in the other dictionary: similarity (`a`, `b`) and feature (`of_a`, `of_b`; -1: none)."""
 
     a: Float[np.ndarray, " d_sae_a"]
     b: Float[np.ndarray, " d_sae_b"]
@@ -89,9 +93,9 @@ class Nearest:
 
 
 def candidates(comparison: Comparison, similarity: Similarity, *, progress: Progress = SILENT) -> Edges:
-    """Return the pairs to begin with: those in either's list of nearest, with a similarity over 0.
+    """Return the first candidates: pairs in the list of nearest of either feature, with a similarity over 0.
 
-    For 'both' they are the pairs in the lists by decoder or by encoder. Features left out are in no pair.
+    For 'both', a pair in the lists by decoder or in those by encoder counts. Features left out are in no pair.
     """
     d_sae_a, d_sae_b = len(comparison.a.decoder), len(comparison.b.decoder)
     sides = sides_of(similarity)
@@ -116,9 +120,10 @@ def match(
 ) -> Matching:
     """Pair the features of A with those of B, one to one.
 
-    'one-to-one' has the largest total similarity (linear assignment), 'greedy' takes the best pair left again and
-    again, 'mutual' keeps the pairs that are each other's nearest, all of all pairs with a similarity over 0. Where
-    pairs tie, it is always the same one. Over `proof.CERTAIN` pairs a one-to-one matching may stay unproven: see `gap`.
+    'one-to-one' has the largest total similarity (linear assignment). 'greedy' repeatedly takes the best remaining
+    pair. 'mutual' keeps pairs in which each is the other's nearest. All choose from all pairs with a similarity over 0,
+    and always choose the same among ties. With more than `proof.CERTAIN` possible pairs, a one-to-one matching may
+    stay unproven: see `Matching.gap`.
     """
     progress.note(f"matching by {similarity}, {method}")
     edges = candidates(comparison, similarity, progress=progress)
@@ -132,9 +137,9 @@ def match(
 
 
 def nearest(comparison: Comparison, similarity: Similarity, *, progress: Progress = SILENT) -> Nearest:
-    """Return each feature's most similar one of the other dictionary, of all features.
+    """Return, for each feature, the most similar of all features of the other dictionary.
 
-    A similarity is NaN for features left out. By 'both' it is 0 where no feature is similar.
+    The similarity is NaN for features left out. By 'both', it is 0 if all similarities are 0.
     """
     if similarity != "both":
         between = comparison.between(similarity)
@@ -157,16 +162,16 @@ def sides_of(similarity: Similarity) -> tuple[DictionarySide, ...]:
 
 
 def shared(decoder: Matching, encoder: Matching, *, threshold: float = THRESHOLD) -> Bool[np.ndarray, " pair"]:
-    """Return which of the decoder's pairs are SHARED (Paulo & Belrose 2025).
+    """Return True for those pairs of the decoder's matching that are shared (Paulo & Belrose 2025).
 
-    These are the pairs that matching by decoder and by encoder both make, with both cosines over the threshold.
+    A pair is shared if matching by encoder makes it too, and both cosines are over the threshold.
     """
     same = np.isin(_numbers(decoder), _numbers(encoder), assume_unique=True)
     return same & (decoder.decoder > threshold) & (decoder.encoder > threshold)
 
 
 def _listed(between: Between, d_sae_b: int) -> tuple[Int[np.ndarray, " listed"], Float[np.ndarray, " listed"]]:
-    """Return all pairs in the lists, each as one number, and their cosines; a pair may come twice."""
+    """Return all pairs in the lists, each as one number (a * d_sae_b + b), and their cosines; some come twice."""
     a = np.repeat(np.arange(len(between.a_in_b_idx)), between.a_in_b_idx.shape[1])
     b = np.repeat(np.arange(len(between.b_in_a_idx)), between.b_in_a_idx.shape[1])
     there, back = between.a_in_b_idx.ravel(), between.b_in_a_idx.ravel()

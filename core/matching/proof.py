@@ -1,8 +1,9 @@
-"""Pairs that are the best of all pairs of features, found among a few candidates of each and proven over all.
+"""Match features among a few candidates, and prove that no other pair of features would better the matching.
 
-Candidates are matched, and every end gets a price. A pair that is worth more than its two prices is missing: it is
-added, and all begins anew (column generation). Where no pair is missing, candidates were enough. A float32 product of
-all rows with all columns finds the pairs that may be missing, their similarities from float64 decide.
+A round matches the candidates and gives every feature a price. A pair that is worth more than the price of its two
+features is missing among the candidates; it is added, and a new round begins (column generation). If no pair is
+missing, the matching is the best one. Float32 products of all rows with all columns find pairs that may be missing;
+similarities in float64 decide.
 """
 
 from collections.abc import Callable
@@ -22,23 +23,24 @@ from core.work.threads import run_blocks
 Method = Literal["one-to-one", "greedy", "mutual"]
 METHODS = {"one-to-one": one_to_one, "greedy": greedy, "mutual": mutual}
 CERTAIN = 4096**2
-"""Of so many pairs all are settled, however many rounds that takes."""
+"""Up to this number of possible pairs, rounds go on until the matching is proven."""
 ROUNDS = 30
-"""Of more pairs a one-to-one matching is given up to be proven after so many."""
+"""With more possible pairs, a one-to-one matching stays unproven after this number of rounds."""
 MOST = 8
-"""Missing pairs that one feature of A adds in a round. All would be many: a cluster of features prices itself up."""
+"""Missing pairs that one feature of A adds in a round, at most. In a cluster of similar features nearly all pairs may
+be missing at first; a few of them raise the prices enough."""
 _ROWS = 256
 
 
 class Missing(NamedTuple):
-    """Pairs that are worth more than their prices, and by how much the total may grow at most by such pairs."""
+    """Pairs that are worth more than their price, and `gap`: by how much, at most, they can raise the total."""
 
     edges: Edges
     gap: float
 
 
 Prices = tuple[Int[np.ndarray, " n_a"], Int[np.ndarray, " n_b"], Callable]
-"""Of the features of A, of those of B, in UNITs, and how the two make the price of a pair: added, or the larger."""
+"""Prices of A's features and of B's, in UNITs, and the function that makes the price of a pair: sum or maximum."""
 
 
 def proven(
@@ -49,12 +51,12 @@ def proven(
     *,
     progress: Progress = SILENT,
 ) -> tuple[Edges, Int[np.ndarray, " chosen"], float]:
-    """Match the features of two dictionaries; return the edges looked at, which of them are chosen, and the gap.
+    """Match the features of two dictionaries; return all candidate edges, the indices of the chosen ones, and the gap.
 
-    `edges` must hold all pairs in the lists of nearest by these sides. The gap is 0 where the chosen edges are those
-    that the method takes of all pairs; else the largest total of one-to-one pairs is at most so much larger.
+    `edges` must hold all pairs in the lists of nearest by these sides. The gap is 0 if the chosen edges are those that
+    the method chooses from all pairs. Otherwise, the largest total of one-to-one pairs is larger by the gap at most.
     """
-    score = (whole(edges.score) * UNIT).astype(np.float32)  # changes those below 2^-17 alone, by 2^-41 at most
+    score = (whole(edges.score) * UNIT).astype(np.float32)  # changes only scores below 2^-17, by at most 2^-41
     every, edges = _EveryPair(comparison, sides), Edges(edges.a, edges.b, score, edges.n_a, edges.n_b)
     endless = method != "one-to-one" or edges.n_a * edges.n_b <= CERTAIN
     for turn in count(1):
@@ -69,10 +71,11 @@ def proven(
 
 
 def _prices(edges: Edges, chosen: Int[np.ndarray, " chosen"], method: Method) -> list[Prices]:
-    """Return prices under which any pair worth more than its price would change what the method chooses.
+    """Return prices such that a pair worth more than its price would change the choice of the method.
 
-    One to one: see `assignment.prices`. Greedy: a pair is taken if it is better than what both its ends have got.
-    Mutual: a feature has another nearest if a pair is better than its best, whatever the other end has.
+    One to one: see `assignment.prices`. Greedy: a pair is taken if it is better than the present pairs of both its
+    features. Mutual: a pair changes the nearest of a feature if it is better than the feature's best, whatever the
+    other feature has; so there is one set of prices for A and one for B.
     """
     if method == "one-to-one":
         return [(*prices(edges, chosen), np.add)]
@@ -85,7 +88,7 @@ def _prices(edges: Edges, chosen: Int[np.ndarray, " chosen"], method: Method) ->
 
 
 class _EveryPair:
-    """All pairs of features of A and B, of which those that are worth more than a price can be asked for."""
+    """All pairs of features of A and B; it finds those that are worth more than a price."""
 
     def __init__(self, comparison: Comparison, sides: tuple[DictionarySide, ...]):
         self.cosines = [PairCosines(comparison, side) for side in sides]
@@ -94,22 +97,23 @@ class _EveryPair:
         self.reach_a = _reach([between.a_in_b_cos[:, -1] for between in lists])
         self.reach_b = _reach([between.b_in_a_cos[:, -1] for between in lists])
 
-    def missing(self, prices: Prices, *, progress: Progress = SILENT) -> Missing:
-        """Find pairs (i, j) worth more than price(u_i, v_j), at most MOST of each i, the worst.
+    def missing(self, priced: Prices, *, progress: Progress = SILENT) -> Missing:
+        """Find pairs (i, j) worth more than price(u_i, v_j): for each i, the MOST with the largest excess.
 
-        A pair in no list of nearest is worth no more than the last of its row's list and of its column's (`reach`).
-        So only rows and columns priced under that can hold one, and of the product only where such meet is needed.
+        A pair in no list of nearest is worth at most `reach`: the last similarity in the list of its row, and in the
+        list of its column. So only rows and columns with prices under their reach can hold a missing pair, and only
+        their products are computed.
         """
-        u, v, price = prices
+        u, v, price = priced
         room = self.reach_a - u
         rows = np.flatnonzero(room > 0)
-        rows = rows[np.argsort(-room[rows], kind="stable")]  # those with alike room meet the same columns
+        rows = rows[np.argsort(-room[rows], kind="stable")]  # rows with similar room need the same columns
         progress.note(f"checking all pairs: {len(rows):,} features to look at")
 
         def look(part: slice) -> _Found:
             i = rows[part]
             hopeful = (v < self.reach_b) & (price(u[i].min(), v) < self.reach_a[i].max())
-            a, b = self._suspects(i, np.flatnonzero(hopeful), prices)
+            a, b = self._suspects(i, np.flatnonzero(hopeful), priced)
             score = whole(self._similarities(a, b))
             return _worst(a, b, score, score - price(u[a], v[b]), len(v))
 
@@ -120,13 +124,13 @@ class _EveryPair:
         return Missing(Edges(a, b, score, len(u), len(v)), sum(part.gap for part in parts) * UNIT)
 
     def _suspects(
-        self, i: Int[np.ndarray, " row"], j: Int[np.ndarray, " column"], prices: Prices
+        self, i: Int[np.ndarray, " row"], j: Int[np.ndarray, " column"], priced: Prices
     ) -> tuple[Int[np.ndarray, " suspect"], Int[np.ndarray, " suspect"]]:
-        """Return all pairs of some rows and columns that may be worth more than their price, by float32 products."""
+        """Return the pairs of these rows and columns that may be worth more than their price, by float32 products."""
         products = [a[i] @ b[j].T for a, b in self.units]
-        # A cosine of unit rows, themselves rounded, is off by less, and the price with it.
+        # The float32 cosine of two rounded unit rows, plus the rounding of the price, is wrong by less than this.
         error = [np.float32((a.shape[1] + 16) * 2.0**-24) for a, _ in self.units]
-        u, v, price = prices
+        u, v, price = priced
         limit = price((u[i] * UNIT).astype(np.float32)[:, None], (v[j] * UNIT).astype(np.float32))
         if len(products) == 1:
             limit -= error[0]
@@ -143,7 +147,7 @@ class _EveryPair:
 
 
 class _Found(NamedTuple):
-    """Missing pairs of some rows, their similarities and the sum of the largest excess of each row, in UNITs."""
+    """Missing pairs of some rows, their similarities, and `gap`: the sum of each row's largest excess; in UNITs."""
 
     a: Int[np.ndarray, " pair"]
     b: Int[np.ndarray, " pair"]
@@ -161,7 +165,7 @@ def _worst(
     """Keep the MOST pairs of each row with the largest excess over 0."""
     over = np.flatnonzero(excess > 0)
     a, b, score, excess = a[over], b[over], score[over], excess[over]
-    # Among equals every row begins at another column: equal features must not all ask for the same ones.
+    # Among ties every row starts at another column, so that equal features do not all add the same columns.
     order = np.lexsort(((b - a) % n_b, -excess, a))
     a, b, score, excess = a[order], b[order], score[order], excess[order]
     first = np.flatnonzero(np.diff(a, prepend=-1))
@@ -171,6 +175,6 @@ def _worst(
 
 
 def _reach(last: list[Float[np.ndarray, " n"]]) -> Int[np.ndarray, " n"]:
-    """Return the most that a pair in no list is worth, in UNITs, from the last cosines of each list."""
-    cosines = [np.maximum(np.nan_to_num(values), 0) for values in last]  # of a feature left out: 0
+    """Return, in UNITs, the largest similarity that a pair in no list can have, from the last cosine of each list."""
+    cosines = [np.maximum(np.nan_to_num(values), 0) for values in last]  # a feature left out has 0
     return whole(cosines[0] if len(cosines) == 1 else geometric_mean(*cosines))

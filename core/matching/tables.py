@@ -30,16 +30,16 @@ def pair_table(matching: Matching) -> pd.DataFrame:
 
 
 def ratio_table(values: Mapping[str, Float[np.ndarray, " feature"]]) -> pd.DataFrame:
-    """Share of the values, NaN aside, over each threshold from 0 to 1: match_series, match_threshold, matching_ratio.
+    """Share of the values over each threshold from 0 to 1: match_series, match_threshold, matching_ratio.
 
-    `values` are best similarities of features, under the name of the series.
+    `values` holds, by name of the series, the best similarities of features. NaN does not count.
     """
     parts = [_curve(name, share_above(best, THRESHOLDS)) for name, best in values.items()]
     return pd.concat(parts, ignore_index=True)
 
 
 def random_ratio_table(n_others: int, d: int, name: str) -> pd.DataFrame:
-    """Return the same of random directions, in closed form."""
+    """Return the columns of `ratio_table` for a direction among n_others random ones, in closed form."""
     return _curve(name, random_ratio(n_others, d, THRESHOLDS))
 
 
@@ -63,9 +63,10 @@ def unmatched_table(
     partner: Int[np.ndarray, " d_sae"],
     end: Literal["a", "b"],
 ) -> pd.DataFrame:
-    """List features of A or B without a match, the least similar first: feature_a or _b, best_match, best_similarity.
+    """List features of A or B without a match, the least similar first.
 
-    `best` and `partner` are of all its features; best_match is -1 where no feature is similar at all.
+    Columns: feature_a or feature_b, best_match (-1 if no feature is similar at all), best_similarity. `best` and
+    `partner` hold these for all features of the dictionary.
     """
     columns = {"best_match": partner[features], "best_similarity": best[features].astype(float)}
     return pd.DataFrame({f"feature_{end}": features} | columns).sort_values(
@@ -76,10 +77,10 @@ def unmatched_table(
 def decile_table(
     density: Float[np.ndarray, " d_sae"], best: Float[np.ndarray, " d_sae"], *, threshold: float
 ) -> pd.DataFrame:
-    """Split the features that fire into ten groups by density, the rarest first, as equal as can be.
+    """Split the features that fire into ten groups of nearly equal size by density, the rarest first.
 
-    Columns: density_decile (1 to 10), features_in_bin, density (the largest), mmcs (the mean of `best`),
-    matching_ratio (the share over the threshold). Features with NaN are left out, empty groups too.
+    Columns: density_decile (1 to 10), features_in_bin, density (the largest in the group), mmcs (the mean of `best`),
+    matching_ratio (the share over the threshold). Features with NaN and empty groups are left out.
     """
     known = np.flatnonzero((density > 0) & ~np.isnan(best))
     order = known[np.argsort(density[known], kind="stable")]

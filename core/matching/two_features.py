@@ -1,7 +1,8 @@
-"""Two features side by side: how alike what they write, where they fire and what they attribute are.
+"""Two features side by side: the similarity of their directions, activations and attributions.
 
-Definitions after Bricken et al. 2023: the activation similarity of two features is the correlation of their
-activations over shared tokens, their attribution similarity that of f(t_j) L(t_j+1).
+Definitions after Bricken et al. 2023. The activation similarity of two features is the correlation of their activations
+over the same tokens. The attribution of a feature f at token t_j is f(t_j) L(t_j+1), where L are the feature's logit
+weights; the attribution similarity is the correlation of attributions.
 """
 
 from dataclasses import dataclass
@@ -18,14 +19,14 @@ from core.maths.correlation import pearson
 from core.maths.samples import drawn_places
 
 MOST_DRAWN = 4_000
-"""Tokens in a scatter at most."""
+"""Largest number of tokens in a scatter plot."""
 Values = Float[np.ndarray, " token"]
 
 
 def pair_cosine(a: Dictionary, b: Dictionary, feature_a: int, feature_b: int, side: DictionarySide) -> float | None:
-    """Return the cosine of two features' directions, summed in float64; None where one is zero or not finite.
+    """Return the cosine of two features' directions, summed in float64; None if either is zero or not finite.
 
-    Raises DoesNotFitError for directions of different spaces.
+    Raises DoesNotFitError for directions in different spaces.
     """
     check_same_space(a, b, side)
     one, other = (directions(d, side)[i].astype(np.float64) for d, i in ((a, feature_a), (b, feature_b)))
@@ -34,7 +35,7 @@ def pair_cosine(a: Dictionary, b: Dictionary, feature_a: int, feature_b: int, si
 
 
 def correlation(x: Values, y: Values, *, n: int | None = None) -> float | None:
-    """Return Pearson's correlation (see core.maths.correlation); None where either is constant."""
+    """Return Pearson's correlation (see core.maths.correlation); None if either is constant."""
     value = pearson(x, y, n=n)
     return None if np.isnan(value) else value
 
@@ -56,22 +57,25 @@ class PairActivations:
 
     @property
     def correlation(self) -> float | None:
-        """Pearson's correlation over all tokens of the rows, zeros included; None where either is constant."""
+        """Pearson's correlation over all tokens of the rows, zeros included; None if either is constant."""
         return correlation(self.a, self.b, n=self.rows.size)
 
     @property
     def masked_cosine(self) -> float | None:
-        """The larger of two cosines, over tokens where A's and where B's feature is active; None if one never is."""
+        """The larger of two cosines of activations: over the tokens where A's feature is active, and where B's is.
+
+        None if either is never active.
+        """
         cosines = [_cosine(self.a[on], self.b[on]) for on in (self.a != 0, self.b != 0)]
         return max(cosines) if self.a.any() and self.b.any() else None
 
     def attributions(
         self, weights_a: Float[np.ndarray, " d_vocab"], weights_b: Float[np.ndarray, " d_vocab"]
     ) -> tuple[Values, Values]:
-        """Return activation times the logit weight of the token that follows, at `row`, `position` of each pair.
+        """Return each activation times the feature's logit weight for the next token.
 
-        `weights` are each feature's logit weights by token id. The last token of a row, which none follows, is
-        left out.
+        `weights_a` and `weights_b` are the features' logit weights by token id. The last token of a row has no next
+        token and is left out.
         """
         inner = self.position + 1 < self.rows.shape[1]
         following = self.rows[self.row[inner], self.position[inner] + 1]
@@ -80,7 +84,7 @@ class PairActivations:
     def attribution_correlation(
         self, weights_a: Float[np.ndarray, " d_vocab"], weights_b: Float[np.ndarray, " d_vocab"]
     ) -> float | None:
-        """Return Pearson's correlation of attributions over all tokens that another follows."""
+        """Return Pearson's correlation of attributions over all tokens but the last of each row."""
         n = self.rows.shape[0] * (self.rows.shape[1] - 1)
         return correlation(*self.attributions(weights_a, weights_b), n=n)
 
@@ -98,7 +102,7 @@ def pair_activations(rows: Int[np.ndarray, "row pos"], a: FeatureActivations, b:
 
 
 def drawn(table: pd.DataFrame, x: str, y: str, *, most: int = MOST_DRAWN, seed: int = 0) -> pd.DataFrame:
-    """Choose at most `most` rows for a scatter: half lie farthest out on either axis, the others are a sample."""
+    """Choose at most `most` rows for a scatter plot: half of them farthest out on either axis, the rest at random."""
     if len(table) <= most:
         return table
     values = np.abs(table[[x, y]].to_numpy(dtype=float))
@@ -109,9 +113,9 @@ def drawn(table: pd.DataFrame, x: str, y: str, *, most: int = MOST_DRAWN, seed: 
 
 
 def partner_rows(matching: Matching, *, least: float) -> Int[np.ndarray, " row"]:
-    """Return each feature's partner where A's features are rows from 0 and B's follow; -1 without one.
+    """Return the row of each feature's partner, -1 without one. A's features are rows from 0, and B's follow.
 
-    Pairs count whose similarity is over `least`.
+    Only pairs with a similarity over `least` count.
     """
     partner = np.full(matching.d_sae_a + matching.d_sae_b, -1, np.int64)
     kept = matching.score > least
@@ -121,7 +125,7 @@ def partner_rows(matching: Matching, *, least: float) -> Int[np.ndarray, " row"]
 
 
 def with_partners(chosen: Bool[np.ndarray, " row"], partner: Int[np.ndarray, " row"]) -> Bool[np.ndarray, " row"]:
-    """Return the rows chosen and the partners they have."""
+    """Return the chosen rows together with their partners."""
     both = chosen.copy()
     ends = partner[chosen]
     both[ends[ends >= 0]] = True
