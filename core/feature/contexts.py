@@ -1,4 +1,4 @@
-"""Tokens around an active one, as text with the activation on each."""
+"""The tokens around an active token, as text, with the activation on each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,16 +15,16 @@ from core.models.tokens import label
 
 @dataclass(frozen=True)
 class Context:
-    """Some tokens of a row: their ids, what each adds to the text, and the feature's activation on each."""
+    """Successive tokens of a row: their ids, the text that each adds, and the feature's activation on each."""
 
     row: int
     start: int
-    """Position of the first one."""
+    """Position in the row of the first of them."""
     ids: list[int]
     pieces: list[str]
     acts: list[float]
     center: int
-    """Place of the token that the context was chosen for."""
+    """Index in `ids` of the token that the context was chosen for."""
 
 
 def contexts(
@@ -35,10 +35,10 @@ def contexts(
     *,
     width: int | None,
 ) -> list[Context]:
-    """Return the `width` tokens either side (None: the whole row) of every entry of `shown`.
+    """Return a context for every entry of `shown`: `width` tokens on either side of it (None: the whole row).
 
-    `activations` are all of the feature. Characters spread over several tokens are decoded in the whole row,
-    so that a context that begins inside of one shows it all the same.
+    `activations` are all activations of the feature. The whole row is decoded: a context that begins inside a
+    character which is spread over several tokens still shows it.
     """
     made = []
     for row, position in zip(shown.row.tolist(), shown.position.tolist(), strict=True):
@@ -50,14 +50,14 @@ def contexts(
 
 
 def window(position: int, n_pos: int, width: int | None) -> tuple[int, int]:
-    """Return first and last + 1 of the positions around one."""
+    """Return start and stop of the positions up to `width` away from one, within a row of `n_pos`."""
     return (0, n_pos) if width is None else (max(0, position - width), min(n_pos, position + width + 1))
 
 
 def context_texts(
     tokenizer, rows: Int[np.ndarray, "row pos"], shown: FeatureActivations, *, width: int | None
 ) -> list[str]:
-    """Return the text of each context, decoded by itself; for searching and for tables."""
+    """Return the text of each context, decoded without the rest of its row; for search and tables."""
     parts = []
     for row, position in zip(shown.row.tolist(), shown.position.tolist(), strict=True):
         start, stop = window(position, rows.shape[1], width)
@@ -72,7 +72,11 @@ def context_table(
     token_strings: Sequence[str],
     groups: Sequence[str] | None = None,
 ) -> pd.DataFrame:
-    """Return one row per context: where it is, its token, the activation there, its text, and its group if any."""
+    """Return one row per entry of `shown`.
+
+    Columns: example_group (only with `groups`), text_row, position, token (its id), token_label, text_activation,
+    context_text (of `texts`).
+    """
     tokens = rows[shown.row, shown.position]
     columns = {
         "text_row": shown.row,

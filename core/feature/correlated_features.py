@@ -1,7 +1,7 @@
-"""Which features are active alike: one against all others over the tokens of a pass, in one reading of its store.
+"""Correlate one feature with all others over the tokens of a pass, in one reading of its store.
 
-What is the same for all features (sums of activations and their squares) is in the statistics of the pass; what
-two have in common is added up on the tokens where the one is active.
+The statistics of the pass hold the sums of each feature's activations and of their squares. The sums of products are
+added up here, over the tokens where the one feature is active.
 """
 
 from dataclasses import dataclass
@@ -16,30 +16,30 @@ from core.work.jobs import SILENT, Progress
 
 TOP = 20
 LEAST = 10
-"""On how many tokens a feature must be active to be listed: two that fire once, on one token, correlate perfectly."""
+"""Tokens on which a feature must be active to be listed. Two that fire once, on the same token, correlate at 1."""
 CONSTANT = 1e-12
-"""A spread under this share of the sum of squares is rounding: the values are constant."""
+"""Values are constant if their squared deviations add up to less than this share of their squares: it is rounding."""
 
 
 @dataclass(frozen=True, eq=False)
 class CorrelatedFeatures:
-    """One vector of activations against all features of a dictionary over `n_tokens` tokens, zeros included."""
+    """One feature's activations against those of all features of a dictionary over `n_tokens` tokens, with zeros."""
 
     correlation: Float[np.ndarray, " d_sae"]
-    """Pearson's; NaN for the feature itself, and where either is constant."""
+    """Pearson's; NaN for the feature itself, and if either is constant."""
     together: Int[np.ndarray, " d_sae"]
     """Tokens on which both are active."""
     count: Int[np.ndarray, " d_sae"]
     """Tokens on which each feature is active."""
     own_count: int
-    """Tokens on which the one is active."""
+    """Tokens on which the one feature is active."""
     n_tokens: int
 
     def table(self, *, top: int = TOP, least: int = LEAST, lowest: bool = False) -> pd.DataFrame:
         """Return the features with the largest (or lowest) correlations; ties: lower feature first.
 
         Columns: correlated_feature, feature_correlation, together_tokens, together_share, together_lift, density.
-        Features active on fewer than `least` tokens are left out; so are, among the lowest, those not below 0.
+        Features active on fewer than `least` tokens are left out. The lowest correlations are only those below 0.
         """
         listed = np.isfinite(self.correlation) & (self.count >= max(1, least))
         if lowest:
@@ -69,11 +69,11 @@ def correlated_features(
     itself: int | None = None,
     progress: Progress = SILENT,
 ) -> CorrelatedFeatures:
-    """Correlate activations with all features of a store, over all counted tokens, in float64.
+    """Correlate one feature's activations with all features of a store, over all counted tokens, in float64.
 
-    `acts` are a feature's of that store (then `itself` is its number, which is left out) or of another
-    dictionary on the same rows; `statistics` are the store's. `progress` counts blocks. Raises
-    MissingActivationsError.
+    The feature may be one of that store, or of another dictionary on the same rows. If it is one of the store,
+    `itself` is its number, and its own correlation becomes NaN. `statistics` belong to the store. `progress` counts
+    blocks. Raises MissingActivationsError.
     """
     n_pos, d_sae = store.rows.shape[1], statistics.count.shape[1]
     tokens, values = acts.row * n_pos + acts.position, acts.act.astype(np.float64)
@@ -99,17 +99,18 @@ def correlations(
     other: tuple[float | np.ndarray, float | np.ndarray],
     n: int,
 ) -> Float[np.ndarray, "*shape"]:
-    """Return Pearson's correlations from sums over n tokens: of products, and of values and squares of either side.
+    """Return Pearson's correlations from sums over n tokens.
 
-    NaN where a side is constant.
+    `product` is the sum of products; `one` and `other` are, for each side, the sum of values and the sum of squares.
+    NaN if a side is constant.
     """
     scale = [_scale(total, square, n) for total, square in (one, other)]
-    # One after the other: the product of two small scales may be no number.
+    # Multiply by one scale after the other: the product of both may overflow.
     return np.clip((product - one[0] * other[0] / max(n, 1)) * scale[0] * scale[1], -1, 1)
 
 
 def _scale(total, square, n: int) -> Float[np.ndarray, "*shape"]:
-    """Return 1 / root of the sum of squared deviations; NaN where that is rounding."""
+    """Return 1 / root of the sum of squared deviations; NaN if that sum is only rounding."""
     total, square = np.asarray(total, float), np.asarray(square, float)
     spread = square - total**2 / max(n, 1)
     varies = spread > CONSTANT * square
@@ -119,7 +120,7 @@ def _scale(total, square, n: int) -> Float[np.ndarray, "*shape"]:
 def _entries(
     block: ActivationBlock, tokens: Int[np.ndarray, " token"], values: Float[np.ndarray, " token"]
 ) -> tuple[Int[np.ndarray, " entry"], Float[np.ndarray, " entry"]]:
-    """Return the places of all entries of some tokens of a block, and each token's value beside each of its entries."""
+    """Return the indices of all entries of some tokens of a block, and for each entry the value of its token."""
     stop = block.ends[tokens]
     start = np.where(tokens > 0, block.ends[tokens - 1], 0)
     size = stop - start

@@ -1,7 +1,7 @@
-"""Which of the model's own units, such as neurons, take values like a feature's (Bricken et al. 2023).
+"""Correlate features with the model's own units, such as neurons (Bricken et al. 2023).
 
-The activations come from the store of a token pass; only the model is run again, up to the hook of the units.
-Sparse activations times dense units are added up for as many features at a time as memory allows.
+The activations come from the store of a token pass; only the model runs again, up to the hook of the units. Products
+of sparse activations with dense units are added up, for as many features at a time as memory allows.
 """
 
 import time
@@ -27,17 +27,17 @@ from core.work.threads import run_blocks
 
 K = 10
 MEMORY = 2**29
-"""Bytes that sums of products may take by default; for more features than fit, the model is run again."""
+"""Bytes for sums of products, by default. If not all features fit, the model runs once for each part of them."""
 _UNITS, _FEATURES = 128, 1024
 _PROBE_TOKENS = 512
 
 
 @dataclass(frozen=True)
 class CorrelatedNeurons:
-    """For each feature the k units with the Pearson correlation farthest from 0, either way; the farthest first.
+    """For each feature, the k units whose Pearson correlation is farthest from 0, the farthest first.
 
-    Ties: lower unit first. NaN and -1 fill the places that stay empty: all of a feature that is never active, and those
-    for which only constant units are left.
+    Ties: lower unit first. Empty places hold NaN and -1: all places of a feature that is never active, and the last
+    ones of each feature if fewer than k units vary.
     """
 
     corr: Float[np.ndarray, "d_sae k"]
@@ -82,18 +82,18 @@ class CorrelatedNeurons:
 
 @dataclass(frozen=True)
 class NeuronCost:
-    """What correlating with a hook's units takes, judged by about 512 tokens; not what loading the model takes."""
+    """The expected cost of correlating with a hook's units, judged by about 512 tokens; without loading the model."""
 
     n_tokens: int
     runs: int
-    """How often the model reads all tokens."""
+    """Number of times that the model reads all tokens."""
     seconds: float
 
 
 def estimate_cost(store: ActivationStore, model: LanguageModel, hook_name: str, d_sae: int) -> NeuronCost:
-    """Run the model on a few rows and judge by them; products with activations add little. Raises DoesNotFitError."""
+    """Time the model on a few rows. The products with activations add little. Raises DoesNotFitError."""
     runs = len(range(0, d_sae, _group(model.hook_width(hook_name), MEMORY)))
-    run_model(model, store.rows[:1], hook_name)  # loads what is loaded once
+    run_model(model, store.rows[:1], hook_name)  # loads the model, which must not be timed
     probe = store.rows[: max(1, _PROBE_TOKENS // store.rows.shape[1])]
     start = time.perf_counter()
     run_model(model, probe, hook_name)
@@ -114,8 +114,8 @@ def correlated_neurons(
 ) -> CorrelatedNeurons:
     """Correlate all features of a store with the units at a hook, over all counted tokens; sums are float64.
 
-    Beyond `memory`, which changes no number, it takes what the model's values on a block of tokens and d_sae x
-    1 kB for each worker take. `progress` counts tokens. Raises DoesNotFitError, MissingActivationsError.
+    Needs `memory` bytes (which do not change the result), the model's values on one block of tokens, and d_sae x 1 kB
+    for each worker. `progress` counts tokens. Raises DoesNotFitError, MissingActivationsError.
     """
     width, d_sae = model.hook_width(hook_name), statistics.count.shape[1]
     k, step = min(k, width), _group(model.hook_width(hook_name), memory)
@@ -132,14 +132,14 @@ def correlated_neurons(
 
 
 def _group(width: int, memory: int) -> int:
-    """How many features' sums of products fit."""
+    """Return the number of features whose sums of products fit into `memory` bytes."""
     return max(1, memory // (8 * width))
 
 
 def _units(
     store: ActivationStore, model: LanguageModel, hook_name: str, progress: Progress, run: int, runs: int
 ) -> Iterator[tuple[ActivationBlock, Float[np.ndarray, "token unit"]]]:
-    """Yield the blocks of a store, each with the model's values on its tokens."""
+    """Yield each block of a store with the model's values on its tokens."""
     done = run * store.rows.size
     for block in store.blocks():
         parts = []
@@ -151,7 +151,10 @@ def _units(
 
 
 class _Sums:
-    """Sums behind correlations of some features; units are taken from their first means, which may be far from 0."""
+    """Running sums for the correlations of some features.
+
+    The mean of each unit in the first block is subtracted from its values, as means may be far from 0.
+    """
 
     def __init__(self, width: int, features: slice, workers: int | None):
         self._features, self._workers = features, workers
@@ -183,7 +186,7 @@ class _Sums:
     def _add_moments(
         self, x: Float[np.ndarray, "token unit"], counted: Bool[np.ndarray, " token"], units: slice
     ) -> Float[np.ndarray, "token some_units"]:
-        """Add up some units and return them about their shift."""
+        """Add values and squares of some units to the sums, and return the values less their shift."""
         assert self._shift is not None
         moved = x[:, units] - self._shift[units]
         kept = moved if counted.all() else moved[counted]
@@ -192,11 +195,11 @@ class _Sums:
         return moved
 
     def best(self, total: np.ndarray, square: np.ndarray, n: int, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the k correlations farthest from 0 of each feature and their units."""
+        """Return, for each feature, the k correlations farthest from 0 and their units."""
         corr, idx = np.empty((len(total), k), np.float32), np.empty((len(total), k), np.int32)
         constant = np.zeros(len(self._total), bool)
         if self._shift is not None:
-            # Rounding of values far from 0 is not variation.
+            # Values far from 0 that differ only by rounding count as constant.
             constant = self._square <= 1e-12 * (self._square + n * self._shift**2)
         for start in range(0, len(total), _FEATURES):
             part = slice(start, start + _FEATURES)
@@ -207,12 +210,12 @@ class _Sums:
 
 
 def _farthest(corr: Float[np.ndarray, "feature unit"], k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the k values farthest from 0 of each row and their places; NaN and -1 where there are no more."""
+    """Return, for each row, the k values farthest from 0 and their columns; NaN and -1 if it has fewer."""
     size = np.where(np.isnan(corr), -1.0, np.abs(corr))
     n, width = size.shape
     least = np.partition(size, width - k, axis=1)[:, width - k, None]
     chosen = size >= least
-    plain = chosen.sum(axis=1) == k  # elsewhere several tie with the k-th: lower units first
+    plain = chosen.sum(axis=1) == k  # in other rows several tie with the k-th: lower units first
     order = np.empty((n, k), np.int64)
     order[plain] = np.nonzero(chosen[plain])[1].reshape(-1, k)
     order[~plain] = np.argsort(-size[~plain], axis=1, kind="stable")[:, :k]

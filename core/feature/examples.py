@@ -1,7 +1,7 @@
-"""Which tokens to show for one feature: its strongest contexts, and examples from every level of activation.
+"""Choose tokens to show for one feature: its strongest contexts, and examples from every level of activation.
 
-All of it works on the feature's stored activations and the rows of text; no model runs. Levels are of |f|, so
-that negative activations (AbsTopK) are looked at by their size.
+This needs only the feature's stored activations and the rows of text; no model runs. Levels are levels of |f|:
+negative activations (AbsTopK) count by their size.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,7 +32,7 @@ class Level:
     low: float
     high: float
     count: int
-    """Tokens in it."""
+    """Number of tokens at this level."""
     examples: FeatureActivations
 
 
@@ -60,7 +60,8 @@ def intervals(
 ) -> list[Level]:
     """Cut 0 to the largest |f| into n intervals of equal width, lowest first, and draw examples from each.
 
-    Examples are drawn evenly from the interval's tokens, no row twice. A feature that is never active has none.
+    All tokens of an interval are equally likely, and no row is drawn twice. A feature that is never active has no
+    intervals.
     """
     size = np.abs(activations.act.astype(np.float64))
     if not len(size):
@@ -73,9 +74,9 @@ def intervals(
 def quantile_groups(
     activations: FeatureActivations, *, n: int = N_QUANTILES, per: int = PER_GROUP, seed: int = 0
 ) -> list[Level]:
-    """Cut the active tokens, sorted by |f|, into n groups of equally many, lowest first, and draw examples.
+    """Cut the active tokens, sorted by |f|, into n groups of nearly equal size, lowest first, and draw examples.
 
-    Fewer tokens than groups leave some groups out.
+    Empty groups are left out.
     """
     size = np.abs(activations.act.astype(np.float64))
     parts = np.array_split(np.argsort(size, kind="stable"), n)
@@ -88,7 +89,7 @@ def quantile_groups(
 
 
 def random_active(activations: FeatureActivations, *, n: int, seed: int = 0) -> FeatureActivations:
-    """Draw active tokens evenly, no row twice."""
+    """Draw active tokens, all equally likely, no row twice."""
     return _drawn(activations, np.arange(len(activations.act)), n, [seed])
 
 
@@ -106,7 +107,7 @@ def _drawn(activations: FeatureActivations, entries: np.ndarray, n: int, seed: l
 def random_tokens(
     activations: FeatureActivations, n_rows: int, n_pos: int, *, n: int, seed: int = 0
 ) -> FeatureActivations:
-    """Draw tokens of the text evenly, no row twice, whether or not the feature is active there."""
+    """Draw tokens of the text, all equally likely, no row twice; the feature may be active there or not."""
     rng = np.random.default_rng(seed)
     row, position = rng.permutation(n_rows)[:n], rng.integers(0, n_pos, min(n, n_rows))
     acts = [row_activations(activations, int(r), n_pos)[p] for r, p in zip(row, position, strict=True)]
@@ -114,7 +115,7 @@ def random_tokens(
 
 
 def row_activations(activations: FeatureActivations, row: int, n_pos: int) -> np.ndarray:
-    """Return f on every token of a row. Entries are in the order of the text, as the store gives them."""
+    """Return f on every token of a row. `activations` must be in the order of the text, as the store gives them."""
     first, last = np.searchsorted(activations.row, [row, row + 1])
     values = np.zeros(n_pos, np.float32)
     values[activations.position[first:last]] = activations.act[first:last]
@@ -124,8 +125,8 @@ def row_activations(activations: FeatureActivations, row: int, n_pos: int) -> np
 def token_counts(activations: FeatureActivations, rows: Int[np.ndarray, "row pos"]) -> pd.DataFrame:
     """Return the tokens on which the feature is active, the most frequent first.
 
-    Columns `token`, `active_count`, `share_of_token` (of all times the token occurs), `share_of_active` (of all
-    active tokens), `mean_active`, `largest_activation` (by size).
+    Columns: `token` (its id), `active_count`, `share_of_token` (active_count over all occurrences of the token),
+    `share_of_active` (active_count over all active tokens), `mean_active`, `largest_activation` (by size).
     """
     tokens = rows[activations.row, activations.position]
     times, total = np.bincount(tokens), np.bincount(tokens, weights=activations.act)
@@ -148,9 +149,10 @@ def token_counts(activations: FeatureActivations, rows: Int[np.ndarray, "row pos
 def commonest_strongest(
     activations: FeatureActivations, rows: Int[np.ndarray, "row pos"], *, n: int = 20
 ) -> tuple[int, float, int]:
-    """Return which token is most often the strongest one of the n strongest rows, its share, and how many rows.
+    """Return the token that is most often the strongest of its row, among the n strongest rows.
 
-    A share of 1 among 20 is what Bricken et al. 2023 call a single-token feature. Token -1 for a dead feature.
+    Returns its id, its share of these rows, and the number of rows. Bricken et al. 2023 call a feature with share 1
+    among 20 rows a single-token feature. A dead feature gives -1, NaN and 0.
     """
     best = strongest_of_rows(activations)
     tokens = rows[best.row[:n], best.position[:n]]
@@ -161,7 +163,7 @@ def commonest_strongest(
 
 
 def matching(pattern: str, texts: Sequence[str]) -> Int[np.ndarray, " n"]:
-    """Return which texts a regular expression is found in; it runs in a process of its own, with a time limit.
+    """Return the indices of texts in which a regular expression matches; it runs in another process, with a time limit.
 
     Raises BadSettingError for a pattern that is too long, does not compile or takes too long.
     """

@@ -1,4 +1,4 @@
-"""Lists of features as people write them: "12, 45-60"."""
+"""Lists of features as people write them, such as "12, 45-60"."""
 
 import re
 from collections.abc import Sequence
@@ -11,14 +11,14 @@ _BETWEEN = re.compile(r"[\s,;]+")
 
 
 class FeatureListError(LoupeError):
-    """What was typed is no list of features."""
+    """The text that a person typed is no list of features."""
 
 
 def parse_features(text: str, d_sae: int) -> list[int]:
-    """Read numbers and ranges with both ends in, in the order written, each feature once; empty text gives none.
+    """Read numbers and ranges (both ends included); return each feature once, in the order written.
 
-    Commas, semicolons and white space separate them; brackets around the whole are passed over. Raises
-    FeatureListError, or OutOfRangeError for a feature that a dictionary of d_sae features does not have.
+    Commas, semicolons and white space separate them. Brackets around the whole list are ignored; empty text gives an
+    empty list. Raises FeatureListError, or OutOfRangeError for a feature that is not below d_sae.
     """
     features: dict[int, None] = {}
     for part in filter(None, _BETWEEN.split(_DASH.sub("-", " ".join(text.strip().strip("[]()").split())))):
@@ -39,7 +39,7 @@ def parse_features(text: str, d_sae: int) -> list[int]:
 
 
 def format_features(features: Sequence[int]) -> str:
-    """Write a list that `parse_features` reads back: features that follow each other become a range."""
+    """Write a list that `parse_features` can read: consecutive features become a range."""
     runs: list[list[int]] = []
     for feature in map(int, features):
         if runs and feature == runs[-1][1] + 1:
@@ -50,10 +50,10 @@ def format_features(features: Sequence[int]) -> str:
 
 
 def parse_explanations(text: str, features: Sequence[int], *, longest: int) -> dict[int, tuple[str, ...]]:
-    """Read lines such as "12: months of the year"; a feature may have several, a line without text is passed over.
+    """Read explanations of features, one a line, such as "12: months of the year"; a feature may have several lines.
 
-    Raises FeatureListError for a line without a number, of a feature that is not in `features`, or with more than
-    `longest` characters.
+    Lines without text are ignored. Raises FeatureListError for a line that begins with no feature, names one that is
+    not in `features`, or has more than `longest` characters.
     """
     chosen, explanations = set(features), {}
     for number, line in enumerate(text.splitlines(), 1):

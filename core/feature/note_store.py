@@ -1,7 +1,7 @@
-"""Where notes are kept: one file for each dictionary, found by its content hash.
+"""Store notes in one file for each dictionary, named by its content hash.
 
-Unlike results notes cannot be computed again: they live outside the cache, writers take turns, a file is replaced
-whole or not at all, and one that cannot be read is set aside, never written over.
+Unlike results, notes cannot be computed again. So they live outside the cache, writers take turns, a file is always
+replaced as a whole, and a file that cannot be read is set aside, never overwritten.
 """
 
 import os
@@ -21,7 +21,7 @@ _UNFINISHED = re.compile(r"\.[0-9a-f]+\.json\.[^.]*\.tmp")
 
 
 class NoteConflictError(NotesError):
-    """A note was changed by somebody else since it was read."""
+    """Somebody else has changed a note since it was read."""
 
 
 class NoteStore:
@@ -34,7 +34,10 @@ class NoteStore:
         self._empty = Notes(dictionary_sha256, title, {})
 
     def read(self) -> Notes:
-        """Return all notes. A damaged file is set aside (see `set_aside`) and none is found; raises NotesError."""
+        """Return all notes; none if the file was damaged, which is then set aside (see `set_aside`).
+
+        Raises NotesError.
+        """
         try:
             return self._load()
         except DamagedNotesError:
@@ -46,10 +49,10 @@ class NoteStore:
         return sorted(self.path.parent.glob(f"{self.path.name}.damaged*"))
 
     def write(self, feature: int, note: Note, *, was: Note | None = None) -> Notes:
-        """Keep one feature's note (an empty one removes it) and return all notes.
+        """Store one feature's note (an empty note removes it) and return all notes.
 
-        Raises NoteConflictError if `was` is given and the note there is neither that nor already the new one,
-        and NotesError.
+        `was` is the note that the writer last read. Raises NoteConflictError if the stored note is neither `was` nor
+        equal to the new one, and NotesError.
         """
         self._check_feature(feature)
         with self._turn():
@@ -64,7 +67,7 @@ class NoteStore:
             return self._save(notes, {feature: note})
 
     def add(self, other: Notes) -> Notes:
-        """Add the notes of a file to those here; no text and no tag is lost. Raises NotesError."""
+        """Merge other notes into the stored ones; no text and no tag is lost. Raises NotesError."""
         for feature in other.by_feature:
             self._check_feature(feature)
         with self._turn():
@@ -128,14 +131,14 @@ class NoteStore:
         return notes
 
     def _remove_old_temporaries(self) -> None:
-        """Remove what killed writers left; a day is longer than any write takes."""
+        """Remove temporary files of killed writers. No running writer is a day old."""
         for path in self.path.parent.glob(".*.json.*.tmp"):
             if _UNFINISHED.fullmatch(path.name) and time.time() - path.stat().st_mtime > _DAY_S:
                 path.unlink(missing_ok=True)
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        """Wait for other writers, of this process and of others."""
+        """Hold the lock of the file, after waiting for writers of this and of other processes."""
         from filelock import FileLock, Timeout
 
         with _explained(self.path):
@@ -156,7 +159,7 @@ class NoteStore:
 
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
-    """Turn what the disk says into something a person can act on."""
+    """Turn errors of the disk into errors that a person can act on."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Notes and tags that people give to features, and the JSON that they are kept and exchanged in."""
+"""Notes and tags that people give to features, and their JSON, in which they are stored and exchanged."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from core.errors import LoupeError
 FORMAT = "sae-loupe-notes/v1"
 MOST_CHARACTERS, MOST_TAGS, MOST_TAG_CHARACTERS = 20_000, 30, 40
 MOST_BYTES = 50 * 2**20
-"""Of a file of notes; larger ones are not read."""
+"""Largest size of a file of notes; larger files are not read."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
@@ -23,21 +23,21 @@ class NotesError(LoupeError):
 
 
 class DamagedNotesError(NotesError):
-    """A file is not what we write."""
+    """A file is not one that this app writes."""
 
 
 @dataclass(frozen=True)
 class Note:
-    """What a person wrote about a feature."""
+    """Text and tags that a person wrote about a feature."""
 
     text: str = ""
     tags: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, text: str, tags: list[str] | tuple[str, ...] = ()) -> "Note":
-        """Make one of what was typed: tags without commas and doubles, no control characters.
+        """Make a note from typed text: without control characters, and tags without commas and duplicates.
 
-        Raises NotesError for more than there is room for.
+        Raises NotesError for text or tags that are too long.
         """
         text = _printable(text.replace("\r\n", "\n")).strip()
         words = [" ".join(_printable(tag).replace(",", " ").split()) for tag in tags]
@@ -51,7 +51,7 @@ class Note:
         return bool(self.text or self.tags)
 
     def merged(self, other: "Note") -> "Note":
-        """Return both: all tags, and below this text those paragraphs of the other that are not in it."""
+        """Return both notes as one: this text, below it those paragraphs of the other that it lacks, and all tags."""
         here, there = (note.text.split("\n\n") for note in (self, other))
         text = "\n\n".join([*here, *(part for part in there if part not in here)])
         return Note.of(text, (*self.tags, *other.tags))
@@ -72,7 +72,7 @@ class Notes:
     def table(self, *, search: str = "", tags: list[str] | tuple[str, ...] = ()) -> pd.DataFrame:
         """Return features by number: feature, feature_tags, feature_note.
 
-        Only those that have all of `tags` and, in note or tags, every word of `search`, whatever its case.
+        Only features that have all of `tags`, and every word of `search` in note or tags. Case does not matter.
         """
         words, asked = search.casefold().split(), {tag.casefold() for tag in tags}
         rows = []
@@ -83,7 +83,7 @@ class Notes:
         return pd.DataFrame(rows, columns=["feature", "feature_tags", "feature_note"])
 
     def to_json(self) -> bytes:
-        """Return the file's content: features in order, readable, the same for the same notes."""
+        """Return the file's content: readable, features in order; equal notes give equal bytes."""
         entries = {
             str(feature): {"note": note.text, "tags": list(note.tags)}
             for feature, note in sorted(self.by_feature.items())
@@ -95,7 +95,10 @@ class Notes:
 
 
 def from_json(data: bytes) -> Notes:
-    """Read what `to_json` wrote, checking everything; raises DamagedNotesError, or NotesError for another format."""
+    """Read and check what `to_json` wrote.
+
+    Raises DamagedNotesError, or NotesError for a newer format and for notes that are too long.
+    """
     if len(data) > MOST_BYTES:
         raise NotesError(f"{of_bytes(len(data))} are too many for notes; expected at most {of_bytes(MOST_BYTES)}.")
     try:

@@ -1,7 +1,7 @@
-"""A direction of one's own (a probe, a difference of means, a row of another matrix) in place of a feature.
+"""A direction of the user's own (a probe, a difference of means, a row of another matrix) in place of a feature.
 
-It becomes a dictionary with one feature, so that everything made for features works on it unchanged:
-f = x · u where that exceeds a threshold and 0 elsewhere, with u of length 1, and u is what it writes.
+It becomes a dictionary with one feature, so that everything made for features works on it unchanged. With the
+direction u of length 1, f = x · u where that exceeds a threshold, and 0 elsewhere; u is also the decoder row.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from core.models.language_model import LanguageModel
 MAX_BYTES = 200_000_000
 ENDINGS = (".npy", ".safetensors")
 DENSITY = 0.01
-"""Share of tokens that pass the threshold that is suggested."""
+"""Share of tokens that exceed the suggested threshold."""
 PROBE_TOKENS = 2048
 _UNREADABLE = (ValueError, OSError, EOFError, TypeError, KeyError, SyntaxError, OverflowError, tokenize.TokenError)
 
@@ -32,7 +32,7 @@ class DirectionError(LoupeError):
 
 @dataclass(frozen=True, eq=False)
 class OwnDirection:
-    """A direction of length 1 and where it is from."""
+    """A direction of length 1, with a title that names its origin."""
 
     unit: Float[np.ndarray, " d_in"]
     title: str
@@ -45,7 +45,7 @@ class OwnDirection:
 def read_vectors(name: str, data: bytes) -> dict[str, Num[np.ndarray, "row d"]]:
     """Read the vectors of a .npy file, or of every 1-D and 2-D tensor of a .safetensors file, by tensor name.
 
-    Nothing is unpickled, and no more is read than the file has. Raises DirectionError.
+    A .npy file has one array, under the empty name. Nothing is unpickled. Raises DirectionError.
     """
     if len(data) > MAX_BYTES:
         raise DirectionError(
@@ -73,7 +73,7 @@ def _read_npy(name: str, data: bytes) -> dict[str, np.ndarray]:
         header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, dtype = header(file)
         said, there = math.prod(shape) * dtype.itemsize, len(data) - file.tell()
-        if said != there:  # numpy would first make room for what the header says
+        if said != there:  # numpy would allocate as many bytes as the header says
             raise ValueError(f"its header says {said:,} bytes and it has {there:,}")
         return {"": np.load(io.BytesIO(data), allow_pickle=False)}
     except _UNREADABLE as error:
@@ -98,7 +98,10 @@ def _unreadable(name: str, error: Exception) -> DirectionError:
 
 
 def own_direction(vectors: Num[np.ndarray, "row d"], row: int, *, d_in: int, title: str) -> OwnDirection:
-    """Return one row at length 1. Raises DirectionError where it cannot be a direction of d_in dimensions."""
+    """Return one row, scaled to length 1.
+
+    Raises DirectionError unless it has d_in finite numbers that are not all 0, OutOfRangeError for a missing row.
+    """
     if not 0 <= row < len(vectors):
         raise OutOfRangeError("Row", row, len(vectors))
     vector = vectors[row].astype(np.float64)
@@ -123,18 +126,18 @@ def own_direction(vectors: Num[np.ndarray, "row d"], row: int, *, d_in: int, tit
 def projections(
     direction: OwnDirection, model: LanguageModel, hook_name: str, rows: Int[np.ndarray, "row pos"]
 ) -> Float[np.ndarray, " token"]:
-    """Return x · u on about PROBE_TOKENS tokens of the first rows."""
+    """Return x · u on all tokens of the first rows, about PROBE_TOKENS in all."""
     few = rows[: max(1, PROBE_TOKENS // rows.shape[1])]
     return (model.activations(few, hook_name).astype(np.float64) @ direction.unit).ravel()
 
 
 def suggested_threshold(values: Float[np.ndarray, " token"], *, density: float = DENSITY) -> float:
-    """Return the threshold that a share `density` of the values passes, at least 0: f is never negative."""
+    """Return the threshold that a share `density` of the values exceeds, but at least 0, as f is never negative."""
     return max(0.0, float(np.quantile(values.astype(np.float64), 1 - density)))
 
 
 def as_dictionary(direction: OwnDirection, like: Dictionary, *, threshold: float) -> Dictionary:
-    """Return the direction as a dictionary with one feature, of the model and at the hook that `like` reads."""
+    """Return the direction as a dictionary with one feature, for the model and hook of `like`."""
     assert threshold >= 0, threshold
     d_in = like.d_in
     raw = {

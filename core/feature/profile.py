@@ -1,4 +1,4 @@
-"""Where in a row one feature is active, and how strongly there."""
+"""How often and how strongly one feature is active at each position of a row."""
 
 import numpy as np
 import pandas as pd
@@ -9,10 +9,10 @@ from core.maths.significance import wilson
 
 
 def position_profile(activations: FeatureActivations, counted: Int[np.ndarray, " pos"]) -> pd.DataFrame:
-    """Return one row per position; `counted` says how many tokens count there.
+    """Return one row per position; `counted` is the number of tokens that count at each.
 
-    Columns `position`, `active_rows`, `fires_share` with `share_low` and `share_high` (95 %, Wilson 1927), and
-    `mean_active`, `std_active` of the non-zero activations; NaN where there is nothing to divide by.
+    Columns: `position`, `active_rows`, `fires_share` with `share_low` and `share_high` (95 %, Wilson 1927), and
+    `mean_active`, `std_active` of the non-zero activations. NaN at positions without such tokens.
     """
     n_pos = len(counted)
     position, act = activations.position, activations.act

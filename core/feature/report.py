@@ -1,4 +1,4 @@
-"""Everything about one feature on text as one JSON file, for programs and for the record."""
+"""Everything about one feature on text as one JSON file, to keep or to read with other programs."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -26,9 +26,9 @@ def report(
     tables: Mapping[str, pd.DataFrame],
     provenance: Mapping[str, object],
 ) -> bytes:
-    """Return numbers, histogram, positions, tokens and examples of a feature, and further tables by name.
+    """Return the report as JSON: numbers, histogram, positions, tokens and examples of a feature, and `tables` by name.
 
-    `counted` says how many tokens count at each position. The same inputs give the same bytes.
+    `counted` is the number of tokens that count at each position. Equal inputs give equal bytes.
     """
     best = examples.strongest_of_rows(activations)
     best = examples.taken(best, np.arange(min(N_STRONGEST, len(best.act))))
@@ -68,7 +68,7 @@ def _records(table: pd.DataFrame) -> dict[str, list]:
 
 
 def _finite(content):
-    """Replace NaN and infinity, which JSON does not have, by null."""
+    """Replace NaN and infinity by None, as JSON has neither."""
     if isinstance(content, dict):
         return {name: _finite(part) for name, part in content.items()}
     if isinstance(content, list):

@@ -13,16 +13,16 @@ from core.work.jobs import SILENT, Progress
 
 @dataclass(frozen=True)
 class StrongestTexts:
-    """One feature's strongest rows, strongest first; rows on which it is silent are left out."""
+    """One feature's strongest rows of text, strongest first; rows without an activation over 0 are left out."""
 
     feature: int
     rows: Int[np.ndarray, "text pos"]
     """Token ids."""
     acts: Float[np.ndarray, "text pos"]
     count: int
-    """Tokens of all rows with f != 0."""
+    """Number of tokens, in all rows of the store, on which the feature is active."""
     n_tokens: int
-    """Counted tokens of all rows."""
+    """Number of counted tokens in all rows of the store."""
 
     @property
     def density(self) -> float:
@@ -57,7 +57,7 @@ def strongest_texts(
 
 
 class _Strongest:
-    """A feature's n strongest rows of all blocks seen so far; memory does not grow with the blocks."""
+    """A feature's n strongest rows in all blocks added so far; memory does not grow with the number of blocks."""
 
     def __init__(self, n: int, n_pos: int):
         self._n, self._n_pos, self._count = n, n_pos, 0
@@ -65,7 +65,7 @@ class _Strongest:
         self._acts = np.empty((0, n_pos), np.float32)
 
     def add(self, tokens: Int[np.ndarray, " nonzero"], acts: Float[np.ndarray, " nonzero"]) -> None:
-        """Take in a block's activations, tokens counted from the first of all rows and ascending."""
+        """Add a block's activations. `tokens` are ascending indices into all tokens of all rows."""
         self._count += len(tokens)
         if not len(tokens):
             return
