@@ -275,10 +275,10 @@ def test_how_a_file_was_read_is_printed_with_the_dictionary(tmp_path):
 
 
 def test_a_file_in_no_known_format_says_which_tensors_it_holds(tmp_path):
-    llama = dict(zip(("W_E", "W_D", "b_E", "b_D"), OURS.values(), strict=True))
-    for path in (save(tmp_path / "net.pt", llama), tmp_path / "net.safetensors"):
-        write_arrays(path, llama)
-        with pytest.raises(BadDictionaryError, match=r"It holds the tensors W_D, W_E, b_D, b_E. Expected one of these"):
+    own = dict(zip(("up", "down", "b_up", "b_down"), OURS.values(), strict=True))
+    for path in (save(tmp_path / "net.pt", own), tmp_path / "net.safetensors"):
+        write_arrays(path, own)
+        with pytest.raises(BadDictionaryError, match=r"It holds the tensors b_down, b_up, down, up. Expected one of"):
             opened(path)
 
 

@@ -132,6 +132,68 @@ SCOPE_2_TRANSCODER = {
     "affine_connection": True,
     "type": "transcoder",
 }
+LLAMA = {"W_E": (D_IN, D_SAE), "b_E": (D_SAE,), "W_D": (D_SAE, D_IN), "b_D": (D_IN,)}
+LOG_THRESHOLDS = {"activation_function.log_jumprelu_threshold": np.log(THRESHOLDS)}
+
+
+def llama(name: str, run: Run, said: dict, architecture: str = "jumprelu", more: dict | None = None, **options) -> Case:
+    """A folder of Llamascopium: config.json and sae_weights.safetensors."""
+    arrays = draw(60, **LLAMA) | (LOG_THRESHOLDS if more is None else more)
+    config = {"sae_type": "sae", "d_model": D_IN, "expansion_factor": 1.5, "act_fn": "jumprelu", "dtype": "float32"}
+    config |= {"hook_point_in": "blocks.3.hook_resid_post", "hook_point_out": "blocks.3.hook_resid_post"}
+    config |= {"norm_activation": "inference", "sparsity_include_decoder_norm": True, "use_decoder_bias": True} | said
+    configs = {f"{name}/config.json": config, f"{name}/lm_config.json": {"model_name": "EleutherAI/pythia-70m"}}
+    options = {"hook_name": "blocks.3.hook_resid_post", "model_name": "pythia-70m"} | options
+    return Case("llama-scope", architecture, name, f"{name}/sae_weights.safetensors", arrays, run, configs, **options)
+
+
+def lengths(**by_hook: float) -> dict[str, np.ndarray]:
+    """What scales inputs and outputs, as Llamascopium saves it: the average length at each hook."""
+    return {
+        f"dataset_average_activation_norm.blocks.3.{hook}": np.array(length, np.float32)
+        for hook, length in by_hook.items()
+    }
+
+
+PUBLISHED = {
+    "act_fn": "jumprelu",
+    "jump_relu_threshold": 0.7,
+    "d_model": D_IN,
+    "d_sae": D_SAE,
+    "hook_point_in": "blocks.5.hook_resid_post",
+    "hook_point_out": "blocks.5.hook_resid_post",
+    "norm_activation": "dataset-wise",
+    "dataset_average_activation_norm": {"in": 2.0, "out": 2.0},
+    "sparsity_include_decoder_norm": True,
+    "top_k": 50,
+}
+NORMED = {
+    "encoder.final_block.1.weight": np.linspace(0.5, 1.5, D_SAE, dtype=np.float32),
+    "encoder.final_block.1.bias": np.linspace(-0.3, 0.4, D_SAE, dtype=np.float32),
+    "encoder.final_block.1.running_mean": np.linspace(-1, 1, D_SAE, dtype=np.float32),
+    "encoder.final_block.1.running_var": np.linspace(0.2, 3, D_SAE, dtype=np.float32),
+    "encoder.final_block.1.num_batches_tracked": np.array(9),
+}
+
+
+def atoms(seed: int, *, archetypal: bool = False) -> dict[str, np.ndarray]:
+    """The tensors of overcomplete: a linear encoder, and directions nearly of length 1 or mixed from points."""
+    block = "encoder__final_block__0__"
+    drawn = draw(seed, **{f"{block}weight": (D_SAE, D_IN), f"{block}bias": (D_SAE,)}, rows=(D_SAE, D_IN), C=(6, D_IN))
+    rows, points = drawn.pop("rows"), drawn.pop("C")
+    scale = {"dictionary.multiplier": np.array(0.4, np.float32)}
+    if archetypal:
+        mixed = np.abs(draw(seed + 1, W=(D_SAE, 6))["W"])
+        own = {"dictionary.W": mixed / mixed.sum(1, keepdims=True), "dictionary.C": points}
+        return drawn | own | {"dictionary.Relax": 0.1 * rows} | scale
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True) * np.linspace(0.97, 1.03, D_SAE, dtype=np.float32)[:, None]
+    return drawn | {"dictionary._weights": rows / lengths} | scale
+
+
+def overcomplete(name: str, architecture: str, arrays: dict, run: Run, **options) -> Case:
+    return Case("overcomplete", architecture, name, name, arrays, run, **options)
+
+
 IN_AND_OUT = trainer("AutoEncoder", submodule_name="mlp") | {"buffer": {"ctx_len": 64, "io": "in_and_out"}}
 MLP = {"hook_name": "blocks.3.ln2.hook_normalized", "hook_name_out": "blocks.3.hook_mlp_out"}
 CASES = {
@@ -292,6 +354,66 @@ CASES = {
         extra={"activation": "TopK", "activation_state_dict": {"k": K, "postact_fn": "ReLU"}},
         hook_name="blocks.8.hook_resid_post",
         model_name="gpt2-small",
+    ),
+    "Llamascopium": llama("L3R", foreign_maths.llama_scope(), {}),
+    "Llamascopium scaled": llama(
+        "L3R",
+        foreign_maths.llama_scope((5.0, 5.0), subtracts=True),
+        {"norm_activation": "dataset-wise", "apply_decoder_bias_to_pre_encoder": True},
+        more=LOG_THRESHOLDS | lengths(hook_resid_post=5.0),
+    ),
+    "Llamascopium TopK": llama(
+        "L3R",
+        foreign_maths.llama_scope_topk((5.0, 5.0)),
+        {"norm_activation": "dataset-wise", "act_fn": "topk", "top_k": K},
+        "topk",
+        lengths(hook_resid_post=5.0),
+    ),
+    "Llamascopium transcoder": llama(
+        "L3M",
+        foreign_maths.llama_scope((5.0, 2.0)),
+        {
+            "norm_activation": "dataset-wise",
+            "hook_point_in": "blocks.3.ln2.hook_normalized",
+            "hook_point_out": "blocks.3.hook_mlp_out",
+        },
+        "jumprelu_transcoder",
+        LOG_THRESHOLDS | lengths(**{"ln2.hook_normalized": 5.0, "hook_mlp_out": 2.0}),
+        hook_name="blocks.3.ln2.hook_normalized",
+        hook_name_out="blocks.3.hook_mlp_out",
+    ),
+    "Llama Scope": Case(
+        "llama-scope",
+        "jumprelu",
+        "Llama3_1-8B-Base-L5R-8x",
+        "Llama3_1-8B-Base-L5R-8x/checkpoints/final.safetensors",
+        linear(61, encoder__bias=(D_SAE,), decoder__bias=(D_IN,)),
+        foreign_maths.llama_scope_published(D_IN**0.5 / 2, D_IN**0.5 / 2, 0.7),
+        {"Llama3_1-8B-Base-L5R-8x/hyperparams.json": PUBLISHED},
+        hook_name="blocks.5.hook_resid_post",
+        model_name="Llama-3.1-8B",
+    ),
+    "overcomplete": overcomplete("sae.pt", "standard", atoms(70), foreign_maths.overcomplete()),
+    "overcomplete batch norm": overcomplete("sae.pt", "standard", atoms(71) | NORMED, foreign_maths.overcomplete()),
+    "overcomplete TopK": overcomplete(
+        "topk.safetensors",
+        "topk",
+        atoms(72, archetypal=True),
+        foreign_maths.overcomplete("topk", archetypal=True),
+        configs={"config.json": {"sae_class": "TopKSAE", "top_k": K}},
+    ),
+    "overcomplete JumpReLU": overcomplete(
+        "jump.pt", "jumprelu", atoms(73) | {"thresholds": np.log(THRESHOLDS)}, foreign_maths.overcomplete("jump")
+    ),
+    "Gemma Scope 2 without config": Case(
+        "gemma-scope-2",
+        "jumprelu",
+        "gemma-scope-2-1b-it/resid_post/layer_7_width_16k_l0_small",
+        "gemma-scope-2-1b-it/resid_post/layer_7_width_16k_l0_small/params.safetensors",
+        draw(34, **GEMMA) | {"threshold": THRESHOLDS},
+        foreign_maths.gemma,
+        hook_name="blocks.7.hook_resid_post",
+        model_name="gemma-3-1b-it",
     ),
     "hook_z": Case(
         "plain",

@@ -110,3 +110,67 @@ def sparse_coder(*, transcode: bool = False, signed: bool = False) -> Run:
 def plain(w, x):
     acts = relu((x - w["b_dec"]) @ w["W_enc"] + w["b_enc"])
     return acts, acts @ w["W_dec"] + w["b_dec"]
+
+
+def _llama_scope(w, x, *, length: tuple[float, float] | None, subtracts: bool = False, k: int | None = None):
+    """Encode and decode of Llamascopium with inputs and outputs scaled, and features judged by their decoder norms."""
+    read, written = (1.0, 1.0) if length is None else (D_IN**0.5 / length[0], D_IN**0.5 / length[1])
+    inside = read * x - (w["b_D"] if subtracts else 0)
+    norms = np.linalg.norm(w["W_D"], axis=1)
+    before = (inside @ w["W_E"] + w["b_E"]) * norms
+    if k is None:
+        acts = before * (before > np.exp(w["activation_function.log_jumprelu_threshold"])) / norms
+    else:
+        acts = largest(relu(before), k) / norms
+    return acts, (acts @ w["W_D"] + w["b_D"]) / written
+
+
+def llama_scope(length: tuple[float, float] | None = None, *, subtracts: bool = False) -> Run:
+    return lambda w, x: _llama_scope(w, x, length=length, subtracts=subtracts)
+
+
+def llama_scope_topk(length: tuple[float, float]) -> Run:
+    def run(w, x):
+        acts, x_hat = _llama_scope(w, x, length=length, k=K)
+        return acts * np.linalg.norm(w["W_D"], axis=1), x_hat  # here activations take up the norms
+
+    return run
+
+
+def llama_scope_published(read: float, written: float, threshold: float) -> Run:
+    """What the library of 2024 makes of hyperparams.json: numbers in units of the input, rows of length 1."""
+
+    def run(w, x):
+        W_dec = w["decoder.weight"] * (read / written)
+        norms = np.linalg.norm(W_dec, axis=0)
+        before = x @ (w["encoder.weight"] * norms[:, None]).T + w["encoder.bias"] / read * norms
+        acts = np.where(before > threshold, before, 0)
+        return acts, acts @ (W_dec / norms).T + w["decoder.bias"] / written
+
+    return run
+
+
+_RUNNING = ("running_mean", "running_var")
+
+
+def overcomplete(kind: str = "relu", *, archetypal: bool = False) -> Run:
+    """SAE, TopKSAE and JumpSAE after eval(): batch norm by its running numbers, directions normalised."""
+
+    def run(w, x):
+        before = x @ w["encoder.final_block.0.weight"].T + w["encoder.final_block.0.bias"]
+        if "encoder.final_block.1.weight" in w:
+            scale, shift, mean, var = (w[f"encoder.final_block.1.{n}"] for n in ("weight", "bias", *_RUNNING))
+            before = (before - mean) / np.sqrt(var + 1e-5) * scale + shift
+        acts = relu(before)
+        if kind == "topk":
+            acts = largest(acts)
+        if kind == "jump":
+            acts = np.where(acts < np.exp(w["thresholds"]), 0, acts)
+        if archetypal:
+            rows = w["dictionary.W"] @ w["dictionary.C"] + w["dictionary.Relax"]
+        else:
+            rows = w["dictionary._weights"]
+            rows = rows / (np.linalg.norm(rows, axis=1, keepdims=True) + 1e-8)
+        return acts, acts @ (rows * np.exp(w["dictionary.multiplier"]))
+
+    return run

@@ -105,10 +105,10 @@ class Place:
         return self._at(name)
 
     def _at(self, name: str) -> Path:
-        # One folder up is as far as a format may look.
-        above = name.removeprefix("../")
-        assert above not in ("", "..") and "/" not in above  # noqa: PT018
-        return self.folder / name if above == name else self.folder.parent / above
+        # One folder up, or down into the checkpoints of a run, is as far as a format may look.
+        bare = name.removeprefix("../").removeprefix("checkpoints/")
+        assert bare not in ("", "..") and "/" not in bare  # noqa: PT018
+        return self.folder.parent / name[3:] if name.startswith("../") else self.folder / name
 
     def itself(self) -> Path:
         """Return the path of the file that was named; raise BadDictionaryError for a folder."""

@@ -10,8 +10,8 @@ from core.errors import BadDictionaryError
 
 _LAYOUTS = (
     (r"W_(enc|dec)_\d+\.safetensors", "a cross-layer transcoder, of which no layer reconstructs by itself"),
-    (r"hyperparams\.json", "a dictionary of Llama Scope, which the registry of sae-lens reads under its release"),
-    (r"(lm_config|sae_config)\.json", "a dictionary of Llamascopium"),
+    (r"hyperparams\.json", "a dictionary of Llama Scope without checkpoints/final.safetensors"),
+    (r"(lm_config|sae_config)\.json", "a dictionary of Llamascopium without sae_weights.safetensors"),
     (r"adapter_config\.json|pytorch_model.*\.bin|model-\d+-of-\d+\.safetensors", "a language model"),
 )
 """Files by which a folder is known to hold what this app does not read, and what that is."""

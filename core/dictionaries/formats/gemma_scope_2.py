@@ -23,6 +23,14 @@ _NAMES = {"W_enc": "w_enc", "W_dec": "w_dec", "b_enc": "b_enc", "b_dec": "b_dec"
 _SKIP = {"W_skip": "affine_skip_connection.T"}
 _CONTEXT = 1024
 _TYPES = {"sae", "transcoder", "clt"}
+_PLACE = re.compile(r"gemma-scope-2-(\d+[mb])-(pt|it)/.*?(resid_post|attn_out|mlp_out|transcoder)[^/]*/layer_(\d+)")
+_POINTS = {
+    "resid_post": ("output", None),
+    "attn_out": ("self_attn.o_proj.input", None),
+    "mlp_out": ("post_feedforward_layernorm.output", None),
+    "transcoder": ("pre_feedforward_layernorm.output", "post_feedforward_layernorm.output"),
+}
+"""Modules of the Hugging Face model that the folders of the release are named after."""
 
 
 def score(place: Place) -> int:
@@ -42,7 +50,9 @@ def files(place: Place) -> tuple[str, ...]:
 def read(place: Place) -> Contents:
     """Read weights and config. Raises BadDictionaryError, also for crosscoders, which read several places at once."""
     path = place.need(place.file or _FILE)
-    config = ConfigFields(place.json(_CONFIG) if place.may_read(_CONFIG) else {}, place.folder / _CONFIG)
+    said = place.json(_CONFIG) if place.may_read(_CONFIG) else {}
+    guessed = {} if said else from_path(place.path.as_posix())
+    config = ConfigFields(said or guessed, place.folder / _CONFIG)
     config.one_of("architecture", {"jump_relu"}, default="jump_relu")
     stored = read_stored(path)
     skips = config.flag("affine_connection", default="affine_skip_connection" in stored.arrays)
@@ -63,9 +73,21 @@ def read(place: Place) -> Contents:
     )
     for known in ("l0", "sae_id", "layer", "step", "hf_hook_points_in", "hf_hook_points_out"):
         config.value(known)
+    inferred += ("all of it from the path, as there is no config.json",) if guessed else ()
     return Contents(
         raw, tensors, _CONFIG, inferred=stored.inferred + inferred, notes=notes + unread_note(_CONFIG, config)
     )
+
+
+def from_path(path: str) -> dict[str, Any]:
+    """Return what config.json would say, as far as the folders of a release say it; some of them have no config."""
+    match = _PLACE.search(path)
+    if not match:
+        return {}
+    size, tuned, kind, layer = match.groups()
+    points = [point and f"model.layers.{int(layer)}.{point}" for point in _POINTS[kind]]
+    named = dict(zip(("hf_hook_point_in", "hf_hook_point_out"), points, strict=True))
+    return {"model_name": f"google/gemma-3-{size}-{tuned}", **named}
 
 
 def whereabouts(config: ConfigFields) -> tuple[dict[str, Any], tuple[str, ...], tuple[str, ...]]:
