@@ -1,1 +1,1 @@
-"""How decoder directions lie to each other: neighbours, cosines, alignment with the basis."""
+"""Angles between the directions of features: neighbours, cosines, alignment with the basis."""

@@ -1,7 +1,7 @@
-"""How far features lie along single coordinates: neurons, dimensions of the stream, or the outputs of an MLP's neurons.
+"""Alignment of features with single coordinates: neurons, dimensions of the stream, or outputs of an MLP's neurons.
 
-Coefficients are of what a feature writes, d_i of length 1: in the basis of its hook they are the entries of its
-decoder row, in that of a layer's neurons the cosines with what each neuron writes (rows of W_out).
+A feature's coefficients belong to its decoder row, scaled to length 1. In the basis of its hook they are the entries of
+this row; in the basis of a layer's neurons they are its cosines with what each neuron writes (rows of W_out).
 """
 
 from dataclasses import dataclass
@@ -20,38 +20,43 @@ from core.work.jobs import SILENT, Progress
 from core.work.threads import run_blocks
 
 TOP = 3
-"""How many of the largest coefficients make up `top_share` (as in SAEDashboard)."""
+"""Number of largest coefficients that count for `top_share` (as in SAEDashboard)."""
 LARGE = 0.1
+"""Least absolute value of a coefficient that counts for `large`."""
 _FLOATS_PER_BLOCK = 2**18
 _CONSTANT = 1e-20
-"""Coefficients of length 1 with a variance under this are equal, up to rounding."""
+"""Coefficients with a variance under this are all equal, up to rounding."""
 
 
 @dataclass(frozen=True)
 class BasisAlignment:
-    """For every feature, how its coefficients in a basis are spread. NaN, -1 and 0 for a zero or damaged row."""
+    """The spread of every feature's coefficients in a basis.
+
+    A zero or damaged decoder row has coordinate -1, large 0, and NaN elsewhere.
+    """
 
     coordinate: Int[np.ndarray, " d_sae"]
-    """Where the coefficient is largest in size; ties: lower coordinate."""
+    """The coordinate with the largest absolute coefficient; ties: lower coordinate."""
     coefficient: Float[np.ndarray, " d_sae"]
+    """The coefficient there, with its sign."""
     top_share: Float[np.ndarray, " d_sae"]
-    """Sum of the 3 largest sizes over the sum of all."""
+    """Sum of the 3 largest absolute coefficients over the sum of all."""
     large: Int[np.ndarray, " d_sae"]
-    """Number of coefficients of at least 0.1 in size."""
+    """Number of coefficients of at least 0.1 in absolute value."""
     kurtosis: Float[np.ndarray, " d_sae"]
-    """Mean of z^4 over coordinates, 3 for a Gaussian; NaN where all are equal."""
+    """Mean of z^4 over coordinates, 3 for a Gaussian; NaN if all coefficients are equal."""
     effective: Float[np.ndarray, " d_sae"]
-    """(sum of c^2)^2 / sum of c^4: the number of coordinates, were all that count equally large."""
+    """(sum of c^2)^2 / sum of c^4: n, if n coefficients c are equally large and all others are 0."""
     n_coordinates: int
     version: ClassVar[int] = 2
 
     @classmethod
     def key(cls, dictionary_sha256: str, basis: str = "hook") -> str:
-        """Name it by the dictionary and by what the basis is (see `neuron_basis_key`)."""
+        """Name the result by the dictionary and the basis (see `neuron_basis_key`)."""
         return artifact_key("basis-alignment", cls.version, dictionary=dictionary_sha256, basis=basis)
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per feature: feature, top_coordinate, top_coefficient, top3_share, large_coefficients and so on."""
+        """One row per feature: feature, then the fields of this class under the names of the catalogue."""
         return pd.DataFrame(
             {
                 "feature": np.arange(len(self.coordinate)),
@@ -74,12 +79,12 @@ def basis_alignment(
 ) -> BasisAlignment:
     """Describe every feature's coefficients: its decoder row's entries, or its cosines with the rows of `basis`.
 
-    Everything is float64 of directions of length 1, so decoder norms do not matter. Each worker needs about
-    10 MB. `progress` counts features. Raises DoesNotFitError for a basis of another width.
+    Directions have length 1, so that decoder norms do not matter; all is float64. Each worker needs about 10 MB.
+    `progress` counts features. Raises DoesNotFitError for a basis of another width.
     """
     units = None if basis is None else _units(basis, dictionary)
     d_sae, n = dictionary.d_sae, dictionary.W_dec.shape[1] if units is None else len(units)
-    step = max(1, _FLOATS_PER_BLOCK // n)  # the same for any number of workers, so that sums are
+    step = max(1, _FLOATS_PER_BLOCK // n)  # not by workers: sums must not depend on their number
 
     def work(features: slice) -> dict[str, np.ndarray]:
         rows = _written(dictionary.W_dec[features])
@@ -93,7 +98,7 @@ def basis_alignment(
 def coefficients(
     dictionary: Dictionary, feature: int, *, basis: Float[np.ndarray, "unit d_out"] | None = None
 ) -> pd.DataFrame:
-    """Return one feature's coefficients, largest in size first: coordinate, basis_coefficient.
+    """Return one feature's coefficients, largest absolute value first: coordinate, basis_coefficient.
 
     Raises OutOfRangeError for a feature that does not exist, DoesNotFitError for a basis of another width.
     """
@@ -106,12 +111,12 @@ def coefficients(
 
 
 def written_hook(dictionary: Dictionary) -> str:
-    """Return the hook that decoder rows write to: a transcoder's is not the one that it reads."""
+    """Return the hook that decoder rows write to. A transcoder writes to another hook than it reads."""
     return dictionary.config.hook_name_out or dictionary.config.hook_name
 
 
 def basis_name(hook_name: str) -> str:
-    """Say in words what the coordinates at a hook are."""
+    """Return a name for the coordinates at a hook."""
     point = hook_name.split(".", 2)[-1]
     if point in ("mlp.hook_post", "mlp.hook_pre"):
         return "neurons"
@@ -138,9 +143,9 @@ def writing_layer(hook_name: str) -> int | None:
 
 
 def neuron_basis(model: LanguageModel, layer: int) -> Float[np.ndarray, "d_mlp d_model"]:
-    """Return what each neuron of a layer's MLP writes to the stream, not scaled.
+    """Return what each neuron of a layer's MLP writes to the stream, not scaled to length 1.
 
-    Raises DoesNotFitError where the model's file has no such tensor, NotDownloadedError where it is not here.
+    Raises DoesNotFitError if the model's file has no such tensor, NotDownloadedError if that part is not downloaded.
     """
     W_out = model.tensor(f"blocks.{layer}.mlp.W_out")
     return W_out - W_out.mean(axis=1, keepdims=True) if model.centred else W_out
@@ -152,7 +157,7 @@ def neuron_basis_key(model_sha256: str, layer: int) -> str:
 
 
 def _units(basis: Float[np.ndarray, "unit d"], dictionary: Dictionary) -> Float[np.ndarray, "unit d"]:
-    """Return a basis as rows of length 1; a unit that writes nothing stays zero, and has cosine 0 with all."""
+    """Return the rows of a basis at length 1. The row of a unit that writes nothing stays zero."""
     if basis.shape[1] != dictionary.W_dec.shape[1]:
         raise DoesNotFitError(
             f"{dictionary.title} writes vectors of width {dictionary.W_dec.shape[1]:,}, the basis holds some of width "
@@ -162,7 +167,7 @@ def _units(basis: Float[np.ndarray, "unit d"], dictionary: Dictionary) -> Float[
 
 
 def _written(rows: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
-    """Return decoder rows at length 1 in float64; a zero row, which has no direction, is NaN like a damaged one."""
+    """Return decoder rows at length 1 in float64. Zero rows become NaN, as damaged rows are: they have no direction."""
     unit = unit_rows(rows, np.float64)
     unit[~unit.any(axis=1)] = np.nan
     return unit

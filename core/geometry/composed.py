@@ -1,7 +1,7 @@
-"""Features that are the sum of two others: does d_i + d_j point where d_k does?
+"""Features that are the sum of two others: does d_i + d_j have the direction of d_k?
 
-After the example of composed features in Drori 2024: a dictionary may hold f1, f2 and, for the inputs
-where both are active, a feature of its own for f1 + f2.
+After the example of composed features in Drori 2024: a dictionary may have features f1 and f2, and a third one for
+inputs in which both are active.
 """
 
 from dataclasses import dataclass
@@ -18,20 +18,20 @@ from core.work.jobs import SILENT, Progress
 from core.work.threads import run_blocks
 
 MOST_NEIGHBORS = 20
-"""The pair is sought among so many nearest neighbours: a sum that is near is made of what is near."""
+"""Number of nearest neighbours among which the pair is searched, as the parts of a near sum are near themselves."""
 _BLOCK = 64
 _OPPOSITE = 1e-8
-"""Square of the length of a sum of two directions: below, it is rounding, and they have no sum."""
+"""A sum of two directions with a squared length below this is only rounding."""
 _ROUNDING = 1e-6
-"""A sum is nearer than the nearest feature by more than this: a feature and its exact copy are no sum."""
+"""A sum must be nearer than the nearest feature by more than this, so that an exact copy does not count as a sum."""
 
 
 @dataclass(frozen=True)
 class Composed:
-    """For every feature k the best pair i, j of its nearest neighbours, by the cosine of d_k with d_i + d_j.
+    """For every feature k, the best pair i, j of its nearest neighbours by the cosine of d_k with d_i + d_j.
 
-    Directions count at length 1. Where no sum is nearer than the nearest feature alone, and for features
-    left out, the ids are -1 and the cosine NaN.
+    All directions are scaled to length 1. If no sum is nearer than the nearest single feature, or the feature is left
+    out, the features are -1 and the cosine is NaN.
     """
 
     first: Int[np.ndarray, " d_sae"]
@@ -54,9 +54,9 @@ def composed_features(
     progress: Progress = SILENT,
     workers: int | None = None,
 ) -> Composed:
-    """Find the best pair among each feature's `n_neighbors` nearest (fewer where fewer are known).
+    """Find the best pair among each feature's `n_neighbors` nearest, or among all of `neighbors` if these are fewer.
 
-    cos(d_k, d_i + d_j) = (c_ki + c_kj) / |d_i + d_j|, so one small product for each feature is enough.
+    With cosines c, cos(d_k, d_i + d_j) = (c_ki + c_kj) / |d_i + d_j|, so that each feature needs one small product.
     Ties: the pair of nearer neighbours. `progress.update` counts features and may raise.
     """
     m, d_sae = min(n_neighbors, neighbors.k), len(directions)
@@ -69,7 +69,7 @@ def composed_features(
         rows = directions[places]
         rows[scale[places] == 0] = 0  # infinity times 0 would be NaN
         i, j, best = _best_pairs(_cosines(rows, scale[places]), idx >= 0)
-        better = best > nearest + _ROUNDING  # never so for NaN
+        better = best > nearest + _ROUNDING  # False for NaN
         at = np.arange(len(idx))
         first[features] = np.where(better, idx[at, i], -1)
         second[features] = np.where(better, idx[at, j], -1)
@@ -84,7 +84,7 @@ def _cosines(
 ) -> Float[np.ndarray, "feature m m"]:
     """Return the cosines of all pairs of each feature's rows, in float64.
 
-    The sum of nearly opposite directions is short: what float32 loses of its length would be more than all of it.
+    Float32 would not do: the sum of nearly opposite directions is shorter than the rounding error of its length.
     """
     exact = rows.astype(np.float64)
     return exact @ exact.transpose(0, 2, 1) * scale[:, :, None] * scale[:, None, :]
@@ -93,13 +93,16 @@ def _cosines(
 def _best_pairs(
     cosines: Float[np.ndarray, "feature m_plus_1 m_plus_1"], known: Bool[np.ndarray, "feature m"]
 ) -> tuple[Int[np.ndarray, " feature"], Int[np.ndarray, " feature"], Float[np.ndarray, " feature"]]:
-    """Return places i < j of the best pair of each feature's neighbours, which follow itself, and its cosine."""
+    """Return the places i < j of the best pair among each feature's neighbours, and the cosine of its sum.
+
+    In `cosines`, the feature itself comes first, then its neighbours.
+    """
     cos, between = np.where(known, cosines[:, 0, 1:], np.nan), cosines[:, 1:, 1:]
     lengths = 2 + 2 * between
     sums = cos[:, :, None] + cos[:, None, :]
     pairs = np.divide(sums, np.sqrt(np.maximum(lengths, 0)), out=np.full_like(sums, -1), where=lengths > _OPPOSITE)
-    pairs[:, *np.tril_indices(cos.shape[1])] = -1  # i < j: once each
-    # Rounded before the best is taken: pairs of equal rows tie.
+    pairs[:, *np.tril_indices(cos.shape[1])] = -1  # keep i < j, so that each pair counts once
+    # Round before choosing the best, so that pairs of equal rows tie.
     pairs = np.clip(pairs, -1, 1).astype(np.float32).reshape(len(cos), -1)
     best = np.where(np.isnan(pairs), -1, pairs).argmax(axis=1)
     i, j = np.divmod(best, cos.shape[1])

@@ -7,7 +7,7 @@ import numpy as np
 from core.work.compiled import compiled
 
 OVERFLOW = -1
-"""Instead of a count: more candidates lie close to the k-th than there is room for, so all are looked at in the end."""
+"""Stands in place of a count if too many candidates lie close to the k-th; `settle` then looks at all others."""
 
 
 # The tests' shape checker would wrap the functions that numba must compile: no_type_check stops it.
@@ -16,9 +16,9 @@ OVERFLOW = -1
 def keep_best(tile, first, k, margin, values, ids, counts, thresholds):
     """Add to each row's candidates the entries of `tile` that may be among its k largest.
 
-    tile (row, column) float32, its columns numbered from `first`. values, ids (row, room): candidates
-    so far, `counts` of them; thresholds: what a candidate must reach. When there is no room for
-    another chunk of 64, what cannot be among the k largest is dropped.
+    tile (row, column) float32; its first column has the number `first`. values, ids (row, room): the candidates so
+    far, of which each row has `counts`. thresholds (row,): the least value of a new candidate. When a row has no room
+    for another chunk of 64, candidates that cannot be among its k largest are dropped.
     """
     room = values.shape[1]
     for r in range(tile.shape[0]):
@@ -35,7 +35,7 @@ def keep_best(tile, first, k, margin, values, ids, counts, thresholds):
                 if n + 64 > room:
                     n, least = OVERFLOW, np.float32(np.inf)
                     break
-            for t in range(len(part)):  # without branches, which would be mispredicted
+            for t in range(len(part)):  # without branches, which processors would predict wrongly
                 values[r, n] = part[t]
                 ids[r, n] = first + start + t
                 n += part[t] >= least
@@ -45,7 +45,7 @@ def keep_best(tile, first, k, margin, values, ids, counts, thresholds):
 @compiled
 @no_type_check
 def drop_hopeless(values, ids, n, k, margin):
-    """Keep of n candidates those within `margin` of the k-th largest; return how many and what they reach."""
+    """Keep the candidates within `margin` of the k-th largest, or over it; return their number and that limit."""
     if n < k:
         return n, np.float32(-1.5)
     least = np.float32(kth_largest(values[:n].copy(), k) - margin)
@@ -59,7 +59,7 @@ def drop_hopeless(values, ids, n, k, margin):
 @compiled
 @no_type_check
 def kth_largest(values, k):
-    """Select by partition around pivots; the order of `values` is lost."""
+    """Return the k-th largest value by partition around pivots; this changes the order of `values`."""
     low, high, target = 0, len(values) - 1, k - 1
     while low < high:
         pivot = values[(low + high) // 2]
@@ -82,7 +82,7 @@ def kth_largest(values, k):
 @compiled
 @no_type_check
 def drop_all_hopeless(values, ids, counts, k, margin):
-    """The same for every row that did not overflow, in the end."""
+    """Drop hopeless candidates once more, at the end, in every row that did not overflow."""
     for r in range(len(counts)):
         if counts[r] != OVERFLOW:
             counts[r], _ = drop_hopeless(values[r], ids[r], counts[r], k, margin)
@@ -91,7 +91,7 @@ def drop_all_hopeless(values, ids, counts, k, margin):
 @compiled
 @no_type_check
 def transpose(tile, out):
-    """Write tile (row, column) into out (column, row), in squares that stay in the nearest cache."""
+    """Write tile (row, column) into out (column, row), in squares that fit the processor's first cache."""
     for i in range(0, tile.shape[0], 16):
         for j in range(0, tile.shape[1], 16):
             for column in range(j, min(j + 16, tile.shape[1])):
@@ -102,10 +102,10 @@ def transpose(tile, out):
 @compiled
 @no_type_check
 def exact_cosines(rows, scales, others, other_scales, ids, counts, values):
-    """Write the cosines of each row's candidates, summed in float64, over their float32 values.
+    """Write the cosines of each row's candidates into `values`, summed in float64.
 
-    rows, others (n, d) float32 with 1 / length in `scales`, `other_scales` (0 for a zero row); ids,
-    values (row, room), of which `counts` are in use.
+    rows, others (n, d) float32. scales, other_scales: 1 / length of each row (0 for a zero row). ids (row, room):
+    numbers of the candidates among `others`; each row uses the first `counts` of them. values (row, room).
     """
     for r in range(len(rows)):
         for c in range(counts[r]):

@@ -1,6 +1,6 @@
-"""Which features point in nearly the same direction: exact nearest neighbours by cosine.
+"""Features with nearly the same direction: exact nearest neighbours by cosine.
 
-Everything about distances between features reads the one result stored per dictionary and side.
+All code about distances between features reads the one result that is stored for each dictionary and side.
 """
 
 from dataclasses import dataclass
@@ -18,20 +18,22 @@ from core.work.artifacts import artifact_key
 from core.work.jobs import SILENT, Progress
 
 K = 100
-"""How many neighbours are stored for each feature, where there are as many."""
+"""Neighbours that are stored for each feature; fewer if the dictionary has fewer."""
 
 
 @dataclass(frozen=True)
 class Neighbors:
-    """For every feature the k most similar others, best first."""
+    """For every feature, the k most similar other features, best first."""
 
     cos: Float[np.ndarray, "d_sae k"]
     """Signed cosines, -1 to 1; NaN for features left out."""
     idx: Int[np.ndarray, "d_sae k"]
     """Features; -1 for features left out."""
     left_out: Int[np.ndarray, " left_out"]
-    """Features without a direction (see core.maths.degenerate): they have no neighbours and are nobody's neighbour.
-    Where each direction was to count once, copies too."""
+    """Features without a direction (see core.maths.degenerate), and copies if each direction counts once.
+
+    They have no neighbours and are no neighbours of others.
+    """
     version: ClassVar[int] = 2
 
     @property
@@ -46,7 +48,7 @@ class Neighbors:
 
 @dataclass(frozen=True)
 class Between:
-    """For every feature of A the k most similar of B, and the other way round, best first.
+    """For every feature of A, the k most similar features of B, and the reverse; best first.
 
     cos is NaN and idx -1 for features without a direction (see core.maths.degenerate).
     """
@@ -72,14 +74,14 @@ def nearest_features(
     workers: int | None = None,
     block: int | None = None,
 ) -> Neighbors:
-    """Find for each row the k others with the largest cosine (Bricken et al. 2023), exactly.
+    """Find, for each row, the k other rows with the largest cosine (Bricken et al. 2023), exactly.
 
-    Float32 products select candidates within the rounding error of the k-th; their cosines are then
-    summed in float64 and rounded to float32, so that neither values nor order depend on `block` (rows
-    per tile), `workers` or `device`. Ties: lower feature first. Rows without a direction are left out, and so are
-    copies of an earlier row unless `copies`; where they leave fewer than k others, all are found. Beyond the result it
-    takes d_sae x (4 d + 16 k + 1600) bytes. Raises DoesNotFitError unless 0 < k < d_sae, or where fewer than 2 rows
-    have a direction; `progress` may raise.
+    Float32 products select candidates within the rounding error of the k-th. The cosines of these are summed in
+    float64 and rounded to float32, so that neither values nor order depend on `block` (rows per tile), `workers` or
+    `device`. Ties: lower feature first. Rows without a direction are left out; unless `copies`, so are copies of an
+    earlier row. If fewer than k other rows remain, each row gets all of them. Memory beyond the result: d_sae x
+    (4 d + 16 k + 1600) bytes. Raises DoesNotFitError unless 0 < k < d_sae and at least 2 rows have a direction;
+    `progress` may raise.
     """
     chosen = with_direction(directions) if copies else np.flatnonzero(degenerate(directions).distinct)
     n = len(chosen)
@@ -87,7 +89,8 @@ def nearest_features(
         of = "a direction" if copies else "a direction that no other has"
         what = "one feature" if len(directions) == 1 else f"{len(directions):,} features, {n} of them with {of}"
         raise DoesNotFitError(
-            f"This dictionary has {what}: there is no other to be near to. Expected at least 2; choose a wider one."
+            f"This dictionary has {what}: there is no other to compare with it. Expected at least 2; choose a wider "
+            "one."
         )
     if not 0 < k < len(directions):
         raise DoesNotFitError(
@@ -110,10 +113,10 @@ def nearest_between(
     workers: int | None = None,
     block: int | None = None,
 ) -> Between:
-    """Find for each row of `a` the k rows of `b` with the largest cosine and the other way round, in one pass.
+    """Find, for each row of `a`, the k rows of `b` with the largest cosine, and the reverse, in one pass.
 
-    By the rules of nearest_features, copies included. Raises DoesNotFitError for rows of different width, unless
-    0 < k <= number of rows on both sides, or where a side has no row with a direction.
+    The rules are those of `nearest_features`, with copies. Raises DoesNotFitError if widths differ, if a side has fewer
+    than k rows, unless k > 0, or if a side has no row with a direction.
     """
     if a.shape[1] != b.shape[1]:
         raise DoesNotFitError(
@@ -147,14 +150,17 @@ def _search(a: Side, b: Side, device: Device, *, progress: Progress, workers: in
 
 
 def only(rows: Float[np.ndarray, "n d"], chosen: Int[np.ndarray, " chosen"]) -> Float[np.ndarray, "chosen d"]:
-    """Return the rows chosen, without a copy where that is all of them."""
+    """Return the chosen rows; if these are all rows, without a copy."""
     return rows if len(chosen) == len(rows) else rows[chosen]
 
 
 def spread(
     side: Side, rows: Int[np.ndarray, " chosen"], others: Int[np.ndarray, " chosen_others"], n: int
 ) -> tuple[Float[np.ndarray, "n k"], Int[np.ndarray, "n k"]]:
-    """Return cosines and numbers of all n rows, from those of the rows chosen."""
+    """Return cosines and neighbours of all n rows, from those of the chosen rows; NaN and -1 in the other rows.
+
+    `rows` are the chosen rows of this side, `others` those of the other side.
+    """
     if len(rows) == n and others[-1] == len(others) - 1:
         return side.cos, side.idx
     cos = np.full((n, side.k), np.nan, np.float32)

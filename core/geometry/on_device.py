@@ -1,9 +1,9 @@
 """The exact neighbour search in whole arrays, for a device. Imports torch: import lazily.
 
-A float32 product screens, float64 decides, as on the CPU. With c the true cosine of a pair, s the screened one and
-|s - c| <= e for all pairs of a row: its k-th largest s is at most e over its k-th largest c, so each of its true k
-nearest has s >= s_(k) - 2 e. If a row's k + RESERVE best end above that, one may be missing, and all pairs of the row
-are decided.
+As on the CPU, a float32 product selects candidates (the screen), and float64 decides. Let c be the true cosine of a
+pair, s the screened one, and |s - c| <= e for all pairs of a row. Then the k-th largest s of the row is at most its
+k-th largest c plus e, so that each of the true k nearest has s >= s_(k) - 2 e. If even the last of the row's
+k + RESERVE best is over this bound, a true one may be missing, and float64 decides among all pairs of the row.
 """
 
 import torch
@@ -17,9 +17,9 @@ from core.geometry.search import Side
 from core.work.jobs import SILENT, Progress, Stage
 
 RESERVE = 32
-"""Beyond k; of 24,576 rows of width 768, k 100, no row needed more than 5."""
+"""Candidates beyond k. With k = 100, no row of 24,576 rows of width 768 needed more than 5."""
 _MOST_GATHERED = 2**29
-"""Floats of candidates' rows that are gathered at a time."""
+"""Largest number of floats in the rows of candidates that are gathered at a time."""
 
 
 class Rows:
@@ -30,10 +30,10 @@ class Rows:
         self.scale, self.unit, self.off = map(torch.cat, zip(*map(_scaled, self.rows.split(4096)), strict=True))
 
     def error_against(self, other: "Rows") -> Float[Tensor, " row"]:
-        """Bound of the screen's error for each row against all others.
+        """Return, for each row, a bound of the error of its screened cosines with all rows of `other`.
 
-        |x.y - x'.y'| <= |x - x'| |y| + |x'| |y - y'| for what the product reads, d roundings of 2^-24, and 2^-24 more:
-        the order is that of cosines rounded to float32, and two that round alike may differ so much.
+        It has three parts. The product reads rounded rows: |x.y - x'.y'| <= |x - x'| |y| + |x'| |y - y'|. It rounds d
+        times, by 2^-24 each. And cosines are ordered after rounding to float32, so that ties differ by up to 2^-24.
         """
         rounding = (self.rows.shape[1] + 8) * 2.0**-24
         off, others = self.off, float(other.off.max())
@@ -43,7 +43,7 @@ class Rows:
 def _scaled(
     rows: Float[Tensor, "row d"],
 ) -> tuple[Float[Tensor, " row"], Float[Tensor, "row d"], Float[Tensor, " row"]]:
-    """Return 1 / length (0 for a zero row), the unit rows that the screen reads, and by how much these are off."""
+    """Return 1 / length (0 for a zero row), the unit rows that the screen reads, and how far off these are."""
     exact = rows.double()
     length = exact.square().sum(1).sqrt()
     scale = torch.where(length > 0, 1 / length, 0)
@@ -53,9 +53,9 @@ def _scaled(
 
 
 def search_on_device(a: Side, b: Side, device: Device, *, progress: Progress = SILENT) -> None:
-    """Fill `cos` and `idx` of both sides, which may be one; `progress` counts rows of both.
+    """Fill `cos` and `idx` of both sides, which may be the same side; `progress` counts rows of both.
 
-    Both ways take a product each: to select along the other axis of one costs more.
+    Each way computes its own product: selecting along both axes of one product would take longer.
     """
     sides = [(a, b)] if a is b else [(a, b), (b, a)]
     placed = {id(side): Rows(side, device) for side in (a, b)}
@@ -83,12 +83,12 @@ def _fill(side: Side, own: Rows, other: Rows, device: Device, progress: Progress
 def _nearest(
     own: Rows, other: Rows, i: Int[Tensor, " row"], error: Float[Tensor, " d_sae"], k: int, reach: int, same: bool
 ) -> tuple[Float[Tensor, "row k"], Int[Tensor, "row k"]]:
-    """Return the k best of some rows."""
+    """Return cosines and numbers of the k nearest of some rows."""
     n = len(other.rows)
     screened = own.unit[i] @ other.unit.T
     if same:
         screened.scatter_(1, i[:, None], -torch.inf)
-    # Ties do not matter: what is left out is below the bound, or the row is redone.
+    # topk may drop any of several ties: either they are below the bound, or the row is done again.
     best, ids = screened.topk(reach, dim=1)
     bound = best[:, k - 1] - 2 * error[i]
     cos, idx = _sorted(_cosines(own, other, i, ids), ids, k)
@@ -107,7 +107,7 @@ def _cosines(own: Rows, other: Rows, i: Int[Tensor, " row"], ids: Int[Tensor, "r
 def _of_all(
     own: Rows, other: Rows, i: Int[Tensor, " row"], k: int, same: bool
 ) -> tuple[Float[Tensor, "row k"], Int[Tensor, "row k"]]:
-    """Decide among all others: of a row in a crowd, and of a zero row, whose cosines are all 0."""
+    """Return the k nearest among all other rows, for crowded rows and for zero rows, whose cosines are all 0."""
     parts = [
         (own.rows[i].double() @ rows.double().T) * own.scale[i][:, None] * scale
         for rows, scale in zip(other.rows.split(4096), other.scale.split(4096), strict=True)

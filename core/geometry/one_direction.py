@@ -1,4 +1,4 @@
-"""One direction against all features of a dictionary: for a single feature, without comparing all with all."""
+"""Compare one direction with all features of a dictionary, which is faster than comparing all with all."""
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ from core.maths.cosines import row_cosines
 def cosines_with(
     direction: Float[np.ndarray, " d"], dictionary: Dictionary, side: DictionarySide
 ) -> Float[np.ndarray, " d_sae"]:
-    """Return a direction's cosine with every feature's (see core.maths.cosines).
+    """Return the cosine of a direction with every feature of a dictionary (see core.maths.cosines).
 
     Raises DoesNotFitError for a direction of another width.
     """
@@ -29,7 +29,7 @@ def cosines_with(
 def nearest_table(cosines: Float[np.ndarray, " d_sae"], *, top: int, itself: int | None = None) -> pd.DataFrame:
     """Return the features with the largest cosines, best first: neighbor_rank, neighbor, neighbor_cosine.
 
-    Ties: lower feature first. `itself` is left out, as is what has no cosine.
+    Ties: lower feature first. `itself` and features without a cosine are left out.
     """
     listed = np.isfinite(cosines)
     if itself is not None:

@@ -1,7 +1,7 @@
-"""The search behind core/geometry/neighbors.py: tiles of the product of all rows with all rows, each used twice.
+"""The search behind core/geometry/neighbors.py: it multiplies all rows with all rows in tiles and uses each tile twice.
 
-A tile A_i B_j' has candidates for the rows of A and, transposed, for those of B. With A = B this needs
-only half of the product. No torch is imported.
+A tile A_i B_j' has candidates for the rows of A and, transposed, for those of B. If A and B are the same, only half of
+the product is needed. No torch is imported.
 """
 
 import threading
@@ -15,11 +15,11 @@ from core.work.threads import available_cpus, run_all
 
 _BLOCK = 512
 _NOTHING, _SELF = np.float32(-1.5), np.float32(-2)
-"""Below every cosine."""
+"""Both are below every cosine."""
 
 
 class Side:
-    """Finite rows and, for each, what was found on the other side. A search fills `cos` and `idx`."""
+    """Finite rows and, for each, its k nearest rows on the other side, which a search writes to `cos` and `idx`."""
 
     def __init__(self, rows: Float[np.ndarray, "n d"], k: int):
         self.rows = np.ascontiguousarray(rows, np.float32)
@@ -28,23 +28,23 @@ class Side:
         self.idx = np.empty((len(rows), k), np.int32)
 
     def begin(self) -> None:
-        """Make what the search on the CPU works with."""
+        """Make the arrays that the search on the CPU works with."""
         self.scale = inverse_lengths(self.rows)
         self.unit = np.empty_like(self.rows)
         np.multiply(self.rows, self.scale[:, None], out=self.unit, casting="same_kind")
-        # Room for what gathers between two selections; much more, and a row's candidates leave the cache.
+        # Room for candidates between two selections. With much more, a row's candidates would not fit the cache.
         n, room = len(self.rows), 2 * self.k + 192
         self.values = np.empty((n, room), np.float32)
         self.ids = np.empty((n, room), np.int32)
         self.counts = np.zeros(n, np.int64)
-        # Nothing is a candidate for a zero row: its neighbours are known.
+        # A zero row takes no candidates, as all its cosines are 0.
         self.thresholds = np.where(self.scale > 0, _NOTHING, np.float32(np.inf))
 
 
 def search(
     a: Side, b: Side, *, progress: Progress = SILENT, workers: int | None = None, block: int | None = None
 ) -> None:
-    """Fill `cos` and `idx` of both sides, which may be one; `progress.update` counts tiles and may raise."""
+    """Fill `cos` and `idx` of both sides, which may be the same side; `progress.update` counts tiles and may raise."""
     workers = workers or available_cpus()
     for side in {a, b}:
         side.begin()
@@ -56,12 +56,12 @@ def search(
 
 
 class _Tiles:
-    """Which tiles there are, and what is done with each; `offer` and `settle` run on several threads at once."""
+    """The tiles of a product, and the two steps of the search; `offer` and `settle` run on several threads at once."""
 
     def __init__(self, a: Side, b: Side, block: int, workers: int):
         self.a, self.b, self.same = a, b, a is b
         self.block = min(block, max(len(a.rows), len(b.rows)))
-        # A float32 cosine of unit rows, themselves rounded, may be off by half of this either way.
+        # The float32 cosine of two rounded unit rows may be wrong by half of this, either way.
         self.margin = np.float32(2 * (a.rows.shape[1] + 8) * 2.0**-24)
         self.buffers = [np.empty((2, self.block**2), np.float32) for _ in range(workers)]
         self.locks = {part: threading.Lock() for part in self.parts()}
@@ -72,7 +72,7 @@ class _Tiles:
         return [(side, start) for side in sides for start in range(0, len(side.rows), self.block)]
 
     def pairs(self) -> list[tuple[int, int]]:
-        """Return where the tiles start, those next to each other on different rows: threads rarely wait."""
+        """Return the starts of the tiles. Tiles next to each other have different rows, so that threads rarely wait."""
         i_starts, j_starts = (range(0, len(side.rows), self.block) for side in (self.a, self.b))
         pairs = [
             (i, j_starts[(n + shift) % len(j_starts)]) for shift in range(len(j_starts)) for n, i in enumerate(i_starts)
@@ -80,7 +80,7 @@ class _Tiles:
         return [(i, j) for i, j in pairs if i <= j or not self.same]
 
     def offer(self, pair: tuple[int, int]) -> None:
-        """Multiply one tile and let the rows of both its sides keep candidates."""
+        """Multiply one tile and offer its values as candidates to the rows of both sides."""
         from core.geometry.kernels import transpose
 
         i, j = pair
@@ -117,7 +117,7 @@ class _Tiles:
             )
 
     def settle(self, part: tuple[Side, int]) -> None:
-        """Decide among the candidates of a block of rows."""
+        """Choose the k nearest among the candidates of a block of rows."""
         from core.geometry.kernels import drop_all_hopeless
 
         side, start = part
@@ -126,7 +126,7 @@ class _Tiles:
         drop_all_hopeless(side.values[at], ids, counts, side.k, self.margin)
         side.cos[at], side.idx[at] = self._best(side, at, ids[:, : max(counts.max(), side.k)], counts)
         for r in np.flatnonzero(counts < side.k):
-            # All others of a zero row are equal, so the first will do; a crowded row's are all looked at.
+            # A zero row has cosine 0 with all others, so it takes the first k. A crowded row looks at all others.
             others = np.arange(len(self._other(side).rows), dtype=np.int32)
             others = np.delete(others, start + r) if self.same else others
             chosen = (others[: side.k] if side.scale[start + r] == 0 else others)[None]

@@ -1,4 +1,4 @@
-"""One dictionary's neighbours with all that is needed to show and to export them."""
+"""One dictionary's neighbours, with everything that views and exports need."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,32 +16,32 @@ from core.maths.random_directions import Crowding, RandomDirections, crowding, e
 
 @dataclass(frozen=True)
 class GeometryStudy:
-    """Everything the views of distances between features share for one dictionary and one of its sides."""
+    """Everything that the views of distances between features share, for one side of one dictionary."""
 
     dictionary: Dictionary
     side: DictionarySide
     neighbors: Neighbors
-    """Of each feature among all others."""
+    """The neighbours of each feature among all others."""
     distinct: Neighbors
-    """The same where each direction counts once: what means, nulls and hubs rest on."""
+    """The neighbours if each direction counts once. Means, nulls and hubs use these."""
 
     @property
     def directions(self) -> Float[np.ndarray, "d_sae d"]:
         return directions(self.dictionary, self.side)
 
     def first_with_direction(self, feature: int) -> int:
-        """Return the feature that stands for this one where each direction counts once."""
+        """Return the first feature with the direction of this one; it stands for all its copies."""
         copies = self.odd.copies
         return int(copies.firsts(self.dictionary.d_sae)[feature])
 
     @cached_property
     def odd(self) -> Degenerate:
-        """Which features are no data of their own."""
+        """Features without a direction, and copies of an earlier feature."""
         return degenerate(self.directions)
 
     @property
     def n_features(self) -> int:
-        """How many different directions there are."""
+        """Number of different directions."""
         return self.dictionary.d_sae - self.distinct.left_out.size
 
     @cached_property
@@ -59,11 +59,11 @@ class GeometryStudy:
 
     @property
     def warning(self) -> str | None:
-        """Which features are no data of their own, and what becomes of them; None if all are."""
+        """A sentence about features without a direction and copies; None if there are none."""
         return self.odd.describe(f"{self.side} directions")
 
     def note(self, *more: str) -> str:
-        """Say what a figure was computed from."""
+        """Return a line that names the data of a figure."""
         parts = [f"{self.n_features:,} {self.side} directions of width {self.random.d:,}", "exact neighbours"]
         return " · ".join([*parts, *more])
 

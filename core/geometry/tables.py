@@ -1,4 +1,4 @@
-"""Neighbours of a dictionary's features as tidy tables: distances, hubs, what a bin has in common, pairs."""
+"""Neighbours of a dictionary's features as tidy tables: distances, hubs, shared neighbours, composed features."""
 
 from collections.abc import Mapping
 
@@ -17,7 +17,7 @@ Values = Float[np.ndarray, " d_sae"]
 
 
 def rth_cosine(neighbors: Neighbors, r: int) -> Values:
-    """Return each feature's r-th largest cosine, NaN where it is left out.
+    """Return each feature's r-th largest cosine, NaN for features left out.
 
     Raises DoesNotFitError unless r is from 1 to the number of neighbours stored.
     """
@@ -46,14 +46,14 @@ def common_edges(values: Mapping[str, Values], *, bins: int = 80) -> Float[np.nd
     """Return the edges of bins that hold every finite value of all dictionaries."""
     finite = np.concatenate([numbers[np.isfinite(numbers)] for numbers in values.values()])
     low, high = finite.min(), finite.max()
-    # Equal values still need bins of some width.
+    # If all values are equal, the bins still need a width.
     return np.linspace(low, high if high - low > 1e-6 else low + 1e-6, bins + 1)
 
 
 def histograms(values: Mapping[str, Values], edges: Float[np.ndarray, " edges"]) -> pd.DataFrame:
     """Count values in bins: dictionary, bin_low, bin_high, features_in_bin, share_in_bin (of its features).
 
-    Empty bins stay, as a line through the counts needs them. Values outside the edges are not counted.
+    Empty bins stay in the table, so that a line through the counts reaches 0. Values outside the edges do not count.
     """
     parts = []
     for name, numbers in values.items():
@@ -64,7 +64,7 @@ def histograms(values: Mapping[str, Values], edges: Float[np.ndarray, " edges"])
 
 
 def random_histogram(random: RandomDirections, r: int, edges: Float[np.ndarray, " edges"], name: str) -> pd.DataFrame:
-    """Return what random directions are expected to give, in the columns of `histograms`."""
+    """Return the expected histogram of random directions, in the columns of `histograms`."""
     counts = random.expected_counts(edges, r)
     return pd.DataFrame(_bins(name, edges) | {"features_in_bin": counts, "share_in_bin": counts / random.n})
 
@@ -74,10 +74,10 @@ def _bins(name: str, edges: np.ndarray) -> dict[str, object]:
 
 
 def hubs(neighbors: Neighbors) -> pd.DataFrame:
-    """Return features by how many others have them as nearest neighbour, most first.
+    """Return features by the number of others that have them as nearest neighbour, the most first.
 
-    Columns: feature, in_degree (nearest of), in_degree_top (among the k nearest of), nearest_cosine,
-    neighbor. Features left out are not listed.
+    Columns: feature, in_degree (number of features whose nearest it is), in_degree_top (number of features that have it
+    among their k nearest), nearest_cosine, neighbor. Features left out are not listed.
     """
     d_sae, known = len(neighbors.idx), neighbors.idx[:, 0] >= 0
     table = pd.DataFrame(
@@ -93,11 +93,11 @@ def hubs(neighbors: Neighbors) -> pd.DataFrame:
 
 
 def neighbors_by_bin(neighbors: Neighbors, edges: Float[np.ndarray, " edges"]) -> pd.DataFrame:
-    """Say for each bin of the nearest cosine whether its features share one nearest neighbour.
+    """Return one row per bin of the nearest cosine, to show whether its features share one nearest neighbour.
 
-    Columns: bin_low, bin_high, features_in_bin, commonest_neighbor (ties: lower feature),
-    same_neighbor_share (of the bin's features, those with the commonest one), distinct_neighbors. Empty bins
-    are left out.
+    Columns: bin_low, bin_high, features_in_bin, commonest_neighbor (ties: lower feature), same_neighbor_share (share of
+    the bin's features that have the commonest one), distinct_neighbors (number of different ones). Empty bins are left
+    out.
     """
     cos, nearest = neighbors.cos[:, 0], neighbors.idx[:, 0]
     place = np.searchsorted(edges, cos, side="right") - 1
@@ -121,9 +121,9 @@ def neighbors_by_bin(neighbors: Neighbors, edges: Float[np.ndarray, " edges"]) -
 
 
 def encoder_decoder_cosine(dictionary: Dictionary) -> Values:
-    """Return the cosine of each feature's encoder column with its decoder row; NaN where either has no direction.
+    """Return the cosine of each feature's encoder column with its decoder row; NaN if either has no direction.
 
-    Raises DoesNotFitError for a transcoder, which writes to another place than it reads.
+    Raises DoesNotFitError for a transcoder, whose rows and columns lie in different spaces.
     """
     W_enc, W_dec, config = dictionary.W_enc, dictionary.W_dec, dictionary.config
     if config.architecture in TRANSCODERS:
@@ -140,7 +140,7 @@ def encoder_decoder_cosine(dictionary: Dictionary) -> Values:
 
 
 def composed_table(composed: Composed, neighbors: Neighbors) -> pd.DataFrame:
-    """Return features that a sum of two neighbours comes nearer to than any one feature, best sum first.
+    """Return features to which a sum of two neighbours is nearer than any single feature, the best sum first.
 
     Columns: feature, composed_first, composed_second, composed_cosine, nearest_cosine, composed_gain.
     """
@@ -160,8 +160,8 @@ def composed_table(composed: Composed, neighbors: Neighbors) -> pd.DataFrame:
 def neighbors_of(neighbors: Neighbors, feature: int, *, top: int | None = None) -> pd.DataFrame:
     """Return one feature's neighbours, best first: neighbor_rank, neighbor, neighbor_cosine, mutual_rank.
 
-    mutual_rank is this feature's place among the neighbour's own; missing where it is not among those
-    stored. Empty for a feature left out.
+    mutual_rank is the rank of this feature among the neighbour's neighbours; missing if it is not among the stored
+    ones. The table is empty for a feature left out.
     """
     idx = neighbors.idx[feature, :top]
     idx = idx[idx >= 0]
@@ -177,7 +177,7 @@ def neighbors_of(neighbors: Neighbors, feature: int, *, top: int | None = None) 
 
 
 def with_random_ranks(table: pd.DataFrame, random: RandomDirections) -> pd.DataFrame:
-    """Add to the table of neighbors_of what random directions give at each rank (random_rth_cosine, the median)."""
+    """Add random_rth_cosine to a table of `neighbors_of`: the median cosine at each rank among random directions."""
     half = np.array([0.5])
     medians = [random.rth_quantile(half, int(r))[0] for r in table["neighbor_rank"]]
     return table.assign(random_rth_cosine=np.asarray(medians, dtype=float))
