@@ -1,8 +1,8 @@
 """Classes of features by the shape of their logit weights, and the table of all features.
 
-The words are those of Gurnee et al. 2024: a prediction feature promotes a few tokens, a suppression feature
-holds a few down, a partition feature pushes large parts of the vocabulary apart. The borders are
-conventions, so they are settings.
+The classes are those of Gurnee et al. 2024: a prediction feature promotes a few tokens, a suppression feature
+suppresses a few, a partition feature separates large parts of the vocabulary. The thresholds are conventions, so they
+are settings.
 """
 
 from collections.abc import Sequence
@@ -16,21 +16,21 @@ from core.logit_weights.statistics import LogitStatistics
 from core.models.tokens import label
 
 CLASSES = ("prediction", "suppression", "partition", "other", "constant")
-"""All classes, in the order of tables and legends. Constant rows, such as zero decoder rows, promote nothing."""
+"""All classes, in the order of tables and legends. 'constant': all logit weights are equal (a zero decoder row)."""
 
 
 @dataclass(frozen=True)
 class ClassThresholds:
-    """Where the classes begin and end; features that meet no rule are 'other'."""
+    """The rules of the classes; features that meet no rule are 'other'."""
 
     peaked: float = 10.0
-    """Prediction (skewness > 0) and suppression (skewness < 0) have more kurtosis than this."""
+    """Prediction (skewness > 0) and suppression (skewness < 0) features have a kurtosis above this."""
     flat: float = 4.0
-    """Partition has less kurtosis than this,"""
+    """Partition features have a kurtosis below this,"""
     even: float = 0.5
-    """less skewness than this either way,"""
+    """an absolute skewness below this,"""
     spread: float = 0.75
-    """and a standard deviation above this quantile of all features that are not constant (0 to 1)."""
+    """and a standard deviation above this quantile (0 to 1) of all features that are not constant."""
 
     def __post_init__(self):
         assert 0 <= self.spread <= 1, f"a quantile lies between 0 and 1, not at {self.spread}"
@@ -41,7 +41,7 @@ class ClassThresholds:
         return float(np.quantile(varied, self.spread)) if len(varied) else np.inf
 
     def describe(self, stats: LogitStatistics) -> str:
-        """Say the rules in one line, with the numbers of this dictionary."""
+        """Return the rules in one line, with the numbers of this dictionary."""
         return (
             f"prediction and suppression: kurtosis > {self.peaked:g}, skewness > 0 or < 0; partition: kurtosis < "
             f"{self.flat:g}, |skewness| < {self.even:g}, std > {self.least_std(stats):.3g} (quantile {self.spread:g})"
@@ -69,9 +69,9 @@ def class_counts(classes: Shaped[np.ndarray, " d_sae"]) -> dict[str, int]:
 def logit_table(
     stats: LogitStatistics, texts: Sequence[str], thresholds: ClassThresholds = ClassThresholds()
 ) -> pd.DataFrame:
-    """Return a row for each feature: moments, extremes, class, and its first token at either end, quoted.
+    """Return one row per feature: class, moments, extremes, and its first token at either end, quoted.
 
-    `texts` are the tokens' texts by id. Constant rows have no tokens (empty text).
+    `texts` are the tokens' texts by id. Constant features have empty text in place of tokens.
     """
     ends = {"top_token": stats.top_tokens[:, 0], "bottom_token": stats.bottom_tokens[:, 0]}
     quoted = {

@@ -12,16 +12,16 @@ from core.work.compiled import compiled
 def scan_logits(x, first_token, inverse_scale, moments, top, top_tokens, bottom, bottom_tokens):
     """Add moments of x * inverse_scale over tokens, and keep each row's largest and smallest values.
 
-    x (feature, token) float32, for tokens `first_token` onwards; moments (feature, 4) float64 sums of the first four
-    powers. top and bottom (feature, k), best first, start at -inf and inf; ties: the earlier token stays. Most chunks
-    of 256 tokens hold no new value, and are read but once.
+    x (feature, token) float32, for tokens from `first_token` on. moments (feature, 4) float64: sums of the first four
+    powers. top and bottom (feature, k), the most extreme first, must start at -inf and inf; ties: the earlier token
+    stays. Most chunks of 256 tokens hold no new extreme, and are read only once.
     """
     n_tokens, k = x.shape[1], top.shape[1]
     for i in range(x.shape[0]):
         inverse, high, low = inverse_scale[i], top[i, k - 1], bottom[i, k - 1]
         for start in range(0, n_tokens, 256):
             row = x[i, start : min(start + 256, n_tokens)]
-            # float32 within a chunk, so that the loop fills whole vectors.
+            # Sums within a chunk are float32, so that the processor handles many values at once.
             one = two = three = four = np.float32(0)
             hits = 0
             for t in range(len(row)):
@@ -47,7 +47,7 @@ def scan_logits(x, first_token, inverse_scale, moments, top, top_tokens, bottom,
 @compiled
 @no_type_check
 def _insert(value, token, values, tokens, sign):
-    """Put a value in its place in a sorted list that drops its last, and return the new last one."""
+    """Insert a value into a sorted list, drop the last one, and return the new last one."""
     j = len(values) - 1
     while j > 0 and sign * values[j - 1] < sign * value:
         values[j] = values[j - 1]

@@ -17,7 +17,7 @@ TILE = 8192
 
 
 class TokenRows:
-    """The unembedding's rows on a device, as float32 less their mean, and what closed forms give of them."""
+    """The unembedding's rows on a device, as float32 with their mean subtracted, and the mean and spread of them."""
 
     def __init__(self, unembedding: Unembedding, device: Device):
         given = place(unembedding.rows, device)
@@ -27,7 +27,7 @@ class TokenRows:
         self.mean = torch.stack([part.sum(0, dtype=torch.float64) for part in parts]).sum(0) / self.n
         square = torch.stack([(part.double() - self.mean).square().sum() for part in parts]).sum()
         self.spread = float((square / self.n / self.d).sqrt())
-        # Rounding aside: rows that are centred already are used in place.
+        # Rows whose mean is 0 up to rounding are used as they are, without a copy.
         self.centred = float(self.mean.abs().max()) <= 1e-6 * self.spread and given.dtype == torch.float32
         self.rows = given if self.centred else given.float() - self.mean.float()
 
@@ -37,7 +37,7 @@ class TokenRows:
     def means(
         self, directions: Float[Tensor, "feature d_model"]
     ) -> tuple[Float[Tensor, " feature"], Float[Tensor, " feature"]]:
-        """Return every feature's mean over tokens, and what must be added to its products with `rows`."""
+        """Return every feature's mean over tokens, and the amount to add to its products with `rows`."""
         mean = directions.double() @ self.mean
         return mean, torch.zeros_like(mean) if self.centred else mean
 
@@ -51,10 +51,10 @@ def logit_fields(
     median: bool,
     progress: Progress = SILENT,
 ) -> dict[str, np.ndarray]:
-    """Return by feature: scale (its length x the rows' spread), moments of x / scale, mean, extreme values and rows.
+    """Return, for each feature: scale, moments of x / scale, mean, extreme values and their rows of the unembedding.
 
-    At the peak a feature takes about 32 bytes for each token of a tile, and of the whole vocabulary where medians are
-    asked for.
+    x are the feature's logit weights; `scale` is its length times the spread of the unembedding's rows. A feature needs
+    up to 32 bytes for each token of a tile; with `median`, for each token of the vocabulary.
     """
     tokens = TokenRows(unembedding, device)
 
@@ -102,7 +102,7 @@ def _block(directions: Float[Tensor, "feature d_model"], tokens: TokenRows, k: i
 def _medians(
     directions: Float[Tensor, "feature d_model"], tokens: TokenRows, shift: Float[Tensor, " feature"]
 ) -> Float[Tensor, " feature"]:
-    """Return medians over tokens as numpy has them: the mean of both middle values, in float32."""
+    """Return medians over tokens as numpy defines them: the mean of the two middle values, in float32."""
     weights = torch.cat([directions @ part.T for _, part in tokens.tiles()], dim=1)
     weights = weights.add_(shift.float()[:, None]).sort(dim=1).values
     return ((weights[:, (tokens.n - 1) // 2] + weights[:, tokens.n // 2]) / 2).double()

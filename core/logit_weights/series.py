@@ -1,4 +1,4 @@
-"""How the shape of logit weights changes along a series of dictionaries, layer by layer."""
+"""The shape of logit weights along a series of dictionaries, layer by layer."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -15,11 +15,10 @@ SHAPES = ("skewness", "kurtosis")
 
 
 def layer_entries(listed: Sequence[Entry], id: str) -> dict[str, Entry]:
-    """Find the dictionaries that differ from `id` in the layer alone, by the name of their layer, in order.
+    """Find the dictionaries that differ from the dictionary `id` only in their layer; return them by layer, in order.
 
-    They come from the same source, have the same kind, width and labels, and a hook in a block. The name is
-    the number of the block, with the hook for those that do not read where a block begins. Without such a
-    dictionary the answer is empty.
+    They have the same source, kind, width and labels, and a hook in a block. The name of a layer is the number of its
+    block, followed by the hook unless that is hook_resid_pre. Empty if `id` is not listed or has no hook.
     """
     own = next((entry for entry in listed if entry.id == id), None)
     if own is None or own.hook_name is None:
@@ -31,7 +30,7 @@ def layer_entries(listed: Sequence[Entry], id: str) -> dict[str, Entry]:
             place = WRITES.index(point) if point in WRITES else len(WRITES)
             name = str(layer) if point == "hook_resid_pre" else f"{layer} {point.removeprefix('hook_')}"
             layers.append((layer, place, name, entry))
-    # Of several at one hook (another seed without a label, say) the picked one counts, else the first.
+    # Several may have one hook (say, seeds without a label): take the one with `id`, else the first.
     layers.sort(key=lambda item: (*item[:2], item[3].id != id))
     series: dict[str, Entry] = {}
     for *_, name, entry in layers:
@@ -47,7 +46,7 @@ def _kin(entry: Entry) -> tuple:
 def percentile_table(series: Mapping[str, LogitStatistics]) -> pd.DataFrame:
     """Return percentiles over features by layer: columns layer, statistic, percentile, value.
 
-    Constant rows, whose skewness and kurtosis are not defined, are left out.
+    Constant features are left out, as their skewness and kurtosis are not defined.
     """
     rows = []
     for layer, name, values in _shapes(series):
@@ -57,9 +56,10 @@ def percentile_table(series: Mapping[str, LogitStatistics]) -> pd.DataFrame:
 
 
 def box_table(series: Mapping[str, LogitStatistics]) -> pd.DataFrame:
-    """Return a box plot's numbers by layer and statistic: whiskers reach the last value within 1.5 quartile ranges.
+    """Return the numbers of a box plot by layer and statistic.
 
-    Columns layer, statistic, low, q1, median, q3, high, n (features), n_outside (beyond the whiskers).
+    Columns: layer, statistic, low, q1, median, q3, high, n (features), n_outside (features beyond the whiskers). The
+    whiskers `low` and `high` are the last values within 1.5 interquartile ranges of the box.
     """
     rows = [(layer, name, *box(values)) for layer, name, values in _shapes(series)]
     columns = ["layer", "statistic", "low", "q1", "median", "q3", "high", "n", "n_outside"]
@@ -67,7 +67,7 @@ def box_table(series: Mapping[str, LogitStatistics]) -> pd.DataFrame:
 
 
 def _shapes(series: Mapping[str, LogitStatistics]) -> Iterator[tuple[str, str, np.ndarray]]:
-    """Go through layers in order and through skewness and kurtosis, without constant rows."""
+    """Yield layer, statistic and values for each layer in order, without constant features."""
     for layer, stats in series.items():
         for name in SHAPES:
             values = getattr(stats, name)

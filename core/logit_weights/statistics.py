@@ -1,8 +1,8 @@
-"""Logit weights: what each feature does to the logit of every token, in statistics that need no full matrix.
+"""Statistics of logit weights, which say what each feature adds to the logit of every token.
 
-L[i, t] is what feature i writes times the unembedding of token t. One pass over tokens, in tiles that stay
-in cache, gives the moments and extreme tokens of all features; [d_sae, d_vocab] is never held. No torch is
-imported.
+The logit weight L[i, t] is the product of what feature i writes with the unembedding of token t. One pass over tokens,
+in tiles that stay in the processor's cache, gives the moments and extreme tokens of all features. The full matrix of
+d_sae x d_vocab is never in memory. No torch is imported.
 """
 
 from collections.abc import Sequence
@@ -21,19 +21,19 @@ from core.work.jobs import SILENT, Progress
 from core.work.threads import one_thread_per_product, run_blocks
 
 CONSTANT = 1e-5
-"""A standard deviation under this share of what an even W_U gives is rounding: the row counts as constant."""
+"""A row is constant if its standard deviation is below this share of |direction| times `Unembedding.spread`."""
 
 
 @dataclass(frozen=True)
 class LogitStatistics:
     """Moments over tokens of every feature's logit weights, and its extreme tokens, the most extreme first.
 
-    Of a row of equal values (a zero decoder row, for one) std is 0, skewness and kurtosis are NaN.
+    If all logit weights of a feature are equal, as for a zero decoder row, std is 0; skewness and kurtosis are NaN.
     """
 
     mean: Float[np.ndarray, " d_sae"]
     std: Float[np.ndarray, " d_sae"]
-    """Of the population: divided by the number of tokens."""
+    """Standard deviation of the population, that is, divided by the number of tokens."""
     skewness: Float[np.ndarray, " d_sae"]
     kurtosis: Float[np.ndarray, " d_sae"]
     """Not excess: 3 for a Gaussian."""
@@ -62,19 +62,19 @@ class LogitStatistics:
 
     @property
     def constant(self) -> Bool[np.ndarray, " d_sae"]:
-        """Features whose logit weights are all equal, as a mask."""
+        """True for features whose logit weights are all equal."""
         return self.std == 0
 
 
 class _Tokens:
-    """The unembedding's rows tile by tile, centred over tokens, with what closed forms give of them."""
+    """The unembedding's rows, tile by tile, centred over tokens."""
 
     def __init__(self, unembedding: Unembedding, tile: int):
         self._rows, self.tile, self.ties = unembedding.rows, tile, unembedding.ties
         self.n, self.d = self._rows.shape
         self.mean, self.spread = unembedding.mean, unembedding.spread
         self._mean32 = self.mean.astype(np.float32)
-        # Rounding aside: rows that are centred already are used in place.
+        # Rows whose mean is 0 up to rounding are used as they are, without a copy.
         self.centred = np.abs(self.mean).max(initial=0) <= 1e-6 * self.spread and self._rows.dtype == np.float32
 
     @property
@@ -85,7 +85,7 @@ class _Tokens:
         return np.empty((0 if self.centred else self.tile, self.d), np.float32)
 
     def read(self, start: int, buffer: Float[np.ndarray, "tile d_model"]) -> Float[np.ndarray, "n d_model"]:
-        """Return the rows from `start` on, less their mean, as float32."""
+        """Return the rows of the tile from `start` on, with their mean subtracted, as float32."""
         rows = self._rows[start : start + self.tile]
         if self.centred:
             return rows
@@ -94,7 +94,7 @@ class _Tokens:
     def means(
         self, directions: Float[np.ndarray, "feature d_model"]
     ) -> tuple[Float[np.ndarray, " feature"], Float[np.ndarray, " feature"]]:
-        """Return every feature's mean over tokens, and what must be added to its products with `read`."""
+        """Return every feature's mean over tokens, and the amount to add to its products with the rows of `read`."""
         mean = directions.astype(np.float64)
         return mean @ self.mean, mean @ (self.mean if not self.centred else np.zeros(self.d))
 
@@ -113,19 +113,19 @@ def logit_statistics(
 ) -> LogitStatistics:
     """Compute LogitStatistics of all rows of `directions` (see unembedding.residual_directions).
 
-    Definitions: population moments of L over tokens, kurtosis not excess (Gurnee et al. 2024). With
-    `center="median"` every feature's median is shifted to 0; "mean" is done on W_U already. Products are
-    float32 of centred rows, sums float64: moments are right to about 1e-7 however far off 0 the mean is.
-    Each of `workers` threads holds (block + d_model) x tile floats. A device that runs kernels does the same in whole
-    arrays (core.logit_weights.on_device); its products may round otherwise, by about 1e-6 of a row's largest value.
+    Moments are of the population, over tokens; kurtosis is not excess (Gurnee et al. 2024). With `center="median"`,
+    every feature's median is shifted to 0; "mean" changes nothing here, as `unembedding` has centred W_U. Products are
+    float32 of centred rows, and sums are float64, so that moments are right to about 1e-7 even if the mean is far from
+    0. Each of `workers` threads holds (block + d_model) x tile floats. A device that runs kernels does the same with
+    whole arrays (core.logit_weights.on_device); its products may differ by about 1e-6 of a row's largest value.
     `progress.update` counts features.
     """
     n, k = len(directions), min(k, len(unembedding.rows))
     if device.runs_kernels:
         return _on_device(directions, unembedding, device, k, center, progress)
     tokens = _Tokens(unembedding, tile)
-    # Some blocks to share out, wide enough to make reading a tile worth it; whatever the number of workers,
-    # which must not change the answer.
+    # Several blocks for several workers, each wide enough to repay reading a tile. The width must not depend on the
+    # number of workers, which must not change the result.
     block = min(block, max(128, -(-n // 4)))
 
     def work(features: slice) -> dict[str, np.ndarray]:
@@ -145,7 +145,7 @@ def logit_weights(
     *,
     center: Centre,
 ) -> Float[np.ndarray, "feature n_tokens"]:
-    """Return the logit weights of some features in full, in the order of `unembedding.tokens`.
+    """Return all logit weights of some features, in the order of `unembedding.tokens`.
 
     Raises OutOfRangeError for a feature that does not exist.
     """
@@ -153,13 +153,13 @@ def logit_weights(
         if not 0 <= feature < len(directions):
             raise OutOfRangeError("Feature", feature, len(directions))
     tokens = _Tokens(unembedding, 4096)
-    with one_thread_per_product():  # on several, the last bits would depend on how many there are
+    with one_thread_per_product():  # with several, the last bits would depend on their number
         weights = _full(np.ascontiguousarray(directions[list(features)]), tokens)
     return weights - np.median(weights, axis=1, keepdims=True) if center == "median" else weights
 
 
 def random_directions(n: int, d: int, *, seed: int) -> Float[np.ndarray, "n d"]:
-    """Draw rows of length 1 evenly from all directions: the baseline of Gurnee et al. 2024."""
+    """Draw rows of length 1, all directions equally likely: the baseline of Gurnee et al. 2024."""
     rows = np.random.default_rng(seed).standard_normal((n, d), dtype=np.float32)
     return unit_rows(rows)
 
@@ -173,7 +173,7 @@ def prepare() -> None:
 def _block(
     directions: Float[np.ndarray, "feature d_model"], tokens: _Tokens, k: int, center: Centre
 ) -> dict[str, np.ndarray]:
-    """Return the fields of LogitStatistics for some features, tokens as row numbers."""
+    """Return the fields of LogitStatistics for some features, with rows of the unembedding in place of token ids."""
     from core.logit_weights.kernels import scan_logits
 
     n = len(directions)
@@ -225,7 +225,10 @@ def _limits(
 
 
 def _shape_of(moments: Float[np.ndarray, "feature 4"], scale: Float[np.ndarray, " feature"]) -> dict[str, np.ndarray]:
-    """Turn raw moments of values over `scale` into central ones, so that the guesses of mean and scale cancel."""
+    """Return standard deviation, skewness and kurtosis from the raw moments of values divided by `scale`.
+
+    Central moments do not depend on the mean and the scale that the raw ones were taken with.
+    """
     one, two, three, four = moments.T
     variance = np.maximum(two - one**2, 0)
     constant = np.sqrt(variance) <= CONSTANT
@@ -238,7 +241,7 @@ def _shape_of(moments: Float[np.ndarray, "feature 4"], scale: Float[np.ndarray, 
 
 
 def _full(directions: Float[np.ndarray, "feature d_model"], tokens: _Tokens) -> Float[np.ndarray, "feature n_tokens"]:
-    """Return logit weights of a few features, float32, not shifted by their median."""
+    """Return all logit weights of a few features, float32, without shifting their median to 0."""
     weights, rows = np.empty((len(directions), tokens.n), np.float32), tokens.buffer()
     for start in tokens.starts:
         part = tokens.read(start, rows)
@@ -249,7 +252,7 @@ def _full(directions: Float[np.ndarray, "feature d_model"], tokens: _Tokens) -> 
 
 
 def _medians(directions: Float[np.ndarray, "feature d_model"], tokens: _Tokens) -> Float[np.ndarray, " feature"]:
-    """Return every feature's median over tokens: a second product, a few rows in full at a time."""
+    """Return every feature's median over tokens, from a second product with all tokens for a few features at a time."""
     few = max(1, 2**22 // tokens.n)
     parts = [np.median(_full(directions[i : i + few], tokens), axis=1) for i in range(0, len(directions), few)]
     return np.concatenate(parts).astype(np.float64)

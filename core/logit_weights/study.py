@@ -1,4 +1,4 @@
-"""One dictionary's logit-weight statistics with all that is needed to show and to export them."""
+"""One dictionary's logit-weight statistics, with everything that views and exports need."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,14 +19,14 @@ from core.models.language_model import LanguageModel
 
 @dataclass(frozen=True)
 class LogitStudy:
-    """Everything the views of logit weights share for one dictionary and one way of making logit weights."""
+    """Everything that the views of logit weights share, for one dictionary and one choice of settings."""
 
     dictionary: Dictionary
     model: LanguageModel
     settings: LogitSettings
     stats: LogitStatistics
     device: Device = CPU
-    """Where they were computed."""
+    """The device that computed `stats`."""
 
     @cached_property
     def directions(self) -> Float[np.ndarray, "d_sae d_model"]:
@@ -35,15 +35,15 @@ class LogitStudy:
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """One row per feature, classes by the usual thresholds."""
+        """One row per feature (see `logit_table`), with classes by the default thresholds."""
         return logit_table(self.stats, self.model.token_strings)
 
     def classified(self, thresholds: ClassThresholds) -> pd.DataFrame:
-        """The table with the classes that other thresholds give."""
+        """Return `table` with classes by other thresholds."""
         return self.table.assign(logit_class=classify(self.stats, thresholds))
 
     def note(self, *more: str) -> str:
-        """Say what a figure was computed from."""
+        """Return a line that names the data of a figure."""
         parts = [
             f"{self.stats.n_tokens:,} tokens",
             self.settings.describe(self.model),
@@ -65,9 +65,9 @@ class LogitStudy:
 def drawn_features(
     stats: LogitStatistics, thresholds: ClassThresholds, *, most: int = 5000, seed: int = 0
 ) -> Int[np.ndarray, " n"]:
-    """Choose at most `most` features for a scatter, ascending: the peaked ones, and a sample of the others.
+    """Choose at most `most` features for a scatter plot, ascending: the peaked ones, and a random sample of the others.
 
-    Constant rows have no place in it. Where even the peaked ones are more than `most`, they are sampled.
+    Constant features are left out. If the peaked ones alone are more than `most`, they are sampled too.
     """
     varied = np.flatnonzero(~stats.constant)
     peaked = stats.kurtosis[varied] > thresholds.peaked

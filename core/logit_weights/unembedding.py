@@ -1,7 +1,7 @@
-"""What features write to the residual stream, and the unembedding that reads it: the two sides of a logit weight.
+"""The two factors of a logit weight: what features write to the residual stream, and the unembedding that reads it.
 
-Every choice that changes a logit weight is a field of LogitSettings; it is shown on the page and is part of
-the name of every result.
+Every choice that changes a logit weight is a field of LogitSettings. The page shows it, and the name of every result
+holds it.
 """
 
 from dataclasses import asdict, dataclass, replace
@@ -23,23 +23,24 @@ from core.work.threads import run_blocks
 
 Centre = Literal["mean", "median", "none"]
 _FEATURES = 512
-"""Decoder rows that are multiplied at a time, on one thread: the same for any number of processors, and so the bits."""
+"""Decoder rows that are multiplied at a time. It is fixed, so that the number of processors does not change any bit."""
 
 
 @dataclass(frozen=True)
 class LogitSettings:
-    """How logit weights are made from decoder and unembedding; the defaults are TransformerLens' own."""
+    """How to make logit weights from decoder and unembedding; the defaults are TransformerLens' own."""
 
     fold_ln: bool = True
-    """Multiply W_U by the weight of the final norm, where the model has one."""
+    """Multiply W_U by the weight of the final norm, if the model has one."""
     center_d_model: bool = True
-    """Subtract from every token's column of W_U its mean over d_model. LayerNorm models alone: RMSNorm keeps it."""
+    """Subtract from every token's column of W_U its mean over d_model. Only with LayerNorm: RMSNorm keeps the mean."""
     center: Centre = "mean"
-    """Over the vocabulary: subtract W_U's mean over tokens, shift every feature's median to 0, or do neither."""
+    """Centring over the vocabulary. "mean": subtract W_U's mean over tokens; "median": shift every feature's median
+    to 0; "none": do neither."""
     unit_columns: bool = False
     """Scale every token's column of W_U to length 1, after all centring."""
     unit_rows: bool = False
-    """Scale what every feature writes to length 1; with unit_columns, logit weights are cosines."""
+    """Scale the direction that every feature writes to length 1. With unit_columns, logit weights are cosines."""
     skip_unused: bool = False
     """Leave out ids for which the tokenizer has no text."""
 
@@ -47,7 +48,7 @@ class LogitSettings:
         assert self.center in ("mean", "median", "none"), self.center
 
     def done_to(self, model: LanguageModel) -> "LogitSettings":
-        """Return what these settings change about a model: RMSNorm keeps the mean over d_model, and so does this."""
+        """Return these settings without those that do nothing to this model: folding or centring that it lacks."""
         return replace(
             self,
             fold_ln=self.fold_ln and model.ln_final[0] is not None,
@@ -55,7 +56,7 @@ class LogitSettings:
         )
 
     def describe(self, model: LanguageModel) -> str:
-        """Say in one line what is done to the weights of a model, for captions."""
+        """Return a line for captions that says what is done to the weights of a model."""
         done = self.done_to(model)
         over = {"mean": "centred over the vocabulary", "median": "median of each feature at 0", "none": "not centred"}
         parts = ["final norm folded" if done.fold_ln else "final norm not folded"]
@@ -73,7 +74,7 @@ class LogitSettings:
 
 @dataclass(frozen=True)
 class Unembedding:
-    """The processed W_U, a row for each token. float16 rows, for vocabularies that would not fit, serve as well."""
+    """The processed W_U, one row per token. Rows may be float16, for vocabularies that do not fit otherwise."""
 
     rows: Float[np.ndarray, "n_tokens d_model"]
     tokens: Int[np.ndarray, " n_tokens"]
@@ -81,7 +82,7 @@ class Unembedding:
 
     @cached_property
     def ties(self) -> Ties:
-        """Tokens with equal rows, which have equal logit weights: ids that were never trained, for one."""
+        """Tokens with equal rows, and so with equal logit weights; for example, ids that were never trained."""
         return Ties(copies(self.rows))
 
     @cached_property
@@ -91,25 +92,28 @@ class Unembedding:
 
     @cached_property
     def spread(self) -> float:
-        """Standard deviation over tokens that a row of length 1 would have if W_U were alike in all directions."""
+        """Root mean square entry of the centred rows.
+
+        It is the standard deviation over tokens for a direction of length 1, if W_U varies equally in all directions.
+        """
         return np.sqrt(sum_of_squares(self.rows, about=self.mean) / len(self.rows) / self.rows.shape[1])
 
 
 def has_layer_norm(model: LanguageModel) -> bool:
-    """Whether the final norm takes the mean over d_model off, as LayerNorm does and RMSNorm does not."""
+    """Whether the final norm is a LayerNorm, which subtracts the mean over d_model; RMSNorm does not."""
     return str(model.config.get("normalization_type")).startswith("LN")
 
 
 def source_key(model: LanguageModel, settings: LogitSettings) -> str:
-    """Return the content hash of all of a model that `unembedding` and `residual_directions` read."""
+    """Return the content hash of everything in a model that `unembedding` and `residual_directions` read."""
     return f"{model.sha256} {model.tokenizer_sha256}" if settings.skip_unused else model.sha256
 
 
 def unembedding(model: LanguageModel, settings: LogitSettings) -> Unembedding:
-    """Process W_U as `settings` say: fold, centre over d_model, centre over tokens, scale, in this order.
+    """Process W_U by `settings`: fold, centre over d_model, centre over tokens, scale, in this order.
 
-    With the defaults it is what TransformerLens' fold_ln and center_unembed make of W_U. `center="median"`
-    concerns features, not W_U, and does nothing here. Raises DoesNotFitError for a model without W_U.
+    With the defaults, the result is that of TransformerLens' fold_ln and center_unembed. `center="median"` shifts
+    features, not W_U, and does nothing here. Raises DoesNotFitError for a model without W_U.
     """
     W_U, (weight, _) = model.W_U, model.ln_final
     texts = model.token_strings if settings.skip_unused else ()
@@ -137,9 +141,9 @@ def residual_directions(
 ) -> Float[np.ndarray, "d_sae d_model"]:
     """Return what each feature adds to the residual stream, per unit of activation (float32).
 
-    That is W_dec at hooks of the residual stream, W_dec @ W_out of the block at mlp.hook_post and
-    W_dec @ W_O, all heads flattened, at attn.hook_z; of a transcoder, the hook it writes to counts. Raises
-    DoesNotFitError for other hooks and for a decoder of another width.
+    This is W_dec at hooks of the residual stream, W_dec @ W_out of the block at mlp.hook_post, and W_dec @ W_O, with
+    all heads flattened, at attn.hook_z. The hook of a transcoder is the one that it writes to. Raises DoesNotFitError
+    for other hooks and for a decoder of another width.
     """
     hook = dictionary.config.hook_name_out or dictionary.config.hook_name
     layer, point = split_hook(hook)
@@ -163,7 +167,7 @@ def residual_directions(
 def through_one_head(
     dictionary: Dictionary, model: LanguageModel, hook: str, head: int
 ) -> Float[np.ndarray, "d_sae d_model"]:
-    """Carry the decoder rows of a dictionary of one head through that head's part of W_O."""
+    """Multiply the decoder rows of a dictionary that reads one head with that head's part of W_O."""
     layer, _ = split_hook(hook)
     W_O = model.tensor(f"blocks.{layer}.attn.W_O").reshape(-1, model.d_model)
     check_head(dictionary.config, model, len(W_O))
@@ -174,9 +178,9 @@ def through_one_head(
 def through_weights(
     dictionary: Dictionary, model: LanguageModel, hook: str, name: str
 ) -> Float[np.ndarray, "d_sae d_model"]:
-    """Carry decoder rows through W_out or W_O of their block."""
+    """Multiply decoder rows with W_out or W_O of their block."""
     layer, _ = split_hook(hook)
-    # W_O is (head, d_head, d_model); the dictionary reads all heads in one row.
+    # W_O is (head, d_head, d_model), but a decoder row holds all heads, one after the other.
     matrix = model.tensor(f"blocks.{layer}.{name}").reshape(-1, model.d_model)
     check_width(dictionary, model, hook, len(matrix))
     return _carried(dictionary, model, matrix)
@@ -203,5 +207,5 @@ def check_width(dictionary: Dictionary, model: LanguageModel, hook: str, expecte
 
 
 def _unit(rows: Float[np.ndarray, "row d"]) -> Float[np.ndarray, "row d"]:
-    """Scale rows to length 1. A row with NaN becomes zero: one damaged token must not spoil every feature's moments."""
+    """Scale rows to length 1. A row with NaN becomes zero, so that one damaged token cannot spoil all moments."""
     return np.nan_to_num(unit_rows(rows, rows.dtype), copy=False, nan=0.0)
