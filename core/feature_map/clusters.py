@@ -1,4 +1,4 @@
-"""Groups of features that point in nearby directions: HDBSCAN on a ten-dimensional UMAP (Bricken et al. 2023)."""
+"""Groups of features with similar directions: HDBSCAN on a ten-dimensional UMAP (Bricken et al. 2023)."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -19,12 +19,12 @@ from core.work.artifacts import artifact_key
 from core.work.jobs import SILENT, Progress
 
 AXES, N_NEIGHBORS, MIN_DIST = 10, 15, 0.1
-"""Of the UMAP that is clustered."""
+"""Settings of the UMAP in which clusters are searched."""
 
 
 @dataclass(frozen=True)
 class Clusters:
-    """Which cluster each feature is in. Clusters are numbered so that similar ones follow each other."""
+    """The cluster of each feature. Clusters are numbered so that similar ones follow each other."""
 
     label: Int[np.ndarray, " d_sae"]
     """-1 for features in no cluster."""
@@ -54,8 +54,9 @@ def find_clusters(
 ) -> Clusters:
     """Group features by HDBSCAN (Campello et al. 2013, scikit-learn) on a UMAP of 10 dimensions.
 
-    Each direction counts once: copies are in the cluster of the first, features without a direction in none. Raises
-    BadSettingError for a cluster size below 2 and DoesNotFitError for fewer than 15 features; `progress` may raise.
+    Each direction counts once: copies belong to the cluster of their first one, and features without a direction to
+    none. Raises BadSettingError for a cluster size below 2 and DoesNotFitError for fewer than 15 features; `progress`
+    may raise.
     """
     from sklearn.cluster import HDBSCAN
 
@@ -71,7 +72,7 @@ def find_clusters(
     unit = unit_rows(directions)
     medoid = medoids(label, unit)
     order = _order(unit[medoid])
-    number = np.append(np.argsort(order), -1).astype(np.int32)  # the last one is that of -1
+    number = np.append(np.argsort(order), -1).astype(np.int32)  # label -1 takes the last one
     return Clusters(degenerate(directions).copies.spread(number[label]), medoid[order], seed, min_cluster_size)
 
 
@@ -80,7 +81,7 @@ def medoids(label: Int[np.ndarray, " d_sae"], unit: Float[np.ndarray, "d_sae d"]
     chosen = []
     for members in members_of(label):
         cosines = unit[members] @ unit[members].sum(axis=0, dtype=np.float64)
-        # Rounded, so that equal rows tie: a product may tell them apart in its last bit.
+        # Rounded, so that equal rows tie: their products may differ in the last bit.
         chosen.append(members[np.argmax((cosines / len(members)).astype(np.float32))])
     return np.array(chosen, np.int32)
 
@@ -108,7 +109,7 @@ def cluster_table(clusters: Clusters) -> pd.DataFrame:
 def _order(unit: Float[np.ndarray, "cluster d"]) -> Int[np.ndarray, " cluster"]:
     """Return clusters in the order of the leaves of their average-linkage tree.
 
-    The original list is ordered by a one-dimensional UMAP; a tree needs no seed and works for any number.
+    Bricken et al. order clusters by a one-dimensional UMAP; a tree needs no seed and works for any number of clusters.
     """
     from scipy.cluster.hierarchy import leaves_list, linkage
 

@@ -1,8 +1,7 @@
-"""Work that offers no way to stop it, in a process of its own that can be ended.
+"""Run an embedder in a process of its own, as it offers no other way to stop it.
 
-The embedders run for seconds to minutes, hold the interpreter's lock and compile anew in every process.
-`python -m MODULE FOLDER` reads inputs.npz from a folder, prints `step N of M` as it goes and leaves
-points.npy there.
+Embedders run for seconds to minutes and hold the interpreter's lock. `python -m MODULE FOLDER` reads inputs.npz from a
+folder, prints `step N of M` on the way, and writes points.npy there.
 """
 
 import os
@@ -31,10 +30,10 @@ def run_embedder(
     progress: Progress = SILENT,
     environment: Mapping[str, str] | None = None,
 ) -> Float[np.ndarray, "n axis"]:
-    """Hand arrays and numbers to `python -m module` and return the points it leaves.
+    """Give arrays and numbers to `python -m module` and return the points that it writes.
 
-    `progress.update(done, total)` counts its steps and may raise, which ends the process. Raises RuntimeError,
-    with what it printed, if it fails.
+    `progress.update(done, total)` counts its steps. If `progress` raises, the process ends. Raises RuntimeError with
+    the output of the process if it fails.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -57,7 +56,7 @@ def run_embedder(
 
 
 def _watch(process: subprocess.Popen, log: Path, progress: Progress) -> None:
-    """Wait for the process to end, passing on the last step it printed."""
+    """Wait until the process ends, and report the last step that it has printed."""
     while True:
         steps = _STEP.findall(_end_of(log))
         progress.update(*(map(int, steps[-1]) if steps else (0, 1)))
@@ -75,7 +74,7 @@ def _end_of(log: Path) -> str:
 
 
 def serve(folder: Path, embed) -> None:
-    """Run in that process: call `embed(inputs)` and leave the points."""
+    """Run in the embedder's process: call `embed(inputs)` and write the points."""
     with np.load(folder / "inputs.npz", allow_pickle=False) as inputs:
         points = embed(dict(inputs))
     np.save(folder / "points.npy", points)

@@ -1,7 +1,7 @@
-"""How features go on from one dictionary of a series to the next: the steps of an animation between layers.
+"""Features along a series of dictionaries: the steps of an animation from layer to layer.
 
-A series is a Stack of dictionaries in order. All its features share one map; in a step, each feature of
-one dictionary moves to where its best match in the next one stands.
+A series is a Stack of dictionaries in order. All its features share one map. In a step, each feature of one dictionary
+moves to the place of its best match in the next dictionary.
 """
 
 from dataclasses import dataclass
@@ -25,9 +25,9 @@ class LayerLinks:
     """For every row of a stack, the feature of the next dictionary with the largest cosine."""
 
     match: Int[np.ndarray, " row"]
-    """Feature in the next dictionary; -1 in the last one and where weights are NaN or infinite."""
+    """Feature in the next dictionary; -1 in the last dictionary and for features without a direction."""
     cos: Float[np.ndarray, " row"]
-    """Its cosine, -1 to 1; NaN where there is no match."""
+    """Its cosine, -1 to 1; NaN without a match."""
     version: ClassVar[int] = 1
 
     @classmethod
@@ -37,7 +37,7 @@ class LayerLinks:
 
 @dataclass(frozen=True)
 class LayerStep:
-    """One dictionary's features, where they stand and where their matches stand; NaN off the map."""
+    """The features of one dictionary: their places on the map and those of their matches; NaN without a place."""
 
     feature: Int[np.ndarray, " d_sae"]
     x: Float[np.ndarray, " d_sae"]
@@ -49,7 +49,7 @@ class LayerStep:
 
 
 def layer_links(stack: Stack, *, device: Device = CPU, progress: Progress = SILENT) -> LayerLinks:
-    """Match each feature of each dictionary to the next one. `progress` counts steps and may raise."""
+    """Match each feature of each dictionary with the next dictionary. `progress` counts steps and may raise."""
     match = np.full(len(stack.feature), -1, np.int32)
     cos = np.full(len(stack.feature), np.nan, np.float32)
     for step in range(stack.count - 1):
@@ -62,12 +62,12 @@ def layer_links(stack: Stack, *, device: Device = CPU, progress: Progress = SILE
 
 
 def layer_steps(stack: Stack, layout: Layout, links: LayerLinks) -> list[LayerStep]:
-    """Return where the features of each dictionary but the last stand, and where each goes."""
+    """Return the steps from each dictionary to the next: the place of each feature and the place it moves to."""
     steps = []
     for step in range(stack.count - 1):
         here, there = stack.rows(step), stack.rows(step + 1)
         match = links.match[here]
-        # One more value at the end, which -1 picks.
+        # The NaN at the end is the place of a match -1.
         to_x, to_y = (np.append(axis[there], np.float32(np.nan))[match] for axis in (layout.x, layout.y))
         steps.append(LayerStep(stack.feature[here], layout.x[here], layout.y[here], match, to_x, to_y, links.cos[here]))
     return steps
@@ -84,7 +84,7 @@ def step_table(steps: list[LayerStep]) -> pd.DataFrame:
 
 
 def trail(stack: Stack, links: LayerLinks, row: int) -> pd.DataFrame:
-    """Follow one row of a stack from dictionary to dictionary: one row per step, from its own onwards."""
+    """Follow one row of a stack from match to match; return one row per step, from its own dictionary on."""
     steps = []
     while links.match[row] >= 0:
         number, match = int(stack.dictionary[row]), int(links.match[row])

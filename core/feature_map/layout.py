@@ -1,7 +1,7 @@
-"""The whole dictionary in two dimensions, and how far such a map can be trusted.
+"""Maps of a whole dictionary in two dimensions, and a measure of how far a map can be trusted.
 
-Maps are made from directions of length 1, so that distances follow the cosine, and from the exact
-nearest neighbours of core/geometry/neighbors.py; nothing is searched for approximately.
+Maps are made from directions of length 1, so that distances follow the cosine, and from the exact nearest neighbours of
+core/geometry/neighbors.py. No search is approximate.
 """
 
 from dataclasses import dataclass
@@ -25,9 +25,9 @@ from core.work.threads import available_cpus
 Method = Literal["pca", "umap", "tsne"]
 _LIMITS = {"n_neighbors": (2, 101), "min_dist": (0, 1), "perplexity": (1, 33), "seed": (0, 2**32 - 1)}
 NEAR = 15
-"""How many neighbours `preservation` compares."""
+"""Number of neighbours that `preservation` compares."""
 _USED = {"pca": (), "umap": ("n_neighbors", "min_dist", "seed"), "tsne": ("perplexity", "seed")}
-"""What each method depends on; a map is not computed again for a setting that it does not use."""
+"""The settings that each method uses; a change of any other setting does not compute the map again."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,11 @@ class LayoutSettings:
     method: str = "umap"
     """pca, umap or tsne."""
     n_neighbors: int = 15
-    """UMAP: how many features count as near, the feature itself included; 2 to 101."""
+    """UMAP: number of features that count as near, with the feature itself; 2 to 101."""
     min_dist: float = 0.05
-    """UMAP: how close points may come, 0 to 1; small values make tight clumps."""
+    """UMAP: smallest distance of points, 0 to 1; small values make tight clusters."""
     perplexity: float = 30.0
-    """t-SNE: about how many features count as near, 1 to 33 (it needs three times as many neighbours)."""
+    """t-SNE: number of features, about, that count as near; 1 to 33. It needs three times as many neighbours."""
     seed: int = 42
     side: str = "decoder"
     """decoder or encoder."""
@@ -52,7 +52,7 @@ class LayoutSettings:
                 raise UnknownNameError(kind, str(name), get_args(known))
         for name, (low, high) in _LIMITS.items():
             value = getattr(self, name)
-            if not low <= value <= high:  # NaN fails, too
+            if not low <= value <= high:  # also refuses NaN
                 raise BadSettingError(
                     f"{name} {value} cannot be used: expected {low} to {high:,}. Choose another value."
                 )
@@ -60,15 +60,15 @@ class LayoutSettings:
     def used(self) -> dict[str, str | int | float]:
         """Return the settings that this map depends on."""
         settings = {name: getattr(self, name) for name in ("method", "side", *_USED[self.method])}
-        # 30 and 30.0 are one setting and must give one name.
+        # 30 and 30.0 are the same setting and must give the same name.
         return {name: float(value) if name in ("min_dist", "perplexity") else value for name, value in settings.items()}
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where each feature stands on the map. NaN for features without a direction; copies stand in one place.
+    """The place of each feature on the map. NaN for features without a direction; copies share one place.
 
-    Axes have no unit and may be turned or mirrored; on a UMAP or t-SNE map only which points are near each other means
+    Axes have no unit, and a map may be rotated or mirrored. On a UMAP or t-SNE map, only small distances mean
     something.
     """
 
@@ -77,7 +77,7 @@ class Layout:
     preservation: Float[np.ndarray, " d_sae"]
     """Share of the 15 nearest features by cosine that are among the 15 nearest points, 0 to 1."""
     settings: tuple[tuple[str, str | int | float], ...] = ()
-    """What the map was made with, as pairs of name and value."""
+    """The settings of the map, as pairs of name and value."""
     version: ClassVar[int] = 2
 
     @property
@@ -98,7 +98,7 @@ def layout(
     *,
     progress: Progress = SILENT,
 ) -> Layout:
-    """Draw the map of these directions; each counts once, and so it must among the neighbours that are given.
+    """Compute the map of these directions. Each direction counts once: `neighbors` must have no copies.
 
     Raises DoesNotFitError if there are too few features for the settings; `progress` may raise.
     """
@@ -117,7 +117,7 @@ def layout(
 
 
 def pca_layout(directions: Float[np.ndarray, "d_sae d"]) -> Float[np.ndarray, "d_sae 2"]:
-    """Return the first two principal components of the directions at length 1, NaN without one."""
+    """Return the first two principal components of the directions at length 1; NaN for rows without a direction."""
     return principal_axes(directions, 2).astype(np.float32)
 
 
@@ -126,19 +126,19 @@ def preservation(
 ) -> Float[np.ndarray, " d_sae"]:
     """Return the share of each feature's k nearest by cosine that are among its k nearest points, exactly.
 
-    NaN for points that are not on the map. With fewer than k neighbours at hand all of them count.
-    Points at one place are taken in an order that is arbitrary but always the same.
+    NaN for features that are not on the map. If `neighbors` has fewer than k, all of them count.
+    Points at the same place count in an order that is arbitrary but always the same.
     """
     from scipy.spatial import cKDTree
 
     placed = np.flatnonzero(np.isfinite(x) & (neighbors.idx[:, 0] >= 0))
     k = min(k, neighbors.k, len(placed) - 1)
     points = np.stack([x[placed], y[placed]], axis=1).astype(np.float64)
-    # One more than asked, as a point is the nearest to itself.
+    # k + 1, as a point is its own nearest.
     _, near = cKDTree(points).query(points, k + 1, workers=available_cpus())
     near = placed[near]
     near[near == placed[:, None]] = -1
-    crowded = (near >= 0).all(axis=1)  # more than k others at the very place
+    crowded = (near >= 0).all(axis=1)  # more than k others share its place
     near[crowded, k] = -1
     kept = sum((near == neighbors.idx[placed, rank, None]).any(axis=1) for rank in range(k))
     share = np.full(len(x), np.nan, np.float32)

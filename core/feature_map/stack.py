@@ -12,11 +12,11 @@ from core.dictionaries.spaces import DictionarySide, check_same_space, direction
 
 @dataclass(frozen=True)
 class Stack:
-    """Rows of one dictionary after the other."""
+    """The directions of several dictionaries, one dictionary after the other."""
 
     directions: Float[np.ndarray, "row d"]
     dictionary: Int[np.ndarray, " row"]
-    """Which of the dictionaries, from 0."""
+    """The number of the row's dictionary, from 0."""
     feature: Int[np.ndarray, " row"]
     sha256: tuple[str, ...]
     """Content hashes of the dictionaries, in order."""
@@ -27,16 +27,16 @@ class Stack:
         return len(self.sha256)
 
     def rows(self, dictionary: int) -> slice:
-        """Where a dictionary's features stand."""
+        """Return the rows of a dictionary's features."""
         first, last = np.searchsorted(self.dictionary, [dictionary, dictionary + 1])
         return slice(int(first), int(last))
 
 
 def joint_directions(dictionaries: Sequence[Dictionary], side: DictionarySide) -> Stack:
-    """Stack the directions of dictionaries of one space.
+    """Stack the directions of dictionaries whose directions lie in one space.
 
-    Raises DoesNotFitError, naming two of them, if they belong to different models, have different widths,
-    or read (decoders: write) at places that share no space. The hooks of a residual stream share theirs.
+    Raises DoesNotFitError, which names two of them, if they belong to different models, have different widths, or read
+    (for decoders: write) at hooks that share no space. All hooks of a residual stream share one space.
     """
     assert dictionaries, "a map needs a dictionary"
     parts = [directions(dictionary, side) for dictionary in dictionaries]

@@ -1,6 +1,7 @@
-"""Where a layout begins: principal components, so coarse that they are the same on every processor.
+"""The start of a layout: principal components, rounded so that they are the same on every processor.
 
-UMAP and t-SNE are chaotic: a start that differs in its last bit ends in another map, a tenth of its width off.
+UMAP and t-SNE are chaotic: a start that differs in its last bit ends in another map, in which points are off by a tenth
+of its width.
 """
 
 import numpy as np
@@ -14,7 +15,7 @@ _BITS = 13
 def map_start(directions: Float[np.ndarray, "n d"], n_axes: int) -> Float[np.ndarray, "n axis"]:
     """Return the first principal components, rounded to a multiple of about 1/8192 of the largest coordinate.
 
-    What processors add up differently is 1e-12 of that. NaN for rows without a direction.
+    Processors differ by only 1e-12 of that. NaN for rows without a direction.
     """
     start = principal_axes(directions, n_axes)
     largest = np.nanmax(np.abs(start), initial=0)

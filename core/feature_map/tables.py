@@ -1,4 +1,4 @@
-"""What stands beside a feature map: the features that a search finds, and one feature's true neighbours."""
+"""Tables beside a feature map: the features that a search finds, and one feature's true neighbours."""
 
 import re
 from collections.abc import Sequence
@@ -21,10 +21,10 @@ def search(
     cluster: Int[np.ndarray, " row"] | None = None,
     tokens: Sequence[str] | None = None,
 ) -> Bool[np.ndarray, " row"]:
-    """Find rows by feature numbers ('7, 20-30'), by cluster ('cluster 5'), or by a part of their token's text.
+    """Return True for rows found by feature number ('7, 20-30'), cluster ('cluster 5'), or part of their token's text.
 
-    Letters match in upper and lower case; text in quotes is always looked for as text. Raises
-    BadSettingError if clusters or tokens are asked for and are not there.
+    Case does not matter. Text in quotes is always searched as text. Raises BadSettingError if `text` needs clusters or
+    tokens and these are None.
     """
     if _NUMBERS.fullmatch(text):
         hits = np.zeros(len(feature), bool)
@@ -39,7 +39,7 @@ def search(
     if tokens is None:
         raise BadSettingError(
             f"{text[:100]!r} cannot be found: expected feature numbers such as 7, 20-30, or a cluster such as "
-            "cluster 5. To find tokens, colour by kurtosis once: that computes which token each feature promotes."
+            "cluster 5. To find tokens, colour by kurtosis once: this computes the token that each feature promotes."
         )
     text = text.strip()
     part = (text[1:-1] if len(text) > 2 and text[0] == text[-1] and text[0] in "'\"" else text).casefold()
@@ -47,7 +47,7 @@ def search(
 
 
 def _feature(digits: str) -> int:
-    """Read a number; one of more digits than an array can hold names no feature."""
+    """Read a number. A number too large for an array becomes 10^18, which is no feature."""
     digits = digits.lstrip("0")
     return int(digits or 0) if len(digits) <= 18 else 10**18
 
@@ -60,10 +60,10 @@ def true_neighbors(
     *,
     k: int = 20,
 ) -> pd.DataFrame:
-    """Return the k rows with the largest cosine to one row, and how near they are on the map.
+    """Return the k rows with the largest cosine to one row, and their ranks by distance on the map.
 
-    Columns: row, neighbor_rank, neighbor_cosine, map_rank (1 for the nearest point; missing off the map).
-    Ties: lower row first. Empty for a row that is not finite; other such rows are left out.
+    Columns: row, neighbor_rank, neighbor_cosine, map_rank (1 for the nearest point; missing without a place). Ties:
+    lower row first. Rows without a cosine are left out; for such a row itself, the table is empty.
     """
     cos = row_cosines(directions[row], directions)
     cos[row] = np.nan
@@ -79,7 +79,7 @@ def true_neighbors(
 
 
 def _map_ranks(x: Float[np.ndarray, " row"], y: Float[np.ndarray, " row"], row: int) -> Int[np.ndarray, " row"]:
-    """Rank all rows by distance on the map; 0 for the row itself and for those without a place."""
+    """Rank all rows by distance on the map; 0 for the row itself and for rows without a place."""
     squared = (x.astype(np.float64) - x[row]) ** 2 + (y.astype(np.float64) - y[row]) ** 2
     squared[row] = np.nan
     ranks = np.empty(len(x), np.int64)

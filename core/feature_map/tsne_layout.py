@@ -1,6 +1,6 @@
 """t-SNE of features from their exact nearest neighbours (van der Maaten 2014, by scikit-learn).
 
-It runs in a process of its own (see core.feature_map.embedder), since it takes minutes and cannot be stopped otherwise.
+It takes minutes and offers no way to stop it, so it runs in a process of its own (see core.feature_map.embedder).
 """
 
 import re
@@ -27,14 +27,14 @@ def tsne_layout(
     seed: int,
     progress: Progress = SILENT,
 ) -> Float[np.ndarray, "d_sae 2"]:
-    """Lay out features by t-SNE of their directions at length 1, beginning at `start`.
+    """Lay out features by t-SNE of their directions at length 1; `start` holds the first positions.
 
-    Features without neighbours get NaN. Raises DoesNotFitError if there are too few neighbours for the
-    perplexity; `progress.update(done, total)` counts iterations and may raise, which ends the work.
+    Features without neighbours get NaN. Raises DoesNotFitError if there are too few neighbours for the perplexity.
+    `progress.update(done, total)` counts iterations; if it raises, the work ends.
     """
     placed = np.flatnonzero(neighbors.idx[:, 0] >= 0)
     n = len(placed)
-    wanted = min(n - 1, int(3 * perplexity + 1))  # as scikit-learn asks for
+    wanted = min(n - 1, int(3 * perplexity + 1))  # the number that scikit-learn uses
     if wanted > neighbors.k or perplexity >= n:
         raise DoesNotFitError(
             f"Perplexity {perplexity:g} does not go with {n:,} features of which {neighbors.k} neighbours each are "
@@ -51,14 +51,14 @@ def tsne_layout(
         "seed": seed,
     }
     points = np.full(start.shape, np.nan, np.float32)
-    # More than two partial sums may be added in any order, and the bits would differ from run to run.
+    # Two threads give two partial sums, whose order does not matter. With more, bits would differ from run to run.
     threads = {"OMP_NUM_THREADS": "2" if n > 1000 else "1"}
     points[placed] = run_embedder("core.feature_map.tsne_layout", inputs, progress=progress, environment=threads)
     return points
 
 
 def fit(inputs: dict[str, np.ndarray]) -> np.ndarray:
-    """Run scikit-learn's t-SNE on prepared inputs, printing its iterations."""
+    """Run scikit-learn's t-SNE on prepared inputs and print its iterations."""
     from sklearn.manifold import TSNE
 
     tsne = TSNE(
@@ -74,7 +74,7 @@ def fit(inputs: dict[str, np.ndarray]) -> np.ndarray:
 
 
 class _Steps:
-    """Turn scikit-learn's report of an iteration into the words that are waited for."""
+    """An output that turns scikit-learn's report of an iteration into `step N of M`."""
 
     def __init__(self, target):
         self._target = target
@@ -87,7 +87,7 @@ class _Steps:
 
 
 def distances(idx: np.ndarray, cos: np.ndarray):
-    """Return distances of points on a sphere to their nearest (scipy CSR, each point itself first)."""
+    """Return the distances of points on a sphere to their nearest (scipy CSR; in each row the point itself first)."""
     from scipy.sparse import csr_matrix
 
     n, k = idx.shape

@@ -1,8 +1,8 @@
 """UMAP of features from their exact nearest neighbours (McInnes, Healy & Melville 2018, by umap-learn).
 
-The neighbours are handed over, so that umap-learn searches for none: its own search is approximate and
-compiles for half a minute in every process. What else it compiles is kept. It runs in a process of its own
-(see core.feature_map.embedder); one thread and a seed make the same bits each time, on every x86 processor.
+umap-learn gets the neighbours and does not search: its own search is approximate and compiles for half a minute in
+every process. Its other compiled code is kept on disk. It runs in a process of its own (see core.feature_map.embedder).
+With one thread and a seed, the result has the same bits each time, on every x86 processor.
 """
 
 import sys
@@ -20,7 +20,8 @@ from core.work.jobs import SILENT, Progress
 
 _NOISE = 1e-4
 _ANY_X86 = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}
-"""Compiled for the processor at hand, its loops would round otherwise on each; made for any, they take as long."""
+"""Compile umap-learn's loops for any x86 processor. Compiled for one, they would round differently on each; the time
+is the same."""
 
 
 def umap_layout(
@@ -32,10 +33,10 @@ def umap_layout(
     seed: int,
     progress: Progress = SILENT,
 ) -> Float[np.ndarray, "d_sae axis"]:
-    """Lay out features from their neighbours, beginning at `start` (principal components).
+    """Lay out features from their neighbours, in as many axes as `start` (principal components), the first positions.
 
-    `n_neighbors` counts the feature itself. Any number of axes. Features without neighbours get NaN. Raises
-    DoesNotFitError if there are too few neighbours; `progress.update(done, total)` counts epochs and may raise.
+    `n_neighbors` counts the feature itself. Features without neighbours get NaN. Raises DoesNotFitError if there are
+    too few neighbours; `progress.update(done, total)` counts epochs and may raise.
     """
     placed = np.flatnonzero(neighbors.idx[:, 0] >= 0)
     idx, cos = first_neighbors(neighbors, placed, n_neighbors - 1)
@@ -55,7 +56,7 @@ def umap_layout(
 def first_neighbors(
     neighbors: Neighbors, placed: Int[np.ndarray, " placed"], k: int
 ) -> tuple[Int[np.ndarray, "placed k"], Float[np.ndarray, "placed k"]]:
-    """Return the k nearest of the features `placed`, numbered among these, and their cosines.
+    """Return the k nearest of each feature in `placed`, as indices into `placed`, and their cosines.
 
     Raises DoesNotFitError if fewer are stored.
     """
@@ -78,16 +79,16 @@ def jittered(start: Float[np.ndarray, "n axis"], seed: int) -> Float[np.ndarray,
 def with_self(
     idx: Int[np.ndarray, "n k"], cos: Float[np.ndarray, "n k"]
 ) -> tuple[Int[np.ndarray, "n k_plus_1"], Float[np.ndarray, "n k_plus_1"]]:
-    """Return neighbours and cosine distances as umap-learn takes them: each point itself first, at distance 0."""
+    """Return neighbours and cosine distances in umap-learn's form: each point itself comes first, at distance 0."""
     own = np.arange(len(idx), dtype=np.int32)[:, None]
     distances = np.clip(1 - cos.astype(np.float64), 0, None).astype(np.float32)
     return np.concatenate([own, idx], axis=1), np.concatenate([np.zeros_like(distances[:, :1]), distances], axis=1)
 
 
 def keep_compiled() -> None:
-    """Let numba keep what it compiles of umap-learn on disk, which saves every process but the first five seconds.
+    """Let numba keep its compiled code of umap-learn on disk. This saves five seconds in each process after the first.
 
-    It is what `njit(cache=True)` does; umap-learn leaves it out. Without a folder to write to, nothing is kept.
+    umap-learn does not set `njit(cache=True)`, which would do the same. Without a folder to write to, nothing is kept.
     """
     from numba.core.dispatcher import Dispatcher
     from umap import layouts, umap_, utils
@@ -100,8 +101,8 @@ def keep_compiled() -> None:
 
 
 def fit(inputs: dict[str, np.ndarray]) -> np.ndarray:
-    """Run umap-learn on prepared inputs, printing its epochs."""
-    warnings.filterwarnings("ignore")  # it warns that no new points can be placed later
+    """Run umap-learn on prepared inputs and print its epochs."""
+    warnings.filterwarnings("ignore")  # umap-learn warns that it cannot place new points later
     from umap import UMAP
 
     keep_compiled()
@@ -115,11 +116,11 @@ def fit(inputs: dict[str, np.ndarray]) -> np.ndarray:
         random_state=int(inputs["seed"]),
         n_jobs=1,
         precomputed_knn=with_self(inputs["idx"], inputs["cos"]),
-        force_approximation_algorithm=True,  # else it computes neighbours of few points anew
+        force_approximation_algorithm=True,  # else it searches neighbours again if points are few
         verbose=True,
         tqdm_kwds={"bar_format": "step {n_fmt} of {total_fmt}", "file": sys.stdout, "mininterval": 0.2},
     )
-    # With neighbours and start given, umap-learn looks at the rows for their number alone.
+    # As neighbours and start are given, umap-learn uses only the number of these rows.
     return umap.fit_transform(start.astype(np.float32))
 
 
