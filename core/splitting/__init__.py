@@ -1,1 +1,1 @@
-"""How features of a narrow dictionary split in wider ones."""
+"""Splitting: features of a narrow dictionary and their descendants in wider ones."""

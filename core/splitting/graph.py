@@ -1,7 +1,7 @@
-"""What becomes of a feature in wider dictionaries: a graph from one coarse feature through two or three widths.
+"""The descendants of one coarse feature in wider dictionaries, as a graph over two or three widths.
 
-After Bricken et al. 2023: features split as dictionaries get wider, and some merge again, so the graph is a tree only
-where every feature has one parent at most.
+After Bricken et al. 2023: features split as dictionaries get wider, and some merge again. So the graph is a tree only
+if every feature has at most one parent.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,11 +20,11 @@ from core.matching.labels import Relation, relate
 from core.maths.assignment import Edges
 
 Links = Callable[[Int[np.ndarray, " chosen"]], Edges]
-"""Takes features of one dictionary, ascending, and returns their edges to features of the next, wider one."""
+"""A function from features of one dictionary, ascending, to their edges to features of the next, wider one."""
 MOST_NODES = 40
-"""Features of each dictionary in a graph; beyond, a picture shows nothing."""
+"""Largest number of features of each dictionary in a graph; a picture of more cannot be read."""
 _ROUNDING = 1e-3
-"""More than float32 products of directions are off."""
+"""Float32 products of directions are wrong by less than this."""
 _NOT_COMPARED = ("width", "neuronpedia")
 """Labels in which dictionaries of one series may differ."""
 
@@ -42,7 +42,7 @@ class SplitGraph:
     """Node in the wider one."""
     score: Float[np.ndarray, " edge"]
     left_off: tuple[int, ...]
-    """How many features of each level were found beyond the most that are kept: those with the least similarity."""
+    """Number of features of each level that are not in the graph, as it had too many: those with least similarity."""
 
     def features(self, level: int) -> Int[np.ndarray, " chosen"]:
         """Return the features of a level, ascending."""
@@ -50,10 +50,10 @@ class SplitGraph:
 
 
 def wider_entries(listed: Sequence[Entry], id: str) -> list[Entry]:
-    """Find the dictionaries that differ from `id` in the width alone, the picked one among them, by width.
+    """Return the dictionary `id` and those that differ from it only in width, by width.
 
-    They come from the same source and have the same kind, hook and labels. Of several of one width the picked one
-    counts, else the first. Empty if the id is not listed.
+    They have the same source, kind, hook and labels. Of several with one width, the one with `id` counts, else the
+    first. Empty if the id is not listed, or its width or hook is not known.
     """
     own = next((entry for entry in listed if entry.id == id), None)
     if own is None or own.d_sae is None or own.hook_name is None:
@@ -66,7 +66,7 @@ def wider_entries(listed: Sequence[Entry], id: str) -> list[Entry]:
 
 
 def check_series(dictionaries: Sequence[Dictionary]) -> None:
-    """Raise DoesNotFitError unless each is wider than the one before and decoder cosines mean something."""
+    """Raise DoesNotFitError unless each dictionary is wider than the one before and all decoders share one space."""
     for narrow, wide in pairwise(dictionaries):
         check_same_space(narrow, wide, "decoder")
         if wide.d_sae <= narrow.d_sae:
@@ -86,7 +86,7 @@ def relation(between: Between, *, threshold: float) -> Relation:
 
 
 def edge_links(edges: Edges, *, threshold: float) -> Links:
-    """Take edges that are known, such as masked cosines of activations, where they exceed the threshold."""
+    """Link features by known edges, such as masked cosines of activations, if their score is over the threshold."""
     kept = np.flatnonzero(edges.score > threshold)
     ordered = kept[np.lexsort((edges.b[kept], edges.a[kept]))]
     a, b, score = edges.a[ordered], edges.b[ordered], edges.score[ordered]
@@ -100,7 +100,10 @@ def edge_links(edges: Edges, *, threshold: float) -> Links:
 
 
 def parent_links(between: Between, *, threshold: float) -> Links:
-    """Link every feature of the wider dictionary, B, to its nearest of A: one parent at most, so a tree."""
+    """Link every feature of the wider dictionary B to its nearest in A, if their cosine is over the threshold.
+
+    A feature has at most one parent, so that the graph is a tree.
+    """
     cos, parent = between.b_in_a_cos[:, 0], between.b_in_a_idx[:, 0]
     child = np.flatnonzero(parent >= 0)
     edges = Edges(parent[child], child, cos[child], len(between.a_in_b_idx), len(parent))
@@ -128,7 +131,7 @@ def cosine_links(narrow: Float[np.ndarray, "n_a d"], wide: Float[np.ndarray, "n_
 def split_graph(feature: int, links: Sequence[Links], *, most: int = MOST_NODES) -> SplitGraph:
     """Follow one feature from dictionary to dictionary: `links` has one entry for each step.
 
-    Of a level with more than `most` features those with the best similarity are kept and followed. Raises
+    If a level has more than `most` features, only those with the largest similarity are kept and followed. Raises
     OutOfRangeError for a feature that the first dictionary does not have.
     """
     assert links, "a graph needs a step"
@@ -151,7 +154,7 @@ def split_graph(feature: int, links: Sequence[Links], *, most: int = MOST_NODES)
 
 
 def placed(graph: SplitGraph) -> Float[np.ndarray, " node"]:
-    """Return a height from 0 to 1 for each node: evenly over its level, in the order of the parents' mean heights."""
+    """Return a height from 0 to 1 for each node: evenly spaced on its level, ordered by the mean height of parents."""
     height = np.full(len(graph.feature), 0.5)
     for level in range(1, int(graph.level.max()) + 1):
         nodes = np.flatnonzero(graph.level == level)
@@ -162,7 +165,7 @@ def placed(graph: SplitGraph) -> Float[np.ndarray, " node"]:
 
 
 def _strongest(edges: Edges, most: int) -> tuple[Int[np.ndarray, " child"], int]:
-    """Return the ends with the best scores, ascending, and how many ends there are."""
+    """Return the children with the best scores, ascending, and the number of all children."""
     children, at = np.unique(edges.b, return_inverse=True)
     best = np.full(len(children), -np.inf)
     np.maximum.at(best, at, edges.score)

@@ -1,4 +1,4 @@
-"""What tells siblings apart, features of a wider dictionary with one parent: differences of their logit weights."""
+"""Differences between siblings, which are features of a wider dictionary with one parent, in their logit weights."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ K = 5
 
 @dataclass(frozen=True)
 class Siblings:
-    """Logit weights of two features or more with one parent."""
+    """Logit weights of two or more features with one parent."""
 
     feature: Int[np.ndarray, " sibling"]
     weights: Float[np.ndarray, "sibling n_tokens"]
@@ -25,7 +25,7 @@ class Siblings:
 
     @cached_property
     def difference(self) -> Float[np.ndarray, "sibling n_tokens"]:
-        """Logit weight less the mean of the others', in float64."""
+        """Each sibling's logit weight minus the mean of the other siblings' logit weights, in float64."""
         weights = self.weights.astype(float)
         # L_i - (sum - L_i) / (n - 1)
         n = len(weights)
@@ -33,7 +33,7 @@ class Siblings:
 
     @cached_property
     def correlation(self) -> Float[np.ndarray, "sibling sibling"]:
-        """Pearson correlation of logit weights over tokens; NaN with a feature that gives all tokens the same."""
+        """Pearson correlation of logit weights over tokens; NaN if either feature's logit weights are all equal."""
         centred = self.weights - self.weights.mean(axis=1, keepdims=True, dtype=float)
         length = np.linalg.norm(centred, axis=1)
         scale = np.outer(length, length)
@@ -41,15 +41,15 @@ class Siblings:
         return np.clip(corr, -1, 1)
 
     def distinctive(self, k: int = K) -> Int[np.ndarray, "sibling k"]:
-        """Return the columns in which each sibling exceeds the others most, largest first; ties: first column first."""
+        """Return the columns with each sibling's largest `difference`, largest first; ties: first column first."""
         return np.argsort(-self.difference, axis=1, kind="stable")[:, :k]
 
 
 def distinctive_table(siblings: Siblings, texts: Sequence[str], *, k: int = K) -> pd.DataFrame:
     """One row per sibling and distinctive token.
 
-    Columns sibling, sibling_rank, token, token_text, logit_weight, sibling_difference.
-    `texts` are the vocabulary's, by token id.
+    Columns: sibling, sibling_rank, token, token_text, logit_weight, sibling_difference. `texts` are the texts of all
+    tokens by id.
     """
     rows = []
     for place, columns in enumerate(siblings.distinctive(k)):
@@ -62,10 +62,10 @@ def distinctive_table(siblings: Siblings, texts: Sequence[str], *, k: int = K) -
 
 
 def difference_cells(siblings: Siblings, texts: Sequence[str], *, k: int = K) -> pd.DataFrame:
-    """Return all siblings on all their distinctive tokens.
+    """Return one row for each sibling and each token that is distinctive for any sibling.
 
-    Columns sibling, token, token_text, logit_weight, sibling_difference. Tokens are in the order of the
-    siblings they are distinctive for, each once.
+    Columns: sibling, token, token_text, logit_weight, sibling_difference. Each token comes once, in the order of the
+    siblings that it is distinctive for.
     """
     columns = list(dict.fromkeys(siblings.distinctive(k).ravel().tolist()))
     tokens = siblings.tokens[columns]
@@ -82,7 +82,7 @@ def difference_cells(siblings: Siblings, texts: Sequence[str], *, k: int = K) ->
 
 
 def correlation_table(siblings: Siblings) -> pd.DataFrame:
-    """One row per ordered pair, a feature with itself included: sibling, other_sibling, sibling_correlation."""
+    """One row per ordered pair, also of a feature with itself: sibling, other_sibling, sibling_correlation."""
     n = len(siblings.feature)
     return pd.DataFrame(
         {

@@ -1,4 +1,4 @@
-"""Splitting as tidy tables: the edges of a graph, children against width, and what became of features."""
+"""Splitting as tidy tables: nodes and edges of a graph, numbers of children by width, and labels of features."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -13,7 +13,7 @@ from core.splitting.graph import SplitGraph, placed, relation
 
 
 def node_table(graph: SplitGraph, widths: Sequence[int]) -> pd.DataFrame:
-    """One row per node: d_sae of its dictionary, feature, and for drawing `level` and `height`, 0 to 1."""
+    """One row per node: d_sae of its dictionary, feature, and its place in a drawing: level, and height (0 to 1)."""
     return pd.DataFrame(
         {
             "d_sae": np.asarray(widths)[graph.level],
@@ -38,9 +38,10 @@ def edge_table(graph: SplitGraph, widths: Sequence[int]) -> pd.DataFrame:
 
 
 def children_table(betweens: Mapping[int, Between], *, threshold: float) -> pd.DataFrame:
-    """One row per feature of the coarse dictionary, A, and wider one, B: feature, d_sae, n_children, best_child_cosine.
+    """One row per feature of the coarse dictionary A and wider dictionary B.
 
-    `betweens` are by the number of features of B. Features of A that are left out have no row.
+    Columns: feature, d_sae (of B), n_children, best_child_cosine. `betweens` maps the number of features of B to the
+    nearest features of A and B. Features of A that are left out have no row.
     """
     parts = []
     for d_sae, between in betweens.items():
@@ -53,9 +54,10 @@ def children_table(betweens: Mapping[int, Between], *, threshold: float) -> pd.D
 
 
 def width_table(betweens: Mapping[int, Between], d: int, *, threshold: float) -> pd.DataFrame:
-    """One row per wider dictionary: d_sae, mean_children and by chance, most_children, shares by number of children.
+    """One row per wider dictionary, about the children of the features of the coarse one.
 
-    `d` is the width of the directions; by chance is NaN for d = 1, where directions are only signs.
+    Columns: d_sae, mean_children, random_children (the mean for random directions), most_children, childless_share,
+    single_child_share, split_share. `d` is the width of the directions; random_children is NaN for d = 1.
     """
     children = children_table(betweens, threshold=threshold)
     rows = []
