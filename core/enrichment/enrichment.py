@@ -1,9 +1,9 @@
-"""Token-set enrichment: does a feature promote or suppress a class of tokens, and how surely.
+"""Token-set enrichment: does a feature promote or suppress a class of tokens, and how certain is this?
 
-Tokens are ranked by logit weight, the largest first. The running sum rises by 1/k at each of the k tokens
-of the set and falls by 1/(V - k) at each of the others; its extreme is the enrichment score, which is the
-unweighted GSEA score and, without its sign, the two-sample Kolmogorov-Smirnov statistic. Equal logit weights
-are one step, so their order cannot make an extreme. No torch is imported.
+Tokens are ranked by logit weight, the largest first. The running sum rises by 1/k at each of the k tokens of the set
+and falls by 1/(V - k) at each of the other tokens. Its extreme is the enrichment score: the unweighted GSEA score and,
+without its sign, the two-sample Kolmogorov-Smirnov statistic. Equal logit weights count as one step, so that their
+order does not matter. No torch is imported.
 """
 
 from dataclasses import dataclass
@@ -24,16 +24,16 @@ from core.work.jobs import SILENT, Progress
 from core.work.threads import available_cpus, run_blocks
 
 FLAT = 1e-5
-"""A range of logit weights under this share of ‖direction‖ ‖token‖ is rounding: the feature is blank."""
+"""A feature is blank if the range of its logit weights is below this share of ‖direction‖ ‖token‖: it is rounding."""
 _BLOCK_BYTES = 16 * 2**20
-"""For the logit weights of a block of features, in each worker."""
+"""Bytes for the logit weights of a block of features, in each worker."""
 
 
 @dataclass(frozen=True)
 class Enrichment:
     """Every feature's enrichment in every token set.
 
-    A blank feature, one whose logit weights are all equal (a zero decoder row) or not finite, has NaN everywhere.
+    Blank features have NaN everywhere: their logit weights are all equal (a zero decoder row) or not finite.
     """
 
     es_high: Float[np.ndarray, "d_sae n_sets"]
@@ -41,19 +41,19 @@ class Enrichment:
     es_low: Float[np.ndarray, "d_sae n_sets"]
     """Smallest value of the running sum, -1 to 0: the set is suppressed."""
     auc: Float[np.ndarray, "d_sae n_sets"]
-    """Chance that a token of the set has a larger logit weight than one outside, ties counted half."""
+    """Probability that a token of the set has a larger logit weight than a token outside; ties count half."""
     log10_p: Float[np.ndarray, "d_sae n_sets"]
-    """Of the size of the score, see EnrichmentNull."""
+    """log10 of the p-value of the absolute score, see EnrichmentNull."""
     log10_q: Float[np.ndarray, "d_sae n_sets"]
-    """Benjamini-Hochberg over all features and sets."""
+    """log10 of Benjamini-Hochberg's q over all features and sets."""
     set_names: tuple[str, ...]
     sizes: Int[np.ndarray, " n_sets"]
-    """Tokens in each set, of those with a logit weight."""
+    """Number of tokens in each set that have a logit weight."""
     n_tokens: int
-    """V, tokens with a logit weight."""
+    """V, the number of tokens with a logit weight."""
     seed: int
     draws: int
-    """Random sets drawn for each size under 30 tokens, to find p-values."""
+    """Number of random sets for each size under 30 tokens, from which p-values come."""
     version: ClassVar[int] = 3
 
     @classmethod
@@ -74,12 +74,12 @@ class Enrichment:
 
     @property
     def es(self) -> Float[np.ndarray, "d_sae n_sets"]:
-        """Enrichment score: the extreme of the running sum with the larger size; ties: the positive one."""
+        """Enrichment score: the extreme of the running sum that is farther from 0; ties: the positive one."""
         return signed_extreme(self.es_high, self.es_low)
 
     @cached_property
     def n_tests(self) -> int:
-        """Pairs of feature and set that q is taken over."""
+        """Number of pairs of feature and set, over which q corrects."""
         return int(np.count_nonzero(~np.isnan(self.log10_p)))
 
     @property
@@ -89,7 +89,7 @@ class Enrichment:
 
     @property
     def auc_z(self) -> Float[np.ndarray, "d_sae n_sets"]:
-        """(AUC - 1/2) in standard deviations: a second opinion."""
+        """(AUC - 1/2) in standard deviations: a second test beside the score."""
         return (self.auc - 0.5) / self.auc_spread
 
     @property
@@ -99,7 +99,7 @@ class Enrichment:
 
 
 def signed_extreme(high: Float[np.ndarray, "*shape"], low: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
-    """Return the one further from 0, or `high` if both are equally far."""
+    """Return the value that is farther from 0; ties: `high`."""
     return np.where(high >= -low, high, low)
 
 
@@ -118,12 +118,12 @@ def enrichment(
     """Compute Enrichment of all rows of `directions` in all sets, exactly for the float32 logit weights.
 
     Definitions: Subramanian et al. 2005 (unweighted), Bloom & Lin 2024 for token sets; the sign and the p-value
-    are ours. A feature costs its product with the unembedding, one sort of V values and one visit to each
-    membership. `block` features are held at a time by each worker, about 16 MiB. Tokens with equal rows tie exactly;
-    others whose logit weights differ by rounding alone may change places from processor to processor and with
-    `block`, which moves scores by a rank or two: by 1e-4 at most for sets of 30 tokens or more, mostly by 1e-5. A
-    device that runs kernels ranks the float32 logit weights of its own product (core.enrichment.on_device). Raises
-    DoesNotFitError for widths that differ, and for a set of no or of all tokens.
+    are ours. Each feature takes its product with the unembedding, one sort of V values and one visit to each
+    membership of a token in a set. Each worker holds `block` features at a time, about 16 MiB. Tokens with equal rows
+    tie exactly. Other tokens whose logit weights differ only by rounding may change places with the processor and with
+    `block`; this moves scores by a rank or two, by at most 1e-4 for sets of 30 tokens or more, mostly by 1e-5. A device
+    that runs kernels ranks the float32 logit weights of its own product (core.enrichment.on_device). Raises
+    DoesNotFitError for widths that differ, and for a set of no tokens or of all.
     """
     check_width(directions, unembedding)
     check_sets(sets, unembedding.tokens)
@@ -137,7 +137,7 @@ def enrichment(
         return _finished(
             _of_extremes(*running_sum_extremes(*at, device, progress=progress), members, null), sets, members, null
         )
-    # Whatever the number of workers: the last bits of a product depend on its size.
+    # The block must not depend on the number of workers, as the last bits of a product depend on its size.
     block = block or max(1, min(64, _BLOCK_BYTES // (4 * members.n_tokens), -(-d_sae // 8)))
     workers = min(workers or available_cpus(), -(-d_sae // block))
     buffers = [np.empty(block * members.n_tokens, np.float32) for _ in range(workers)]
@@ -157,7 +157,7 @@ def enrichment(
 
 
 def _finished(scores: dict[str, np.ndarray], sets: TokenSets, members: Members, null: EnrichmentNull) -> Enrichment:
-    """Take q over all features and sets, now that all are there."""
+    """Make the result: add q, which needs the p-values of all features and sets."""
     return Enrichment(
         **scores,
         log10_q=benjamini_hochberg(scores["log10_p"]),
@@ -188,7 +188,7 @@ def _scores(
     members: Members,
     null: EnrichmentNull,
 ) -> dict[str, np.ndarray]:
-    """Return a block's fields of Enrichment, but for log10_q."""
+    """Return the fields of Enrichment, without log10_q, for a block of features."""
     from core.enrichment.kernels import running_sum_extremes
 
     n, k = len(values), members.sizes
@@ -206,13 +206,13 @@ def _of_extremes(
     members: Members,
     null: EnrichmentNull,
 ) -> dict[str, Float[np.ndarray, "feature n_sets"]]:
-    """Turn whole numbers into scores and p."""
+    """Turn the whole numbers that a kernel counts into scores and p-values."""
     k = members.sizes
     pairs = k * (members.n_tokens - k)
     scores = {
         "es_high": high / pairs,
         "es_low": low / pairs,
-        # ranks / 2 - k (k - 1) / 2 pairs have the outsider in front.
+        # In ranks / 2 - k (k - 1) / 2 pairs, the token outside the set ranks first.
         "auc": 1 - (ranks - k * (k - 1)) / (2 * pairs),
         "log10_p": null.log10_p(np.maximum(high, -low)),
     }

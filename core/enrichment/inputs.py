@@ -1,4 +1,4 @@
-"""What enrichment starts from: token sets that can be compared with the other tokens, and directions that fit."""
+"""The inputs of enrichment: token sets that can be compared with the other tokens, and directions that fit."""
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -9,11 +9,14 @@ from core.maths.square_sums import sum_of_squares
 from core.token_sets.sets import TokenSet, TokenSets
 
 TILE = 4096
-"""Tokens of the unembedding that are worked on at a time."""
+"""Tokens of the unembedding in one product."""
 
 
 def usable_sets(sets: TokenSets, tokens: Int[np.ndarray, " n_tokens"]) -> TokenSets:
-    """Keep of every set the tokens that have a logit weight; leave out, with a reason, sets of none or all of them."""
+    """Keep the tokens of every set that have a logit weight.
+
+    Sets that then hold no tokens, or all tokens, are left out with a reason.
+    """
     kept, left_out = [], list(sets.left_out)
     for item in sets.sets:
         known = item.tokens[np.isin(item.tokens, tokens)]
@@ -25,7 +28,7 @@ def usable_sets(sets: TokenSets, tokens: Int[np.ndarray, " n_tokens"]) -> TokenS
 
 
 class Members:
-    """Which sets each row of the unembedding is in, as the kernel wants it."""
+    """The sets of each row of the unembedding, in the form that the kernel needs."""
 
     def __init__(self, sets: TokenSets, tokens: Int[np.ndarray, " n_tokens"]):
         self.n_tokens, self._tokens, self._of_sets = len(tokens), tokens, sets
@@ -37,14 +40,14 @@ class Members:
         self.sizes = np.array([np.count_nonzero(rows[item.tokens]) for item in sets.sets], dtype=np.int64)
 
     def rows_of_sets(self) -> list[Int[np.ndarray, " _"]]:
-        """Return for each set its members' rows among the tokens with a logit weight, ascending."""
+        """Return, for each set, the rows of the unembedding of its members, ascending."""
         places = (np.searchsorted(self._tokens, item.tokens) for item in self._of_sets.sets)
         known = (np.isin(item.tokens, self._tokens) for item in self._of_sets.sets)
         return [rows[kept] for rows, kept in zip(places, known, strict=True)]
 
 
 def check_sets(sets: TokenSets, tokens: Int[np.ndarray, " n_tokens"]) -> None:
-    """Raise DoesNotFitError unless every set has a token of the vocabulary and leaves one out."""
+    """Raise DoesNotFitError unless every set holds at least one of the tokens, and not all of them."""
     if not len(sets):
         raise DoesNotFitError("There are no token sets, expected at least one. Choose or type a token set.")
     for item in sets.sets:
@@ -63,7 +66,7 @@ def check_sets(sets: TokenSets, tokens: Int[np.ndarray, " n_tokens"]) -> None:
 
 
 def check_width(directions: Float[np.ndarray, "d_sae d_direction"], unembedding: Unembedding) -> None:
-    """Raise DoesNotFitError where directions and unembedding have different widths."""
+    """Raise DoesNotFitError if directions and unembedding have different widths."""
     width, expected = directions.shape[1], unembedding.rows.shape[1]
     if width != expected:
         raise DoesNotFitError(
@@ -73,5 +76,5 @@ def check_width(directions: Float[np.ndarray, "d_sae d_direction"], unembedding:
 
 
 def token_length(unembedding: Unembedding) -> float:
-    """Root mean square length of the unembedding's rows."""
+    """Return the root mean square length of the unembedding's rows."""
     return float(np.sqrt(sum_of_squares(unembedding.rows) / len(unembedding.rows)))

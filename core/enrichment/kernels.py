@@ -13,16 +13,16 @@ from core.work.compiled import compiled
 def sort_descending(bits, keys, spare, counts):
     """Fill `keys` with (order of value) << 31 | token, largest value first; ties: lower token first.
 
-    Three passes of a radix sort, which takes the same time whatever the values; bins of a histogram would
-    not: one outlier leaves all others in one bin. bits (token,) int32: float32 values as they lie in memory.
-    keys, spare (token,) int64; counts (3, 2048) int64. Returns whether all values are finite.
+    A radix sort in three passes takes the same time for all values. Sorting into bins of equal width would not: one
+    outlier would leave all other values in one bin. bits (token,) int32: the bits of float32 values. keys, spare
+    (token,) int64; counts (3, 2048) int64. Returns True if all values are finite.
     """
     n_tokens = len(bits)
     counts.fill(0)
     for t in range(n_tokens):
         signed = np.int64(bits[t])
         ascending = signed ^ ((signed >> 31) & 0x7FFFFFFF)
-        order = 0x7FFFFFFF - (ascending + (ascending == -1))  # -0.0 lies just under 0.0, and is equal to it
+        order = 0x7FFFFFFF - (ascending + (ascending == -1))  # -0.0 has the bits just under 0.0, but is equal
         keys[t] = (order << 31) | t
         counts[0, order & 2047] += 1
         counts[1, (order >> 11) & 2047] += 1
@@ -38,7 +38,7 @@ def sort_descending(bits, keys, spare, counts):
     _pass(keys, spare, counts[2], 53)
     for i in range(n_tokens):
         keys[i] = spare[i]
-    # Infinity has the largest magnitude, NaN lies beyond it; both can only be first or last.
+    # Infinity has the largest magnitude, and the bits of NaN lie beyond it; so either can only be first or last.
     return (keys[0] >> 31) > 0x7FFFFFFF - 0x7F800000 and (keys[-1] >> 31) < 0x7FFFFFFF + 0x7F800001
 
 
@@ -55,17 +55,17 @@ def _pass(source, target, places, shift):
 @compiled(fastmath=set())
 @no_type_check
 def running_sum_extremes(values, least_range, spans, sets, sizes, low, high, ranks, blank):
-    """Walk each feature's tokens from the largest logit weight down, for all token sets at once.
+    """Walk down each feature's tokens from the largest logit weight, for all token sets at once.
 
-    After p of V tokens, j of them in a set of k, the running sum is j/k - (p - j)/(V - k), which is
-    (jV - pk) / (k(V - k)): whole numbers, so no rounding. It falls between hits: it is largest right after
-    a hit, or 0, and least right before one, or 0. Equal values, tokens `start` to `end` - 1, are one step.
+    After p of V tokens, j of them in a set of k, the running sum is j/k - (p - j)/(V - k) = (jV - pk) / (k(V - k)).
+    The numerator is a whole number, so nothing is rounded. Between tokens of the set (hits) the sum falls: its largest
+    value is 0 or comes right after a hit, and its least is 0 or comes right before one. Tokens with equal values, at
+    ranks `start` to `end` - 1, are one step.
 
-    values (feature, token) float32: logit weights. The sets of token t are sets[b:e] with
-    b << 32 | e = spans[t]. sizes (set,): k. Written: low, high (feature, set) int64: the extremes of
-    jV - pk; ranks: twice the sum of the members' mid-ranks, counted from 0 at the largest; blank
-    (feature,) bool: a value is not finite, or their range is not over least_range (feature,), and the
-    rest is meaningless.
+    Reads values (feature, token) float32: logit weights; sets and spans: the sets of token t are sets[b:e] with
+    b << 32 | e = spans[t]; sizes (set,): k. Writes low, high (feature, set) int64: the extremes of jV - pk; ranks:
+    twice the sum of the members' mid-ranks, counted from 0 at the largest value; blank (feature,) bool: True if a value is
+    not finite or the range is not over least_range (feature,). The other results of blank features are meaningless.
     """
     n_features, n_tokens = values.shape
     bits = values.view(np.int32)
@@ -80,7 +80,7 @@ def running_sum_extremes(values, least_range, spans, sets, sizes, low, high, ran
         state.fill(0)
         for s in range(len(sizes)):
             state[s, 1] = sizes[s]
-        # Fetched ahead: in the walk, whose inner loop is mispredicted, these far reads would be waited for.
+        # Read spans before the walk: in it, the processor would have to wait for these scattered reads.
         for p in range(n_tokens):
             spare[p] = spans[keys[p] & 0x7FFFFFFF]
         start = 0
@@ -105,10 +105,10 @@ def running_sum_extremes(values, least_range, spans, sets, sizes, low, high, ran
 @compiled
 @no_type_check
 def draw_extremes(picks, n_tokens, largest):
-    """Write the larger of the two extremes of |jV - pk| for k members at random ranks, a row of picks each.
+    """Write the largest |jV - pk| for k members at random ranks, one value per row of `picks`.
 
-    picks (draw, k) int64: the i-th is uniform over 0 to V - i - 1 and counts the ranks not yet taken, so
-    that all sets of k ranks are equally likely. largest (draw,) int64.
+    picks (draw, k) int64: the i-th is uniform over 0 to V - i - 1 and counts only ranks that are not yet taken, so that
+    all sets of k ranks are equally likely. largest (draw,) int64.
     """
     draws, k = picks.shape
     ranks = np.empty(k, np.int64)

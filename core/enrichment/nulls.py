@@ -1,6 +1,6 @@
-"""How surprising an enrichment score is: p-values from the null that a set is drawn at random from the vocabulary.
+"""p-values of enrichment scores under the null that a set is drawn at random from the vocabulary.
 
-Everything is kept as log10, since a set of 20,000 tokens can give a p-value of 1e-3000.
+All p-values are log10, as a set of 20,000 tokens can give a p-value of 1e-3000.
 """
 
 from functools import lru_cache
@@ -11,19 +11,19 @@ from jaxtyping import Float, Int
 from core.work.threads import run_all
 
 SMALL = 30
-"""Below this many tokens in the set (or outside it) p-values are from draws, from there on asymptotic."""
+"""With fewer tokens than this in the set, or outside it, p-values come from draws; otherwise they are asymptotic."""
 DRAWS = 100_000
 _CHUNK = 2**20
-"""Tokens that are drawn at a time."""
+"""Number of tokens that are drawn at a time."""
 
 
 class EnrichmentNull:
-    """The null distribution of the enrichment score's size for some set sizes.
+    """The null distribution of the absolute enrichment score for some set sizes.
 
-    From SMALL tokens on: Kolmogorov-Smirnov's asymptotic p for two samples, with n_e = k(V - k)/V. Below:
-    (1 + draws with at least this score) / (1 + draws), from seeded draws that all sets of one size share;
-    that resolves p down to 1 / (1 + draws). A score beyond all draws gets the asymptotic p where that is
-    smaller still: for small sets it is too large, so it errs on the safe side.
+    Sets of SMALL tokens or more get Kolmogorov-Smirnov's asymptotic p for two samples, with n_e = k(V - k)/V. Smaller
+    sets get (1 + draws with at least this score) / (1 + draws), from seeded draws that all sets of one size share;
+    p cannot fall below 1 / (1 + draws). A score beyond all draws gets the asymptotic p if that is smaller still. The
+    asymptotic p of a small set is too large, which is the safe side.
     """
 
     def __init__(self, sizes: Int[np.ndarray, " n_sets"], n_tokens: int, *, seed: int, draws: int):
@@ -37,7 +37,7 @@ class EnrichmentNull:
         self._drawn = {i: drawn[k] for i, k in small.items()}
 
     def log10_p(self, extremes: Int[np.ndarray, "feature n_sets"]) -> Float[np.ndarray, "feature n_sets"]:
-        """Return log10 p of scores, given as |ES| k (V - k), which is a whole number."""
+        """Return log10 p of scores, which are given as the whole numbers |ES| k (V - k)."""
         outside = self._n_tokens - self._sizes
         score = extremes / (self._sizes * outside)
         result = log10_kolmogorov(score * np.sqrt(self._sizes * outside / self._n_tokens))
@@ -52,8 +52,8 @@ class EnrichmentNull:
 def null_extremes(k: int, n_tokens: int, *, seed: int, draws: int) -> Int[np.ndarray, " draw"]:
     """Draw sets of k of the V tokens and return |ES| k (V - k) of each, ascending.
 
-    The same seed, k and V give the same draws, whatever other sets there are. Those of one vocabulary are kept, 8 bytes
-    a draw.
+    The draws depend only on seed, k and V, not on other sets. The results for the last SMALL arguments stay in memory,
+    with 8 bytes for each draw.
     """
     from core.enrichment.kernels import draw_extremes
 
@@ -71,9 +71,9 @@ def null_extremes(k: int, n_tokens: int, *, seed: int, draws: int) -> Int[np.nda
 
 
 def log10_kolmogorov(x: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
-    """Return log10 of Kolmogorov's Q(x) = 2 sum over m >= 1 of (-1)^(m - 1) exp(-2 m^2 x^2), however small."""
+    """Return log10 of Kolmogorov's Q(x) = 2 sum over m >= 1 of (-1)^(m - 1) exp(-2 m^2 x^2), without underflow."""
     from scipy.special import kolmogorov
 
-    # Beyond 10 the second term is under 1e-260 of the first; Q itself would end at 1e-308.
+    # Beyond x = 10 the second term is under 1e-260 of the first, and Q itself would underflow at 1e-308.
     near = np.log10(kolmogorov(np.minimum(x, 10.0)))
     return np.where(x < 10, near, (np.log(2) - 2 * x**2) / np.log(10))

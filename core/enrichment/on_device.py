@@ -1,8 +1,8 @@
 """Extremes of the running sum and rank sums of token sets in whole arrays, for a device. Imports torch: import lazily.
 
 The compiled loop walks each feature's tokens for all sets at once. Here a block of features is sorted once, and each
-set gathers and sorts the ranks of its own members alone. The running sum is largest right after a member, or 0, and
-least right before one, or 0.
+set gathers and sorts only the ranks of its own members. The largest value of the running sum is 0 or comes right after
+a member, and its least is 0 or comes right before one.
 """
 
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ def running_sum_extremes(
 ]:
     """Return low, high, ranks and blank, as core.enrichment.kernels.running_sum_extremes writes them.
 
-    `members` are row numbers of the unembedding, ascending. At the peak a feature takes about 60 bytes for each token.
+    `members` holds, for each set, rows of the unembedding, ascending. A feature needs up to 60 bytes for each token.
     """
     W_U, n_tokens, ties = place(unembedding.rows, device).float(), len(unembedding.rows), unembedding.ties
     sets = [torch.as_tensor(tokens, device=W_U.device) for tokens in members]
@@ -61,7 +61,10 @@ def block_extremes(
     Int[Tensor, "feature n_sets"],
     Bool[Tensor, " feature"],
 ]:
-    """Do it for the logit weights of a block. All is int64: rank x set size passes 2^31 from V = 46,341 on."""
+    """Return low, high, ranks and blank for the logit weights of a block of features.
+
+    All are int64, as rank x set size may exceed 2^31 from V = 46,341 on.
+    """
     n_tokens = values.shape[1]
     start, end, blank = _ranks(values, least_range)
     low, high, ranks = (values.new_empty((len(values), len(sets)), dtype=torch.int64) for _ in range(3))
@@ -70,7 +73,7 @@ def block_extremes(
         first = start[:, tokens].sort(dim=1).values.long()
         last = end.gather(1, first).long()  # the group of equal values that starts at a rank ends there
         j = torch.arange(k, device=values.device) * n_tokens
-        # Of equal values only the first member can set `low`, and only the last `high`: min and max choose them.
+        # Among equal values only the first member can set `low`, and only the last one `high`; min and max choose them.
         low[:, s] = (j - first * k).amin(1).clamp_max(0)
         high[:, s] = (j + n_tokens - last * k).amax(1).clamp_min(0)
         ranks[:, s] = (first + last - 1).sum(1)
@@ -80,7 +83,7 @@ def block_extremes(
 def _ranks(
     values: Float[Tensor, "feature n_tokens"], least_range: Float[Tensor, " feature"]
 ) -> tuple[Int[Tensor, "feature n_tokens"], Int[Tensor, "feature n_tokens"], Bool[Tensor, " feature"]]:
-    """Return where each token's group of equal values starts, where the group at each rank ends, and blank features.
+    """Return the start of each token's group of equal values, the end of the group at each rank, and blank features.
 
     Ranks count from 0 at the largest value.
     """

@@ -1,4 +1,4 @@
-"""What pages show of enrichment: the best sets of a feature, the best features of a set, one running sum."""
+"""Enrichment as tables: the best sets of a feature, the best features of a set, one running sum."""
 
 from typing import Literal
 
@@ -12,10 +12,10 @@ from core.maths.samples import drawn_places
 
 Side = Literal["both", "promoted", "suppressed"]
 HIGHEST_DISPLAY = 16.0
-"""A display score beyond this would need 1 - |ES| under 1e-7, which float32 does not tell from 0."""
+"""Largest display score. A larger one would need 1 - |ES| below 1e-7, which is 0 in float32."""
 
 REACH = 0.99
-"""Share of random directions whose scores lie within what is called their reach."""
+"""The reach of random directions is the absolute score that this share of them does not exceed."""
 
 
 def display_score(es: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
@@ -35,8 +35,9 @@ def set_number(enrichment: Enrichment, name: str) -> int:
 def best_sets(enrichment: Enrichment, feature: int, *, random: Enrichment | None = None) -> pd.DataFrame:
     """Return one row for each token set, the smallest p first; blank features have no rows.
 
-    Sorted by p, as scores of sets of different sizes cannot be compared; then by |ES|, then in the sets' order.
-    `random`, the enrichment of random directions in the same sets, adds a column es_random. Raises OutOfRangeError.
+    Rows are sorted by p, as scores of sets of different sizes cannot be compared; then by |ES|, then in the order of
+    the sets. `random`, the enrichment of random directions in the same sets, adds a column es_random, their reach.
+    Raises OutOfRangeError.
     """
     if not 0 <= feature < len(enrichment.auc):
         raise OutOfRangeError("Feature", feature, len(enrichment.auc))
@@ -51,7 +52,7 @@ def best_sets(enrichment: Enrichment, feature: int, *, random: Enrichment | None
 def best_set_of_each(enrichment: Enrichment) -> pd.DataFrame:
     """Return one row per feature with the set that `best_sets` lists first: token_set, enrichment_score, log10_q.
 
-    Blank features have none.
+    Blank features have None and NaN.
     """
     es = signed_extreme(enrichment.es_high, enrichment.es_low).astype(np.float64)
     known = ~np.isnan(enrichment.log10_p).all(axis=1)
@@ -70,17 +71,20 @@ def best_set_of_each(enrichment: Enrichment) -> pd.DataFrame:
 
 
 def random_reach(random: Enrichment, name: str, column: str = "enrichment_score") -> float:
-    """Return the size of a column of `feature_scores` under which it stays for 99 % of random directions.
+    """Return the reach of random directions: the absolute value in a column of `feature_scores` that 99 % stay within.
 
-    A class of tokens has much in common, so random directions too promote or suppress it more than a set of random
-    tokens; a small p says that the tokens are no random draw, a size beyond this that the feature is no random
-    direction.
+    Tokens of a class have much in common, so that even random directions promote or suppress them more than random
+    tokens. A small p says that the tokens are not drawn at random; a score beyond the reach says that the feature is
+    not a random direction.
     """
     return float(np.nanquantile(feature_scores(random, name)[column].abs(), REACH))
 
 
 def best_features(enrichment: Enrichment, name: str, *, side: Side = "both") -> pd.DataFrame:
-    """Return one row for each feature that is not blank: smallest p first; ties: largest |ES|, then lower feature."""
+    """Return one row for each feature that is not blank, smallest p first; ties: largest |ES|, then lower feature.
+
+    `side` keeps only features that promote the set, or only those that suppress it.
+    """
     table = feature_scores(enrichment, name).dropna(subset=["enrichment_score"])
     if side != "both":
         table = table[table["enrichment_score"] > 0 if side == "promoted" else table["enrichment_score"] < 0]
@@ -88,7 +92,7 @@ def best_features(enrichment: Enrichment, name: str, *, side: Side = "both") -> 
 
 
 def feature_scores(enrichment: Enrichment, name: str) -> pd.DataFrame:
-    """Return one row for each feature, in their order; NaN for blank ones."""
+    """Return one row for each feature, in order; blank ones have NaN."""
     cells = _cells(enrichment, (slice(None), set_number(enrichment, name)))
     return pd.DataFrame({"feature": np.arange(len(enrichment.auc))} | cells)
 
@@ -110,9 +114,9 @@ def _ranked(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def set_against_set(enrichment: Enrichment, x: str, y: str) -> pd.DataFrame:
-    """Return both sets' display scores of every feature that is not blank, and how far apart they are.
+    """Return the display scores of every feature in two sets, and their difference; without blank features.
 
-    Columns feature, score_x, score_y, score_difference (x - y), the largest difference first.
+    Columns: feature, score_x, score_y, score_difference (x - y). The largest absolute difference comes first.
     """
     columns = [feature_scores(enrichment, name)["display_score"] for name in (x, y)]
     table = pd.DataFrame({"score_x": columns[0], "score_y": columns[1]})
@@ -125,10 +129,10 @@ def set_against_set(enrichment: Enrichment, x: str, y: str) -> pd.DataFrame:
 def drawn_features(
     scores: Float[np.ndarray, " n"], *, most: int = 4000, seed: int = 0
 ) -> tuple[Int[np.ndarray, " drawn"], float | None]:
-    """Choose places of at most `most` scores for a chart, ascending; NaN has no place in it.
+    """Choose at most `most` scores for a chart; return their indices, ascending, without NaN.
 
-    Where there are more, the half with the largest size is drawn whole, and a seeded sample of the others. Also
-    returns the size from which on all are drawn; None where all are.
+    If there are more, half of `most` are those with the largest absolute values, and the rest is a seeded sample. Also
+    returns the absolute value from which on all scores are chosen; None if all are.
     """
     known = np.flatnonzero(~np.isnan(scores))
     if len(known) <= most:
@@ -141,9 +145,9 @@ def drawn_features(
 def members_by_rank(
     values: Float[np.ndarray, " n_tokens"], members: Bool[np.ndarray, " n_tokens"], *, bins: int = 200
 ) -> pd.DataFrame:
-    """Return how many tokens of the set lie in each stretch of the ranking (ties: lower token first).
+    """Return the number of tokens of the set in each stretch of the ranking (ties: lower token first).
 
-    Columns low and high (tokens passed before and after the stretch) and members.
+    Columns: low and high (ranks at which the stretch begins and ends), members.
     """
     n = len(values)
     edges = np.unique(np.linspace(0, n, min(bins, n) + 1).astype(int))
@@ -152,7 +156,10 @@ def members_by_rank(
 
 
 def spaced_out(positions: Float[np.ndarray, "n axes"], *, gaps: tuple[float, ...], most: int) -> list[int]:
-    """Choose rows of at most `most` positions, in the order given, none closer to an earlier one than all gaps."""
+    """Choose at most `most` positions, in the order given, and return their rows.
+
+    A position is skipped if it is within the gap of a chosen one on every axis.
+    """
     chosen: list[int] = []
     for i, position in enumerate(positions):
         if len(chosen) == most:
@@ -165,11 +172,11 @@ def spaced_out(positions: Float[np.ndarray, "n axes"], *, gaps: tuple[float, ...
 def running_sum(
     values: Float[np.ndarray, " n_tokens"], members: Bool[np.ndarray, " n_tokens"], *, most: int | None = 2000
 ) -> pd.DataFrame:
-    """Return the running sum of one feature in one set, read only where the logit weight changes.
+    """Return the running sum of one feature in one set, at the ranks where the logit weight changes.
 
-    Columns: tokens_passed (p, from 0), running_sum, and logit_weight of the last token passed (NaN at 0). With
-    `most`, evenly spread points are kept, among them both extremes and the ends. Raises DoesNotFitError for a
-    set of no or of all tokens.
+    Columns: tokens_passed (p, from 0), running_sum, and logit_weight of the last token passed (NaN at 0). With `most`,
+    evenly spread points are kept, and always both extremes and both ends. Raises DoesNotFitError for a set of no
+    tokens or of all.
     """
     k, n = int(members.sum()), len(values)
     if not 0 < k < n:
