@@ -1,6 +1,7 @@
-"""Text from datasets of the hub: the first documents of a split, fetched when a person asks, then kept.
+"""Text from datasets of the hub: the first documents of a split, fetched when a person asks for them.
 
-What is fetched is bounded and stored with the commit it came from, so that it is read again without a network.
+The amount of text is limited. The text is stored with the commit it came from, so that it can be read again without a
+network.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -27,19 +28,19 @@ from core.work.artifacts import artifact_key
 from core.work.jobs import SILENT, Progress
 
 COLUMNS = ("text", "content", "document", "code", "story", "sentence")
-"""Names of columns that hold text, the most usual first."""
+"""Usual names of columns that hold text, the most usual first."""
 MAX_ROWS = 200_000
 BYTES_PER_TOKEN = 4
-"""What English text comes to with the usual vocabularies, to say beforehand about how much will be fetched."""
+"""Bytes of English text for each token of a usual vocabulary, for an estimate of what will be fetched."""
 PAGE = "https://huggingface.co/datasets/"
-"""What stands before the name in the address of a dataset's page; it may be pasted."""
+"""The address of a dataset's page without the name. A person may paste the whole address."""
 EXAMPLE = "Salesforce/wikitext:wikitext-2-raw-v1:train"
 SYNTAX = "NAME, NAME:CONFIG, NAME:CONFIG:SPLIT or NAME:CONFIG:SPLIT:COLUMN; a part may be empty; NAME@REVISION"
 
 
 @dataclass(frozen=True)
 class DatasetName:
-    """Which part of which dataset. Empty: what the dataset itself puts first."""
+    """The name of a part of a dataset. An empty field stands for the dataset's own default."""
 
     repository: str
     config: str = ""
@@ -49,7 +50,7 @@ class DatasetName:
 
     @classmethod
     def parse(cls, text: str) -> "DatasetName":
-        """Read what a person typed, see SYNTAX. Raises HubNotFoundError for what cannot be a name."""
+        """Read a name that a person typed, see SYNTAX. Raises HubNotFoundError if it cannot be a name."""
         name, *parts = (part.strip() for part in text.strip().removeprefix(PAGE).split(":"))
         repository, _, revision = name.partition("@")
         good = is_repository(repository) and is_revision(revision or MAIN) and len(parts) <= 3
@@ -66,12 +67,13 @@ class DatasetName:
 
 @dataclass(frozen=True)
 class DatasetTexts:
-    """The first documents of a dataset, as UTF-8 in one array, and where exactly they are from."""
+    """The first documents of a dataset, as UTF-8 in one array, and their exact origin."""
 
     text: UInt8[np.ndarray, " byte"]
     ends: Int[np.ndarray, " document"]
+    """The end of each document in `text`."""
     repository: str
-    """As the hub calls it now; old names are redirected."""
+    """Its present name on the hub, which redirects old names."""
     config: str
     split: str
     column: str
@@ -79,12 +81,12 @@ class DatasetTexts:
     whole: bool
     """Whether the split ended before the limit."""
     sha256: str
-    """Of the documents."""
+    """Content hash of the documents."""
     version: ClassVar[int] = 1
 
     @classmethod
     def key(cls, name: DatasetName, *, max_bytes: int) -> str:
-        """Named by what was asked for, as it must be found without asking the hub; `commit` says what came."""
+        """Name the result by the request, as it must be found without the hub; `commit` says which version came."""
         return artifact_key("dataset-texts", cls.version, **vars(name), max_bytes=max_bytes)
 
     def __len__(self) -> int:
@@ -92,7 +94,7 @@ class DatasetTexts:
 
     @property
     def title(self) -> str:
-        """What the text is, for the notes under figures."""
+        """A name of the text for the notes under figures."""
         where = ", ".join(part for part in (self.config, self.split) if part)
         which = f"all {len(self):,}" if self.whole else f"the first {len(self):,}"
         return f"{self.repository} ({where}, {which} documents, revision {self.commit[:7]})"
@@ -112,16 +114,16 @@ def fetch_texts(
     load: Callable[..., Any] | None = None,
     progress: Progress = SILENT,
 ) -> DatasetTexts:
-    """Ask the hub for a dataset and read its first documents, to `max_bytes` of text or MAX_ROWS rows.
+    """Ask the hub for a dataset and read its first documents, up to `max_bytes` of text or MAX_ROWS rows.
 
-    The last document is cut where the bytes end. `describe` is `core.hub.client.describe_dataset` and `load` is
-    `datasets.load_dataset`; no code of a dataset is ever run. Raises HubError, CorpusError and UnknownNameError;
-    nothing is kept of what broke off.
+    The last document is cut at that limit. By default, `describe` is `core.hub.client.describe_dataset` and `load` is
+    `datasets.load_dataset`. No code of a dataset is ever run. Raises HubError, CorpusError and UnknownNameError; after
+    an error, nothing is kept.
     """
     progress.note("asking the hub")
     repository, commit = (describe or client.describe_dataset)(name.repository, name.revision)
     with _explained(name):
-        # A prefix, so that a folder of that name on this machine is not taken for it.
+        # The prefix keeps `datasets` from reading a folder of that name on this machine.
         dataset = (load or _load_dataset)(
             f"hf://datasets/{repository}", name=name.config or None, revision=commit, streaming=True
         )
@@ -164,7 +166,7 @@ def _read(
             return column, pieces, False
         column = column if i else _pick_column(row, name)
         value = row.get(column)
-        # Single surrogates, which no text has, become question marks.
+        # Single surrogates, which are not valid text, become question marks.
         data = value.encode("utf-8", "replace") if isinstance(value, str) else b""
         piece = data[:room].decode("utf-8", "ignore").encode()  # cut at a whole character
         if piece.strip():
@@ -194,12 +196,12 @@ def _pick_column(row: Mapping[str, Any], name: DatasetName) -> str:
 
 @contextmanager
 def _explained(name: DatasetName) -> Iterator[None]:
-    """Turn what `datasets` and the network raise into errors that a person can do something about."""
+    """Turn errors of `datasets` and of the network into errors that a person can act on."""
     try:
         yield
     except LoupeError:
         raise
-    except Exception as error:  # many libraries read data from outside there, and raise whatever they come to
+    except Exception as error:  # `datasets` calls many libraries, which raise errors of any kind
         said = " ".join(str(error).split())[:300]
         lost = ("ConnectionError", "TimeoutError", "TransportError", "OfflineModeIsEnabled", "ClientError")
         names = {cls.__name__ for cls in type(error).__mro__}

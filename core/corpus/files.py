@@ -1,7 +1,7 @@
 """Text and token ids from a person's own files.
 
-Files come from outside: whatever is not UTF-8 text is counted and left out, links may not lead out of the
-folder, and pickles are never opened.
+Files are not trusted: files that are not UTF-8 text are counted and left out, links may not lead out of the folder, and
+pickles are never opened.
 """
 
 import hashlib
@@ -20,25 +20,25 @@ from core.models.language_model import LanguageModel
 from core.work.jobs import SILENT, Progress
 
 MAX_FILES, MAX_BYTES = 20_000, 256 * 2**20
-"""Text is held in memory as a whole while it is read; more is better tokenised beforehand."""
+"""Limits of files and their bytes. All text is in memory while it is read; tokenise larger text beforehand."""
 TOKEN_SUFFIXES = (".npy", ".safetensors")
 """Files that hold token ids."""
 
 
 @dataclass(frozen=True)
 class TextFiles:
-    """A text file, or all files below a folder in a fixed order, without hidden ones. Nothing is read yet."""
+    """A text file, or all files below a folder in a fixed order, without hidden ones. Their content is not read yet."""
 
     path: Path
     names: tuple[str, ...]
     """Relative to the folder, in order."""
     nbytes: int
     stamp: str
-    """Changes whenever a name, a size or a time of change does."""
+    """A hash that changes if the name, size or modification time of any file does."""
 
     @classmethod
     def find(cls, path: Path) -> "TextFiles":
-        """List the files at a path. Raises CorpusError for nothing, or for more than can be read."""
+        """List the files at a path. Raises CorpusError for more files or bytes than the limits."""
         root = path.parent if path.is_file() else path
         paths = [path] if path.is_file() else list(_files_below(path))
         named = sorted((file.relative_to(root).as_posix(), file.stat()) for file in paths)
@@ -53,7 +53,7 @@ class TextFiles:
         return cls(path, names, nbytes, hashlib.sha256(f"{path}\n{stamp}".encode("utf-8", "replace")).hexdigest())
 
     def read(self, progress: Progress = SILENT) -> list[Document]:
-        """Read what decodes as UTF-8 and holds more than white space. Raises CorpusError where nothing does."""
+        """Read the files that are UTF-8 and hold more than white space. Raises CorpusError if none are."""
         root = self.path.parent if self.path.is_file() else self.path
         documents, undecodable = [], 0
         for i, name in enumerate(self.names):
@@ -67,7 +67,7 @@ class TextFiles:
         return documents
 
     def title(self, n_documents: int) -> str:
-        """What the text is, for the notes under figures: names, never where they lie."""
+        """A name of the text for the notes under figures, without the path of its folder."""
         if len(self.names) == 1 and self.path.is_file():
             return self.path.name
         left_out = len(self.names) - n_documents
@@ -87,15 +87,15 @@ class TextFiles:
 
 @dataclass(frozen=True)
 class FileTexts:
-    """What was found in text files, without the texts."""
+    """Title and hash of text files, without the texts."""
 
     title: str
     sha256: str
-    """Of names and texts."""
+    """Content hash of names and texts."""
 
 
 def summarise(files: TextFiles, progress: Progress = SILENT) -> FileTexts:
-    """Read files once to name what is in them (raises CorpusError)."""
+    """Read files once, for their title and hash. Raises CorpusError."""
     documents = files.read(progress)
     return FileTexts(files.title(len(documents)), documents_sha256(documents))
 
@@ -103,7 +103,7 @@ def summarise(files: TextFiles, progress: Progress = SILENT) -> FileTexts:
 def files_stream(
     files: TextFiles, model: LanguageModel, expected: FileTexts, progress: Progress = SILENT
 ) -> TokenStream:
-    """Tokenise files. Raises CorpusError where they are no longer what they were."""
+    """Tokenise files. Raises CorpusError if they have changed since `expected` was made."""
     documents = files.read()
     if documents_sha256(documents) != expected.sha256:
         raise CorpusError(f"{files.path.name} changed while it was read. Expected it to stay as it was; read it again.")
@@ -115,8 +115,8 @@ def files_stream(
 def read_tokens(path: Path) -> Integer[np.ndarray, "..."]:
     """Open token ids from a .npy file, or a .safetensors file of one tensor: a stream (1-D) or rows (2-D).
 
-    A .npy file stays on disk until rows are taken from it. Ids are not compared with any vocabulary: what
-    uses them does that. Raises CorpusError.
+    A .npy file stays on disk until rows are taken from it. The caller must compare the ids with a vocabulary. Raises
+    CorpusError.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
@@ -155,7 +155,7 @@ def _files_below(folder: Path) -> Iterator[Path]:
 def _read(path: Path, *, named: bool) -> str | None:
     """Return a file's text with its own line ends; None if it is not UTF-8.
 
-    In a folder, where nobody chose it, a file with more than one zero byte in 100 is taken for a binary one.
+    `named` means that a person named this file. Any other file counts as binary if more than one byte in 100 is zero.
     """
     try:
         data = path.read_bytes()

@@ -1,4 +1,4 @@
-"""Which text a token pass reads: rows of token ids, and everything that says how they were drawn."""
+"""The text of a token pass: rows of token ids, and the settings by which they were drawn."""
 
 from dataclasses import dataclass, field, replace
 
@@ -12,45 +12,45 @@ from core.models import tokenizer_files
 from core.models.language_model import LanguageModel
 
 LIBRARY, FILES, DATASET = "library", "files", "dataset"
-"""The Python standard library of the running interpreter (always there, nothing to download); a file or folder of
-text, or a file of token ids; a dataset of the hub."""
+"""Sources of text. LIBRARY: the standard library of the running Python (always there, no download); FILES: a file or
+folder of text, or a file of token ids; DATASET: a dataset of the hub."""
 
 
 @dataclass(frozen=True)
 class SampleSettings:
-    """What a person chooses about text. None means what suits the dictionary."""
+    """The choices of a person about text. None means what suits the dictionary."""
 
     source: str = LIBRARY
     name: str = ""
-    """Which text of that source: a path, or a dataset's name (see DatasetName); empty for the library."""
+    """The text of that source: a path, or a dataset's name (see DatasetName); empty for the library."""
     n_rows: int = 128
     context: int | None = None
-    """Tokens in a row; None: what the dictionary was trained on, as far as the model reads."""
+    """Tokens in a row; None: the dictionary's training context, or the model's context if that is shorter."""
     bos: bool | None = None
     """Whether every row begins with the BOS token; None: as the dictionary was trained."""
     seed: int = 0
     special: bool = True
     """Whether special tokens (BOS, EOS, separators, padding) count in the statistics."""
     megabytes: int = 4
-    """How much text of a dataset is fetched."""
+    """Amount of text that is fetched from a dataset."""
 
 
 @dataclass(frozen=True, eq=False)
 class TextSample:
-    """Rows of token ids and where they are from."""
+    """Rows of token ids and their origin."""
 
     rows: Int[np.ndarray, "row pos"]
     title: str
-    """What the text is, for the notes under figures."""
+    """A name of the text for the notes under figures."""
     settings: SampleSettings = field(default_factory=SampleSettings)
     bos: bool = False
     """Whether every row begins with the BOS token."""
     left_out: tuple[int, ...] = ()
-    """Token ids that are read by the model and not counted."""
+    """Token ids that the model reads, but that do not count in the statistics."""
     unknown: int = 0
-    """How many of the tokens stand for text that the tokenizer does not know."""
+    """Number of tokens that stand for text that the tokenizer does not know."""
     drawn: bool = True
-    """Whether the seed chose the rows; those of a table come in its order."""
+    """Whether the seed chose the rows. Rows of a table come in its order."""
 
     @property
     def note(self) -> str:
@@ -65,7 +65,7 @@ class TextSample:
 
 
 def context_of(config: DictionaryConfig, model: LanguageModel, settings: SampleSettings) -> int:
-    """Return the length of rows: as chosen, else the dictionary's training context as far as the model reads."""
+    """Return the length of rows: the chosen one, else the shorter one of the dictionary's and the model's context."""
     return settings.context or min(config.context_size or model.n_ctx, model.n_ctx)
 
 
@@ -77,14 +77,14 @@ def with_bos(config: DictionaryConfig, settings: SampleSettings) -> bool:
 def fitting(
     tokens: Integer[np.ndarray, "..."], config: DictionaryConfig, model: LanguageModel, settings: SampleSettings
 ) -> SampleSettings:
-    """Return settings that this text and this model can satisfy: no longer and no more rows than there can be.
+    """Return settings that this text and this model can satisfy: rows are shorter, or fewer, if need be.
 
-    At least one row is asked for, so that a text that is too short for any still says so.
+    There is always at least one row, so that a text that is too short for one raises an error later.
     """
     context = min(context_of(config, model, settings), model.n_ctx)
     n, bos = len(tokens), with_bos(config, settings)
     most = n if tokens.ndim == 2 else rows_that_fit(n, context, bos=bos)
-    # None stays None: another dictionary has another training context.
+    # None stays None, so that another dictionary gets its own training context.
     chosen = context if settings.context is not None else None
     return replace(settings, n_rows=max(1, min(settings.n_rows, most)), context=chosen)
 
@@ -96,9 +96,9 @@ def sample_of(
     model: LanguageModel,
     settings: SampleSettings,
 ) -> TextSample:
-    """Take rows from a stream of ids, or from a table whose rows are used as they stand.
+    """Take rows from a stream of ids (1-D), or use the rows of a table (2-D).
 
-    Raises CorpusError where there are too few, DoesNotFitError where the model cannot read them.
+    Raises CorpusError if there are too few, DoesNotFitError if the model cannot read them.
     """
     take = sample_of_table if tokens.ndim == 2 else sample_of_stream
     return take(tokens, title, config, model, settings)
@@ -111,7 +111,7 @@ def sample_of_stream(
     model: LanguageModel,
     settings: SampleSettings,
 ) -> TextSample:
-    """Cut a token stream into rows as the settings say, at random places that follow from the seed."""
+    """Cut rows from a token stream by the settings, at random places that the seed determines."""
     bos, context = with_bos(config, settings), context_of(config, model, settings)
     _check_length(context, model)
     first = bos_token(model) if bos else None
@@ -127,9 +127,9 @@ def sample_of_table(
     model: LanguageModel,
     settings: SampleSettings,
 ) -> TextSample:
-    """Take the first rows of a table of ids, cut to length; neither BOS nor the seed changes anything about them.
+    """Take the first rows of a table of ids, cut to length. BOS and seed of the settings have no effect.
 
-    Raises CorpusError where there are too few, DoesNotFitError where the model cannot read them.
+    Raises CorpusError if there are too few, DoesNotFitError if the model cannot read them.
     """
     n, context = tokens.shape[0], min(context_of(config, model, settings), tokens.shape[1])
     _check_length(context, model)
@@ -146,15 +146,16 @@ def bos_token(model: LanguageModel) -> int:
 
 
 def special_tokens(model: LanguageModel) -> tuple[int, ...]:
-    """Return the ids that the tokenizer marks as special, BOS, and the separator of documents. Where there is no
-    separator, token 0 stands between them; that one is text elsewhere and stays in.
+    """Return the ids that the tokenizer marks as special, BOS, and the separator of documents.
+
+    Without a separator, token 0 separates documents. It also occurs as text, so it is not among these ids.
     """
     ids = {i for i in tokenizer_files.special_tokens(model.decoder) if i < model.d_vocab}
     return tuple(sorted(ids | ({bos_token(model), model.separator} - {0})))
 
 
 def _unknown(rows: Integer[np.ndarray, "row pos"], model: LanguageModel) -> int:
-    # Some tokenizers name their BOS as the unknown token, too.
+    # Some tokenizers use BOS as their unknown token.
     return 0 if model.unknown in (None, model.bos) else int((rows == model.unknown).sum())
 
 

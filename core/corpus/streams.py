@@ -1,8 +1,7 @@
 """Token streams: documents one after the other, cut into rows of equal length.
 
-The demo model reads the Python standard library, which every user of the app has on disk; nothing
-is downloaded and nothing is shipped. core.corpus.files reads a person's own text, and datasets of the
-hub by core.corpus.datasets.
+The demo model reads the Python standard library, which every user of the app has on disk, so that no text must be
+downloaded or shipped. core.corpus.files reads a person's own text, core.corpus.datasets reads datasets of the hub.
 """
 
 import hashlib
@@ -24,13 +23,13 @@ from core.work.jobs import SILENT, Progress
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-# Tests of the library differ between distributions (Debian ships none) and are mostly tables.
+# Not read: tests of the library differ between distributions (Debian ships none) and are mostly tables.
 _SKIP = {"test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__"}
 
 
 @dataclass(frozen=True)
 class Document:
-    """One text and where it came from."""
+    """One text and its name."""
 
     name: str
     text: str
@@ -42,12 +41,12 @@ class TokenStream:
 
     tokens: Int[np.ndarray, " token"]
     title: str
-    """What the text is, for the notes under figures."""
+    """A name of the text for the notes under figures."""
     version: ClassVar[int] = 2
 
     @classmethod
     def key(cls, tokenizer_sha256: str, text_sha256: str, *, separator: int) -> str:
-        """The separator does not follow from the tokenizer's file alone."""
+        """Name the stream. `separator` is an input, as the tokenizer's file does not determine it."""
         inputs = {"tokenizer": tokenizer_sha256, "text": text_sha256, "separator": separator}
         return artifact_key("tokens", cls.version, **inputs)
 
@@ -62,7 +61,7 @@ def python_files(root: Path) -> list[Path]:
 
 
 def read_documents(root: Path, files: Iterable[Path]) -> Iterator[Document]:
-    """Read UTF-8 files; what cannot be decoded or is empty is left out."""
+    """Read UTF-8 files; files that cannot be decoded or are empty are left out."""
     for path in files:
         try:
             text = path.read_text(encoding="utf-8")
@@ -73,11 +72,11 @@ def read_documents(root: Path, files: Iterable[Path]) -> Iterator[Document]:
 
 
 def documents_sha256(documents: Iterable[Document]) -> str:
-    """Name documents by their names and texts."""
+    """Return a hash of the names and texts of documents."""
     digest = hashlib.sha256()
     for document in documents:
         for part in (document.name, document.text):
-            # Lengths, so that no two lists of documents run together to the same bytes.
+            # The lengths make sure that different lists of documents give different bytes.
             data = part.encode("utf-8", "surrogatepass")
             digest.update(f"{len(data)}:".encode() + data)
     return digest.hexdigest()
@@ -91,9 +90,9 @@ def help_topics() -> list[Document]:
 
 
 def standard_library(*, step: int = 1) -> list[Document]:
-    """Return the running interpreter's standard library: its help topics and its sources; every `step`-th of them.
+    """Return every `step`-th help topic and every `step`-th source of the running interpreter's standard library.
 
-    Raises CorpusError where the sources are not on disk (a frozen or zipped interpreter).
+    Raises CorpusError if the sources are not on disk (a frozen or zipped interpreter).
     """
     root = Path(sysconfig.get_paths()["stdlib"])
     files = [path for path in python_files(root) if path.name != "topics.py"]
@@ -124,7 +123,7 @@ def token_stream(tokenizer: "Tokenizer", documents: Iterable[Document], *, separ
 
 
 def rows_that_fit(n_tokens: int, context: int, *, bos: bool) -> int:
-    """Return how many rows of `context` tokens a stream gives; with BOS, one token of each is not the stream's."""
+    """Return the number of rows of `context` tokens that a stream gives; with `bos`, each takes one token less."""
     return n_tokens // max(1, context - bos)
 
 
@@ -133,9 +132,9 @@ def sample_rows(
 ) -> Integer[np.ndarray, "n_rows context"]:
     """Cut `n_rows` rows of `context` tokens from a stream at random places.
 
-    Rows do not overlap (each starts at a multiple of its length) and come in the order drawn, so the
-    first rows of a longer sample are the rows of a shorter one. With `bos` that token stands first in
-    every row, before context - 1 tokens of text. Raises CorpusError when too short.
+    Rows do not overlap (each starts at a multiple of its length). They come in the order in which they are drawn, so
+    that a smaller sample is the beginning of a larger one. With `bos`, every row is this token and then context - 1
+    tokens of text. Raises CorpusError if the stream is too short.
     """
     if bos is not None:
         if context < 2:
@@ -154,13 +153,13 @@ def sample_rows(
 
 
 def rows_sha256(rows: Int[np.ndarray, "row pos"]) -> str:
-    """Name rows of tokens by their content."""
+    """Return a hash of rows of tokens."""
     plain = np.ascontiguousarray(rows, dtype=np.int64)
     return hashlib.sha256(f"{plain.shape}".encode() + plain.tobytes()).hexdigest()
 
 
 def standard_library_sha256() -> str:
-    """Name the running interpreter's library by version, file names and sizes, without reading it."""
+    """Return a hash of the standard library's version, file names and sizes, without reading the files."""
     root = Path(sysconfig.get_paths()["stdlib"])
     listed = [f"{path.relative_to(root).as_posix()} {path.stat().st_size}" for path in python_files(root)]
     return hashlib.sha256("\n".join([sys.version, *listed]).encode()).hexdigest()
@@ -174,7 +173,7 @@ def documents_stream(
     title: str,
     progress: Progress = SILENT,
 ) -> TokenStream:
-    """Tokenise documents, each after the separator, and report how many are done. `title` says what they are."""
+    """Tokenise documents into one stream, each after the separator. `progress` counts documents."""
     pieces = [np.zeros(0, np.int32)]
     for start in range(0, len(documents), 64):
         pieces.append(token_stream(tokenizer, documents[start : start + 64], separator=separator))
