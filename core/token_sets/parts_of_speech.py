@@ -1,4 +1,4 @@
-"""Token sets by part of speech, where NLTK and the data of its tagger are installed. Nothing is downloaded."""
+"""Token sets by part of speech, if NLTK and the data of its tagger are installed. Nothing is downloaded."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -23,8 +23,8 @@ def pos_sets(
 ) -> TokenSets:
     """Tag every token alone, without its spaces, by NLTK's averaged perceptron: one set for each Penn Treebank tag.
 
-    A token without context has no certain part of speech; the sets say how the tagger guesses. Where NLTK or its data
-    is not there, no set is returned and `left_out` says why. Source: Bloom & Lin 2024, code.
+    A token without context has no certain part of speech; the sets are the tagger's guesses. If NLTK or its data are
+    missing, there are no sets and `left_out` says why. Source: Bloom & Lin 2024, code.
     """
     try:
         tag = _tagger()
@@ -43,11 +43,11 @@ def pos_sets(
 
 
 class _UnavailableError(Exception):
-    """Why there is no tagger. It never leaves this module."""
+    """The reason why there is no tagger. It never leaves this module."""
 
 
 def _tagger():
-    """Return NLTK's function from words to (word, tag) pairs, once it is known to work."""
+    """Return NLTK's function from words to (word, tag) pairs, after a trial. Raises _UnavailableError."""
     try:
         import nltk
     except ImportError as error:

@@ -1,7 +1,7 @@
 """The rules of the token-set library, applied to a vocabulary.
 
-The rules are data, in core/token_sets/lists. A family of rules that differ in one short text is looked up in one pass
-over the vocabulary; each set is still exactly what its rule, as shown to a person, says.
+The rules are data in core/token_sets/lists. A family of rules that differ in one short text needs only one pass over
+the vocabulary. Each set is still exactly what its rule says, which the app shows.
 """
 
 import re
@@ -31,12 +31,12 @@ RAW_PATTERNS = {
     **{f"{k} digit{'s' * (k > 1)}": rf"Ġ*\d{{{k}}}$" for k in range(1, 5)},
     **{f"length_{k}": rf"^Ġ*\w{{{k}}}$" for k in range(1, 6)},
 }
-"""Of Bloom & Lin 2024, for Python's re.match on GPT-2's vocabulary as stored."""
+"""Rules of Bloom & Lin 2024, for Python's re.match on GPT-2's vocabulary as the tokenizer stores it."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """What a rule found; `tokens` are ascending ids."""
+    """The tokens that a rule found (ascending ids), with the fields of `TokenSet`."""
 
     name: str
     group: str
@@ -73,14 +73,14 @@ def raw_candidates(raw: Sequence[str]) -> Iterator[Candidate]:
 
 
 def by_pattern(vocabulary: Vocabulary) -> Iterator[Candidate]:
-    """Sets defined by a regular expression of their own."""
+    """Make the sets that a regular expression defines."""
     for group, patterns in _read("patterns").items():
         for name, pattern in patterns.items():
             yield Candidate(name, group, f"/{pattern}/", _where(re.compile(pattern).search, vocabulary.texts))
 
 
 def by_letter(vocabulary: Vocabulary) -> Iterator[Candidate]:
-    """Words of letters, by their first one."""
+    """Make a set of words for each first letter."""
     first = defaultdict(list)
     for i, text in enumerate(vocabulary.texts):
         first[text.lstrip(" ")[:1]].append(i)
@@ -93,14 +93,14 @@ def by_letter(vocabulary: Vocabulary) -> Iterator[Candidate]:
 
 
 def by_symbol(vocabulary: Vocabulary) -> Iterator[Candidate]:
-    """Tokens that contain a symbol."""
+    """Make a set of the tokens that contain a symbol, for each symbol."""
     for name, symbol in _read("pieces")["symbols"].items():
         tokens = _where(re.compile(re.escape(symbol)).search, vocabulary.texts)
         yield Candidate(name, "Symbols", f"/{re.escape(symbol)}/", tokens)
 
 
 def by_affix(vocabulary: Vocabulary) -> Iterator[Candidate]:
-    """English words by how they begin or end, at least one letter longer."""
+    """Make a set of English words for each ending and beginning; a word has at least one letter more."""
     affixes = _read("pieces")["affixes"]
     endings, beginnings = _listed(affixes["endings"]), _listed(affixes["beginnings"])
     ends, begins = ({affix: [] for affix in affixes} for affixes in (endings, beginnings))
@@ -120,7 +120,7 @@ def by_affix(vocabulary: Vocabulary) -> Iterator[Candidate]:
 
 
 def by_script(vocabulary: Vocabulary) -> Iterator[Candidate]:
-    """Tokens that contain a character of a script other than Latin."""
+    """Make a set of the tokens that contain a character of a script, for each script but Latin."""
     scripts = _read("pieces")["scripts"]
     tokens = {script: [] for script in scripts.values()}
     for i, text in enumerate(vocabulary.texts):
@@ -133,7 +133,7 @@ def by_script(vocabulary: Vocabulary) -> Iterator[Candidate]:
 
 
 def by_word(vocabulary: Vocabulary) -> Iterator[Candidate]:
-    """Sets defined by a list of words."""
+    """Make the sets that a list of words defines."""
     for name, entry in _read("words").items():
         any_case, words = entry["case"] == "any", _listed(entry["words"])
         assert any_case or entry["case"] == "as written", f"{name} has case {entry['case']!r}"
@@ -145,9 +145,10 @@ def by_word(vocabulary: Vocabulary) -> Iterator[Candidate]:
 def find_words(
     vocabulary: Vocabulary, words: Sequence[str], *, any_case: bool
 ) -> tuple[list[int], tuple[str, ...], tuple[str, ...]]:
-    """Return the tokens that are one of the words alone, with or without one leading space.
+    """Return the tokens that are exactly one of the words, with or without one leading space.
 
-    And the words that are no token: those that cannot be written at all, and those that need several tokens.
+    Also returns the words that are no token: first those that this vocabulary cannot write at all, then those that need
+    several tokens.
     """
     tokens: set[int] = set()
     missing, several = [], []
@@ -160,7 +161,7 @@ def find_words(
 
 
 def _where(matches: Callable[[str], object], texts: Sequence[str]) -> list[int]:
-    """Return where a regular expression's method finds something; the loop runs in C."""
+    """Return the indices of the texts that match; the loop runs in C."""
     return list(compress(range(len(texts)), map(matches, texts)))
 
 

@@ -1,7 +1,7 @@
-"""Classes of tokens to ask about: what a set is, and the library that comes with the app.
+"""Token sets, which are classes of tokens, and the library of sets that comes with the app.
 
-The sets are made from decoded strings, where a leading space is a space, so the same rules hold for byte-level
-(Ġ) and SentencePiece (▁) vocabularies. `raw_string_sets` gives those of the original texts instead.
+The sets are made from decoded strings, where a leading space is a space, so that the same rules hold for byte-level
+(Ġ) and SentencePiece (▁) vocabularies. `raw_string_sets` makes sets from the stored strings instead.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from core.models.tokens import label
 from core.token_sets.rules import Candidate, candidates, raw_candidates
 
 SMALLEST = 5
-"""Smaller sets say little about a class, and a score of a handful of tokens is mostly chance."""
+"""Least number of tokens in a set. Smaller sets say little about a class, and their scores are mostly chance."""
 NOT_REPRODUCED = (
     ("boys_names and girls_names of the original", "need the name counts of the package babe, which is not used here"),
     ("word lists of the original", "are lists of its notebook, encoded in pieces that are no words; use the word sets"),
@@ -33,7 +33,7 @@ class TokenSet:
     name: str
     group: str
     rule: str
-    """What defines the set, for a person: a regular expression between slashes, or words."""
+    """The definition of the set, to be shown: a regular expression between slashes, or words."""
     tokens: Int[np.ndarray, " n"]
     """Ids, each once, ascending."""
     missing: tuple[str, ...] = ()
@@ -49,14 +49,14 @@ class TokenSet:
         return len(self.tokens)
 
     def preview(self, strings: Sequence[str], n: int = 8) -> str:
-        """Return the first n tokens, quoted; in most vocabularies these are the frequent ones."""
+        """Return the first n tokens, quoted; in most vocabularies these are frequent ones."""
         shown = [label(strings[token]) for token in self.tokens[:n].tolist()]
         return ", ".join(shown) + (", …" if len(self) > n else "")
 
 
 @dataclass(frozen=True, eq=False)
 class TokenSets:
-    """Token sets under unique names, and which were left out, with the reason."""
+    """Token sets with unique names, and the names of sets that were left out, each with the reason."""
 
     sets: tuple[TokenSet, ...]
     left_out: tuple[tuple[str, str], ...] = ()
@@ -78,7 +78,7 @@ class TokenSets:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the ids, for whoever keeps the sets in memory."""
+        """Bytes of the ids, for a cache that keeps the sets in memory."""
         return sum(item.tokens.nbytes for item in self.sets)
 
     @cached_property
@@ -105,9 +105,9 @@ class TokenSets:
         )
 
     def membership(self, n_tokens: int) -> tuple[Int[np.ndarray, " n_tokens_plus_1"], Int[np.ndarray, " n_members"]]:
-        """Return, for every token, its sets, as (indptr, indices): those of t are indices[indptr[t]:indptr[t + 1]].
+        """Return the sets of every token as (indptr, indices): those of token t are indices[indptr[t]:indptr[t + 1]].
 
-        Set numbers (int32) are positions in `sets`, ascending for each token; n_tokens is the size of the vocabulary.
+        The indices (int32) are positions in `sets`, ascending for each token; n_tokens is the size of the vocabulary.
         """
         tokens = np.concatenate([np.empty(0, dtype=np.int64), *(item.tokens for item in self.sets)])
         numbers = np.repeat(np.arange(len(self.sets), dtype=np.int32), self.sizes)
@@ -118,7 +118,7 @@ class TokenSets:
         return indptr, numbers[order]
 
     def to_frame(self, strings: Sequence[str]) -> pd.DataFrame:
-        """Return one row for each set, and below them one for each that was left out, with the reason."""
+        """Return one row for each set, then one row for each set that was left out, with the reason."""
         rows = [
             (s.name, s.group, len(s), s.rule, s.preview(strings), ", ".join(s.several), ", ".join(s.missing), "")
             for s in self.sets
@@ -132,26 +132,27 @@ class TokenSets:
 def built_in_sets(strings: Sequence[str], *, raw: Sequence[str] | None = None, smallest: int = SMALLEST) -> TokenSets:
     """Make the library's sets for a vocabulary, given as decoded strings by id.
 
-    `raw`, the vocabulary's own strings, tells stray bytes from text that reads like their escapes. Sets of fewer
-    than `smallest` tokens, and of all tokens, are left out with the reason.
+    `raw`, the stored strings, distinguishes stray bytes from text that looks like their escapes. Sets of fewer than
+    `smallest` tokens, and sets of all tokens, are left out with the reason.
     """
     return collect(candidates(strings, raw), n_tokens=len(strings), smallest=smallest)
 
 
 def raw_string_sets(raw: Sequence[str]) -> TokenSets:
-    """Make the sets of the original code: Python's re.match on the raw vocabulary strings, where a space is Ġ.
+    """Make the sets of the original code: Python's re.match on the stored strings, where a space is Ġ.
 
-    Its cautions hold: Ġ and other stand-ins are word characters there. No set is too small; its names, word lists
-    and parts of speech need data from elsewhere and are listed as left out. Source: Bloom & Lin 2024, code.
+    Note that Ġ and other stand-ins for bytes are word characters in these rules. No set is too small. The original's
+    sets of names, word lists and parts of speech need other data and are listed as left out. Source: Bloom & Lin 2024,
+    code.
     """
     original = collect(raw_candidates(raw), n_tokens=len(raw), smallest=1)
     return TokenSets(original.sets, original.left_out + NOT_REPRODUCED)
 
 
-def collect(candidates: Iterable[Candidate], *, n_tokens: int, smallest: int) -> TokenSets:
-    """Make sets of what the rules found; leave out, with a reason, what is too small or everything."""
+def collect(items: Iterable[Candidate], *, n_tokens: int, smallest: int) -> TokenSets:
+    """Make sets of what rules found. Sets that are too small, or hold all tokens, are left out with a reason."""
     sets, left_out = [], []
-    for item in candidates:
+    for item in items:
         size = len(item.tokens)
         if size < smallest:
             left_out.append((item.name, f"{size} token{'s' * (size != 1)}, fewer than {smallest}"))

@@ -1,4 +1,4 @@
-"""Token sets that a person types or uploads: one token, word or regular expression a line."""
+"""Token sets that a person types or uploads, with one token, word or regular expression on each line."""
 
 import re
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ SYNTAX = (
     "exact token. Anything else is a word: the tokens that are this word alone, as written, with or without one "
     "leading space. A word of several tokens adds none of them; it is listed instead."
 )
-"""How lines are read, for the help of a text field."""
+"""The rules for lines, shown as help of a text field."""
 _ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|(.?))", re.DOTALL)
 _PLAIN_ESCAPES = {"s": " ", "n": "\n", "t": "\t", "r": "\r", "\\": "\\"}
 
@@ -26,9 +26,9 @@ _PLAIN_ESCAPES = {"s": " ", "n": "\n", "t": "\t", "r": "\r", "\\": "\\"}
 def set_from_text(name: str, text: str, strings: Sequence[str], *, raw: Sequence[str] | None = None) -> TokenSet:
     """Make a set of the tokens that the lines of a text name; see SYNTAX. `strings` are decoded tokens by id.
 
-    Words that are no token are reported in `missing` and `several`, never added in pieces. Raises TokenSetError,
-    with the line, for a line or name that is too long, an unknown escape, a regular expression that does not
-    compile or takes too long, and for a set of no token or of all of them.
+    Words that are no single token are listed in `missing` and `several`; their pieces are never added. Raises
+    TokenSetError, which names the line, for a line or name that is too long, an unknown escape, a regular expression
+    that does not compile or takes too long, and for a set of no tokens or of all.
     """
     name = _checked_name(name)
     lines = _lines(text)
@@ -52,7 +52,7 @@ def set_from_text(name: str, text: str, strings: Sequence[str], *, raw: Sequence
 
 
 def set_from_upload(name: str, data: bytes, strings: Sequence[str], *, raw: Sequence[str] | None = None) -> TokenSet:
-    """Make a set from an uploaded text file in UTF-8, of the same syntax. Raises TokenSetError."""
+    """Make a set from an uploaded text file in UTF-8, as `set_from_text` does. Raises TokenSetError."""
     if len(data) > MAX_BYTES:
         raise TokenSetError(
             f"The file for {name[:MAX_NAME]!r} has {len(data):,} bytes, expected at most {MAX_BYTES:,}. "
@@ -105,7 +105,7 @@ def _is_pattern(line: str) -> bool:
 
 
 def _search(patterns: dict[int, str], vocabulary: Vocabulary) -> dict[int, list[int]]:
-    """Return what the patterns find, by line."""
+    """Return, for each line, the tokens in which its pattern is found."""
     for number, pattern in patterns.items():
         check_pattern(pattern, place=f"Line {number}: ", family=TokenSetError)
     try:
@@ -152,7 +152,7 @@ def _check_size(name: str, tokens: np.ndarray, lines: dict[int, str], n_tokens: 
 
 
 def _rule(lines: list[str], longest: int = 500) -> str:
-    """Join the lines for a table, as far as they fit."""
+    """Join the lines for a table, up to `longest` characters."""
     kept, length = [], 0
     for line in lines:
         length += len(line) + 2
