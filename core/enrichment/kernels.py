@@ -64,8 +64,8 @@ def running_sum_extremes(values, least_range, spans, sets, sizes, low, high, ran
 
     Reads values (feature, token) float32: logit weights; sets and spans: the sets of token t are sets[b:e] with
     b << 32 | e = spans[t]; sizes (set,): k. Writes low, high (feature, set) int64: the extremes of jV - pk; ranks:
-    twice the sum of the members' mid-ranks, counted from 0 at the largest value; blank (feature,) bool: True if a value is
-    not finite or the range is not over least_range (feature,). The other results of blank features are meaningless.
+    twice the sum of the members' mid-ranks, counted from 0 at the largest value; blank (feature,) bool: True if a value
+    is not finite or the range is not over least_range (feature,). Other results of blank features are meaningless.
     """
     n_features, n_tokens = values.shape
     bits = values.view(np.int32)
