@@ -1,6 +1,6 @@
 """Is a dictionary healthy? What it does on text, beside what its source says, and a verdict by stated rules."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import log
 
@@ -24,9 +24,12 @@ RULES = (
     f"Suspicious: either is below {LEAST_FVE:g}; variance explained is over {FVE_BELOW:g} below what is published, or "
     f"L0 {L0_FACTOR:g} times off; more than {MOST_DEAD:.0%} of the features are dead on at least {DEAD_TOKENS:,} "
     f"tokens; a few tokens outweigh all others; or another way to feed the dictionary explains at least {GAIN:g} more "
-    "of the variance and leaves at most half as much unexplained. Not judged: the model itself predicts the text no "
-    "better than a guess among all tokens, so that nothing on this text means anything; or loss recovered has no "
-    "value. Healthy: none of these."
+    "of the variance and leaves at most half as much unexplained. Not judged: the model's own loss on the text is not "
+    "known, or the model predicts the text no better than a guess among all tokens, so that nothing on this text means "
+    "anything; or loss recovered has no value. Healthy: none of these."
+)
+_UNKNOWN = (
+    "The model's own loss on this text is not known yet. Nothing is judged before it shows that the model can read it."
 )
 
 
@@ -77,8 +80,8 @@ def judge(
     """Compare what was measured with what is published, and name what went wrong.
 
     `published` holds l0, fve, dead_share, ce_recovered as far as the source says them; `loss` the totals
-    of core.activations.spliced_loss, None where they are not known. Where the model's own loss is no better
-    than a guess among `d_vocab` tokens, ln(d_vocab), nothing is judged.
+    of core.activations.spliced_loss, None where they are not known. Nothing is judged before they are, nor where
+    the model's own loss is no better than a guess among `d_vocab` tokens, ln(d_vocab).
     """
     whole, rest = (statistics.totals(with_first=first) for first in (True, False))
     rest = {name: whole[name] if np.isnan(value) else value for name, value in rest.items()}
@@ -86,13 +89,17 @@ def judge(
     lines.append(_dead(statistics, whole["dead_share"], rest["dead_share"], published))
     found, n, guess = suspicions(statistics, probe, published), statistics.n_tokens(), log(d_vocab)
     if loss is None:
-        return Health(tuple(lines), found, n, guess=guess)
+        return Health(_unjudged(lines, _UNKNOWN), (), n, guess=guess)
     lines.append(_line("ce_recovered", loss["ce_score"], np.nan, published))
     if not loss["ce"] < guess:
-        lines = [replace(line, verdict=UNJUDGED, reason="") for line in lines]
-        lines[-1] = replace(lines[-1], reason=_unread(loss["ce"], guess, d_vocab))
-        found = ()
+        return Health(_unjudged(lines, _unread(loss["ce"], guess, d_vocab)), (), n, loss["ce"], guess)
     return Health(tuple(lines), found, n, loss["ce"], guess)
+
+
+def _unjudged(lines: Sequence[HealthLine], reason: str) -> tuple[HealthLine, ...]:
+    """Take back all verdicts; the last line says why."""
+    *others, last = (replace(line, verdict=UNJUDGED, reason="") for line in lines)
+    return *others, replace(last, reason=reason)
 
 
 def _unread(ce: float, guess: float, d_vocab: int) -> str:

@@ -68,11 +68,14 @@ def reading(tmp_path, D: np.ndarray, *, size: float | np.ndarray = SIZE, mean=0.
     return quick(tmp_path, tensors={"embed.W_E": W_E, "pos_embed.W_pos": W_pos}, **options)
 
 
+READ = {"ce": 1.0, "ce_score": 0.97}
+"""The losses of a model that can read the text."""
+
+
 def health_of(dictionary, model, *, published=None, loss=None, rows=ROWS):
     probe = probe_recipes(dictionary, model, rows, expected_l0=(published or {}).get("l0"))
-    return judge(
-        activation_pass(dictionary, model, rows, None), probe, published or {}, loss and {"ce": 1.0} | loss, d_vocab=257
-    )
+    statistics = activation_pass(dictionary, model, rows, None)
+    return judge(statistics, probe, published or {}, READ | (loss or {}), d_vocab=257)
 
 
 def names(health) -> list[str]:
@@ -269,9 +272,9 @@ def test_normalising_dictionaries_are_not_normalised_twice(tmp_path):
 @pytest.mark.parametrize(
     ("published", "loss", "verdict", "says"),
     [
-        ({"fve": 1.3}, None, SUSPICIOUS, "published are 1.30"),
-        ({"l0": 3.2}, None, SUSPICIOUS, "1.0 features are active on a token, published are 3.2"),
-        ({"l0": 2.8, "fve": 1.1}, None, HEALTHY, ""),
+        ({"fve": 1.3}, {}, SUSPICIOUS, "published are 1.30"),
+        ({"l0": 3.2}, {}, SUSPICIOUS, "1.0 features are active on a token, published are 3.2"),
+        ({"l0": 2.8, "fve": 1.1}, {}, HEALTHY, ""),
         ({}, {"ce_score": 0.4}, SUSPICIOUS, "Only 40% of the model's loss"),
         ({}, {"ce_score": -0.1}, BROKEN, "no better with the reconstruction than with zeros"),
         ({}, {"ce_score": np.nan}, UNJUDGED, "has no value"),
@@ -290,11 +293,21 @@ def test_numbers_that_disagree_with_the_source_or_with_sense_are_named(tmp_path,
     D = directions()
     dictionary, model = fitting(D), reading(tmp_path, D)
     probe = probe_recipes(dictionary, model, ROWS)
-    health = judge(
-        activation_pass(dictionary, model, ROWS, None), probe, published, loss and {"ce": 1.0} | loss, d_vocab=257
-    )
+    health = judge(activation_pass(dictionary, model, ROWS, None), probe, published, READ | loss, d_vocab=257)
     assert health.verdict == verdict
     assert says in " ".join(health.reasons)
+
+
+@pytest.mark.parametrize("scale", [1.0, 20.0])
+def test_nothing_is_judged_before_the_models_own_loss_is_known(tmp_path, scale):
+    D = directions()
+    dictionary, model = fitting(D, size=scale * SIZE), reading(tmp_path, D)
+    statistics, probe = activation_pass(dictionary, model, ROWS, None), probe_recipes(dictionary, model, ROWS)
+    assert judge(statistics, probe, {}, READ, d_vocab=257).verdict == (HEALTHY if scale == 1 else BROKEN)
+    health = judge(statistics, probe, {}, None, d_vocab=257)
+    assert (health.verdict, health.suspicions) == (UNJUDGED, ())
+    assert {line.verdict for line in health.lines} == {UNJUDGED}
+    assert health.reasons[0].startswith("The model's own loss on this text is not known yet.")
 
 
 @pytest.mark.parametrize(
@@ -319,11 +332,11 @@ def test_dead_features_are_judged_on_enough_tokens_only(tmp_path):
     dictionary = planted_dictionary(d_sae=D_SAE, tensors=tensors)
     model = reading(tmp_path, D)
     statistics, probe = activation_pass(dictionary, model, ROWS, None), probe_recipes(dictionary, model, ROWS)
-    dead = {line.name: line for line in judge(statistics, probe, {}, d_vocab=257).lines}["dead_share"]
+    dead = {line.name: line for line in judge(statistics, probe, {}, READ, d_vocab=257).lines}["dead_share"]
     assert dead.value == pytest.approx(20 / 24)
     assert (dead.verdict, dead.reason) == (HEALTHY, "")
     many = dataclasses.replace(statistics, position_rows=np.full(N_POS, DEAD_TOKENS // N_POS + 1))
-    dead = {line.name: line for line in judge(many, probe, {}, d_vocab=257).lines}["dead_share"]
+    dead = {line.name: line for line in judge(many, probe, {}, READ, d_vocab=257).lines}["dead_share"]
     assert (dead.verdict, dead.reason.split(" of")[0]) == (SUSPICIOUS, "83%")
 
 
