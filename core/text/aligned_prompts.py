@@ -1,4 +1,4 @@
-"""Two prompts of equally many tokens, side by side: what changes in a dictionary when a word does."""
+"""Two prompts with the same number of tokens, side by side: how activations change when a word changes."""
 
 import numpy as np
 import pandas as pd
@@ -8,9 +8,9 @@ from core.text.features import TextFeatures
 
 
 def aligned_differences(a: TextFeatures, b: TextFeatures) -> pd.DataFrame:
-    """Subtract B from A token by token; one row per token and feature that is active in either, in that order.
+    """Subtract B from A token by token; one row per token and feature that is active on it in A or B, sorted by both.
 
-    Raises DoesNotFitError unless both have equally many tokens.
+    Raises DoesNotFitError unless both have the same number of tokens.
     """
     if a.n_tokens != b.n_tokens:
         raise DoesNotFitError(
@@ -34,7 +34,7 @@ def aligned_differences(a: TextFeatures, b: TextFeatures) -> pd.DataFrame:
 
 
 def differing_features(cells: pd.DataFrame) -> pd.DataFrame:
-    """Sum up `aligned_differences` by feature, largest sum of absolute differences first, then by feature."""
+    """Sum up `aligned_differences` by feature; largest sum of absolute differences first; ties: lower feature first."""
     by_feature = cells.assign(size=cells["prompt_difference"].abs()).groupby("feature")
     columns = {
         "difference_sum": by_feature["size"].sum(),

@@ -1,7 +1,7 @@
-"""Which features fire differently in two texts, token by token: a rank test that allows for the many zeros.
+"""Find features that fire differently in two texts, token by token, by a rank test that allows for many zeros.
 
-Neighbouring tokens resemble each other, so this test, which takes them for independent, finds too many differences.
-core.text.unit_difference takes whole lines, sentences or documents for independent instead.
+This test assumes that tokens are independent. Neighbouring tokens are not, so that it finds too many differences.
+core.text.unit_difference assumes only that lines, sentences or documents are independent.
 """
 
 import numpy as np
@@ -17,15 +17,15 @@ _FEATURES_PER_PART = 256
 
 
 def active_in_either(a: SparseActivations, b: SparseActivations) -> Int[np.ndarray, " feature"]:
-    """Return the features that are tested, and so corrected for."""
+    """Return the features that are active in either text: those that are tested, and for which q corrects."""
     return np.flatnonzero(a.count + b.count)
 
 
 def token_differences(a: SparseActivations, b: SparseActivations, progress: Progress = SILENT) -> pd.DataFrame:
-    """Compare every feature that is active in either text, token by token; one row each.
+    """Compare every feature that is active in either text, token by token; one row per feature.
 
-    The p-value is the two-sided one of Mann and Whitney's U, from the normal approximation with
-    corrections for ties and continuity. Raises DoesNotFitError for fewer than two tokens on a side.
+    The p-value is two-sided, of Mann and Whitney's U, from the normal approximation with corrections for ties and
+    continuity. Raises DoesNotFitError if either text has fewer than two tokens.
     """
     check_sizes(a.n_tokens, b.n_tokens, "tokens", 2)
     features = active_in_either(a, b)
@@ -62,7 +62,7 @@ def rank_test(
 ) -> tuple[Float[np.ndarray, " feature"], Float[np.ndarray, " feature"]]:
     """Return the common language effect size P(f in A > in B) + P(equal) / 2 and Mann-Whitney's |z| of features.
 
-    Only what is not zero is sorted: zeros are one tie, with the negative values before it.
+    Only non-zero values are sorted. All zeros are one tie, between the negative and the positive values.
     """
     (owner_a, values_a), (owner_b, values_b) = (_entries(side, features) for side in (a, b))
     owner, values = np.concatenate([owner_a, owner_b]), np.concatenate([values_a, values_b])
@@ -95,7 +95,7 @@ def _ties(size: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
 
 
 def _entries(side: SparseActivations, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the non-zero activations of features, and which of them each belongs to."""
+    """Return the non-zero activations of features, and for each the index of its feature in `features`."""
     ends, _, values = side.by_feature
     counts = side.count[features]
     parts = [values[end - count : end] for end, count in zip(ends[features], counts, strict=True)]
@@ -103,12 +103,12 @@ def _entries(side: SparseActivations, features: np.ndarray) -> tuple[np.ndarray,
 
 
 def q_values(log10_p: Float[np.ndarray, " feature"]) -> Float[np.ndarray, " feature"]:
-    """Return Benjamini and Hochberg's q, all features one family."""
+    """Return Benjamini and Hochberg's q, with all features as one family."""
     return 10.0 ** benjamini_hochberg(log10_p[:, None])[:, 0]
 
 
 def check_sizes(n_a: int, n_b: int, what: str, least: int) -> None:
-    """Raise DoesNotFitError unless both texts have enough to compare."""
+    """Raise DoesNotFitError unless both texts have at least `least` tokens or units (`what`)."""
     if min(n_a, n_b) < least:
         raise DoesNotFitError(
             f"Text A has {n_a:,} {what} and text B {n_b:,}, expected at least {least} in each to test for differences. "

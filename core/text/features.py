@@ -1,4 +1,4 @@
-"""Which features of a dictionary are active on the tokens of a short text."""
+"""The activations of a dictionary's features on the tokens of a short text."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -20,15 +20,16 @@ from core.work.jobs import SILENT, Progress
 
 @dataclass(frozen=True, eq=False)
 class TextFeatures:
-    """Activations f on every token of a text. BOS tokens were read by the model and are not among them."""
+    """Activations f on every token of a text. The model also read BOS tokens, which are not among these."""
 
     acts: SparseActivations
     row: Int[np.ndarray, " token"]
     position: Int[np.ndarray, " token"]
-    """Within its row, counting BOS."""
+    """The token's position in its row, with BOS."""
     error: Float[np.ndarray, " token"]
+    """|x - x_hat|^2; x is what the dictionary should reconstruct."""
     square: Float[np.ndarray, " token"]
-    """|x - x_hat|^2 and |x|^2; x is what the dictionary should give back."""
+    """|x|^2"""
     version: ClassVar[int] = 1
 
     @classmethod
@@ -44,12 +45,12 @@ class TextFeatures:
 
     @property
     def nbytes(self) -> int:
-        """With the second order of the activations, which is made when first asked for."""
+        """Bytes in memory, with the activations sorted by feature, which are made when they are first needed."""
         return 2 * (self.acts.features.nbytes + self.acts.acts.nbytes) + 5 * self.error.nbytes
 
     @property
     def token(self) -> Int[np.ndarray, " nonzero"]:
-        """The token of each non-zero activation."""
+        """The index of the token of each non-zero activation."""
         return np.repeat(np.arange(self.n_tokens), np.diff(self.acts.ends, prepend=0))
 
     def on_token(self, token: int) -> tuple[Int[np.ndarray, " active"], Float[np.ndarray, " active"]]:
@@ -77,8 +78,8 @@ def encode_text(
 ) -> TextFeatures:
     """Run model and dictionary over a text, in rows of at most `length` tokens (see core.text.texts.cut_rows).
 
-    Every row begins with the token `bos`, if that is given. `progress` counts tokens. Raises
-    DoesNotFitError where the model cannot read such rows, and BadSettingError.
+    Every row begins with the token `bos`, if that is given. `progress` counts tokens. Raises DoesNotFitError if the
+    model cannot read such rows, and BadSettingError.
     """
     if length > model.n_ctx:
         raise DoesNotFitError(
@@ -86,7 +87,7 @@ def encode_text(
         )
     encoder, first = Encoder(dictionary, workers=workers), int(bos is not None)
     counts, features, acts, measures, rows, positions = [], [], [], [], [], []
-    # A row at a time: of several, only sums over rows would be known.
+    # One row at a time: for several, the encoder would return only sums over rows.
     for number, part in enumerate(cut_rows(text, length, bos=bos is not None)):
         ids = text.ids[part] if bos is None else np.concatenate([[bos], text.ids[part]])
         block = encoder.block(model, ids[None].astype(np.int64))
@@ -106,7 +107,11 @@ def encode_text(
 
 
 def token_table(on_text: TextFeatures, strings: list[str]) -> pd.DataFrame:
-    """Return one row per token: its text (as given), where it stands, how many features it has, and its error."""
+    """Return one row per token.
+
+    Columns: token_number, token_text (of `strings`), own_row, position, token_l0 (number of active features),
+    token_error, token_error_share.
+    """
     error, square = on_text.error, on_text.square
     share = np.divide(error, square, out=np.full(on_text.n_tokens, np.nan), where=square > 0)
     columns = {
@@ -124,14 +129,15 @@ def token_table(on_text: TextFeatures, strings: list[str]) -> pd.DataFrame:
 def feature_table(on_text: TextFeatures, largest: Float[np.ndarray, " d_sae"] | None = None) -> pd.DataFrame:
     """Return one row per feature that is active anywhere in the text.
 
-    With each feature's `largest` activation on a larger text come its share of that, and the two multiplied.
+    With `largest`, the largest activation of each feature on a larger text, two columns are added: largest_share, which
+    is text_max over that, and share_weighted, the product of text_max and largest_share.
     """
     ends, tokens, values = on_text.acts.by_feature
     count = on_text.acts.count
     features = np.flatnonzero(count)
     starts = (ends - count)[features]
     total = np.add.reduceat(values.astype(np.float64), starts) if len(starts) else np.zeros(0)
-    # The strongest entry of each feature (ties: earliest token): sorted by feature, then size, then token.
+    # Sorted by feature, absolute value and token, each feature's first entry is its strongest (ties: earliest token).
     owner = np.repeat(features, count[features])
     strongest = np.lexsort((tokens, -np.abs(values), owner))[starts]
     columns = {
@@ -163,13 +169,13 @@ def _with_shares(table: pd.DataFrame, column: str, largest: Float[np.ndarray, " 
 
 
 def ranked(table: pd.DataFrame, by: str) -> pd.DataFrame:
-    """Sort by the size of a column, largest first; ties: lower feature first; missing values last."""
+    """Sort by the absolute value of a column, largest first; ties: lower feature first; missing values last."""
     size = table[by].abs()
     return table.assign(_size=size).sort_values(["_size", "feature"], ascending=[False, True]).drop(columns="_size")
 
 
 def cells(on_text: TextFeatures, features: list[int], tokens: range) -> pd.DataFrame:
-    """Return the non-zero activations of some features on a stretch of tokens, one row each."""
+    """Return the non-zero activations of some features on a range of tokens, one row each."""
     token = on_text.token
     inside = (token >= tokens.start) & (token < tokens.stop) & np.isin(on_text.acts.features, features)
     columns = {

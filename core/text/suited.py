@@ -1,4 +1,4 @@
-"""Which example texts a model's tokenizer can read, and examples of its own vocabulary where it can read none."""
+"""Choose example texts that a model's tokenizer can read; if there are none, make some from its vocabulary."""
 
 from collections.abc import Mapping, Sequence
 from itertools import product
@@ -8,7 +8,7 @@ from core.models.language_model import LanguageModel
 from core.text.texts import tokenise
 
 LOST = 1 / 4
-"""An example may lose this share of its characters: capitals, say, of a tokenizer that has none."""
+"""Largest share of its characters that an example may lose: some tokenizers, say, have no capitals."""
 _WORDS, _LINE, _LINES = 400, 6, 10
 OWN = "From the vocabulary"
 
@@ -16,18 +16,19 @@ OWN = "From the vocabulary"
 def suited(
     model: LanguageModel, examples: Mapping[str, tuple[str, ...]], *, aligned: bool = False
 ) -> dict[str, tuple[str, ...]]:
-    """Return the examples that the tokenizer reads; `aligned` ones must have equally many tokens in all their texts.
+    """Return the examples that the tokenizer reads; if there are none, one example made from the vocabulary.
 
-    Where there are none, the one example is made from the vocabulary.
+    If `aligned`, all texts of an example must have the same number of tokens.
     """
     found = {name: texts for name, texts in examples.items() if _fits(model, texts, aligned)}
     return found or {OWN: from_vocabulary(model, len(next(iter(examples.values()))), aligned=aligned)}
 
 
 def from_vocabulary(model: LanguageModel, n: int, *, aligned: bool) -> tuple[str, ...]:
-    """Make n texts of tokens that the tokenizer reads by themselves: other ones in each, or of prompts one other.
+    """Make n texts of tokens that the tokenizer can read.
 
-    Raises CorpusError for a tokenizer that reads none of its own tokens.
+    Each text has other tokens; if `aligned`, the texts are prompts that differ from the first in one token. Raises
+    CorpusError for a tokenizer that reads none of its own tokens.
     """
     words = _words(model)
     if not words:
@@ -35,7 +36,7 @@ def from_vocabulary(model: LanguageModel, n: int, *, aligned: bool) -> tuple[str
             f"The tokenizer of {model.name} reads none of its own tokens when they are written out, so there is no "
             "example. Type a text that it can read."
         )
-    # Tokens of some tokenizers begin with a space where a word does; those of others need one between them.
+    # In some tokenizers, tokens that begin a word contain its space; in others, words need a space between them.
     close = len(model.tokenizer.encode("".join(words[:_LINE]), add_special_tokens=False).ids) > 1
     join = ("" if close else " ").join
     if not aligned:
@@ -54,7 +55,7 @@ def from_vocabulary(model: LanguageModel, n: int, *, aligned: bool) -> tuple[str
 
 
 def _words(model: LanguageModel) -> list[str]:
-    """Return texts of tokens that are printable and come back as the one token they are, the shortest ids first."""
+    """Return texts of tokens that are printable and that the tokenizer reads as the same token; lowest ids first."""
     found = []
     for i, text in enumerate(model.token_strings):
         readable = text.strip() and text.isprintable() and len(text) < 30 and "\N{REPLACEMENT CHARACTER}" not in text

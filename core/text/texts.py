@@ -1,4 +1,4 @@
-"""Text that a person typed or uploaded: its documents, their tokens, and the lines or sentences these belong to."""
+"""Text that a person typed or uploaded: its documents, their tokens, and the line or sentence of each token."""
 
 import hashlib
 import re
@@ -15,14 +15,14 @@ from core.models.language_model import LanguageModel
 
 MAX_TOKENS = 100_000
 MAX_BYTES = 5_000_000
-"""Of one uploaded file."""
+"""Largest size of an uploaded file."""
 MAX_CHARACTERS = 2_000_000
-"""Of all documents together; more are over MAX_TOKENS anyway, and are not tokenised to see it."""
+"""Most characters of all documents together. More would exceed MAX_TOKENS; this saves tokenising them."""
 _ENDS = {
     "document": re.compile(r"(?!)"),
     "line": re.compile(r"\n"),
-    # A full stop before white space, a Chinese or Japanese one anywhere, or a blank line.
-    # Marks are tried once for each run of them, and never in part: the time grows with the text, not its square.
+    # Marks before white space, Chinese or Japanese marks anywhere, or a blank line. Each run of marks is tried once, as
+    # a whole, so that the time grows with the length of the text and not with its square.
     "sentence": re.compile(r"(?<![.!?…])[.!?…]++[\"'”’)\]]*+(?=\s)|[。！？]++|\n(?=[^\S\n]*+\n)"),
 }
 UNITS = tuple(_ENDS)
@@ -35,20 +35,20 @@ class OwnText:
     documents: tuple[str, ...]
     ids: Int[np.ndarray, " token"]
     document: Int[np.ndarray, " token"]
-    """The number of the document a token belongs to."""
+    """The number of the token's document."""
     start: Int[np.ndarray, " token"]
-    """Its first character, counted within its document."""
+    """The index of the token's first character in its document."""
     n_lost: int
-    """Characters, other than white space, that do not come back when the tokens are decoded."""
+    """Number of characters, other than white space, that are missing when the tokens are decoded."""
 
     @property
     def sha256(self) -> str:
-        """Hash of the token ids and of where documents begin."""
+        """Hash of the ids and documents of the tokens."""
         return hashlib.sha256(np.stack([self.ids, self.document]).astype("<i8").tobytes()).hexdigest()
 
 
 def split_documents(text: str, separator: str) -> tuple[str, ...]:
-    """Split a text at lines that hold exactly `separator` (nowhere if it is empty); blank documents are dropped."""
+    """Split a text at lines that hold only `separator` (nowhere if that is empty); blank documents are dropped."""
     lines, parts, wanted = text.splitlines(keepends=True), [[]], separator.strip()
     for line in lines:
         if wanted and line.strip() == wanted:
@@ -75,7 +75,7 @@ def read_upload(name: str, data: bytes) -> str:
 
 
 def tokenise(model: LanguageModel, documents: Sequence[str]) -> OwnText:
-    """Tokenise documents, without any BOS. Special tokens that are spelled out in a text become those tokens.
+    """Tokenise documents, without BOS. The names of special tokens in a text become these tokens.
 
     Raises CorpusError for text that is empty, blank, no Unicode, unknown to the tokenizer, or over MAX_TOKENS.
     """
@@ -124,16 +124,16 @@ def _check(documents: Sequence[str]) -> None:
 
 
 def _lost(text: str, decoded: str) -> int:
-    # Offsets skip characters that the tokenizer drops.
+    # Counted by characters, as offsets of tokens skip characters that the tokenizer drops.
     missing = Counter(text) - Counter(decoded)
     return sum(times for character, times in missing.items() if not character.isspace())
 
 
 def units(text: OwnText, kind: str) -> Int[np.ndarray, " token"]:
-    """Number the lines, sentences or documents (UNITS) of a text, from 0, and return the one each token begins in.
+    """Number the lines, sentences or documents (`kind`, of UNITS) of a text; return the one that each token begins in.
 
-    Blank lines belong to what stands before them. A sentence ends at . ! ? or … before white space, at
-    their Chinese and Japanese forms, and at a blank line: "e.g. this" are two.
+    Blank lines belong to the unit before them. A sentence ends at . ! ? or … before white space, at their Chinese and
+    Japanese forms, and at a blank line; so "e.g. this" counts as two sentences.
     """
     unit, first = np.empty(len(text.ids), np.int64), 0
     for number, document in enumerate(text.documents):
@@ -141,7 +141,7 @@ def units(text: OwnText, kind: str) -> Int[np.ndarray, " token"]:
         starts = _starts(document, kind)
         unit[tokens] = first + np.maximum(np.searchsorted(starts, text.start[tokens], side="right") - 1, 0)
         first += len(starts)
-    # A unit may be left without a token: one that begins in the line before can span it.
+    # Number anew, as a unit may have no token: a token that begins in the line before may span it.
     return np.unique(unit, return_inverse=True)[1]
 
 
@@ -152,9 +152,9 @@ def _starts(document: str, kind: str) -> list[int]:
 
 
 def cut_rows(text: OwnText, length: int, *, bos: bool) -> Iterator[slice]:
-    """Yield the tokens of each row: documents begin rows of their own, longer ones are cut every `length` tokens.
+    """Yield the tokens of each row. Every document begins a new row; longer ones are cut every `length` tokens.
 
-    With `bos`, a row has room for one token less. Raises BadSettingError where nothing fits.
+    With `bos`, a row has room for one token less. Raises BadSettingError if a row has no room for text.
     """
     room = length - bos
     if room < 1:

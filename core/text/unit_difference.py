@@ -1,4 +1,4 @@
-"""Which features fire differently in two texts, unit by unit: a permutation test over lines, sentences or documents."""
+"""Find features that fire differently in two texts, by a permutation test over lines, sentences or documents."""
 
 from itertools import combinations
 from math import comb
@@ -14,7 +14,7 @@ from core.work.threads import one_thread_per_product
 
 DRAWS = 9_999
 LEAST_UNITS = 6
-"""In either text; with 6 and 6 a p-value can fall to 2 / 924."""
+"""Least number of units in each text; with 6 and 6, the smallest p-value is 2 / 924."""
 _FEATURES_PER_PART, _WAYS_PER_PART = 512, 1024
 _ROUNDING = 1e-9
 
@@ -29,12 +29,12 @@ def unit_differences(
     seed: int = 0,
     progress: Progress = SILENT,
 ) -> pd.DataFrame:
-    """Compare features by their mean activation in each unit (see core.text.texts.units), one row each.
+    """Compare features by their mean activation in each unit (see core.text.texts.units), one row per feature.
 
-    p is the share of ways to deal the units to A and B that differ at least as much: of all ways where
-    there are at most `draws`, else (1 + such draws) / (1 + draws). `family_p` counts the ways in which any
-    feature differs as much, in its own standard deviations (Westfall & Young 1993). Raises DoesNotFitError
-    for fewer than LEAST_UNITS units on a side.
+    p is the share of ways to deal the units to A and B under which the feature differs at least as much. If there are
+    at most `draws` ways, p counts all; otherwise p is (1 + such draws) / (1 + draws). `family_p` counts the ways under
+    which any feature differs at least as much, in its own standard deviations (Westfall & Young 1993). Raises
+    DoesNotFitError if either text has fewer than LEAST_UNITS units.
     """
     n_a, n_b = int(units_a.max(initial=-1)) + 1, int(units_b.max(initial=-1)) + 1
     check_sizes(n_a, n_b, "units", LEAST_UNITS)
@@ -73,7 +73,7 @@ def _table(features: np.ndarray, means: np.ndarray, n_a: int) -> pd.DataFrame:
 def unit_means(
     on_text: TextFeatures, units: Int[np.ndarray, " token"], features: Int[np.ndarray, " feature"]
 ) -> Float[np.ndarray, "unit feature"]:
-    """Mean activation over the tokens of each unit."""
+    """Return the mean activation of features over the tokens of each unit."""
     place = np.full(on_text.acts.d_sae, -1)
     place[features] = np.arange(len(features))
     column = place[on_text.acts.features]
@@ -100,7 +100,7 @@ def deals(n_a: int, n_b: int, *, draws: int, seed: int) -> Bool[np.ndarray, "way
 
 
 def lowest_p(n_a: int, n_b: int, draws: int = DRAWS) -> float:
-    """Return the smallest p-value that dealing so many units can give."""
+    """Return the smallest possible p-value for these numbers of units."""
     ways = comb(n_a + n_b, n_a)
     return (1 + (n_a == n_b)) / ways if ways <= draws else 1 / (1 + draws)
 
@@ -111,13 +111,16 @@ def _deal(
     ways: Bool[np.ndarray, "way unit"],
     largest: Float[np.ndarray, " way"],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return each feature's z and how many ways reach it in size; keep the largest |z| of each way in `largest`."""
+    """Return each feature's z and the number of ways with at least this |z|; update each way's largest |z| (`largest`).
+
+    Ways are rows of True for the units dealt to A.
+    """
     deviation = means.std(axis=0)
-    # Whether a feature is the same in all units must not depend on rounding.
+    # A feature whose means differ only by rounding counts as the same in all units.
     known = deviation > _ROUNDING * np.abs(means).max(axis=0)
     standard = np.where(known, (means - means.mean(axis=0)) / np.where(known, deviation, 1), 0)
     n = len(means)
-    standard *= np.sqrt((n - 1) / (n_a * (n - n_a)))  # its sum over units dealt at random has variance 1
+    standard *= np.sqrt((n - 1) / (n_a * (n - n_a)))  # so that the sum over randomly dealt units has variance 1
     z, reached = standard[:n_a].sum(axis=0), np.zeros(means.shape[1], np.int64)
     with one_thread_per_product():
         for start in range(0, len(ways), _WAYS_PER_PART):
