@@ -1,7 +1,7 @@
-"""Proxies: what characters tell about a text, to compare features with (Bricken et al. 2023).
+"""Proxies: properties of text that its characters show, to compare features with (Bricken et al. 2023).
 
-Encodings by their alphabet, scripts by Unicode block, and regular expressions of one's own. core.proxies.values defines
-the number of each token.
+There are encodings by their alphabet, scripts by Unicode block, and the user's own regular expressions.
+core.proxies.values defines the value of a proxy at each token.
 """
 
 import tomllib
@@ -27,12 +27,12 @@ class Proxy:
     source: str
     alphabets: tuple[str, ...] = ()
     least_tokens: int = 1
-    """Length of the shortest string looked at."""
+    """Length in tokens of the shortest string that counts."""
     blocks: tuple[tuple[str, int, int], ...] = ()
-    """Name, first and last code point."""
+    """Name, first and last code point of each block."""
     pattern: str = ""
     across: bool = False
-    """Whether a pattern is searched in the text, across tokens, or in each token alone."""
+    """True: the pattern is searched in the text, across tokens; False: in each token alone."""
 
     @property
     def is_ratio(self) -> bool:
@@ -41,7 +41,7 @@ class Proxy:
 
     @property
     def rule(self) -> str:
-        """What it looks for, in one line."""
+        """The definition in one line."""
         if self.kind == ALPHABET:
             sets = " or ".join(_ranges(alphabet) for alphabet in self.alphabets)
             return f"{sets}{f', {self.least_tokens} tokens or more' if self.least_tokens > 1 else ''}"
@@ -64,7 +64,7 @@ def proxies() -> dict[str, Proxy]:
 
 
 def pattern_proxy(pattern: str, *, across: bool = False) -> Proxy:
-    """Make a proxy of a regular expression. Raises BadSettingError where it is empty, too long or does not compile."""
+    """Make a proxy of a regular expression. Raises BadSettingError if it is empty, too long or does not compile."""
     if not 0 < len(pattern) <= MAX_PATTERN:
         raise BadSettingError(
             f"The pattern has {len(pattern):,} characters, expected 1 to {MAX_PATTERN}. "
@@ -75,7 +75,7 @@ def pattern_proxy(pattern: str, *, across: bool = False) -> Proxy:
 
 
 def _ranges(alphabet: str) -> str:
-    """Write an alphabet as ranges, A-Za-z for one."""
+    """Write an alphabet as ranges, such as A-Za-z."""
     runs: list[str] = []
     for character in alphabet:
         if runs and ord(character) == ord(runs[-1][-1]) + 1:

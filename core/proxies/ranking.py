@@ -1,4 +1,4 @@
-"""Which features of a dictionary go with a proxy: one scan of the stored activations, for all features at once."""
+"""Rank the features of a dictionary by their agreement with a proxy, in one scan of the stored activations."""
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,7 @@ from core.activations.store import ActivationStore
 from core.work.jobs import SILENT, Progress
 
 _CONSTANT = 1e-12
-"""A spread under this share of the sum of squares is rounding."""
+"""Activations are constant if their squared deviations add up to less than this share of their squares."""
 
 
 def rank_features(
@@ -19,10 +19,11 @@ def rank_features(
     *,
     progress: Progress = SILENT,
 ) -> pd.DataFrame:
-    """Return every feature that is active somewhere, the best correlated first; `hits` are counted tokens only.
+    """Return every feature that is active anywhere, the largest correlation first.
 
-    Columns `feature`, `proxy_correlation` (Pearson of the activation with 1 on hits and 0 elsewhere), `active_tokens`,
-    `proxy_active_tokens`, `proxy_specificity`, `proxy_sensitivity`, `proxy_lift`. Raises MissingActivationsError.
+    `hits` is True on hits, and may be True only on counted tokens. Columns: `feature`, `proxy_correlation`
+    (Pearson of the activation with 1 on hits and 0 elsewhere), `active_tokens`, `proxy_active_tokens`,
+    `proxy_specificity`, `proxy_sensitivity`, `proxy_lift`. Raises MissingActivationsError.
     """
     d_sae = statistics.count.shape[1]
     both, total_there = np.zeros(d_sae, np.int64), np.zeros(d_sae)

@@ -1,6 +1,6 @@
-"""One feature's activations beside a proxy (Bricken et al. 2023): how specific and how sensitive it is.
+"""One feature's activations beside a proxy (Bricken et al. 2023): the specificity and sensitivity of the feature.
 
-A token is a hit where its proxy is above a threshold. Only counted tokens are looked at.
+A token is a hit if its proxy is above a threshold. Only counted tokens matter.
 """
 
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ from core.maths.significance import wilson
 
 N_BINS, MOST_POINTS = 24, 200
 RATIO_CLASSES = (-np.inf, -10.0, 0.0, 5.0, 10.0, np.inf)
-"""Edges of classes of log-likelihood ratios, in nats; each holds its upper edge."""
+"""Edges of classes of log-likelihood ratios, in nats; each class includes its upper edge."""
 NO_STRING = "no string"
 LOWEST = -30.0
-"""One foreign character alone costs about 23 nats: how many more there are says little."""
+"""Lower ratios count as this one: a single foreign character costs about 23 nats, and more of them say little."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +27,7 @@ class FeatureProxy:
     """A feature and a proxy on a text."""
 
     act: Float[np.ndarray, "row pos"]
-    """Activations, 0 where there is none."""
+    """Activations, 0 where the feature is silent."""
     value: Float[np.ndarray, "row pos"]
     """The proxy, see core.proxies.values."""
     counted: Bool[np.ndarray, "row pos"]
@@ -39,7 +39,7 @@ class FeatureProxy:
 
     @cached_property
     def values(self) -> Float[np.ndarray, " token"]:
-        """The proxy of counted tokens."""
+        """The proxy on counted tokens."""
         return self.value[self.counted]
 
     @cached_property
@@ -51,7 +51,7 @@ class FeatureProxy:
         return self.f != 0
 
     def numbers(self) -> dict[str, int | float]:
-        """Return how feature and proxy go together; NaN where there is nothing to divide by."""
+        """Return numbers for the agreement of feature and proxy; NaN for a share of nothing."""
         n, hits, active = len(self.f), int(self.hits.sum()), int(self.active.sum())
         both = int((self.hits & self.active).sum())
         over = np.where(self.hits & np.isfinite(self.values), self.values - self.threshold, 0.0)
@@ -84,9 +84,9 @@ def feature_proxy(
 
 
 def bin_table(pair: FeatureProxy, *, n: int = N_BINS) -> pd.DataFrame:
-    """Return how specific the feature is in equal bins of its activation, silent tokens left out.
+    """Return the specificity of the feature in equal bins of its activation, without silent tokens.
 
-    Columns `proxy_bin_low`, `proxy_bin_high`, `active_tokens`, `proxy_active_tokens`, `proxy_specificity` with
+    Columns: `proxy_bin_low`, `proxy_bin_high`, `active_tokens`, `proxy_active_tokens`, `proxy_specificity` with
     `proxy_specificity_low` and `proxy_specificity_high` (95 %, Wilson 1927).
     """
     edges, number = _bins(pair, n)
@@ -99,10 +99,10 @@ def bin_table(pair: FeatureProxy, *, n: int = N_BINS) -> pd.DataFrame:
 def class_table(
     pair: FeatureProxy, names: list[str], number: Int[np.ndarray, " token"], *, n: int = N_BINS
 ) -> pd.DataFrame:
-    """Return the activation histogram by class of the proxy; `number` says which of `names` each counted token is.
+    """Return the activation histogram by class of the proxy; `number` is each counted token's index in `names`.
 
-    Columns `proxy_class`, `proxy_bin_low`, `proxy_bin_high`, `proxy_class_tokens`, `proxy_class_share` (of the bin),
-    and `proxy_class_activation`, the sum of f: what the feature spends on the class.
+    Columns: `proxy_class`, `proxy_bin_low`, `proxy_bin_high`, `proxy_class_tokens`, `proxy_class_share` (of the bin),
+    and `proxy_class_activation`, the sum of f over the class's tokens in the bin.
     """
     edges, bins = _bins(pair, n)
     cell = number[pair.active] * n + bins
@@ -122,12 +122,12 @@ def class_table(
 
 
 def hit_classes(pair: FeatureProxy) -> tuple[list[str], Int[np.ndarray, " token"]]:
-    """Return two classes, hits and all others, and which one each counted token is in."""
+    """Return the names of two classes, hits and all others, and the class of each counted token."""
     return ["hit", "no hit"], np.where(pair.hits, 0, 1)
 
 
 def ratio_classes(pair: FeatureProxy) -> tuple[list[str], Int[np.ndarray, " token"]]:
-    """Return classes of the log-likelihood ratio, largest first, and which one each counted token is in."""
+    """Return the names of classes of the log-likelihood ratio, largest first, and the class of each counted token."""
     edges = RATIO_CLASSES[1:-1]
     names = [f"over {edges[-1]:g}"]
     names += [f"{low:g} to {high:g}" for low, high in zip(edges[-2::-1], edges[:0:-1], strict=True)]
@@ -137,10 +137,10 @@ def ratio_classes(pair: FeatureProxy) -> tuple[list[str], Int[np.ndarray, " toke
 
 
 def threshold_table(pair: FeatureProxy) -> pd.DataFrame:
-    """Return specificity and sensitivity where only tokens with f at least `proxy_cutoff` count as active.
+    """Return specificity and sensitivity if only tokens with f of at least `proxy_cutoff` count as active.
 
-    At most MOST_POINTS thresholds, every one an activation that occurs, from the smallest on; with
-    `active_tokens` and `proxy_active_tokens`.
+    One row per cutoff, smallest first: at most MOST_POINTS of the activations that occur. Columns: `proxy_cutoff`,
+    `active_tokens`, `proxy_active_tokens`, `proxy_specificity`, `proxy_sensitivity`.
     """
     f, hits = pair.f[pair.active], pair.hits[pair.active]
     order = np.argsort(-f, kind="stable")
@@ -159,11 +159,11 @@ def threshold_table(pair: FeatureProxy) -> pd.DataFrame:
 
 
 def sensitivity_table(pair: FeatureProxy, *, n: int = N_BINS) -> pd.DataFrame:
-    """Return on what share of tokens the feature is active, in equal bins of the proxy.
+    """Return the share of tokens on which the feature is active, in equal bins of the proxy.
 
-    Columns `proxy_value_low`, `proxy_value_high`, `proxy_value_tokens` (tokens in the bin), `active_tokens` (those of
-    them on which it is active), `proxy_active_share` with `proxy_active_share_low` and `proxy_active_share_high` (95 %,
-    Wilson 1927). Bins go from the smallest to the largest ratio; what is below LOWEST counts as LOWEST.
+    Columns: `proxy_value_low`, `proxy_value_high`, `proxy_value_tokens` (tokens in the bin), `active_tokens` (active
+    ones among them), `proxy_active_share` with `proxy_active_share_low` and `proxy_active_share_high` (95 %, Wilson
+    1927). Bins go from the smallest to the largest ratio; ratios below LOWEST count as LOWEST.
     """
     there = np.isfinite(pair.values)
     values, active = np.maximum(pair.values[there], LOWEST), pair.active[there]
@@ -177,14 +177,14 @@ def sensitivity_table(pair: FeatureProxy, *, n: int = N_BINS) -> pd.DataFrame:
 
 
 def _shares(name: str, part: Int[np.ndarray, " n"], whole: Int[np.ndarray, " n"]) -> dict[str, np.ndarray]:
-    """Return a share with its interval, as columns."""
+    """Return columns with shares and their intervals (95 %, Wilson 1927)."""
     low, high = wilson(part, whole)
     with np.errstate(invalid="ignore"):
         return {name: part / whole, f"{name}_low": low, f"{name}_high": high}
 
 
 def _bins(pair: FeatureProxy, n: int) -> tuple[Float[np.ndarray, " edge"], Int[np.ndarray, " n"]]:
-    """Edges of equal bins from 0 to the largest activation (from the smallest, if negative), and where each is."""
+    """Return the edges of equal bins from 0, or the least activation if below, to the largest; and each token's bin."""
     f = pair.f[pair.active]
     low, high = (min(0.0, f.min()), max(0.0, f.max())) if len(f) else (0.0, 1.0)
     edges = np.linspace(low, high, n + 1)

@@ -1,7 +1,7 @@
-"""Rows of tokens as the characters they make together, and which tokens hold a piece of each character.
+"""Rows of tokens as the characters that they make together, and the tokens that hold a piece of each character.
 
-Byte-level tokens may begin or end inside a character, so that only the text around them says what they are part
-of. Tokens without text (special ones, and ids the tokenizer does not know) end one piece of text and begin another.
+Byte-level tokens may begin or end inside a character, so that only their neighbours show which character it is. Tokens
+without text (special ones, and ids that the tokenizer does not know) end one piece of text and begin another.
 """
 
 from collections.abc import Collection, Sequence
@@ -16,13 +16,13 @@ from core.models.vocabulary import STRAY
 
 _TOKENS_AT_ONCE = 2**16
 LONGEST = 4
-"""Bytes in a character, in UTF-8."""
+"""Most bytes of a character in UTF-8."""
 _LEAST = np.array([0, 0, 0x80, 0x800, 0x10000])
-"""The lowest code point that UTF-8 writes in so many bytes."""
+"""The lowest code point that UTF-8 writes with this number of bytes."""
 
 
 def token_bytes(raw: Sequence[str]) -> tuple[bytes, ...]:
-    """Return the bytes that each vocabulary entry, as the tokenizer stores it, adds to a text."""
+    """Return the bytes that each vocabulary entry adds to a text. `raw` are entries as the tokenizer stores them."""
     if spaces_are_bars(raw):
         return tuple(_from_bars(text) for text in raw)
     alphabet = byte_alphabet()
@@ -43,15 +43,15 @@ def _from_bars(text: str) -> bytes:
 
 @dataclass(frozen=True, eq=False)
 class ProxyText:
-    """Rows of token ids and their characters in order. Token t is row t // pos, position t % pos."""
+    """Rows of token ids and their characters in order. Token t stands in row t // n_pos at position t % n_pos."""
 
     rows: Int[np.ndarray, "row pos"]
     vocabulary: tuple[bytes, ...]
-    """What each token id adds to the text; nothing for special tokens."""
+    """The bytes that each token id adds to the text; none for special tokens."""
     silent: Bool[np.ndarray, " token"]
-    """Tokens without text, which cut it: no string of tokens goes across them."""
+    """True for tokens without text. They cut the text: no string of tokens crosses them."""
     codes: Int[np.ndarray, " character"]
-    """Code points; 0xFFFD for a byte that is part of no whole character."""
+    """Code points; 0xFFFD for a byte that belongs to no whole character."""
     first: Int[np.ndarray, " character"]
     last: Int[np.ndarray, " character"]
     """The tokens that hold a character's first and last byte."""
@@ -62,19 +62,19 @@ class ProxyText:
 
     @cached_property
     def opens(self) -> Bool[np.ndarray, " token"]:
-        """Tokens at which the text before them ends: the first of each row, and silent ones."""
+        """True for tokens that end the text before them: the first of each row, and silent ones."""
         return _opens(self.silent, self.rows.shape[1])
 
-    def held(self, characters: Bool[np.ndarray, " character"]) -> Bool[np.ndarray, " token"]:
-        """Return the tokens that hold at least one byte of some of the characters."""
-        held = np.zeros(self.rows.size, bool)
-        first, last = self.first[characters], self.last[characters]
+    def held(self, wanted: Bool[np.ndarray, " character"]) -> Bool[np.ndarray, " token"]:
+        """Return True for tokens that hold at least one byte of any of the wanted characters."""
+        holds = np.zeros(self.rows.size, bool)
+        first, last = self.first[wanted], self.last[wanted]
         for step in range(LONGEST):
-            held[first[first + step <= last] + step] = True
-        return held
+            holds[first[first + step <= last] + step] = True
+        return holds
 
     def strings(self) -> tuple[list[str], Int[np.ndarray, " string"]]:
-        """Return the pieces of text, none of them empty, and the number of each one's first character."""
+        """Return the pieces of text, none of them empty, and the index of each one's first character."""
         piece = self.opens.cumsum()[self.first]
         starts = np.flatnonzero(np.diff(piece, prepend=-1))
         whole = self.codes.astype("<u4").tobytes().decode("utf-32-le")
@@ -83,7 +83,7 @@ class ProxyText:
 
 
 def proxy_text(rows: Int[np.ndarray, "row pos"], raw: Sequence[str], *, special: Collection[int] = ()) -> ProxyText:
-    """Read rows of token ids as text. `raw` is the vocabulary as the tokenizer stores it, `special` has no text."""
+    """Read rows of token ids as text. `raw` is the vocabulary as stored; the ids in `special` have no text."""
     special = frozenset(special)
     vocabulary = tuple(b"" if i in special else text for i, text in enumerate(token_bytes(raw)))
     lengths = np.array([len(text) for text in vocabulary])
@@ -106,10 +106,10 @@ def proxy_text(rows: Int[np.ndarray, "row pos"], raw: Sequence[str], *, special:
 def characters(
     data: np.ndarray, piece: Int[np.ndarray, " byte"]
 ) -> tuple[Int[np.ndarray, " character"], Int[np.ndarray, " character"], Int[np.ndarray, " character"]]:
-    """Decode UTF-8; return code points and the numbers of each one's first and last byte.
+    """Decode UTF-8; return code points and the indices of each one's first and last byte.
 
-    data: uint8. `piece` says which text a byte belongs to; no character goes across. A byte that is part of no
-    whole character is a character of its own, U+FFFD.
+    data: uint8. `piece` is the number of each byte's piece of text; no character crosses pieces. A byte that belongs to
+    no whole character becomes a character of its own, U+FFFD.
     """
     n = len(data)
     whole = np.concatenate([data.astype(np.int64), np.zeros(LONGEST, np.int64)])

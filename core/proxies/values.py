@@ -1,20 +1,20 @@
-"""The number that a proxy has at every token of a text (Bricken et al. 2023, where not said otherwise).
+"""The value of a proxy at every token of a text (after Bricken et al. 2023, unless stated).
 
-For a context C (Base64, Arabic) the proxy of a token is the largest ln(P(s|C) / P(s)) over all strings s of
-tokens that end at it. P(s) is the product over the tokens of s of their share of this very text, so no token is
-unseen; tokens without text count in neither. No string goes across the beginning of a row or such a token.
+For a context C (Base64, Arabic), the proxy of a token is the largest ln(P(s|C) / P(s)) over all strings s of tokens
+that end at it. P(s) is the product of the shares that the tokens of s have in this text, so that no token has share 0;
+tokens without text do not count. No string crosses the beginning of a row or a token without text.
 
-Alphabets. P(s|C) is the product over the characters of s of 1 / size of the alphabet, 1e-10 for any other
-character (a piece of a character is one). Hexadecimal is the likelier of two alphabets; DNA takes strings of two
-tokens or more.
+Alphabets. P(s|C) is a product over the characters of s: 1 / size of the alphabet for its characters, 1e-10 for any
+other, and a piece of a character counts as another one. Hexadecimal has two alphabets, of which the likelier counts;
+DNA needs strings of two tokens or more.
 
-Scripts. By Bayes P(s|C) / P(s) = P(C|s) / P(C). P(C|s) is 1 if s is whole characters, all of them in the Unicode
-blocks of the script, and otherwise 1e-10. For a single token that is no whole characters it is at least the
-observed fraction: how often, of all times the token occurs, the characters it holds pieces of are in the script.
-P(C) is the share of tokens that hold characters of the script alone. A space that begins a token is passed over,
-as byte-level vocabularies glue it to words; there the source, which does not say so, may differ.
+Scripts. By Bayes, P(s|C) / P(s) = P(C|s) / P(C). P(C|s) is 1 if s consists of whole characters that are all in the
+Unicode blocks of the script, and otherwise 1e-10. For a single token that holds pieces of characters, P(C|s) is at
+least the observed fraction: among all occurrences of the token, the share in which these characters are in the script.
+P(C) is the share of tokens that hold only characters of the script. A space at the beginning of a token is ignored, as
+byte-level vocabularies join it to words; the source does not mention this and may differ.
 
-Patterns. 1 where a regular expression is found, else 0 (ours).
+Patterns. 1 if a regular expression is found, else 0 (ours).
 """
 
 from itertools import pairwise
@@ -34,15 +34,15 @@ FOREIGN = 1e-10
 def proxy_values(text: ProxyText, proxy: Proxy) -> Float[np.ndarray, "row pos"]:
     """Return the proxy of every token: log-likelihood ratios in nats (see above), or 0 and 1 for a pattern.
 
-    Minus infinity where no string of tokens ends that is long enough. Raises BadSettingError for a pattern that
-    is not done in time.
+    Minus infinity at tokens where no string of the proxy's least length ends. Raises BadSettingError for a pattern that
+    takes too long.
     """
     kinds = {ALPHABET: _alphabet_ratios, SCRIPT: _script_ratios, PATTERN: _pattern_hits}
     return kinds[proxy.kind](text, proxy).reshape(text.rows.shape).astype(np.float32)
 
 
 def log_shares(text: ProxyText) -> Float[np.ndarray, " d_vocab"]:
-    """Return the log of each token's share of the tokens that have text; minus infinity for all others."""
+    """Return the log of each token's share of all tokens with text; minus infinity for tokens that do not occur."""
     counts = np.bincount(text.tokens[~text.silent], minlength=len(text.vocabulary)).astype(np.float64)
     with np.errstate(divide="ignore"):
         return np.log(counts) - np.log(max(1.0, counts.sum()))
@@ -67,7 +67,10 @@ def _alphabet_ratios(text: ProxyText, proxy: Proxy) -> Float[np.ndarray, " token
 
 
 def largest_sum(ratio: Float[np.ndarray, "row pos"], least: int = 1) -> Float[np.ndarray, "row pos"]:
-    """Return the largest sum of `least` or more values in a row that end at each place; minus infinity breaks a run."""
+    """Return, at each position, the largest sum of `least` or more successive values that end there.
+
+    Sums stay within a row. No sum contains minus infinity.
+    """
     best = ratio.T.copy()  # a string is extended as long as its sum is above 0
     for before, here in pairwise(best):
         here += np.maximum(before, 0)
@@ -90,11 +93,11 @@ def _script_ratios(text: ProxyText, proxy: Proxy) -> Float[np.ndarray, " token"]
 
 
 def in_blocks(text: ProxyText, proxy: Proxy) -> Bool[np.ndarray, " token"]:
-    """Return the tokens that hold (pieces of) characters of a script, and no others but a space they begin with."""
+    """Return True for tokens that hold only (pieces of) characters of a script, after at most one leading space."""
     script = np.zeros(len(text.codes), bool)
     for _, first, last in proxy.blocks:
         script |= (text.codes >= first) & (text.codes <= last)
-    # A character that begins in a token which the one before it has not reached is the first of its token.
+    # A character is the first of its token if the character before it ends in an earlier token.
     leads = np.diff(text.first, prepend=-1) > 0
     leads[1:] &= text.last[:-1] < text.first[1:]
     space = leads & (text.codes == ord(" "))
@@ -102,7 +105,7 @@ def in_blocks(text: ProxyText, proxy: Proxy) -> Bool[np.ndarray, " token"]:
 
 
 def _ends_whole_string(text: ProxyText, inside: Bool[np.ndarray, " token"]) -> Bool[np.ndarray, " token"]:
-    """Return the tokens at which a string of whole characters ends whose tokens are all inside a script."""
+    """Return True for tokens that end a string of whole characters, all of whose tokens are inside a script."""
     begins, ends = ~text.silent, ~text.silent
     for step in range(1, LONGEST):
         more = text.first + step <= text.last
