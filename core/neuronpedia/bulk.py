@@ -1,7 +1,7 @@
-"""Features as the folder that Neuronpedia's bulk import reads, in the records of its neuronpedia_utils.db_models.
+"""Features in the layout of Neuronpedia's bulk import, with the records of its neuronpedia_utils.db_models.
 
-An importer makes each record from the keys of a line: one that it does not know, or that it needs and does not find,
-ends the import. Of features, activations and explanations the first line of a file says which keys all lines have.
+The importer makes a record from the keys of each line; an unknown or a missing key ends the import. For features,
+activations and explanations, it takes the keys of a file's first line for all lines.
 """
 
 import gzip
@@ -17,30 +17,31 @@ from core.neuronpedia.labels import NeuronpediaSource
 from core.neuronpedia.layouts import MOST_LOGITS, ExportedFeature, examples
 
 BOT = "clkht01d40000jv08hvalcvly"
-"""The account that every installation of Neuronpedia has and gives to what is imported without another."""
+"""The account that exists in every installation of Neuronpedia and is the default owner of imported records."""
 _PER_BATCH = 256
 _NO_DATE = (1980, 1, 1, 0, 0, 0)
-"""Of files in the archive, so that equal content makes equal bytes."""
+"""The date of all files in the archive, so that equal content makes equal bytes."""
 
 
 @dataclass(frozen=True)
 class BulkSettings:
-    """What an archive says besides its features."""
+    """The content of an archive besides its features."""
 
     source: NeuronpediaSource
     title: str
-    """Of the dictionary."""
+    """Title of the dictionary."""
     hook_name: str
     model: Mapping[str, Any]
     """The model's config: model_name, n_layers, d_model, d_mlp."""
     text: str
-    """What the features were computed on."""
+    """Title of the text on which the features were computed."""
     n_rows: int
+    """Number of rows of this text."""
     n_pos: int
     """Tokens in a row."""
     creator: str = "SAE Loupe"
     creator_id: str = BOT
-    """Whose the records are: an account of the site that imports them."""
+    """The owner of the records: an account of the site that imports them."""
 
     @property
     def model_id(self) -> str:
@@ -59,7 +60,7 @@ def bulk_archive(settings: BulkSettings, features: Sequence[ExportedFeature], to
     """Return a ZIP archive in the layout of Neuronpedia's bulk import.
 
     `{model}/{source}/` holds model, release, sourceset and source as lines of JSON, and features/, activations/ and
-    explanations/ in gzip batches. The same features give the same bytes.
+    explanations/ in gzip batches. Equal features give equal bytes.
     """
     root = f"{settings.model_id}/{settings.source_id}"
     files = {f"{root}/{name}.jsonl": _lines([record]) for name, record in _records(settings).items()}
@@ -71,7 +72,7 @@ def bulk_archive(settings: BulkSettings, features: Sequence[ExportedFeature], to
             "explanations": [line for feature in part for line in _explanations(settings, feature)],
         }
         for name, lines in batches.items():
-            if lines:  # an importer reads the first line of every file
+            if lines:  # the importer needs a first line in every file
                 files[f"{root}/{name}/batch-{number}.jsonl.gz"] = gzip.compress(_lines(lines), 6, mtime=0)
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -81,7 +82,7 @@ def bulk_archive(settings: BulkSettings, features: Sequence[ExportedFeature], to
 
 
 def _records(settings: BulkSettings) -> dict[str, dict[str, Any]]:
-    """Return the lines about model, release, source set and source, by the file that holds each."""
+    """Return the records of model, release, source set and source, by the names of their files."""
     name, config = str(settings.model["model_name"]), settings.model
     creator = {"creatorId": settings.creator_id}
     named = creator | {"creatorName": settings.creator, "urls": [], "visibility": "PUBLIC"}
@@ -149,14 +150,14 @@ def _activations(
     for number, item in enumerate(examples(feature.texts, token_strings)):
         place = max(range(len(item["values"])), key=item["values"].__getitem__)
         peak = {"maxValue": item["values"][place], "maxValueTokenIndex": place, "minValue": min(item["values"])}
-        # SAEDashboard's mark of the strongest texts, and up to where they go.
+        # SAEDashboard marks the strongest texts with binMin -1, and binMax is their largest activation.
         line = head | item | peak | {"binMin": -1.0, "binMax": largest, "binContains": -1.0}
         yield line | {"id": _id(number, line)}
 
 
 def _explanations(settings: BulkSettings, feature: ExportedFeature) -> Iterable[dict[str, Any]]:
     for number, text in enumerate(feature.explanations):
-        # No typeName and no explanationModelName: a person wrote it, and the site knows no such method.
+        # No typeName and no explanationModelName: the site has no method for explanations that a person wrote.
         line = _place(settings, feature) | {"description": text, "authorId": settings.creator_id}
         yield line | {"id": _id(number, line)}
 
@@ -166,7 +167,7 @@ def _place(settings: BulkSettings, feature: ExportedFeature) -> dict[str, Any]:
 
 
 def _id(number: int, line: Mapping[str, Any]) -> str:
-    """Name a record by its content, in the form of Neuronpedia's own ids: a second import adds nothing."""
+    """Name a record by its content, in the form of Neuronpedia's own ids, so that a second import adds nothing."""
     return "c" + hashlib.sha256(f"{number} {json.dumps(line, sort_keys=True)}".encode()).hexdigest()[:24]
 
 

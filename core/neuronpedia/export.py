@@ -1,4 +1,4 @@
-"""All that goes out about some features, computed: their strongest texts, the tokens they promote, and histograms."""
+"""Compute what is exported about features: their strongest texts, the tokens that they promote, and histograms."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,19 +25,20 @@ from core.work.artifacts import artifact_key
 from core.work.jobs import SILENT, Part, Progress
 
 N_BARS = 50
-"""As SAEDashboard draws."""
+"""Bars of a histogram, as in SAEDashboard."""
 _AT_ONCE = 16
-"""Features whose logit weights are held in full."""
+"""Number of features whose logit weights are all in memory at a time."""
 
 
 @dataclass(frozen=True)
 class FeatureExport:
-    """Features in the order asked for, without explanations."""
+    """Features in the order of the request, without explanations."""
 
     features: tuple[ExportedFeature, ...]
     n_rows: int = 0
+    """Number of rows of text."""
     n_pos: int = 0
-    """Rows of text that were read, and tokens in each."""
+    """Tokens in a row."""
 
     @property
     def nbytes(self) -> int:
@@ -45,11 +46,11 @@ class FeatureExport:
 
     @property
     def silent(self) -> list[int]:
-        """Features that are active on none of the texts."""
+        """Features that have no strongest text, as they are active on no token."""
         return [one.texts.feature for one in self.features if not len(one.texts.rows)]
 
     def explained(self, explanations: Mapping[int, Sequence[str]]) -> list[ExportedFeature]:
-        """Return the features with the explanations somebody wrote."""
+        """Return the features with explanations that a person wrote, by feature."""
         return [replace(one, explanations=explanations.get(one.texts.feature, ())) for one in self.features]
 
 
@@ -60,7 +61,7 @@ def export_key(
     features: Sequence[int],
     settings: LogitSettings,
 ) -> str:
-    """Name an export by all that it is made from."""
+    """Name an export by all its inputs."""
     return artifact_key(
         "feature-export",
         3,
@@ -89,7 +90,7 @@ def export_features(
     `progress` counts blocks. Raises what `strongest_texts` and `residual_directions` raise.
     """
     features, parts = list(features), [Part(progress, i, 3) for i in range(3)]
-    directions = residual_directions(dictionary, model, settings)[features]  # first, as it may not fit
+    directions = residual_directions(dictionary, model, settings)[features]  # first, as it may raise
     texts = strongest_texts(store, features, d_sae=dictionary.d_sae, n=n, progress=parts[0])
     activations = activation_bars(store, features, d_sae=dictionary.d_sae, progress=parts[1:])
     progress.note("logit weights")
@@ -110,9 +111,10 @@ def export_features(
 def activation_bars(
     store: ActivationStore, features: Sequence[int], *, d_sae: int, progress: Sequence[Progress] = (SILENT, SILENT)
 ) -> list[Bars]:
-    """Return the histogram of each feature's activations that are not 0, from its smallest to its largest.
+    """Return the histogram of each feature's non-zero activations, from its smallest to its largest.
 
-    The store is read twice, once for the ends; each of two `progress` counts blocks.
+    The store is read twice: for the smallest and largest activations, then for the bars. `progress` holds one Progress
+    for each reading; both count blocks.
     """
     known, place = np.unique(features, return_inverse=True)
     slots = np.full(d_sae, len(known))
@@ -149,7 +151,7 @@ def logit_bars(
 
 
 def _bars(low: float, high: float, heights: Int[np.ndarray, " bar"]) -> Bars:
-    """Return bars between two ends; one bar where all values are equal, none where there are none."""
+    """Return bars between two ends; a single bar if all values are equal, none if there are no values."""
     total = int(heights.sum())
     if low >= high:
         return Bars((round(low, 5),), (total,)) if total else Bars()

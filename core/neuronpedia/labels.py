@@ -1,7 +1,6 @@
-"""Neuronpedia: addresses of features and lists, and the labels others have written for them.
+"""Neuronpedia: addresses of features and of lists, and the labels that others have written for features.
 
-Addresses are made without asking anybody. Labels are fetched on request only: nothing here runs
-unless a person asked for a download.
+Addresses are made without a network. Labels are downloaded only if a person starts it.
 """
 
 import gzip
@@ -29,31 +28,31 @@ from core.work.jobs import SILENT, Progress
 SITE = "https://www.neuronpedia.org"
 BULK = "https://neuronpedia-datasets.s3.us-east-1.amazonaws.com/v1"
 MOST_IN_LIST = 150
-"""Neuronpedia answers longer quick lists with 404."""
+"""Most features of a quick list. Neuronpedia answers longer ones with 404."""
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _TIMEOUT_S = 20
 _MOST_BYTES = 64 * 2**20
-"""Of one batch, unpacked; Neuronpedia's own hold about a thousand features."""
+"""Largest size of a batch, unpacked. A batch of Neuronpedia holds about a thousand features."""
 _MOST_BATCHES = 2000
 _LONGEST_LABEL = 500
 
 
 class NeuronpediaError(LoupeError):
-    """Neuronpedia does not have what was asked for, or cannot be reached."""
+    """Neuronpedia does not have a source or its labels, does not accept a request, or cannot be reached."""
 
 
 @dataclass(frozen=True)
 class NeuronpediaSource:
-    """Where a dictionary's features lie: `gpt2-small/8-res-jb` is model and source."""
+    """The id of a dictionary on Neuronpedia: in `gpt2-small/8-res-jb`, the model and the source."""
 
     model_id: str
     source_id: str
 
     @classmethod
     def parse(cls, text: str) -> "NeuronpediaSource":
-        """Read an id such as sae-lens' metadata hold. Raises NeuronpediaError.
+        """Read an id, such as those in sae-lens' metadata. Raises NeuronpediaError.
 
-        The model's part counts, not the model's name elsewhere: those differ for many dictionaries.
+        Its model part is Neuronpedia's name of the model, which is often not the model's name elsewhere.
         """
         model_id, _, source_id = text.strip().partition("/")
         if not (_ID.fullmatch(model_id) and _ID.fullmatch(source_id)):
@@ -73,7 +72,7 @@ class NeuronpediaSource:
         return f"{self.url}/{feature}"
 
     def embed_url(self, feature: int, *, test: bool = False, steer: bool = False) -> str:
-        """The page of one feature for an iframe, without its controls unless they are asked for."""
+        """The page of one feature for an iframe; `test` and `steer` show its controls for these."""
         shown = {"embedtest": test, "embedsteer": steer, "embedlink": True}
         return f"{self.feature_url(feature)}?" + urllib.parse.urlencode(
             {"embed": "true"} | {name: str(value).lower() for name, value in shown.items()}
@@ -92,9 +91,9 @@ class NeuronpediaSource:
 
 
 def neuronpedia_source(dictionary: Dictionary) -> NeuronpediaSource | None:
-    """Where a dictionary says it is on Neuronpedia: sae-lens' registry first, then its own config's metadata.
+    """Return a dictionary's id on Neuronpedia, from sae-lens' registry, else from the metadata of its own config.
 
-    None where neither names an id, or none that has the form of one.
+    None if neither holds a valid id.
     """
     for said in (dictionary.origin.labels.get("neuronpedia"), dictionary.metadata.get("neuronpedia_id")):
         if isinstance(said, str) and said.strip():
@@ -105,7 +104,7 @@ def neuronpedia_source(dictionary: Dictionary) -> NeuronpediaSource | None:
 
 @dataclass(frozen=True)
 class Labels:
-    """What features are said to be about, one label a feature, by ascending feature number."""
+    """What others say that features are about: one label for each feature, in ascending order of features."""
 
     feature: Int[np.ndarray, " n"]
     text: tuple[str, ...]
@@ -120,7 +119,7 @@ class Labels:
         return self.feature.nbytes + sum(map(len, self.text))
 
     def of(self, feature: int) -> str | None:
-        """The label of a feature, None where it has none."""
+        """The label of a feature, or None."""
         place = int(np.searchsorted(self.feature, feature))
         known = place < len(self.feature) and self.feature[place] == feature
         return self.text[place] if known else None
@@ -132,9 +131,9 @@ def labels_address(source: NeuronpediaSource, *, base: str = BULK) -> str:
 
 
 def download_labels(source: NeuronpediaSource, *, progress: Progress = SILENT, base: str = BULK) -> Labels:
-    """Fetch all labels of a source from Neuronpedia's bulk files; of several for one feature the first counts.
+    """Download all labels of a source from Neuronpedia's bulk files. If a feature has several, the first one counts.
 
-    Raises NeuronpediaError where there are none, or when they cannot be read. `progress` counts batches.
+    Raises NeuronpediaError if there are none, or if they cannot be read. `progress` counts batches.
     """
     texts: dict[int, str] = {}
     for number in range(_MOST_BATCHES):
@@ -155,7 +154,7 @@ def download_labels(source: NeuronpediaSource, *, progress: Progress = SILENT, b
 
 
 def _read_labels(batch: bytes) -> list[tuple[int, str]]:
-    """Read feature numbers and descriptions from lines of JSON; lines without both are passed over."""
+    """Read feature numbers and descriptions from lines of JSON; lines without both are ignored."""
     pairs = []
     for line in batch.decode("utf-8", errors="replace").splitlines():
         try:
@@ -170,7 +169,7 @@ def _read_labels(batch: bytes) -> list[tuple[int, str]]:
 
 
 def _fetch(url: str) -> bytes | None:
-    """Fetch a gzip file and unpack it; None where there is no such file."""
+    """Download a gzip file and unpack it; None if there is no such file."""
     request = urllib.request.Request(url, headers={"User-Agent": "sae-loupe"})
     try:
         with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer, gzip.open(answer) as file:

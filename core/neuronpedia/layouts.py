@@ -1,4 +1,4 @@
-"""Features as the body of Neuronpedia's upload call; core/neuronpedia/bulk.py has its folder for bulk import."""
+"""Features as the body of Neuronpedia's upload call. core/neuronpedia/bulk.py makes the folder for bulk import."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ MOST_LOGITS = 20
 MOST_TOKENS = 1024
 LONGEST_EXPLANATION = 512
 NO_TEXT = "\N{REPLACEMENT CHARACTER}"
-"""For a token whose text is empty: Neuronpedia takes no empty text."""
+"""Stands for an empty token, as Neuronpedia accepts no empty text."""
 
 
 @dataclass(frozen=True)
 class Bars:
-    """A histogram: the middles of bars of equal width, and how many values each holds."""
+    """A histogram: the middles of bars of equal width (`values`), and the number of values in each (`heights`)."""
 
     values: tuple[float, ...] = ()
     heights: tuple[int, ...] = ()
@@ -27,25 +27,28 @@ class Bars:
 
 @dataclass(frozen=True)
 class ExportedFeature:
-    """All that goes out about one feature; logit lists are pairs of token text and value, most extreme first."""
+    """Everything that is exported about one feature."""
 
     texts: StrongestTexts
     promoted: Sequence[tuple[str, float]]
+    """Text and logit weight of the tokens that it promotes, the largest first."""
     suppressed: Sequence[tuple[str, float]]
+    """Text and logit weight of the tokens that it suppresses, the smallest first."""
     explanations: Sequence[str] = ()
     """Written by the person who exports."""
     activation_bars: Bars = Bars()
-    """Of its activations that are not 0."""
+    """Histogram of its non-zero activations."""
     logit_bars: Bars = Bars()
-    """Of its logit weights of all tokens."""
+    """Histogram of its logit weights of all tokens."""
 
 
 def upload_batch(
     source: NeuronpediaSource, features: Sequence[ExportedFeature], token_strings: Sequence[str]
 ) -> dict[str, Any]:
-    """Return the body of POST /api/feature/upload-batch. Raises NeuronpediaError for what it would refuse.
+    """Return the body of POST /api/feature/upload-batch.
 
-    That is none or more than 128 features, and a feature without one text on which it is active.
+    Raises NeuronpediaError for no features, for more than 128, and for a feature that is active on no text, as
+    Neuronpedia would refuse them.
     """
     if not 0 < len(features) <= MOST_IN_UPLOAD:
         raise NeuronpediaError(
@@ -73,7 +76,7 @@ def _uploaded(feature: ExportedFeature, token_strings: Sequence[str]) -> dict[st
         "density": texts.density,
         "topLogits": [{"token": t or NO_TEXT, "value": float(v)} for t, v in feature.promoted[:MOST_LOGITS]],
         "bottomLogits": [{"token": t or NO_TEXT, "value": float(v)} for t, v in feature.suppressed[:MOST_LOGITS]],
-        # Without methodName and modelName: the server refuses a method that it does not know, and knows none by hand.
+        # No methodName and modelName: the server has no method for texts that a person wrote, and refuses unknown ones.
         "explanations": [{"text": text[:LONGEST_EXPLANATION]} for text in feature.explanations],
         "activations": [
             item | {"quantileMin": 0.0, "quantileMax": largest, "quantileFraction": 1.0}
