@@ -1,8 +1,8 @@
-"""Dashboards that others computed: read as they are, without a model, a dictionary or torch.
+"""Dashboards that other tools computed, read without a model, a dictionary or torch.
 
-One module for each format, found by name; it offers `NAME`, `TITLE`, `find(folder)`, which returns where
-each feature lies (empty where the format is not there), and `read(folder, feature, places)`. Files come from
-anywhere: everything is bounded and typed on the way in.
+Each format is a module of this package with `NAME`, `TITLE`, `FILES`, `find(folder)`, which returns the place of each
+feature (empty if the folder has no such files), and `read(folder, feature, places)`. Files are not trusted: readers
+check the sizes and types of everything.
 """
 
 import importlib
@@ -26,14 +26,14 @@ class Example:
     """A piece of text with the feature's activation on each token."""
 
     group: str
-    """Which part of the activations it was drawn from, in words."""
+    """The range of activations that it was drawn from, in words."""
     tokens: tuple[str, ...]
     values: tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class Histogram:
-    """Bars as the file gives them: where each stands and how high it is."""
+    """Bars as the file gives them: their places on the axis (`values`) and heights."""
 
     values: tuple[float, ...]
     heights: tuple[float, ...]
@@ -41,16 +41,17 @@ class Histogram:
 
 @dataclass(frozen=True)
 class Dashboard:
-    """What a file says of one feature; what it does not say is None or empty."""
+    """The content of a file about one feature. Fields that the file lacks are None or empty."""
 
     feature: int
     density: float | None = None
-    """Share of tokens on which the feature is active, on the text of the tool that computed it."""
+    """Share of tokens on which the feature is active, in the text that the other tool read."""
     max_activation: float | None = None
     labels: tuple[str, ...] = ()
     promoted: tuple[tuple[str, float], ...] = ()
     """Tokens with the largest logit weights, largest first."""
     suppressed: tuple[tuple[str, float], ...] = ()
+    """Tokens with the smallest logit weights, smallest first."""
     activations: Histogram | None = None
     logits: Histogram | None = None
     examples: tuple[Example, ...] = ()
@@ -64,14 +65,14 @@ class DashboardSet:
     format: str
     title: str
     places: Mapping[int, object]
-    """Where each feature's data lie; what this is, is the format's own business."""
+    """The place of each feature's data, in a form that only the format's module knows."""
 
     @property
     def features(self) -> list[int]:
         return sorted(self.places)
 
     def read(self, feature: int) -> Dashboard:
-        """Read one feature. Raises OutOfRangeError for one that is not there, BadDashboardError for a broken file."""
+        """Read one feature. Raises OutOfRangeError for a missing feature, BadDashboardError for a broken file."""
         if feature not in self.places:
             raise OutOfRangeError("Feature", feature, max(self.places) + 1)
         with _files_that_can_be_read(self.folder):
@@ -97,9 +98,9 @@ def formats() -> dict[str, ModuleType]:
 
 
 def open_dashboards(folder: Path) -> list[DashboardSet]:
-    """Return what dashboards a folder holds, a set for each format found in it.
+    """Return the dashboards of a folder, one set for each format.
 
-    Raises BadDashboardError where there are none.
+    Raises BadDashboardError if it has none.
     """
     sets = []
     for name, module in formats().items():

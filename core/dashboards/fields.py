@@ -14,22 +14,22 @@ from core.amounts import of_bytes
 from core.dashboards import BadDashboardError, Example, Histogram
 
 MOST_BYTES = 512 * 2**20
-"""Of one file, unpacked."""
+"""Largest size of one file, unpacked."""
 MOST_RATIO, HARMLESS_BYTES = 100, 16 * 2**20
-"""A file of more than HARMLESS_BYTES may unpack to so many times its size; real batches of dashboards to 30 times."""
+"""A gzip file may unpack to HARMLESS_BYTES, or to MOST_RATIO times its size; real dashboards unpack to 30 times."""
 LONGEST_LINE = 32 * 2**20
-"""Of a file with one object in each line: Python needs up to 30 times as much memory for it."""
+"""Longest line in a file with one object on each line. Python needs up to 30 times its size in memory."""
 MOST_EXAMPLES, MOST_TOKENS, LONGEST_TEXT = 200, 2048, 500
 
 
 def inside(folder: Path, paths: Iterable[Path]) -> list[Path]:
-    """Sort files, passing over links that lead out of the folder."""
+    """Return the files among `paths`, sorted, without links that lead out of the folder."""
     root = folder.resolve()
     return sorted(path for path in paths if path.resolve().is_relative_to(root) and path.is_file())
 
 
 def content(path: Path) -> bytes:
-    """Read a file, unpacked if it is gzip. Raises BadDashboardError if it is broken or unpacks to too much."""
+    """Read a file, unpacked if it is gzip. Raises BadDashboardError if it is broken or too large."""
     with _opened(path) as (file, most):
         data = file.read(most + 1)
     if len(data) > most:
@@ -39,7 +39,7 @@ def content(path: Path) -> bytes:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[BinaryIO, int]]:
-    """Open a file, unpacked if it is gzip, and say how many bytes may be read of it."""
+    """Open a file, unpacked if it is gzip; yield it and the largest number of bytes that may be read from it."""
     try:
         packed = path.suffix == ".gz"
         most = min(MOST_BYTES, max(HARMLESS_BYTES, MOST_RATIO * path.stat().st_size)) if packed else MOST_BYTES
@@ -58,7 +58,7 @@ def _too_large(path: Path, most: int, what: str = "it") -> BadDashboardError:
 
 
 def parse(text: bytes | str, path: Path) -> Any:
-    """Parse JSON. Raises BadDashboardError naming the file."""
+    """Parse JSON. Raises BadDashboardError, which names the file."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -68,7 +68,7 @@ def parse(text: bytes | str, path: Path) -> Any:
 
 
 def lines(path: Path) -> Iterator[Mapping[str, Any]]:
-    """Yield the objects of a file with one JSON object in each line. Raises BadDashboardError, as `content`."""
+    """Yield the objects of a file with one JSON object on each line. Raises BadDashboardError, as `content` does."""
     done = 0
     with _opened(path) as (file, most):
         while line := file.readline(LONGEST_LINE + 1):
@@ -84,14 +84,14 @@ def lines(path: Path) -> Iterator[Mapping[str, Any]]:
 
 
 def index(value: Any) -> int | None:
-    """A feature number, given as a number or as text; None for anything else."""
+    """Return a feature number that is given as a number or as text; None for anything else."""
     if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 10:
         return int(value)
     return value if type(value) is int and 0 <= value < 10**9 else None
 
 
 def number(value: Any) -> float | None:
-    """A finite number, None for anything else and for whole numbers of too many digits."""
+    """Return a finite number as float; None for anything else, and for whole numbers too large for a float."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         return None
     try:
@@ -101,27 +101,27 @@ def number(value: Any) -> float | None:
 
 
 def numbers(values: Any, most: int = MOST_TOKENS) -> tuple[float, ...]:
-    """Finite numbers of a list, others as 0; empty for anything but a list."""
+    """Return the items of a list as finite numbers, others as 0; empty for anything but a list."""
     return tuple(number(value) or 0.0 for value in values[:most]) if isinstance(values, list) else ()
 
 
 def strings(values: Any, most: int = MOST_TOKENS) -> tuple[str, ...]:
-    """The items of a list as text, each cut to LONGEST_TEXT; empty for anything but a list."""
+    """Return the items of a list as text, each cut to LONGEST_TEXT; empty for anything but a list."""
     return tuple(short(str(value)) for value in values[:most]) if isinstance(values, list) else ()
 
 
 def short(text: str) -> str:
-    """Cut a text to LONGEST_TEXT; halves of characters, which no screen takes, become U+FFFD."""
+    """Cut a text to LONGEST_TEXT; single surrogates, which cannot be shown, become U+FFFD."""
     return text[:LONGEST_TEXT].encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def weighted(tokens: Any, values: Any) -> tuple[tuple[str, float], ...]:
-    """Pair tokens with their numbers, as far as both go."""
+    """Pair tokens with their numbers, up to the end of the shorter list."""
     return tuple(zip(strings(tokens, 100), numbers(values, 100), strict=False))
 
 
 def histogram(values: Any, heights: Any) -> Histogram | None:
-    """Bars, None where either list is empty; edges (one value more than bars) become middles."""
+    """Return bars, None if either list is empty. Edges (one value more than heights) become middles."""
     at, high = numbers(values), numbers(heights)
     if len(at) == len(high) + 1:
         at = tuple(left / 2 + right / 2 for left, right in pairwise(at))
@@ -130,7 +130,7 @@ def histogram(values: Any, heights: Any) -> Histogram | None:
 
 
 def example(tokens: Any, values: Any, group: str) -> Example | None:
-    """One example, None where tokens or values are missing."""
+    """Return an example, None if tokens or values are missing."""
     texts, acts = strings(tokens), numbers(values)
     n = min(len(texts), len(acts))
     return Example(group, texts[:n], acts[:n]) if n else None

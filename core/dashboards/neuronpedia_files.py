@@ -1,4 +1,4 @@
-"""Neuronpedia's bulk files (features/, activations/, explanations/ with batch-N.jsonl.gz) and answers of its API."""
+"""Neuronpedia's bulk files (batch-N.jsonl.gz in features/, activations/, explanations/) and answers of its API."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,7 +17,7 @@ _PATTERNS = ("batch-*.jsonl.gz", "batch-*.jsonl")
 
 
 def find(folder: Path) -> dict[int, Path]:
-    """Map features to the file that holds their own line, or their JSON from the API."""
+    """Map features to the batch that holds their line in features/, or else to their JSON from the API."""
     places: dict[int, Path] = {}
     for path in _batches(folder, "features"):
         places |= dict.fromkeys(_by_feature(path, path.stat().st_mtime_ns), path)
@@ -47,7 +47,7 @@ def _batches(folder: Path, name: str) -> list[Path]:
 
 
 def _matching(folder: Path, name: str, feature: int) -> list[Mapping[str, Any]]:
-    """Return all lines about a feature in a folder of batches, which may be cut differently."""
+    """Return all lines about a feature in a folder, whose batches may hold other features than those of features/."""
     return [item for path in _batches(folder, name) for item in _lines_of(path, feature)]
 
 

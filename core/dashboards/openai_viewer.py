@@ -1,4 +1,4 @@
-"""Files of OpenAI's sparse autoencoder viewer: atoms/N.json, a file for each feature."""
+"""Files of OpenAI's sparse autoencoder viewer: atoms/N.json, one file for each feature."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -38,7 +38,7 @@ def read(folder: Path, feature: int, places: Mapping[int, Path]) -> Dashboard:
 
 
 def _head(path: Path) -> bytes:
-    """Enough of a file to know it: its own numbers come before the long lists, or after them."""
+    """Return the beginning and the end of a file: its numbers stand before or after its long lists."""
     size = path.stat().st_size
     with path.open("rb") as file:
         start = file.read(2**14)

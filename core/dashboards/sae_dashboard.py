@@ -1,4 +1,4 @@
-"""SAEDashboard's batches for Neuronpedia: batch-0.json, batch-1.json and so on, some features in each."""
+"""SAEDashboard's batches for Neuronpedia: batch-0.json, batch-1.json and so on, each with several features."""
 
 import math
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ NAME = "sae_dashboard"
 TITLE = "SAEDashboard"
 FILES = "batch-0.json and so on"
 _UNKNOWN = 99
-"""What SAEDashboard writes as the top activations' upper bound where it could not read its own title."""
+"""The upper bound that SAEDashboard writes for the top activations if it cannot read the bound from its own title."""
 
 
 def find(folder: Path) -> dict[int, Path]:
@@ -55,7 +55,7 @@ def _features(path: Path, stamp: int) -> dict[int, Mapping[str, Any]]:
 
 
 def dashboard(feature: int, item: Mapping[str, Any]) -> Dashboard:
-    """Turn SAEDashboard's and Neuronpedia's common fields into a Dashboard."""
+    """Make a Dashboard from the fields that SAEDashboard and Neuronpedia share."""
     examples = activations(item.get("activations"))
     return Dashboard(
         feature=feature,
@@ -71,7 +71,7 @@ def dashboard(feature: int, item: Mapping[str, Any]) -> Dashboard:
 
 
 def activations(items: Any) -> tuple[Example, ...]:
-    """Read examples, with their bins in words; SAEDashboard marks the top ones with bin -1."""
+    """Read examples, with their bins in words. SAEDashboard marks the top activations with bin_min -1."""
     examples = []
     for item in items[:MOST_EXAMPLES] if isinstance(items, list) else ():
         if not isinstance(item, dict):
@@ -83,7 +83,7 @@ def activations(items: Any) -> tuple[Example, ...]:
 
 
 def _bin(item: Mapping[str, Any]) -> tuple[float | None, float | None, bool]:
-    """Return the bounds of an example's bin, and whether that is the one of the top activations."""
+    """Return the bounds of an example's bin, and whether it is the bin of the top activations."""
     low, high, share = (
         number(item.get(snake, item.get(camel)))
         for snake, camel in (("bin_min", "binMin"), ("bin_max", "binMax"), ("bin_contains", "binContains"))
@@ -92,11 +92,11 @@ def _bin(item: Mapping[str, Any]) -> tuple[float | None, float | None, bool]:
 
 
 def _largest(item: Mapping[str, Any]) -> float | None:
-    """Return the largest activation that a feature's own data speak of.
+    """Return the largest activation that a feature's data name.
 
-    Examples need not show it: SAEDashboard shows none for a position that it leaves out, such as the first, and takes
-    maxActApprox from what it shows, but counts that position into its bins, the top one's upper bound, and its
-    histogram. The histogram, read to half a bar's width past its last bar, counts where nothing else names a bound.
+    It may be larger than in all examples. SAEDashboard can leave out a position, such as the first: then no example
+    shows it and maxActApprox does not count it, but the bins, the upper bound of the top bin, and the histogram do. The
+    histogram, which ends half a bar's width after its last value, counts only if nothing else gives a bound.
     """
     items = item.get("activations")
     bins = [_bin(one) for one in items if isinstance(one, dict)] if isinstance(items, list) else []
