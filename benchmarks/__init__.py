@@ -1,1 +1,1 @@
-"""Speed, memory and error of the exact analyses, each against its floor and a naive peer in the same run."""
+"""Speed, memory and error of the exact analyses, each compared with its floor and a naive peer in the same run."""

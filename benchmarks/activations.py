@@ -1,9 +1,9 @@
 """The token pass:   python -m benchmarks.activations [--quick]
 
-Synthetic weights of GPT-2's shape and about 80 non-zero activations a token, at layer 0, where the model
-is a table: what is timed is the dictionary's side, with statistics, reconstruction and the store on disk.
-The floor is the bare product of inputs and encoder, the peer the same statistics in dense torch. The demo
-is measured with its model. Counts, sums and errors are checked against dense float64 before anything is timed.
+Synthetic weights of GPT-2's shape give about 80 active features on a token at layer 0, where the model is only a table.
+So the time is that of the dictionary, its statistics, the reconstruction and the store on disk. The floor is the bare
+product of inputs and encoder; the peer computes the same statistics in dense torch. The demo is measured with its
+model. Counts, sums and errors are checked against dense float64 before anything is timed.
 """
 
 import argparse
@@ -34,13 +34,13 @@ from core.workspace import Workspace
 GPT2 = Shape(24576, 8192, 128, 768)
 QUICK = Shape(4096, 4096, 128, 768)
 LOG_RATE = {24576: -7.0, 4096: -5.2}
-"""Median firing rates that make about 80 activations a token."""
+"""By number of features: the logarithm of the median density that makes about 80 features active on a token."""
 DEMO = "layer3-standard-2048"
 PEER_TOKENS, CHECKED_TOKENS, SPLICED_TOKENS, TOPK = 1024, 512, 4096, 64
 
 
 def dense_torch(dictionary: Dictionary, x: np.ndarray, n_pos: int) -> Callable[[], list]:
-    """Return a call that computes in dense torch, 1024 tokens at a time, what the pass keeps (histograms left out)."""
+    """Return a call that computes the pass's results, without histograms, in dense torch, 1024 tokens at a time."""
     import torch
 
     from core.work.torch_library import as_tensor
@@ -73,9 +73,9 @@ def dense_torch(dictionary: Dictionary, x: np.ndarray, n_pos: int) -> Callable[[
 
 
 def worst_error(dictionary: Dictionary, model: LanguageModel, rows: np.ndarray) -> float:
-    """Largest error of sums of activations and of squared errors, as a share of the largest, on a few rows.
+    """Return the largest error of sums of activations and of squared errors on a few rows, as a share of the largest.
 
-    Counts may differ where float32 and float64 round to different sides of 0: on one token of a million.
+    Counts may differ by one in a million tokens, where float32 and float64 round to different sides of 0.
     """
     found = activation_pass(dictionary, model, rows, None)
     x = model.activations(rows, dictionary.config.hook_name).reshape(-1, dictionary.d_in).astype(np.float64)
@@ -95,7 +95,7 @@ def in_fresh_folder(work: Callable[[ArtifactStore], object]) -> None:
 
 
 def measure_pass(shape: Shape, *, n_rows: int, repeats: int) -> list[Record]:
-    """Check, then time the pass, its floor and its peer; and its memory at twice the tokens."""
+    """Check the pass, then time it, its floor and its peer; measure its memory also at twice the tokens."""
     with tempfile.TemporaryDirectory() as folder:
         model = synthetic_model(shape, Path(folder))
         dictionary = synthetic_dictionary(shape, model, log_rate=LOG_RATE[shape.d_sae])
@@ -108,7 +108,7 @@ def measure_pass(shape: Shape, *, n_rows: int, repeats: int) -> list[Record]:
             in_fresh_folder(lambda artifacts: activation_pass(dictionary, model, rows, artifacts))
 
         _ = dictionary.sha256, model.sha256
-        work(rows[:n_rows])  # twice as many blocks in flight would show from here on
+        work(rows[:n_rows])  # warm-up, so that the peaks below differ only if memory grows with tokens
         peaks = [peak_gb(lambda n=n: work(rows[:n])) for n in (n_rows, 2 * n_rows)]
         print("peak GB at n and 2 n tokens:", peaks)
         x = model.activations(rows[: PEER_TOKENS // shape.n_pos], "blocks.0.hook_resid_pre")
@@ -151,7 +151,7 @@ def as_topk(dictionary: Dictionary, k: int) -> Dictionary:
 
 
 def measure_topk(shape: Shape, *, n_rows: int, repeats: int) -> list[Record]:
-    """Encode with a TopK dictionary, by our own loops and by sae-lens, which must choose the same features."""
+    """Encode with a TopK dictionary, by our own loops and by sae-lens; both must choose the same features."""
     with tempfile.TemporaryDirectory() as folder:
         model = synthetic_model(shape, Path(folder))
         dictionary = as_topk(synthetic_dictionary(shape, model, log_rate=LOG_RATE[shape.d_sae]), TOPK)
@@ -159,7 +159,7 @@ def measure_topk(shape: Shape, *, n_rows: int, repeats: int) -> list[Record]:
         ours, theirs = Encoder(dictionary), Encoder(dictionary, generic=True)
         few = rows[: CHECKED_TOKENS // shape.n_pos]
         a, b = ours.block(model, few), theirs.block(model, few)
-        # Rounding may choose the other of two nearly equal ones.
+        # Of two nearly equal features, rounding may choose either.
         same = np.intersect1d(
             *(np.repeat(np.arange(few.size), np.diff(c.ends, prepend=0)) * 2**20 + c.features for c in (a, b))
         )
@@ -176,7 +176,7 @@ def measure_topk(shape: Shape, *, n_rows: int, repeats: int) -> list[Record]:
 
 
 def measure_demo(n_tokens: int) -> list[Record]:
-    """Time the pass over the demo with its model, and what is read from the store afterwards."""
+    """Time the pass of the demo with its model, then the analyses that read its store."""
     workspace = Workspace()
     dictionary = demo.open(DEMO, workspace)
     model = find_model(dictionary.config.model_name, workspace, centred=dictionary.config.center_writing_weights)

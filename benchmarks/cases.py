@@ -1,7 +1,7 @@
-"""What `benchmarks.report` measures: one analysis at a number of features, on a device, beside its floor and a peer.
+"""The cases of `benchmarks.report`: one analysis at a number of features, on a device, with its floor and a peer.
 
-A peer is what people run for the same numbers, in torch on the same device: it is what a notebook on that machine
-would take.
+A peer computes the same numbers as people usually do, in torch on the same device: its time is what a notebook on this
+machine would need.
 """
 
 import json
@@ -31,7 +31,7 @@ from core.models.language_model import LanguageModel
 from core.positions.additive import additive_statistics
 
 D, D_VOCAB, N_POS, N_SETS, N_TOKENS = 768, 50257, 128, 100, 2**17
-"""GPT-2's width and vocabulary, the positions most dictionaries of it were trained on, and a usual number of sets."""
+"""GPT-2's width and vocabulary, the context of most of its dictionaries, and usual numbers of token sets and tokens."""
 
 
 @dataclass(frozen=True)
@@ -43,18 +43,18 @@ class Case:
     check: Callable[[Any], float]
     """Return the largest error of a result; raises where it is wrong."""
     product: tuple[np.ndarray, np.ndarray]
-    """The matrices whose product, (n, d) times (m, d), any method must make."""
+    """The matrices, (n, d) and (m, d), whose product every method must compute."""
     products: int
-    """How many of them."""
+    """The number of such products."""
     peer: str
     peer_run: Callable[[Device, int], None]
-    """Run the peer on the first so many features."""
+    """Run the peer on the first features, whose number is the second argument."""
     peer_scale: int = 1
-    """Of what must be done the peer does a part, one in so many."""
+    """The peer does one part in `peer_scale` of the work; its time is multiplied by this."""
 
 
 def _kept(*arrays: np.ndarray) -> None:
-    """Make arrays read-only, as the app holds weights: a device places them once."""
+    """Make arrays read-only, as the app's weights are, so that a device keeps its copy."""
     for array in arrays:
         array.flags.writeable = False
 
@@ -124,7 +124,7 @@ def logits(n: int) -> Iterator[Case]:
 
 @contextmanager
 def token_sets(n: int) -> Iterator[Case]:
-    """Enrichment in 100 token sets, p and q included."""
+    """Enrichment in 100 token sets, with p and q."""
     shape = of_enrichment.Shape(n, D_VOCAB, D, N_SETS, 5000)
     unembedding, sets = of_enrichment.synthetic_unembedding(shape), of_enrichment.synthetic_sets(shape)
     directions = of_enrichment.synthetic_directions(shape, unembedding)
@@ -134,7 +134,7 @@ def token_sets(n: int) -> Iterator[Case]:
         inside[item.tokens, s] = 1
 
     def by_sorting(device: Device, features: int) -> None:
-        """Sort each feature's tokens and add up where each set has its members."""
+        """Sort each feature's tokens and compute the running sum of each set."""
         from core.devices.placed import place
 
         W, W_U, hit = place(directions[:features], device), place(unembedding.rows, device), place(inside, device)
@@ -178,7 +178,7 @@ def nearest(n: int) -> Iterator[Case]:
 
 @contextmanager
 def both_ways(n: int) -> Iterator[Case]:
-    """The 20 nearest of two dictionaries, both ways: what matching starts from."""
+    """The 20 nearest of two dictionaries, both ways: the first step of matching."""
     rows, other = clustered_directions(n, D), clustered_directions(n, D, seed=1)
     checked = np.random.default_rng(0).choice(n, 64, replace=False)
 
@@ -209,11 +209,11 @@ def _by_topk(rows: np.ndarray, others: np.ndarray, features: int, k: int, device
 
 @contextmanager
 def token_pass(n: int) -> Iterator[Case]:
-    """The dictionary's side of a token pass, at layer 0, where the model is a table."""
+    """The dictionary's part of a token pass, at layer 0, where the model is only a table."""
     shape = of_positions.Shape(n, 8192, N_POS, D)
     with tempfile.TemporaryDirectory() as folder:
         model = of_positions.synthetic_model(shape, Path(folder))
-        # About 80 active features on a token, however many there are.
+        # This makes about 80 features active on a token, for any n.
         dictionary = of_positions.synthetic_dictionary(shape, model, log_rate=-7.0 - np.log(n / 24576))
         rows = np.random.default_rng(2).integers(0, shape.d_vocab, (N_TOKENS // N_POS, N_POS))
         yield _of_pass(f"token pass, the dictionary's side, {N_TOKENS:,} tokens, not stored", dictionary, model, rows)
@@ -221,7 +221,7 @@ def token_pass(n: int) -> Iterator[Case]:
 
 @contextmanager
 def token_pass_with_model(n: int) -> Iterator[Case]:
-    """The same with a model of GPT-2's shape, up to the stream before layer 8."""
+    """A token pass with a model of GPT-2's shape, up to the stream before layer 8."""
     shape = of_positions.Shape(n, D_VOCAB, N_POS, D)
     with tempfile.TemporaryDirectory() as folder:
         model = whole_model(Path(folder))
@@ -240,7 +240,7 @@ def _of_pass(what: str, dictionary: Dictionary, model: LanguageModel, rows: np.n
     x = model.activations(few, dictionary.config.hook_name).reshape(-1, D)
 
     def error(found: Any) -> float:
-        """Largest error of the norms of x_hat, as a share of the largest, on a few rows in float64."""
+        """Return the largest error of sums of activations on a few rows, against float64, as a share of the largest."""
         f = np.maximum((x.astype(np.float64) - dictionary.b_dec) @ dictionary.W_enc + dictionary.b_enc, 0)
         true = f.sum(axis=0)
         total = activation_pass(dictionary, model, few, None, device=found).total.sum(axis=0)

@@ -1,4 +1,4 @@
-"""What the benchmarks share: timing, peak memory, the floor of a matrix product, and the report."""
+"""Shared by all benchmarks: timing, peak memory, the floor of a matrix product, and the report."""
 
 import dataclasses
 import gc
@@ -15,18 +15,18 @@ import numpy as np
 
 @dataclass
 class Record:
-    """One measured job. Seconds are wall-clock; None where a number would have no sense."""
+    """One measured job. Seconds are wall-clock; fields without a meaning for the job are None."""
 
     name: str
     size: str
     median_s: float
     floor_s: float | None = None
-    """The least any method must do, such as one bare matrix product, in the same run."""
+    """Seconds of the least work that any method must do, such as one bare matrix product, in the same run."""
     peer: str | None = None
-    """What the job is compared with; says so if only a part was measured and scaled."""
+    """Name of the method that the job is compared with; it says if only a part was measured and scaled."""
     peer_s: float | None = None
     peak_gb: float | None = None
-    """Largest resident memory during the job over that before it (inputs excluded, results included)."""
+    """Largest resident memory during the job minus that before it (without inputs, with results)."""
     max_error: float | None = None
 
     def as_json(self) -> dict:
@@ -37,7 +37,7 @@ class Record:
 
 
 def report(records: list[Record]) -> None:
-    """Print a line for each record and, last, all of them as one line of JSON."""
+    """Print one line for each record, and then all records as one line of JSON."""
     rows = [{k: round(v, 9) if isinstance(v, float) else v for k, v in record.as_json().items()} for record in records]
     for row in rows:
         print(f"{row['name']} ({row['size']}): {row['median_s']:.3g} s", end="")
@@ -59,16 +59,16 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def median_seconds(jobs: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median of `repeats` runs of each job. They take turns, so that a busy machine is unfair to none.
+    """Return the median seconds of `repeats` runs of each job. Jobs take turns, so that a busy machine slows all alike.
 
-    The caller has warmed up.
+    The caller must warm up.
     """
     rounds = [{name: seconds(job) for name, job in jobs.items()} for _ in range(repeats)]
     return {name: median(times[name] for times in rounds) for name in jobs}
 
 
 def peak_gb(work: Callable[[], object]) -> float | None:
-    """Run and return by how many GB resident memory rose at most; None outside Linux."""
+    """Run `work` and return the largest rise of resident memory in GB; None outside Linux."""
     gc.collect()
     try:
         with open("/proc/self/clear_refs", "w") as file:
@@ -89,8 +89,8 @@ def _status_kb(name: str) -> int:
 def product_backends(tall: np.ndarray, wide: np.ndarray) -> dict[str, Callable[[], object]]:
     """Return warm calls that compute `wide @ tall.T` into one reused buffer, by backend.
 
-    Backends: numpy, torch's default, and torch's "medium" precision, which is plain float32 on many
-    processors and is left out where it is not (error over 1e-5). Shapes: tall (n, d), wide (m, d).
+    Backends: numpy, torch's default, and torch's "medium" precision, which is plain float32 on many processors. A
+    backend with an error over 1e-5 is left out. Shapes: tall (n, d), wide (m, d).
     """
     import torch
 

@@ -1,8 +1,8 @@
 """Enrichment of all features in 100 token sets:   python -m benchmarks.enrichment [--quick]
 
-Synthetic weights of GPT-2's shape: an unembedding with unequal directions, decoder rows of which some follow a few
-tokens, and sets of 20 to 5,000 random tokens. Before anything is timed, the scores of some features are checked
-against ranks and running sums of the same logit weights, sorted by numpy, and AUC against scipy.
+Synthetic weights of GPT-2's shape: an unembedding with unequal directions, decoder rows of which some promote a few
+tokens, and sets of 20 to 5,000 random tokens. Before anything is timed, the scores of some features are checked against
+running sums of float64 logit weights, sorted by numpy, and AUC against scipy.
 """
 
 import argparse
@@ -34,7 +34,7 @@ QUICK = Shape(2048, 16384, 768, 100, 1600)
 
 
 def synthetic_unembedding(shape: Shape, seed: int = 3) -> Unembedding:
-    """Rows with unequal spread over d_model and a common offset, centred over tokens."""
+    """Draw rows with unequal spread over d_model, centred over tokens."""
     rng = np.random.default_rng(seed)
     rows = rng.standard_normal((shape.d_vocab, shape.d_model), dtype=np.float32) * np.float32(0.1)
     rows *= np.exp(0.5 * rng.standard_normal(shape.d_model, dtype=np.float32))
@@ -43,7 +43,7 @@ def synthetic_unembedding(shape: Shape, seed: int = 3) -> Unembedding:
 
 
 def synthetic_directions(shape: Shape, unembedding: Unembedding, seed: int = 0) -> np.ndarray:
-    """Rows of length 1, an eighth of them bent towards eight tokens each."""
+    """Draw rows of length 1; an eighth of them point towards eight tokens each."""
     rng = np.random.default_rng(seed)
     rows = rng.standard_normal((shape.d_sae, shape.d_model), dtype=np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
@@ -62,9 +62,9 @@ def synthetic_sets(shape: Shape, seed: int = 0) -> TokenSets:
 
 
 def by_sorting(logits: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """Highest and lowest running sum of each row in each set, as notebooks do it: argsort and cumsum.
+    """Return the largest and least running sum of each row in each set, by argsort and cumsum, as notebooks do.
 
-    inside (token, set) float32; returns (row, 2, set). Equal logits keep the order that the sort gave them.
+    inside (token, set) float32: 1 for members; returns (row, 2, set). Equal logits stay in the order of the sort.
     """
     k, n = inside.sum(axis=0), len(inside)
     result = np.empty((len(logits), 2, inside.shape[1]))
@@ -76,7 +76,10 @@ def by_sorting(logits: np.ndarray, inside: np.ndarray) -> np.ndarray:
 
 
 def worst_error(found: Enrichment, directions: np.ndarray, unembedding: Unembedding, inside: np.ndarray) -> float:
-    """Largest error of ES and AUC on these rows, against float64 logit weights: float32 swaps a few neighbours."""
+    """Return the largest error of ES and AUC on these rows, against float64 logit weights.
+
+    It is not 0, as float32 swaps the ranks of a few nearly equal tokens.
+    """
     from scipy.stats import mannwhitneyu
 
     logits = directions.astype(np.float64) @ unembedding.rows.T.astype(np.float64)
@@ -91,7 +94,7 @@ def worst_error(found: Enrichment, directions: np.ndarray, unembedding: Unembedd
 
 
 def measure(shape: Shape, *, repeats: int, peer_features: int) -> list[Record]:
-    """Check, then time all features, the floor and the peers on some features."""
+    """Check the enrichment, then time it on all features, its floor, and its peers on some features."""
     unembedding, sets = synthetic_unembedding(shape), synthetic_sets(shape)
     directions, found = synthetic_directions(shape, unembedding), {}
     inside = np.zeros((shape.d_vocab, shape.n_sets), np.float32)
@@ -117,14 +120,14 @@ def measure(shape: Shape, *, repeats: int, peer_features: int) -> list[Record]:
 
 
 def notebook(shape: Shape, few: np.ndarray, unembedding: Unembedding, inside: np.ndarray) -> dict:
-    """Time argsort and cumsum on some features, their product included, and scale."""
+    """Time argsort and cumsum on some features, with their product, and scale to all."""
     taken = seconds(lambda: by_sorting(few @ unembedding.rows.T, inside))
     name = f"argsort + cumsum, ES alone ({len(few)} of {shape.d_sae} features measured and scaled)"
     return {"peer": name, "peer_s": taken * shape.d_sae / len(few)}
 
 
 def mann_whitney(shape: Shape, few: np.ndarray, unembedding: Unembedding, sets: TokenSets) -> dict:
-    """Time scipy.stats.mannwhitneyu on one feature and every tenth set, and scale."""
+    """Time scipy.stats.mannwhitneyu on one feature and every tenth set, and scale to all."""
     from scipy.stats import mannwhitneyu
 
     row = few[0] @ unembedding.rows.T

@@ -1,10 +1,10 @@
 """The feature map in a browser:   python -m benchmarks.feature_map [--quick] [--runs N]
 
-A page with nothing but a map (tests/feature_map/feature_map_app.py), coordinates cached, headless Chromium, no GPU.
-Ready: from the click on a button to the first complete frame or the end of the last long task (over 50 ms) of
-the browser's main thread, whichever is later; Python's run is included. Zoom: 24 wheel steps, 16 ms apart, to the
-last frame with all points. Lasso: from letting go of the mouse to the new table. The peer is the same points in
-st.altair_chart, which has no lasso and was not zoomed: its wheel steps take over a second each.
+The page shows only a map (tests/feature_map/feature_map_app.py) with cached coordinates, in headless Chromium without a
+GPU. Ready: seconds from the click on a button to the first complete frame or to the end of the last long task (over 50
+ms) of the browser's main thread, whichever is later; this includes Python's run. Zoom: 24 wheel steps, 16 ms apart, to
+the last frame with all points. Lasso: seconds from the release of the mouse to the new table. The peer shows the same
+points with st.altair_chart, which has no lasso and was not zoomed: its wheel steps take over a second each.
 """
 
 import argparse
@@ -23,7 +23,7 @@ WATCH = """() => {
   }).observe({ type: "longtask" });
   document.addEventListener("click", () => { window.clicked = performance.now(); }, { capture: true });
 }"""
-# Waits for the element, remembers when it was there, and lets the main thread come to rest.
+# Waits for the element, stores the time of its appearance, and waits until the main thread has rested.
 READY = """(there) => new Promise((resolve) => {
   const query = (root) => root.querySelector(there) ?? [...root.querySelectorAll("*")].map(
     (e) => e.shadowRoot && query(e.shadowRoot)).find(Boolean);
@@ -38,7 +38,7 @@ FRAMES = "() => new Promise((done) => requestAnimationFrame(() => requestAnimati
 
 
 def ready(page, url: str, query: str, there: str) -> float:
-    """Load the page, click the button, and return seconds until the figure is there and the browser rests."""
+    """Load the page, click the button, and return the seconds until the figure is drawn and the browser rests."""
     page.goto(f"{url}/?{query}")
     button = page.get_by_role("button", name="Show")
     button.wait_for()
@@ -56,7 +56,7 @@ def zoom(page, middle: tuple[float, float]) -> float:
         page.mouse.wheel(0, -60 if step < 12 else 60)
         page.wait_for_timeout(16)
     page.evaluate(FRAMES)
-    page.locator(".stage[data-whole=true]").wait_for()  # while it moves, a slow browser is given fewer points
+    page.locator(".stage[data-whole=true]").wait_for()  # during a move, the map draws fewer points in a slow browser
     return time.perf_counter() - began
 
 

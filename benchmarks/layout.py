@@ -1,9 +1,9 @@
 """The feature map, from weights to coordinates:   python -m benchmarks.layout [--quick]
 
-Synthetic decoder directions in planted clusters. Every run is a process of its own that has imported
-nothing but numpy, as on the first click after a start. Compared with umap-learn on the same rows, with
-the same number of neighbours and min_dist: seconds, and the share of the 15 nearest features by exact
-cosine that the map keeps. Our map must be the same, bit for bit, in every process.
+Synthetic decoder directions in planted clusters. Every run is a process of its own that has imported only numpy, as on
+the first click after a start. The peer is umap-learn on the same rows, with the same number of neighbours and min_dist.
+Compared are seconds, and the share of the 15 nearest features by exact cosine that are near on the map. Our map must
+have the same bits in every process.
 """
 
 import argparse
@@ -65,7 +65,7 @@ print(json.dumps({"stages": stages, "peak": peak}))
 
 
 def clustered_directions(n: int, d: int, seed: int = 0) -> np.ndarray:
-    """Draw unit directions, about 24 around each centre, some near it and some far."""
+    """Draw directions of length 1 in clusters of about 24, some near their centre and some far from it."""
     rng = np.random.default_rng(seed)
 
     def unit(m: int) -> np.ndarray:
@@ -80,10 +80,10 @@ def clustered_directions(n: int, d: int, seed: int = 0) -> np.ndarray:
 def fresh_process(
     name: str, code: str, folder: Path, *, own_cache: bool = False
 ) -> tuple[float, float | None, dict[str, np.ndarray]]:
-    """Run code in a new process; return seconds after its start, peak GB and what it saved.
+    """Run code in a new process; return its seconds, peak GB and the arrays that it saved.
 
-    With `own_cache` compiled code is kept in a folder that is empty at first, umap-learn's included; else where it
-    always is. The peak counts the process that runs umap-learn for us as well.
+    With `own_cache`, all compiled code, also umap-learn's, is stored in a folder that is empty at first; otherwise in
+    its usual place. The peak includes the process in which our map runs umap-learn.
     """
     environment = os.environ | ({"NUMBA_CACHE_DIR": str(folder / "compiled")} if own_cache else {})
     command = [sys.executable, "-W", "ignore", "-c", code + SAY, str(folder / "rows.npy"), str(folder / "out.npz")]
@@ -96,7 +96,7 @@ def fresh_process(
 
 
 def kept(idx: np.ndarray, points: np.ndarray) -> float:
-    """Share of the 15 nearest by cosine that are among the 15 nearest points; no core code, to judge both alike."""
+    """Return the share of the 15 nearest by cosine that are among the 15 nearest points, without code of core."""
     from scipy.spatial import cKDTree
 
     near = cKDTree(points).query(points, 16)[1][:, 1:]
@@ -104,7 +104,7 @@ def kept(idx: np.ndarray, points: np.ndarray) -> float:
 
 
 def measure(n: int, d: int, *, peers: dict[str, str], peer_runs: int, cold: bool) -> list[Record]:
-    """Time our map twice (if `cold` with nothing compiled first, not even umap-learn) and each peer, by its seed."""
+    """Time our map twice and each peer, with its seed; if `cold`, our first run finds nothing compiled on disk."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         np.save(folder / "rows.npy", clustered_directions(n, d))

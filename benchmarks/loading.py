@@ -1,7 +1,7 @@
 """Opening a dictionary and its model, and searching the registry:   python -m benchmarks.loading [--quick]
 
-A folder of GPT-2's shape (random weights, Hugging Face's layout) and a dictionary of 24,576 features are
-written to a temporary place; each way of opening them runs in a process of its own, imports included.
+A model folder of GPT-2's shape (random weights, Hugging Face's layout) and a dictionary of 24,576 features are written
+to a temporary folder. Each way of opening them runs in a process of its own; its time includes imports.
 """
 
 import argparse
@@ -91,7 +91,7 @@ def write_dictionary(folder: Path, d_sae: int) -> None:
 
 
 def in_fresh_process(script: str, root: Path) -> tuple[float, float, float]:
-    """Run a script and return seconds, peak GB and the number it found."""
+    """Run a script and return seconds, peak GB and the number that it prints."""
     code = script.format(sae=str(root / "sae"), model=str(root / "gpt2")) + PEAK
     found: list = []
 

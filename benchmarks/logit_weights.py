@@ -36,7 +36,7 @@ QUICK_GEMMA = Shape(256, 32_768, 2304)
 
 
 def synthetic_unembedding(shape: Shape, *, offset: float = 0.0, dtype=np.float32, seed: int = 3) -> Unembedding:
-    """Draw token rows, tile by tile; a common part of `offset` times their size is added; 0 centres them."""
+    """Draw token rows, tile by tile, and add a common row of `offset` times their size; with offset 0, centre them."""
     rng = np.random.default_rng(seed)
     strength = 0.1 * np.exp(0.5 * rng.standard_normal(shape.d_model, dtype=np.float32))
     common = offset * np.float32(0.1) * rng.standard_normal(shape.d_model, dtype=np.float32)
@@ -50,7 +50,7 @@ def synthetic_unembedding(shape: Shape, *, offset: float = 0.0, dtype=np.float32
 
 
 def synthetic_directions(shape: Shape, unembedding: Unembedding, seed: int = 0) -> np.ndarray:
-    """Draw directions; every eighth points towards the mean of eight tokens, so that it promotes them."""
+    """Draw directions of length 1; every eighth points towards eight tokens, so that it promotes them."""
     rng = np.random.default_rng(seed)
     directions = random_directions(shape.d_sae, shape.d_model, seed=seed)
     chosen = rng.integers(0, shape.d_vocab, size=(len(directions[::8]), 8))
@@ -60,10 +60,11 @@ def synthetic_directions(shape: Shape, unembedding: Unembedding, seed: int = 0) 
 
 
 def worst_error(stats: LogitStatistics, directions: np.ndarray, unembedding: Unembedding, n_features: int) -> float:
-    """Largest relative error of kurtosis and of skewness (of 1, where it is smaller) against float64 brute force.
+    """Return the largest relative error of kurtosis and skewness against float64 brute force.
 
-    Half of the features promote tokens. Mean, std and extremes must be right to 1e-5 of the row's largest
-    value, and the extreme tokens the same, but for values that float32 cannot tell apart.
+    If a skewness is below 1, its error counts as an absolute one. Half of the features promote tokens. Mean, standard
+    deviation and extremes must be right to 1e-5 of the row's largest value, and so must the values of the extreme
+    tokens.
     """
     some = np.linspace(0, len(directions) - 1, n_features // 2).astype(int) // 8 * 8
     chosen = np.unique(np.concatenate([some, np.minimum(some + 3, len(directions) - 1)]))
@@ -87,7 +88,7 @@ def worst_error(stats: LogitStatistics, directions: np.ndarray, unembedding: Une
 
 
 def torch_in_passes(directions: np.ndarray, rows: np.ndarray, block: int = 512) -> None:
-    """The usual notebook: the matrix in blocks, one pass for each number, topk for either end."""
+    """Compute as notebooks usually do: the matrix in blocks, one pass for each number, topk for either end."""
     import torch
 
     from core.work.torch_library import as_tensor
@@ -102,7 +103,7 @@ def torch_in_passes(directions: np.ndarray, rows: np.ndarray, block: int = 512) 
 
 
 def scipy_and_argsort(directions: np.ndarray, rows: np.ndarray) -> None:
-    """The straightforward way: the matrix, scipy's moments, and every row sorted."""
+    """Compute in the simplest way: the whole matrix, scipy's moments, and every row sorted."""
     from scipy import stats
 
     L = directions @ rows.T
@@ -110,7 +111,7 @@ def scipy_and_argsort(directions: np.ndarray, rows: np.ndarray) -> None:
 
 
 def measure(shape: Shape, *, repeats: int) -> list[Record]:
-    """Check, then time the pass, its floor and both peers."""
+    """Check the statistics, then time them, their floor and both peers."""
     unembedding = synthetic_unembedding(shape)
     directions = synthetic_directions(shape, unembedding)
     found = {}
@@ -137,11 +138,11 @@ def measure(shape: Shape, *, repeats: int) -> list[Record]:
 
 
 def measure_far_mean(shape: Shape) -> Record:
-    """The same where every mean lies some 25 standard deviations off 0."""
+    """Check and time the statistics if every mean is about 25 standard deviations from 0."""
     few = Shape(256, shape.d_vocab, shape.d_model)
     unembedding = synthetic_unembedding(few, offset=1.3)
     directions = synthetic_directions(few, unembedding)
-    # Directions that all see the common offset, each from an angle of its own.
+    # All directions now have a part along the common offset, each at another angle.
     towards = unembedding.rows.mean(axis=0) / np.linalg.norm(unembedding.rows.mean(axis=0))
     directions = (directions + towards).astype(np.float32)
     found = {}
@@ -169,7 +170,7 @@ def gemma(shape: Shape) -> None:
 
 
 def measure_gemma(shape: Shape) -> Record:
-    """Run the Gemma-sized job in a process of its own, so that its memory can be told."""
+    """Run the Gemma-sized job in a process of its own, to measure its memory alone."""
     script = f"from benchmarks.logit_weights import Shape, gemma; gemma({shape!r})"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     taken, product, peak, error = json.loads(done.stdout.splitlines()[-1])

@@ -1,8 +1,8 @@
-"""The part of benchmarks.matching on activations: all correlations of two dictionaries, the ten best of each kept.
+"""The part of benchmarks.matching on activations: all correlations of two dictionaries, keeping the ten best of each.
 
-Synthetic activations of two dictionaries, about 79 a token, with rates that span orders of magnitude; half of B's
-features are A's with noise. Peers are the dense float32 product alone, measured on some columns and scaled, and
-scipy's sparse product alone, without means, roots and the best of each.
+Synthetic activations of two dictionaries have about 79 active features on a token, with densities that span orders of
+magnitude; half of B's features are A's with noise. One peer is only the dense float32 product, measured on some columns
+and scaled; the other is only scipy's sparse product. Neither computes means and roots or chooses the best.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ DENSE_COLUMNS, CHECKED = 2048, 16
 
 
 def activations(d_sae: int, n_tokens: int, seed: int = 0) -> tuple[SparseActivations, SparseActivations]:
-    """Draw A's activations, and B's: half of its features are A's with noise, in another order."""
+    """Draw the activations of A and of B. Half of B's features are A's with noise, in another order."""
     rng = np.random.default_rng(seed)
     rates = np.minimum(0.5, np.exp(rng.normal(0, 1.6, d_sae)))
     rates *= L0 / rates.sum()
@@ -55,7 +55,7 @@ def scipy_matrix(found: SparseActivations):
 
 
 def worst_error(a: SparseActivations, b: SparseActivations, match: ActivationMatch) -> float:
-    """Largest error of the ten best of a few of A's features, against dense float64."""
+    """Return the largest error in the ten best correlations of a few of A's features, against dense float64."""
     x, y = scipy_matrix(a).tocsc(), scipy_matrix(b).tocsc()
     features = np.random.default_rng(0).choice(np.flatnonzero(match.a_in_b_idx[:, 0] >= 0), CHECKED, replace=False)
     f = x[:, features].toarray().astype(np.float64)
@@ -71,14 +71,14 @@ def worst_error(a: SparseActivations, b: SparseActivations, match: ActivationMat
 
 
 def correlation_records(d_sae: int, n_tokens: int, *, repeats: int) -> list[Record]:
-    """Check, then time the correlations, and the bare products that others would need."""
+    """Check the correlations, then time them and the bare products that other methods would need."""
     few = activations(256, 512)
     match_activations(*few)  # compiled code is fetched from disk here
     a, b = activations(d_sae, n_tokens)
     found: list[ActivationMatch] = []
 
     def work() -> None:
-        # What is sorted once and kept is part of the job.
+        # Made anew each time, so that sorting the activations is part of the job.
         fresh = [SparseActivations(*side.by_token, d_sae) for side in (a, b)]
         found[:] = [match_activations(*fresh)]
 

@@ -1,9 +1,9 @@
 """Matching two dictionaries by weights:   python -m benchmarks.matching [--quick]
 
-Synthetic dictionaries that share six tenths of their features, with noise. Candidates are checked against float64
-brute force, totals against scipy's dense assignment, before anything is timed, and every matching must be proven best.
-That solver, on its own, is also what the time is compared with; where a matrix would be too large its time is
-extrapolated from smaller ones. Matching by activations follows, see benchmarks.match_correlation.
+Synthetic dictionaries share six tenths of their features, with noise. Before anything is timed, candidates are checked
+against float64 brute force and totals against scipy's dense assignment, and every matching must be proven best. The
+peer is that solver alone; its time for a matrix that would be too large is extrapolated from smaller ones. Matching by
+activations follows, see benchmarks.match_correlation.
 """
 
 import argparse
@@ -22,7 +22,7 @@ CANDIDATES = (20, 50)
 
 
 def planted_pair(n: int, d: int, seed: int = 0) -> tuple[Weights, Weights]:
-    """Draw two dictionaries: six tenths of B are noisy copies of A's features, some of these are there twice."""
+    """Draw two dictionaries. Six tenths of B's features are noisy copies of A's, some of these twice."""
     rng = np.random.default_rng(seed)
 
     def unit(rows: np.ndarray) -> np.ndarray:
@@ -38,7 +38,7 @@ def planted_pair(n: int, d: int, seed: int = 0) -> tuple[Weights, Weights]:
 
 
 def whole(a: Weights, b: Weights, k: int) -> Matching:
-    """Match by decoder: the nearest both ways, the assignment and its proof, and the cosines of its pairs."""
+    """Do a whole matching by decoder: nearest features both ways, assignment, proof, and cosines of the pairs."""
     found = nearest_between(a.decoder, b.decoder, k=k)
     matching = match(Comparison(a, b, decoder=found, encoder=found))
     assert matching.gap == 0, matching.gap
@@ -46,7 +46,7 @@ def whole(a: Weights, b: Weights, k: int) -> Matching:
 
 
 def check_nearest(a: Weights, b: Weights, k: int) -> float:
-    """Return the largest error of a cosine; every candidate of the rows checked must be found."""
+    """Return the largest error of a cosine; of the checked rows, every candidate must be found."""
     found = nearest_between(a.decoder, b.decoder, k=k)
     checked = np.random.default_rng(0).choice(len(a.decoder), CHECKED, replace=False)
     exact = [
@@ -66,7 +66,7 @@ def check_nearest(a: Weights, b: Weights, k: int) -> float:
 
 
 def dense_assignment(n: int, d: int) -> tuple[float, float]:
-    """Return seconds of scipy's dense solver alone, and the total it finds."""
+    """Return the seconds of scipy's dense solver alone, and the total that it finds."""
     from scipy.optimize import linear_sum_assignment
 
     a, b = planted_pair(n, d)
@@ -77,7 +77,7 @@ def dense_assignment(n: int, d: int) -> tuple[float, float]:
 
 
 def nearest_record(n: int, d: int, *, repeats: int) -> Record:
-    """Time the 20 nearest both ways against the bare product."""
+    """Check and time the 20 nearest both ways, and time the bare product."""
     a, b = planted_pair(n, d)
     nearest_between(a.decoder[:300], b.decoder[:300], k=20)  # compiled code is fetched from disk here
     peak = peak_gb(lambda: nearest_between(a.decoder, b.decoder, k=20))
@@ -91,7 +91,7 @@ def nearest_record(n: int, d: int, *, repeats: int) -> Record:
 
 
 def one_to_one_records(n: int, d: int, dense_s: float, best: float, *, repeats: int) -> list[Record]:
-    """Time the whole matching against the dense solver alone; its total must be the best."""
+    """Time the whole matching, whose total must be the dense solver's, beside that solver alone."""
     a, b = planted_pair(n, d)
     records = []
     for k in CANDIDATES:
@@ -104,7 +104,7 @@ def one_to_one_records(n: int, d: int, dense_s: float, best: float, *, repeats: 
 
 
 def extrapolated(times: dict[int, float], n: int) -> tuple[float, str]:
-    """Fit seconds = c size^p to what was measured; return the value at n, and the fit in words."""
+    """Fit seconds = c size^p to measured times; return the value at n, and the fit in words."""
     sizes, taken = np.log(list(times)), np.log(list(times.values()))
     power, constant = np.polyfit(sizes, taken, 1)
     measured = ", ".join(f"{size}: {value:.2f} s" for size, value in times.items())
@@ -112,7 +112,7 @@ def extrapolated(times: dict[int, float], n: int) -> tuple[float, str]:
 
 
 def measure(n: int, d: int, dense_sizes: tuple[int, ...], checked_at: int, *, repeats: int) -> list[Record]:
-    """Check, then time the search, the matching where the dense solver was run, and the matching at full size."""
+    """Check and time the search, the matching at a size that the dense solver ran, and the matching at full size."""
     near = nearest_record(n, d, repeats=repeats)
     dense = {size: dense_assignment(size, d) for size in dense_sizes}
     records = [near, *one_to_one_records(checked_at, d, *dense[checked_at], repeats=repeats)]

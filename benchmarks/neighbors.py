@@ -1,8 +1,8 @@
 """Exact nearest features:   python -m benchmarks.neighbors [--quick]
 
-Synthetic decoder directions in planted clusters. Neighbours and cosines are checked against float64
-brute force before anything is timed. Compared with scikit-learn's brute force (a part of the rows, scaled)
-and, each in a process of its own that has imported nothing but numpy, with pynndescent.
+Synthetic decoder directions in planted clusters. Neighbours and cosines are checked against float64 brute force before
+anything is timed. One peer is scikit-learn's brute force, on a part of the rows and scaled. The other is pynndescent:
+there, both run in processes of their own that have imported only numpy.
 """
 
 import argparse
@@ -41,7 +41,7 @@ print(taken)
 
 
 def best_by_float64(rows: np.ndarray, others: np.ndarray, checked: np.ndarray, *, same: bool) -> tuple[np.ndarray, ...]:
-    """Return cosines and numbers of the K best of `others` for the rows checked, in float64."""
+    """Return cosines and numbers of the K best of `others` for the checked rows, in float64."""
     a, b = (
         x.astype(np.float64) / np.linalg.norm(x.astype(np.float64), axis=1, keepdims=True)
         for x in (rows[checked], others)
@@ -58,7 +58,7 @@ def recall(found: np.ndarray, true: np.ndarray) -> float:
 
 
 def check(found: Neighbors, rows: np.ndarray, checked: np.ndarray) -> float:
-    """Return the largest error of a cosine; every neighbour of the rows checked must be found, in order."""
+    """Return the largest error of a cosine; of the checked rows, every neighbour must be found."""
     cos, idx = best_by_float64(rows, rows, checked, same=True)
     assert recall(found.idx[checked], idx) == 1.0, "a nearest neighbour is missing"
     error = float(np.abs(found.cos[checked] - cos).max())
@@ -67,7 +67,7 @@ def check(found: Neighbors, rows: np.ndarray, checked: np.ndarray) -> float:
 
 
 def fresh_seconds(code: str, rows: np.ndarray, checked: np.ndarray) -> tuple[float, float]:
-    """Return seconds (imports included) and recall of a search in a new process."""
+    """Return the seconds (with imports) and the recall of a search in a new process."""
     _, true = best_by_float64(rows, rows, checked, same=True)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.npy"
@@ -78,7 +78,7 @@ def fresh_seconds(code: str, rows: np.ndarray, checked: np.ndarray) -> tuple[flo
 
 
 def brute_force_seconds(rows: np.ndarray, queries: int) -> float:
-    """Time scikit-learn on the first rows and scale to all."""
+    """Time scikit-learn on the first rows, and scale to all."""
     from sklearn.neighbors import NearestNeighbors
 
     index = NearestNeighbors(n_neighbors=K + 1, metric="cosine", algorithm="brute", n_jobs=-1).fit(rows)
@@ -87,7 +87,7 @@ def brute_force_seconds(rows: np.ndarray, queries: int) -> float:
 
 
 def measure(n: int, d: int, *, repeats: int) -> list[Record]:
-    """Check, then time the search, the same in a fresh process, between two dictionaries, and sums of features."""
+    """Check, then time: the search, also in a fresh process and between two dictionaries, and sums of features."""
     rows, other = clustered_directions(n, d), clustered_directions(n, d, seed=1)
     checked = np.random.default_rng(0).choice(n, CHECKED, replace=False)
     nearest_features(rows[:300], k=K)  # compiled code is fetched from disk here

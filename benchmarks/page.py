@@ -1,10 +1,10 @@
 """The app as a person waits for it:   python -m benchmarks.page [--quick] [--runs N]
 
-Cold: a fresh server with an empty result cache, and a browser that has never seen it; seconds from
-starting the process to the shell (title and pickers) and to the first drawn figure. Again: the same page
-loaded anew by the same browser. Warm: back to the page's first tab in an open session. The floor is the
-least that Streamlit can do: a page of a title and one chart of two points, in turn with ours. Everything
-happens on this machine; the browser draws without a GPU. No peer is known.
+Cold: a fresh server with an empty result cache, and a fresh browser; seconds from the start of the process to the shell
+(title and pickers) and to the first drawn figure. Again: the same browser loads the page once more. Warm: back to the
+page's first tab in an open session. The floor is the least that Streamlit can do: a page with a title and one chart of
+two points, which takes turns with ours. Everything runs on this machine; the browser draws without a GPU. There is no
+peer.
 """
 
 import argparse
@@ -33,7 +33,7 @@ st.altair_chart(alt.Chart(pd.DataFrame({"x": [1, 2], "y": [1, 2]})).mark_point()
 
 
 def start_server(folder: Path, cache: str) -> tuple[subprocess.Popen, str]:
-    """Start the app of a folder on a free port; do not wait for it."""
+    """Start the app of a folder on a free port, without waiting; return its process and address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -63,7 +63,7 @@ def load(page, url: str, began: float) -> tuple[float, float]:
 
 
 def back_to_first_tab(page) -> float:
-    """Look at another tab, then come back; return seconds from the click to the drawn figure."""
+    """Open another tab and come back; return seconds from the click on the first tab to the drawn figure."""
     page.get_by_role("tab", name="One feature").click()
     page.get_by_text(re.compile(r"Feature \d+ by position")).first.wait_for()
     page.wait_for_timeout(1500)  # let the other tab finish
@@ -78,7 +78,7 @@ def back_to_first_tab(page) -> float:
 
 
 def one_run(browser, folder: Path = PROJECT) -> dict[str, float]:
-    """Measure one cold start, one load by the same browser and, of our app, one return to the first tab."""
+    """Measure one cold start, one more load by the same browser and, for our app, one return to the first tab."""
     cache = tempfile.mkdtemp()
     began = time.perf_counter()
     process, url = start_server(folder, cache)
@@ -116,7 +116,7 @@ def main() -> None:
     runs, least = [], []
     with tempfile.TemporaryDirectory() as folder, open_browser() as browser:
         floor = least_app(Path(folder))
-        one_run(browser)  # compiles what numba and Python keep on disk
+        one_run(browser)  # after this, the compiled code of numba and Python is on disk
         for _ in range(2 if arguments.quick else arguments.runs):
             least.append(one_run(browser, floor))
             runs.append(one_run(browser))

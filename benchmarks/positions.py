@@ -1,7 +1,7 @@
 """Positional statistics of a layer-0 dictionary:   python -m benchmarks.positions [--quick]
 
-Synthetic weights of GPT-2's shape: planted decoder clusters, heavy-tailed firing rates, smooth position
-vectors with an outlier at 0. The answer is checked against float64 brute force before anything is timed.
+Synthetic weights of GPT-2's shape: planted decoder clusters, heavy-tailed densities, smooth position vectors with an
+outlier at 0. The result is checked against float64 brute force before anything is timed.
 """
 
 import argparse
@@ -42,7 +42,10 @@ DEMO = Shape(2048, 4096, 256, 128)
 
 
 def synthetic_model(shape: Shape, folder: Path, seed: int = 1) -> LanguageModel:
-    """Write embeddings alone: clustered tokens (std 0.14), positions on a smooth curve, position 0 an outlier."""
+    """Write a model of embeddings only: tokens in clusters (standard deviation 0.14), positions on a smooth curve.
+
+    Position 0 is an outlier.
+    """
     from safetensors.numpy import save_file
 
     rng = np.random.default_rng(seed)
@@ -65,9 +68,9 @@ def synthetic_model(shape: Shape, folder: Path, seed: int = 1) -> LanguageModel:
 
 
 def synthetic_dictionary(shape: Shape, model: LanguageModel, seed: int = 0, log_rate: float = -7.6) -> Dictionary:
-    """Draw decoder rows in clusters and encoders near them; set biases so that firing rates are heavy-tailed.
+    """Draw decoder rows in clusters and encoders near them; set biases so that densities are heavy-tailed.
 
-    `log_rate` is the logarithm of the median firing rate.
+    `log_rate` is the logarithm of the median density.
     """
     rng = np.random.default_rng(seed)
 
@@ -98,11 +101,11 @@ def synthetic_dictionary(shape: Shape, model: LanguageModel, seed: int = 0, log_
 
 
 def worst_error(stats: PositionStatistics, dictionary: Dictionary, model: LanguageModel, n_features: int) -> float:
-    """Largest error of mean and std, as a share of the feature's largest activation, against float64 brute force.
+    """Return the largest error of mean and standard deviation against float64 brute force.
 
-    Half of the features are those that fire most, half are spread over all that ever fire. Shares of
-    the variance must be right to 1e-5 and firing rates to one token. Printed beside it: the error as a
-    share of the largest mean, where a feature that barely fires on one token shows float32's rounding.
+    Errors are shares of the feature's largest activation. Half of the features are the densest, half are spread over
+    all that ever fire. Shares of the variance must be right to 1e-5, and densities to one token. It also prints the
+    error as a share of the largest mean, which shows float32's rounding for features that hardly fire.
     """
     by_rate = np.argsort(-stats.rate.mean(axis=1))
     alive = by_rate[stats.rate[by_rate].max(axis=1) > 0]
@@ -126,7 +129,7 @@ def worst_error(stats: PositionStatistics, dictionary: Dictionary, model: Langua
 
 
 def measure(shape: Shape, *, repeats: int, peer_tokens: int) -> Record:
-    """Check, then time the additive grid, its floor and the plain grid on a few tokens."""
+    """Check the additive grid, then time it, its floor, and the plain grid on a few tokens."""
     with tempfile.TemporaryDirectory() as folder:
         model = synthetic_model(shape, Path(folder))
         dictionary = synthetic_dictionary(shape, model)
@@ -161,7 +164,7 @@ def measure(shape: Shape, *, repeats: int, peer_tokens: int) -> Record:
 def plain_grid_seconds(
     dictionary: Dictionary, model: LanguageModel, shape: Shape, n_tokens: int, budget_bytes: int
 ) -> float:
-    """Time the plain grid on the first tokens and scale to the vocabulary."""
+    """Time the plain grid on the first tokens, and scale to the vocabulary."""
     common = {"n_pos": shape.n_pos, "context_size": shape.n_pos, "budget_bytes": budget_bytes}
     plain_grid_statistics(dictionary, model, np.arange(2), **common)
     return seconds(lambda: plain_grid_statistics(dictionary, model, np.arange(n_tokens), **common)) * (
@@ -186,7 +189,7 @@ with tempfile.TemporaryDirectory() as folder:
 
 
 def cold_seconds(cache: str) -> float:
-    """Time the first statistics of a fresh process (demo shape) with this folder for compiled code."""
+    """Time the first statistics of a fresh process (demo shape) that stores compiled code in the folder `cache`."""
     environment = os.environ | {"NUMBA_CACHE_DIR": cache}
     done = subprocess.run([sys.executable, "-c", COLD], env=environment, capture_output=True, text=True, check=True)
     return float(done.stdout)

@@ -1,7 +1,7 @@
-"""Every analysis at growing numbers of features, on the CPU and on what else is there:   python -m benchmarks.report
+"""Every analysis at growing numbers of features, on the CPU and every other device:   python -m benchmarks.report
 
-Writes docs/speed.json, one record a measurement, and the tables of docs/speed.md from it; records of the same machine,
-device, analysis and size are replaced, all others stay. Each result is checked against float64 before it counts.
+Writes one record for each measurement to docs/speed.json, and from all records the tables of docs/speed.md. A record
+replaces an older one of the same machine, device, analysis and size. Each result is checked against float64.
 
     python -m benchmarks.report --sizes 4096 24576 --only nearest --devices cpu cuda --write FOLDER
 """
@@ -25,7 +25,7 @@ from core.workspace import PROJECT
 
 SIZES = (4096, 8192, 16384, 24576, 32768, 65536, 131072)
 PEER_S = 3.0
-"""Seconds after which a peer has run enough features; its time is then scaled."""
+"""About the longest run of a peer, in seconds. A peer that would take longer runs fewer features and is scaled."""
 BEGIN, END = "<!-- made by python -m benchmarks.report -->", "<!-- end -->"
 
 
@@ -56,7 +56,7 @@ def measure(case: Case, n: int, device: Device, repeats: int) -> dict:
 
 
 def machine() -> str:
-    """Say what this is: processors and their kind, and torch's version."""
+    """Return a line about this machine: number and kind of processors, and torch's version."""
     import torch
 
     name = platform.processor() or platform.machine()
@@ -76,12 +76,12 @@ def _seconds(work: Callable[[], object], device: Device) -> float:
 
 
 def _peak(work: Callable[[], object], device: Device) -> float | None:
-    """GB over what was held before: of the device's memory, or of this process's."""
+    """Return the largest rise in GB of the device's memory, or on the CPU of this process's memory."""
     return peak_gb(work) if device.kind == "cpu" else device.peak_bytes(work) / 1e9
 
 
 def _floor(case: Case, device: Device) -> float:
-    """Seconds of the bare product: on the CPU by the fastest exact backend, a part of the rows measured and scaled."""
+    """Return the seconds of the bare product; on the CPU, of the fastest exact backend on some rows, scaled to all."""
     rows, others = case.product
     if device == CPU:
         few = np.ascontiguousarray(rows[:1024])
@@ -101,7 +101,7 @@ def _floor(case: Case, device: Device) -> float:
 
 
 def _peer(case: Case, n: int, device: Device) -> tuple[float, int]:
-    """Run the peer on twice as many features until it takes long enough; return its scaled seconds and how many ran."""
+    """Run the peer on four times as many features until it takes long enough; return scaled seconds and features."""
     import torch
 
     features = min(n, 64)
@@ -115,7 +115,7 @@ def _peer(case: Case, n: int, device: Device) -> tuple[float, int]:
 
 
 def growth(records: Iterable[dict]) -> str:
-    """Fit seconds = c n^p to the sizes of one analysis; empty for fewer than three."""
+    """Fit seconds = c n^p to the sizes of one analysis; return the power in words, empty for fewer than three sizes."""
     points = sorted({record["features"]: record["seconds"] for record in records}.items())
     if len(points) < 3:
         return ""
@@ -124,7 +124,7 @@ def growth(records: Iterable[dict]) -> str:
 
 
 def tables(records: list[dict]) -> str:
-    """Write a heading for each machine, and a table for each analysis with its devices one below the other."""
+    """Return the tables in Markdown: a heading for each machine, and a table of all devices for each analysis."""
     parts = []
     for machine_name in dict.fromkeys(record["machine"] for record in records):
         here = [record for record in records if record["machine"] == machine_name]
@@ -162,7 +162,7 @@ def _row(record: dict, grows: str) -> str:
 
 
 def merged(old: list[dict], new: list[dict]) -> list[dict]:
-    """Replace what was measured anew, keep the rest."""
+    """Return the old records, with new ones in place of those that were measured again, and then all other new ones."""
 
     def name(record: dict) -> tuple:
         return tuple(record[part] for part in ("machine", "device", "what", "features"))
@@ -172,7 +172,7 @@ def merged(old: list[dict], new: list[dict]) -> list[dict]:
 
 
 def write(folder: Path, new: list[dict]) -> None:
-    """Add records to speed.json, and put the tables of all of them into speed.md."""
+    """Add records to speed.json, and write the tables of all records into speed.md."""
     data, page = folder / "speed.json", folder / "speed.md"
     records = merged(json.loads(data.read_text()) if data.exists() else [], new)
     data.write_text(json.dumps(records, indent=1) + "\n")
@@ -195,7 +195,7 @@ def main() -> None:
         for n in options.sizes if case.__name__ in options.only else ():
             with case(n) as made:
                 records = [measure(made, n, device, options.repeats) for device in devices]
-            write(options.write, records)  # at once, so that a run that is cut off has said what it found
+            write(options.write, records)  # after each case, so that a run that breaks off has stored its results
 
 
 if __name__ == "__main__":
