@@ -1,1 +1,1 @@
-"""Whether the logit weights of a feature gather a set of tokens at one end."""
+"""Enrichment: does a feature promote or suppress a set of tokens?"""

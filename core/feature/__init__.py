@@ -1,1 +1,1 @@
-"""One feature: examples, profile, correlated features and neurons, notes, directions of one's own."""
+"""One feature: examples, profile, correlated features and neurons, notes, and the user's own directions."""

@@ -106,7 +106,10 @@ class NoteStore:
             places = (self.path.with_name(f"{self.path.name}.damaged{i or ''}") for i in range(1000))
             free = next((place for place in places if not place.exists()), None)
             if free is None:
-                raise NotesError(f"{self.path} is damaged, as 1,000 before it. Move them away.") from None
+                raise NotesError(
+                    f"{self.path} is damaged, and 1,000 damaged files are already set aside beside it. Expected fewer; "
+                    "move these away."
+                ) from None
             with _explained(self.path):
                 os.rename(self.path, free)
             return self._empty
@@ -148,8 +151,8 @@ class NoteStore:
                 lock.acquire()
             except Timeout as error:
                 raise NotesError(
-                    f"The notes in {self.path} are being written by another program for over {_PATIENCE_S} s. "
-                    f"Nothing was saved; try again, or remove {self.path.name}.lock if none runs."
+                    f"The notes in {self.path} have been locked by another program for over {_PATIENCE_S} s. "
+                    f"Nothing was saved; try again, or remove {self.path.name}.lock if no other program runs."
                 ) from error
         try:
             yield

@@ -100,7 +100,9 @@ def from_json(data: bytes) -> Notes:
     Raises DamagedNotesError, or NotesError for a newer format and for notes that are too long.
     """
     if len(data) > MOST_BYTES:
-        raise NotesError(f"{of_bytes(len(data))} are too many for notes; expected at most {of_bytes(MOST_BYTES)}.")
+        raise NotesError(
+            f"The file has {of_bytes(len(data))}, expected at most {of_bytes(MOST_BYTES)} of notes. Split it."
+        )
     try:
         content = json.loads(data.decode("utf-8-sig"))
         kind = content["format"]

@@ -1,1 +1,1 @@
-"""A dictionary laid out in two dimensions: layouts, clusters, layers stacked on one map."""
+"""Maps of a dictionary in two dimensions: layouts, clusters, several layers on one map."""

@@ -37,8 +37,8 @@ def tsne_layout(
     wanted = min(n - 1, int(3 * perplexity + 1))  # the number that scikit-learn uses
     if wanted > neighbors.k or perplexity >= n:
         raise DoesNotFitError(
-            f"Perplexity {perplexity:g} does not go with {n:,} features of which {neighbors.k} neighbours each are "
-            "at hand. Choose a smaller perplexity (a third of the neighbours always works), or the PCA map."
+            f"Perplexity {perplexity:g} is too large for {n:,} features with {neighbors.k} stored neighbours each. "
+            "Choose a smaller perplexity (a third of the neighbours always works), or the PCA map."
         )
     number = np.full(len(neighbors.idx), -1, np.int32)
     number[placed] = np.arange(n, dtype=np.int32)

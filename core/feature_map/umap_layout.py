@@ -62,7 +62,7 @@ def first_neighbors(
     """
     if neighbors.k < k:
         raise DoesNotFitError(
-            f"n_neighbors {k + 1} needs {k} other features; {neighbors.k} are at hand for each of {len(placed):,}. "
+            f"n_neighbors {k + 1} needs {k} other features; {neighbors.k} are stored for each of {len(placed):,}. "
             f"Choose n_neighbors of at most {neighbors.k + 1}, or the PCA map."
         )
     number = np.full(len(neighbors.idx), -1, np.int32)

@@ -74,8 +74,8 @@ def _prices(edges: Edges, chosen: Int[np.ndarray, " chosen"], method: Method) ->
     """Return prices such that a pair worth more than its price would change the choice of the method.
 
     One to one: see `assignment.prices`. Greedy: a pair is taken if it is better than the present pairs of both its
-    features. Mutual: a pair changes the nearest of a feature if it is better than the feature's best, whatever the
-    other feature has; so there is one set of prices for A and one for B.
+    features. Mutual: a pair changes the nearest of a feature if it is better than that feature's best; the other
+    feature does not matter, so there is one set of prices for A and one for B.
     """
     if method == "one-to-one":
         return [(*prices(edges, chosen), np.add)]

@@ -170,7 +170,7 @@ class LanguageModel:
 
     @cached_property
     def unknown(self) -> int | None:
-        """The token that stands for text outside the vocabulary; None where there is none."""
+        """The token that stands for text outside the vocabulary; None if the tokenizer has no such token."""
         return tokenizer_files.unknown_token(self.tokenizer) if self.has_tokenizer else None
 
     @cached_property

@@ -111,6 +111,6 @@ def check_same_tokens(a: LanguageModel, b: LanguageModel) -> None:
     """Raise DoesNotFitError unless token ids mean the same in both models."""
     if a.tokenizer_sha256 != b.tokenizer_sha256:
         raise DoesNotFitError(
-            f"{a.name} and {b.name} have different tokenizers: no token is shared. Expected two dictionaries whose "
+            f"{a.name} and {b.name} have different tokenizers: one id means two tokens. Expected dictionaries whose "
             "models read the same tokens; choose another one to compare with."
         )

@@ -64,7 +64,7 @@ def special_tokens(tokenizer) -> dict[int, str]:
 
 
 def unknown_token(tokenizer) -> int | None:
-    """Return the id that stands for text outside the vocabulary; None where the tokenizer has none."""
+    """Return the id that stands for text outside the vocabulary; None if the tokenizer has no such token."""
     if type(tokenizer.model).__name__ == "Unigram":  # has no attribute for the id
         return json.loads(tokenizer.to_str())["model"].get("unk_id")
     named = tokenizer.model.unk_token

@@ -1,1 +1,1 @@
-"""Proxies: a rule for what a feature might mean, and how well its activations agree with it."""
+"""Proxies: rules for what a feature may stand for, and the agreement of its activations with them."""

@@ -1,1 +1,1 @@
-"""A text of one's own through a dictionary, and the difference between two."""
+"""A dictionary on the user's own text, and differences between two texts."""

@@ -74,7 +74,7 @@ def _checked_name(name: str) -> str:
     if not 0 < len(name) <= MAX_NAME or not name.isprintable():
         raise TokenSetError(
             f"A token set cannot be called {name[:MAX_NAME]!r} ({len(name)} characters): expected 1 to {MAX_NAME} "
-            "characters that can be seen. Choose another name."
+            "printable characters. Choose another name."
         )
     return name
 

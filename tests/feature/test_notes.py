@@ -150,7 +150,7 @@ def test_waiting_for_another_writer_ends_with_a_message(store, monkeypatch):
 
     monkeypatch.setattr(note_store, "_PATIENCE_S", 0.01)
     store.write(3, Note.of("old"))
-    with FileLock(f"{store.path}.lock"), pytest.raises(NotesError, match="being written by another program"):
+    with FileLock(f"{store.path}.lock"), pytest.raises(NotesError, match="locked by another program"):
         store.write(3, Note.of("new"))
     assert store.read().by_feature[3].text == "old"
 

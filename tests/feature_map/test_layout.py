@@ -195,7 +195,7 @@ def test_too_few_features_for_the_settings_is_said_with_what_would_do():
     neighbors = nearest_features(rows, k=11)
     with pytest.raises(DoesNotFitError, match=r"n_neighbors 15 needs 14 other features; 11 .* at most 12, or the PCA"):
         layout(rows, neighbors, LayoutSettings())
-    with pytest.raises(DoesNotFitError, match="Perplexity 30 does not go with 12 features"):
+    with pytest.raises(DoesNotFitError, match="Perplexity 30 is too large for 12 features"):
         layout(rows, neighbors, LayoutSettings("tsne"))
 
 
