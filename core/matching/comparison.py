@@ -188,7 +188,7 @@ def geometric_mean(one: Float[np.ndarray, "*shape"], other: Float[np.ndarray, "*
 
 
 def nearest_neurons(a: Dictionary, b: Dictionary, side: DictionarySide, *, k: int = NEURONS_K) -> Between:
-    """Find, for each dimension of the model, the k nearest dimensions in the other dictionary (Cho 2025).
+    """Find, for each dimension of the space of directions, the k nearest in the other dictionary (Cho 2025).
 
     A dimension is a column of weights over all features; cosines pair feature i of A with feature i of B. So they mean
     something only if both dictionaries began training from the same weights. A feature left out of either dictionary

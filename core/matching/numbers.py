@@ -34,9 +34,9 @@ def pair_numbers(
 
     mmcs_ab, mmcs_ba: mean over the features of A of the best similarity with B, and the reverse. ratio_ab, ratio_ba:
     the share of these over the threshold. The others are per feature of the smaller dictionary. one_to_one_ratio: the
-    best one-to-one pairs by `similarity` that are over the threshold. pw_mcc: the sum of the similarities of all such
-    pairs. agreeing: pairs that decoder and encoder both make. shared: agreeing pairs with both cosines over the
-    threshold. mean_alignment: the mean alignment of the agreeing pairs themselves.
+    best one-to-one pairs by `similarity` that are over the threshold. pw_mcc: the sum of the similarities of all best
+    one-to-one pairs. agreeing: pairs that decoder and encoder both make. shared: agreeing pairs with both cosines over
+    the threshold. mean_alignment: the mean alignment of the agreeing pairs themselves.
     """
     decoder, encoder = (match(comparison, side, progress=progress) for side in ("decoder", "encoder"))
     matching = {"decoder": decoder, "encoder": encoder}.get(similarity)
