@@ -112,7 +112,16 @@ def test_settings_typed_beside_a_path_stand_behind_it_and_unknown_ones_are_named
     assert "There is no setting called 'top_k'" in texts(at)
     at.text_input(key="_folder_settings").set_value(" #k=3&prepend_bos=true ").run()
     button(at, "Open").click().run()
-    assert at.text_input(key="sae").value == "folder/./mine#k=3&prepend_bos=true"
+    assert at.text_input(key="sae").value == "folder/./mine/blocks.0.hook_resid_pre#k=3&prepend_bos=true"
+
+
+def test_a_folder_of_dictionaries_offers_them_by_name(at):
+    at.text_input(key="_folder_path").set_value("./mine").run()
+    (choice,) = at.selectbox
+    assert choice.options == ["blocks.0.hook_resid_pre", "blocks.1.hook_resid_pre"]
+    choice.set_value("blocks.1.hook_resid_pre").run()
+    button(at, "Open").click().run()
+    assert at.text_input(key="sae").value == "folder/./mine/blocks.1.hook_resid_pre"
 
 
 def test_a_linked_dictionary_that_is_not_here_is_offered_then_its_model(hub, tmp_path):

@@ -45,6 +45,31 @@ def test_an_entry_says_what_opening_the_dictionary_says(tmp_path, name):
     assert entry.title == found.title == path.name
 
 
+def test_a_folder_whose_subfolders_hold_dictionaries_stands_for_all_of_them(tmp_path):
+    names = ("layer_2", "layer_10", "deep/width_16k/layer_3")
+    for name in names:
+        planted_dictionary().save(tmp_path / "runs" / name)
+    CASES["plain .pt"].write(tmp_path / "runs" / "single")
+    (tmp_path / "runs" / "layer_2" / "checkpoints").mkdir()
+    CASES["plain .pt"].write(tmp_path / "runs" / "layer_2" / "checkpoints")
+    found, workspace = listed(tmp_path / "runs")
+    there = ["deep/width_16k/layer_3", "layer_2", "layer_10", "single/mine.pt"]
+    assert [entry.id for entry in found] == [f"folder/{tmp_path}/runs/{name}" for name in there]
+    assert [entry.title for entry in found] == ["layer_3", "layer_2", "layer_10", "mine.pt"]
+    assert all(open_dictionary(entry.id, workspace).title == entry.title for entry in found)
+    planted_dictionary().save(tmp_path / "runs" / "layer_11")
+    assert len(listed(tmp_path / "runs")[0]) == 5
+
+
+def test_settings_behind_such_a_folder_count_for_each_of_them(tmp_path):
+    for name in ("a", "b"):
+        planted_dictionary().save(tmp_path / name)
+    workspace = Workspace(roots=(), pinned=(tmp_path,), offered=(f"{tmp_path}#context_size=9",))
+    found = [entry for entry in entries(workspace) if entry.id.startswith("folder/")]
+    assert [entry.title for entry in found] == ["a#context_size=9", "b#context_size=9"]
+    assert [open_dictionary(entry.id, workspace).config.context_size for entry in found] == [9, 9]
+
+
 def test_what_is_set_by_hand_counts_in_the_labels(tmp_path):
     planted_dictionary().save(tmp_path / "mine")
     id = f"folder/{tmp_path / 'mine'}#model_name=other&hook_name=blocks.2.hook_mlp_out"

@@ -12,6 +12,7 @@ from core.errors import BadDictionaryError
 from core.notebook import load_dictionary
 from tests.doubles.foreign import draw, write_arrays
 from tests.doubles.foreign_maths import D_IN, D_SAE, K, largest, relu
+from tests.doubles.planted import planted_dictionary
 
 X = 2 * np.random.default_rng(3).normal(size=(30, D_IN)).astype(np.float32) + 0.5
 OURS = draw(70, W_enc=(D_IN, D_SAE), W_dec=(D_SAE, D_IN), b_enc=(D_SAE,), b_dec=(D_IN,))
@@ -280,6 +281,14 @@ def test_a_file_in_no_known_format_says_which_tensors_it_holds(tmp_path):
         write_arrays(path, own)
         with pytest.raises(BadDictionaryError, match=r"It holds the tensors b_down, b_up, down, up. Expected one of"):
             opened(path)
+
+
+def test_a_folder_of_dictionaries_says_which_it_holds_and_how_to_name_one(tmp_path):
+    for layer in range(14):
+        planted_dictionary(seed=layer).save(tmp_path / f"layer_{layer}")
+    (tmp_path / "elsewhere").symlink_to(tmp_path / "layer_0")
+    with pytest.raises(BadDictionaryError, match=r"It holds 14 of them \(layer_0, layer_1, layer_2, .* and 2 more\)"):
+        opened(tmp_path)
 
 
 @pytest.mark.parametrize(

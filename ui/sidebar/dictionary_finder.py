@@ -128,6 +128,10 @@ def _folder() -> None:
         help="A folder or file. It must lie below a folder that the app was started with (--root).",
     ).strip()
     settings = _settings("_folder_settings")
+    inside = sources()["folder"].inside(path, compute.workspace()) if path else []
+    if inside:
+        chosen = st.selectbox("Dictionary in this folder", inside, key=f"_folder_inside {path}")
+        path = f"{path.rstrip('/')}/{chosen}"
     if path and st.button("Open", key="_open_folder", type="primary"):
         _open(f"folder/{path}{settings}")
 

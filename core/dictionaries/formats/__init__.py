@@ -24,6 +24,8 @@ from core.errors import BadDictionaryError, PathNotAllowedError, UnknownNameErro
 
 LARGEST_CONFIG = 4 * 2**20
 """Bytes; configs have a few kilobytes."""
+WEIGHT_FILES = elsewhere.WEIGHT_FILES
+_SHOWN = 12
 NO, MAYBE, NAMES_FIT, ALL_FITS = range(4)
 """What `score` answers: not this format; one file of it; all files of it; and what they say fits too."""
 
@@ -110,6 +112,10 @@ class Place:
         assert bare not in ("", "..") and "/" not in bare  # noqa: PT018
         return self.folder.parent / name[3:] if name.startswith("../") else self.folder / name
 
+    def at(self, path: Path) -> "Place":
+        """Return another place below this one, of which the same may be read."""
+        return Place(path, self._check)
+
     def itself(self) -> Path:
         """Return the path of the file that was named; raise BadDictionaryError for a folder."""
         if self.file is None:
@@ -174,14 +180,47 @@ def choose(place: Place, name: str | None = None) -> tuple[ModuleType, tuple[str
     return formats()[chosen], tuple(others)
 
 
+def inside(place: Place) -> list[Path]:
+    """Return the folders and files below a folder that hold dictionaries, by name; links to folders are not followed.
+
+    What lies in a dictionary's own folder belongs to it. The search ends after MOST_INSIDE dictionaries or folders.
+    """
+    found: list[Path] = []
+    for folder, names in elsewhere.walk(place.folder):
+        if any(above in found for above in folder.parents):
+            continue
+        if folder != place.folder and holds_one(place.at(folder)):
+            found.append(folder)
+            continue
+        found += [folder / name for name in names if name.endswith(WEIGHT_FILES) and holds_one(place.at(folder / name))]
+        if len(found) >= elsewhere.MOST_INSIDE:
+            break
+    return sorted(found[: elsewhere.MOST_INSIDE], key=elsewhere.by_number)
+
+
+def holds_one(place: Place) -> bool:
+    """Whether the files of a place are all that a format asks for."""
+    with suppress(OSError):
+        return max(module.score(place) for module in formats().values()) > MAYBE
+    return False
+
+
 def nothing_found(place: Place) -> BadDictionaryError:
     """Return the error for a place in no known format, with the files that could be named instead."""
-    hint = elsewhere.tensors_in(place.path) if place.file else elsewhere.hint(place.folder)
+    hint = elsewhere.tensors_in(place.path) if place.file else _hint(place)
     known = "; ".join(f"{name}: {module.TITLE}" for name, module in sorted(formats().items()))
     return BadDictionaryError(
         f"{place.path} holds no dictionary in a known format ({known}).{hint} "
         "Expected one of these; choose the folder that directly contains the files, or the file itself."
     )
+
+
+def _hint(place: Place) -> str:
+    there = [path.relative_to(place.folder).as_posix() for path in inside(place)]
+    if not there or (len(there) == 1 and there[0].endswith(WEIGHT_FILES)):
+        return elsewhere.hint(place.folder)
+    more = f" and {len(there) - _SHOWN:,} more" if len(there) > _SHOWN else ""
+    return f" It holds {len(there):,} of them ({', '.join(there[:_SHOWN])}{more}): write one of these names behind it."
 
 
 def unreadable(path: Path, error: OSError) -> BadDictionaryError:

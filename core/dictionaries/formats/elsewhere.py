@@ -1,6 +1,8 @@
 """What a folder holds that is no dictionary of a known format: where to look instead."""
 
+import os
 import re
+from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -15,7 +17,10 @@ _LAYOUTS = (
     (r"adapter_config\.json|pytorch_model.*\.bin|model-\d+-of-\d+\.safetensors", "a language model"),
 )
 """Files by which a folder is known to hold what this app does not read, and what that is."""
-_MOST_LISTED = 2_000
+WEIGHT_FILES = (".safetensors", ".npz", ".pt", ".pth")
+MOST_INSIDE = 400
+"""Dictionaries, and folders looked into, of a folder that holds many."""
+_MOST_LISTED, _DEEPEST = 2_000, 4
 
 
 def tensors_in(path: Path) -> str:
@@ -51,3 +56,18 @@ def _has_weights(folder: Path) -> bool:
     with suppress(OSError):
         return any(p.suffix in (".pt", ".npz", ".safetensors") for p in islice(folder.iterdir(), _MOST_LISTED))
     return False
+
+
+def walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Yield a folder and those below it, each before what it holds, with the names of their files."""
+    for n, (path, folders, names) in enumerate(os.walk(folder)):
+        here = Path(path)
+        if n == MOST_INSIDE:
+            return
+        folders[:] = sorted(folders) if len(here.parts) - len(folder.parts) < _DEEPEST else []
+        yield here, sorted(names)
+
+
+def by_number(path: Path) -> tuple[tuple[str, int], ...]:
+    """Return a key that sorts layer_2 before layer_10."""
+    return tuple((text, int(part or 0)) for text, part in re.findall(r"(\D*)(\d{0,18})", path.as_posix()))

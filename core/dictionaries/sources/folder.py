@@ -12,12 +12,13 @@ from typing import Any
 from core.dictionaries.claims import architecture_word
 from core.dictionaries.config import DictionaryConfig
 from core.dictionaries.dictionary import Dictionary
-from core.dictionaries.formats import Contents, Place, choose, unreadable
+from core.dictionaries.formats import Contents, Place, choose, holds_one, unreadable
+from core.dictionaries.formats import inside as dictionaries_inside
 from core.dictionaries.hooks import norm_warning
 from core.dictionaries.origin import UNKNOWN, Origin
 from core.dictionaries.parsing import not_applied, parse_config
 from core.dictionaries.sources import Entry
-from core.dictionaries.sources.folder_entries import labels_of, labels_when_open, said_by, titles
+from core.dictionaries.sources.folder_entries import dictionaries_at, labels_of, labels_when_open, said_by, titles
 from core.errors import BadDictionaryError, PathNotAllowedError, UnknownNameError
 from core.files.fields import short
 from core.files.npz import unpacked_bytes
@@ -52,24 +53,39 @@ class Found:
 
 
 def entries(workspace: Workspace) -> list[Entry]:
-    """List the folders and files named on the command line, with what their configs and what follows the # say."""
+    """List the folders and files named on the command line, with what their configs and what follows the # say.
+
+    A folder whose subfolders hold dictionaries stands for all of them.
+    """
     keys = list(dict.fromkeys(workspace.offered or (str(located(path)) for path in workspace.pinned)))
     split = [(key, "") if Path(key).exists() else split_tail(key) for key in keys]
-    names = titles([Path(path) for path, _ in split])
-    return [_entry(key, *parts, name) for key, parts, name in zip(keys, split, names, strict=True)]
+    each = dict.fromkeys((place, tail) for path, tail in split for place in dictionaries_at(Path(path)))
+    names = titles([place for place, _ in each])
+    return [_entry(*parts, name) for parts, name in zip(each, names, strict=True)]
 
 
-def _entry(key: str, path: str, tail: str, title: str) -> Entry:
+def inside(key: str, workspace: Workspace) -> list[str]:
+    """Return the names of the dictionaries below a folder that is none itself, none where it may not be read."""
+    try:
+        place = _place(workspace.allowed_path(key), workspace)
+    except PathNotAllowedError:
+        return []
+    if place.file or holds_one(place):
+        return []
+    return [path.relative_to(place.folder).as_posix() for path in dictionaries_inside(place)]
+
+
+def _entry(path: Path, tail: str, title: str) -> Entry:
     settings = typed(dict(pair.split("=", 1) for pair in tail.split("&"))) if tail else {}
-    said = said_by(Path(path), settings)
+    said = said_by(path, settings)
     return Entry(
-        id=f"{NAME}/{key}",
+        id=f"{NAME}/{path}" + (f"#{tail}" if tail else ""),
         title=f"{title}#{tail}" if tail else title,
         hook_name=said.hook_name,
         model_name=said.model_name,
         kind=said.kind,
         d_sae=said.d_sae,
-        labels=labels_of(said, Path(path)),
+        labels=labels_of(said, path),
     )
 
 
@@ -97,10 +113,7 @@ def find(key: str, workspace: Workspace) -> Found:
     if path is None:
         text, settings = split_settings(key)
         path = workspace.allowed_path(text)
-    # What was named on the command line may link where it likes, and its format may look beside it.
-    trusted = workspace.is_pinned(path)
-    check = (lambda file: None) if trusted else (lambda file: workspace.check_files(file.parent, (file.name,)))
-    place = Place(path, check, settings=typed(settings))
+    place = _place(path, workspace, settings)
     with readable(path):
         module, _ = choose(place, settings.get("format"))
         files = [place.need(name) for name in module.files(place)]
@@ -114,6 +127,13 @@ def find(key: str, workspace: Workspace) -> Found:
         stamp=stamp,
         nbytes=sum(sizes),
     )
+
+
+def _place(path: Path, workspace: Workspace, settings: Mapping[str, str] | None = None) -> Place:
+    # What was named on the command line may link where it likes, and its format may look beside it.
+    trusted = workspace.is_pinned(path)
+    check = (lambda file: None) if trusted else (lambda file: workspace.check_files(file.parent, (file.name,)))
+    return Place(path, check, settings=typed(settings or {}))
 
 
 def split_settings(key: str) -> tuple[str, dict[str, str]]:

@@ -13,7 +13,8 @@ from types import ModuleType
 from typing import Any
 
 from core.dictionaries.config import DictionaryConfig
-from core.dictionaries.formats import Place, Said, choose
+from core.dictionaries.formats import Place, Said, choose, inside
+from core.dictionaries.formats.elsewhere import walk
 from core.dictionaries.hooks import split_hook
 from core.dictionaries.parsing import parse_config
 from core.errors import LoupeError
@@ -21,6 +22,29 @@ from core.errors import LoupeError
 SMALL = 64 * 2**20
 """Bytes that are read to learn what no config says."""
 _SEED = re.compile(r"seed[-_=]?(\d{1,9})(?!\d)", re.IGNORECASE)
+
+
+def dictionaries_at(path: Path) -> tuple[Path, ...]:
+    """Return the dictionaries that a named place stands for: itself, or those in the folders below it.
+
+    It is remembered until something is added to one of the folders or taken away.
+    """
+    if not path.is_dir():
+        return (path,)
+    try:
+        stamp = tuple(folder.stat().st_mtime_ns for folder, _ in walk(path))
+    except OSError:
+        return (path,)
+    return _dictionaries_at(path, stamp)
+
+
+@lru_cache(maxsize=64)
+def _dictionaries_at(path: Path, stamp: tuple) -> tuple[Path, ...]:
+    try:
+        choose(Place(path))
+    except (LoupeError, OSError):
+        return tuple(inside(Place(path))) or (path,)
+    return (path,)
 
 
 def said_by(path: Path, settings: Mapping[str, str | int | bool] | None = None) -> Said:
