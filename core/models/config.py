@@ -1,4 +1,4 @@
-"""The config.json of a model folder, translated into TransformerLens' names where it has Hugging Face's."""
+"""The config of a model in TransformerLens' names, and which hooks it has by that."""
 
 import json
 from collections.abc import Mapping
@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import BadDictionaryError
-from core.models import layouts
 
 WHOLE_NUMBERS = ("d_model", "n_ctx", "d_vocab", "n_layers", "n_heads", "d_head", "d_mlp")
 HOOK_WIDTHS = {
@@ -16,17 +15,16 @@ HOOK_WIDTHS = {
     **dict.fromkeys(("mlp.hook_pre", "mlp.hook_post"), "mlp"),
 }
 """The hooks of a block that hold one vector for each token, and which width it has. Attention patterns hold none."""
+_SIZES = {"heads": "n_heads", "mlp": "d_mlp"}
 
 
-def read_model_config(folder: Path, name: str | None = None) -> dict[str, Any]:
-    """Read and check config.json of a model folder; raise BadDictionaryError if it does not describe a model.
+def read_model_config(folder: Path) -> dict[str, Any]:
+    """Read and check config.json of a model folder in TransformerLens' names.
 
-    A config in Hugging Face's layout is translated, and its model is called `name` (default: the folder's name).
+    Raises BadDictionaryError if it is no such config.
     """
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        if layouts.is_layout(config):
-            config = layouts.translate_config(config, name or folder.resolve().name)
         odd = [name for name in WHOLE_NUMBERS if type(config[name]) is not int or config[name] < 1]
         odd += [] if isinstance(config["model_name"], str) else ["model_name"]
         if odd:
@@ -47,6 +45,8 @@ def block_hooks(config: Mapping[str, Any]) -> list[str]:
     """
     attn_only = bool(config.get("attn_only"))
     absent = {"hook_resid_mid"} if attn_only or config.get("parallel_attn_mlp") else set()
+    # A config of Hugging Face's layout says no size of what the model has not.
+    absent |= {point for point, size in HOOK_WIDTHS.items() if size in _SIZES and _SIZES[size] not in config}
     if attn_only:
         absent |= {"mlp.hook_pre", "mlp.hook_post", "hook_mlp_out", "ln2.hook_normalized"}
     if not _has_norms(config):
@@ -63,8 +63,8 @@ def hook_width(config: Mapping[str, Any], hook_name: str) -> int | None:
     first, _, rest = hook_name.partition(".")
     layer, _, point = rest.partition(".")
     if first == "blocks" and layer in map(str, range(config["n_layers"])) and point in block_hooks(config):
-        heads = config["n_heads"] * config["d_head"]
-        return {"stream": config["d_model"], "heads": heads, "mlp": config["d_mlp"]}[HOOK_WIDTHS[point]]
+        heads = config.get("n_heads", 0) * config.get("d_head", 0)
+        return {"stream": config["d_model"], "heads": heads, "mlp": config.get("d_mlp")}[HOOK_WIDTHS[point]]
     whole = ["hook_embed"] + (["ln_final.hook_normalized"] if _has_norms(config) else [])
     whole += ["hook_pos_embed"] if config.get("positional_embedding_type", "standard") == "standard" else []
     return config["d_model"] if hook_name in whole else None

@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from core.hub.client import HubFile
 from core.hub.download import Cost
 from core.models import layouts, names
 from core.models.layouts import CONFIG_FILE, EMBEDDINGS, INDEX_FILE, WEIGHTS_FILE
+from core.work.artifacts import ArtifactStore
 from core.work.jobs import SILENT, Progress
 from core.workspace import Workspace
 
@@ -109,23 +110,29 @@ def tensor_plan(name: str) -> TensorPlan:
     repository = _repository(name)
     client.check_reachable()
     config = client.describe(repository, CONFIG_FILE)
-    layout = _json(client.read_range(config, 0, config.nbytes), config)
-    layouts.family_of(layout)
+    content = client.read_range(config, 0, config.nbytes)
+    _json(content, config)
+    layout = content.decode("utf-8", "replace")
     try:
-        shards = {"": client.describe(repository, WEIGHTS_FILE, config.commit)}
-        wanted = None
+        shards = [client.describe(repository, WEIGHTS_FILE, config.commit)]
+        headers = [read_header(shards[0])]
+        wanted = _wanted(layout, headers[0][0], repository)
     except HubNotFoundError:
         weight_map = _weight_map(repository)
-        wanted = set(layouts.stored_names(layout, EMBEDDINGS, weight_map).values())
+        wanted = _wanted(layout, weight_map, repository)
         files = sorted({weight_map[tensor] for tensor in wanted})
-        shards = {file: client.describe(repository, file, config.commit) for file in files}
+        shards = [client.describe(repository, file, config.commit) for file in files]
+        headers = [read_header(shard) for shard in shards]
     parts = []
-    for shard in shards.values():
-        header, start = read_header(shard)
-        mine = wanted if wanted is not None else set(layouts.stored_names(layout, EMBEDDINGS, header).values())
-        parts += [(shard, tensor, header[tensor], start) for tensor in sorted(mine & header.keys())]
+    for shard, (header, start) in zip(shards, headers, strict=True):
+        parts += [(shard, tensor, header[tensor], start) for tensor in sorted(wanted & header.keys())]
     tokenizer = client.describe(repository, TOKENIZER_FILE, config.commit)
-    return TensorPlan(config, tokenizer, tuple(parts), tuple(shards.values()))
+    return TensorPlan(config, tokenizer, tuple(parts), tuple(shards))
+
+
+def _wanted(layout: str, stored: Collection[str], repository: str) -> set[str]:
+    """Return the names in the files of all that weight pages need."""
+    return set(layouts.files_names(layouts.model_parts(layout, stored, repository), EMBEDDINGS))
 
 
 def download_tensors(name: str, workspace: Workspace, progress: Progress = SILENT) -> Path:
@@ -149,6 +156,8 @@ def download_tensors(name: str, workspace: Workspace, progress: Progress = SILEN
                     done += len(piece)
                     progress.update(min(done, plan.nbytes), plan.nbytes)
         (target / ORIGIN_FILE).write_text(json.dumps(_origin(plan)))
+        # Fewer names are another question; asked now, while torch is here.
+        layouts.read_parts(target, ArtifactStore(workspace.cache))
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(target, folder)
     return folder

@@ -22,6 +22,7 @@ from core.models import downloads, layouts, tokenizer_files
 from core.models.config import block_hooks, hook_width, read_model_config
 from core.models.embeddings import NAMES, TRAINED, WPE, Embeddings, check_shapes, embeddings
 from core.models.tokens import decode_vocabulary
+from core.work.artifacts import ArtifactStore
 
 RUNTIME_FIELDS = {"architecture", "device", "dtype", "seed", "init_weights", "init_mode", "initializer_range"}
 RUNTIME_FIELDS |= {"n_devices", "n_params", "tokenizer_name", "tokenizer_prepends_bos", "default_prepend_bos"}
@@ -37,15 +38,23 @@ class LanguageModel:
     All sessions share one model, and hooks are state of its module; hence `lock`. Hold it for one batch, never longer.
     """
 
-    def __init__(self, folder: Path, *, centred: bool = False, name: str | None = None, wpe: str = TRAINED):
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        centred: bool = False,
+        name: str | None = None,
+        wpe: str = TRAINED,
+        store: ArtifactStore | None = None,
+    ):
         assert wpe in WPE, wpe
         self.folder, self.wpe = folder, wpe
         self.lock = threading.RLock()
         self.make_room: Callable[[int], None] = lambda nbytes: None
         """Called before the running model is built, with the number of bytes that this takes; may raise."""
         self._nbytes_read = self._nbytes_built = 0
-        self.config = read_model_config(folder, name)
-        self._layout = layouts.read_layout_config(folder)
+        self.parts = layouts.read_parts(folder, store)
+        self.config = self.parts.config(name or folder.resolve().name) if self.parts else read_model_config(folder)
         self._origin = downloads.origin(folder)
         self.name: str = self.config["model_name"]
         self.d_model: int = self.config["d_model"]
@@ -68,7 +77,7 @@ class LanguageModel:
             config["wpe"] = self.wpe
         if self._origin:  # kept tensors give the same numbers as the whole file, so they share its hash
             weights = self._origin["weights_sha256"]
-        elif self._layout:
+        elif self.parts:
             weights = layouts.weights_sha256(self.folder)
         else:
             weights = file_sha256(self.folder / "model.safetensors")
@@ -95,8 +104,8 @@ class LanguageModel:
         return read
 
     def _read(self, names: list[str]) -> dict[str, np.ndarray]:
-        if self._layout:
-            return layouts.read_layout(self.folder, self._layout, names)
+        if self.parts:
+            return layouts.read_layout(self.folder, self.parts, names)
         return read_tensors(self.folder / "model.safetensors", names)
 
     @property
@@ -210,8 +219,9 @@ class LanguageModel:
         # For a while, the weights as read and the model that they are copied to are both in memory.
         nbytes = running.weights_nbytes(self.config)
         self.make_room(2 * nbytes)
-        if self._layout:
-            model = running.build_from_layout(self.folder, self._layout, self.name, n_ctx=self.n_ctx)
+        if self.parts:
+            layout = json.loads(layouts.read_layout_config(self.folder))
+            model = running.build_from_layout(self.folder, layout, self.name, n_ctx=self.n_ctx)
         else:
             known = {k: v for k, v in self.config.items() if k not in RUNTIME_FIELDS and v is not None}
             model = running.build_from_own_names(self.folder, known)

@@ -17,6 +17,8 @@ BY_NAME = ("llama", "gemma")
 
 def weights_nbytes(config: Mapping[str, Any]) -> int:
     """Bytes of a model's matrices in float32, from the sizes in its config (TransformerLens' names)."""
+    if config.get("n_params"):
+        return 4 * config["n_params"]
     d, d_mlp = config["d_model"], config["d_mlp"]
     attention = 4 * d * config["n_heads"] * config["d_head"]
     mlp = (3 if config.get("gated_mlp") else 2) * d * d_mlp

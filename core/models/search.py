@@ -8,6 +8,7 @@ from core.errors import DoesNotFitError, LoupeError, NotDownloadedError, Unknown
 from core.models import downloads, names
 from core.models.embeddings import TRAINED
 from core.models.language_model import LanguageModel
+from core.work.artifacts import ArtifactStore
 from core.workspace import PROJECT, Workspace
 
 DEMO = PROJECT / "demo" / "model"
@@ -18,18 +19,18 @@ def find_model(name: str | None, workspace: Workspace, *, centred: bool = False,
 
     Raises NotDownloadedError for a model of the hub that is not here, UnknownNameError for any other.
     """
-    known = []
+    known, store = [], ArtifactStore(workspace.cache)
     for folder in workspace.models:
         if (folder / "config.json").is_file():
-            model = LanguageModel(folder, centred=centred)
+            model = LanguageModel(folder, centred=centred, store=store)
             known.append(model.name)
             if name and names.same_model(model.name, name):
                 # Opened a second time: with `wpe`, opening the other models of the workspace could raise.
-                return model if wpe == TRAINED else LanguageModel(folder, centred=centred, wpe=wpe)
+                return model if wpe == TRAINED else LanguageModel(folder, centred=centred, wpe=wpe, store=store)
     folder = downloads.local_folder(name or "", workspace)
     repository = names.repository(name or "")
     if folder is not None:
-        return LanguageModel(folder, centred=centred, name=repository, wpe=wpe)
+        return LanguageModel(folder, centred=centred, name=repository, wpe=wpe, store=store)
     if repository is not None:
         raise NotDownloadedError("model", str(name))
     raise UnknownNameError("model", str(name), known)
@@ -51,12 +52,12 @@ def offer_others(error: LoupeError, dictionary: Dictionary, workspace: Workspace
 
 def fitting_models(config: DictionaryConfig, workspace: Workspace) -> list[str]:
     """Return the names of the models given by their folders that have a dictionary's hook with its width."""
-    found = []
+    found, store = [], ArtifactStore(workspace.cache)
     for folder in workspace.models:
         # The demo's model is always there, and no other dictionary was trained on it.
         if config.hook_name and folder != DEMO and (folder / "config.json").is_file():
             with suppress(LoupeError):
-                model = LanguageModel(folder, centred=config.center_writing_weights)
+                model = LanguageModel(folder, centred=config.center_writing_weights, store=store)
                 check_fit(config, model)
                 found.append(model.name)
     return [name for name in dict.fromkeys(found) if not {"#", "&"} & set(name)]

@@ -17,8 +17,9 @@ from core.errors import (
     NotDownloadedError,
     UnknownNameError,
 )
-from core.models import downloads, layouts, names
+from core.models import downloads, names
 from core.models.language_model import LanguageModel
+from core.models.layouts import model_parts
 from core.models.search import find_model
 from core.workspace import Workspace
 from tests.doubles.hub_files import GPT2, use_hub, write_gpt2
@@ -90,12 +91,12 @@ def test_an_unknown_tensor_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"model_type": "bert"}, "Models of type 'bert' are not read.*gpt_neox"),
-        ({"model_type": ["gpt2"]}, "not read"),
-        ({"n_embd": None}, "is no model folder"),
-        ({"n_embd": "8"}, "is no model folder"),
-        ({"vocab_size": -3}, "d_vocab is -3"),
-        ({"n_head": 0}, "is no model folder"),
+        ({"model_type": "bert"}, "gpt2 is of type 'bert' with .* does not guess next tokens.*choose another"),
+        ({"model_type": ["gpt2"]}, r"gpt2 is of type .*'gpt2'.* does not have.*Expected one"),
+        ({"n_embd": None}, "(?s)gpt2 is no model that transformers can build.*n_embd.*Expected"),
+        ({"n_embd": "8"}, "(?s)gpt2 is no model that transformers can build.*n_embd.*Expected"),
+        ({"vocab_size": -3}, "gpt2 is no model that transformers can build.*-3.*Expected"),
+        ({"n_head": 0}, "gpt2 is no model that transformers can build.*Expected"),
     ],
 )
 def test_a_config_that_cannot_be_used_is_explained(tmp_path, change, says):
@@ -141,10 +142,10 @@ def test_an_index_of_shards_that_climbs_out_or_is_none_is_refused(tmp_path, weig
         _ = LanguageModel(folder).W_E
 
 
-def test_contexts_are_cut_to_what_pages_can_show(tmp_path):
+def test_contexts_are_cut_to_what_pages_can_show():
     config = {"model_type": "llama", "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
     config |= {"max_position_embeddings": 131_072, "vocab_size": 9, "intermediate_size": 5, "hidden_act": "silu"}
-    found = layouts.translate_config(config, "x")
+    found = model_parts(json.dumps(config), (), "x").config("x")
     assert (found["n_ctx"], found["d_mlp"], found["d_head"], found["normalization_type"]) == (8192, 5, 4, "RMS")
 
 
