@@ -94,7 +94,7 @@ def nearest_features(
         )
     if not 0 < k < len(directions):
         raise DoesNotFitError(
-            f"Each of {len(directions):,} features cannot have {k} nearest features; expected a number from 1 to "
+            f"The {k} nearest cannot be found among {len(directions):,} features; expected a number from 1 to "
             f"{len(directions) - 1:,}. Choose a smaller number or a wider dictionary."
         )
     rows = Side(only(directions, chosen), min(k, n - 1))
@@ -125,8 +125,8 @@ def nearest_between(
         )
     if not 0 < k <= min(len(a), len(b)):
         raise DoesNotFitError(
-            f"Between {len(a):,} and {len(b):,} features, none can have {k} nearest features; expected a number from 1 "
-            f"to {min(len(a), len(b)):,}. Choose a smaller number or a wider dictionary."
+            f"The {k} nearest cannot be found between {len(a):,} and {len(b):,} features; expected a number "
+            f"from 1 to {min(len(a), len(b)):,}. Choose a smaller number or a wider dictionary."
         )
     chosen_a, chosen_b = with_direction(a), with_direction(b)
     n = min(len(chosen_a), len(chosen_b))

@@ -120,7 +120,7 @@ def test_features_with_nan_or_infinite_weights_are_named_and_left_out(device):
 @pytest.mark.parametrize(
     ("rows", "k", "says"),
     [
-        (np.eye(5), 5, r"Each of 5 features cannot have 5 nearest features; expected a number from 1 to 4\. Choose"),
+        (np.eye(5), 5, r"The 5 nearest cannot be found among 5 features; expected a number from 1 to 4\. Choose"),
         (np.eye(5), 0, "The 0 nearest"),
         (np.ones((1, 3)), 1, "has one feature: there is no other"),
         (np.array([[1, 2], [np.nan, 0]]), 1, "has 2 features, 1 of them with a direction"),
