@@ -64,11 +64,11 @@ def load(page, url: str, began: float) -> tuple[float, float]:
 
 def back_to_first_tab(page) -> float:
     """Open another tab and come back; return seconds from the click on the first tab to the drawn figure."""
-    page.get_by_role("tab", name="One feature").click()
+    page.get_by_role("tab", name="Feature by position").click()
     page.get_by_text(re.compile(r"Feature \d+ by position")).first.wait_for()
     page.wait_for_timeout(1500)  # let the other tab finish
     began = time.perf_counter()
-    page.get_by_role("tab", name="Overview").click()
+    page.get_by_role("tab", name="Heatmap").click()
     page.get_by_text("Mean activation by position").wait_for()
     page.wait_for_function(
         f"[...document.querySelectorAll('{FIGURE}')].some(figure => figure.offsetParent ||"

@@ -28,9 +28,13 @@ TABS = {
     "By position": lambda: positions.positions(view),
     "Deciles": lambda: positions.deciles(view),
     "Features": lambda: features.features(view),
-    "One feature": lambda: features.one_feature(view),
+    "Values of one feature": lambda: features.one_feature(view),
     "Error by position": lambda: error.error(view),
     "Loss by position": lambda: loss.losses(view),
-    "Layers": lambda: layers.layers(view),
+    "By layer": lambda: layers.layers(view),
 }
-tabs.draw(TABS)
+FORMERLY = {
+    "One feature": "Values of one feature",
+    "Layers": "By layer",
+}
+tabs.draw(TABS, formerly=FORMERLY)

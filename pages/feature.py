@@ -32,11 +32,14 @@ with errors.shown(stop=True):
 overview.head(subject, settings)
 
 TABS = {
-    "Overview": lambda: overview.overview(subject, settings),
+    "Summary": lambda: overview.overview(subject, settings),
     "Examples": lambda: examples.examples(subject),
     "Proxies": lambda: proxies.proxies(subject),
     "Logits": lambda: logits.logits(subject, settings),
     "Related": lambda: related.related(subject),
     "Notes": lambda: overview.notes(subject),
 }
-tabs.draw(TABS)
+FORMERLY = {
+    "Overview": "Summary",
+}
+tabs.draw(TABS, formerly=FORMERLY)

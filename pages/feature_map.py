@@ -26,6 +26,9 @@ with errors.shown(stop=True):
 TABS = {
     "Map": lambda: map.the_map(settings, ids),
     "Clusters": lambda: clusters.clusters(settings),
-    "Layers": lambda: layers.layers(settings),
+    "Map of each layer": lambda: layers.layers(settings),
 }
-tabs.draw(TABS)
+FORMERLY = {
+    "Layers": "Map of each layer",
+}
+tabs.draw(TABS, formerly=FORMERLY)

@@ -29,8 +29,12 @@ if study.warning:
 TABS = {
     "Distances": lambda: distances.distances(study),
     "Hubs": lambda: features.hubs(study),
-    "Against density": lambda: features.against_density(study),
+    "Cosine against density": lambda: features.against_density(study),
     "Composed": lambda: features.composed(study),
-    "One feature": lambda: features.one_feature(study),
+    "Nearest features": lambda: features.one_feature(study),
 }
-tabs.draw(TABS)
+FORMERLY = {
+    "Against density": "Cosine against density",
+    "One feature": "Nearest features",
+}
+tabs.draw(TABS, formerly=FORMERLY)

@@ -23,10 +23,15 @@ with st.sidebar:
 
 feature = int(st.session_state.get("feature", 0))
 TABS = {
-    "All features": lambda: all_features.overview(study),
-    "One feature": lambda: one_feature.one_feature_by_set(study, feature),
+    "Moments": lambda: all_features.overview(study),
+    "Weights of one feature": lambda: one_feature.one_feature_by_set(study, feature),
     "Enrichment": lambda: views.enrichment(study, token_sets.sets(study.model)),
-    "Layers": lambda: one_feature.layers(study),
+    "Moments by layer": lambda: one_feature.layers(study),
     "Token sets": lambda: token_set_picker.library_table(study.model),
 }
-tabs.draw(TABS)
+FORMERLY = {
+    "All features": "Moments",
+    "One feature": "Weights of one feature",
+    "Layers": "Moments by layer",
+}
+tabs.draw(TABS, formerly=FORMERLY)

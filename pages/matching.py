@@ -23,5 +23,10 @@ with errors.shown(stop=True):
         pickers.facts(b)
 with errors.shown(stop=True):
     TABS = page.tabs(a, b)
+FORMERLY = {
+    "Against density": "Match against density",
+    "Map": "Joint map",
+    "Export": "Match file",
+}
 if TABS:
-    tabs.draw(TABS)
+    tabs.draw(TABS, formerly=FORMERLY)

@@ -22,10 +22,14 @@ with errors.shown(stop=True):
 pickers.facts(dictionary)
 
 TABS = {
-    "Overview": lambda: overview_dictionary.overview(dictionary),
+    "Facts and health": lambda: overview_dictionary.overview(dictionary),
     "Density": lambda: density.density(dictionary),
     "Norms and biases": lambda: overview_dictionary.norms(dictionary),
     "Basis": lambda: overview_dictionary.basis(dictionary),
-    "All features": lambda: all_features.all_features(dictionary),
+    "Table of features": lambda: all_features.all_features(dictionary),
 }
-tabs.draw(TABS)
+FORMERLY = {
+    "Overview": "Facts and health",
+    "All features": "Table of features",
+}
+tabs.draw(TABS, formerly=FORMERLY)

@@ -26,15 +26,21 @@ with st.sidebar:
     count = pickers.count(study)
 
 TABS = {
-    "Overview": lambda: all_features.overview(study, count),
+    "Heatmap": lambda: all_features.overview(study, count),
     "Curves": lambda: all_features.curves(study, count),
-    "One feature": lambda: one_feature.one_feature(study),
+    "Feature by position": lambda: one_feature.one_feature(study),
     "One token": lambda: one_feature.one_token(study),
     "One position": lambda: all_features.one_position(study),
     "Beyond the context": lambda: beyond.beyond(study, count),
-    "Geometry": lambda: directions.geometry(study, count),
+    "Position vectors": lambda: directions.geometry(study, count),
     "Position or token": lambda: (all_features.scores(study, count), directions.widths(study)),
     "Model neurons": lambda: directions.neurons(study),
-    "All features": lambda: all_features.all_features(study),
+    "All scores": lambda: all_features.all_features(study),
 }
-tabs.draw(TABS)
+FORMERLY = {
+    "Overview": "Heatmap",
+    "One feature": "Feature by position",
+    "Geometry": "Position vectors",
+    "All features": "All scores",
+}
+tabs.draw(TABS, formerly=FORMERLY)

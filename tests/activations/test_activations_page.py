@@ -14,7 +14,15 @@ from tests.doubles.pages import fine, reading, table, text_of
 from tests.doubles.planted import planted_dictionary
 from ui.studies import corpus, opened
 
-TABS = ["By position", "Deciles", "Features", "One feature", "Error by position", "Loss by position", "Layers"]
+TABS = [
+    "By position",
+    "Deciles",
+    "Features",
+    "Values of one feature",
+    "Error by position",
+    "Loss by position",
+    "By layer",
+]
 DICTIONARIES = {"layer0": "blocks.0.hook_resid_pre", "layer1": "blocks.1.hook_resid_pre"}
 FEATURE = 8
 """Active at position 0 as well as later."""
@@ -80,7 +88,7 @@ def said(at: AppTest) -> str:
 def test_every_tab_opens_from_a_link_without_an_exception(open_page, tab):
     at = fine(open_page({"tab": tab}))
     assert at.title[0].value == "Activation values"
-    assert at.get("vega_lite_chart") or tab in ("Loss by position", "Layers")
+    assert at.get("vega_lite_chart") or tab in ("Loss by position", "By layer")
 
 
 @pytest.mark.parametrize(
@@ -104,7 +112,7 @@ def test_the_decile_table_is_that_of_dense_activations_under_every_condition(ope
 
 
 def test_one_features_readings_are_those_of_its_dense_activations(open_page):
-    at = open_page({"tab": "One feature", "feature": FEATURE})
+    at = open_page({"tab": "Values of one feature", "feature": FEATURE})
     values = dense(at)[:, FEATURE]
     values = values[values != 0]
     assert reading(at, "Active tokens") == f"{len(values):,}"
@@ -112,13 +120,13 @@ def test_one_features_readings_are_those_of_its_dense_activations(open_page):
     assert f"{len(values):,} activations at all positions" in said(at)
     assert np.count_nonzero(dense(at, first=0)[:, FEATURE]) > len(values)
     assert reading(at, "Median when active") == f"{np.median(values):.4g}"
-    at = open_page({"tab": "One feature", "feature": FEATURE, "act_at": "One position", "act_position": "2"})
+    at = open_page({"tab": "Values of one feature", "feature": FEATURE, "act_at": "One position", "act_position": "2"})
     here = np.count_nonzero(dense(at).reshape(-1, planted_pages.C - 1, 12)[:, 1, FEATURE])
     assert f"{here:,} activations at position 2, zeros left out" in said(at)
 
 
 def test_a_feature_that_is_never_active_says_so(open_page):
-    at = open_page({"tab": "One feature", "feature": "3"}, layer="dictionary", scale=0.0)
+    at = open_page({"tab": "Values of one feature", "feature": "3"}, layer="dictionary", scale=0.0)
     assert "Feature 3 is never active on this text (" in said(at)
     assert not at.exception
 
@@ -168,7 +176,7 @@ def series(tmp_path, monkeypatch):
 
 
 def test_layers_without_a_pass_are_named_with_their_cost_and_run_when_asked_for(open_page, series):
-    at = open_page({"tab": "Layers"})
+    at = open_page({"tab": "By layer"})
     assert "These layers have no token pass yet: 1." in said(at)
     assert "1 dictionary: " in said(at)
     at.button(key="act_run_layers").click().run()
@@ -179,7 +187,7 @@ def test_layers_without_a_pass_are_named_with_their_cost_and_run_when_asked_for(
 
 
 def test_a_dictionary_without_a_series_is_told_so(open_page):
-    at = open_page({"tab": "Layers", "sae": "demo/layer2-standard-512", "rows": "1", "length": "16"})
+    at = open_page({"tab": "By layer", "sae": "demo/layer2-standard-512", "rows": "1", "length": "16"})
     assert "No other dictionary here differs from this one in the layer alone" in said(at)
 
 

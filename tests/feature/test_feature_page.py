@@ -28,7 +28,7 @@ def open_page(workspace):
     return lambda query=None: pages.run(pages.SCRIPT, {"sae": planted_pages.id_of(workspace)} | QUERY | (query or {}))
 
 
-@pytest.mark.parametrize("tab", ["Overview", "Examples", "Proxies", "Logits", "Related", "Notes"])
+@pytest.mark.parametrize("tab", ["Summary", "Examples", "Proxies", "Logits", "Related", "Notes"])
 def test_every_tab_opens_from_a_link(open_page, tab):
     at = fine(open_page({"tab": tab}))
     assert at.title[0].value == "One feature"

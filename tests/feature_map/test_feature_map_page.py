@@ -43,7 +43,7 @@ def store_map(folder) -> Layout:
     return layout
 
 
-@pytest.mark.parametrize("tab", ["Map", "Clusters", "Layers"])
+@pytest.mark.parametrize("tab", ["Map", "Clusters", "Map of each layer"])
 def test_every_tab_opens_from_a_link_without_an_exception(open_page, tab):
     at = fine(open_page({"tab": tab, "method": "PCA"}))
     assert at.title[0].value == "Feature map"

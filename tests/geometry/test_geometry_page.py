@@ -28,7 +28,7 @@ def cosines(rows: np.ndarray) -> np.ndarray:
     return found
 
 
-@pytest.mark.parametrize("tab", ["Distances", "Hubs", "Against density", "Composed", "One feature"])
+@pytest.mark.parametrize("tab", ["Distances", "Hubs", "Cosine against density", "Composed", "Nearest features"])
 def test_every_tab_opens_from_a_link_without_an_exception(open_page, tab):
     at = fine(open_page({"tab": tab}))
     assert at.title[0].value == "Geometry of the dictionary"
@@ -37,7 +37,7 @@ def test_every_tab_opens_from_a_link_without_an_exception(open_page, tab):
 
 def test_a_features_neighbours_are_listed_by_true_cosine_of_the_chosen_side(open_page, tmp_path):
     planted_dictionary().save(tmp_path / "other")
-    query = {"tab": "One feature", "feature": "4", "side": "Encoder", "sae": f"folder/{tmp_path / 'other'}"}
+    query = {"tab": "Nearest features", "feature": "4", "side": "Encoder", "sae": f"folder/{tmp_path / 'other'}"}
     at = open_page(query)
     expected = cosines(opened.dictionary(at.selectbox(key="sae").value).W_enc.T)[4]
     found = table(at, "neighbor_rank")

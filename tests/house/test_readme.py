@@ -100,6 +100,14 @@ def test_a_name_that_is_not_there_is_noticed():
         named("core.no_such_room.markdown_table")
 
 
+def constant(path: Path, name: str) -> object:
+    """What a page declares under a name, without running it; None if it declares no such thing."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", None) == name:
+            return ast.literal_eval(node.value)
+    return None
+
+
 def tabs_of(path: Path) -> list[str]:
     """Titles in the page's TABS; none where another module makes them."""
     tables = [
@@ -108,6 +116,33 @@ def tabs_of(path: Path) -> list[str]:
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", None) == "TABS"
     ]
     return [ast.literal_eval(key) for table in tables if isinstance(table, ast.Dict) for key in table.keys]
+
+
+def test_a_name_is_that_of_one_page_or_one_tab():
+    """Nobody who is told a name has to ask which of two is meant."""
+    from ui.matching import page as matching_page
+    from ui.shell.router import page_files
+
+    made = ast.parse(Path(matching_page.__file__).read_text(encoding="utf-8"))
+    tables = [
+        node.value for node in ast.walk(made) if isinstance(node, ast.Return) and isinstance(node.value, ast.Dict)
+    ]
+    matching = max(([ast.literal_eval(key) for key in table.keys] for table in tables), key=len)
+    names = [page.title for page in page_files()] + matching
+    names += [tab for page in page_files() for tab in tabs_of(page.path)]
+    assert len(matching) == 8
+    assert [name for name in set(names) if names.count(name) > 1] == []
+
+
+def test_old_names_of_tabs_lead_to_todays():
+    from ui.shell.router import page_files
+
+    renamed = {page.title: constant(page.path, "FORMERLY") for page in page_files()}
+    assert sum(map(bool, renamed.values())) > 6
+    for page in page_files():
+        tabs, old = tabs_of(page.path), renamed[page.title] or {}
+        assert not tabs or set(old.values()) <= set(tabs)
+        assert not set(old) & set(tabs)
 
 
 def test_every_page_and_tab_is_described():

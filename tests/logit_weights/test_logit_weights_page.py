@@ -10,7 +10,7 @@ from tests.doubles import pages, planted_pages
 from tests.doubles.pages import fine, text_of
 from tests.doubles.planted import planted_dictionary
 
-TABS = ["All features", "One feature", "Enrichment", "Layers", "Token sets"]
+TABS = ["Moments", "Weights of one feature", "Enrichment", "Moments by layer", "Token sets"]
 
 
 @pytest.fixture
@@ -45,20 +45,20 @@ def test_every_tab_opens_from_a_link_without_an_exception(open_page, tab):
 
 
 def test_without_a_series_of_layers_the_page_says_where_there_is_one(open_page):
-    at = fine(open_page({"tab": "Layers"}))
+    at = fine(open_page({"tab": "Moments by layer"}))
     assert "No other dictionary here differs from this one in the layer alone" in text_of(at, "info")
     assert not at.get("vega_lite_chart")
 
 
 def test_the_table_holds_every_feature_with_its_moments(open_page):
-    at = open_page({"tab": "All features"})
+    at = open_page({"tab": "Moments"})
     table = next(d.value for d in at.dataframe if "kurtosis" in d.value)
     assert sorted(table["feature"]) == list(range(12))
     assert (table["kurtosis"] >= 1).all()
 
 
 def test_settings_in_the_url_change_the_numbers_and_are_said(open_page):
-    at = open_page({"tab": "All features", "lw_rows": "true", "lw_columns": "true"})
+    at = open_page({"tab": "Moments", "lw_rows": "true", "lw_columns": "true"})
     assert "feature rows of length 1" in "\n".join(c.value for c in at.caption).replace("\\", "")
     table = next(d.value for d in at.dataframe if "logit_max" in d.value)
     assert table["logit_max"].abs().max() <= 1 + 1e-6
@@ -70,7 +70,7 @@ def test_a_feature_that_writes_nothing_is_explained_instead_of_drawn(open_page):
         W_dec[4] = 0
         replace_dictionary(root, tensors={"W_dec": W_dec})
 
-    at = open_page({"tab": "One feature", "feature": 4}, prepare=blank)
+    at = open_page({"tab": "Weights of one feature", "feature": 4}, prepare=blank)
     assert not at.exception
     assert "Feature 4 gives every token the same logit weight" in at.info[0].value
     at = fine(open_page({"tab": "Enrichment", "feature": 4}, prepare=blank))

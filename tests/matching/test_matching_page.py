@@ -23,7 +23,7 @@ from ui.studies import matching, opened, second_dictionary
 ORDER = np.random.default_rng(5).permutation(12)
 COPIES = 9
 """So many features of B are those of A in another order and scaled; the others point elsewhere."""
-TABS = ["Similarity", "Both sides", "Lists", "Against density", "Pair", "Map", "Export"]
+TABS = ["Similarity", "Both sides", "Lists", "Match against density", "Pair", "Joint map", "Match file"]
 DEMO = "demo/layer2-standard-2048"
 
 
@@ -170,7 +170,7 @@ def test_the_pair_follows_the_picked_feature_until_a_link_or_a_hand_says_otherwi
 
 
 def test_the_file_is_what_core_writes_and_one_read_back_is_checked_against_what_is_picked(open_page, monkeypatch):
-    at = open_page({"tab": "Export", "match_method": "Mutual"})
+    at = open_page({"tab": "Match file", "match_method": "Mutual"})
     at.button(key="match_make").click().run()
     assert not at.exception
     a, b = opened.dictionary(at.selectbox(key="sae").value), second(at)

@@ -16,7 +16,7 @@ def at(tmp_path, monkeypatch):
     planted_pages.write_workspace(tmp_path)
     planted_pages.read_little_text(monkeypatch)
     with pages.page(tmp_path, monkeypatch, "overview") as run:
-        yield run({"tab": "All features"})
+        yield run({"tab": "Table of features"})
 
 
 def table(at: AppTest):

@@ -27,7 +27,7 @@ def shown(at: AppTest) -> str:
     return text_of(at, *READ, "html", "code")
 
 
-@pytest.mark.parametrize("tab", ["Overview", "Density", "Norms and biases", "Basis"])
+@pytest.mark.parametrize("tab", ["Facts and health", "Density", "Norms and biases", "Basis"])
 def test_every_tab_opens_from_a_link_without_an_exception(open_page, tab):
     at = fine(open_page({"tab": tab}))
     assert at.title[0].value == "Overview"

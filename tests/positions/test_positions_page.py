@@ -28,16 +28,16 @@ def open_page(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "tab",
     [
-        "Overview",
+        "Heatmap",
         "Curves",
-        "One feature",
+        "Feature by position",
         "One token",
         "One position",
         "Beyond the context",
-        "Geometry",
+        "Position vectors",
         "Position or token",
         "Model neurons",
-        "All features",
+        "All scores",
     ],
 )
 def test_every_tab_opens_from_a_link_without_an_exception(open_page, tab):
@@ -46,8 +46,14 @@ def test_every_tab_opens_from_a_link_without_an_exception(open_page, tab):
     assert at.get("vega_lite_chart") or len(at.dataframe)
 
 
+def test_a_link_from_before_a_tab_was_renamed_opens_the_tab(open_page):
+    at = fine(open_page({"tab": "One feature", "feature": planted_pages.POSITIONAL}))
+    assert at.session_state["tab"] == "Feature by position"
+    assert f"Feature {planted_pages.POSITIONAL} by position" in text_of(at, "markdown")
+
+
 def test_the_planted_position_feature_comes_first_with_its_peak(open_page):
-    best = table(open_page({"tab": "All features"}), "position_score").iloc[0]
+    best = table(open_page({"tab": "All scores"}), "position_score").iloc[0]
     assert (best["feature"], best["peak"]) == (planted_pages.POSITIONAL, planted_pages.PEAK)
     assert best["position_score"] == pytest.approx(1.5)
     assert best["share_position"] == pytest.approx(1)
@@ -87,13 +93,13 @@ def test_weights_that_change_on_disk_are_read_anew_also_under_a_relative_path(op
 
 @pytest.mark.parametrize("how", [{"hook_name": "blocks.1.hook_resid_pre"}, {"positional": "rotary"}])
 def test_deeper_hooks_and_rotary_models_are_read_from_text(open_page, how):
-    at = fine(open_page({"tab": "All features"}, **how))
+    at = fine(open_page({"tab": "All scores"}, **how))
     assert "text" in text_of(at)
     assert table(at, "share_token")["share_token"].isna().all()
 
 
 def test_the_feature_in_the_url_is_the_feature_shown(open_page):
-    at = open_page({"tab": "One feature", "feature": 5})
+    at = open_page({"tab": "Feature by position", "feature": 5})
     assert at.number_input(key="feature").value == 5
     assert "Feature 5 by position" in text_of(at)
 
@@ -143,9 +149,9 @@ def test_token_labels_with_markup_stay_text(open_page):
 
 @pytest.mark.parametrize("prepend_bos", [True, False])
 def test_statistics_from_text_read_the_chosen_text_after_bos_as_trained(open_page, tmp_path, prepend_bos):
-    query = {"text": "File or folder", "text_name": str(tmp_path / "own.txt"), "positions": 6, "tab": "All features"}
+    query = {"text": "File or folder", "text_name": str(tmp_path / "own.txt"), "positions": 6, "tab": "All scores"}
     (tmp_path / "own.txt").write_text("abc " * 2000)
-    open_page({"tab": "Overview"}, hook_name="blocks.1.hook_resid_pre")
+    open_page({"tab": "Heatmap"}, hook_name="blocks.1.hook_resid_pre")
     config = tmp_path / "dictionary" / "cfg.json"
     said = json.loads(config.read_text())
     said["metadata"]["prepend_bos"] = prepend_bos
@@ -159,7 +165,7 @@ def test_statistics_from_text_read_the_chosen_text_after_bos_as_trained(open_pag
 
 def test_rows_shorter_than_the_positions_shown_are_refused(open_page, tmp_path):
     np.save(tmp_path / "rows.npy", np.zeros((300, 4), np.uint16))
-    query = {"text": "File or folder", "text_name": str(tmp_path / "rows.npy"), "tab": "Overview"}
+    query = {"text": "File or folder", "text_name": str(tmp_path / "rows.npy"), "tab": "Heatmap"}
     at = open_page(query, hook_name="blocks.1.hook_resid_pre")
     assert not at.exception
     assert any("have 4 tokens, expected at least" in error.value for error in at.error)

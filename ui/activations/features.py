@@ -1,4 +1,4 @@
-"""The tabs Features and One feature of the activations page."""
+"""The tabs Features and Values of one feature of the activations page."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""The tab Layers: activation values of a series of dictionaries side by side."""
+"""The tab By layer: activation values of a series of dictionaries side by side."""
 
 from collections.abc import Mapping
 

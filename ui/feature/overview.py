@@ -1,4 +1,4 @@
-"""The head of the feature page, and the tab Overview."""
+"""The head of the feature page, and the tab Summary."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""The tab Layers: a map of each layer, and a joint map in which features move to their matches."""
+"""The tab Map of each layer: a map of each layer, and a joint map in which features move to their matches."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The tab All features of the logit-weight page: scatter of shapes, histograms, filter by ranges.
+"""The tab Moments of the logit-weight page: scatter of shapes, histograms, filter by ranges.
 
 A view takes the study (dictionary, model, settings, statistics, table) and draws figures. Core computes every number
 that has a definition.

@@ -1,4 +1,4 @@
-"""The tabs One feature and Layers of the logit-weight page."""
+"""The tabs Weights of one feature and Moments by layer of the logit-weight page."""
 
 from dataclasses import dataclass
 

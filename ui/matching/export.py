@@ -1,4 +1,4 @@
-"""The tab Export: the whole matching as a file, and a view of another file."""
+"""The tab Match file: the whole matching as a file, and a view of another file."""
 
 import hashlib
 from collections.abc import Mapping

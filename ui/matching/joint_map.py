@@ -1,4 +1,4 @@
-"""The tab Map: the features of both dictionaries, lines between matched ones, and a lasso that marks partners."""
+"""The tab Joint map: the features of both dictionaries, lines between matched ones, and a lasso that marks partners."""
 
 from dataclasses import dataclass, replace
 

@@ -89,11 +89,11 @@ def tabs(a: Dictionary, b: Dictionary) -> Tabs:
         "Similarity": lambda: matching_similarity.similarity(study),
         "Both sides": lambda: lists.both_sides(study),
         "Lists": lambda: lists.lists(study),
-        "Against density": lambda: lists.against_density(study),
+        "Match against density": lambda: lists.against_density(study),
         "Pair": lambda: pair(study),
-        "Map": lambda: joint_map.joint(study),
+        "Joint map": lambda: joint_map.joint(study),
         "By activations": lambda: activations.activations(a, b),
-        "Export": lambda: export.export(study),
+        "Match file": lambda: export.export(study),
     }
 
 

@@ -1,4 +1,4 @@
-"""The tab All features: every statistic that any page has computed, to filter, sort and download."""
+"""The tab Table of features: every statistic that any page has computed, to filter, sort and download."""
 
 import pandas as pd
 import streamlit as st

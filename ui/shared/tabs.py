@@ -7,8 +7,14 @@ import streamlit as st
 from ui.shared import errors
 
 
-def draw(tabs: Mapping[str, Callable[[], object]]) -> None:
-    """Show a tab for each name and call the function that draws the open one. The URL holds the open tab."""
+def draw(tabs: Mapping[str, Callable[[], object]], *, formerly: Mapping[str, str] | None = None) -> None:
+    """Show a tab for each name and call the function that draws the open one. The URL holds the open tab.
+
+    `formerly` are names that tabs had before, with those of today, so that old links open what they opened.
+    """
+    now = (formerly or {}).get(st.query_params.get("tab", ""))
+    if now in tabs:
+        st.session_state["tab"] = now
     for tab, draw_tab in zip(st.tabs(list(tabs), key="tab", bind="query-params"), tabs.values(), strict=True):
         if tab.open:
             with tab, errors.shown():

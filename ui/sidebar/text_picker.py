@@ -30,7 +30,7 @@ from ui.studies.corpus import BOS, DEFAULT, MAX_ROWS, MAX_SEED, NAMES, SIZES, SO
 def draw(dictionary: Dictionary, model: LanguageModel) -> None:
     """Draw the picker in the sidebar. It reads and computes nothing that is not stored already."""
     with st.sidebar:
-        with st.popover("Text", icon=":material/article:", width="stretch"):
+        with st.popover("Text that is read", icon=":material/article:", width="stretch"):
             source = _source()
             _rows(dictionary, model)
         chosen = corpus.settings()
