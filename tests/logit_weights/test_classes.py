@@ -1,6 +1,7 @@
 """Classes, the table of features, and series by layer."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from core.dictionaries.sources import Entry
@@ -10,6 +11,7 @@ from core.logit_weights.statistics import LogitStatistics, logit_statistics, ran
 from core.logit_weights.study import drawn_features
 from core.logit_weights.unembedding import Unembedding
 from core.maths.summaries import box
+from ui.logit_weights import charts
 
 NAN = float("nan")
 
@@ -172,3 +174,17 @@ def test_a_scatter_keeps_all_peaked_features_and_samples_the_rest_the_same_way_t
     everything = drawn_features(stats, ClassThresholds())
     assert everything.tolist() == [i for i in range(300) if i != 7]
     assert set(drawn_features(stats, ClassThresholds(), most=2).tolist()) < {5, 200, 299}
+
+
+def test_boxes_above_a_histogram_begin_where_its_axis_begins():
+    bins = charts.binned({"set": np.array([0.0, 1.0]), "other tokens": np.array([0.5, 2.0])}, 4)
+    row = pd.DataFrame(
+        [("set", 0.0, 0.2, 0.5, 0.8, 1.0, 2, 0)],
+        columns=["series", "low", "q1", "median", "q3", "high", "n", "n_outside"],
+    )
+    strip = charts.marginal_boxes(row, domain=[0, 2], axis_width=50).to_dict()["layer"][0]["encoding"]["y"]
+    below = charts.overlaid(bins, title="x", axis_width=50).to_dict()["encoding"]["y"]
+    for axis in (strip["axis"], below["axis"]):
+        assert (axis["minExtent"], axis["maxExtent"]) == (50, 50)
+    assert strip["title"]  # a title takes room beside the axis
+    assert below["title"]

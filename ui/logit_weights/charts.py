@@ -145,8 +145,9 @@ def marginal_boxes(boxes: pd.DataFrame, *, domain: Sequence[float], axis_width: 
     """Draw a horizontal box for each of `series`; needs series, low, q1, median, q3, high, n, n_outside."""
     order = list(boxes["series"])
     base = alt.Chart(boxes).encode(
+        # A blank title takes the room of the title beside the histogram below: the two x axes begin at one place.
         alt.Y("series:N")
-        .title(None)
+        .title("\u00a0")
         .sort(order)
         .axis(labels=False, ticks=False, domain=False, minExtent=axis_width, maxExtent=axis_width),
         alt.Color("series:N").scale(domain=order, range=[ACCENT, "#4c78a8", "#0d9488"][: len(order)]).legend(None),
