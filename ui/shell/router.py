@@ -11,7 +11,7 @@ import streamlit as st
 from core.errors import UnknownNameError
 from ui.shared import errors
 from ui.shared.garbage import spare_modules
-from ui.shell import link
+from ui.shell import link, style
 from ui.sidebar import device, pickers
 from ui.studies import compute
 
@@ -71,6 +71,7 @@ def main() -> None:
     """Draw one run of the app."""
     spare_modules()
     st.set_page_config(page_title="SAE Loupe", page_icon=str(ROOT / "ui" / "shell" / "favicon.png"), layout="wide")
+    style.draw()
     pages = [
         st.Page(str(page.path), title=page.title, icon=page.icon, url_path=page.path.stem) for page in page_files()
     ]

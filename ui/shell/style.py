@@ -1,0 +1,18 @@
+"""The few rules of style that Streamlit has no setting for."""
+
+import streamlit as st
+
+_RULES = """
+/* Figures side by side need about 320 pixels each: below that, they stand under each other. */
+@media (max-width: 1000px) {
+  [data-testid="stMain"] [data-testid="stHorizontalBlock"] { flex-wrap: wrap; }
+  [data-testid="stMain"] [data-testid="stColumn"] { min-width: min(100%, 30rem); }
+}
+/* Streamlit leaves 4 rem at the sides and 6 above, room that tables and charts need. */
+[data-testid="stMainBlockContainer"] { padding: 2.5rem 2rem 4rem; }
+"""
+
+
+def draw() -> None:
+    """Add the rules to the page; they hold nothing from outside."""
+    st.html(f"<style>{_RULES}</style>")
