@@ -185,8 +185,8 @@ def profile(view: Chosen, feature: int, acts: FeatureActivations) -> None:
 
     def draw() -> None:
         chart = charts.profile(band, n_pos=n_pos, context_size=view.context_size)
-        st.altair_chart(chart, key="act-profile", width="stretch")
-        st.altair_chart(charts.counts(table, n_pos=n_pos), key="act-profile-counts", width="stretch")
+        altair(chart, "act-profile")()
+        altair(charts.counts(table, n_pos=n_pos), "act-profile-counts")()
 
     figure(
         f"Feature {feature} by position",

@@ -127,7 +127,8 @@ def by_position(view: Chosen, shown: Mapping[str, Chosen]) -> None:
                     title=f"Layer {name}",
                     colour=colours[name],
                 )
-                column.altair_chart(chart, key=f"act-panel-{name}", width="stretch")
+                with column:
+                    altair(chart, f"act-panel-{name}")()
 
     figure(
         "Mean when active by position, layer by layer",

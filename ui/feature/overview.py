@@ -123,7 +123,7 @@ def histogram(subject: Subject) -> None:
         if len(table):
             title = catalogue.statistic("text_activation").title
             chart = charts.histogram(table, "text_activation", title, bins=50, log=log, y_title="Tokens")
-            st.altair_chart(chart.properties(height=190), key="fe-histogram", width="stretch")
+            altair(chart.properties(height=190), "fe-histogram")()
         else:
             st.info(f"{plain(subject.title)} is never active at {where}.", icon=":material/bedtime:")
 

@@ -63,7 +63,7 @@ def nearest(subject: Subject) -> None:
 
     def draw() -> object:
         if "random_rth_cosine" in table:
-            st.altair_chart(geometry_charts.by_rank(table).properties(height=190), key="rel-near-chart")
+            altair(geometry_charts.by_rank(table).properties(height=190), "rel-near-chart")()
         return listing(shown, "rel-near", height=250, picks="neighbor")()
 
     figure(

@@ -16,7 +16,7 @@ from ui.feature import related_charts
 from ui.matching import picker
 from ui.matching.picker import B_KEY
 from ui.shared.escape import plain
-from ui.shared.figure import figure
+from ui.shared.figure import altair, figure
 from ui.shared.selection import columns
 from ui.studies import neuronpedia
 from ui.studies.feature import Subject
@@ -42,7 +42,8 @@ def second_dictionary(subject: Subject) -> None:
 
     def draw() -> None:
         left, right = st.columns([2, 3], gap="medium")
-        left.altair_chart(related_charts.matches(table, chance), key="rel-match-chart")
+        with left:
+            altair(related_charts.matches(table, chance), "rel-match-chart")()
         right.dataframe(table, hide_index=True, column_config=columns(table), height=240, key="rel-match")
 
     said = "" if chance is None else f" · dashed: the median nearest cosine of random directions, {chance:.3f}"

@@ -16,7 +16,7 @@ from ui.feature_map import layer_charts
 from ui.feature_map.component import MapPoints, by_value, feature_map
 from ui.shared import errors
 from ui.shared.escape import plain
-from ui.shared.figure import figure, listing
+from ui.shared.figure import altair, figure, listing
 from ui.shared.selection import columns
 from ui.studies import feature_map as feature_map_studies
 
@@ -101,7 +101,8 @@ def grid(settings: LayoutSettings, names: Sequence[str], ids: Sequence[str], sta
                 if first + place < len(names):
                     shown = sample(frames[first + place])
                     chart = layer_charts.small_map(shown, f"Layer {names[first + place]}")
-                    column.altair_chart(chart, key=f"small-map-{first + place}", width="stretch")
+                    with column:
+                        altair(chart, f"small-map-{first + place}")()
 
     most = max(map(len, frames))
     drawn = f"{MOST_POINTS:,} random features of each drawn" if most > MOST_POINTS else "all features drawn"

@@ -46,7 +46,7 @@ def shared_neighbors(study: GeometryStudy) -> None:
     table = tables.neighbors_by_bin(study.distinct, edges)
 
     def draw() -> None:
-        st.altair_chart(geometry_charts.shared_neighbors(table), key="shared-neighbors", width="stretch")
+        altair(geometry_charts.shared_neighbors(table), "shared-neighbors")()
         share = st.column_config.ProgressColumn(
             columns(table)["same_neighbor_share"]["label"], format="percent", min_value=0, max_value=1
         )

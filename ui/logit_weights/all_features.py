@@ -99,9 +99,7 @@ def scatter(study: LogitStudy, table: pd.DataFrame, thresholds: ClassThresholds)
     part = f"drawn: {len(drawn):,}, all with kurtosis > {thresholds.peaked:g} and a random sample of the others"
     figure(
         "Shape of every feature's logit weights",
-        lambda: st.altair_chart(
-            chart, key="lw-scatter", width="stretch", on_select=on_scatter, selection_mode=["point", "brush"]
-        ),
+        altair(chart, "lw-scatter", on_select=on_scatter, selection=["point", "brush"]),
         table,
         explains=["skewness", y, colour, "logit_class"],
         note=study.note(

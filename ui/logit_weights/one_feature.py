@@ -88,11 +88,11 @@ def weight_histogram(study: LogitStudy, feature: int, split: TokenSplit | None) 
 
     def draw() -> None:
         strip = charts.marginal_boxes(boxes, domain=domain, axis_width=width)
-        st.altair_chart(strip, key="lw-feature-boxes", width="stretch")
+        altair(strip, "lw-feature-boxes")()
         chart = charts.overlaid(
             table, title="Logit weight", y_title="Tokens", axis_width=width, height=300, legend="bottom", domain=domain
         )
-        st.altair_chart(chart, key="lw-feature", width="stretch")
+        altair(chart, "lw-feature")()
 
     said = [f"{name}: {len(values):,}" for name, values in groups.items()] if split is not None else []
     figure(

@@ -1,6 +1,7 @@
 """One figure as every page shows it: title, formula on hover, chart, note and downloads."""
 
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from typing import Literal
 
 import pandas as pd
@@ -8,9 +9,12 @@ import streamlit as st
 
 from core import catalogue, tables
 from ui.shared.escape import plain
+from ui.shared.finish import finished
 from ui.shared.selection import columns
 
 Table = pd.DataFrame | Callable[[], pd.DataFrame]
+_said: ContextVar[str | None] = ContextVar("said", default=None)
+"""What stands around the chart that is being drawn: its figure's title and note."""
 
 
 def help_markdown(names: Sequence[str]) -> str:
@@ -56,18 +60,39 @@ def figure(
                 key=f"parquet-{name}",
                 on_click="ignore",
             )
-        event = draw()
+        token = _said.set(f"{title}. {note}")
+        try:
+            event = draw()
+        finally:
+            _said.reset(token)
         st.caption(plain(note))
     return event
 
 
-def altair(chart, key: str, *, on_select: Callable | None = None, selection: str | None = None) -> Callable:
-    """Return a `draw` for an Altair chart in the page's theme and width."""
+def is_dark() -> bool:
+    """Whether the page is dark, as far as the browser tells."""
+    return st.context.theme.type == "dark"
+
+
+def altair(
+    chart,
+    key: str,
+    *,
+    on_select: Callable | None = None,
+    selection: str | Sequence[str] = (),
+    width: Literal["stretch", "content"] = "stretch",
+) -> Callable:
+    """Return a `draw` for an Altair chart in the page's theme. All charts are drawn here (see ui.shared.finish).
+
+    A screen reader hears the title and the note of the figure around it.
+    """
+    names = [selection] if isinstance(selection, str) else list(selection)
 
     def draw():
+        done = finished(chart, dark=is_dark())
         if on_select is None:
-            return st.altair_chart(chart, key=key, width="stretch")
-        return st.altair_chart(chart, key=key, width="stretch", on_select=on_select, selection_mode=[selection])
+            return st.altair_chart(done, key=key, width=width, alt=_said.get())
+        return st.altair_chart(done, key=key, width=width, alt=_said.get(), on_select=on_select, selection_mode=names)
 
     return draw
 

@@ -167,7 +167,7 @@ def three(threshold: float) -> None:
     letters = [f"{letter}: {name}" for letter, name in zip("ABC", names(dictionaries), strict=True)]
 
     def draw() -> None:
-        st.altair_chart(charts.overlap(table, letters), key="split-overlap", width="stretch")
+        altair(charts.overlap(table, letters), "split-overlap")()
         listing(table, "split-overlap-table")()
 
     figure(

@@ -16,7 +16,7 @@ from core.text import features as text_features
 from ui.shared.charts import MAX_CELLS
 from ui.shared.errors import NotStored
 from ui.shared.escape import plain
-from ui.shared.figure import altair, figure, listing
+from ui.shared.figure import altair, figure, is_dark, listing
 from ui.shared.selection import choose_feature_from
 from ui.sidebar import pickers
 from ui.studies import compute, token_pass
@@ -160,15 +160,9 @@ def _strip(read: Read, tokens: pd.DataFrame, token: int) -> None:
     )
 
 
-def is_dark() -> bool:
-    """Say whether the page is dark, as far as the browser tells."""
-    return st.context.theme.type == "dark"
-
-
 def drawn_as_is(chart, key: str, on_select: Callable | None = None) -> Callable:
     """Return a `draw` for a chart that keeps its width, because its letters keep theirs."""
-    picks = {"on_select": on_select, "selection_mode": ["token"]} if on_select else {}
-    return lambda: st.altair_chart(chart, key=key, width="content", **picks)
+    return altair(chart, key, on_select=on_select, selection="token", width="content")
 
 
 def choose_token(chart_key: str, selection: str, state_key: str = "own_token") -> Callable:

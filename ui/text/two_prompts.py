@@ -11,12 +11,12 @@ from core.models.language_model import LanguageModel
 from core.models.tokens import label
 from core.text.aligned_prompts import aligned_differences, differing_features
 from ui.shared.charts import MAX_CELLS
-from ui.shared.figure import altair, figure, listing
+from ui.shared.figure import altair, figure, is_dark, listing
 from ui.shared.selection import choose_feature_from
 from ui.sidebar import pickers
 from ui.text import charts, examples
 from ui.text.input import Read, Reading
-from ui.text.one_text import around, choose_token, drawn_as_is, is_dark, stretch
+from ui.text.one_text import around, choose_token, drawn_as_is, stretch
 from ui.text.two_texts import read_pair
 
 FEATURES = 30

@@ -10,6 +10,7 @@ import streamlit as st
 from ui.feature_map.component.colours import GROUP_COLOURS, MISSING, MapColours
 from ui.feature_map.component.points import MapPoints
 from ui.shared.charts import ACCENT, MUTED
+from ui.shared.figure import altair
 
 MOST_POINTS = 5_000
 _STATES = ["greyed", "shown", "picked"]
@@ -43,7 +44,7 @@ def draw(
             on_pick(row)
 
     chart = scatter(table(points, colours, chosen, highlighted, picked), colours)
-    event = st.altair_chart(chart, key=name, on_select=callback, selection_mode=["point", "box"])
+    event = altair(chart, name, on_select=callback, selection=["point", "box"])()
     left_out = len(rows) - len(chosen)
     st.caption(
         "This browser has no WebGL, so the map is a simpler chart. Drag for a box, click for a feature."
