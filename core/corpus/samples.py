@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Int, Integer
 
 from core.corpus.streams import rows_that_fit, sample_rows
+from core.corpus.unread import READ_WHOLE, Unread, unknown_tokens
 from core.dictionaries.config import DictionaryConfig
 from core.errors import CorpusError, DoesNotFitError
 from core.models import tokenizer_files
@@ -47,8 +48,8 @@ class TextSample:
     """Whether every row begins with the BOS token."""
     left_out: tuple[int, ...] = ()
     """Token ids that the model reads, but that do not count in the statistics."""
-    unknown: int = 0
-    """Number of tokens that stand for text that the tokenizer does not know."""
+    unread: Unread = READ_WHOLE
+    """What the tokenizer does not read: unknown tokens of the rows, and lost characters of the whole text."""
     drawn: bool = True
     """Whether the seed chose the rows. Rows of a table come in its order."""
 
@@ -59,8 +60,7 @@ class TextSample:
         parts.append("each after BOS" if self.bos else "no BOS")
         if self.left_out:
             parts.append("special tokens not counted")
-        if self.unknown:
-            parts.append(f"{self.unknown:,} of {self.rows.size:,} tokens unknown to the tokenizer")
+        parts.extend(self.unread.parts)
         return ", ".join([*parts, f"seed {self.settings.seed}" if self.drawn else "in the order of the file"])
 
 
@@ -95,13 +95,17 @@ def sample_of(
     config: DictionaryConfig,
     model: LanguageModel,
     settings: SampleSettings,
+    unread: Unread = READ_WHOLE,
 ) -> TextSample:
     """Take rows from a stream of ids (1-D), or use the rows of a table (2-D).
 
-    Raises CorpusError if there are too few, DoesNotFitError if the model cannot read them.
+    `unread` holds the lost characters of the whole text. Raises CorpusError if there are too few rows,
+    DoesNotFitError if the model cannot read them.
     """
     take = sample_of_table if tokens.ndim == 2 else sample_of_stream
-    return take(tokens, title, config, model, settings)
+    sample = take(tokens, title, config, model, settings)
+    unknown = unknown_tokens(sample.rows, model)
+    return replace(sample, unread=replace(unread, n_unknown=unknown, n_tokens=sample.rows.size))
 
 
 def sample_of_stream(
@@ -117,7 +121,7 @@ def sample_of_stream(
     first = bos_token(model) if bos else None
     rows = sample_rows(tokens, n_rows=settings.n_rows, context=context, seed=settings.seed, bos=first)
     rows = _checked(rows, title, model)
-    return TextSample(rows, title, settings, bos, _left_out(model, settings), _unknown(rows, model))
+    return TextSample(rows, title, settings, bos, _left_out(model, settings))
 
 
 def sample_of_table(
@@ -137,7 +141,7 @@ def sample_of_table(
         raise CorpusError(f"{title} holds {n:,} rows, not {settings.n_rows:,}. Ask for at most {n:,} rows.")
     rows = _checked(tokens[: settings.n_rows, :context], title, model)
     bos = bool((rows[:, 0] == bos_token(model)).all())
-    return TextSample(rows, title, settings, bos, _left_out(model, settings), _unknown(rows, model), drawn=False)
+    return TextSample(rows, title, settings, bos, _left_out(model, settings), drawn=False)
 
 
 def bos_token(model: LanguageModel) -> int:
@@ -152,11 +156,6 @@ def special_tokens(model: LanguageModel) -> tuple[int, ...]:
     """
     ids = {i for i in tokenizer_files.special_tokens(model.decoder) if i < model.d_vocab}
     return tuple(sorted(ids | ({bos_token(model), model.separator} - {0})))
-
-
-def _unknown(rows: Integer[np.ndarray, "row pos"], model: LanguageModel) -> int:
-    # Some tokenizers use BOS as their unknown token.
-    return 0 if model.unknown in (None, model.bos) else int((rows == model.unknown).sum())
 
 
 def _left_out(model: LanguageModel, settings: SampleSettings) -> tuple[int, ...]:

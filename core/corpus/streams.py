@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from jaxtyping import Int, Integer
 
+from core.corpus.unread import Unread, lost_characters
 from core.errors import CorpusError
+from core.models.encoding import encode
 from core.work.artifacts import artifact_key
 from core.work.jobs import SILENT, Progress
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 # Not read: tests of the library differ between distributions (Debian ships none) and are mostly tables.
 _SKIP = {"test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__"}
+_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,16 @@ class TokenStream:
     tokens: Int[np.ndarray, " token"]
     title: str
     """A name of the text for the notes under figures."""
-    version: ClassVar[int] = 2
+    n_lost: int = 0
+    """Characters of the text that do not come back from its tokens (core.corpus.unread)."""
+    n_characters: int = 0
+    """All characters of the text."""
+    version: ClassVar[int] = 3
+
+    @property
+    def unread(self) -> Unread:
+        """The lost characters. Unknown tokens are counted in the rows that are read."""
+        return Unread(n_lost=self.n_lost, n_characters=self.n_characters)
 
     @classmethod
     def key(cls, tokenizer_sha256: str, text_sha256: str, *, separator: int) -> str:
@@ -105,21 +117,8 @@ def standard_library(*, step: int = 1) -> list[Document]:
 
 
 def token_stream(tokenizer: "Tokenizer", documents: Iterable[Document], *, separator: int) -> np.ndarray:
-    """Tokenise documents into one stream (int32), each preceded by the separator token."""
-    pieces: list[np.ndarray] = []
-    batch: list[str] = []
-
-    def flush() -> None:
-        for encoding in tokenizer.encode_batch(batch, add_special_tokens=False):
-            pieces.append(np.asarray([separator, *encoding.ids], dtype=np.int32))
-        batch.clear()
-
-    for document in documents:
-        batch.append(document.text)
-        if len(batch) == 64:
-            flush()
-    flush()
-    return np.concatenate(pieces) if pieces else np.zeros(0, np.int32)
+    """Tokenise documents into one stream (int32), each preceded by the separator token (raises CorpusError)."""
+    return documents_stream(tokenizer, list(documents), separator=separator, title="").tokens
 
 
 def rows_that_fit(n_tokens: int, context: int, *, bos: bool) -> int:
@@ -173,12 +172,19 @@ def documents_stream(
     title: str,
     progress: Progress = SILENT,
 ) -> TokenStream:
-    """Tokenise documents into one stream, each after the separator. `progress` counts documents."""
-    pieces = [np.zeros(0, np.int32)]
-    for start in range(0, len(documents), 64):
-        pieces.append(token_stream(tokenizer, documents[start : start + 64], separator=separator))
-        progress.update(min(start + 64, len(documents)), len(documents))
-    return TokenStream(np.concatenate(pieces), title)
+    """Tokenise documents into one stream, each after the separator. `progress` counts documents.
+
+    Raises CorpusError for text that the tokenizer refuses.
+    """
+    pieces, n_lost = [np.zeros(0, np.int32)], 0
+    for start in range(0, len(documents), _BATCH):
+        texts = [document.text for document in documents[start : start + _BATCH]]
+        ids = [encoding.ids for encoding in encode(tokenizer, texts)]
+        pieces += [np.asarray([separator, *one], np.int32) for one in ids]
+        n_lost += lost_characters(tokenizer, texts, ids)
+        progress.update(min(start + _BATCH, len(documents)), len(documents))
+    n_characters = sum(len(document.text) for document in documents)
+    return TokenStream(np.concatenate(pieces), title, n_lost, n_characters)
 
 
 def standard_library_stream(tokenizer: "Tokenizer", *, separator: int, progress: Progress = SILENT) -> TokenStream:

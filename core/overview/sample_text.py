@@ -1,12 +1,9 @@
 """The text of the health badge: some of the standard library, read in about a second by any tokenizer."""
 
 import sys
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from core.corpus.streams import Document, TokenStream, standard_library, token_stream
+from core.corpus.streams import TokenStream, documents_stream, standard_library
 from core.work.jobs import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -14,7 +11,6 @@ if TYPE_CHECKING:
 
 STEP = 16
 """One document in so many is read, so that prose and code keep their shares of the whole."""
-_BATCH = 16
 
 
 def badge_key(tokenizer_sha256: str, library_sha256: str, *, separator: int) -> str:
@@ -24,10 +20,5 @@ def badge_key(tokenizer_sha256: str, library_sha256: str, *, separator: int) -> 
 
 def badge_stream(tokenizer: "Tokenizer", *, separator: int, progress: Progress = SILENT) -> TokenStream:
     """Tokenise one document in 16 of the running interpreter's library (raises CorpusError without one)."""
-    documents: Sequence[Document] = standard_library(step=STEP)
-    pieces = []
-    for start in range(0, len(documents), _BATCH):
-        pieces.append(token_stream(tokenizer, documents[start : start + _BATCH], separator=separator))
-        progress.update(min(start + _BATCH, len(documents)), len(documents))
-    version = ".".join(map(str, sys.version_info[:3]))
-    return TokenStream(np.concatenate(pieces), f"one document in {STEP} of the standard library of Python {version}")
+    title = f"one document in {STEP} of the standard library of Python {'.'.join(map(str, sys.version_info[:3]))}"
+    return documents_stream(tokenizer, standard_library(step=STEP), separator=separator, title=title, progress=progress)

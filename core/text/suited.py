@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 
 from core.errors import CorpusError
+from core.models.encoding import encode
 from core.models.language_model import LanguageModel
 from core.text.texts import tokenise
 
@@ -37,7 +38,7 @@ def from_vocabulary(model: LanguageModel, n: int, *, aligned: bool) -> tuple[str
             "example. Type a text that it can read."
         )
     # In some tokenizers, tokens that begin a word contain its space; in others, words need a space between them.
-    close = len(model.tokenizer.encode("".join(words[:_LINE]), add_special_tokens=False).ids) > 1
+    close = len(_ids(model, "".join(words[:_LINE]))) > 1
     join = ("" if close else " ").join
     if not aligned:
         turns = [[words[i % len(words)] for i in range(part, part + _LINE * _LINES * n, n)] for part in range(n)]
@@ -59,7 +60,7 @@ def _words(model: LanguageModel) -> list[str]:
     found = []
     for i, text in enumerate(model.token_strings):
         readable = text.strip() and text.isprintable() and len(text) < 30 and "\N{REPLACEMENT CHARACTER}" not in text
-        if readable and model.tokenizer.encode(text, add_special_tokens=False).ids == [i]:
+        if readable and _ids(model, text) == [i]:
             found.append(text)
         if len(found) == _WORDS:
             break
@@ -67,11 +68,19 @@ def _words(model: LanguageModel) -> list[str]:
     return plain if len(plain) > 2 * _LINE else found
 
 
+def _ids(model: LanguageModel, text: str) -> list[int]:
+    """Return the tokens of a text; none where the tokenizer refuses it."""
+    try:
+        return encode(model.tokenizer, [text])[0].ids
+    except CorpusError:
+        return []
+
+
 def _fits(model: LanguageModel, texts: Sequence[str], aligned: bool) -> bool:
     try:
         read = [tokenise(model, [text]) for text in texts]
     except CorpusError:
         return False
-    if any(one.n_lost > LOST * len(text) for one, text in zip(read, texts, strict=True)):
+    if any(one.unread.n_lost > LOST * len(text) for one, text in zip(read, texts, strict=True)):
         return False
     return not aligned or len({len(one.ids) for one in read}) == 1

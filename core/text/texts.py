@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -10,7 +9,9 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Int
 
+from core.corpus.unread import Unread, lost_characters, unknown_tokens
 from core.errors import BadSettingError, CorpusError
+from core.models.encoding import encode
 from core.models.language_model import LanguageModel
 
 MAX_TOKENS = 100_000
@@ -38,8 +39,8 @@ class OwnText:
     """The number of the token's document."""
     start: Int[np.ndarray, " token"]
     """The index of the token's first character in its document."""
-    n_lost: int
-    """Number of characters, other than white space, that are missing when the tokens are decoded."""
+    unread: Unread
+    """What of it the tokenizer does not read."""
 
     @property
     def sha256(self) -> str:
@@ -80,7 +81,7 @@ def tokenise(model: LanguageModel, documents: Sequence[str]) -> OwnText:
     Raises CorpusError for text that is empty, blank, no Unicode, unknown to the tokenizer, or over MAX_TOKENS.
     """
     _check(documents)
-    encodings = model.tokenizer.encode_batch(list(documents), add_special_tokens=False)
+    encodings = encode(model.tokenizer, documents)
     counts = [len(one.ids) for one in encodings]
     n_tokens = sum(counts)
     if n_tokens == 0:
@@ -93,13 +94,14 @@ def tokenise(model: LanguageModel, documents: Sequence[str]) -> OwnText:
             f"The text has {n_tokens:,} tokens, expected at most {MAX_TOKENS:,}. Shorten it, or choose it as the text "
             "of the token pass, which has no such limit."
         )
-    decoded = (model.tokenizer.decode(one.ids, skip_special_tokens=False) for one in encodings)
+    ids = np.array([i for one in encodings for i in one.ids], np.int64)
+    lost = lost_characters(model.tokenizer, documents, [one.ids for one in encodings])
     return OwnText(
         tuple(documents),
-        np.array([i for one in encodings for i in one.ids], np.int64),
+        ids,
         np.repeat(np.arange(len(encodings)), counts),
         np.array([start for one in encodings for start, _ in one.offsets], np.int64),
-        sum(map(_lost, documents, decoded)),
+        Unread(unknown_tokens(ids, model), n_tokens, lost, sum(map(len, documents))),
     )
 
 
@@ -121,12 +123,6 @@ def _check(documents: Sequence[str]) -> None:
                 f"Character {error.start + 1:,} of the text is half of a surrogate pair (U+{ord(text[error.start]):04X}"
                 "), expected Unicode text. Remove it."
             ) from error
-
-
-def _lost(text: str, decoded: str) -> int:
-    # Counted by characters, as offsets of tokens skip characters that the tokenizer drops.
-    missing = Counter(text) - Counter(decoded)
-    return sum(times for character, times in missing.items() if not character.isspace())
 
 
 def units(text: OwnText, kind: str) -> Int[np.ndarray, " token"]:

@@ -5,6 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from core.corpus.unread import Unread
 from core.errors import BadSettingError, CorpusError
 from core.text.texts import MAX_BYTES, UNITS, _starts, cut_rows, read_upload, split_documents, tokenise, units
 from tests.doubles.planted import planted_model
@@ -21,7 +22,7 @@ def test_tokens_know_their_document_and_their_first_character(model):
     text = tokenise(model, ["ab\n", "éc"])  # a token is a byte
     assert text.document.tolist() == [0, 0, 0, 1, 1, 1]
     assert text.start.tolist() == [0, 1, 2, 0, 0, 1]
-    assert text.n_lost == 0
+    assert text.unread.sentence == ""
 
 
 def test_odd_text_comes_through_whole(model):
@@ -63,7 +64,7 @@ def test_a_text_that_is_too_long_is_refused_with_both_numbers(model, monkeypatch
 
 def test_characters_that_the_tokenizer_drops_are_counted(tmp_path):
     model = planted_model(tmp_path, d_vocab=100)  # the separator and 99 bytes, none of a letter beyond ASCII
-    assert tokenise(model, ["aбвb c"]).n_lost == 2
+    assert tokenise(model, ["aбвb c"]).unread == Unread(0, 3, 2, 6)
     with pytest.raises(CorpusError, match="gives no token for these 2 characters"):
         tokenise(model, ["бв"])
 

@@ -9,7 +9,7 @@ import streamlit as st
 
 from core import catalogue
 from core.activations.spliced_loss import SplicedLoss, spliced_loss
-from core.corpus.samples import SampleSettings, TextSample, sample_of_stream
+from core.corpus.samples import SampleSettings, TextSample, sample_of
 from core.corpus.streams import TokenStream, rows_sha256
 from core.dictionaries.config import check_reconstructs
 from core.dictionaries.dictionary import Dictionary
@@ -89,7 +89,7 @@ def sample(dictionary: Dictionary, model: LanguageModel) -> TextSample:
     stream = compute.result(TokenStream, key, label, work)
     context = min(dictionary.config.context_size or LONGEST, LONGEST, model.n_ctx)
     settings = SampleSettings(n_rows=ROWS, context=context)
-    return sample_of_stream(stream.tokens, stream.title, dictionary.config, model, settings)
+    return sample_of(stream.tokens, stream.title, dictionary.config, model, settings, stream.unread)
 
 
 def recipe_probe(passed: TokenPass) -> RecipeProbe:

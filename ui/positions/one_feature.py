@@ -5,6 +5,8 @@ import pandas as pd
 import streamlit as st
 
 from core import catalogue
+from core.errors import LoupeError
+from core.models.encoding import encode
 from core.models.tokens import label
 from core.positions import tables
 from core.positions.study import Study
@@ -115,7 +117,10 @@ def token_picker(study: Study) -> int:
         exact = [i for i, token in enumerate(study.model.token_strings) if token == text]
         # Without tokenizer the texts are the ids, and there is nothing else to find.
         readable = study.model.has_tokenizer and not exact
-        ids = study.model.tokenizer.encode(text, add_special_tokens=False).ids if readable else exact
+        try:
+            ids = encode(study.model.tokenizer, [text])[0].ids if readable else exact
+        except LoupeError as error:
+            st.session_state["_token_text_error"], ids = str(error), []
         if ids:
             st.session_state["token"] = int(ids[0])
 
@@ -128,6 +133,8 @@ def token_picker(study: Study) -> int:
         placeholder="Type the token, with its leading space",
         help="The app picks this exact token if there is one, else the first token of your text.",
     )
+    if error := st.session_state.pop("_token_text_error", ""):
+        st.error(plain(error), icon=":material/error:")
     with right:
         token = pickers.number("Token id", "token", study.model.d_vocab, default=min(300, study.model.d_vocab - 1))
     rest.markdown(f"Token {token}: {plain(label(study.model.token_strings[token]))}")

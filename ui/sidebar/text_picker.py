@@ -157,6 +157,8 @@ def _summary(dictionary: Dictionary, model: LanguageModel, chosen: SampleSetting
         return
     fewer = "" if len(sample.rows) >= chosen.n_rows else f" The text has no more than {len(sample.rows):,} such rows."
     st.caption(plain(f"{sample.rows.size:,} tokens: {sample.note}.{fewer}"))
+    if sample.unread.sentence:
+        st.warning(plain(sample.unread.sentence), icon=":material/warning:")
 
 
 def _title(chosen: SampleSettings) -> str:

@@ -27,6 +27,7 @@ from core.corpus.streams import (
     standard_library_sha256,
     standard_library_stream,
 )
+from core.corpus.unread import READ_WHOLE, Unread
 from core.dictionaries.dictionary import Dictionary
 from core.errors import NotDownloadedError
 from core.models.language_model import LanguageModel
@@ -53,6 +54,8 @@ class TextTokens:
     title: str
     name: str
     """A stamp that changes when the ids change."""
+    unread: Unread = READ_WHOLE
+    """The lost characters of a text."""
 
 
 def find(settings: SampleSettings, model: LanguageModel) -> TextTokens:
@@ -61,8 +64,8 @@ def find(settings: SampleSettings, model: LanguageModel) -> TextTokens:
         return _files(settings.name, model)
     if settings.source == DATASET:
         return _dataset(settings, model)
-    tokens, title = library_tokens(model)
-    return TextTokens(tokens, title, f"library {model.tokenizer_sha256} {title}")
+    stream = library_stream(model)
+    return TextTokens(stream.tokens, stream.title, f"library {model.tokenizer_sha256} {stream.title}", stream.unread)
 
 
 def _files(typed: str, model: LanguageModel) -> TextTokens:
@@ -103,20 +106,20 @@ def _dataset(settings: SampleSettings, model: LanguageModel) -> TextTokens:
 
 def _stream(text_sha256: str, title: str, model: LanguageModel, work) -> TextTokens:
     key = TokenStream.key(model.tokenizer_sha256, text_sha256, separator=model.separator)
+    stream = compute.result(TokenStream, key, f"Tokenising {title}", work)
     # The stored title may differ, because the same text may lie in two places.
-    return TextTokens(compute.result(TokenStream, key, f"Tokenising {title}", work).tokens, title, key)
+    return TextTokens(stream.tokens, title, key, stream.unread)
 
 
-def library_tokens(model: LanguageModel) -> tuple[np.ndarray, str]:
-    """Return the standard library as a model's tokenizer reads it, and what the text is."""
+def library_stream(model: LanguageModel) -> TokenStream:
+    """Return the standard library as a model's tokenizer reads it."""
     key = TokenStream.key(model.tokenizer_sha256, library_sha256(), separator=model.separator)
-    stream = compute.result(
+    return compute.result(
         TokenStream,
         key,
         "Reading the standard library",
         lambda progress: standard_library_stream(model.tokenizer, separator=model.separator, progress=progress),
     )
-    return stream.tokens, stream.title
 
 
 @st.cache_data(show_spinner=False)
@@ -175,7 +178,7 @@ def sample(dictionary: Dictionary, model: LanguageModel, chosen: SampleSettings 
     settled = fitting(text.tokens, config, model, asked)
     name = f"{text.name} {model.tokenizer_sha256} {model.separator} {bos_token(model)} {model.d_vocab}"
     key = f"sample {name} {context_of(config, model, settled)} {with_bos(config, settled)} {settled} {text.title}"
-    return compute.loaded().get(key, lambda: sample_of(text.tokens, text.title, config, model, settled))
+    return compute.loaded().get(key, lambda: sample_of(text.tokens, text.title, config, model, settled, text.unread))
 
 
 def name_of(source: str) -> str:

@@ -55,7 +55,8 @@ class Read:
     def note(self) -> str:
         """Return n and settings, for the notes under figures."""
         rows = int(self.features.row[-1]) + 1
-        return f"{self.features.n_tokens:,} tokens in {rows:,} row{'s' * (rows > 1)}, {self.reading.note}"
+        tokens = f"{self.features.n_tokens:,} tokens in {rows:,} row{'s' * (rows > 1)}"
+        return ", ".join([tokens, self.reading.note, *self.text.unread.parts])
 
     def pieces(self, part: range | slice) -> list[str]:
         """Return the text that each token of a stretch adds; empty if it completes no character."""

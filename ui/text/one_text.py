@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from core import catalogue
+from core.corpus.unread import READ_WHOLE
 from core.dictionaries.dictionary import Dictionary
 from core.errors import LoupeError
 from core.models.language_model import LanguageModel
@@ -33,7 +34,7 @@ def one_text(dictionary: Dictionary, model: LanguageModel, how: Reading) -> None
     """Draw everything about one text. Raises LoupeError, and StillRunning while the text is read."""
     texts = _input(model)
     read = input.read(dictionary, model, texts, how, "Your text")
-    warn_of_lost_characters(read)
+    warn_of_unread(read)
     token, by, over = _choices(read)
     largest, sample = _largest(needed=by in SHARES or over in SHARES)
     tokens = text_features.token_table(read.features, read.labels(np.arange(read.features.n_tokens)))
@@ -67,14 +68,10 @@ def _input(model: LanguageModel) -> tuple[str, ...]:
         return input.offer("own", "Your text", next(iter(examples.values())))
 
 
-def warn_of_lost_characters(*reads: Read) -> None:
-    """Say what the tokenizer changed."""
-    lost = sum(read.text.n_lost for read in reads)
-    if lost:
-        st.warning(
-            f"This tokenizer drops or changes {lost:,} characters; their tokens do not decode to them.",
-            icon=":material/warning:",
-        )
+def warn_of_unread(*reads: Read) -> None:
+    """Say what the tokenizer does not know, and what it drops or changes."""
+    if said := sum((read.text.unread for read in reads), READ_WHOLE).sentence:
+        st.warning(plain(said), icon=":material/warning:")
 
 
 def _choices(read: Read) -> tuple[int, str, str]:

@@ -24,7 +24,7 @@ from ui.text import charts as text_charts
 from ui.text import examples as text_examples
 from ui.text import input
 from ui.text.input import Read, Reading
-from ui.text.one_text import warn_of_lost_characters
+from ui.text.one_text import warn_of_unread
 
 AUTOMATIC, TOKENS = "Automatic", "Tokens"
 KINDS = {"Lines": "line", "Sentences": "sentence", "Documents": "document"}
@@ -102,7 +102,7 @@ def read_pair(
         with column:
             texts.append(input.offer(name, title, default, height=height))
     a, b = (input.read(dictionary, model, text, how, title) for text, title in zip(texts, titles, strict=True))
-    warn_of_lost_characters(a, b)
+    warn_of_unread(a, b)
     return a, b
 
 
