@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import log
 
 import numpy as np
 
+from core.activations.own_loss import can_read
+from core.activations.own_loss import guess as ln_vocabulary
 from core.activations.statistics import ActivationStatistics
 from core.overview.probe import RecipeProbe
 from core.overview.suspicions import GAIN, Suspicion, number, suspicions
@@ -87,11 +88,11 @@ def judge(
     rest = {name: whole[name] if np.isnan(value) else value for name, value in rest.items()}
     lines = [_line(name, whole[name], rest[name], published) for name in ("l0", "fve")]
     lines.append(_dead(statistics, whole["dead_share"], rest["dead_share"], published))
-    found, n, guess = suspicions(statistics, probe, published), statistics.n_tokens(), log(d_vocab)
+    found, n, guess = suspicions(statistics, probe, published), statistics.n_tokens(), ln_vocabulary(d_vocab)
     if loss is None:
         return Health(_unjudged(lines, _UNKNOWN), (), n, guess=guess)
     lines.append(_line("ce_recovered", loss["ce_score"], np.nan, published))
-    if not loss["ce"] < guess:
+    if not can_read(loss["ce"], d_vocab):
         return Health(_unjudged(lines, _unread(loss["ce"], guess, d_vocab)), (), n, loss["ce"], guess)
     return Health(tuple(lines), found, n, loss["ce"], guess)
 

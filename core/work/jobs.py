@@ -270,6 +270,16 @@ class Jobs:
             self._forget_old()
             return job
 
+    def busy(self) -> bool:
+        """Whether any job waits or runs."""
+        with self._lock:
+            return self._busy > 0
+
+    def awaited(self) -> bool:
+        """Whether a job waits for a thread."""
+        with self._lock:
+            return any(job.state == "waiting" for job in self._waiting)
+
     def _start_worker(self) -> None:
         # Threads end when nothing waits, so an unused queue holds none.
         if self._busy < self._workers:

@@ -22,7 +22,7 @@ from core.models.language_model import LanguageModel
 from ui.shared import errors
 from ui.shared.errors import NotReady
 from ui.shared.escape import plain
-from ui.sidebar import datasets
+from ui.sidebar import datasets, own_loss
 from ui.studies import compute, corpus
 from ui.studies.corpus import BOS, DEFAULT, MAX_ROWS, MAX_SEED, NAMES, SIZES, SOURCES
 
@@ -159,6 +159,7 @@ def _summary(dictionary: Dictionary, model: LanguageModel, chosen: SampleSetting
     st.caption(plain(f"{sample.rows.size:,} tokens: {sample.note}.{fewer}"))
     if sample.unread.sentence:
         st.warning(plain(sample.unread.sentence), icon=":material/warning:")
+    own_loss.draw(dictionary, model, sample)
 
 
 def _title(chosen: SampleSettings) -> str:
