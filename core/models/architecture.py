@@ -19,6 +19,8 @@ _MOST_LAYERS = 1000
 _LAYERS = {"num_hidden_layers", "n_layer", "n_layers", "num_layers", "depth", "encoder_layers", "decoder_layers"}
 _HOW = {"attn_implementation", "_attn_implementation", "experts_implementation", "_experts_implementation"}
 """Entries that choose kernels, which may be named as a repository of the hub. We choose ourselves."""
+_HOW |= {"bos_token_id"}
+"""It shapes no weight, and an odd value would refuse the whole model; core.models.tokenizer_files reads it."""
 _GIVES_LOGITS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
 """Endings of the classes that are language models with an unembedding."""
 _SAME_TREE = {"Gemma3nForCausalLM": ("Gemma3nForConditionalGeneration", "model.language_model.", "model.")}
