@@ -112,7 +112,7 @@ def _run(options: argparse.Namespace, bar: Bar) -> None:
     if options.output.suffix == ".json":
         stats = pair_numbers(comparison, options.similarity, threshold=options.threshold, progress=bar)
         null_settings = {"k": options.k, "threshold": options.threshold, "seed": options.seed}
-        null = null_numbers(a, b, comparison, options.similarity, **null_settings, progress=bar)
+        null = null_numbers(comparison, options.similarity, **null_settings, progress=bar)
         settings |= {"shuffle_seed": options.seed}
         _write(options.output, to_json(match_file(a, b, matching, settings=settings, stats=stats, null=null)))
         numbers = [f"{name} {value:.3f}" for name, value in stats.items() if value is not None]

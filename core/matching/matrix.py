@@ -166,7 +166,7 @@ def _best(
 ) -> tuple[Float[np.ndarray, " d_sae_a"], Float[np.ndarray, " d_sae_b"]]:
     """Return each feature's largest cosine with the other dictionary; if a is b, with any other feature of its own."""
     if a is b:
-        own = own_nearest(a, side, progress=progress)
+        own = own_nearest(Weights.of(a), side, progress=progress)
         return own, own
     between = nearest_pair(a, b, side, store=store, progress=progress)
     return between.a_in_b_cos[:, 0], between.b_in_a_cos[:, 0]

@@ -8,8 +8,7 @@ Cho's (2025): each feature against the other features of its own dictionary.
 import numpy as np
 from jaxtyping import Float
 
-from core.dictionaries.dictionary import Dictionary
-from core.dictionaries.spaces import DictionarySide, directions
+from core.dictionaries.spaces import DictionarySide
 from core.geometry.neighbors import nearest_features
 from core.matching.comparison import Weights
 from core.maths.random_directions import RandomDirections
@@ -42,11 +41,10 @@ def shuffled(weights: Weights, *, seed: int = SEED) -> Weights:
     return Weights(decoder, encoder)
 
 
-def own_nearest(
-    dictionary: Dictionary, side: DictionarySide, *, progress: Progress = SILENT
-) -> Float[np.ndarray, " d_sae"]:
+def own_nearest(weights: Weights, side: DictionarySide, *, progress: Progress = SILENT) -> Float[np.ndarray, " d_sae"]:
     """Return each feature's largest cosine with any other feature of its dictionary.
 
-    NaN for a feature that is left out. Raises what `nearest_features` raises, for example for a single feature.
+    NaN for a feature that matches leave out too, as it has no direction on one of both sides. Raises what
+    `nearest_features` raises, for example for a single feature.
     """
-    return nearest_features(directions(dictionary, side), k=1, progress=progress).cos[:, 0]
+    return nearest_features(weights.side(side), k=1, progress=progress).cos[:, 0]

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float
 
-from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.spaces import DictionarySide
 from core.matching.comparison import Comparison, compare_weights
 from core.matching.null import SEED, own_nearest, random_nearest, random_ratio, shuffled
@@ -81,8 +80,6 @@ def random_numbers(comparison: Comparison, side: DictionarySide, *, threshold: f
 
 
 def null_numbers(
-    a: Dictionary,
-    b: Dictionary,
     comparison: Comparison,
     similarity: Similarity,
     *,
@@ -101,9 +98,9 @@ def null_numbers(
     for side in sides:
         if comparison.a.side(side).shape[1] > 1:
             nulls["random"] = random_numbers(comparison, side, threshold=threshold)
-        for name, dictionary, weights in (("a", a, comparison.a), ("b", b, comparison.b)):
+        for name, weights in (("a", comparison.a), ("b", comparison.b)):
             if weights.finite.sum() > 1:
-                own = own_nearest(dictionary, side, progress=progress)
+                own = own_nearest(weights, side, progress=progress)
                 nulls[f"control_{name}"] = _nearest_numbers({"own": own}, threshold)
     other = shuffled(comparison.b, seed=seed)
     chance = compare_weights(comparison.a, other, k=k, progress=progress)

@@ -27,7 +27,7 @@ def planted_file(similarity="decoder", method="one-to-one", **changes):
     a, b = planted_dictionary(d_sae=9, title="née → 日本"), planted_dictionary(d_sae=7, seed=1, **changes)
     comparison = compare(a, b, k=3)
     matching = match(comparison, similarity, method)
-    stats, null = pair_numbers(comparison, similarity), null_numbers(a, b, comparison, similarity, k=3)
+    stats, null = pair_numbers(comparison, similarity), null_numbers(comparison, similarity, k=3)
     return match_file(a, b, matching, settings={"threshold": 0.7, "shuffle_seed": 0}, stats=stats, null=null)
 
 

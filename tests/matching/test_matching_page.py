@@ -7,9 +7,9 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.dictionaries.sources import demo, open_dictionary
-from core.matching.comparison import compare, compare_weights
+from core.matching.comparison import Weights, compare, compare_weights
 from core.matching.file import from_json, match_file, to_json
-from core.matching.null import shuffled
+from core.matching.null import own_nearest, shuffled
 from core.matching.numbers import pair_numbers
 from core.matching.pairs import match
 from core.matching.tables import decile_table, unmatched_table
@@ -109,6 +109,23 @@ def test_a_dictionary_with_itself_offers_the_control_instead(open_page, tmp_path
     assert "are one dictionary" in at.info[0].value
     assert [tab.label for tab in at.tabs] == ["Control"]
     assert len(at.get("vega_lite_chart")) == 2
+
+
+def test_controls_on_the_page_leave_out_the_features_that_matches_leave_out(open_page, tmp_path):
+    first = open_planted(tmp_path / "dictionary")
+    W_enc = first.W_enc.copy()
+    W_enc[:, :4] = 0
+    planted_dictionary(tensors={"W_enc": W_enc}).save(tmp_path / "half")
+    half = f"folder/{(tmp_path / 'half').resolve()}"
+    fine(open_page({"sae": half, "tab": "Similarity"}))
+    a, b = (opened.dictionary(id) for id in (half, f"folder/{(tmp_path / 'second').resolve()}"))
+    study = matching.study(a, b, "decoder", "one-to-one", 0.7)
+    for side in ("decoder", "encoder"):
+        own = matching.own(study, "a", side)
+        np.testing.assert_array_equal(own, own_nearest(Weights.of(a), side))
+        assert np.flatnonzero(np.isnan(own)).tolist() == [0, 1, 2, 3]
+    at = fine(open_page({"sae": half, "b": half}))
+    assert [tab.label for tab in at.tabs] == ["Control"]
 
 
 def test_dictionaries_of_other_models_and_damaged_links_are_explained(open_page, tmp_path):

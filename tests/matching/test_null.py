@@ -10,10 +10,11 @@ from core.errors import DoesNotFitError
 from core.logit_weights.statistics import random_directions
 from core.matching.comparison import Weights, compare, compare_weights
 from core.matching.labels import relate
+from core.matching.matrix import match_matrix
 from core.matching.null import own_nearest, random_nearest, random_ratio, shuffled
 from core.matching.numbers import null_numbers, pair_numbers, random_numbers, share_above
 from core.matching.pairs import match, nearest
-from core.matching.tables import label_table, pair_table, random_ratio_table, ratio_table
+from core.matching.tables import THRESHOLDS, label_table, pair_table, random_ratio_table, ratio_table
 from tests.doubles.planted import planted_dictionary
 
 
@@ -74,9 +75,9 @@ def test_the_control_is_the_best_match_of_each_feature_but_itself():
     unit = dictionary.W_dec / np.linalg.norm(dictionary.W_dec, axis=1, keepdims=True)
     cosines = unit @ unit.T
     second = np.sort(cosines, axis=1)[:, -2]
-    np.testing.assert_allclose(own_nearest(dictionary, "decoder"), second, atol=1e-6)
+    np.testing.assert_allclose(own_nearest(Weights.of(dictionary), "decoder"), second, atol=1e-6)
     a, b = dictionary, planted_dictionary(d_sae=15, seed=1)
-    null = null_numbers(a, b, compare(a, b), "decoder", k=20, threshold=0.6)
+    null = null_numbers(compare(a, b), "decoder", k=20, threshold=0.6)
     assert null["control_a"] == {
         "mmcs_own": pytest.approx(second.mean(), abs=1e-6),
         "ratio_own": pytest.approx((second > 0.6).mean()),
@@ -86,13 +87,31 @@ def test_the_control_is_the_best_match_of_each_feature_but_itself():
     assert set(null) == {"random", "control_a", "control_b", "shuffled"}
 
 
+def test_the_control_leaves_out_the_features_that_matches_leave_out():
+    W_enc, W_dec = planted_dictionary(d_sae=20).W_enc.copy(), planted_dictionary(d_sae=20).W_dec.copy()
+    W_enc[:, :5] = 0
+    W_dec[5:10] = W_dec[:5]  # the twins of features that are left out
+    a = planted_dictionary(d_sae=20, tensors={"W_enc": W_enc, "W_dec": W_dec})
+    b = planted_dictionary(d_sae=15, seed=1)
+    alone = planted_dictionary(d_sae=15, tensors={"W_enc": W_enc[:, 5:], "W_dec": W_dec[5:], "b_enc": a.b_enc[5:]})
+    own = own_nearest(Weights.of(a), "decoder")
+    assert np.isnan(own[:5]).all()
+    np.testing.assert_array_equal(own[5:], own_nearest(Weights.of(alone), "decoder"))
+    assert own[5:10].max() < 0.99
+    control = null_numbers(compare(a, b), "decoder", k=15)["control_a"]
+    assert control["mmcs_own"] == pytest.approx(own[5:].mean(dtype=float))
+    matrix = match_matrix([a, b])
+    assert matrix.mmcs[0, 0] == pytest.approx(control["mmcs_own"])
+    np.testing.assert_allclose(matrix.random_ratio[0, 0], random_ratio(14, 8, THRESHOLDS))
+
+
 def test_what_has_no_meaning_is_left_out_of_the_null():
     one, line = planted_dictionary(d_sae=1), [planted_dictionary(d_in=1, d_sae=5, seed=seed) for seed in (0, 1)]
     other = planted_dictionary(d_sae=5, seed=1)
-    assert set(null_numbers(one, other, compare(one, other), "encoder", k=3)) == {"random", "control_b", "shuffled"}
-    assert set(null_numbers(*line, compare(*line), "decoder", k=3)) == {"control_a", "control_b", "shuffled"}
+    assert set(null_numbers(compare(one, other), "encoder", k=3)) == {"random", "control_b", "shuffled"}
+    assert set(null_numbers(compare(*line), "decoder", k=3)) == {"control_a", "control_b", "shuffled"}
     two = planted_dictionary(d_sae=6, seed=2)
-    assert set(null_numbers(two, other, compare(two, other), "both", k=3)) == {"shuffled"}
+    assert set(null_numbers(compare(two, other), "both", k=3)) == {"shuffled"}
 
 
 def test_a_share_counts_what_is_over_the_threshold_and_not_what_equals_it():

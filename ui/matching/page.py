@@ -21,7 +21,7 @@ from ui.shared.errors import StillRunning
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure
 from ui.sidebar import pickers
-from ui.studies import geometry, matching, opened
+from ui.studies import matching, opened
 from ui.studies.matching import MatchStudy
 
 Tabs = dict[str, Callable[[], None]]
@@ -147,7 +147,7 @@ def first(dictionary: Dictionary) -> None:
 
 def control(dictionary: Dictionary, threshold: float) -> None:
     """Draw each feature's best match in its own dictionary, except itself (Cho 2025)."""
-    values = {side.capitalize(): geometry.neighbors(dictionary.id, side).cos[:, 0] for side in SIDES}
+    values = {side.capitalize(): matching.control(dictionary, side) for side in SIDES}
     curves = matching_tables.ratio_table(values)
     figure(
         "Features with a match in their own dictionary, except themselves",

@@ -13,7 +13,7 @@ from core.matching import pairs
 from core.matching.comparison import SIDES, Comparison, K, nearest_neurons
 from core.matching.file import match_file, to_json
 from core.matching.labels import Relation, relate
-from core.matching.null import SEED, shuffled
+from core.matching.null import SEED, own_nearest, shuffled
 from core.matching.numbers import Numbers, null_numbers, numbers_of, pair_numbers
 from core.matching.pairs import Matching, Nearest, Similarity, match
 from core.matching.proof import Method
@@ -105,7 +105,22 @@ def own(study: MatchStudy, end: str, side: DictionarySide) -> Float[np.ndarray, 
     """Return the control: each feature's best match in its own dictionary except itself. None for one feature."""
     if getattr(study.comparison, end).finite.sum() < 2:
         return None
-    return geometry.neighbors(getattr(study, end).id, side).cos[:, 0]
+    return control(getattr(study, end), side)
+
+
+def control(dictionary: Dictionary, side: DictionarySide) -> Float[np.ndarray, " d_sae"]:
+    """Return each feature's best match in its own dictionary except itself (raises DoesNotFitError for one feature).
+
+    NaN for features that every match leaves out.
+    """
+    weights = second_dictionary.weights(dictionary)
+    if weights.finite.all():  # so that it is what other pages have stored
+        return geometry.neighbors(dictionary.id, side).cos[:, 0]
+
+    def work(progress: Progress) -> Float[np.ndarray, " d_sae"]:
+        return own_nearest(weights, side, progress=progress)
+
+    return compute.transient(f"control by {side} of {dictionary.sha256}", f"Nearest within {dictionary.title}", work)
 
 
 def neurons(study: MatchStudy, side: DictionarySide) -> Between:
@@ -147,7 +162,7 @@ def export(study: MatchStudy) -> bytes:
         how = {"threshold": study.threshold, "progress": progress}
         pairs = match(comparison, similarity, study.method, progress=progress)
         stats = pair_numbers(comparison, similarity, **how)
-        null = null_numbers(study.a, study.b, comparison, similarity, k=K, seed=SEED, **how)
+        null = null_numbers(comparison, similarity, k=K, seed=SEED, **how)
         settings = {"threshold": study.threshold, "shuffle_seed": SEED}
         return Content(to_json(match_file(study.a, study.b, pairs, settings=settings, stats=stats, null=null)))
 
