@@ -17,9 +17,12 @@ Values = Float[np.ndarray, " value"]
 
 
 def share_above(values: Values, thresholds: Float[np.ndarray, " threshold"]) -> Float[np.ndarray, " threshold"]:
-    """Return the share of the values that exceed each threshold. NaN does not count; thresholds get their dtype."""
+    """Return the share of the values that exceed each threshold; thresholds get their dtype.
+
+    NaN does not count. Of no values, no share is known: NaN.
+    """
     ordered = np.sort(values[~np.isnan(values)])
-    return 1 - np.searchsorted(ordered, thresholds.astype(values.dtype), side="right") / max(1, len(ordered))
+    return 1 - np.searchsorted(ordered, thresholds.astype(values.dtype), side="right") / (len(ordered) or np.nan)
 
 
 def pair_numbers(

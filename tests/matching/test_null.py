@@ -117,6 +117,7 @@ def test_what_has_no_meaning_is_left_out_of_the_null():
 def test_a_share_counts_what_is_over_the_threshold_and_not_what_equals_it():
     values = np.array([0.5, 0.7, 0.9, np.nan], np.float32)
     assert share_above(values, np.array([0.4, 0.5, 0.7, 0.9])).tolist() == pytest.approx([1, 2 / 3, 1 / 3, 0])
+    assert np.isnan(share_above(values[3:], np.array([0, 0.5]))).all()
     table = ratio_table({"A in B": values, "one to one": values[:1]})
     at = table.set_index(["match_series", "match_threshold"])["matching_ratio"]
     assert at["A in B", 0.5] == pytest.approx(2 / 3)
