@@ -90,7 +90,8 @@ def not_applied(raw: Mapping[str, Any]) -> tuple[str, ...]:
     listed = ", ".join(f"{name}={value!r:.40}" for name, value in asked.items())
     return (
         f"The dictionary was trained on a model loaded with {listed[:300]}, which is not done here, so it may read "
-        "other values than in training. With --model, name a model folder that was saved this way.",
+        "other values than in training. Name a model folder that was saved this way: "
+        "`streamlit run app.py -- --model FOLDER`",
     )
 
 

@@ -168,5 +168,5 @@ def _explained(path: Path) -> Iterator[None]:
     except OSError as error:
         raise NotesError(
             f"Notes cannot be kept in {path.parent} ({str(error)[:200]}). Expected a folder that can be written and "
-            "has room; start the app with --notes FOLDER to name another."
+            "has room. To name another, start the app with: `streamlit run app.py -- --notes FOLDER`"
         ) from error

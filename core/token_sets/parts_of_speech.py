@@ -52,8 +52,8 @@ def _tagger():
         import nltk
     except ImportError as error:
         raise _UnavailableError(
-            "NLTK is not installed, and parts of speech need it: pip install nltk, then its "
-            "averaged_perceptron_tagger_eng data"
+            "NLTK is not installed, and parts of speech need it: `pip install nltk`, then "
+            "`python -m nltk.downloader averaged_perceptron_tagger_eng`"
         ) from error
     version = tuple(int(part) for part in nltk.__version__.split(".")[:2])
     if version < _WITHOUT_PICKLES:
@@ -62,6 +62,6 @@ def _tagger():
         nltk.pos_tag(["a"])
     except LookupError as error:
         raise _UnavailableError(
-            "NLTK's tagger has no data on this machine: run python -m nltk.downloader averaged_perceptron_tagger_eng"
+            "NLTK's tagger has no data on this machine: run `python -m nltk.downloader averaged_perceptron_tagger_eng`"
         ) from error
     return nltk.pos_tag

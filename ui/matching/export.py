@@ -43,7 +43,7 @@ def downloads(study: MatchStudy) -> None:
     st.caption(
         plain(
             f"{VERSION}: pairs, unmatched features, statistics, chance and control, hashes of both dictionaries. The "
-            "command python -m core.matching A B -o match.json writes the same bytes. CSV and Parquet hold the pairs."
+            "command `python -m core.matching A B -o match.json` writes the same bytes. CSV and Parquet hold the pairs."
         )
     )
     stem = f"match-{study.similarity}-{study.method}"

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import streamlit as st
 
 from core.errors import LoupeError
-from ui.shared.escape import with_commands
+from ui.shared.escape import plain
 
 
 class NotReady(Exception):  # noqa: N818, it is no error
@@ -33,6 +33,6 @@ def shown(*, stop: bool = False) -> Iterator[None]:
         if stop:
             st.stop()
     except (LoupeError, NotStored) as error:
-        st.error(with_commands(str(error)), icon=":material/error:")
+        st.error(plain(str(error)), icon=":material/error:")
         if stop:
             st.stop()

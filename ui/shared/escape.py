@@ -14,6 +14,8 @@ _LOOKED_FOR = re.compile(
 _TURNING = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
 _HALF = re.compile("[\ud800-\udfff]")
+_COMMAND = re.compile(r"(`(?:streamlit run|python -m|pip install|hf auth) [\w./=& -]*\w`)", re.ASCII)
+"""A command that our texts advise. They mark it by backticks, which a terminal or notebook shows as they are."""
 
 
 def plain(text: str) -> str:
@@ -22,22 +24,16 @@ def plain(text: str) -> str:
     Covers links, emphasis, headings, maths, HTML and Streamlit's `:directive[...]` syntax. Streamlit also looks for
     addresses, icons and signs such as -- in the finished text, where no escape is left: there it is parted. Characters
     that turn the direction of what follows are shown as their numbers, control characters as their pictures.
+    Commands that we advise stand in code, where they keep every sign and can be copied.
     """
+    return "".join(part if i % 2 else _escaped(part) for i, part in enumerate(_COMMAND.split(text)))
+
+
+def _escaped(text: str) -> str:
     text = _TURNING.sub(lambda match: f"‹U+{ord(match[0]):04X}›", text)
     text = _HALF.sub("\ufffd", _UNSEEN.sub(_picture, text))
     parts = (_MARKDOWN.sub(r"\\\1", part) for part in _LOOKED_FOR.split(text))
     return BREAK.join(parts).replace("\n", "  \n")
-
-
-def with_commands(text: str) -> str:
-    """Escape as `plain` does, but let what stands between two backticks be code, as a person copies commands."""
-    before, *pairs = text.split("`")
-    if len(pairs) % 2:
-        return plain(text)
-    return plain(before) + "".join(
-        (f"`{code}`" if code.strip() and "\n" not in code else plain(f"`{code}`")) + plain(after)
-        for code, after in zip(pairs[::2], pairs[1::2], strict=True)
-    )
 
 
 def _picture(match: re.Match) -> str:

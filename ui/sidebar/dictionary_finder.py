@@ -125,7 +125,8 @@ def _folder() -> None:
         "Path",
         max_chars=1_024,
         key="_folder_path",
-        help="A folder or file. It must lie below a folder that the app was started with (--root).",
+        help="A folder or file. It must lie below a folder that the app was started with: "
+        "`streamlit run app.py -- --root FOLDER`",
     ).strip()
     settings = _settings("_folder_settings")
     inside = sources()["folder"].inside(path, compute.workspace()) if path else []

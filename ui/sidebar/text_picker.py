@@ -61,7 +61,7 @@ def _path() -> None:
         placeholder="texts, notes.txt, tokens.npy",
         help="A text file, a folder of text files (UTF-8), or token ids. Token ids are a .npy or .safetensors file "
         "with one stream (1-D) or with ready rows (2-D). The path must lie below a folder that the app was started "
-        "with (--root).",
+        "with: `streamlit run app.py -- --root FOLDER`",
     )
     if typed:
         with errors.shown():
