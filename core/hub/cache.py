@@ -1,4 +1,4 @@
-"""The download cache that this machine shares with huggingface_hub and sae-lens: looked at, never asked over a network.
+"""The download cache that this machine shares with huggingface_hub and sae-lens. Nothing here uses the network.
 
 Layout, as huggingface_hub documents it: `models--USER--REPO/blobs/HASH`, `snapshots/COMMIT/PATH` (links to
 blobs), `refs/NAME` (which commit a branch was at when it was last downloaded).
@@ -54,7 +54,7 @@ def is_revision(text: str) -> bool:
 
 
 def is_inside(path: str) -> bool:
-    """Whether a path on the hub stays in its repository, on any system's file names."""
+    """Whether a path on the hub stays inside its repository, by the rules for file names of every system."""
     parts = path.split("/")
     return len(path) <= 500 and path.isprintable() and not any(p in ("", ".", "..") or "\\" in p for p in parts)
 
@@ -70,7 +70,7 @@ def repository_folder(repository: str) -> Path:
 
 
 def commit_of(repository: str, revision: str = MAIN) -> str | None:
-    """Return the commit that a revision stood for when it was last downloaded; None when it never was."""
+    """Return the commit of a revision at its last download; None if it was never downloaded."""
     if _COMMIT.fullmatch(revision):
         return revision if (repository_folder(repository) / "snapshots" / revision).is_dir() else None
     try:
@@ -81,7 +81,7 @@ def commit_of(repository: str, revision: str = MAIN) -> str | None:
 
 
 def snapshot(repository: str, revision: str = MAIN) -> Path | None:
-    """Return the folder with the files of a revision, whichever of them were downloaded."""
+    """Return the folder that holds the downloaded files of a revision."""
     commit = commit_of(repository, revision)
     return repository_folder(repository) / "snapshots" / commit if commit else None
 
@@ -94,29 +94,29 @@ def cached_file(repository: str, path: str, revision: str = MAIN) -> Path | None
 
 
 def downloaded_files(repository: str, revision: str = MAIN) -> frozenset[str]:
-    """Return the paths of all files of a revision that are here."""
+    """Return the paths of all downloaded files of a revision."""
     folder = snapshot(repository, revision)
     if folder is None or not folder.is_dir():
         return frozenset()
-    # os.walk, as rglob leaves out what a broken link points to only after looking at each.
+    # os.walk is faster than rglob here: rglob looks at the target of every link.
     paths = (Path(base, name) for base, _, names in os.walk(folder) for name in names)
     return frozenset(path.relative_to(folder).as_posix() for path in paths if path.is_file())
 
 
 def downloaded_repositories() -> frozenset[str]:
-    """Return the repositories that this cache has anything of."""
+    """Return the repositories of which this cache holds at least one file."""
     root = cache_root()
     names = (path.name for path in root.glob("models--*")) if root.is_dir() else ()
     return frozenset(name.removeprefix("models--").replace("--", "/") for name in names)
 
 
 def blob_path(repository: str, etag: str) -> Path | None:
-    """Return where a file with this content belongs; None for an etag that makes no file name."""
+    """Return the path for a file with this content; None if the etag is no valid file name."""
     return repository_folder(repository) / "blobs" / etag if _HASH.fullmatch(etag) else None
 
 
 def link(repository: str, path: str, revision: str, commit: str, blob: Path) -> Path:
-    """Make a downloaded blob visible as a file of a commit, and note where the revision stands."""
+    """Link a downloaded blob as a file of a commit, and record that the revision is at this commit."""
     assert is_inside(path), path
     assert _COMMIT.fullmatch(commit), commit
     folder = repository_folder(repository)
@@ -135,7 +135,7 @@ def link(repository: str, path: str, revision: str, commit: str, blob: Path) -> 
 
 
 def stored_sha256(path: Path) -> str | None:
-    """Return the SHA-256 under which the cache keeps a file; None where it keeps no such hash."""
+    """Return the SHA-256 that names a file in the cache; None if its name is another kind of hash."""
     blob = path.resolve()
     return blob.name if blob.parent.name == "blobs" and re.fullmatch(r"[0-9a-f]{64}", blob.name) else None
 

@@ -1,9 +1,9 @@
-"""Asking the hub: sizes, listings, files and parts of files, each failure with its own message.
+"""Requests to the hub: sizes, listings, files and parts of files. Each failure has its own message.
 
-Every function here makes requests, so it is called only when a person asked for it. Waiting is short:
-a hub that is away says so within seconds. Requests go through huggingface_hub's own session. Its listing is not
-used, as it waits without end for a hub that stalls, nor its reader of safetensors headers, which takes the whole
-file where a hub gives no parts.
+Every function here makes requests, so it is called only when a person asked for it. Timeouts are short: if the hub
+is not reachable, the error comes within seconds. Requests go through huggingface_hub's own session. Two of its
+functions are not used: its listing waits for ever when the hub stalls, and its reader of safetensors headers fetches
+the whole file if the hub does not serve parts.
 """
 
 import re
@@ -20,9 +20,9 @@ from core.hub.cache import HubFolder
 
 CONNECT_S, READ_S = 5.0, 20.0
 WAITS_S = (0.5, 2.0)
-"""Pauses before a request is tried again, after an answer that may pass (429 and 5xx) or a connection that broke."""
+"""Seconds to wait before each new attempt, after a temporary failure (429, 5xx) or a broken connection."""
 TRIES = 4
-"""How many connections in a row may bring nothing before a download gives up."""
+"""A download gives up after this many connections in a row that bring no data."""
 REACH_S = 3.0
 CHUNK = 1 << 20
 _Found = TypeVar("_Found")
@@ -30,14 +30,14 @@ _Found = TypeVar("_Found")
 
 @dataclass(frozen=True)
 class HubFile:
-    """One file as the hub describes it before anything of it is fetched."""
+    """One file as the hub describes it before the download."""
 
     repository: str
     path: str
     commit: str
     nbytes: int
     etag: str
-    """SHA-256 of large files, git's SHA-1 of small ones."""
+    """SHA-256 for large files, git's SHA-1 for small ones."""
 
 
 def check_reachable() -> None:
@@ -58,7 +58,7 @@ def file_url(repository: str, path: str, revision: str) -> str:
 
 
 def describe(repository: str, path: str, revision: str = cache.MAIN) -> HubFile:
-    """Ask for size, hash and commit of a file; the hub alone is asked, not the storage of a large one.
+    """Ask the hub for size, hash and commit of a file. Large files lie on another server, which is not asked.
 
     Raises HubError.
     """
@@ -72,7 +72,7 @@ def describe(repository: str, path: str, revision: str = cache.MAIN) -> HubFile:
     if not (re.fullmatch("[0-9a-f]{40}", commit) and size >= 0 and known):
         raise HubDamagedError(
             f"{url} was described with commit {commit[:50]!r}, size {said.size} and hash {etag[:80]!r}; expected all "
-            "three, as the hub sends them. Check HF_ENDPOINT, a proxy may be answering in the hub's place."
+            "three, as the hub sends them. Check HF_ENDPOINT: a proxy may answer in place of the hub."
         )
     return HubFile(repository, path, commit, size, etag)
 
@@ -90,7 +90,7 @@ def list_folder(folder: HubFolder) -> list[tuple[str, int]]:
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise HubDamagedError(
                 f"{url} did not give a list of files ({type(error).__name__}). Expected the hub's JSON; "
-                "check HF_ENDPOINT, a proxy may be answering in the hub's place."
+                "check HF_ENDPOINT: a proxy may answer in place of the hub."
             ) from error
         url = response.links.get("next", {}).get("url")
     return [(path, size) for path, size in files if isinstance(path, str) and cache.is_inside(path)]
@@ -110,8 +110,8 @@ def describe_dataset(repository: str, revision: str = cache.MAIN) -> tuple[str, 
         known = None
     if not known:
         raise HubDamagedError(
-            f"{url} did not name a dataset and its commit. Expected the hub's JSON; check HF_ENDPOINT, a proxy may be "
-            "answering in the hub's place."
+            f"{url} did not name a dataset and its commit. Expected the hub's JSON; check HF_ENDPOINT: a proxy may "
+            "answer in place of the hub."
         )
     return name, commit
 
@@ -123,10 +123,10 @@ def read_range(file: HubFile, start: int, stop: int) -> bytes:
 
 
 def stream(file: HubFile, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
-    """Yield the bytes start to stop of a file in pieces, connecting again where a connection breaks off.
+    """Yield the bytes start to stop of a file in pieces. Connect again if a connection breaks.
 
-    Raises RangeRefusedError when it must begin elsewhere than at 0 and the hub gives no parts of files,
-    HubDamagedError when connection after connection brings nothing.
+    Raises RangeRefusedError if `start` is not 0 and the hub serves only whole files, and HubDamagedError if several
+    connections in a row bring no data.
     """
     stop, tries = file.nbytes if stop is None else stop, TRIES
     while start < stop:
@@ -138,7 +138,7 @@ def stream(file: HubFile, start: int = 0, stop: int | None = None) -> Iterator[b
         if tries == 0:
             raise HubDamagedError(
                 f"{file.path} of {file.repository} broke off after {start:,} of {file.nbytes:,} bytes. "
-                "Expected all of them; press Download to go on from there."
+                "Expected all of them; press Download to continue from there."
             )
 
 
@@ -155,16 +155,16 @@ def _one_connection(file: HubFile, start: int, stop: int) -> Iterator[bytes]:
 
 
 class RangeRefusedError(HubError):
-    """The hub, or a proxy before it, does not give parts of files."""
+    """The hub, or a proxy in front of it, serves only whole files."""
 
 
 def _pieces(response, expected: int) -> Iterator[bytes]:
     import httpx2
 
     left = expected
-    # What broke off is fetched again from where it broke, so it is no error here.
+    # The caller continues at the byte where the connection broke, so this is no error.
     with suppress(httpx2.HTTPError, OSError):
-        # iter_bytes(CHUNK) would lose what came of a piece before the connection broke.
+        # iter_bytes(CHUNK) would lose the bytes of an incomplete piece when the connection breaks.
         for received in response.iter_bytes():
             mine = received[:left]
             left -= len(mine)
@@ -174,7 +174,7 @@ def _pieces(response, expected: int) -> Iterator[bytes]:
 
 
 def _get(url: str):
-    """Return the whole answer to a GET."""
+    """Send a GET and return the whole answer."""
     from huggingface_hub.utils import build_hf_headers, get_session
 
     def send():
@@ -185,7 +185,7 @@ def _get(url: str):
 
 @contextmanager
 def _opened(url: str, headers: dict[str, str]):
-    """Give the answer to a GET before its content is read, and close it."""
+    """Send a GET, yield the answer with its content still unread, and close it afterwards."""
     from huggingface_hub.utils import build_hf_headers, get_session
 
     with ExitStack() as opened:
@@ -204,13 +204,13 @@ def _timeout():
 
 
 def _ask(url: str, send: Callable[[], _Found], *, again: bool = True) -> _Found:
-    """Send a request, again after failures that may pass; raise the HubError that fits what stays."""
+    """Send a request, and again after temporary failures. If it still fails, raise the HubError that fits."""
     import httpx2
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:
         raise HubUnreachableError(
-            "HF_HUB_OFFLINE is set, so the hub is not asked. Expected it unset to download; restart without it."
+            "HF_HUB_OFFLINE is set, so the app makes no requests. Unset it and restart to download."
         )
     for wait in (*(WAITS_S if again else ()), None):
         try:
@@ -225,7 +225,7 @@ def _ask(url: str, send: Callable[[], _Found], *, again: bool = True) -> _Found:
 def _may_pass(error: Exception) -> bool:
     import httpx2
 
-    # A connection kept from an earlier request may have been closed by the hub meanwhile.
+    # The hub may have closed a connection that was kept from an earlier request.
     if isinstance(error, (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError)):
         return True
     response = getattr(error, "response", None)
@@ -233,26 +233,26 @@ def _may_pass(error: Exception) -> bool:
 
 
 def _refusal(error: Exception, url: str) -> HubError:
-    """Return the HubError that fits an answer of 400 or more, or none at all."""
+    """Return the HubError for an answer with status 400 or more, or for no answer."""
     response = getattr(error, "response", None)
     if response is None:
         return HubUnreachableError(
             f"{urlsplit(url).netloc} did not answer ({type(error).__name__}). Expected the hub there; check the "
-            "network, proxy and HF_ENDPOINT, and try again. What is downloaded already opens without it."
+            "network, proxy and HF_ENDPOINT, and try again. Downloaded files open without the hub."
         )
     status, code = response.status_code, response.headers.get("X-Error-Code", "")
     said = f"{urlsplit(str(response.url)).path[:300]}: status {status}" + (f", {code[:40]}" if code else "")
     if status in (401, 403) or code == "GatedRepo":
         return HubAccessError(
             f"The hub refuses {said}. Expected a public repository, or an account that may read it: accept its terms "
-            "on its page if it is gated, log in with `hf auth login`, and check the name: the hub also answers so "
-            "for repositories that do not exist."
+            "on its page if it is gated, log in with `hf auth login`, and check the name: the hub gives the same "
+            "answer for repositories that do not exist."
         )
     if status == 429 or status >= 500:
         return HubBusyError(
-            f"The hub cannot answer now ({said}), also after waiting. Expected the file; try again in some minutes."
+            f"The hub cannot answer now ({said}), even after several attempts. Try again in a few minutes."
         )
     return HubNotFoundError(
-        f"The hub has nothing there ({said}). Expected a repository, revision and file that exist; "
+        f"The hub has no such file ({said}). Expected a repository, revision and file that exist; "
         "check the names on the hub's page."
     )

@@ -1,6 +1,7 @@
-"""Downloading files of the hub into the cache: with progress, cancelled at any chunk, resumed, checked.
+"""Downloads of hub files into the cache: with progress, cancelled at any chunk, resumed, checked.
 
-huggingface_hub throws away what it had when a download stops; a part kept here goes on where it ended.
+huggingface_hub discards the partial file when a download stops. Here the partial file stays, and the next download
+continues it.
 """
 
 import hashlib
@@ -21,7 +22,7 @@ _SPARE = 64 << 20
 
 @dataclass(frozen=True)
 class Cost:
-    """What a download would fetch, known before it begins."""
+    """What a download will fetch, known before it begins."""
 
     files: tuple[HubFile, ...]
 
@@ -32,7 +33,7 @@ class Cost:
 
     @property
     def missing(self) -> int:
-        """Bytes still to be fetched."""
+        """Bytes still to fetch."""
         return sum(file.nbytes - _already(file) for file in self.files)
 
 
@@ -52,8 +53,8 @@ def cost(repository: str, revision: str, needed: Iterable[str], optional: Sequen
 def download(wanted: Cost, revision: str, progress: Progress = SILENT) -> list[Path]:
     """Fetch what is missing and return the files in the cache, in order.
 
-    A file shows in the cache only when all are there. Raises HubError for what the hub does,
-    OutOfSpaceError before anything that cannot fit, and CancelledError; parts stay for the next time.
+    Files appear in the cache only when all of them are complete. Raises HubError if the hub fails, OutOfSpaceError
+    before a download that cannot fit on the disk, and CancelledError. Partial files stay for the next attempt.
     """
     check_space(wanted.missing)
     blobs, before = [], 0
@@ -75,7 +76,7 @@ def download(wanted: Cost, revision: str, progress: Progress = SILENT) -> list[P
 
 
 def check_space(nbytes: int) -> None:
-    """Raise OutOfSpaceError unless the disk of the cache has room for so many bytes."""
+    """Raise OutOfSpaceError unless the disk of the cache has room for this many bytes."""
     place = cache.cache_root()
     while not place.exists():
         place = place.parent
@@ -100,26 +101,26 @@ def _already(file: HubFile) -> int:
 
 
 def _fetch(file: HubFile, blob: Path, report: Callable[[int], None]) -> None:
-    """Fetch one file beside its place, check it, and move it there."""
+    """Fetch one file to a temporary path, check it, and move it to its place."""
     part = _part_of(blob)
     part.parent.mkdir(parents=True, exist_ok=True)
     try:
         _append(file, part, report)
-    except client.RangeRefusedError:  # then from the beginning, in one piece
+    except client.RangeRefusedError:  # then fetch the whole file again
         part.unlink()
         _append(file, part, report)
     wrong = _checksum_problem(file, part)
     if wrong:
         part.unlink()
         raise HubDamagedError(
-            f"{file.path} of {file.repository} arrived with {wrong}. Expected what the hub announced; it was thrown "
-            "away: download it again, and if this happens again check for a proxy that changes files."
+            f"{file.path} of {file.repository} arrived with {wrong}. Expected what the hub announced. The app "
+            "deleted the file: download it again. If this happens again, look for a proxy that changes files."
         )
     os.replace(part, blob)
 
 
 def _append(file: HubFile, part: Path, report: Callable[[int], None]) -> None:
-    """Fetch the bytes that a part still lacks."""
+    """Fetch the missing bytes of a partial file."""
     with open(part, "ab") as out:
         report(out.tell())
         for piece in client.stream(file, out.tell()):
@@ -128,7 +129,7 @@ def _append(file: HubFile, part: Path, report: Callable[[int], None]) -> None:
 
 
 def _checksum_problem(file: HubFile, part: Path) -> str | None:
-    """Say what is wrong with the content; None if its hash is as announced (or of a kind we do not know)."""
+    """Say what is wrong with the content; None if its hash is as announced, or of an unknown kind."""
     with open(part, "rb") as stored:
         if len(file.etag) == 64:
             computed = hashlib.file_digest(stored, "sha256").hexdigest()
