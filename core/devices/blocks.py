@@ -1,4 +1,4 @@
-"""Work in blocks that fit on a device, and what happens when one does not. Imports torch: import lazily."""
+"""Work in blocks that fit into a device's memory. Imports torch: import lazily."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,18 +12,18 @@ from core.devices.products import ieee_products
 from core.work.jobs import SILENT, Progress
 
 SHARE = 0.4
-"""Of the free memory: sorting and selecting want as much again for themselves, and sessions share the device."""
+"""Share of the free memory for one block: sorting and selecting need as much again, and sessions share the device."""
 MOST_ELEMENTS = 2**30
-"""Elements of one array. Several kernels count in 32 bits."""
+"""The most elements in one array, because several kernels count in 32 bits."""
 _ON_CPU = 2**28
 """Bytes for a block where the device is the CPU."""
 
 
 def rows_that_fit(device: Device, n: int, *, bytes_per_row: int, width: int, fixed: int = 0) -> int:
-    """Return how many of n rows of `width` elements to work on at a time, in multiples of 128 where there are more.
+    """Return how many of n rows of `width` elements form one block. Above 128 it is a multiple of 128.
 
-    `bytes_per_row` is what one row takes at the peak, `fixed` what all blocks take together. Raises DeviceError where
-    not even one row fits.
+    One row needs `bytes_per_row` at the peak; `fixed` bytes are needed besides all blocks. Raises DeviceError if not
+    even one row fits.
     """
     free = device.free_bytes()
     room = min(_ON_CPU if device.kind == "cpu" else free * SHARE, free) - (0 if device.kind == "cpu" else fixed)
@@ -36,7 +36,7 @@ def rows_that_fit(device: Device, n: int, *, bytes_per_row: int, width: int, fix
 
 @contextmanager
 def computing_on(device: Device) -> Iterator[None]:
-    """Hold products at IEEE float32, record no gradients, and name a driver's failure as DeviceError."""
+    """Compute products in IEEE float32, record no gradients, and turn a driver's failure into DeviceError."""
     with torch.inference_mode(), ieee_products(), named_failures(device):
         yield
 
@@ -46,8 +46,8 @@ def run_on_device(
 ) -> list[Any]:
     """Return `work` on slices that cover 0 to n by `step`, one after the other; `progress` counts to n.
 
-    Products are IEEE float32. Out of memory halves the step and goes on: only for work whose answer does not depend on
-    the step. Raises DeviceError where one row does not fit, and where the driver fails.
+    Products are IEEE float32. If memory runs out, the step is halved and the work continues, so the answer must not
+    depend on the step. Raises DeviceError if one row does not fit, and if the driver fails.
     """
     results, start = [], 0
     with computing_on(device):

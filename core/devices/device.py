@@ -1,6 +1,6 @@
-"""Which devices there are, which one a person chose, and which work is worth taking there.
+"""The devices of this machine, the one that a person chose, and the work that is worth moving to it.
 
-Nothing here imports torch before a device other than the CPU is asked for.
+Nothing here imports torch until a device other than the CPU is needed.
 """
 
 import sys
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 Kind = Literal["cpu", "cuda", "mps"]
 WORTH = 2**35
-"""Multiply-adds from which work leaves the CPU: about a second on two cores, and what a device costs to start."""
+"""Work of at least this many multiply-adds leaves the CPU. It takes about a second on two cores, as long as a device
+takes to start."""
 
 
 class DeviceError(LoupeError):
@@ -33,20 +34,20 @@ class Device:
     kind: Kind = "cpu"
     index: int = 0
     name: str = "CPU"
-    """As its driver calls it; part of the key of every result that rests on its float32 products."""
+    """The driver's name for it. It is part of the key of every result that depends on its float32 products."""
     total_bytes: int = field(default=0, compare=False)
     """Its own memory; 0 for the CPU."""
     whole_arrays: bool = False
-    """Use torch's whole-array code even on the CPU, where it is slower: tests run each of its lines so."""
+    """Use torch's whole-array code even on the CPU, where it is slower. Tests use this to run that code."""
 
     @property
     def label(self) -> str:
-        """What the setting calls it, with its memory."""
+        """Its name in the setting, with its memory."""
         return self.name if self.kind == "cpu" else f"{self.name} ({of_bytes(self.total_bytes)})"
 
     @property
     def setting(self) -> str:
-        """What `--device` calls it."""
+        """Its name for `--device`."""
         return f"cuda:{self.index}" if self.kind == "cuda" else self.kind
 
     @property
@@ -57,7 +58,7 @@ class Device:
 
     @property
     def has_float64(self) -> bool:
-        """Whether sums and decisions can be made there; Apple's GPUs have no float64."""
+        """Whether the device has float64, which sums and decisions need. Apple's GPUs have none."""
         return self.kind != "mps"
 
     @property
@@ -66,23 +67,23 @@ class Device:
         return self.has_float64 and (self.kind != "cpu" or self.whole_arrays)
 
     def for_work(self, multiply_adds: int) -> "Device":
-        """Return this device for work of at least WORTH, and the CPU for what is small or needs float64 it lacks."""
+        """Return this device for work of at least WORTH. Smaller work, and a device without float64, give the CPU."""
         return self if self.runs_kernels and (self.whole_arrays or multiply_adds >= WORTH) else CPU
 
     @property
     def inputs(self) -> Mapping[str, str]:
-        """What the key of a result has to say of the device: nothing of the CPU."""
+        """The device's part of a result's key; empty for the CPU."""
         return {} if self == CPU else {"device": f"torch on {self.name}" if self.kind == "cpu" else self.name}
 
     def wait(self) -> None:
-        """Return when all that was given to it is done."""
+        """Wait until the device has finished all work."""
         if self.kind == "cuda":
             import torch
 
             torch.cuda.synchronize(self.torch)
 
     def peak_bytes(self, work: Callable[[], object]) -> int:
-        """Run and return the most bytes that torch held on it meanwhile, over those before; 0 except for CUDA."""
+        """Run and return by how many bytes torch's memory on the device grew at the peak; 0 except for CUDA."""
         if self.kind != "cuda":
             work()
             return 0
@@ -94,7 +95,7 @@ class Device:
         return torch.cuda.max_memory_allocated(self.torch) - before
 
     def free_bytes(self) -> int:
-        """Bytes that can still be taken: what the driver has left, and what torch keeps and would hand out again."""
+        """Free bytes: those that the driver reports, and those that torch holds unused."""
         if self.kind != "cuda":
             return free_memory()
         import torch
@@ -112,8 +113,8 @@ TORCH_CPU = Device(whole_arrays=True)
 def chosen(setting: str = "auto") -> Device:
     """Return the device that a setting names: auto, cpu, cuda, cuda:N or mps.
 
-    `auto` is the first CUDA device where there is one, and the CPU elsewhere. Raises DeviceError for another
-    word, and for a device that this machine does not have or cannot use.
+    `auto` is the first CUDA device, or the CPU if this machine has no CUDA device. Raises DeviceError for another
+    word, and for a device that this machine lacks or cannot use.
     """
     setting = setting.strip().lower()
     if setting == "cpu":
@@ -130,29 +131,29 @@ def chosen(setting: str = "auto") -> Device:
     if wanted in there:
         return there[wanted]
     raise DeviceError(
-        f"{setting[:50]} was asked for, but torch finds {', '.join(there)} on this machine. Expected one of these; "
+        f"{setting[:50]} was chosen, but torch finds {', '.join(there)} on this machine. Expected one of these; "
         "choose auto, or install a build of torch for this device and its driver."
     )
 
 
 def known() -> tuple[Device, ...]:
-    """Return the devices that can be named without waiting for torch: all once it is imported, the CPU before."""
+    """Return the known devices without importing torch: all of them if torch is imported, else the CPU alone."""
     return available() if _torch_is_here() else (CPU,)
 
 
 def may_have_more() -> bool:
-    """Whether this machine may have a device beside the CPU. Imports nothing."""
+    """Whether this machine may have another device than the CPU. Imports nothing."""
     return len(available()) > 1 if _torch_is_here() else sys.platform == "darwin" or _may_have_cuda()
 
 
 def _torch_is_here() -> bool:
-    """Whether torch is imported to its end; another thread may be in the middle of it."""
+    """Whether the import of torch is complete; another thread may be in the middle of it."""
     return hasattr(sys.modules.get("torch"), "inference_mode") and hasattr(sys.modules["torch"], "compile")
 
 
 @cache
 def available() -> tuple[Device, ...]:
-    """Return every device of this machine, the CPU first. Imports torch where there may be another."""
+    """Return every device of this machine, the CPU first. Imports torch if there may be another one."""
     return CPU, *_cuda(), *_mps()
 
 
@@ -201,7 +202,7 @@ def _mps() -> tuple[Device, ...]:
 
 @contextmanager
 def named_failures(device: Device):
-    """Turn a driver's failure into a DeviceError that names the device; too little memory passes as it is."""
+    """Turn a driver's failure into a DeviceError that names the device. Errors about memory pass unchanged."""
     if device.kind == "cpu":
         yield
         return

@@ -1,6 +1,6 @@
-"""Largest values with their ties settled, and sums in float64, in whole arrays. Imports torch: import lazily.
+"""Largest values with a rule for ties, and sums in float64, in whole arrays. Imports torch: import lazily.
 
-torch.topk says nothing of equal values, neither which it takes nor in what order, and differs between devices.
+torch.topk has no rule for equal values: which ones it takes, and in what order, differs between devices.
 """
 
 import torch
@@ -32,8 +32,8 @@ def unpack(keys: Int[Tensor, "*shape"]) -> tuple[Float[Tensor, "*shape"], Int[Te
 def top_keys(x: Float[Tensor, "row column"], k: int, first: int = 0) -> Int[Tensor, "row k"]:
     """Return the packed k largest of each row, best first; ties: lower column first. Columns count from `first`.
 
-    NaN counts as least. Keys are made of the k that torch chose, and of a whole row only where the k-th value stands in
-    more columns than were chosen.
+    NaN counts as the smallest value. Keys are made for the k values that torch chose, and for a whole row only if more
+    columns hold the k-th value than torch chose.
     """
     k = min(k, x.shape[1])
     x = torch.where(x.isnan(), -torch.inf, x)
@@ -50,7 +50,7 @@ def top_keys(x: Float[Tensor, "row column"], k: int, first: int = 0) -> Int[Tens
 def extreme_keys(
     x: Float[Tensor, "row column"], k: int, first: int = 0
 ) -> tuple[Int[Tensor, "row k"], Int[Tensor, "row k"]]:
-    """Return `top_keys` of x and of -x, reading x but once where it has many more columns than k.
+    """Return `top_keys` of x and of -x. If x has many more columns than k, x is read only once.
 
     The k largest lie in the k groups of neighbouring columns with the largest maxima, ties: lower group first. If one
     of them lay in another group, each of these k would hold a value that comes before it.
@@ -79,7 +79,7 @@ def merge_keys(a: Int[Tensor, "row ka"], b: Int[Tensor, "row kb"], k: int) -> In
 
 
 def sum64(x: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch"]:
-    """Return float64 sums over the last axis: float32 within 256 values, as the compiled loops have it.
+    """Return float64 sums over the last axis: float32 within 256 values, as in the compiled loops.
 
     x.sum(dtype=torch.float64) makes a float64 copy of all of x first.
     """

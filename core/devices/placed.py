@@ -1,4 +1,4 @@
-"""Weights on a device: placed once, shared by sessions, within a budget of its memory. Imports torch: import lazily."""
+"""Weights on a device: copied once, shared by sessions, within a memory budget. Imports torch: import lazily."""
 
 import threading
 import weakref
@@ -15,16 +15,16 @@ from core.work.torch_library import as_tensor
 
 T = TypeVar("T")
 SHARE = 0.5
-"""Of a device's memory, for weights that stay there; the rest is for the work."""
+"""Share of a device's memory for weights that stay there. The rest is for the work."""
 
 
 class Shelf:
-    """Copies of read-only arrays and models on one device, the least recently used leaving when the budget is full."""
+    """Copies of read-only arrays and models on one device. When the budget is full, the least recently used leaves."""
 
     def __init__(self, device: Device, budget: int):
         self.device, self.budget = device, budget
         self._held: OrderedDict[int, tuple[Any, int]] = OrderedDict()
-        """Copies with their bytes, by the id of what they were made of."""
+        """Copies with their bytes, by the id of the original."""
         self._lock = threading.RLock()
 
     @property
@@ -34,18 +34,18 @@ class Shelf:
             return sum(nbytes for _, nbytes in self._held.values())
 
     def place(self, array: np.ndarray) -> Tensor:
-        """Return an array's copy on the device; the same one as long as the array lives, unless others took its room.
+        """Return an array's copy on the device. It is the same copy as long as the array lives, unless it had to leave.
 
-        An array that may still be written is copied each time. Raises DeviceError for more than the whole budget.
+        A writable array is copied each time. Raises DeviceError if the array is larger than the whole budget.
         """
         if array.flags.writeable or self.device.kind == "cpu":
             return self._copy(array)
         return self.keep(array, array.nbytes, lambda: self._copy(array), "An array")
 
     def keep(self, owner: object, nbytes: int, copy: Callable[[], T], name: str) -> T:
-        """Return `copy()`, which takes so many bytes of the device; the same one as long as its owner lives.
+        """Return `copy()`, which needs `nbytes` of the device. It is the same object as long as its owner lives.
 
-        Raises DeviceError, naming `name`, for more than the whole budget, and what `copy` raises.
+        Raises DeviceError, naming `name`, if it is larger than the whole budget, and all that `copy` raises.
         """
         with self._lock:
             key = id(owner)

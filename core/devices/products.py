@@ -1,4 +1,4 @@
-"""Float32 products that are right: IEEE float32, whatever flag a library has set. Imports torch: import lazily."""
+"""Float32 products in IEEE float32, whichever flags other libraries set. Imports torch: import lazily."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -22,9 +22,9 @@ _ieee = WhileUsed(_highest_precision)
 
 
 def ieee_products() -> AbstractContextManager[None]:
-    """Hold torch's float32 products at IEEE float32 while anyone is inside; the last to leave puts back what was there.
+    """Make torch compute float32 products in IEEE float32 inside this block. The last block restores the old setting.
 
     TF32 and bfloat16 cut operands to 11 and 8 bits. torch has three names for the flag, and reading one of them raises
-    after another was set: this is the only place that sets it, and by one name. It belongs to the process.
+    an error after another was set. So only this function sets it, and by one name. It holds for the whole process.
     """
     return _ieee.held()
