@@ -1,4 +1,4 @@
-"""Reading a config from outside field by field, with an error that names the field that is wrong."""
+"""Reads a config from outside field by field; an error names the wrong field."""
 
 import re
 from collections.abc import Mapping, Set
@@ -9,12 +9,12 @@ from typing import Any
 from core.errors import BadDictionaryError
 
 LARGEST_NUMBER = 2**40
-"""No width, count or context is larger; Python would otherwise compute with numbers of any length."""
+"""No width, count or context is larger. Without a limit, Python would compute with numbers of any length."""
 _NAME = r"[A-Za-z0-9_.-]{1,200}"
 
 
 def short(value: object, most: int = 80) -> str:
-    """Return how a value from outside is shown in a message; numbers of any length too."""
+    """Return a value from outside as a message shows it, even a number of any length."""
     try:
         return f"{value!r:.{most}}"
     except ValueError:  # Python writes no number of more than 4,300 digits
@@ -24,7 +24,7 @@ def short(value: object, most: int = 80) -> str:
 class ConfigFields:
     """One JSON object of a config file; every method raises BadDictionaryError for a value of a wrong kind.
 
-    null counts as absent. An absent value is None or the default, unless it is needed.
+    null counts as absent. An absent value is None or the default; if it is needed, it is an error.
     """
 
     def __init__(self, values: Mapping[str, Any], file: Path):
@@ -33,13 +33,13 @@ class ConfigFields:
         self._read: set[str] = set()
 
     def unread(self) -> dict[str, Any]:
-        """Return what nobody has asked for, by name; null says nothing and is left out."""
+        """Return the fields that nothing has read, by name, without those that are null."""
         return {
             str(name): value for name, value in self._values.items() if name not in self._read and value is not None
         }
 
     def peek(self, name: str) -> Any:
-        """Return a value of any kind without using it: `unread` still names it."""
+        """Return a value of any kind, but do not count it as read: `unread` still names it."""
         return self._values.get(name)
 
     def value(self, name: str) -> Any:
@@ -97,14 +97,14 @@ class ConfigFields:
         raise self.bad(name, f"one of {', '.join(sorted(allowed))}")
 
     def group(self, name: str) -> "ConfigFields":
-        """Return an object inside this one; absent, it is empty."""
+        """Return an object inside this one; an empty object if it is absent."""
         value = self._get(name, needed=False)
         if value is None or isinstance(value, dict):
             return ConfigFields(value or {}, self._file)
         raise self.bad(name, "a JSON object")
 
     def bad(self, name: str, expected: str) -> BadDictionaryError:
-        """Return the error that says what a field holds and what it should."""
+        """Return the error that says what a field holds and what was expected."""
         return BadDictionaryError(
             f"{self._file} has {name} {short(self._values.get(name))}; expected {expected}. "
             "Correct the file or save the dictionary again."

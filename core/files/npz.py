@@ -13,14 +13,14 @@ from core.errors import BadDictionaryError
 from core.files.tensors import as_float32
 
 _LARGEST_RATIO, _ALWAYS_FINE = 100, 64 * 2**20
-"""How many times its size a file may unpack to, and how many bytes it always may."""
+"""The most times its size that a file may unpack to, and the bytes that are always allowed."""
 _FAILURES = (zipfile.BadZipFile, zlib.error, OSError, ValueError, EOFError, RuntimeError, NotImplementedError)
 _FAILURES += (KeyError, TypeError, OverflowError, SyntaxError, struct.error, tokenize.TokenError)
-"""What zipfile and numpy's header parser raise for files that are damaged."""
+"""Errors that zipfile and numpy's header parser raise for damaged files."""
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """Read all arrays of an .npz file, floating ones as float32; raise BadDictionaryError for one that is damaged."""
+    """Read all arrays of an .npz file, floating ones as float32. Raises BadDictionaryError for a damaged file."""
     try:
         with zipfile.ZipFile(path) as archive:
             parts = archive.infolist()
@@ -60,7 +60,7 @@ def _check_sizes(parts: list[zipfile.ZipInfo], path: Path) -> None:
 
 
 def _read(archive: zipfile.ZipFile, part: zipfile.ZipInfo) -> np.ndarray:
-    """Read one array whose header agrees with the size of its part (numpy would first allocate what it says)."""
+    """Read one array after checking its header against the size of its part. numpy would allocate any size first."""
     with archive.open(part) as file:
         version = np.lib.format.read_magic(file)
         if version not in ((1, 0), (2, 0)):

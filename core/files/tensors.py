@@ -51,7 +51,7 @@ def tensor_names(path: Path) -> tuple[str, ...]:
 
 
 def check_types(stored: dict[str, str], path: Path) -> None:
-    """Raise BadDictionaryError for types that numpy and torch do not can both read (floats of 8 bits and less)."""
+    """Raise BadDictionaryError for types that numpy or torch cannot read (floats of 8 bits and less)."""
     odd = {name: kind for name, kind in stored.items() if kind not in _KINDS}
     if odd:
         name, kind = next(iter(odd.items()))
@@ -69,7 +69,7 @@ def as_float32(array: np.ndarray) -> np.ndarray:
 
 
 def file_sha256(path: Path) -> str:
-    """Return the hex SHA-256 of a file's bytes. Raises BadDictionaryError where the system does not give them."""
+    """Return the hex SHA-256 of a file's bytes. Raises BadDictionaryError if the file cannot be read."""
     try:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""Reading what torch.save wrote into numpy arrays; nothing in the file is ever run."""
+"""Reads files of torch.save into numpy arrays; never runs code from the file."""
 
 import pickle
 import struct
@@ -13,13 +13,13 @@ from core.errors import BadDictionaryError
 from core.work.torch_library import import_torch
 
 _LARGEST_PICKLE = 4 * 2**20
-"""Bytes; it holds names and shapes, the numbers lie beside it."""
+"""The most bytes of the pickle, which holds only names and shapes. The numbers lie beside it."""
 _MOST_PARTS = 10_000
-"""Each tensor is a part of its own."""
+"""The most parts of an archive. Each tensor is one part."""
 _DEEPEST = 3
-"""How many dicts lie inside each other in a checkpoint; a pickle may hold a dict that holds itself."""
+"""The deepest nesting of dicts in a checkpoint. Without a limit, a dict that holds itself would never end."""
 _FAILURES = (zipfile.BadZipFile, OSError, ValueError, EOFError, RuntimeError, NotImplementedError, struct.error)
-"""What zipfile raises for archives that are damaged."""
+"""Errors that zipfile raises for damaged archives."""
 
 
 def read_torch(path: Path) -> dict[str, Any]:
@@ -33,12 +33,14 @@ def read_torch(path: Path) -> dict[str, Any]:
     import torch
 
     try:
-        # Memory-mapped: as_array copies what is kept, and nothing is held twice.
+        # Memory-mapped: as_array copies only what is kept, so no number is in memory twice.
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:  # a damaged or hostile pickle fails in any way it likes
-        # torch's own message would advise to run what the file holds.
+    except Exception as error:  # a damaged or hostile pickle can raise any error
+        # torch's own message would advise the reader to run the code in the file.
         if isinstance(error, pickle.UnpicklingError):
-            raise _bad(path, "it holds more than tensors and plain values, which is not run, or is damaged") from error
+            raise _bad(
+                path, "it holds more than tensors and plain values (its code is not run), or it is damaged"
+            ) from error
         raise _bad(path, f"{type(error).__name__}: {str(error)[:200]}") from error
     if not isinstance(content, dict):
         raise _bad(path, f"it holds a {type(content).__name__}, not a dict of tensors")
@@ -46,7 +48,7 @@ def read_torch(path: Path) -> dict[str, Any]:
 
 
 def _plain(content: dict, path: Path, depth: int = 0) -> dict[str, Any]:
-    """Return a dict and the dicts in it with arrays for tensors; deeper than a checkpoint goes, they are left out."""
+    """Return a dict and the dicts inside it, with arrays in place of tensors. Dicts nested too deeply are left out."""
     import torch
 
     def one(name: str, value: Any) -> Any:
@@ -58,7 +60,7 @@ def _plain(content: dict, path: Path, depth: int = 0) -> dict[str, Any]:
 
 
 def as_array(name: str, tensor, path: Path) -> np.ndarray:
-    """Copy a tensor into an array; raise BadDictionaryError unless it holds plain numbers, each stored."""
+    """Copy a tensor into an array. Raises BadDictionaryError unless it holds plain numbers that are all stored."""
     import torch
 
     plain = tensor.layout == torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized
@@ -66,13 +68,13 @@ def as_array(name: str, tensor, path: Path) -> np.ndarray:
         raise _bad(path, f"{name[:80]} is no plain tensor of real numbers")
     if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
         raise _bad(path, f"{name[:80]} of shape {tuple(tensor.shape)} is larger than what is stored of it")
-    # detach: parameters may ask for gradients. copy: the file may change under a mapped tensor.
+    # detach: parameters may require gradients. copy: the file may change while a tensor maps it.
     tensor = tensor.detach()
     return np.array((tensor.float() if tensor.is_floating_point() else tensor).numpy(), order="C")
 
 
 def check_archive(path: Path) -> None:
-    """Raise BadDictionaryError unless the file is a sound archive whose parts are as large as they say."""
+    """Raise BadDictionaryError unless the file is an undamaged archive whose parts have their declared sizes."""
     try:
         with zipfile.ZipFile(path) as archive:
             parts = archive.infolist()
@@ -81,7 +83,7 @@ def check_archive(path: Path) -> None:
             names = {part.filename for part in parts}
             if len(names) < len(parts) or not any(name.endswith("data.pkl") for name in names):
                 raise _bad(path, "its parts are not those of torch.save")
-            # torch.save compresses nothing, so what is unpacked can never be larger than the file.
+            # torch.save compresses nothing, so the unpacked content can never be larger than the file.
             packed = any(part.compress_type != zipfile.ZIP_STORED for part in parts)
             if packed or sum(part.file_size for part in parts) > path.stat().st_size:
                 raise _bad(path, "its parts are compressed or larger than the file")
@@ -101,7 +103,7 @@ def check_archive(path: Path) -> None:
 
 
 def mentions(path: Path, *names: str) -> bool:
-    """Whether a .pt file mentions all these names; nothing is unpickled."""
+    """Whether a .pt file contains all these names. Nothing is unpickled."""
     try:
         stat = path.stat()
     except OSError:
@@ -110,7 +112,7 @@ def mentions(path: Path, *names: str) -> bool:
     return text is not None and all(name.encode() in text for name in names)
 
 
-@lru_cache(maxsize=4)  # every format looks for names of its own
+@lru_cache(maxsize=4)  # each format asks for its own names
 def _pickle_in(path: Path, mtime_ns: int, size: int) -> bytes | None:
     try:
         with zipfile.ZipFile(path) as archive:
