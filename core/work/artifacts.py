@@ -1,7 +1,7 @@
-"""Results on disk, each under a name that follows from its inputs.
+"""Results on disk. The name of each follows from its inputs.
 
-A result is a frozen dataclass of arrays and plain values; it becomes one safetensors file. Nothing
-here is precious: whatever is missing, damaged or from another version is computed again.
+A result is a frozen dataclass of arrays and plain values, stored as one safetensors file. Results may be deleted:
+what is missing, damaged or from another version is computed again.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 _KEY = r"[A-Za-z0-9_-]+-v\d+-[0-9a-f]{16}"
 _SUFFIX, _SET_ASIDE, _TEMPORARY = ".safetensors", ".safetensors.damaged", ".tmp"
 _UNFINISHED = re.compile(rf"\.{_KEY}\.[^.]*\.tmp|\.tmp[A-Za-z0-9]{{6}}")
-"""What a writer that was killed leaves: our file, and the one that safetensors writes beside it."""
+"""Files that a killed writer leaves: ours, and the one that safetensors writes beside it."""
 _OWN = re.compile(rf"{_KEY}\.safetensors(\.damaged)?|{_UNFINISHED.pattern}")
 _DAY_S = 24 * 3600.0
 
@@ -38,14 +38,14 @@ def artifact_key(kind: str, version: int, **inputs: str | int | float | bool | N
 
 
 class DamagedError(Exception):
-    """A file is not what its name says. It never leaves this module."""
+    """A file does not hold what its name says. Only this module raises and catches it."""
 
 
 class ArtifactStore:
     """One folder of results. Safe to share between threads and between processes.
 
-    A reader sees a whole file or none, as writers rename a finished one into place. The root may be
-    read-only, full or missing: then everything is computed and nothing kept.
+    A reader sees a whole file or none, because writers rename finished files into place. The root may be
+    read-only, full or missing: then everything is computed and nothing is stored.
     """
 
     def __init__(self, root: Path):
@@ -55,7 +55,7 @@ class ArtifactStore:
         """Return the result stored under a key, its arrays read-only; None if nothing is stored.
 
         Every read checks the content hash. A file that fails, or that holds another class or version,
-        is set aside as `<name>.damaged`.
+        is renamed to `<name>.damaged`.
         """
         path = self._path(key)
         try:
@@ -70,8 +70,8 @@ class ArtifactStore:
     def save(self, result: Any, key: str, provenance: Mapping[str, Any] | None = None) -> Path:
         """Write a result (a dataclass of arrays, str, int, float, bool, None and tuples of those).
 
-        `provenance` is kept in the file for a person to read, as JSON. Raises OSError where the folder
-        cannot be written, TypeError for a field of another type.
+        The file also holds `provenance` as JSON, for people to read. Raises OSError if the folder cannot be
+        written, and TypeError for a field of another type.
         """
         arrays, header = _pack(result, key, provenance)
         self.root.mkdir(parents=True, exist_ok=True)
@@ -87,7 +87,7 @@ class ArtifactStore:
         return path
 
     def cached(self, cls: type[T], key: str, compute: Callable[[], T]) -> T:
-        """Return the stored result, or compute and store it. A folder that cannot be written costs only time."""
+        """Return the stored result, or compute and store it. In a folder that cannot be written, nothing is stored."""
         stored = self.load(cls, key)
         if stored is not None:
             return stored
@@ -96,32 +96,32 @@ class ArtifactStore:
             self.save(result, key)
         except OSError as error:
             log.warning("%s is not kept: %s", key, error)
-        # As on the next read, so that code that writes into a result fails at once.
+        # Read-only as after the next read, so that code that writes into a result fails at once.
         for value in vars(result).values():
             if isinstance(value, np.ndarray):
                 value.flags.writeable = False
         return result
 
     def holds(self, key: str) -> bool:
-        """Say whether there is a file under a key; it is checked when it is read."""
+        """Whether a file exists under a key. Its content is checked only when it is read."""
         return self._path(key).is_file()
 
     def usage(self) -> int:
-        """Return the bytes that results, files set aside and unfinished files take."""
+        """Return the bytes of all results, damaged files and unfinished files."""
         return sum(status.st_size for _, status in self._own_files())
 
     def clear(self) -> None:
-        """Delete all results and what was set aside; other files in the folder stay."""
+        """Delete all results and damaged files; other files in the folder stay."""
         for path, _ in self._own_files():
             path.unlink(missing_ok=True)
 
     def _path(self, key: str) -> Path:
-        # All addresses are made here and in _own_files, for other kinds of root to come.
+        # Only this function and _own_files make paths, so that another kind of root needs changes only here.
         assert re.fullmatch(_KEY, key), f"{key!r} is no artifact key"
         return self.root / f"{key}{_SUFFIX}"
 
     def _own_files(self) -> Iterator[tuple[Path, os.stat_result]]:
-        """Find our files by name, as a cache folder may be one that holds other things too."""
+        """Find our files by name, because the folder may hold other files too."""
         for path in self.root.glob("*"):
             if _OWN.fullmatch(path.name):
                 try:
@@ -136,21 +136,21 @@ class ArtifactStore:
             log.warning("%s could not be renamed: %s", path, error)
 
     def _remove_old_temporaries(self) -> None:
-        """Remove what killed writers left; a day is longer than any write takes."""
+        """Remove what killed writers left: files older than a day, longer than any write takes."""
         for path, status in self._own_files():
             if _UNFINISHED.fullmatch(path.name) and time.time() - status.st_mtime > _DAY_S:
                 path.unlink(missing_ok=True)
 
 
 def _pack(result: Any, key: str, provenance: Mapping[str, Any] | None) -> tuple[dict[str, np.ndarray], str]:
-    """Split a result into arrays and a JSON header that holds all else."""
+    """Split a result into arrays and a JSON header with all other fields."""
     arrays, values = {}, {}
     for field in fields(result):
         value = getattr(result, field.name)
         if isinstance(value, np.ndarray):
             if value.dtype.kind not in "fiub" or value.dtype.itemsize > 8:
                 raise TypeError(f"{field.name} has dtype {value.dtype}, which safetensors does not hold")
-            # asarray, as ascontiguousarray would give a 0-d array an axis.
+            # asarray, because ascontiguousarray would give a 0-d array an axis.
             arrays[field.name] = np.asarray(value, dtype=value.dtype.newbyteorder("="), order="C")
         else:
             values[field.name] = _to_json(value, field.name)
@@ -170,14 +170,14 @@ def _write(path: Path, arrays: dict[str, np.ndarray], header: str) -> None:
 
     try:
         save_file(arrays, path, metadata={"header": header, "sha256": _sha256(arrays, header)})
-    except SafetensorError as error:  # a full disk, for one
+    except SafetensorError as error:  # a full disk, for example
         raise OSError(str(error)) from error
     with open(path, "rb+") as file:
         os.fsync(file.fileno())
 
 
 def _read(path: Path, cls: type[T], key: str) -> T:
-    """Read and check a file; raise DamagedError if anything is not as it was written."""
+    """Read and check a file; raise DamagedError if anything differs from what was written."""
     from safetensors import SafetensorError, safe_open
 
     try:

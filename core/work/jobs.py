@@ -17,22 +17,22 @@ from core.errors import CancelledError
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
 _SAMPLE_S = 0.25
 _SAMPLES = 40
-"""The rate is taken over the last 40 samples of at least 0.25 s: ten seconds or a little more."""
+"""The rate is the mean over the last 40 samples of at least 0.25 s each: about ten seconds."""
 
 
 @runtime_checkable
 class Progress(Protocol):
-    """What a long computation reports to. Both methods raise CancelledError once it is not wanted any more."""
+    """Where a long computation reports its progress. Both methods raise CancelledError after it was cancelled."""
 
     def update(self, done: int, total: int) -> None:
-        """Say how many of how many units are done."""
+        """Report how many of how many units are done."""
 
     def note(self, text: str) -> None:
-        """Say in a few words what is going on."""
+        """Say in a few words what the computation is doing."""
 
 
 class SilentProgress:
-    """A Progress that nobody watches and nobody cancels."""
+    """A Progress that shows nothing and never cancels."""
 
     def update(self, done: int, total: int) -> None:
         pass
@@ -42,7 +42,7 @@ class SilentProgress:
 
 
 SILENT: Progress = SilentProgress()
-"""What a core function reports to unless it is told otherwise."""
+"""The default Progress of core functions."""
 
 
 class Part:
@@ -59,7 +59,7 @@ class Part:
 
 
 class Stage:
-    """Progress of one stage of a longer count, which had come to `before` of `total` units when the stage began."""
+    """Progress of one stage of a longer count, which stood at `before` of `total` units when the stage began."""
 
     def __init__(self, whole: Progress, before: int, total: int):
         self._whole, self._before, self._total = whole, before, total
@@ -86,13 +86,13 @@ class Job:
         self.key = key
         self.label = label
         self.unit = unit
-        """What progress counts, in the plural; empty where its rate says nothing to a person."""
+        """What progress counts, in the plural; empty if its rate means nothing to a person."""
         self.text = ""
         """The last note."""
         self.done = 0
         self.total = total
         self.error: BaseException | None = None
-        """What the work raised, once the state is 'failed' or 'cancelled'."""
+        """The error of the work, if the state is 'failed' or 'cancelled'."""
         self._state: State = "waiting"
         self._fn: Callable[[Progress], Any] | None = fn
         self._result: Any = None
@@ -119,7 +119,7 @@ class Job:
 
     @property
     def rate(self) -> float | None:
-        """Units per second over about the last ten seconds; None until two updates are apart in time."""
+        """Units per second over about the last ten seconds; None until two updates lie far enough apart."""
         with self._lock:
             if len(self._samples) < 2:
                 return None
@@ -128,19 +128,19 @@ class Job:
 
     @property
     def seconds_left(self) -> float | None:
-        """Units left over the recent rate; None while either is unknown."""
+        """Units left divided by the recent rate; None while either is unknown."""
         rate = self.rate
         return max(0.0, (self.total - self.done) / rate) if rate and self.total else None
 
     def cancel(self) -> None:
-        """Stop waiting work now, running work at its next report; finished work stays as it is."""
+        """Stop the job: at once if it waits, at its next report if it runs. A finished job does not change."""
         self._cancel.set()
         with self._lock:
             if self._state == "waiting":
                 self._finish("cancelled", error=CancelledError(f"{self.label} was cancelled before it began."))
 
     def join(self, waiter: Hashable | None) -> bool:
-        """Note who waits for this job; False if it will have no result, having failed or been cancelled."""
+        """Record who waits for this job. Return False if it failed or was cancelled, so that no result will come."""
         with self._lock:
             if self._state != "done" and (self._finished.is_set() or self._cancel.is_set()):
                 return False
@@ -149,7 +149,7 @@ class Job:
             return True
 
     def leave(self, waiter: Hashable, *, present: Callable[[Hashable], bool] = lambda waiter: True) -> bool:
-        """Stop waiting. Cancels the job, and returns True, unless another waiter is still `present`."""
+        """Remove a waiter. If no other waiter is `present`, cancel the job and return True."""
         with self._lock:
             self._waiters.discard(waiter)
             if any(present(other) for other in self._waiters):
@@ -159,18 +159,18 @@ class Job:
         return True
 
     def finished_within(self, seconds: float | int) -> bool:
-        """Wait this long at most; whether the job is done, failed or cancelled."""
+        """Wait at most this long. Return whether the job is done, failed or cancelled."""
         return self._finished.wait(seconds)
 
     def result(self, timeout: float | int | None = None) -> Any:
-        """Wait and return the result, or raise what the work raised.
+        """Wait for the result and return it, or raise the error of the work.
 
         Raises TimeoutError when it is not finished after `timeout` seconds (None waits for ever).
         """
         if not self._finished.wait(timeout):
             raise TimeoutError(f"{self.label} is {self._state} after {timeout} s.")
         if self.error is not None:
-            # The traceback of the work itself: raising one object again and again would add to it.
+            # Keep the traceback of the work: each time the same object is raised, Python adds to it.
             raise self.error.with_traceback(self._traceback)
         return self._result
 
@@ -184,7 +184,7 @@ class Job:
             result = fn(_JobProgress(self))
         except CancelledError as error:
             outcome: dict[str, Any] = {"state": "cancelled", "error": error}
-        except BaseException as error:  # even an exit must reach those who wait
+        except BaseException as error:  # even SystemExit must reach the waiters
             outcome = {"state": "failed", "error": error}
         else:
             outcome = {"state": "done", "result": result}
@@ -210,7 +210,7 @@ class Job:
 
 
 class _JobProgress:
-    """The side of a job that its work sees."""
+    """The Progress that a job gives to its work."""
 
     def __init__(self, job: Job):
         self._job = job
@@ -231,9 +231,9 @@ class _JobProgress:
 class Jobs:
     """A queue of work, done by at most `workers` threads at a time, first come first served.
 
-    Requests with equal keys share one job as long as it waits, runs or has finished well; a failed or
-    cancelled one is replaced. The last `keep` finished jobs stay for sharing; results are large. Work
-    must not wait for another job of the same queue. Threads are daemons, so a server can stop.
+    Requests with equal keys share one job while it waits or runs, and after it succeeded; a failed or cancelled job is
+    replaced. Only the last `keep` finished jobs stay, because results are large. Work must not wait for another job
+    of the same queue. Threads are daemons, so a server can stop.
     """
 
     def __init__(self, workers: int = 1, *, keep: int = 8, clock: Callable[[], float] = time.monotonic):
@@ -255,7 +255,7 @@ class Jobs:
         unit: str = "",
         waiter: Hashable | None = None,
     ) -> Job:
-        """Return the job under this key, or queue `fn(progress)` as one and return that.
+        """Return the job under this key. If none exists, queue `fn(progress)` as a new job and return it.
 
         `waiter` says who waits for it (see Job.leave).
         """
@@ -306,7 +306,7 @@ class Jobs:
 
 
 def _free_locals(error: BaseException | None) -> None:
-    """Drop the variables of the frames an error came through: they may hold gigabytes."""
+    """Drop the local variables in the traceback of an error: they may hold gigabytes."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))

@@ -1,7 +1,7 @@
 """Dictionaries, models and results in memory, bounded in bytes and shared between sessions.
 
-The least recently used leave first. What somebody still works with stays: dropping it would free
-nothing, and loading it again would hold it twice.
+The least recently used objects leave first. An object in use stays: dropping it would free nothing, and loading it
+again would hold it twice.
 """
 
 import gc
@@ -23,7 +23,7 @@ _FALLBACK_BYTES = 2 * 2**30
 
 
 class MemoryBudgetError(LoupeError):
-    """Something does not fit into memory beside what is in use."""
+    """An object does not fit into memory beside the objects in use."""
 
 
 class Loaded:
@@ -37,13 +37,13 @@ class Loaded:
         self.budget = budget
         self._objects: OrderedDict[str, Any] = OrderedDict()
         self._expected: dict[str, int] = {}
-        """What is being loaded now, and how many bytes that was said to need."""
+        """What is being loaded now, with the bytes that it was expected to need."""
         self._turns: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
         self._lock = threading.RLock()
 
     @property
     def nbytes(self) -> int:
-        """Bytes held and being loaded."""
+        """Bytes of objects that are held or being loaded."""
         with self._lock:
             return sum(map(size_of, self._objects.values())) + sum(self._expected.values())
 
@@ -51,10 +51,10 @@ class Loaded:
         return key in self._objects
 
     def get(self, key: str, load: Callable[[], T], *, nbytes: int = 0, name: str = "This") -> T:
-        """Return the object under a key; if it is not there, load it (once, however many ask).
+        """Return the object under a key. If it is missing, load it, once for all callers.
 
-        `nbytes` is what loading will need, as far as that is known: room is made before it starts. Raises
-        MemoryBudgetError, naming `name`, if there is no room, and what `load` raises; nothing is kept then.
+        `nbytes` is an estimate of the memory that loading needs; room is made before loading starts. Raises
+        MemoryBudgetError, naming `name`, if there is no room, and all that `load` raises. Then nothing is kept.
         """
         with self._lock:
             turn = self._turns.get(key)
@@ -65,9 +65,9 @@ class Loaded:
             return held if held is not None else self._load(key, load, nbytes, name)
 
     def make_room(self, nbytes: int, name: str) -> None:
-        """Drop what nobody uses until `nbytes` more fit, for something that is not kept here.
+        """Drop unused objects until `nbytes` more fit, for an object that is kept elsewhere.
 
-        Raises MemoryBudgetError, naming `name`, if they do not.
+        Raises MemoryBudgetError, naming `name`, if they still do not fit.
         """
         with self._lock:
             self._make_room(nbytes)
@@ -102,17 +102,17 @@ class Loaded:
         return loaded
 
     def _make_room(self, nbytes: int) -> None:
-        """Drop what nobody uses, least recently used first, until `nbytes` more fit or nothing is left to drop."""
+        """Drop unused objects, least recently used first, until `nbytes` more fit or no unused object is left."""
         dropped = True
         while dropped and self.nbytes + nbytes > self.budget:
-            # Once more after each drop: what is gone may have been all that held something older.
+            # Start again after each drop: the dropped object may have been the last user of an older one.
             dropped = any(self._drop(key) for key in list(self._objects))
 
     def _drop(self, key: str) -> bool:
-        """Drop an object if nothing but this shelf holds it; return whether it is gone."""
+        """Drop an object if nothing else refers to it; return whether it is gone."""
         alive = weakref.ref(self._objects.pop(key))
         if alive() is not None:
-            gc.collect(0)  # a cycle may hold it, such as a traceback's
+            gc.collect(0)  # a reference cycle may hold it, such as a traceback
         survivor = alive()
         if survivor is None:
             return True
@@ -122,7 +122,7 @@ class Loaded:
 
 
 def size_of(value: Any) -> int:
-    """Bytes of an object: what it says of itself, or of the arrays in its fields."""
+    """Bytes of an object: its own `nbytes`, or the bytes of the arrays in its fields."""
     if hasattr(value, "nbytes"):
         return int(value.nbytes)
     if is_dataclass(value):
@@ -132,7 +132,7 @@ def size_of(value: Any) -> int:
 
 
 def free_memory() -> int:
-    """Bytes of memory that this machine has free; 2 GiB where it does not say."""
+    """Bytes of free memory on this machine; 2 GiB if the system does not say."""
     try:
         with Path("/proc/meminfo").open() as file:
             return next(int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable"))

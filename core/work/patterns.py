@@ -1,9 +1,9 @@
-"""Searching with regular expressions that somebody typed, in a process that can be stopped.
+"""Runs regular expressions that a person typed, in a process that can be stopped.
 
-A few characters such as (-+)+x keep Python's `re` busy for years on a token of 64 dashes, and it lets no other
-thread run meanwhile: every session would hang. So they run in a process of their own, with a time limit.
-The package `regex` has a time limit of its own, but reads patterns in another way: f{i} is a fuzzy match, [[:alpha:]]
-a class, and \\w and \\s differ from Python's on 30,000 characters.
+A short pattern such as (-+)+x keeps Python's `re` busy for years on a token of 64 dashes, and no other thread can run
+meanwhile: every session would hang. So patterns run in a separate process, with a time limit. The package `regex` has
+a time limit, but gives some patterns another meaning: f{i} is a fuzzy match, [[:alpha:]] a class, and its \\w and
+\\s differ from Python's on 30,000 characters.
 """
 
 import json
@@ -42,7 +42,7 @@ class TooSlowError(Exception):
 
 
 def check_pattern(pattern: str, *, place: str = "", family: type[LoupeError] = BadSettingError) -> None:
-    """Raise an error of this family unless a pattern compiles; `place`, such as a line's number, goes before it."""
+    """Raise a LoupeError unless a pattern compiles. The message begins with `place`, such as a line's number."""
     try:
         re.compile(pattern)
     except (re.error, OverflowError, RecursionError) as error:
@@ -50,14 +50,14 @@ def check_pattern(pattern: str, *, place: str = "", family: type[LoupeError] = B
         where = "" if position is None else f" at character {position + 1} ({pattern[position : position + 10]!r})"
         raise family(
             f"{place}/{pattern}/ is no regular expression: {getattr(error, 'msg', error)}{where}. Expected Python's "
-            "syntax. Correct it, or put a backslash before a symbol that is meant as itself."
+            "syntax. Correct it. To search for a symbol itself, put a backslash before it."
         ) from error
 
 
 def search_all(patterns: Sequence[str], texts: Sequence[str], *, seconds: float = SECONDS) -> list[list[int]]:
-    """Return, for every pattern (already known to compile), where re.search finds it in the texts.
+    """Return, for every pattern, the numbers of the texts in which re.search finds it. The patterns must compile.
 
-    Raises TooSlowError when all of them together take longer than `seconds`.
+    Raises TooSlowError if all of them together take longer than `seconds`.
     """
     if not patterns:
         return []
@@ -65,7 +65,7 @@ def search_all(patterns: Sequence[str], texts: Sequence[str], *, seconds: float 
 
 
 def find_spans(pattern: str, texts: Sequence[str], *, seconds: float = SECONDS) -> Int[np.ndarray, "match 3"]:
-    """Return number of the text, start and end of every match of re.finditer that is not empty.
+    """Return every match of re.finditer that is not empty: the number of the text, start and end.
 
     Raises TooSlowError when that takes longer than `seconds`.
     """

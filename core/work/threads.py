@@ -1,4 +1,4 @@
-"""Threads of our own: how many, with numpy's products kept to one thread each, and how to stop them."""
+"""Runs work on threads of our own, with one thread for each numpy product, and stops it when cancelled."""
 
 import os
 import threading
@@ -11,14 +11,14 @@ from core.work.jobs import SILENT, Progress
 
 
 class WhileUsed:
-    """A setting of the process: made as its first user enters; the last to leave puts back what was there."""
+    """A setting of the whole process. Its first user sets it; its last user restores the old value."""
 
     def __init__(self, setting: Callable[[], AbstractContextManager]):
         self._setting, self._lock, self._users, self._made = setting, threading.Lock(), 0, ExitStack()
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Have it for this block, in whatever order its users come and go."""
+        """Keep the setting during this block. Users may begin and end in any order."""
         with self._lock:
             if self._users == 0:
                 self._made.enter_context(self._setting())
@@ -47,7 +47,7 @@ _blas = WhileUsed(_one_blas_thread)
 
 
 def one_thread_per_product() -> AbstractContextManager[None]:
-    """Limit numpy's BLAS to one thread while anyone is inside; torch's threads are not touched."""
+    """Limit numpy's BLAS to one thread inside this block. torch's threads do not change."""
     return _blas.held()
 
 
@@ -56,9 +56,9 @@ def run_all(
 ) -> list[Any]:
     """Return the results of `work` on every item, in the order of the items; `progress` counts items.
 
-    Runs on `workers` threads (default: as many as processors), with numpy's products on one thread each. An error
-    in a thread, or of `progress` once the work is not wanted any more, drops the items not yet started, waits for
-    those running, and is raised here.
+    Runs on `workers` threads (default: one for each processor), with one thread for each numpy product. After an error
+    in a thread, or CancelledError from `progress`, no further item starts; the running ones finish, and the error is
+    raised here.
     """
     items = list(items)
     return _run(work, items, [1] * len(items), workers, progress)

@@ -1,4 +1,4 @@
-"""Importing torch and its friends quietly, once, and viewing our arrays as its tensors."""
+"""Imports torch and related packages quietly and once, and views our arrays as tensors."""
 
 import gc
 import importlib
@@ -21,19 +21,19 @@ _IN_ORDER = (
     ("sae_lens", "SAE"),
     ("sae_lens.loading.pretrained_sae_loaders", "handle_pre_6_0_config"),
 )
-"""A package looks some names up on first use, by an import of its own; so each is asked for once."""
+"""Names that a package imports only on first use. Each is used once here, so that no thread imports it later."""
 _whole: set[str] = set()
-"""What has been imported to its end; being in sys.modules says only that an import began."""
+"""Packages whose import is complete. A name in sys.modules says only that an import began."""
 
 
 def quiet_imports() -> None:
-    """Set what must be set before torch's friends are imported: no bars, no wandb."""
+    """Set what must be set before these packages are imported: no bars, no wandb."""
     os.environ.setdefault("WANDB_MODE", "disabled")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     # transformer-lens announces its 4.0 on every construction; the pin keeps us below it.
     warnings.filterwarnings("ignore", category=DeprecationWarning, module="transformer_lens")
-    # The model is loaded as the dictionary asks (LanguageModel's `centred`).
+    # LanguageModel's `centred` loads the model as the dictionary needs it.
     warnings.filterwarnings("ignore", message=r"\s*This SAE has non-empty model_from_pretrained_kwargs")
     logging.getLogger("sae_lens").setLevel(logging.ERROR)
 
@@ -43,7 +43,7 @@ def model_library_is_imported() -> bool:
 
 
 def import_torch() -> None:
-    """Import torch; whoever else imports it, or what follows, waits."""
+    """Import torch. Other threads that import one of these packages wait."""
     if "torch" in _whole:
         return
     with _IMPORTING:
@@ -55,9 +55,9 @@ def import_torch() -> None:
 def import_model_library() -> None:
     """Import torch, transformers, TransformerLens and sae-lens; call it before any import from one of them.
 
-    These packages import each other in circles, and transformers puts another module in its own place as it ends.
-    A thread that comes to them from another side meanwhile is handed a half-made module. So there is one lock, the
-    order is always the same, and those that wait for it see whole packages.
+    These packages import each other in circles, and transformers replaces its own module at the end of its import.
+    Without a lock, another thread could get a half-made module. So one lock guards them, they are always imported in
+    the same order, and waiting threads get whole packages.
     """
     if "models" in _whole:
         return
@@ -74,7 +74,7 @@ def import_model_library() -> None:
 
 @contextmanager
 def _no_garbage() -> Iterator[None]:
-    """Import without looking for garbage: a fifth of the time, and half a million objects come that never go."""
+    """Import without garbage collection, in a fifth of the time: half a million objects are made, and none is freed."""
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -85,7 +85,7 @@ def _no_garbage() -> Iterator[None]:
 
 
 def as_tensor(array: np.ndarray):
-    """View an array as a tensor; ours are read-only, and nobody writes through the view."""
+    """View an array as a tensor. Our arrays are read-only, and no code writes through the view."""
     import_torch()
     import torch
 
