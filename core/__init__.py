@@ -15,7 +15,7 @@ if "HF_HUB_DISABLE_TELEMETRY" not in os.environ:
 
 
 def __getattr__(name: str) -> Any:
-    # Found on demand, so that importing one module of core imports only what that one needs.
+    # Imported on demand, so that importing one module of core imports only what that module needs.
     if name in _FOR_NOTEBOOKS:
         from core import notebook
 

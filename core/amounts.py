@@ -2,7 +2,7 @@
 
 
 def of_bytes(n: int | float) -> str:
-    """Say a number of bytes with the unit that suits it: '12 kB', '4.2 MB', '1.25 GB'."""
+    """Say a number of bytes in a unit that keeps it short: '12 kB', '4.2 MB', '1.25 GB'."""
     if n >= 1e9:
         return f"{n / 1e9:,.2f} GB"
     if n >= 1e7:
@@ -13,5 +13,5 @@ def of_bytes(n: int | float) -> str:
 
 
 def of_seconds(n: int | float) -> str:
-    """Say a time in seconds, from a minute and a half on in minutes: '8 s', '2 min'; never less than 1 s."""
+    """Say a time: '8 s', or '2 min' from 90 seconds on. The shortest is '1 s'."""
     return f"{max(1, n):.0f} s" if n < 90 else f"{n / 60:,.0f} min"

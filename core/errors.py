@@ -1,4 +1,4 @@
-"""The errors a person at the screen can do something about. Everything else is a bug."""
+"""The errors that a person at the screen can fix. Everything else is a bug."""
 
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -9,12 +9,12 @@ from core.amounts import of_bytes
 class LoupeError(Exception):
     """Base of the family: pages show its message and go on.
 
-    A message names the value it got, what was expected, and the next step.
+    A message names the value, what was expected, and the next step.
     """
 
 
 class UnknownNameError(LoupeError):
-    """A name was asked for that is not on the list."""
+    """A name is not on the list of known names."""
 
     def __init__(self, kind: str, name: str, known: Sequence[str]):
         close = get_close_matches(name, known, n=3)
@@ -46,7 +46,7 @@ class PathNotAllowedError(LoupeError):
 
 
 class NoSuchPathError(PathNotAllowedError):
-    """A path below a folder that this app may read leads to nothing, or to something of another kind."""
+    """A path below an allowed folder does not exist, or is of the wrong kind (a file for a folder, for example)."""
 
 
 class CorpusError(LoupeError):
@@ -66,27 +66,27 @@ class CancelledError(LoupeError):
 
 
 class NotDownloadedError(LoupeError):
-    """Something named by the person lies on the hub and not on this machine. Nothing was asked of the hub."""
+    """A dictionary or model is on the hub but not on this machine. No request was made."""
 
     def __init__(self, kind: str, id: str, nbytes: int | None = None, *, what: str = ""):
         self.kind = kind
         """'dictionary', 'model' (all of it) or 'model tensors'."""
         self.id = id
         self.nbytes = nbytes
-        size = of_bytes(nbytes) if nbytes is not None else "size not known before the hub is asked"
+        size = of_bytes(nbytes) if nbytes is not None else "the size is not known yet"
         missing = f" ({what[:200]} is missing)" if what else ""
         super().__init__(
-            f"The {kind} {id[:200]!r} is not on this machine{missing}. Expected it among the downloads; nothing is "
-            f"fetched unasked. Press Download to get it ({size})."
+            f"The {kind} {id[:200]!r} is not on this machine{missing}. Expected it among the downloads; the "
+            f"app downloads only what you ask for. Press Download to get it ({size})."
         )
 
 
 class HubError(LoupeError):
-    """The hub did not give what was asked of it."""
+    """A request to the hub failed."""
 
 
 class HubUnreachableError(HubError):
-    """No answer: no network, no such host, a timeout, or offline mode is on."""
+    """The hub did not answer: no network, an unknown host, a timeout, or offline mode."""
 
 
 class HubNotFoundError(HubError):
@@ -94,24 +94,24 @@ class HubNotFoundError(HubError):
 
 
 class HubAccessError(HubError):
-    """The hub wants to know who asks (401), or refuses (403): a private or gated repository."""
+    """The hub asks for a login (401) or refuses access (403): the repository is private or gated."""
 
 
 class HubBusyError(HubError):
-    """The hub answers with 429 or a server error, again and again."""
+    """The hub answers with 429 or a server error, even after several attempts."""
 
 
 class HubDamagedError(HubError):
-    """What came is not what was announced: too short, too long, another checksum, not the format."""
+    """The received data are wrong: too short, too long, a different checksum, or an unexpected format."""
 
 
 class OutOfSpaceError(LoupeError):
-    """A disk has no room for what was asked."""
+    """A disk has too little free space."""
 
 
 class MissingActivationsError(LoupeError):
-    """Stored activations are not, or no longer, all there."""
+    """Some of the stored activations are missing."""
 
 
 class TokenSetError(LoupeError):
-    """What was typed or uploaded does not make a token set."""
+    """Typed or uploaded text is not a valid token set."""

@@ -32,9 +32,9 @@ def load_dictionary(source: Any, *, fold_decoder_norms: bool = True) -> Dictiona
     """Open a dictionary by its id in the app, by its folder's path, or from a sae-lens SAE in memory.
 
     A dictionary is this project's word for a sparse autoencoder (SAE). Paths need not lie below the app's roots,
-    because whoever runs a notebook may read any file. What files do not say follows the path:
-    "weights.pt#k=32&hook_name=blocks.8.hook_resid_post". How they were read is in the result's `origin`, and printed
-    with it. Raises a LoupeError that says what is wrong with the id or the files.
+    because a notebook may read any file. Settings that the files lack follow the path:
+    "weights.pt#k=32&hook_name=blocks.8.hook_resid_post". The result's `origin` says how the files were read;
+    printing the result shows it. Raises a LoupeError that says what is wrong with the id or the files.
     """
     if hasattr(source, "state_dict") and hasattr(source, "cfg"):
         return from_sae(source, fold_decoder_norms=fold_decoder_norms)
@@ -53,7 +53,7 @@ def load_dictionary(source: Any, *, fold_decoder_norms: bool = True) -> Dictiona
 
 
 def from_sae(sae: Any, *, fold_decoder_norms: bool = True) -> Dictionary:
-    """Take the weights of a sae-lens SAE into a dictionary; the SAE itself is left as it is."""
+    """Copy the weights of a sae-lens SAE into a dictionary; the SAE does not change."""
     with tempfile.TemporaryDirectory() as folder:
         sae.save_model(folder)
         dictionary = load_dictionary(folder, fold_decoder_norms=fold_decoder_norms)
@@ -80,10 +80,11 @@ class App:
 
 
 def open_in_app(*saes: Any, page: str | None = None, port: int | None = None, model: Path | None = None) -> App:
-    """Start the app on some dictionaries (paths, or dictionaries and sae-lens SAEs in memory) and return where it runs.
+    """Start the app with dictionaries (paths, or dictionaries and sae-lens SAEs in memory); return the running app.
 
-    SAEs in memory are saved below cache/notebook, by content. `page` is a page's name in the address, `model` a
-    model folder the dictionaries read. Raises AppError, with what the app printed, if it does not start.
+    Dictionaries in memory are saved below cache/notebook, named by their content. `page` is a page's name in the
+    address; `model` is the folder of the model that the dictionaries belong to. Raises AppError, with the app's output,
+    if the app does not start.
     """
     port = port or _free_port()
     command = [sys.executable, "-m", "streamlit", "run", str(PROJECT / "app.py")]
@@ -106,7 +107,7 @@ def open_in_app(*saes: Any, page: str | None = None, port: int | None = None, mo
 
 
 def _folder_of(sae: Any) -> str:
-    """The folder to open, with its settings: the one named, or a new one that an SAE in memory is saved to."""
+    """Return the folder to open, with its settings. A dictionary in memory is first saved to a new folder."""
     if hasattr(sae, "save_model"):
         sae = from_sae(sae, fold_decoder_norms=False)
     if not isinstance(sae, Dictionary):
@@ -130,7 +131,7 @@ def _free_port() -> int:
 
 
 def _answers(url: str, process: subprocess.Popen) -> bool:
-    """Wait until the app answers; False when it ends or takes too long."""
+    """Wait until the app answers. Return False if it stops or takes too long."""
     end = time.monotonic() + _PATIENCE_S
     while time.monotonic() < end and process.poll() is None:
         try:

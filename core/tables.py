@@ -1,4 +1,4 @@
-"""Tables as files: CSV for people and spreadsheets, Parquet for programs, with where they come from.
+"""Tables as files: CSV for people and spreadsheets, Parquet for programs. Parquet files hold their provenance.
 
 The same table gives the same bytes: nothing written here depends on the time or the machine.
 """
@@ -18,7 +18,7 @@ from core.models.language_model import LanguageModel
 from core.workspace import PROJECT
 
 PROVENANCE_KEY = b"sae_loupe"
-"""Under which Parquet's file metadata hold the provenance, as JSON."""
+"""The key in Parquet's file metadata that holds the provenance, as JSON."""
 _FORMULA = r"^('*[=+\-@\t\r])"
 
 
@@ -26,10 +26,10 @@ def to_csv(table: pd.DataFrame) -> bytes:
     """Return a table as CSV in UTF-8, all text in quotes, so that commas and line breaks in tokens survive.
 
     A text cell or title that begins with = + - @, a tab or a carriage return gets an apostrophe in front:
-    a spreadsheet would take it for a formula, and tokens come from files nobody has checked. Apostrophes
-    already there are counted with it, so removing one from such a cell always gives the text back. Numbers
-    are never touched. Read it with pandas' `keep_default_na=False`, since tokens such as NA are text; a
-    missing value and an empty text are alike. Parquet keeps everything as it is.
+    a spreadsheet would take the text for a formula, and tokens come from unchecked files. A text that begins with
+    apostrophes and then such a sign gets one more, so removing one apostrophe always gives the text back. Numbers
+    do not change. Read the file with pandas' `keep_default_na=False`, because tokens such as NA are text. A
+    missing value and an empty text look the same. Parquet keeps everything as it is.
     """
     safe = table.rename(columns=lambda name: guard(pd.Series([str(name)], dtype=object))[0])
     text = [i for i, dtype in enumerate(safe.dtypes) if is_text(dtype)]
@@ -46,7 +46,7 @@ def is_text(dtype) -> bool:
 
 
 def guard(cells: pd.Series) -> pd.Series:
-    """Put an apostrophe before texts that a spreadsheet would compute; other values stay."""
+    """Put an apostrophe before texts that a spreadsheet would compute; other values do not change."""
     texts = cells.map(lambda cell: isinstance(cell, str)).to_numpy(dtype=bool)
     return cells.where(~texts, cells.astype(str).str.replace(_FORMULA, r"'\1", regex=True))
 
@@ -79,7 +79,7 @@ def provenance(
 ) -> dict[str, object]:
     """Say what a table was computed from, by content: app version, hashes, method and settings.
 
-    There is no date in it, so that the same inputs give the same file.
+    It holds no date, so that the same inputs give the same file.
     """
     dictionaries = [dictionary] if isinstance(dictionary, Dictionary) else list(dictionary)
     return {

@@ -13,20 +13,20 @@ PROJECT = Path(__file__).resolve().parents[1]
 
 
 def located(path: Path) -> Path:
-    """Resolve a path, but keep the name of a file that is a link: download caches link to files without endings."""
+    """Resolve a path, but keep the name of a file that is a link: the files of a download cache have no ending."""
     return path.parent.resolve() / path.name if path.is_symlink() and path.is_file() else path.resolve()
 
 
 def split_tail(text: str) -> tuple[str, str]:
-    """Split PATH#NAME=VALUE&NAME=VALUE at the #; one that no setting follows belongs to the path."""
+    """Split PATH#NAME=VALUE&NAME=VALUE at the #. A # that no setting follows is part of the path."""
     match = re.fullmatch(r"([^\n]*?)#((?:\w+=[^#&]*)(?:&\w+=[^#&]*)*)", text.strip()) if len(text) <= 4096 else None
     return (match[1], match[2]) if match else (text, "")
 
 
 def pinned_text(text: str) -> tuple[Path, str]:
-    """Return the place that a --sae names, and the key under which it is offered: its path, and its settings."""
+    """Return the path that a --sae names, and the key that offers it: path and settings."""
     path, tail = split_tail(text)
-    # Names too long, unknown users, halves of characters: none is there, which whoever opens it says.
+    # No file has such a name (too long, an unknown user, half a character). Opening it says so.
     with suppress(OSError, RuntimeError, ValueError):
         if Path(text).expanduser().exists():  # a folder may be called lr=1#seed=2
             path, tail = text, ""
@@ -47,17 +47,17 @@ class Workspace:
     pinned: tuple[Path, ...] = ()
     """Dictionary folders and files named on the command line, offered first."""
     offered: tuple[str, ...] = ()
-    """The same with the settings written behind them, as PATH#NAME=VALUE; empty means without any."""
+    """The same paths with their settings, as PATH#NAME=VALUE. Empty means that none has settings."""
     models: tuple[Path, ...] = field(default=(PROJECT / "demo" / "model",))
     """Model folders that can be found by the name in their config."""
     start_page: str | None = None
-    """The page that the bare address shows, by its name in the URL; None means the first."""
+    """Name, in the URL, of the page that the bare address shows. None means the first page."""
     memory_bytes: int | None = None
     """The most bytes held in memory; None means half of what is free."""
     device: str = "auto"
     """Where large analyses and models run, unless a session chose otherwise (core.devices.device.chosen)."""
     notes: Path = PROJECT / "notes"
-    """Folder of notes on features. Unlike the cache, it cannot be made again."""
+    """Folder of notes on features. Unlike the cache, it cannot be computed again."""
 
     def allowed_folder(self, text: str) -> Path:
         """Resolve a typed path and return it if it is a folder below a root (or pinned).
@@ -66,7 +66,7 @@ class Workspace:
         outside and for one that does not exist, so that nobody can probe what lies outside.
         """
         for root in (*self.roots, *self.pinned) if len(text) <= 1024 and text.strip() else ():
-            # Unknown users, loops of links, names too long or with invalid bytes are no folders.
+            # An unknown user, a loop of links, a name that is too long or has invalid bytes: none of these is a folder.
             with suppress(OSError, RuntimeError, ValueError):
                 typed, root = Path(text.strip()).expanduser(), root.resolve()
                 path = (typed if typed.is_absolute() else root / typed).resolve()
@@ -90,13 +90,13 @@ class Workspace:
         raise self._refusal(text, "a folder or file")
 
     def is_pinned(self, path: Path) -> bool:
-        """Say whether the command line named a resolved path or a folder that holds it."""
+        """Whether the command line named this resolved path or a folder above it."""
         return any(path.is_relative_to(located(place)) for place in self.pinned)
 
     def check_files(self, folder: Path, names: Iterable[str]) -> None:
         """Raise PathNotAllowedError if a file of an allowed folder is a link to somewhere outside.
 
-        Folders named on the command line may link anywhere, as the download cache of
+        Folders named on the command line may contain links to any place; the download cache of
         huggingface_hub does.
         """
         if self.is_pinned(folder):
@@ -120,20 +120,20 @@ class Workspace:
         )
 
     def _below(self, text: str) -> Path | None:
-        """Return what a typed path leads to if that lies below a root (the first, unless the path names it)."""
+        """Resolve a typed path and return it if it lies below a root. A relative path starts at the first root."""
         roots = (*self.roots, *self.pinned) if text.strip().startswith(("/", "~")) else self.roots[:1]
         for root in roots if len(text) <= 1024 and text.strip() else ():
             with suppress(OSError, RuntimeError, ValueError):
                 typed, root = Path(text.strip()).expanduser(), located(root)
                 path = (typed if typed.is_absolute() else root / typed).resolve()
                 if path.is_relative_to(root):
-                    path.exists()  # raises for names that no file can have
+                    path.exists()  # raises for impossible names
                     return path
         return None
 
 
 def no_such_path(text: str, path: Path, what: str = "a folder or file") -> NoSuchPathError:
-    """Say that a typed path leads nowhere, and how to write what else it may mean: USER/NAME looks like a path."""
+    """Say that a typed path does not exist, and how to write ids: the id USER/NAME looks like a path."""
     other = " Write registry/RELEASE/ID for an entry of sae-lens' registry, hub/USER/NAME for a repository."
     return NoSuchPathError(
         f"There is nothing at {text[:200]!r}. Expected {what}: {str(path)[:300]} does not exist. Check the path."
@@ -142,7 +142,7 @@ def no_such_path(text: str, path: Path, what: str = "a folder or file") -> NoSuc
 
 
 def parse_arguments(arguments: list[str]) -> Workspace:
-    """Turn the arguments after `streamlit run app.py --` into a workspace; unknown words are ignored."""
+    """Turn the arguments after `streamlit run app.py --` into a workspace; ignore unknown words."""
     parser = argparse.ArgumentParser(prog="streamlit run app.py --", add_help=False, exit_on_error=False)
     parser.add_argument(
         "--sae", action="append", default=[], help="dictionary (an SAE) to offer: PATH[#NAME=VALUE&...]"

@@ -30,11 +30,11 @@ class Statistic:
     """One sentence for a researcher."""
     source: str
     per: str
-    """What has one value of it: feature, position, token, dictionary, or several of them."""
+    """What has one such value: a feature, position, token, dictionary, or a combination of these."""
     needs: frozenset[str]
-    """What it is computed from (of NEEDS), all of it; weights are always there."""
+    """The inputs that it needs, from NEEDS. Weights are always available."""
     or_corpus: bool = False
-    """Whether text will do where there is no grid of tokens and positions."""
+    """Whether it can use text if no grid of tokens and positions is available."""
     format: str = ".3f"
     """In d3's notation, for axes and tooltips."""
 
@@ -44,7 +44,7 @@ class Statistic:
 
     @property
     def needs_text(self) -> str:
-        """What it needs, in words."""
+        """Its inputs, in words."""
         words = " and ".join(need for need in NEEDS if need in self.needs)
         return f"{words} or corpus" if self.or_corpus else words
 
@@ -85,7 +85,7 @@ def statistic(name: str) -> Statistic:
 
 
 def help_text(name: str) -> str:
-    """Return what a person should know about a number, for the help of a chart or a column."""
+    """Return the help text of a number, for a chart or a column."""
     item = statistic(name)
     return f"{item.meaning} Formula: {item.formula}. Unit: {item.unit}. Source: {item.source}."
 

@@ -59,7 +59,7 @@ def test_nothing_is_drawn_where_there_is_nothing_to_choose(monkeypatch):
 def test_a_device_in_the_url_that_is_not_there_is_named_on_the_page(card):
     app = pages.run(picker, {"device": "cuda:7"})
     assert not app.exception
-    assert "cuda:7 was asked for, but torch finds cpu, cuda:0" in text_of(app, "error")
+    assert "cuda:7 was chosen, but torch finds cpu, cuda:0" in text_of(app, "error")
 
 
 def test_the_command_line_names_the_device_that_sessions_begin_with():

@@ -42,7 +42,7 @@ def test_auto_is_the_cpu_where_there_is_no_card(monkeypatch):
 
 @pytest.mark.parametrize("name", ["cuda:2", "mps", "cuda:99999999999999999999"])
 def test_a_device_that_is_not_there_is_named_with_those_that_are(planted, name):
-    with pytest.raises(DeviceError, match=f"{name} was asked for, but torch finds cpu, cuda:0, cuda:1"):
+    with pytest.raises(DeviceError, match=f"{name} was chosen, but torch finds cpu, cuda:0, cuda:1"):
         chosen(name)
 
 

@@ -204,7 +204,7 @@ def test_payloads_in_pickles_are_never_run(tmp_path):
     refused(
         tmp_path,
         path,
-        "cannot be read as a file of torch.save .it holds more than tensors and plain values, which is not run",
+        "cannot be read as a file of torch.save .it holds more than tensors and plain values .its code is not run",
     )
     torch.save(weights, file)
     rezip(file, {"data.pkl": pickle.dumps(Payload(marker)) + b"encoder.weightdecoder.weight"})
