@@ -131,14 +131,14 @@ def test_a_hub_that_refuses_parts_sends_the_whole_again(hub, repository):
 @pytest.mark.parametrize(
     ("fault", "error", "says"),
     [
-        (Fault("resolve", status=404, code="EntryNotFound"), HubNotFoundError, "nothing there .*EntryNotFound"),
+        (Fault("resolve", status=404, code="EntryNotFound"), HubNotFoundError, "no such file .*EntryNotFound"),
         (Fault("tree", status=404, code="RepoNotFound"), HubNotFoundError, "RepoNotFound.*check the names"),
         (Fault("resolve", status=401, code="RepoNotFound"), HubAccessError, "status 401.*hf auth login"),
         (Fault("resolve", status=403, code="GatedRepo"), HubAccessError, "GatedRepo.*accept its terms"),
         (Fault("resolve", status=403), HubAccessError, "The hub refuses .*status 403"),
-        (Fault("resolve", status=503), HubBusyError, "status 503.*try again in some minutes"),
+        (Fault("resolve", status=503), HubBusyError, "status 503.*Try again in a few minutes"),
         (Fault("resolve", status=429), HubBusyError, "status 429"),
-        (Fault(f"GET .*{WEIGHTS}", stop_after=0), HubDamagedError, "broke off after 0 of .* press Download to go on"),
+        (Fault(f"GET .*{WEIGHTS}", stop_after=0), HubDamagedError, "broke off after 0 of .* press Download to continue"),
         (Fault(f"GET .*{WEIGHTS}", wrong_bytes=True), HubDamagedError, "the checksum .* instead of"),
         (Fault("GET .*cfg.json", wrong_bytes=True), HubDamagedError, "the checksum .* instead of"),
     ],
@@ -187,7 +187,7 @@ def test_offline_mode_is_respected(hub, monkeypatch):
 
 def test_an_answer_that_is_not_the_hubs_is_named(hub, monkeypatch):
     monkeypatch.setattr("tests.doubles.standin_hub.commit_of", lambda folder: "<html>")
-    with pytest.raises(HubDamagedError, match=r"commit '<html>'.*a proxy may be answering"):
+    with pytest.raises(HubDamagedError, match=r"commit '<html>'.*a proxy may answer"):
         client.describe("someone/dictionaries", "layer0/cfg.json")
 
 

@@ -112,9 +112,9 @@ def test_a_listing_in_pages_is_read_to_its_end(hub, repository):
 )
 def test_an_answer_that_is_no_listing_and_names_no_dataset_is_named(hub, body):
     hub.faults.append(Fault("api", body=body))
-    with pytest.raises(HubDamagedError, match=r"did not give a list of files.*a proxy may be answering"):
+    with pytest.raises(HubDamagedError, match=r"did not give a list of files.*a proxy may answer"):
         client.list_folder(HubFolder(NAME))
-    with pytest.raises(HubDamagedError, match=r"did not name a dataset.*a proxy may be answering"):
+    with pytest.raises(HubDamagedError, match=r"did not name a dataset.*a proxy may answer"):
         client.describe_dataset(NAME)
 
 
