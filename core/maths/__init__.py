@@ -1,1 +1,1 @@
-"""Mathematics that knows no dictionary: exact sums, assignment, significance, random directions."""
+"""Mathematics that is independent of dictionaries: exact sums, assignment, significance, random directions."""

@@ -1,4 +1,4 @@
-"""Pairing the two sides of a sparse bipartite graph: optimally one to one, greedily, or where the wish is mutual.
+"""Pairs the two sides of a sparse bipartite graph: optimally one to one, greedily, or by mutual best edges.
 
 An edge has a positive score; leaving an end alone scores 0. Functions that choose return numbers of edges, ascending.
 """
@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 UNIT = 2.0**-40
 """Prices are whole multiples of this. A float32 of at least 2^-17 is one too."""
 _WORTH = 50
-"""Settling goes on as long as a round settles one in so many of the ends left."""
+"""Settling continues while a round settles at least one in this many of the remaining ends."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,10 @@ def greedy(edges: Edges) -> Int[np.ndarray, " chosen"]:
 def one_to_one(edges: Edges) -> Int[np.ndarray, " chosen"]:
     """Return edges that share no end and have the largest total score (linear assignment; Kuhn 1955), exactly.
 
-    First, edges that some best answer must hold are settled: an edge best at both its ends whose score is no less
-    than the next at the one plus the next at the other, as exchanging it for those two gains nothing. In the rest,
-    each end of the smaller side gets a dummy partner of score 0, so that a complete assignment exists, and
-    scipy's sparse solver (Jonker & Volgenant 1987) does it. Where several answers are best it is always the same.
+    First, certain edges are settled: an edge that is best at both its ends, and whose score is at least the sum of the
+    second-best scores at these ends. Exchanging it for two other edges gains nothing. For the remaining edges, each end
+    of the smaller side gets a dummy partner of score 0, so that a complete assignment exists, and scipy's sparse
+    solver (Jonker & Volgenant 1987) finds the best one. If several answers are best, the result is always the same.
     """
     state = _State(edges)
     left = np.arange(len(edges.a))
@@ -80,10 +80,11 @@ def one_to_one(edges: Edges) -> Int[np.ndarray, " chosen"]:
 def prices(edges: Edges, chosen: Int[np.ndarray, " chosen"]) -> tuple[Int[np.ndarray, " n_a"], Int[np.ndarray, " n_b"]]:
     """Return prices of the ends that prove the chosen edges to have the largest total, in UNITs.
 
-    Of every edge the two prices add up to its score or more, of a chosen one to its score; an end left alone costs 0.
-    So no choice that shares no end scores more than all prices together, which the chosen edges do score (duality of
-    linear programs). Scores must be whole multiples of UNIT: then nothing is rounded. The prices of b are the least
-    ones, found by raising them until every edge is paid for (longest paths, after Bellman 1958).
+    The two prices at an edge add up to at least its score, and to exactly its score if the edge is chosen. An end
+    without a chosen edge has price 0. So no one-to-one choice scores more than the sum of all prices, and the chosen
+    edges score exactly this sum (duality of linear programs). Scores must be whole multiples of UNIT: then nothing is
+    rounded. The prices of b are the smallest possible, found by raising them until every edge is covered (longest
+    paths, after Bellman 1958).
     """
     order = np.argsort(edges.b, kind="stable")
     score, a = whole(edges.score), edges.a[order]

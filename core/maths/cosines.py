@@ -11,8 +11,8 @@ _ROWS = 2**12
 def row_cosines(direction: Float[np.ndarray, " d"], rows: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
     """Return the cosine of a vector with each row, -1 to 1, summed in float64 and rounded to float32.
 
-    A product in float32 would tell equal rows apart, by which kernel and which block a processor multiplies them
-    with; what float64 still tells apart, rounding takes away. NaN where either has no direction (see
+    A float32 product would give equal rows different cosines, depending on the kernel and the block. In float64 such
+    differences are so small that rounding removes them. NaN if either vector has no direction (see
     core.maths.degenerate).
     """
     one = direction.astype(np.float64)
@@ -22,7 +22,7 @@ def row_cosines(direction: Float[np.ndarray, " d"], rows: Float[np.ndarray, "n d
     with np.errstate(invalid="ignore", over="ignore"):
         for start in range(0, len(rows), _ROWS):
             part = rows[start : start + _ROWS]
-            # One scale after the other, as their product may be no number.
+            # One factor after the other, because their product may overflow.
             scale = inverse_lengths(part)
             cosine = (part.astype(np.float64) @ (one * own)) * scale
             cosines[start : start + _ROWS] = np.where(scale > 0, np.clip(cosine, -1, 1), np.nan)

@@ -1,9 +1,9 @@
-"""Which rows are no data of their own: the one place that says so, for directions of features and of positions.
+"""Degenerate rows: the one place that defines them, for directions of features and of positions.
 
-A row of length 0, or one that holds NaN or infinity, has no direction: it has a cosine with nothing, is nobody's
-neighbour, stands on no map and is in no cluster, mean, null or match; its numbers are NaN, its neighbour -1. A copy
-holds the very bits of an earlier row. It is a neighbour like any other, at cosine 1, and stands where the earlier one
-stands; but both are one direction, which counts once in means, nulls, hubs, principal components, maps and clusters.
+A row of length 0, or one that holds NaN or infinity, has no direction. It has no cosine with any row, is no row's
+neighbour, and appears on no map and in no cluster, mean, null or match; its numbers are NaN, its neighbour is -1. A
+copy has exactly the bits of an earlier row. It is a neighbour like any other, at cosine 1, and has the same place on a
+map; but both are one direction, which counts once in means, nulls, hubs, principal components, maps and clusters.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from core.maths.equal_rows import Copies, copies
 from core.maths.unit_rows import inverse_lengths
 
 _NAMED = 10
-"""Rows that are named where they are counted."""
+"""The most rows that a message names."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,12 @@ class Degenerate:
         return counts
 
     def counts(self, thing: str) -> list[str]:
-        """Say in a few words how many there are of each kind; nothing of a kind that there is not."""
+        """Say in a few words how many rows of each kind there are; leave out kinds without rows."""
         kinds = (("all zero", self.zero), ("not finite", self.damaged), ("equal to another", self.copies.row))
         return [f"{len(rows):,} {thing} {kind}" for kind, rows in kinds if len(rows)]
 
     def describe(self, things: str) -> str | None:
-        """Say how many of these there are and what becomes of them; None without any. `things` are the rows."""
+        """Say how many rows of each kind there are and how they are treated, or None. `things` names the rows."""
         kinds = (
             (self.zero, "are zero and point nowhere", "They have no neighbours, and are in no mean, null or map."),
             (self.damaged, "are NaN or infinite", "They are left out: the training run or the file is damaged."),
@@ -55,7 +55,7 @@ class Degenerate:
 
 
 def degenerate(rows: Float[np.ndarray, "n d"]) -> Degenerate:
-    """Find the rows that are no data of their own."""
+    """Find the degenerate rows."""
     scale = inverse_lengths(rows)
     equal, directed = copies(rows), scale > 0
     kept = directed[equal.row]

@@ -1,7 +1,7 @@
 """Rows that are equal to the last bit, and products in which they stay equal.
 
-A matrix product rounds otherwise by kernel, by processor and by where in a block a column stands, so that equal rows
-get values 1e-7 apart. Where values are ranked, that breaks ties by the make of the processor.
+The rounding of a matrix product depends on the kernel, the processor and the column's place in a block, so equal rows
+get values up to 1e-7 apart. In a ranking, the processor would then decide ties.
 """
 
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ _ROWS, _COLUMNS = 2**12, 8
 
 @dataclass(frozen=True)
 class Copies:
-    """Rows that hold the very bits of an earlier one, ascending."""
+    """Rows that have exactly the bits of an earlier row, ascending."""
 
     row: Int[np.ndarray, " copy"]
     of: Int[np.ndarray, " copy"]
     """The first row with these bits."""
 
     def firsts(self, n: int) -> Int[np.ndarray, " n"]:
-        """Return for each of n rows the first one with its bits, itself where there is no earlier one."""
+        """Return for each of n rows the first row with its bits; this may be the row itself."""
         first = np.arange(n)
         first[self.row] = self.of
         return first
@@ -33,7 +33,7 @@ class Copies:
 
 
 def copies(rows: Float[np.ndarray, "n d"]) -> Copies:
-    """Find the rows that hold the very bits of an earlier one."""
+    """Find the rows that have exactly the bits of an earlier row."""
     # Most rows differ from all others in their first numbers; only the rest is laid out and compared whole.
     order, equal = _sorted(rows[:, :_COLUMNS])
     suspects = np.union1d(order[1:][equal[1:]], order[:-1][equal[1:]])
@@ -56,7 +56,7 @@ def _sorted(rows: Float[np.ndarray, "n d"]) -> tuple[Int[np.ndarray, " n"], Bool
 
 
 class Ties:
-    """Gives copies the value of the first row with their bits, in a product whose columns are made tile by tile."""
+    """Gives copies the value of the first row with their bits, in a product that is computed tile by tile."""
 
     def __init__(self, copies: Copies):
         self._row = copies.row

@@ -10,7 +10,7 @@ FRACTION_BITS = 40
 class ExactSum:
     """Sums of float64 numbers, each rounded to a multiple of 2^-40 and then added without error.
 
-    A float32 of at least 2^-17, or the square of one of at least 16, loses nothing; any other at most 2^-41.
+    A float32 of at least 2^-17, and the square of a float32 of at least 16, lose nothing. Others lose at most 2^-41.
     """
 
     def __init__(self, shape: tuple[int, ...]):

@@ -1,4 +1,4 @@
-"""Which points lie inside a polygon that somebody drew."""
+"""Finds the points inside a polygon that a person drew."""
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -7,11 +7,11 @@ from core.errors import LoupeError
 
 MAX_VERTICES = 1000
 _LARGEST = 1e38
-"""Coordinates are float32; beyond, differences of products would leave float64's range."""
+"""The largest coordinate, that of float32. Above it, differences of products would overflow float64."""
 
 
 class BadPolygonError(LoupeError):
-    """What came from the browser is not a polygon."""
+    """The browser sent something that is not a polygon."""
 
 
 def checked(polygon: object) -> Float[np.ndarray, "vertex 2"]:
@@ -33,15 +33,15 @@ def checked(polygon: object) -> Float[np.ndarray, "vertex 2"]:
 def inside(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"], polygon: object) -> Bool[np.ndarray, " n"]:
     """Tell which points lie inside a closed polygon, by the even-odd rule.
 
-    A ray to the right of a point crosses the outline an odd number of times: of an outline that crosses
-    itself, regions that it goes round twice are outside. A point on a lower or left edge is inside, on an
-    upper or right one outside. NaN points are outside. Raises BadPolygonError (see `checked`).
+    A point is inside if a ray to its right crosses the outline an odd number of times. If the outline crosses itself,
+    regions that it encloses twice are outside. A point on a lower or left edge is inside, one on an upper or right
+    edge is outside. NaN points are outside. Raises BadPolygonError (see `checked`).
     """
     vertices = checked(polygon)
     order = np.argsort(y, kind="stable")
     xs, ys = x[order].astype(np.float64), y[order].astype(np.float64)
     crossed = np.zeros(len(ys), bool)
-    # Sorted by y, an edge concerns one run of the points, so the work is the crossings, not edges x points.
+    # With points sorted by y, an edge can cross the rays of one run of points only, so not every pair is tested.
     for start, end in zip(vertices, np.roll(vertices, -1, axis=0), strict=True):
         (x0, y0), (x1, y1) = (start, end) if start[1] <= end[1] else (end, start)
         run = slice(*np.searchsorted(ys, [y0, y1]))

@@ -1,8 +1,8 @@
-"""How close to each other random directions are: what the features of a dictionary are compared with.
+"""How close random directions are to each other: the baseline for the features of a dictionary.
 
-n directions drawn evenly from all of them in d dimensions. A cosine of two is below c with probability
-F(c), (c + 1) / 2 being Beta((d - 1) / 2, (d - 1) / 2); the r-th largest of the n - 1 cosines of one
-direction is an order statistic of these. Nothing is drawn.
+Take n independent, uniformly distributed directions in d dimensions. The cosine c of two of them has a known
+distribution: (c + 1) / 2 is Beta((d - 1) / 2, (d - 1) / 2). The r-th largest of the n - 1 cosines of one direction is
+an order statistic. All results follow from these formulas; no random numbers are drawn.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class RandomDirections:
     def __post_init__(self):
         if self.n < 2 or self.d < 2:
             raise DoesNotFitError(
-                f"{self.n} random directions in {self.d} dimensions have no distances to speak of; expected at least "
+                f"{self.n} random directions in {self.d} dimensions have no meaningful distances; expected at least "
                 "2 of each. Choose a wider dictionary."
             )
 
@@ -99,7 +99,7 @@ class Crowding:
 
 
 def crowding(directions: Float[np.ndarray, "d_sae d"], nearest: Float[np.ndarray, " d_sae"]) -> Crowding:
-    """Return the penalty's terms; `nearest` is each feature's largest cosine, NaN where it is left out of all.
+    """Return the penalty's terms. `nearest` is each feature's largest cosine, NaN for features that are left out.
 
     The mean over all pairs follows from the sum of the unit rows alone.
     """
@@ -110,5 +110,5 @@ def crowding(directions: Float[np.ndarray, "d_sae d"], nearest: Float[np.ndarray
 
 
 def expected_crowding(random: RandomDirections) -> Crowding:
-    """Return what random directions give."""
+    """Return the terms for random directions."""
     return Crowding(0.0, random.rth_mean_std(1)[0], random.largest())

@@ -1,4 +1,4 @@
-"""Which of too many points a chart draws: the most important and a seeded sample of the others, or every n-th."""
+"""Chooses the points that a chart draws: the most important ones and a seeded sample, or every n-th."""
 
 import numpy as np
 import pandas as pd
@@ -8,7 +8,7 @@ from jaxtyping import Int
 def drawn_places(order: Int[np.ndarray, " n"], *, whole: int, most: int, seed: int = 0) -> Int[np.ndarray, " drawn"]:
     """Choose at most `most` of some places, ascending: the first `whole` in order, and a sample of the others.
 
-    Where `whole` alone is more than `most`, a sample of the first `whole` is chosen.
+    If `whole` is larger than `most`, a sample of the first `whole` is chosen.
     """
     if len(order) <= most:
         return np.sort(order)

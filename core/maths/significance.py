@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float, Num
 
 _CHUNK = 2**20
-"""Values that are worked on at a time."""
+"""Number of values in one block of work."""
 _Z = 1.959963984540054
 """A standard normal lies between -_Z and _Z in 95 % of draws."""
 
@@ -20,7 +20,7 @@ def benjamini_hochberg(log10_p: Float[np.ndarray, "d_sae n_sets"]) -> Float[np.n
     """Return log10 q, the smallest false discovery rate at which each would be called (Benjamini & Hochberg 1995).
 
     All finite values are one family of m tests: q of the i-th smallest p is the least p m / j over j >= i. NaN
-    stays NaN and counts as no test. Beyond the result it needs twice its memory.
+    stays NaN and is not counted as a test. The function needs twice the memory of the result besides it.
     """
     ascending = log10_p[~np.isnan(log10_p)]
     ascending.sort()
@@ -36,7 +36,7 @@ def benjamini_hochberg(log10_p: Float[np.ndarray, "d_sae n_sets"]) -> Float[np.n
     for start in range(0, len(log10_p), rows):
         p = log10_p[start : start + rows]
         known = np.argsort(p, axis=None)[: p.size - np.count_nonzero(np.isnan(p))]  # NaN comes last
-        # Asked in order, neighbours find what they need in cache.
+        # In sorted order, neighbouring values read the same cache lines.
         result[start : start + rows].flat[known] = log10_q[np.searchsorted(ascending, p.flat[known], side="left")]
     return result
 

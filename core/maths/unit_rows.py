@@ -1,4 +1,4 @@
-"""Vectors scaled to length 1: one rule for their lengths, for zero vectors and for damaged ones."""
+"""Scales vectors to length 1: one rule for lengths, zero vectors and damaged vectors."""
 
 import numpy as np
 from jaxtyping import Float
