@@ -1,4 +1,4 @@
-"""Ways to feed a dictionary other than as it is, each the test of one mistake that loaders make."""
+"""Other ways to use a dictionary. Each tests for one mistake that loaders make."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,29 +13,29 @@ from core.models.language_model import LanguageModel
 AS_IS, SCALED, UNSCALED, LAYER_NORM, CENTRED = "as it is", "scaled", "unscaled", "layer norm", "centred"
 UNCENTRED, BIAS, TOP, HOOK = "not centred", "decoder bias", "top activations", "another hook"
 LONG = 10.0
-"""Tokens whose x is over this many times as long as the median one are outliers, as BOS is in deep layers."""
+"""A token is an outlier if its x is more than this many times as long as the median x. BOS is one in deep layers."""
 _MOST_TOP = 512
 _COMPETING = {"standard", "jumprelu", "gated"}
 """Architectures that a TopK dictionary can be mistaken for."""
 
 Attempt = tuple[str, str, Callable[[], float]]
-"""Kind, what was changed (empty where the kind says it all), and the work that gives the variance explained."""
+"""Kind, what was changed (empty if the kind says it all), and the function that computes the variance explained."""
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """What a dictionary reads and should give, and which tokens are judged."""
+    """What a dictionary reads, what it should output, and which tokens are judged."""
 
     tokens: Int[np.ndarray, "row pos"]
     left_out: tuple[int, ...]
     x: Float[np.ndarray, "row pos d_in"]
     target: Float[np.ndarray, "row pos d_out"]
     judged: Bool[np.ndarray, "row pos"]
-    """Neither at position 0 nor left out nor an outlier."""
+    """Tokens that are judged: not at position 0, not left out, no outliers."""
     outliers: Bool[np.ndarray, "row pos"]
 
     def fve(self, x_hat: np.ndarray, *, goal: np.ndarray | None = None, judged: np.ndarray | None = None) -> float:
-        """1 - sum of (x - x_hat)^2 / sum of (x - mean)^2 over the judged tokens; NaN where that is no number."""
+        """1 - sum of (x - x_hat)^2 / sum of (x - mean)^2 over the judged tokens; NaN if it is not defined."""
         judged = self.judged if judged is None else judged
         x = (self.target if goal is None else goal)[judged].astype(np.float64)
         spread = ((x - x.mean(axis=0)) ** 2).sum()
@@ -50,7 +50,7 @@ def read_sample(
     left_out: tuple[int, ...],
     hook_name: str | None = None,
 ) -> Sample:
-    """Run the model to the dictionary's hook (or another one) and choose the tokens to judge by."""
+    """Run the model up to the dictionary's hook (or another one) and choose the tokens to judge."""
     config = dictionary.config
     x = model.activations(tokens, hook_name or config.hook_name)
     target = model.activations(tokens, config.hook_name_out) if config.hook_name_out else x
@@ -80,13 +80,13 @@ def reconstruct(dictionary: Dictionary, x: Float[np.ndarray, "row pos d_in"]) ->
 
 
 def on_input(dictionary: Dictionary, model: LanguageModel, sample: Sample) -> Iterator[Attempt]:
-    """Yield ways to change x whose inverse is applied to the output."""
+    """Yield changes of x; the inverse change is applied to the output."""
     x, target = sample.x, sample.target
 
     def attempt(changed: np.ndarray, back: Callable = lambda y: y, goal: np.ndarray = target) -> float:
         return sample.fve(back(reconstruct(dictionary, changed.astype(np.float32))), goal=goal)
 
-    transcodes = dictionary.config.architecture in TRANSCODERS  # what comes out has units of its own
+    transcodes = dictionary.config.architecture in TRANSCODERS  # the output has another unit than the input
     length = np.linalg.norm(x, axis=-1)[sample.judged].mean()
     alpha = np.sqrt(dictionary.d_in) / length if length > 0 else 1.0
     for kind, factor in ((SCALED, alpha), (UNSCALED, 1 / alpha)):
@@ -112,9 +112,9 @@ def _plain_input(dictionary: Dictionary) -> bool:
 def on_activations(
     dictionary: Dictionary, sample: Sample, *, l0: float, expected_l0: float | None, plain: float
 ) -> Iterator[Attempt]:
-    """Yield keeping a token's largest activations alone: as many as expected, and powers of two below L0.
+    """Yield attempts that keep only a token's k largest activations: k as expected, and powers of two below L0.
 
-    Nothing where a dictionary is no such architecture, or does well with as many as expected.
+    Yields nothing if the architecture rules this out, or if the expected k already does well.
     """
     config = dictionary.config
     too_many = expected_l0 is not None and l0 > 2 * expected_l0
@@ -136,7 +136,7 @@ def on_activations(
 
 
 def on_model(dictionary: Dictionary, model: LanguageModel, sample: Sample) -> Iterator[Attempt]:
-    """Yield the model as its files have it, where it was centred."""
+    """Yield the model without centring, if it was centred."""
 
     def attempt() -> float:
         other = LanguageModel(model.folder, name=model.name, wpe=model.wpe)
@@ -148,7 +148,7 @@ def on_model(dictionary: Dictionary, model: LanguageModel, sample: Sample) -> It
 
 
 def on_hooks(dictionary: Dictionary, model: LanguageModel, sample: Sample) -> Iterator[Attempt]:
-    """Yield the same point of other layers, and other points of the same layer, where the width fits."""
+    """Yield the same hook point in other layers, and other hook points of the same layer, if the width fits."""
     config = dictionary.config
     if config.architecture in TRANSCODERS or not config.hook_name.startswith("blocks."):
         return

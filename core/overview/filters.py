@@ -1,4 +1,4 @@
-"""Filters on a table of features, one for each column, all of which a row must pass."""
+"""Filters on a table of features, one for each column. A row must pass all of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import pandas as pd
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers from `low` to `high`, both included; None means no border. A row without a number passes if asked."""
+    """Keeps numbers from `low` to `high`, both included; None means no limit. `with_empty` keeps rows without one."""
 
     column: str
     low: float | None = None
@@ -35,7 +35,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Words:
-    """Text that contains these characters, in any case; no pattern."""
+    """Keeps texts that contain these characters. Case does not matter; this is no pattern."""
 
     column: str
     text: str

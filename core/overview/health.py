@@ -1,4 +1,4 @@
-"""Is a dictionary healthy? What it does on text, beside what its source says, and a verdict by stated rules."""
+"""Is a dictionary healthy? Its numbers on text, its source's numbers, and a verdict by stated rules."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,13 +13,15 @@ from core.overview.suspicions import GAIN, Suspicion, number, suspicions
 
 HEALTHY, SUSPICIOUS, BROKEN, UNJUDGED = "healthy", "suspicious", "broken", "not judged"
 LEAST_FVE = LEAST_CE = 0.5
-"""Less variance explained or loss recovered is suspicious; nothing at all is broken."""
+"""Below this share of variance explained or loss recovered, a dictionary is suspicious. At 0 or below it is broken."""
 FVE_BELOW = 0.2
-"""So much less variance explained than published is suspicious: texts differ, and so do the numbers."""
+"""A dictionary is suspicious if its variance explained is lower than published by more than this. Smaller differences
+come from different texts."""
 L0_FACTOR = 3.0
-"""So many times more or fewer active features than published are suspicious."""
+"""A dictionary is suspicious if its L0 differs from the published one by more than this factor."""
 MOST_DEAD, DEAD_TOKENS = 0.5, 100_000
-"""More dead features are suspicious, judged from so many tokens on: on few, rare features seem dead."""
+"""A larger share of dead features is suspicious, if at least this many tokens were read: on fewer tokens, rare features
+seem dead."""
 RULES = (
     f"Broken: no feature is active, or variance explained (without position 0) or loss recovered is not above 0. "
     f"Suspicious: either is below {LEAST_FVE:g}; variance explained is over {FVE_BELOW:g} below what is published, or "
@@ -36,7 +38,7 @@ _UNKNOWN = (
 
 @dataclass(frozen=True)
 class HealthLine:
-    """One number with its published value, NaN where there is none, and what it says."""
+    """One number, its published value (NaN if none is published), and what it means for the verdict."""
 
     name: str
     value: float
@@ -66,7 +68,7 @@ class Health:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """What speaks against it, one sentence each."""
+        """The suspicions, one sentence each."""
         return tuple(line.reason for line in self.lines if line.reason)
 
 
@@ -78,7 +80,7 @@ def judge(
     *,
     d_vocab: int,
 ) -> Health:
-    """Compare what was measured with what is published, and name what went wrong.
+    """Compare the measured numbers with the published ones, and name the suspicions.
 
     `published` holds l0, fve, dead_share, ce_recovered as far as the source says them; `loss` the totals
     of core.activations.spliced_loss, None where they are not known. Nothing is judged before they are, nor where

@@ -1,4 +1,4 @@
-"""A dictionary fed in other ways on a few tokens: with which recipe would it give back more of its input?
+"""Tries a dictionary with other recipes on a few tokens: does one of them reconstruct more of the input?
 
 A healthy dictionary does best as it is.
 """
@@ -41,7 +41,7 @@ class RecipeProbe:
     n_tokens: int
     """Tokens that were judged."""
     n_outliers: int
-    """Tokens after position 0 that were not judged for their length."""
+    """Tokens after position 0 that were not judged because their inputs are too long."""
     fve_with_outliers: float
     outlier_error_share: float
     """Of the squared error as it is, on judged tokens and outliers."""
@@ -69,11 +69,11 @@ class RecipeProbe:
 
     @property
     def plain(self) -> float:
-        """Variance explained as it is, far below 0 where that is no number."""
+        """Variance explained as it is; a number far below 0 if it is not defined."""
         return float(np.nan_to_num(self.fve[0], nan=-1e9))
 
     def best(self, kinds: Iterable[str]) -> int | None:
-        """Return the number of the attempt of these kinds that explains most; None where none gave a number."""
+        """Return the number of the attempt of these kinds that explains most; None if no attempt gave a number."""
         made = [i for i, kind in enumerate(self.kinds) if kind in set(kinds) and not np.isnan(self.fve[i])]
         return max(made, key=lambda i: self.fve[i]) if made else None
 
@@ -97,7 +97,7 @@ def probe_recipes(
     """Try other recipes on the beginnings of some rows, about 512 tokens, fewer for wide dictionaries.
 
     `expected_l0` is how many features the source says are active on a token; tokens in `left_out` are not
-    judged. Raises DoesNotFitError where dictionary and model do not go together, CorpusError for no tokens.
+    judged. Raises DoesNotFitError if dictionary and model do not fit together, and CorpusError if there are no tokens.
     """
     check_hooks(dictionary, model)
     check_reconstructs(dictionary.config, dictionary.title)
@@ -117,14 +117,14 @@ def probe_recipes(
 
 
 def beginnings(rows: Int[np.ndarray, "row pos"], d_sae: int) -> Int[np.ndarray, "few start"]:
-    """Return the first positions of the first rows: many texts for few tokens, as what follows changes nothing."""
+    """Return the first positions of the first rows: many texts for few tokens. Later tokens change nothing."""
     n_tokens = min(_TOKENS, max(64, _FLOATS // d_sae))
     n_pos = min(rows.shape[1], _POSITIONS)
     return rows[: max(1, n_tokens // n_pos), :n_pos]
 
 
 class _Found:
-    """What the attempts gave so far."""
+    """The results of the attempts so far."""
 
     def __init__(self, progress: Progress, plain: float):
         self._progress = progress

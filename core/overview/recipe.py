@@ -14,7 +14,7 @@ _LONGEST = 300
 
 @dataclass(frozen=True)
 class RecipeLine:
-    """One fact or setting. Values are from files nobody has checked: escape them."""
+    """One fact or setting. Values come from unchecked files: escape them."""
 
     title: str
     value: str
@@ -22,7 +22,7 @@ class RecipeLine:
 
 
 def facts(dictionary: Dictionary) -> list[RecipeLine]:
-    """Say what a dictionary is and where it is from; what its source does not say is left out."""
+    """Say what a dictionary is and where it comes from. Unknown facts are left out."""
     config, labels, metadata = dictionary.config, dictionary.origin.labels, dictionary.metadata
     source = sources().get(dictionary.id.partition("/")[0])
     saved = "" if config.kind == config.architecture else f", saved as {config.architecture}"
@@ -58,7 +58,7 @@ def facts(dictionary: Dictionary) -> list[RecipeLine]:
 
 
 def recipe(dictionary: Dictionary) -> list[RecipeLine]:
-    """Say every choice that changes a number, as it is made here."""
+    """Say every choice that changes a number, and how this app makes it."""
     config = dictionary.config
     context = f"{config.context_size:,} tokens" if config.context_size else "not stated"
     lines = [
@@ -114,7 +114,7 @@ def _centring(centred: bool) -> tuple[str, str]:
 
 
 def _model_options(dictionary: Dictionary) -> list[tuple[str, str, str]]:
-    """Return how the config wants the model loaded: what is done, what changes nothing, what is not done."""
+    """Return how the config wants the model loaded, and whether this app does so."""
     asked = dictionary.metadata.get("model_from_pretrained_kwargs")
     if not isinstance(asked, dict) or not asked:
         return []

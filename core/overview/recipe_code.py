@@ -1,4 +1,4 @@
-"""Code to copy: Python that does with sae-lens and TransformerLens what is done here with a dictionary."""
+"""Code to copy: Python that uses a dictionary with sae-lens and TransformerLens as this app does."""
 
 from dataclasses import dataclass, field
 

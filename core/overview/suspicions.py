@@ -1,6 +1,6 @@
-"""Named suspicions of a dictionary that does badly; each rests on a measurement that would tell.
+"""Suspected faults of a dictionary that does badly. Each follows from a measurement.
 
-What was measured is in core.overview.probe (the dictionary fed in other ways) and core.activations.statistics.
+The measurements come from core.overview.probe (the dictionary fed in other ways) and core.activations.statistics.
 """
 
 from collections.abc import Mapping
@@ -14,9 +14,10 @@ from core.overview import attempts
 from core.overview.probe import ENOUGH, POOR, RecipeProbe
 
 GAIN, REMAINDER = 0.05, 0.5
-"""Another recipe is better if it explains so much more and leaves at most this part of what was unexplained."""
+"""Another recipe is better if it explains this much more of the variance and leaves at most this share of the
+unexplained part."""
 OUTWEIGHS, SHIFT = 0.5, 0.05
-"""A few tokens outweigh all others with over this share of error or variance, if that moves fve by SHIFT."""
+"""A few tokens outweigh all others if they have more than this share of error or variance and change fve by SHIFT."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Suspicion:
 def suspicions(
     statistics: ActivationStatistics, probe: RecipeProbe, published: Mapping[str, float]
 ) -> tuple[Suspicion, ...]:
-    """Return what the measurements point to, none for a healthy dictionary."""
+    """Return the suspicions that follow from the measurements; none for a healthy dictionary."""
     whole, rest = (statistics.totals(with_first=first)["fve"] for first in (True, False))
     suspected = [*_recipe(probe, published), *_first_token(statistics, whole, rest), *_outliers(probe)]
     if not suspected and probe.plain <= 0:
@@ -40,7 +41,7 @@ def suspicions(
 
 
 def better(fve: float, plain: float) -> bool:
-    """Whether an attempt explains so much more than the dictionary as it is that the recipe must be it."""
+    """Whether an attempt explains so much more than the dictionary as it is that its recipe must be the right one."""
     return bool(fve >= max(POOR, plain + GAIN) and 1 - fve <= REMAINDER * (1 - plain))
 
 
@@ -102,7 +103,7 @@ def _recipe(probe: RecipeProbe, published: Mapping[str, float]) -> list[Suspicio
 
 
 def _first_token(statistics: ActivationStatistics, whole: float, rest: float) -> list[Suspicion]:
-    """See whether position 0 outweighs all later ones."""
+    """Check whether position 0 outweighs all later positions."""
     if statistics.n_pos < 2:
         return []
     errors, n = statistics.errors(), statistics.position_rows
@@ -124,7 +125,7 @@ def _first_share(values: Float[np.ndarray, " pos"], n: Int[np.ndarray, " pos"]) 
 
 
 def _outliers(probe: RecipeProbe) -> list[Suspicion]:
-    """See whether a few long tokens after position 0 outweigh all others."""
+    """Check whether a few tokens with long inputs after position 0 outweigh all others."""
     moved = abs(probe.fve_with_outliers - probe.fve[0]) > SHIFT
     if not (probe.n_outliers and moved):
         return []
@@ -138,7 +139,7 @@ def _outliers(probe: RecipeProbe) -> list[Suspicion]:
 
 
 def _elsewhere(probe: RecipeProbe) -> Suspicion:
-    """Name the hook where it works, if it works at any."""
+    """Name the hook at which the dictionary works, if there is one."""
     best = probe.best([attempts.HOOK])
     plain = f"The dictionary explains {number(probe.plain)} of the variance at its hook ({probe.n_tokens:,} tokens)"
     if best is not None and probe.fve[best] >= ENOUGH:
@@ -152,5 +153,5 @@ def _elsewhere(probe: RecipeProbe) -> Suspicion:
 
 
 def number(value: float) -> str:
-    """Write a variance explained; far below 0 its size says nothing."""
+    """Write a variance explained. Far below 0, its size has no meaning."""
     return f"{value:.2f}" if value > -100 else "far below 0"

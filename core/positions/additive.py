@@ -44,7 +44,7 @@ def additive_parts(dictionary: Dictionary, W_pos: Float[np.ndarray, "pos d_in"],
 
 @dataclass(frozen=True)
 class _Grid:
-    """What all blocks of features share."""
+    """Inputs that all blocks of features share."""
 
     W_E: Float[np.ndarray, "d_vocab d_in"]
     mean_token: Float[np.ndarray, " d_in"]
@@ -72,7 +72,7 @@ class _Group:
 
     def moments(self, n_tokens: int) -> Float[np.ndarray, "moment feature pos"]:
         """Return over tokens the share firing, mean of f and mean of f^2, positions in their own order."""
-        # Whoever fires at the position in place j is in bucket j or a later one.
+        # A token that fires at the j-th position of the order is in bucket j or a later one.
         count, first, second = np.moveaxis(self.buckets[:, ::-1].cumsum(axis=1)[:, ::-1], 2, 0)
         v = self.position
         sums = np.stack([count, first + count * v, second + 2 * v * first + count * v**2])
@@ -127,8 +127,8 @@ def additive_statistics(
         return PositionStatistics(method="additive grid", context_size=context_size, n_samples=model.d_vocab, **out)
     W_E, W_pos, d_sae = model.W_E, model.W_pos[:n_pos], dictionary.d_sae
     grid = _Grid(W_E, W_E.mean(axis=0, dtype=np.float64), context_size, min(tile, len(W_E)), Ties(copies(W_E)))
-    # Wide blocks make products fast, some blocks keep all workers busy; whatever the number of workers, as the last
-    # bits of a product depend on its size.
+    # Wide blocks make products fast; several blocks keep all workers busy. The size must not depend on the number of
+    # workers, because the last bits of a product depend on its size.
     block = block or max(1, min(512, 2**18 // n_pos, max(64, -(-d_sae // 8))))
     workers = min(workers or available_cpus(), -(-d_sae // block))
     buffers = [np.empty(block * grid.tile, np.float32) for _ in range(workers)]

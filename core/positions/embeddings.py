@@ -1,8 +1,8 @@
-"""Where the model keeps position: the geometry of W_pos, and how features lie to it.
+"""How the model encodes position: the geometry of W_pos, and how features relate to it.
 
 The learned position vectors of GPT-2 lie on a helix (Chughtai & Lau 2024, figure 1); decoder rows of
-positional features lie along it. Weights alone: nothing is run. A row of length zero has no direction, and a cosine
-with nothing.
+positional features lie along it. This needs weights only. A row of length zero has no direction, and no cosine
+with any row.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class PositionPCA:
     coordinates: Float[np.ndarray, "row k"]
     """Row r is position `first + r`, measured from the mean."""
     explained: Float[np.ndarray, " rank"]
-    """Share of the total variance along every axis, also those not kept; all 0 where nothing varies."""
+    """Share of the total variance along every axis, including axes that are not kept; all 0 if nothing varies."""
     first: int
     last: int
     unit_norm: bool

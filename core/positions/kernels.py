@@ -37,7 +37,7 @@ def add_to_buckets(a, need, buckets):
                 x = np.float64(row[t]) if (row[t] > least) & (row[t] <= more) else 0.0
                 first += x
                 second += x * x
-            # Collected first and searched then, both without branches, which would be mispredicted.
+            # First collect, then search, both without branches, which the processor would mispredict.
             several = 0
             for t in range(len(row)):
                 candidates[several] = t

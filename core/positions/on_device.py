@@ -136,7 +136,7 @@ def _block(
     tile: int,
 ) -> dict[str, Tensor]:
     (n, n_pos), n_tokens, at = need.shape, len(W_E), slice(context_size)
-    # Cauchy and Schwarz's bound of |a|, and room for the product's rounding.
+    # The Cauchy-Schwarz bound of |a|, with room for the product's rounding.
     bound = weights.double().norm(dim=1) * longest * (1 + 1e-3)
     split = [at] if context_size == n_pos else [at, slice(context_size, None)]
     groups = [_Group(need[:, part], position[:, part], bound, n_tokens) for part in split]

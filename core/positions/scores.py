@@ -14,7 +14,7 @@ from core.positions.statistics import PositionStatistics
 
 _ROUNDING = 1e-6
 CLEAR = 3.0
-"""An elbow is clear where position explains so many times as much as chance."""
+"""An elbow is clear if position explains at least this many times as much as chance."""
 
 
 def position_score(stats: PositionStatistics) -> Float[np.ndarray, " d_sae"]:
@@ -73,7 +73,7 @@ def _entropy_term(p: np.ndarray, q: np.ndarray) -> np.ndarray:
 def t_score(stats: PositionStatistics) -> Float[np.ndarray, " d_sae"]:
     """max over p < C of (mean over t of a) / (standard deviation over t of a); NaN where nothing varies.
 
-    A deviation under 1e-6 of the mean is what rounding leaves of a constant, such as the bias of a zero encoder column.
+    A standard deviation below 1e-6 of the mean is rounding error of a constant, such as a zero column's bias.
     """
     mean, std = _inside(stats, stats.pre_mean), _inside(stats, stats.pre_std)
     ratio = np.divide(mean, std, out=np.full_like(mean, -np.inf), where=std > _ROUNDING * np.abs(mean))
@@ -143,10 +143,10 @@ def elbow(score: Float[np.ndarray, " d_sae"]) -> int:
 
 
 def suggested_count(stats: PositionStatistics) -> int:
-    """Suggested number of positional features: the elbow of the position scores, 0 where none is clear.
+    """Suggested number of positional features: the elbow of the position scores; 0 if it is not clear.
 
-    It is clear where position explains of the features before it more than chance does: their median positional
-    R-squared is over CLEAR times `chance_r2`. Else the scores rank features by how active they are.
+    It is clear if position explains more of the features before it than chance would: their median positional R-squared
+    is over CLEAR times `chance_r2`. Otherwise the scores only rank features by how active they are.
     """
     score = position_score(stats)
     count = elbow(score)

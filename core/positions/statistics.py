@@ -1,4 +1,4 @@
-"""Positional statistics: what is known of every feature at every position, and how its variance splits.
+"""Positional statistics: every feature's moments at every position, and how its variance splits.
 
 Definitions follow Chughtai & Lau 2024 (Understanding positional features in layer-0 SAEs). Averages
 over tokens weigh all vocabulary entries (on a grid) or all rows of text (from a corpus) alike;
@@ -17,7 +17,7 @@ from core.work.artifacts import artifact_key
 
 @dataclass(frozen=True)
 class PositionSettings:
-    """What changes the numbers, and how much memory may be spent on them."""
+    """Settings that change the numbers, and the memory budget."""
 
     n_pos: int | None = None
     """Positions covered; None means all the model has (or the rows have)."""

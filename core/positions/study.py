@@ -1,4 +1,4 @@
-"""One dictionary's positional statistics with all that is needed to show and to export them."""
+"""One dictionary's positional statistics, with everything that views and exports need."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -59,7 +59,7 @@ class Study:
 
     @property
     def context_note(self) -> list[str]:
-        """What the dashed line in a chart is, where there is one."""
+        """The meaning of the dashed line in a chart; empty if the chart has none."""
         return [f"dashed: training context ends at {self.context_size}"] if self.context_size < self.n_pos else []
 
     @cached_property

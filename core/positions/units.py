@@ -1,7 +1,7 @@
 """The model's own units (neurons, residual dimensions) by position, from text.
 
-Position neurons were found so by Gurnee et al. 2024 (Universal neurons, figure 1): the mean value of
-a unit along positions with its spread, and the share of its variance that position explains.
+Gurnee et al. 2024 (Universal neurons, figure 1) found position neurons in this way: the mean value of a unit along
+positions with its spread, and the share of its variance that position explains.
 """
 
 from collections.abc import Sequence
