@@ -1,7 +1,7 @@
 """Encoding rows of text: the model up to the hook, the dictionary, and its reconstruction, as sparse activations.
 
-Dictionaries whose features are gates on x @ W_enc, and those that keep the k largest, are encoded here, a tile
-of tokens at a time on threads of our own; all others by sae-lens. Both keep only what is not zero.
+Dictionaries whose features are gates on x @ W_enc, and TopK dictionaries, are encoded here, a tile of tokens at a time
+on our own threads. sae-lens encodes all others. Only activations that are not zero are kept.
 """
 
 from collections.abc import Callable
@@ -43,9 +43,9 @@ class Encoder:
     """One dictionary, ready to encode. The bits of the result do not depend on the number of workers.
 
     A worker needs about 64 MiB, or a token's activations if those are more (a temporal dictionary's: a row's).
-    `generic` leaves all to sae-lens. A `device` that runs kernels runs the model, and encodes gates and TopK, TILE
-    tokens at a time (core.activations.on_device); other dictionaries stay on the CPU. Tokens whose ids are `left_out`
-    are encoded like any other, and dropped.
+    `generic` makes sae-lens encode every dictionary. A `device` that runs kernels runs the model, and encodes gates and
+    TopK, TILE tokens at a time (core.activations.on_device); other dictionaries stay on the CPU. Tokens whose ids
+    are in `left_out` are encoded like any other, and dropped.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Encoder:
         self._gate = None if generic or dictionary.not_additive_because else dictionary.affine_gate()
         self._k = config.k if plain and config.architecture in _TOPK else None
         self._decodes = plain and config.architecture in _PLAIN_DECODERS
-        # Of these the decoder's norms belong to the activations.
+        # For these, the decoder's norms are part of the activations.
         self._norms = np.linalg.norm(dictionary.W_dec, axis=1) if config.rescale_acts_by_decoder_norm else None
         # sae-lens holds a lock while it runs, and has threads of its own.
         self._workers = (workers or available_cpus()) if self._gate or self._k else 1
@@ -80,7 +80,7 @@ class Encoder:
     ) -> ActivationBlock:
         """Encode rows of token ids; `progress` counts tokens, tile by tile.
 
-        Raises DoesNotFitError where the model cannot read the rows, or something is not a finite number.
+        Raises DoesNotFitError if the model cannot read the rows, or if a number is not finite.
         """
         config = self.dictionary.config
         x = self._run_model(model, rows, config.hook_name, progress)
@@ -96,7 +96,7 @@ class Encoder:
     def _run_model(
         self, model: LanguageModel, rows: np.ndarray, hook_name: str, progress: Progress
     ) -> "np.ndarray | torch.Tensor":
-        """Return what passes at a hook, one line a token; on the device if the dictionary is there too."""
+        """Return the activations at a hook, one line for each token; on the device if the dictionary is there too."""
         if not self._device.runs_kernels:
             return run_model(model, rows, hook_name, progress)
         from core.models.on_device import run_model_on_device
@@ -107,7 +107,7 @@ class Encoder:
     def reconstruct(
         self, x: Float[np.ndarray, "row pos d_in"], progress: Progress = SILENT
     ) -> Float[np.ndarray, "row pos d_out"]:
-        """Return x_hat of what passes at the hook; `progress` counts tokens."""
+        """Return x_hat of the activations at the hook; `progress` counts tokens."""
         flat, n_pos = np.ascontiguousarray(x.reshape(-1, x.shape[-1]), np.float32), x.shape[1]
         if self._on_device:
             return self._on_device.reconstruct(flat, progress).cpu().numpy().reshape(*x.shape[:2], -1)
@@ -257,7 +257,7 @@ def read_only(block: ActivationBlock) -> None:
 
 
 class _Stops:
-    """Lets a cancelled computation stop between steps that are not to be counted; `total` is what is counted."""
+    """Lets a cancelled computation stop between steps that are no progress; `total` is the number of counted units."""
 
     def __init__(self, progress: Progress, total: int):
         self._progress, self._total = progress, total
@@ -272,9 +272,9 @@ class _Stops:
 def run_model(
     model: LanguageModel, rows: Int[np.ndarray, "row pos"], hook_name: str, progress: Progress = SILENT
 ) -> Float[np.ndarray, "token d_in"]:
-    """Return what passes at a hook, one line a token, running a few rows at a time.
+    """Return the activations at a hook, one line for each token, running a few rows at a time.
 
-    `progress` is told after each that no token is encoded yet: there a cancelled computation stops.
+    After each run, `progress` is told that no token is encoded yet, so that a cancelled computation can stop.
     """
     runs = []
     for _, x in batches(model, rows, hook_name):

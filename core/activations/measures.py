@@ -1,4 +1,4 @@
-"""What a token pass measures: of each token, one row of `measures` each, and of each activation, one bin."""
+"""The measures of a token pass: one number for each token and measure, and one bin for each activation."""
 
 from enum import IntEnum
 
@@ -38,13 +38,13 @@ OF_X_HAT = (
     *(Measure.ERROR, Measure.SQUARE_HAT, Measure.DOT, Measure.L2),
     *(Measure.L2_RANDOM, Measure.NORM_HAT, Measure.COSINE, Measure.L2_RATIO),
 )
-"""What says nothing of a dictionary that has no output to reconstruct."""
+"""Measures without meaning for a dictionary that has no output to reconstruct."""
 
 MEASURES = tuple(measure.name.lower() for measure in Measure)
 """Their names in tables."""
 
 LARGEST = 2**22
-"""No activation or length is larger, so that the sums of many fit into integers."""
+"""The largest activation or length, so that sums of many fit into integers."""
 
 N_BINS, LOWEST_EXPONENT = 64, -16
 """Bin b of a histogram holds 2^(b / 2 - 16) <= |f| < 2^((b + 1) / 2 - 16)."""

@@ -61,7 +61,7 @@ def activation_quantiles(
     progress: Progress = SILENT,
     budget_bytes: int = _BUDGET_BYTES,
 ) -> ActivationQuantiles:
-    """Sort the stored activations by feature, as many features at a time as fit into the budget, and read off.
+    """Sort the stored activations by feature, as many features at a time as the budget allows, and take quantiles.
 
     The store is read once for each 64 million activations. Raises MissingActivationsError.
     """

@@ -1,4 +1,4 @@
-"""How well a dictionary gives its input back, position by position.
+"""How well a dictionary reconstructs its input, position by position.
 
 Past the training context the error of a layer-0 dictionary can grow beyond that of a random vector
 (Chughtai & Lau 2024, figure 6); the curves here show it, the totals say it in numbers.
@@ -29,7 +29,7 @@ _FLOATS_PER_CALL = 2**24
 
 @dataclass(frozen=True)
 class ErrorByPosition:
-    """Means over rows of text at every position; x is what the dictionary should give, x_hat what it gives.
+    """Means over rows of text at every position; x is the target of the dictionary, x_hat its output.
 
     Squared quantities are means over the d_out dimensions, lengths are Euclidean. Positions from
     `first` to `context_size - 1` are inside: the mean of x that variances refer to is taken there, over
@@ -129,7 +129,7 @@ def square_about_mean(
 
 
 def mean_over(values: Float[np.ndarray, "what pos"], rows: Int[np.ndarray, " pos"]) -> Float[np.ndarray, " what"]:
-    """Mean over tokens of what is known as means over so many rows at each position; NaN without any."""
+    """Average position means over tokens, given the number of rows at each position; NaN without rows."""
     total = np.where(rows > 0, values * rows, 0).sum(axis=1)
     return ratio(total, np.full(len(total), rows.sum(), np.float64))
 
@@ -150,7 +150,7 @@ def error_by_position(
     batch: int = 16,
     device: Device = CPU,
 ) -> ErrorByPosition:
-    """Compare a dictionary's output with what it should be, on rows of token ids.
+    """Compare a dictionary's output with its target, on rows of token ids.
 
     x is read at `hook_name`; a transcoder's x_hat is held against `hook_name_out`. `context_size`
     defaults to the dictionary's, else to the rows' length. With `first=1` position 0, which in deep

@@ -1,4 +1,4 @@
-"""Activations of two dictionaries on the same tokens, from their stores: what comparing by activation starts from.
+"""Activations of two dictionaries on the same tokens, from their stores: the input of comparisons by activation.
 
 The dictionaries may belong to different models, as long as a token id means the same
 text to both (core.models.search.check_same_tokens).

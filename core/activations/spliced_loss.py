@@ -171,12 +171,12 @@ def loss_by_position(
 
 
 def score(above: float, below: float) -> float:
-    """Divide; NaN where there is nothing to lose."""
+    """Divide; NaN if the divisor is 0."""
     return above / below if below > 0 else np.nan
 
 
 class _Counter:
-    """Adds up how many tokens are done. As a Progress of steps in between it only lets cancelled work stop there."""
+    """Adds up how many tokens are done. As the Progress of an inner step, it only lets cancelled work stop."""
 
     def __init__(self, progress: Progress, total: int):
         self._progress, self._done, self._total = progress, 0, total

@@ -1,4 +1,4 @@
-"""A few rows of text through a model several times, with other values at one hook, and how its guesses change."""
+"""Runs a few rows of text through a model several times with other values at one hook, and compares its predictions."""
 
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,7 @@ class SplicedRuns:
         self._layer = int(parts[1]) if parts[0] == "blocks" and model.positions != "shortformer" else None
 
     def start(self, read: str | None = None) -> Float[np.ndarray, "row pos d_in"] | None:
-        """Run the model as it is; return what passes at the hook `read`, and keep what passes at ours as `target`."""
+        """Run the model as it is. Return the activations at the hook `read`, and keep those at our hook as `target`."""
         import torch
 
         self._tokens = torch.from_numpy(self._rows.astype(np.int64))

@@ -19,7 +19,7 @@ from core.maths.exact_sums import FRACTION_BITS, ExactSum
 from core.work.artifacts import artifact_key
 
 TOTALS = ("fve", "nmse", "mse", "l0", "l1", "cosine", "l2_ratio", "reconstruction_bias", "dead_share")
-"""What is said of a dictionary on a text."""
+"""The totals of a dictionary on a text."""
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ class Tally:
         self.n_rows += len(block.rows)
 
     def merge(self, other: "Tally") -> None:
-        """Add what another part of the rows gave."""
+        """Add the sums of another part of the rows."""
         assert other.n_pos == self.n_pos
         self.n_rows += other.n_rows
         self.position_rows += other.position_rows
@@ -225,7 +225,7 @@ def bin_edges() -> Float[np.ndarray, " edge"]:
 def mean_std(
     count: Int[np.ndarray, " n"], total: Float[np.ndarray, " n"], square: Float[np.ndarray, " n"]
 ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-    """Mean and standard deviation of what was counted; NaN where nothing was.
+    """Mean and standard deviation of the counted values; NaN if there are none.
 
     Each value and each square entered its sum with an error of up to 2^-41 (core.maths.exact_sums): a variance that may
     be rounding alone is 0.

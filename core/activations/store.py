@@ -1,8 +1,8 @@
 """Sparse activations on disk, one artifact for each block of rows, about 8 bytes for a non-zero activation.
 
-A block is named after the dictionary, the model, its own tokens and a device that is not the CPU, and after nothing
-else: a pass goes on where it stopped, a longer sample uses the blocks of a shorter one, and a block that is lost or
-damaged is computed again. Whatever looks at activations reads them here instead of running the model.
+The name of a block depends only on the dictionary, the model, its own tokens and the device if that is not the CPU. So
+a pass continues where it stopped, a longer sample uses the blocks of a shorter one, and a lost or damaged block is
+computed again. All views of activations read them here instead of running the model.
 """
 
 from collections.abc import Iterator, Mapping

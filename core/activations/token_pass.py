@@ -1,7 +1,7 @@
-"""The token pass: one run over a text, of which every later view reads the statistics and the activations.
+"""The token pass: one run over a text. Later views read its statistics and activations.
 
-Model, hook, dictionary, block by block; each block is stored as soon as it is there (core.activations.store).
-A pass that was cancelled or cut off goes on from its last block.
+The model and the dictionary run block by block; each block is stored as soon as it is ready (core.activations.store).
+A pass that was cancelled or interrupted continues after its last block.
 """
 
 import time
@@ -30,7 +30,7 @@ _BYTES_PER_ACTIVATION, _BYTES_PER_TOKEN = 8, 12
 
 @dataclass(frozen=True)
 class PassCost:
-    """What a pass will take on this machine, judged by a few rows; not what loading the model takes."""
+    """The cost of a pass on this machine, estimated from a few rows, without loading the model."""
 
     n_tokens: int
     nbytes: int
@@ -49,20 +49,20 @@ def estimate_cost(
     workers: int | None = None,
     device: Device = CPU,
 ) -> PassCost:
-    """Encode a few of the rows (about 512 tokens) and judge by them what a pass over all will take.
+    """Encode a few of the rows (about 512 tokens) and estimate the cost of a pass over all rows.
 
     Raises what `activation_pass` raises.
     """
     _check(dictionary, model, rows, left_out)
     encoder = Encoder(dictionary, left_out=left_out, workers=workers, device=device)
-    encoder.block(model, rows[:1])  # loads what is loaded once
+    encoder.block(model, rows[:1])  # load first what is loaded only once
     probe = rows[: max(1, _PROBE_TOKENS // rows.shape[1])]
     start = time.perf_counter()
     block = encoder.block(model, probe)
     seconds = time.perf_counter() - start
     l0 = len(block.acts) / max(1, np.count_nonzero(block.counted))
     nbytes = rows.size * (len(block.acts) / probe.size * _BYTES_PER_ACTIVATION + _BYTES_PER_TOKEN)
-    # What a block holds for each position, whatever its number of rows.
+    # The bytes of a block for each position, which do not depend on its number of rows.
     blocks = -(-len(rows) // rows_per_block(rows.shape[1]))
     nbytes += blocks * (block.measures.nbytes + block.shifted.nbytes)
     return PassCost(rows.size, round(nbytes), seconds * rows.size / probe.size, l0)
