@@ -1,7 +1,7 @@
-"""What became of every key of a config: used by the reader, known to change nothing, or reported.
+"""Accounts for every key of a config: used by the reader, known to change nothing, or reported.
 
-A reader asks its ConfigFields for what it uses. What nobody asked for ends here: keys of training, logging and
-bookkeeping change no activation; keys of text and heads are said in words; the rest is named in a note.
+A reader takes the keys that it uses from ConfigFields. This module deals with the others: keys of training, logging and
+bookkeeping change no activation; keys about text and heads become notes in words; a note names all remaining keys.
 """
 
 import re
@@ -20,7 +20,7 @@ _HARMLESS = re.compile(
     r"|date|time\w*|timestamp|version|git\w*|commit|hash|license|url|revision|init\w*|bandwidth|expansion\w*"
     r"|finetun\w*method|eval\w*|metrics?|trust_remote_code|neuronpedia\w*|frac_\w+_recovered|explained_variance)(_.*)?"
 )
-"""Words of training, logging and bookkeeping, at any place of a name between underscores."""
+"""Words of training, logging and bookkeeping. They make a key harmless, at any place between underscores."""
 _BY_NAME_TEXT = """
 trainer_class layer site hook_layer hook_point_layer d_submodule n_ctxs out_batch_size threshold_beta
 threshold_start_step norm_factor multi_topk normalize_decoder normalize_sae_decoder num_dead_features
@@ -39,7 +39,7 @@ _WORDS_INSIDE = re.compile(
     r"activation(_|$)|act_fn|sae_type|arch(itecture)?$|nonlinearity|normali[sz]|norm_scal|unit_norm|scaling_factor|threshold"
     r"|rescale|subtract|centre|center|whiten|top_?k|bias|tied|skip|gate|temperature|head|position|seqpos|bos"
 )
-"""Names with such words may change what is computed, whatever else they hold: never taken for harmless by a pattern."""
+"""A name with one of these words may change what is computed, so the words above never make it harmless."""
 
 
 def is_harmless(name: str) -> bool:
@@ -50,7 +50,7 @@ def is_harmless(name: str) -> bool:
 
 
 def unread_note(file: str, *groups: ConfigFields, known: Collection[str] = ()) -> tuple[str, ...]:
-    """Return a note that names every key that was not used and is not known to be harmless; empty if there is none."""
+    """Return a note that names every key that is neither used nor known to be harmless; empty if there is none."""
     left = {name: value for group in groups for name, value in group.unread().items()}
     left = {name: value for name, value in left.items() if name not in known and not is_harmless(name)}
     listed = ", ".join(f"{name[:60]}={short(value, 40)}" for name, value in list(left.items())[:12])
@@ -58,8 +58,8 @@ def unread_note(file: str, *groups: ConfigFields, known: Collection[str] = ()) -
     if not left:
         return ()
     return (
-        f"{file} also says {listed}{more}, which is not used here. If any of it changes what the dictionary "
-        "computes, its numbers here are off.",
+        f"{file} also says {listed}{more}, which this app does not use. If one of these changes what the "
+        "dictionary computes, the numbers here are wrong.",
     )
 
 
@@ -70,8 +70,8 @@ def text_notes(metadata: ConfigFields) -> tuple[str, ...]:
     positions = list(positions) if isinstance(positions, tuple) else positions
     if isinstance(positions, list) and any(part is not None for part in positions):
         notes.append(
-            f"It was trained on some positions of each text only (seqpos_slice {short(positions, 40)}). What it does "
-            "at the others was never trained; pages on text show all of them."
+            f"It was trained on some positions of each text only (seqpos_slice {short(positions, 40)}). It was "
+            "never trained at the others; pages on text show all positions."
         )
     elif positions not in (None, []) and not isinstance(positions, list):
         raise metadata.bad("seqpos_slice", "a list of first position, end and step")
@@ -96,6 +96,6 @@ def text_notes(metadata: ConfigFields) -> tuple[str, ...]:
 
 
 def plain_values(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values that a config can hold: numbers, texts, switches, lists and objects of these."""
+    """Return the values that a config can hold: numbers, texts, switches, and lists and objects of these."""
     kinds = (str, int, float, bool, list, tuple, dict)
     return {str(name): value for name, value in values.items() if value is None or isinstance(value, kinds)}

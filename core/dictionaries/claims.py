@@ -1,6 +1,6 @@
-"""What a config of any training script says of its dictionary, whatever its keys are called.
+"""Understands configs of any training script, whatever names their keys have.
 
-One place for the words of strangers: two readers that understood them differently would read one file in two ways.
+All readers use this module, so that no two readers understand the same file in different ways.
 """
 
 import re
@@ -15,11 +15,11 @@ from core.files.fields import ConfigFields, short
 _D_IN = ("d_in", "act_size", "activation_dim", "n_inputs")
 _D_SAE = ("d_sae", "dict_size", "n_latents", "num_latents", "n_dict_components", "dictionary_size")
 _OTHER_SIZES = ("d_model", "input_dim", "hidden_dim", "hidden_size", "d_hidden", "latent_dim", "n_features", "d_mlp")
-"""Names of sizes that may be the model's: the weights say the dictionary's."""
+"""Names of sizes that may belong to the model. The weights say the sizes of the dictionary."""
 _K = ("k", "top_k", "topk", "num_active", "k_active", "n_active")
 _CLASS = ("dict_class", "sae_type", "sae_class", "architecture", "autoencoder_type")
 _MAY_BE_CLASS = ("type", "arch", "variant", "model_type")
-"""Keys that other things are said under as well: only a known word counts."""
+"""Keys that may also say other things: only a known word counts."""
 _ACTIVATION = ("activation", "activation_fn", "activation_fn_str", "activation_function", "act_fn", "nonlinearity")
 _HOOK = ("hook_name", "hook_point", "act_name", "hookpoint", "hf_hook_point_in")
 _MODEL = ("model_name", "lm_name", "model", "llm", "model_id", "base_model")
@@ -36,12 +36,12 @@ _ARCHITECTURES = {
 }
 _NEUTRAL = {"", "sae", "autoencoder", "sparseautoencoder", "dictionary", "autoencodernew", "untiedsae", "none"}
 _POSITION = {"standard": 0, "topk": 1, "batchtopk": 2}
-"""ReLU is also what a TopK applies first, and TopK what a BatchTopK is at one token: the later word says more."""
+"""A TopK applies a ReLU first, and a BatchTopK acts as a TopK on one token: the later word says more."""
 
 
 @dataclass(frozen=True)
 class Claims:
-    """What a config says, in our names; None where it says nothing."""
+    """The statements of a config, in our names; None if it does not say."""
 
     architecture: str | None = None
     """standard, topk, batchtopk, jumprelu, gated or abstopk."""
@@ -54,11 +54,11 @@ class Claims:
     normalize: str | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
     stated: tuple[str, ...] = ()
-    """Keys of its own and what they were understood as, one phrase each."""
+    """The config's own keys and how they were understood, one phrase each."""
 
 
 def claims_of(config: ConfigFields, settings: Mapping[str, Any], file: str) -> Claims:
-    """Read the claims of a config; `settings` written by hand stand above them.
+    """Read the claims of a config. `settings` that a person wrote override them.
 
     Raises BadDictionaryError, naming the key, for a value that no architecture here computes.
     """
@@ -91,7 +91,7 @@ def claims_of(config: ConfigFields, settings: Mapping[str, Any], file: str) -> C
 
 
 def architecture_word(word: str) -> str | None:
-    """Return the architecture that a word such as BatchTopKSAE or top-k means; None for one that nobody knows."""
+    """Return the architecture that a word such as BatchTopKSAE or top-k means; None for an unknown word."""
     bare = re.sub(r"[^a-z0-9]", "", word.lower())
     for ending in ("sae", "autoencoder", "dictionary", "dict"):
         bare = bare.removesuffix(ending) or bare
@@ -100,7 +100,7 @@ def architecture_word(word: str) -> str | None:
 
 
 def _architecture(config: ConfigFields) -> tuple[str | None, str]:
-    """Return what the keys of class and activation say together, and which of them says it."""
+    """Return the architecture that the keys of class and activation say together, and the key that says it."""
     found: tuple[str | None, str] = (None, "")
     for name in (*_CLASS, *_MAY_BE_CLASS, *_ACTIVATION):
         value = config.peek(name)
@@ -134,7 +134,7 @@ def _more_specific(
 
 
 def _normalize(config: ConfigFields) -> str | None:
-    """Return the normalisation of the input that sae-lens has; raise BadDictionaryError for one that it has not."""
+    """Return sae-lens' name of the input normalisation. Raises BadDictionaryError for one that sae-lens lacks."""
     value = config.value("normalize_activations")
     if value in (None, False, "none"):
         return None
@@ -161,7 +161,7 @@ def _by_hand(architecture: Any, k: Any, said: str | None) -> str | None:
 
 
 def _whereabouts(config: ConfigFields) -> dict[str, Any]:
-    """Return model, hook, context and BOS as far as the config says them."""
+    """Return those of model, hook, context and BOS that the config says."""
     model = next((config.value(name) for name in _MODEL if isinstance(config.peek(name), str)), None)
     named = [config.value(name) for name in _HOOK]
     hook = next((text for text in named if isinstance(text, str) and text), None)

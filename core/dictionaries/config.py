@@ -9,11 +9,11 @@ OUR_TRANSCODERS = {"topk_transcoder", "topk_skip_transcoder"}
 """Architectures that core.dictionaries.transcoders adds to those of sae-lens."""
 TRANSCODERS = _ADDITIVE_TRANSCODERS | OUR_TRANSCODERS
 ADDITIVE = {"standard", "jumprelu", "gated"} | _ADDITIVE_TRANSCODERS
-"""Architectures in which a feature looks at its own pre-activation only, not at other features."""
+"""Architectures in which a feature depends on its own pre-activation only, not on other features."""
 WITH_K = {"topk", "abstopk"} | OUR_TRANSCODERS
 """Architectures that cannot run without a k."""
 UNFOLDED_NORMALISATIONS = {"expected_average_only_in", "covariance_whitening"}
-"""Settings that sae-lens folds into the weights after training and does nothing for when it runs."""
+"""Settings that sae-lens folds into the weights after training and ignores when it runs."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class DictionaryConfig:
     d_out: int
     model_name: str | None
     hook_name: str
-    """Empty where the files do not say it."""
+    """Empty if the files do not say it."""
     hook_name_out: str | None = None
     """For transcoders: where the decoder writes."""
     context_size: int | None = None
@@ -41,11 +41,11 @@ class DictionaryConfig:
     center_writing_weights: bool = False
     """Whether the model's writing weights were centred over d_model in training."""
     training_architecture: str | None = None
-    """How it was trained, where that differs: BatchTopK dictionaries are saved as jumprelu."""
+    """The architecture in training, if it differs: BatchTopK dictionaries are saved as jumprelu."""
     hook_head_index: int | None = None
     """The one head of hook_z, hook_q, ... that it reads; None: all that the hook gives."""
     matryoshka_widths: tuple[int, ...] = ()
-    """Of a Matryoshka dictionary: the first so many features are a dictionary of their own; the last is d_sae."""
+    """Levels of a Matryoshka dictionary: for each n, the first n features are a dictionary. The last is d_sae."""
     reconstructs: bool = True
     """Whether decoding its features is meant to give the output; of a cross-layer transcoder's layer it is not."""
 

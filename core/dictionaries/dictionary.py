@@ -1,8 +1,7 @@
 """A dictionary (one SAE): its weights under one set of names, and what it was trained on.
 
-`encode`, `decode` and `reconstruct` are sae-lens' own code on the very arrays held here, so that no
-architecture is written twice. The canonical weights and `affine_gate` serve the exact analyses,
-which need no torch.
+`encode`, `decode` and `reconstruct` run sae-lens' own code on the arrays held here, so that no architecture is written
+twice. The exact analyses use the weights and `affine_gate`, and need no torch.
 """
 
 import hashlib
@@ -56,7 +55,7 @@ class Dictionary:
         self.config = config
         self.origin = origin
         self.lock = threading.RLock()
-        """Held around every forward pass: normalising dictionaries keep state on the module."""
+        """Locked during every forward pass, because normalising dictionaries keep state on the module."""
         self._raw_config = dict(raw_config)
         check_tensors(config, tensors)
         self.folded = fold_decoder_norms and can_fold(config)
@@ -71,11 +70,11 @@ class Dictionary:
 
     @property
     def inferred(self) -> tuple[str, ...]:
-        """What its files do not say and was concluded, or set by hand, one phrase each."""
+        """Facts that the files do not say: inferred, or set by hand, one phrase each."""
         return self.origin.inferred
 
     def __repr__(self) -> str:
-        """Say what it is and how its files were read, a line each."""
+        """Say what it is and how its files were read, one line for each fact."""
         config = self.config
         k = f", k {config.k}" if config.k else ""
         lines = [
@@ -95,7 +94,7 @@ class Dictionary:
 
     @cached_property
     def folded_sha256(self) -> str:
-        """Content hash with decoder norms folded where that is possible: the same however it was opened."""
+        """Content hash with decoder norms folded if possible. It does not depend on how the dictionary was opened."""
         if self.folded or not can_fold(self.config):
             return self.sha256
         return self._content_sha256(fold_norms(self._tensors))
@@ -109,7 +108,7 @@ class Dictionary:
         return digest.hexdigest()
 
     def _identity(self) -> dict[str, Any]:
-        # What was named later counts where it says something: other dictionaries keep their hash.
+        # A field that was added later counts only if it is set, so that other dictionaries keep their hash.
         said = {"hook_head_index": None, "reconstructs": True}
         config = {
             k: v
@@ -122,7 +121,7 @@ class Dictionary:
 
     @property
     def metadata(self) -> Mapping[str, Any]:
-        """What its config says of where it comes from, as read: anything may be absent or odd."""
+        """The config's own words about the dictionary's origin, unchecked: any may be missing or odd."""
         metadata = self._raw_config.get("metadata")
         return metadata if isinstance(metadata, Mapping) else {}
 
@@ -145,7 +144,7 @@ class Dictionary:
 
     @property
     def W_dec(self) -> Float[np.ndarray, "d_sae d_out"]:
-        """Row i is what feature i writes."""
+        """Row i is the vector that feature i writes."""
         return self._tensors["W_dec"]
 
     @property
@@ -154,7 +153,7 @@ class Dictionary:
 
     @property
     def b_enc(self) -> Float[np.ndarray, " d_sae"]:
-        """Encoder bias; of a gated dictionary the magnitude path's, zero where there is none."""
+        """Encoder bias (for a gated dictionary, that of the magnitude path); zero if it has none."""
         for name in ("b_enc", "b_mag"):
             if name in self._tensors:
                 return self._tensors[name]
@@ -167,7 +166,7 @@ class Dictionary:
 
     @property
     def not_additive_because(self) -> str | None:
-        """Why f(x_a + x_b) is no gate on z_a + z_b, in words for the page; None when it is one."""
+        """Why f(x_a + x_b) is not a gate on z_a + z_b, in words for the page; None if it is one."""
         if self.config.architecture == "temporal":
             return "its features depend on the tokens before"
         if self.config.architecture not in ADDITIVE:
@@ -231,7 +230,7 @@ class Dictionary:
         acts, pre_acts = run_with_pre_acts(self.sae, self.lock, x)
         if pre_acts is None:
             return acts, np.full_like(acts, np.nan)
-        if self.config.rescale_acts_by_decoder_norm:  # which sae-lens does after its hook
+        if self.config.rescale_acts_by_decoder_norm:  # sae-lens does this after its hook
             pre_acts = pre_acts * np.linalg.norm(self.W_dec, axis=1)
         return acts, pre_acts
 
@@ -241,7 +240,7 @@ class Dictionary:
         return run(self.sae, self.lock, x, lambda sae, t: sae(t))
 
     def _check_input(self, x: np.ndarray) -> None:
-        # Flattened rows would pass for one long text, and the tokens before would be another row's.
+        # Flattened rows would look like one long text, and a row would follow another row's tokens.
         whole_rows = self.config.architecture == "temporal"
         if x.shape[-1] != self.d_in or (whole_rows and x.ndim != 3):
             expected = f"(batch, pos, {self.d_in})" if whole_rows else f"(tokens, {self.d_in})"

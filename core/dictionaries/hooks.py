@@ -1,4 +1,4 @@
-"""Hooks, the places in a model: from training libraries' names to TransformerLens', and what a name says."""
+"""Hooks, the places in a model where activations are read: translates their names to TransformerLens'."""
 
 import re
 
@@ -51,7 +51,7 @@ _BRIDGE = {
 }
 """Names of TransformerLens' bridge, and its optional hook before the MLP's norm, by module and side."""
 _TWO_NORMS = ("gemma-2", "gemma-3")
-"""Models that norm the outputs of MLP and attention before TransformerLens' hooks: no hook has the bare output."""
+"""Models that normalise the outputs of MLP and attention before TransformerLens' hooks: no hook has the bare output."""
 WRITES = ("hook_resid_pre", "hook_resid_mid", "hook_resid_post", "hook_attn_out", "hook_mlp_out")
 """Hooks of a block whose activations are in the space of the residual stream, or are added to it."""
 
@@ -59,9 +59,9 @@ WRITES = ("hook_resid_pre", "hook_resid_mid", "hook_resid_post", "hook_attn_out"
 def hook_of(name: str, side: str = "out", *, layer: int | None = None, model_name: str | None = None) -> str | None:
     """Return the hook of a module's output ('out') or input ('in'); None if none is known.
 
-    Understood are module paths ('gpt_neox.layers.3.mlp', 'h.3', 'embed_tokens'), with '.input' or '.output' behind
-    them or not, dictionary_learning's words ('resid_post_layer_3', 'mlp' with `layer`), the names of TransformerLens'
-    bridge ('blocks.3.hook_out') and TransformerLens' own names, which pass as they are.
+    It understands module paths ('gpt_neox.layers.3.mlp', 'h.3', 'embed_tokens'), with or without '.input' or '.output'
+    at the end, dictionary_learning's words ('resid_post_layer_3', 'mlp' with `layer`), the names of TransformerLens'
+    bridge ('blocks.3.hook_out'), and TransformerLens' own names, which do not change.
     """
     block, point = split_hook(name)
     if block is not None and point in _BRIDGE:
@@ -97,22 +97,22 @@ def _at(layer: int, part: str, side: str, model_name: str | None) -> str | None:
 
 
 def hook_in_config(name: str, model_name: str | None) -> str:
-    """Return TransformerLens' name of a hook that a config names in any way; one that nobody knows stays as it is."""
+    """Return TransformerLens' name of a hook that a config names in any way. An unknown name does not change."""
     return hook_of(name, model_name=model_name) or name
 
 
 def norm_warning(hook_name: str | None) -> tuple[str, ...]:
-    """Return the warning, if one is due, for a hook that shows a module's input before the norm's weights."""
+    """Return the warning for a hook that gives a module's input before the norm's weights; empty for other hooks."""
     if not (hook_name and hook_name.endswith("hook_normalized")):
         return ()
     return (
         f"This dictionary reads a module's input, after the norm's weights; {hook_name}, the nearest hook, lies "
-        "before them. Activations on text are off unless the model's norm weights are 1.",
+        "before them. Activations on text are wrong unless the model's norm weights are 1.",
     )
 
 
 def split_hook(hook: str) -> tuple[int | None, str]:
-    """Split blocks.3.mlp.hook_post into 3 and mlp.hook_post; without a block into None and the whole name."""
+    """Split blocks.3.mlp.hook_post into 3 and mlp.hook_post; a name without a block into None and the whole name."""
     first, _, rest = hook.partition(".")
     layer, _, point = rest.partition(".")
     return (int(layer), point) if first == "blocks" and layer.isdecimal() else (None, hook)

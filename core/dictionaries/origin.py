@@ -15,11 +15,11 @@ class Origin:
     notes: tuple[str, ...] = ()
     """Warnings about this dictionary that every page shows."""
     format: str = ""
-    """The format its files were read in; empty where no local format was."""
+    """The format of its files; empty if they were not read by a local format."""
     stated: tuple[str, ...] = ()
-    """What its files say in words of their own and how it was understood, one phrase each."""
+    """The files' own words and how they were understood, one phrase each."""
     inferred: tuple[str, ...] = ()
-    """What its files do not say and the app inferred, or somebody set by hand, one phrase each."""
+    """Facts that the files do not say: inferred, or set by hand, one phrase each."""
 
 
 UNKNOWN = Origin()

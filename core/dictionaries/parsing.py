@@ -1,4 +1,4 @@
-"""From a config in sae-lens' present layout to ours, naming the field that is missing or odd."""
+"""Reads a config in sae-lens' present layout. Errors name the missing or odd field."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +16,8 @@ TRAINING_ONLY = {"batchtopk", "matryoshka_batchtopk"}
 NORMALISATIONS = {"none", "layer_norm", "constant_norm_rescale"} | UNFOLDED_NORMALISATIONS
 LONGEST_CONTEXT = 2**24
 MODEL_OPTIONS = {"center_writing_weights", "fold_ln", "center_unembed", "fold_value_biases", "device", "dtype"}
-"""How a model may be asked to be loaded: the first is done, the others change nothing that a dictionary reads."""
+"""Ways in which a config may want the model loaded. This app does the first; the others change nothing that a
+dictionary reads."""
 
 
 def parse_config(
@@ -65,7 +66,7 @@ def parse_config(
 
 
 def _hook(hook_name: str, hf_hook_name: str | None, model_name: str | None) -> str:
-    # The module of the Hugging Face model is what was read, where the config says both.
+    # If the config says both, the module of the Hugging Face model is the place that was read.
     return (hook_of(hf_hook_name, model_name=model_name) if hf_hook_name else None) or hook_in_config(
         hook_name, model_name
     )

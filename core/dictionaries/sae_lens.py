@@ -1,4 +1,4 @@
-"""The seam to sae-lens and torch: builds its objects from our arrays and runs them under a lock."""
+"""The only module that calls sae-lens' SAE objects: builds them from our arrays and runs them under a lock."""
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -27,7 +27,7 @@ def build_sae(raw_config: Mapping[str, Any], tensors: Mapping[str, np.ndarray]):
     metadata = raw_config.get("metadata")
     hook_name = metadata.get("hook_name") if isinstance(metadata, Mapping) else None
     metadata = {"hook_name": hook_name, "sae_lens_version": "6.0.0"}
-    # null is no value for sae-lens, where we read it as not said.
+    # sae-lens does not accept null, which we read as absent.
     said = {name: value for name, value in raw_config.items() if value is not None}
 
     def from_memory(path, device, cfg_overrides):
@@ -57,7 +57,7 @@ def run(sae, lock: AbstractContextManager, x: Float[np.ndarray, "*batch d_in"], 
 def run_with_pre_acts(
     sae, lock: AbstractContextManager, x: Float[np.ndarray, "*batch d_in"]
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Encode; return what comes out and what passed sae-lens' pre-activation hook (None if nothing did)."""
+    """Encode. Return the activations, and what passed sae-lens' pre-activation hook (None if it did not fire)."""
     passed = []
 
     def encode(sae, t):

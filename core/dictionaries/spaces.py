@@ -13,12 +13,12 @@ DictionarySide = Literal["decoder", "encoder"]
 
 
 def directions(dictionary: Dictionary, side: DictionarySide) -> Float[np.ndarray, "d_sae d"]:
-    """Return what each feature writes (decoder rows) or reads (encoder columns), a view of the weights."""
+    """Return the directions that features write (decoder rows) or read (encoder columns), a view of the weights."""
     return dictionary.W_dec if side == "decoder" else dictionary.W_enc.T
 
 
 def check_same_space(a: Dictionary, b: Dictionary, side: DictionarySide) -> None:
-    """Raise DoesNotFitError unless cosines between directions of the two mean something."""
+    """Raise DoesNotFitError unless cosines between directions of the two have a meaning."""
     widths = [directions(dictionary, side).shape[1] for dictionary in (a, b)]
     places = [_place(dictionary, side) for dictionary in (a, b)]
     models = [dictionary.config.model_name for dictionary in (a, b)]

@@ -1,4 +1,4 @@
-"""Transcoders: those that sae-lens lacks (its own, with its own TopK in place of the ReLU), and their biases."""
+"""Transcoders that sae-lens lacks (its own transcoder, with its TopK in place of the ReLU), and their biases."""
 
 import threading
 from dataclasses import make_dataclass

@@ -1,4 +1,4 @@
-"""The tensors of a dictionary: which there must be, and the folding of decoder norms."""
+"""The tensors of a dictionary: which ones it must have, and the folding of decoder norms."""
 
 from collections.abc import Mapping
 
@@ -51,7 +51,7 @@ def expected_shapes(config: DictionaryConfig) -> dict[str, tuple[int, ...]]:
 
 
 def check_tensors(config: DictionaryConfig, tensors: Mapping[str, np.ndarray]) -> None:
-    """Raise BadDictionaryError unless all tensors are there, have their shapes and are finite."""
+    """Raise BadDictionaryError unless all tensors exist, have their shapes and are finite."""
     needed = needed_tensors(config)
     missing = sorted(needed - set(tensors))
     if missing:

@@ -68,7 +68,7 @@ def test_every_reader_names_a_key_that_it_does_not_know(tmp_path, case, config, 
     (said[group] if group else said)["gate_scale"] = 2.5
     (tmp_path / config).write_text(json.dumps(said))
     (note,) = set(load_dictionary(path).notes) - set(before)
-    assert "also says gate_scale=2.5, which is not used here" in note
+    assert "also says gate_scale=2.5, which this app does not use" in note
 
 
 def sae_lens(tmp_path, **options) -> Dictionary:
@@ -77,7 +77,7 @@ def sae_lens(tmp_path, **options) -> Dictionary:
 
 def test_a_sae_lens_folder_names_keys_at_both_levels(tmp_path):
     (note,) = sae_lens(tmp_path, gate_scale=2, metadata={"input_scale": 3, "l0": 4}).notes
-    assert note.startswith("cfg.json also says gate_scale=2, input_scale=3, which is not used here")
+    assert note.startswith("cfg.json also says gate_scale=2, input_scale=3, which this app does not use")
 
 
 def test_positions_and_tokens_that_were_left_out_of_training_are_noted(tmp_path):

@@ -270,7 +270,7 @@ def test_how_a_file_was_read_is_printed_with_the_dictionary(tmp_path):
         "inferred: weights from 'state_dict' inside the file",
         "inferred: class AutoEncoderNew from the names of its tensors",
         "inferred: set by hand: model_name gpt2-small",
-        "note: net.pt also says unheard_of=1, which is not used here",
+        "note: net.pt also says unheard_of=1, which this app does not use",
     ):
         assert said in text
 

@@ -138,7 +138,7 @@ def test_a_hub_that_refuses_parts_sends_the_whole_again(hub, repository):
         (Fault("resolve", status=403), HubAccessError, "The hub refuses .*status 403"),
         (Fault("resolve", status=503), HubBusyError, "status 503.*Try again in a few minutes"),
         (Fault("resolve", status=429), HubBusyError, "status 429"),
-        (Fault(f"GET .*{WEIGHTS}", stop_after=0), HubDamagedError, "broke off after 0 of .* press Download to continue"),
+        (Fault(f"GET .*{WEIGHTS}", stop_after=0), HubDamagedError, "broke off after 0 of .* Download to continue"),
         (Fault(f"GET .*{WEIGHTS}", wrong_bytes=True), HubDamagedError, "the checksum .* instead of"),
         (Fault("GET .*cfg.json", wrong_bytes=True), HubDamagedError, "the checksum .* instead of"),
     ],

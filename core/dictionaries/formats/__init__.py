@@ -27,7 +27,7 @@ LARGEST_CONFIG = 4 * 2**20
 WEIGHT_FILES = elsewhere.WEIGHT_FILES
 _SHOWN = 12
 NO, MAYBE, NAMES_FIT, ALL_FITS = range(4)
-"""What `score` answers: not this format; one file of it; all files of it; and what they say fits too."""
+"""Answers of `score`: not this format; one of its files; all its files; all its files, and their content fits."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class Contents:
     config_file: str
     """Which file the fields of `raw` are from, for messages."""
     inferred: tuple[str, ...] = ()
-    """What was concluded rather than read, one phrase each."""
+    """Facts that were inferred, not read, one phrase each."""
     stated: tuple[str, ...] = ()
-    """What the files say in words of their own and how it was understood, one phrase each."""
+    """The files' own words and how they were understood, one phrase each."""
     notes: tuple[str, ...] = ()
     """Warnings, one sentence or more each."""
     hook_needed: bool = False
@@ -75,14 +75,14 @@ class Place:
     ):
         self.path = path
         self.settings = settings or {}
-        """What a person wrote behind the path; it stands above what files say."""
+        """Settings that a person wrote behind the path. They override the files."""
         self.file = None if path.is_dir() else path.name
         self.folder = path if path.is_dir() else path.parent
         self._check = check
 
     def has(self, name: str) -> bool:
-        """Whether the folder has this file; it may yet be one that is refused."""
-        with suppress(OSError):  # no right to look, or a disk that fails
+        """Whether the folder has this file. Reading it may still be refused."""
+        with suppress(OSError):  # no permission, or a failing disk
             return self._at(name).is_file()
         return False
 
@@ -133,7 +133,7 @@ class Place:
                     "Check that it is the right file."
                 )
             raw = json.loads(path.read_text(encoding="utf-8"))
-            # Halves of characters (lone surrogates) can be neither shown nor hashed.
+            # Half characters (lone surrogates) can be neither shown nor hashed.
             json.dumps(raw, ensure_ascii=False).encode()
         except OSError as error:
             raise unreadable(path, error) from error
@@ -175,7 +175,7 @@ def choose(place: Place, name: str | None = None) -> tuple[ModuleType, tuple[str
     if name is None and not scores[best]:
         raise nothing_found(place)
     chosen = name or best
-    # A lone cfg.json fits many; that is worth no remark beside one that has all its files.
+    # A lone cfg.json fits many formats. Beside a format that has all its files, this needs no remark.
     others = [known for known, score in scores.items() if score > MAYBE and known != chosen]
     return formats()[chosen], tuple(others)
 
@@ -224,7 +224,7 @@ def _hint(place: Place) -> str:
 
 
 def unreadable(path: Path, error: OSError) -> BadDictionaryError:
-    """Return the error for a file that the system does not give."""
+    """Return the error for a file that cannot be read."""
     return BadDictionaryError(
         f"{path} cannot be read ({error.strerror or type(error).__name__}). Expected a file that this app may read, on "
         "a disk that answers; check its rights and try again."

@@ -33,7 +33,7 @@ _LINEAR_PAIRS = (
     ("enc.weight", "dec.weight"),
     ("encoder._orig_mod.weight", "decoder._orig_mod.weight"),
 )
-"""What two linear layers are called in the files of those who wrote their own."""
+"""Names of the two linear layers in files of people who wrote their own SAE."""
 _OURS = {name: name for name in ("W_enc", "b_enc", "W_dec", "b_dec", "threshold")}
 
 
@@ -166,7 +166,7 @@ def said_of(place: Place, stored: Stored) -> tuple[dict[str, Any], str]:
 
 
 def claimed(kind: _Kind, claims: Claims, has_threshold: bool) -> tuple[_Kind, tuple[str, ...]]:
-    """Return a kind that was guessed from names as the config, or a person, says that it computes."""
+    """Correct a kind that was guessed from names by what the config, or a person, says."""
     said = claims.architecture
     subtracts = kind.subtracts if claims.subtracts is None else claims.subtracts
     if said in (None, "standard", kind.architecture, kind.trained_as):
@@ -184,7 +184,7 @@ def claimed(kind: _Kind, claims: Claims, has_threshold: bool) -> tuple[_Kind, tu
 
 
 def levels(arrays: Mapping[str, np.ndarray], kind: _Kind) -> dict[str, Any]:
-    """Return the widths of a Matryoshka dictionary's prefixes, of which the file holds the sizes of the groups."""
+    """Return the widths of a Matryoshka dictionary's prefixes, from the group sizes in the file."""
     sizes = arrays.get("group_sizes")
     if kind.trained_as != "matryoshka_batchtopk" or sizes is None or not np.issubdtype(sizes.dtype, np.integer):
         return {}
@@ -193,7 +193,7 @@ def levels(arrays: Mapping[str, np.ndarray], kind: _Kind) -> dict[str, Any]:
 
 
 def tokens_left_out(buffer: ConfigFields) -> tuple[str, ...]:
-    """Return notes on the tokens that a dictionary never saw."""
+    """Return notes on tokens that were left out in training."""
     notes, multiple = [], buffer.value("max_activation_norm_multiple")
     if buffer.flag("remove_bos", default=False):
         notes.append(

@@ -1,4 +1,4 @@
-"""What a folder holds that is no dictionary of a known format: where to look instead."""
+"""Says what a folder without a known dictionary holds, and where to look instead."""
 
 import os
 import re
@@ -16,7 +16,7 @@ _LAYOUTS = (
     (r"(lm_config|sae_config)\.json", "a dictionary of Llamascopium without sae_weights.safetensors"),
     (r"adapter_config\.json|pytorch_model.*\.bin|model-\d+-of-\d+\.safetensors", "a language model"),
 )
-"""Files by which a folder is known to hold what this app does not read, and what that is."""
+"""Files that identify layouts which this app does not read, with the name of each layout."""
 WEIGHT_FILES = (".safetensors", ".npz", ".pt", ".pth")
 MOST_INSIDE = 400
 """Dictionaries, and folders looked into, of a folder that holds many."""
@@ -45,7 +45,7 @@ def hint(folder: Path) -> str:
         single = [p.name for p in there if p.suffix in (".pt", ".pth", ".npz", ".safetensors") and p.is_file()][:3]
         if single:
             return f" It holds {', '.join(single)}: name that file itself."
-        # Only what may be read: a link may lead outside.
+        # Only files that may be read: a link may lead outside.
         inside = [p.name for p in there if p.is_dir() and not p.is_symlink() and _has_weights(p)][:3]
         if inside:
             return f" Its folders {', '.join(inside)} hold weights: name one of them."

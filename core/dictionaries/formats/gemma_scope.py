@@ -53,7 +53,7 @@ def read(place: Place) -> Contents:
 
 
 def ours(name: str) -> str:
-    """Return our name of an array: both w_enc and W_enc are in use."""
+    """Return our name of an array: files use both w_enc and W_enc."""
     return "W_" + name[2:] if name.lower().startswith("w_") else name
 
 
@@ -79,7 +79,7 @@ def from_path(path: str) -> tuple[dict[str, object], tuple[str, ...], bool]:
 
 
 def scale_embedding(tensors: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-    """Make a dictionary of raw embeddings one of hook_embed, where Gemma's are sqrt(d_in) times as long."""
+    """Turn a dictionary of raw embeddings into one at hook_embed, whose vectors are sqrt(d_in) times as long."""
     factor = np.float32(np.sqrt(tensors["b_dec"].size))
     scaled = {
         "W_enc": tensors["W_enc"] / factor,
@@ -88,6 +88,6 @@ def scale_embedding(tensors: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarra
     }
     note = (
         f"This dictionary was trained on embeddings before Gemma scales them by sqrt(d_in) = {factor:.4g}. Its weights "
-        "were scaled so that it reads and writes them as they are at hook_embed, after that."
+        "were scaled here, so that it reads and writes the scaled embeddings at hook_embed."
     )
     return tensors | scaled, (note,)

@@ -1,6 +1,6 @@
 """Files of OpenAI's sparse_autoencoder (Gao et al. 2024): one .pt with weights and the name of the activation.
 
-As there, inputs of TopK dictionaries are layer-normed (and outputs scaled back) and those of ReLU ones are not.
+As in that library, inputs of TopK dictionaries are layer-normed and outputs scaled back; ReLU dictionaries do neither.
 """
 
 import re
@@ -28,7 +28,7 @@ _LOCATIONS = {
     "resid_post_attn": "hook_resid_mid",
     "resid_post_mlp": "hook_resid_post",
 }
-"""Where the published dictionaries of GPT-2 small were trained, by the name in their path."""
+"""Hooks of the published dictionaries of GPT-2 small, by the name in their path."""
 
 
 def score(place: Place) -> int:
@@ -73,7 +73,7 @@ def read(place: Place) -> Contents:
 
 
 def _number(k: object) -> object:
-    # Some versions store k as a tensor; what is no number is named when the config is checked.
+    # Some versions store k as a tensor. The check of the config names a k that is no number.
     return k.item() if getattr(k, "shape", None) == () or getattr(k, "shape", None) == (1,) else k
 
 

@@ -1,7 +1,7 @@
 """One file of tensors under sae-lens' names, with what its training script wrote inside it or beside it.
 
-So save many who train with a script of their own: 1L-Sparse-Autoencoder and the attention dictionaries of Kissane et
-al. (2024) write NAME_cfg.json beside NAME.pt, BatchTopK writes config.json beside sae.pt.
+Many people who train with their own script save this way: 1L-Sparse-Autoencoder and the attention dictionaries of
+Kissane et al. (2024) write NAME_cfg.json beside NAME.pt, BatchTopK writes config.json beside sae.pt.
 """
 
 from collections.abc import Mapping
@@ -50,7 +50,7 @@ def files(place: Place) -> tuple[str, ...]:
 
 
 def read(place: Place) -> Contents:
-    """Read what config and tensors say together: standard, TopK, JumpReLU or gated. Raises BadDictionaryError."""
+    """Read tensors and config as standard, TopK, JumpReLU or gated. Raises BadDictionaryError."""
     path = place.itself()
     stored = read_stored(path)
     said, file = config_of(place, stored)
@@ -87,14 +87,14 @@ def read(place: Place) -> Contents:
 
 
 def config_file(place: Place) -> str:
-    """Return the config that belongs to a file: by its name, else the one that lies beside it."""
+    """Return the config that belongs to a file: by its name, or else the one in the same folder."""
     stem = (place.file or "").rpartition(".")[0]
     named = (f"{stem}_cfg.json", f"{stem}_config.json", f"{stem}.json")
     return next((name for name in (*named, *_BESIDE) if place.may_read(name)), named[0])
 
 
 def config_of(place: Place, stored: Stored) -> tuple[dict[str, Any], str]:
-    """Return what the file itself says, else what is said beside it, and the name of the file that says it."""
+    """Return the config inside the file, or else the one beside it, and the name of the file that holds it."""
     if stored.config:
         return stored.config, place.file or place.path.name
     file = config_file(place)
@@ -109,7 +109,7 @@ def published_model(said: Mapping[str, Any], file: str) -> str | None:
 
 
 def _architecture(claims: Claims, stored: Stored, file: str) -> tuple[str, dict[str, str]]:
-    """Return the architecture that computes what is claimed, and the names of its tensors in the file."""
+    """Return the architecture of the claims, and the names of its tensors in the file."""
     threshold = next((name for name in _THRESHOLDS if name in stored.arrays), None)
     names = {name: name for name in _NAMES}
     said = claims.architecture or ("jumprelu" if threshold else "gated" if "b_gate" in stored.arrays else "standard")
@@ -126,7 +126,7 @@ def _architecture(claims: Claims, stored: Stored, file: str) -> tuple[str, dict[
 
 
 def _thresholds(tensors: dict[str, np.ndarray], names: Mapping[str, str]) -> dict[str, np.ndarray]:
-    """Give every feature its threshold, where the file holds logarithms or one number for all of them."""
+    """Give every feature its threshold, even if the file holds logarithms or one number for all features."""
     if "threshold" not in tensors:
         return tensors
     threshold = tensors["threshold"]
@@ -138,7 +138,7 @@ def _thresholds(tensors: dict[str, np.ndarray], names: Mapping[str, str]) -> dic
 def with_mean(
     tensors: dict[str, np.ndarray], mean: np.ndarray | None, *, subtracts: bool
 ) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-    """Take a mean of inputs that lies beside the weights into the biases, with a note; without one change nothing."""
+    """Fold a mean of inputs, if one lies beside the weights, into the biases, and return a note."""
     if mean is None:
         return tensors, ()
     if mean.size == 1:
@@ -157,7 +157,7 @@ def with_mean(
 
 
 def trained_as(claims: Claims, architecture: str) -> dict[str, str]:
-    """Return how it was trained, where that differs from what it runs as."""
+    """Return the architecture in training if it differs from the one that runs."""
     return {"training_architecture": "batchtopk"} if claims.architecture == "batchtopk" != architecture else {}
 
 

@@ -65,7 +65,9 @@ def read(place: Place) -> Contents:
     stored = read_stored(weights)
     tensors, phrases = turned(drop_unit_scaling(stored.arrays, weights))
     notes = [*account(said, raw, path / CONFIG_FILE)]
-    if raw.get("normalize_activations") in list(UNFOLDED_NORMALISATIONS):  # a list: what is there may not be hashable
+    if raw.get("normalize_activations") in list(
+        UNFOLDED_NORMALISATIONS
+    ):  # a list, because the value may not be hashable
         notes.append(
             f"This dictionary expects inputs that were rescaled ({raw['normalize_activations']}), but its folder does "
             "not say how, so activations and scores may be wrong. "
@@ -92,7 +94,7 @@ def said(place: Place) -> Said:
 
 
 def account(said: dict[str, Any], raw: dict[str, Any], path: Path) -> tuple[str, ...]:
-    """Return notes on what a config says and nobody here uses, in its old layout or the present one.
+    """Return notes on config keys that this app does not use, in the old or the present layout.
 
     Raises BadDictionaryError for an activation function that the architecture does not have.
     """
@@ -114,9 +116,9 @@ def metadata_of(raw: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_activation(fields: ConfigFields, raw: dict[str, Any]) -> None:
-    """Raise BadDictionaryError where a config names an activation function that its architecture does not run.
+    """Raise BadDictionaryError if a config names an activation function that its architecture does not run.
 
-    sae-lens leaves such a name aside, and a dictionary that was trained with another function would run as a ReLU.
+    sae-lens ignores such a name: a dictionary that was trained with another function would run as a ReLU.
     """
     for name in ("activation_fn", "activation_fn_str"):
         value, architecture = fields.value(name), str(raw.get("architecture"))

@@ -50,7 +50,7 @@ def read(place: Place) -> Contents:
     metadata, inferred, notes = whereabouts(place.folder.name, transcodes, model)
     metadata |= {"model_name": model, "context_size": run.value("ctx_len")}
     if skips and not transcodes:
-        # sae-lens has no dictionary with a skip connection but transcoders, which subtract nothing.
+        # In sae-lens only transcoders have a skip connection, and they subtract nothing.
         tensors = without_input_bias(tensors)
         metadata["hook_name_out"] = metadata.get("hook_name")
     signed = config.flag("signed", default=False)

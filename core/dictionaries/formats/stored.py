@@ -1,4 +1,4 @@
-"""Weights as files hold them: out of what training scripts wrap around them, under bare names, the right way round."""
+"""Reads weights from files: unwraps checkpoints, removes prefixes of names, and transposes matrices if needed."""
 
 import re
 from collections.abc import Mapping
@@ -38,11 +38,11 @@ class Stored:
 
     arrays: dict[str, np.ndarray]
     values: dict[str, Any] = field(default_factory=dict)
-    """What lies beside the arrays: an activation's name, a k."""
+    """Other values beside the arrays, such as an activation's name or a k."""
     config: dict[str, Any] = field(default_factory=dict)
     """The config that was saved in the same file."""
     inferred: tuple[str, ...] = ()
-    """What was taken off to get here, one phrase each."""
+    """What was unwrapped, removed or turned, one phrase each."""
 
 
 def read_stored(path: Path) -> Stored:
@@ -67,7 +67,7 @@ def _check_number(n: int, path: Path) -> None:
 
 
 def _unwrapped(content: Mapping[str, Any], path: Path) -> Stored:
-    """Take the weights out of a checkpoint {state_dict: ..., cfg: ...}; a plain state dict stays as it is."""
+    """Take the weights out of a checkpoint {state_dict: ..., cfg: ...}; a plain state dict does not change."""
     arrays = {name: value for name, value in content.items() if isinstance(value, np.ndarray)}
     values = {name: value for name, value in content.items() if not isinstance(value, np.ndarray)}
     inside = {name: value for name, value in values.items() if _holds_weights(value)}
@@ -93,7 +93,7 @@ def _unwrapped(content: Mapping[str, Any], path: Path) -> Stored:
     outer = {key: value for key, value in arrays.items() if key not in within and value.size > 1}
     numbers = {key: value.item() for key, value in arrays.items() if value.size == 1}
     rest = {key: value for key, value in values.items() if key not in inside}
-    # Prefixes are those of the weights: what lies beside them has none.
+    # Only weights have prefixes; the values beside them have none.
     inner = _bare(Stored(within), path)
     found = Stored(inner.arrays | outer, numbers | rest | beside, _config_in(rest) | _config_in(beside), inner.inferred)
     return _with(found, f"weights from {name!r} inside the file")
@@ -109,7 +109,7 @@ def _config_in(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _bare(found: Stored, path: Path) -> Stored:
-    """Take off what compilers and wrappers put before names; raise BadDictionaryError where two become one."""
+    """Remove prefixes of compilers and wrappers. Raises BadDictionaryError if two names become equal."""
     names = {name: _ANYWHERE.sub("", name) for name in found.arrays}
     while (first := {name.partition(".")[0] for name in names.values()}) and len(first) == 1:
         (word,) = first
@@ -137,9 +137,9 @@ def _with(found: Stored, phrase: str) -> Stored:
 
 
 def turned(tensors: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-    """Turn an encoder or decoder that lies the other way round, as the length of a bias per feature shows.
+    """Transpose an encoder or decoder that is stored the other way round, as the length of a bias per feature shows.
 
-    Returns the tensors and a phrase on each that was turned. Where both axes are as long, nothing is.
+    Returns the tensors and a phrase on each transposed one. A square matrix is never transposed.
     """
     per_feature = next((tensors[name] for name in ("b_enc", "b_gate", "threshold") if name in tensors), None)
     if per_feature is None or per_feature.ndim != 1:

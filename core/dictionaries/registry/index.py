@@ -1,6 +1,6 @@
-"""The registry of pretrained dictionaries that sae-lens comes with, read without importing sae-lens, and searched.
+"""sae-lens' registry of pretrained dictionaries: read without importing sae-lens, and searched.
 
-What the list does not say is None here: sae-lens itself fills in an L0 of 0.0 and a variance explained
+Values that the list lacks are None here: sae-lens itself fills in an L0 of 0.0 and a variance explained
 of 1.00. Architecture and hook are known only from a dictionary's own config.
 """
 
@@ -17,7 +17,7 @@ from core.errors import BadDictionaryError, UnknownNameError
 LIST_FILE = "pretrained_saes.yaml"
 _KINDS = (
     ("transcoder", r"transcoder|clt"),
-    # What Gemma Scope calls attn_out is read before the output projection.
+    # Gemma Scope's attn_out is the place before the output projection.
     ("hook_z", r"hook[-_]z|gemma-scope.*[-_]att(n|-|\b)"),
     ("attn_out", r"attn[-_]out|l\d+a_"),
     ("mlp_out", r"mlp[-_]out|[-_]mlp[-_/]|-mlp\b|l\d+m_"),
@@ -55,13 +55,13 @@ class RegistryItem:
 
     @property
     def hook_kind(self) -> str:
-        """resid_post, mlp_out, transcoder, ... as far as names tell; '' where they do not."""
+        """resid_post, mlp_out, transcoder, ..., from the names; '' if they do not say."""
         names = f"{self.release} {self.sae_id} {self.path}".lower()
         return next((kind for kind, pattern in _KINDS if re.search(pattern, names)), "")
 
     @property
     def width(self) -> str:
-        """The number of features as the names write it, such as 16k, 2pow12 or 32x; '' where they do not."""
+        """The number of features as the names write it, such as 16k, 2pow12 or 32x; '' if they do not say."""
         for name in (self.sae_id, self.path, self.release, self.repository):
             match = _WIDTH.search(name.lower())
             if match:
@@ -150,7 +150,7 @@ def read_registry(path: Path) -> RegistryIndex:
 
 
 def _items(releases: Mapping[str, Any]):
-    """Yield what can be understood; an entry that is malformed costs only itself."""
+    """Yield the entries that can be read; malformed ones are left out."""
     for release, value in releases.items():
         head = value if isinstance(value, dict) else {}
         listed = head.get("saes") if isinstance(head.get("saes"), list) else []

@@ -1,7 +1,7 @@
-"""sae-lens' own loaders on files of the cache: every named format, no request, at a pinned commit.
+"""Runs sae-lens' own loaders on files of the cache: every named format, without requests, at a pinned commit.
 
-The loaders fetch by name as they go. Here they run in a copy of their module whose two ways to the
-network look into the cache instead; sae-lens itself, which a notebook may be using, is not touched.
+sae-lens' loaders download files by name. Here a copy of their module runs whose two download functions look into the
+cache instead. sae-lens itself does not change, because a notebook may use it.
 """
 
 import importlib.util
@@ -32,13 +32,13 @@ _FOLDERS = {
     "sparsify": (("cfg.json", "sae.safetensors"), ()),
     "temporal": (("conf.yaml", "latest_ckpt.safetensors"), ()),
 }
-"""Files that a loader reads from the item's folder: needed, and read if there."""
+"""Files that a loader reads from the item's folder: required ones, and optional ones."""
 SINGLE_FILES = ("deepseek_r1", "qwen_scope", "goodfire")
 """Loaders whose path is the one file they read."""
 
 
 def wanted_files(item: RegistryItem) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the files that sae-lens reads for an item: those it needs, and those it can do without.
+    """Return the files that sae-lens reads for an item: required ones, and optional ones.
 
     Raises BadDictionaryError for a format that this version of the app does not know.
     """
@@ -61,7 +61,7 @@ def wanted_files(item: RegistryItem) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 @dataclass(frozen=True)
 class Loaded:
-    """What sae-lens made of an item: config in its present layout, weights as float32, what to be careful about."""
+    """An item as sae-lens read it: config in its present layout, weights as float32, warnings."""
 
     raw_config: dict[str, Any]
     tensors: dict[str, np.ndarray]
@@ -90,7 +90,7 @@ def load(item: RegistryItem, revision: str = cache.MAIN) -> Loaded:
         )
     except EntryNotFoundError as error:
         raise NotDownloadedError("dictionary", item.id, what=asked[-1] if asked else "") from error
-    except Exception as error:  # files from outside, read by code that raises whatever it comes to
+    except Exception as error:  # code from outside reads files from outside, so any error may come
         raise BadDictionaryError(
             f"sae-lens cannot read {item.id} ({type(error).__name__}: {str(error)[:300]}). Expected a dictionary in "
             f"its {name} format; delete {cache.repository_folder(item.repository)} and download it again."
@@ -111,9 +111,9 @@ def is_cross_layer(item: RegistryItem) -> bool:
 
 
 class _Warnings:
-    """Stands in for Python's `warnings` in the copy of the loaders: what they warn of is kept for the page.
+    """Replaces Python's `warnings` in the copy of the loaders, and keeps their warnings for the page.
 
-    Python's own way of catching warnings belongs to the whole process, and other threads warn meanwhile.
+    Python's own way to catch warnings affects the whole process, where other threads may warn at the same time.
     """
 
     def __init__(self, kept: list[str]):

@@ -15,7 +15,7 @@ COLUMNS = ("release", "sae_id", "of_model", "hook_kind", "width_text", "expected
 def registry_table(items: Sequence[RegistryItem]) -> pd.DataFrame:
     """Return one row per item with the columns of core/catalogue/registry.toml; unknown numbers are NaN.
 
-    The download cache is looked at once per repository, and only those it has.
+    It looks into the download cache once for each repository, and only for repositories that it holds.
     """
     here = cache.downloaded_repositories()
     files = {name: cache.downloaded_files(name) for name in here & {item.repository for item in items}}

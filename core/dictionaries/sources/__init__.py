@@ -36,7 +36,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Located:
-    """Where a dictionary stands on this machine, known without reading its weights."""
+    """The place of a dictionary on this machine, known without reading its weights."""
 
     id: str
     stamp: str

@@ -1,6 +1,6 @@
 """A folder or file on this machine, in any format of core.dictionaries.formats: folder/PATH[#NAME=VALUE&...].
 
-What follows the # stands above what the files say or do not say; SETTINGS lists the names.
+The settings behind the # override the files; SETTINGS lists their names.
 """
 
 from collections.abc import Iterator, Mapping
@@ -33,7 +33,7 @@ SETTINGS = (
     *("format", "dict_class", "architecture", "normalize_activations", "apply_b_dec_to_input"),
     *("model_name", "hook_name", "hook_name_out", "hook_head_index", "context_size", "k", "prepend_bos"),
 )
-"""What a person can say behind the path, in the order that an id has."""
+"""The settings behind a path, in the order of an id."""
 _LONGEST_SETTING = 200
 _WITH_K = {"standard": "topk", "transcoder": "topk_transcoder", "skip_transcoder": "topk_skip_transcoder"}
 _EXAMPLES = {"model_name": "gpt2-small", "hook_name": "blocks.8.hook_resid_pre"}
@@ -41,7 +41,7 @@ _EXAMPLES = {"model_name": "gpt2-small", "hook_name": "blocks.8.hook_resid_pre"}
 
 @dataclass(frozen=True)
 class Found:
-    """What an id stands for on disk now."""
+    """What an id means on disk now."""
 
     id: str
     place: Place
@@ -102,7 +102,7 @@ def open(key: str, workspace: Workspace, *, fold_decoder_norms: bool = True) -> 
 
 
 def find(key: str, workspace: Workspace) -> Found:
-    """Check that a key may be read and return what it stands for; nothing large is read.
+    """Check that a key may be read and return what it means; read nothing large.
 
     Raises PathNotAllowedError, UnknownNameError for a setting or format, BadDictionaryError for files of no format.
     """
@@ -152,13 +152,13 @@ def split_settings(key: str) -> tuple[str, dict[str, str]]:
 
 
 def typed(settings: Mapping[str, str]) -> dict[str, str | int | bool]:
-    """Return settings with numbers and switches as such; raise BadDictionaryError for what is neither."""
+    """Return settings with their types: numbers, switches, texts. Raises BadDictionaryError for a wrong value."""
     return {name: _value(name, text) for name, text in settings.items()}
 
 
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """Raise BadDictionaryError where the system does not give a file: no right, a disk that fails, a name too long."""
+    """Raise BadDictionaryError if a file cannot be read: no permission, a failing disk, a name that is too long."""
     try:
         yield
     except OSError as error:
@@ -188,7 +188,7 @@ def read_place(
 ) -> Dictionary:
     """Find the format, read config and weights, check them, and return the dictionary.
 
-    What reading told is added to `origin`. Raises BadDictionaryError where the files hold no dictionary.
+    `origin` also says how the files were read. Raises BadDictionaryError if the files hold no dictionary.
     """
     settings = settings or {}
     place.settings = typed(settings)
@@ -223,7 +223,7 @@ def read_place(
 
 
 def overridden(raw: dict[str, Any], settings: Mapping[str, str], place: Place) -> dict[str, Any]:
-    """Return a config with what was set by hand; values of a wrong kind are named when it is parsed.
+    """Return a config with the settings made by hand; parsing it names values of a wrong type.
 
     Raises BadDictionaryError for a k of a dictionary that has none.
     """
@@ -248,7 +248,7 @@ def overridden(raw: dict[str, Any], settings: Mapping[str, str], place: Place) -
 
 
 def translated(raw: Mapping[str, Any], config: DictionaryConfig) -> tuple[str, ...]:
-    """Return a warning where a hook was named in other words and the nearest one is before a norm's weights."""
+    """Return a warning if the hook's name was translated to the nearest hook, and that lies before a norm's weights."""
     metadata = raw.get("metadata")
     said = metadata.get("hook_name") if isinstance(metadata, Mapping) else None
     return norm_warning(config.hook_name) if said != config.hook_name else ()
@@ -269,7 +269,7 @@ def _value(name: str, text: str) -> str | int | bool:
 
 
 def unsaid(model_name: str | None, hook_name: str) -> tuple[str, ...]:
-    """Return a note on what the files should say about the model, but do not."""
+    """Return a note on facts about the model that the files lack."""
     lacking = [name for name, value in zip(_EXAMPLES, (model_name, hook_name), strict=True) if not value]
     if not lacking:
         return ()

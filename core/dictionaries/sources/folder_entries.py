@@ -1,6 +1,6 @@
-"""What a person's own folders say of themselves, for lists: title, hook, width, model and labels, from their configs.
+"""Describes a person's own folders for lists: title, hook, width, model and labels, from their configs.
 
-Weights are read only in formats whose config says nothing, and then only small ones.
+Weights are read only if the format's config says nothing, and only if they are small.
 """
 
 import re
@@ -20,7 +20,7 @@ from core.dictionaries.parsing import parse_config
 from core.errors import LoupeError
 
 SMALL = 64 * 2**20
-"""Bytes that are read to learn what no config says."""
+"""The most bytes of weights to read if no config describes them."""
 _SEED = re.compile(r"seed[-_=]?(\d{1,9})(?!\d)", re.IGNORECASE)
 
 
@@ -48,9 +48,9 @@ def _dictionaries_at(path: Path, stamp: tuple) -> tuple[Path, ...]:
 
 
 def said_by(path: Path, settings: Mapping[str, str | int | bool] | None = None) -> Said:
-    """Return what the files at a path say, and `settings` set by hand; opening them tells what is wrong with any.
+    """Describe the files at a path, with `settings` made by hand. Errors show only when the files are opened.
 
-    It is remembered until a file of the folder changes.
+    The result is remembered until a file of the folder changes.
     """
     folder = path if path.is_dir() else path.parent
     try:
@@ -95,7 +95,7 @@ def read_from(config: DictionaryConfig, raw: dict[str, Any]) -> Said:
 
 
 def labels_of(said: Said, path: Path) -> dict[str, str | int]:
-    """Return what tells a dictionary from its siblings, as far as it is said; a seed may stand in the path's name."""
+    """Return the known labels that distinguish a dictionary from similar ones. The path's name may hold a seed."""
     layer, point = split_hook(said.hook_name or "")
     named = _SEED.search("/".join(path.parts[-2:]))
     labels = {
