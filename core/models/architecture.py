@@ -5,7 +5,7 @@ No weights are read, and no code that comes with a model is run.
 
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -151,14 +151,10 @@ def _plain(stored: Any) -> Any:
         return [_plain(item) for item in stored]
     if not isinstance(stored, Mapping):
         return stored
-    for name, value in _numbers(stored):
-        if name in _LAYERS and value > _MOST_LAYERS:
+    for name, value in stored.items():
+        if name in _LAYERS and isinstance(value, int | float) and value > _MOST_LAYERS:
             raise ValueError(f"{name} is {value}, of at most {_MOST_LAYERS}")
     return {key: _plain(value) for key, value in stored.items() if key not in _HOW}
-
-
-def _numbers(stored: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    return ((key, value) for key, value in stored.items() if isinstance(value, int | float))
 
 
 def _unusable(where: str, error: Exception) -> LoupeError:

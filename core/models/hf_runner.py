@@ -1,0 +1,200 @@
+"""Running a Hugging Face model as it is: read hooks, replace what passes at one, stop early, start late, make logits.
+
+Plain forward hooks are set on the untouched model for one run and taken away after it. On first use of a hook the
+model runs 16 tokens on its own, with the plainest attention, and what is read here must agree with it.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from core.errors import DoesNotFitError
+from core.models.architecture import Architecture
+from core.models.module_hooks import Norm, attach
+from core.models.places import Place, Places
+from core.models.proof import Proof, plainest_attention, stream_names, tokens_to_try
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+LAST = "unembed.hook_in"
+"""What the unembedding reads: after the final norm, and after a projection where there is one."""
+Start = tuple[int, "Tensor"]
+"""A layer to start at, and the stream that enters it."""
+
+
+class _Enough(BaseException):
+    """All is read: the rest of the model need not run. No library takes it for an error of its own."""
+
+
+def _noting(name: str, call: Callable[["Tensor"], "Tensor"], fired: set[str]) -> Callable[["Tensor"], "Tensor"]:
+    """Note that a hook was reached."""
+
+    def noted(value: "Tensor") -> "Tensor":
+        fired.add(name)
+        return call(value)
+
+    return noted
+
+
+class HfRunner:
+    """A model of transformers in memory, with the places of its hooks.
+
+    All sessions share the module, and hooks are state of it; hence the lock, held for one run.
+    """
+
+    def __init__(self, module: Any, architecture: Architecture, name: str, *, n_ctx: int, lock: threading.RLock):
+        self.module, self.places, self.name, self._lock = module, Places(architecture), name, lock
+        self._architecture, self._n_ctx = architecture, n_ctx
+        self._norms: dict[str, Norm] = {}
+        self._gives_tuples: dict[int, bool] = {}
+        self._proven: set[str] = set()
+
+    @property
+    def can_start_late(self) -> bool:
+        """Whether the stream at a block is all that its later blocks need."""
+        return not hasattr(self.places.parts["blocks"], "altup_active_idx")
+
+    def layer_of(self, hook_name: str) -> int | None:
+        """Return the block that a hook lies in; None for one before or after all blocks."""
+        return self.places.find(hook_name, self.name).layer
+
+    def read(self, tokens: "Tensor", names: Sequence[str], **how: Any) -> dict[str, "Tensor"]:
+        """Return what passes at hooks, (batch, pos, width) in the model's dtype. Blocks above them do not run.
+
+        Options are those of `run`. Raises DoesNotFitError for a hook that the model lacks or that does not fire, and
+        WrongNumbersError where the first use of one shows that it is not what it should be.
+        """
+        self._prove([*names, *([how["replace"][0]] if how.get("replace") else [])])
+        return self.run(tokens, self._places(names), **how)
+
+    def _places(self, names: Iterable[str]) -> dict[str, Place]:
+        return {name: self.places.find(name, self.name) for name in names}
+
+    def _prove(self, names: Sequence[str]) -> None:
+        """Compare hooks that are used for the first time with the model as it runs on its own."""
+        import torch
+
+        new = [name for name in dict.fromkeys((*names, LAST)) if name not in self._proven]
+        if not new:
+            return
+        embed = self._architecture.meta.get_submodule(self.places.parts["embed"].name)
+        ids = tokens_to_try(embed.num_embeddings, self._n_ctx, self._architecture.config)
+        tokens = torch.tensor([ids], device=next(self.module.parameters()).device)
+        beside = (other for name in new for other in stream_names(name) if self.places.get(other))
+        with self._lock:
+            self._note_tuples(tokens)
+            with plainest_attention(self.module):
+                theirs = self.run(tokens, self._places((*new, *beside)), whole=True)
+            output = theirs.pop("output")
+            ours = self.run(tokens, self._places((*new, LAST)))
+            ours["logits"] = self.logits(ours[LAST][0])
+        dtype = str(output.logits.dtype).removeprefix("torch.")
+        theirs["logits"] = output.logits[0]
+        Proof(self.name, new, ours, theirs, getattr(output, "hidden_states", None) or (), dtype).check()
+        self._proven.update(new)
+
+    def run(
+        self,
+        tokens: "Tensor",
+        places: Mapping[str, Place],
+        *,
+        replace: tuple[str, Callable[["Tensor"], "Tensor"]] | None = None,
+        start: Start | None = None,
+        module: Any = None,
+        whole: bool = False,
+    ) -> dict[str, "Tensor"]:
+        """Run until all places are read. `module` is a copy of the model on another device, where one is meant.
+
+        `whole` lets the model run to its end all the same, and adds what it returns as 'output'.
+        """
+        import torch
+
+        module, seen, fired = module if module is not None else self.module, {}, set()
+        with self._lock, torch.no_grad(), ExitStack() as undo:
+            if start is not None:
+                undo.enter_context(self._starting_at(module, *start))
+            if replace is not None:  # before reading, so that a replaced value is read as replaced
+                self._hook(undo, module, self.places.find(replace[0], self.name), _noting(*replace, fired))
+            for name, place in places.items():
+                self._hook(undo, module, place, self._reader(name, place, tokens, seen, None if whole else len(places)))
+            try:
+                output = module(input_ids=tokens, use_cache=False, **({"output_hidden_states": True} if whole else {}))
+                seen |= {"output": output} if whole else {}
+            except _Enough:
+                pass
+        for name in (*places, *([replace[0]] if replace else [])):
+            if name not in seen and name not in fired:
+                raise DoesNotFitError(
+                    f"Nothing passes at {name[:100]} of {self.name} when the model runs, though it has such a module. "
+                    f"Expected another hook: nearest are {', '.join(self.places.nearest(name))}."
+                )
+        return seen
+
+    def logits(self, last: "Tensor", *, module: Any = None) -> "Tensor":
+        """Return logits of what `LAST` read, (token, width) to (token, d_vocab)."""
+        import torch
+
+        unembed = (module if module is not None else self.module).get_submodule(self.places.parts["unembed"].name)
+        with self._lock, torch.no_grad():
+            return self._architecture.adapter.apply_output_logits_transform(unembed(last))
+
+    def _hook(self, undo: ExitStack, module: Any, place: Place, call: Callable) -> None:
+        for handle in attach(module, place, call, self.norm(place.path) if place.before_weights else None):
+            undo.callback(handle.remove)
+
+    def norm(self, path: str) -> Norm:
+        if path not in self._norms:
+            self._norms[path] = Norm(self._architecture.meta.get_submodule(path))
+        return self._norms[path]
+
+    def _reader(
+        self, name: str, place: Place, tokens: "Tensor", seen: dict[str, "Tensor"], enough: int | None
+    ) -> Callable[["Tensor"], None]:
+        def read(value: "Tensor") -> None:
+            shape = (*tokens.shape, place.width)
+            if value.numel() == tokens.shape[1] * place.width:  # positions: the same for all rows
+                value = value.reshape(1, *shape[1:]).expand(shape)
+            if value.numel() != tokens.numel() * place.width:
+                raise DoesNotFitError(
+                    f"{name[:100]} of {self.name} passes {tuple(value.shape)} for {tuple(tokens.shape)} tokens, "
+                    f"expected one vector of width {place.width} for each. Choose another hook: nearest are "
+                    f"{', '.join(self.places.nearest(name))}."
+                )
+            # Cloned, as some blocks (Falcon's) add to what their parts gave in place.
+            seen[name] = value.detach().reshape(shape).clone()
+            if len(seen) == enough:
+                raise _Enough
+
+        return read
+
+    @contextmanager
+    def _starting_at(self, module: Any, layer: int, stream: "Tensor") -> Iterator[None]:
+        """Skip the blocks before a layer and hand it `stream`. Masks and positions are still made from the tokens."""
+        blocks = list(module.get_submodule(self.places.blocks))[:layer]
+        before = {block: block.__dict__.get("forward") for block in blocks}
+        try:
+            for i, block in enumerate(blocks):
+                given = (stream,) if self._gives_tuples.get(i) else stream
+                block.forward = lambda *args, given=given, **kwargs: given
+            yield
+        finally:
+            for block, forward in before.items():
+                if forward is None:
+                    block.__dict__.pop("forward", None)
+                else:
+                    block.forward = forward  # a library that moves weights as they are needed has wrapped it
+
+    def _note_tuples(self, tokens: "Tensor") -> None:
+        """Note which blocks return tuples: the loop over them knows, by family and version."""
+
+        def note(i: int) -> Callable:
+            return lambda block, args, out: self._gives_tuples.__setitem__(i, isinstance(out, tuple))
+
+        if self._gives_tuples:
+            return
+        with ExitStack() as undo:
+            for i, block in enumerate(self.module.get_submodule(self.places.blocks)):
+                undo.callback(block.register_forward_hook(note(i)).remove)
+            self.run(tokens, self._places([LAST]))
