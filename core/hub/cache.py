@@ -134,6 +134,23 @@ def link(repository: str, path: str, revision: str, commit: str, blob: Path) -> 
     return pointer
 
 
+def note_absent(snapshot: Path, path: str) -> None:
+    """Note that a commit has no such file, where huggingface_hub notes it. `snapshot` is the commit's folder."""
+    assert is_inside(path), path
+    note = _absent(snapshot, path)
+    note.parent.mkdir(parents=True, exist_ok=True)
+    note.touch()
+
+
+def is_known_absent(snapshot: Path, path: str) -> bool:
+    """Whether the hub was asked for a file of this commit before, and has none."""
+    return _absent(snapshot, path).is_file()
+
+
+def _absent(snapshot: Path, path: str) -> Path:
+    return snapshot.parent.parent / ".no_exist" / snapshot.name / path
+
+
 def stored_sha256(path: Path) -> str | None:
     """Return the SHA-256 that names a file in the cache; None if its name is another kind of hash."""
     blob = path.resolve()

@@ -21,13 +21,14 @@ from core.hub import download as hub_download
 from core.hub.cache import MAIN
 from core.hub.client import HubFile
 from core.hub.download import Cost
-from core.models import layouts, names
+from core.models import layouts, names, tokenizer_files
 from core.models.layouts import CONFIG_FILE, EMBEDDINGS, INDEX_FILE, WEIGHTS_FILE
+from core.models.tokenizer_files import TOKENIZER_FILE
 from core.work.artifacts import ArtifactStore
 from core.work.jobs import SILENT, Progress
 from core.workspace import Workspace
 
-TOKENIZER_FILE, ORIGIN_FILE = "tokenizer.json", "origin.json"
+ORIGIN_FILE = "origin.json"
 LARGEST_HEADER = 100 << 20
 _PART, _WEEK_S = ".part-", 7 * 24 * 3600.0
 
@@ -45,14 +46,20 @@ def local_folder(name: str, workspace: Workspace) -> Path | None:
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether a folder has a config, a tokenizer and all shards of the weights."""
-    if not all((folder / name).is_file() for name in (CONFIG_FILE, TOKENIZER_FILE)):
+    """Whether a folder has a config, all shards of the weights, and the tokenizer, if the hub has one."""
+    if not (folder / CONFIG_FILE).is_file() or not _tokenizer_is_settled(folder):
         return False
     if (folder / WEIGHTS_FILE).is_file():
         return True
     if not (folder / INDEX_FILE).is_file():
         return False
     return all((folder / shard).is_file() for shard in set(layouts.shard_of(folder).values()))
+
+
+def _tokenizer_is_settled(folder: Path) -> bool:
+    sets = ((TOKENIZER_FILE,), *tokenizer_files.MADE_OF)
+    here = any(all((folder / name).is_file() for name in names) for names in sets)
+    return here or cache.is_known_absent(folder, TOKENIZER_FILE)
 
 
 def tensors_folder(repository: str, workspace: Workspace) -> Path:
@@ -71,16 +78,35 @@ def cost(name: str) -> Cost:
     """Ask the hub what downloading a whole model would fetch. Raises UnknownNameError for a name without repository."""
     repository = _repository(name)
     try:
-        weights = [WEIGHTS_FILE]
-        return hub_download.cost(repository, MAIN, [CONFIG_FILE, TOKENIZER_FILE, *weights])
+        found = hub_download.cost(repository, MAIN, [CONFIG_FILE, WEIGHTS_FILE])
     except HubNotFoundError:
         shards = sorted(set(_weight_map(repository).values()))
-        return hub_download.cost(repository, MAIN, [CONFIG_FILE, TOKENIZER_FILE, INDEX_FILE, *shards])
+        found = hub_download.cost(repository, MAIN, [CONFIG_FILE, INDEX_FILE, *shards])
+    return Cost((*found.files, *_tokenizer(repository, found.files[0].commit)))
+
+
+def _tokenizer(repository: str, commit: str) -> list[HubFile]:
+    """Ask for the files of a tokenizer: tokenizer.json, else what it can be made of; none if the hub has neither."""
+
+    def there(name: str) -> HubFile | None:
+        try:
+            return client.describe(repository, name, commit)
+        except HubNotFoundError:
+            return None
+
+    sets = ((TOKENIZER_FILE,), *tokenizer_files.MADE_OF)
+    whole = (files for files in ([there(name) for name in names] for names in sets) if all(files))
+    found = [file for file in next(whole, ()) if file is not None]
+    beside = map(there, tokenizer_files.SETTINGS) if found else ()
+    return [*found, *(file for file in beside if file is not None)]
 
 
 def download(name: str, progress: Progress = SILENT) -> None:
-    """Download a whole model into the cache."""
-    hub_download.download(cost(name), MAIN, progress)
+    """Download a whole model into the cache, and note it if the hub has no tokenizer for it."""
+    wanted = cost(name)
+    paths = hub_download.download(wanted, MAIN, progress)
+    if not _tokenizer_is_settled(paths[0].parent):
+        cache.note_absent(paths[0].parent, TOKENIZER_FILE)
 
 
 @dataclass(frozen=True)
@@ -88,7 +114,8 @@ class TensorPlan:
     """The parts of files that hold the tensors of the weight pages."""
 
     config: HubFile
-    tokenizer: HubFile
+    tokenizer: tuple[HubFile, ...]
+    """Its files; none for a model that has no tokenizer."""
     parts: tuple[tuple[HubFile, str, Mapping[str, Any], int], ...]
     """For each tensor: its file, its name, its entry in the header, and the offset of the file's data in bytes."""
     whole: tuple[HubFile, ...]
@@ -98,7 +125,7 @@ class TensorPlan:
     def nbytes(self) -> int:
         """Bytes that would be fetched."""
         data = sum(entry["data_offsets"][1] - entry["data_offsets"][0] for _, _, entry, _ in self.parts)
-        return data + self.config.nbytes + self.tokenizer.nbytes
+        return data + self.config.nbytes + sum(file.nbytes for file in self.tokenizer)
 
 
 def tensor_plan(name: str) -> TensorPlan:
@@ -126,8 +153,7 @@ def tensor_plan(name: str) -> TensorPlan:
     parts = []
     for shard, (header, start) in zip(shards, headers, strict=True):
         parts += [(shard, tensor, header[tensor], start) for tensor in sorted(wanted & header.keys())]
-    tokenizer = client.describe(repository, TOKENIZER_FILE, config.commit)
-    return TensorPlan(config, tokenizer, tuple(parts), tuple(shards))
+    return TensorPlan(config, tuple(_tokenizer(repository, config.commit)), tuple(parts), tuple(shards))
 
 
 def _wanted(layout: str, stored: Collection[str], repository: str) -> set[str]:
@@ -172,7 +198,7 @@ def _remove_old_parts(folder: Path) -> None:
 
 def _outputs(plan: TensorPlan) -> Iterator[tuple[str, Iterator[bytes]]]:
     yield CONFIG_FILE, client.stream(plan.config)
-    yield TOKENIZER_FILE, client.stream(plan.tokenizer)
+    yield from ((file.path, client.stream(file)) for file in plan.tokenizer)
     yield WEIGHTS_FILE, _safetensors(plan)
 
 

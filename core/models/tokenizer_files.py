@@ -1,7 +1,12 @@
-"""The tokenizer of a model folder, and which of its tokens is BOS."""
+"""The tokenizer of a model folder, and which of its tokens is BOS.
 
+The folder holds the file of the library tokenizers, or older files that transformers can make it of.
+"""
+
+import hashlib
 import json
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +14,16 @@ from core.errors import BadDictionaryError
 from core.files.tensors import file_sha256
 
 TOKENIZER_FILE = "tokenizer.json"
+MADE_OF = (
+    ("vocab.json", "merges.txt"),
+    ("tokenizer.model",),
+    ("spiece.model",),
+    ("sentencepiece.bpe.model",),
+    ("vocab.txt",),
+)
+"""Sets of files, of which one is enough to make a tokenizer without tokenizer.json."""
+SETTINGS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "generation_config.json")
+"""What may stand beside them, and says how the tokenizer is made and which token is BOS."""
 BOS_NAMES = ("<bos>", "<s>", "<|begin_of_text|>", "<|startoftext|>", "<|bos|>", "[bos]", "<sos>", "<|sos|>", "[sos]")
 """Usual names, in lower case, of a token that is BOS only."""
 SEPARATOR_NAME = "<|endoftext|>"
@@ -26,11 +41,11 @@ def read_tokenizer(folder: Path):
     path = folder / TOKENIZER_FILE
     if not has_tokenizer(folder):
         raise BadDictionaryError(
-            f"{folder} has no {TOKENIZER_FILE}. Expected one; export it with the model. Without it the model reads "
-            "no text, only files of token ids."
+            f"{folder} has no {TOKENIZER_FILE}{why_not(folder)}. Expected one; export it with the model. Without it "
+            "the model reads no text, only files of token ids."
         )
     try:
-        tokenizer = Tokenizer.from_file(str(path))
+        tokenizer = Tokenizer.from_file(str(path)) if path.is_file() else Tokenizer.from_str(_made(folder)[0])
     except Exception as error:  # tokenizers raises plain Exceptions
         raise BadDictionaryError(
             f"{path} cannot be read ({str(error)[:200]}). Expected a file of the library tokenizers; export it "
@@ -43,7 +58,52 @@ def read_tokenizer(folder: Path):
 
 def has_tokenizer(folder: Path) -> bool:
     """Whether a folder has a tokenizer. Some models have none: those of board games, say, read moves, not text."""
-    return (folder / TOKENIZER_FILE).is_file()
+    return (folder / TOKENIZER_FILE).is_file() or bool(_made(folder)[0])
+
+
+def why_not(folder: Path) -> str:
+    """Say why no tokenizer can be made of the files of a folder; empty if it has none to make it of."""
+    reason = _made(folder)[1]
+    return f", and none can be made of its {' and '.join(_sources(folder))} ({reason})" if reason else ""
+
+
+def _sources(folder: Path) -> tuple[str, ...]:
+    whole = (names for names in MADE_OF if all((folder / name).is_file() for name in names))
+    return next(whole, ())
+
+
+def _made(folder: Path) -> tuple[str, str]:
+    """Return a tokenizer made of older files, as JSON, and else the reason why there is none; both may be empty."""
+    sources = _sources(folder)
+    if not sources or (folder / TOKENIZER_FILE).is_file():
+        return "", ""
+    files = [folder / name for name in (*sources, *SETTINGS, "config.json") if (folder / name).is_file()]
+    return _make(folder, tuple((path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files))
+
+
+@lru_cache(maxsize=8)
+def _make(folder: Path, stamps: tuple[tuple[str, int, int], ...]) -> tuple[str, str]:
+    # `stamps` tells changed files.
+    from core.work.torch_library import import_model_library
+
+    import_model_library()
+    from transformers import AutoTokenizer
+
+    try:
+        found = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        tokenizer = found.backend_tokenizer
+        _check_ids(folder, tokenizer)
+    except Exception as error:  # transformers raises whatever the files make it stumble over
+        return "", f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    return tokenizer.to_str(), ""
+
+
+def _check_ids(folder: Path, tokenizer) -> None:
+    """Raise ValueError for a tokenizer whose ids are not those of vocab.json: a class may ignore the file."""
+    path = folder / "vocab.json"
+    for token, i in (json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}).items():
+        if tokenizer.token_to_id(token) != i:
+            raise ValueError(f"{token[:40]!r} is {tokenizer.token_to_id(token)} and not {i}, as in vocab.json")
 
 
 def ids_as_text(d_vocab: int):
@@ -54,8 +114,11 @@ def ids_as_text(d_vocab: int):
 
 
 def tokenizer_sha256(folder: Path, d_vocab: int) -> str:
-    """Return the content hash of the tokenizer's file; without a tokenizer, a name for plain ids."""
-    return file_sha256(folder / TOKENIZER_FILE) if has_tokenizer(folder) else f"{d_vocab} ids without tokenizer"
+    """Return the content hash of the tokenizer's file, or of what was made; without either, a name for plain ids."""
+    if (folder / TOKENIZER_FILE).is_file():
+        return file_sha256(folder / TOKENIZER_FILE)
+    made = _made(folder)[0]
+    return hashlib.sha256(made.encode()).hexdigest() if made else f"{d_vocab} ids without tokenizer"
 
 
 def special_tokens(tokenizer) -> dict[int, str]:

@@ -7,6 +7,7 @@ import streamlit as st
 from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.spaces import DictionarySide
 from core.errors import LoupeError, OutOfRangeError
+from core.models import tokenizer_files
 from core.models.language_model import LanguageModel
 from core.positions.study import Study
 from ui.shared import errors
@@ -161,6 +162,9 @@ def facts(dictionary: Dictionary, model: LanguageModel | None = None, reason: st
                 f"{'; '.join(dictionary.origin.inferred)}."
             )
         )
+    if model and not model.has_tokenizer:
+        why = tokenizer_files.why_not(model.folder)
+        st.caption(plain(f"{model.name} has no tokenizer.json{why}: tokens are shown as their ids."))
     if reason:
         st.caption(plain(reason))
     for note in dictionary.origin.notes:
