@@ -73,6 +73,13 @@ def test_files_that_make_no_tokenizer_leave_ids_and_the_reason(tmp_path, vocabul
         _ = model.tokenizer
 
 
+def test_a_class_that_ignores_the_files_makes_no_tokenizer(tmp_path):
+    folder = make_old(write_gpt2(tmp_path / "gpt2"))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "BertTokenizer"}))
+    with pytest.raises(BadDictionaryError, match=r"\(ValueError: .+ is None and not \d+, as in vocab.json\)"):
+        _ = LanguageModel(folder).tokenizer
+
+
 @pytest.mark.parametrize("tensors", [False, True])
 @pytest.mark.parametrize("old", [False, True])
 def test_a_model_of_the_hub_comes_with_its_tokenizer_and_what_names_its_bos(hub, workspace, old, tensors):
