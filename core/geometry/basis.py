@@ -15,6 +15,7 @@ from core.dictionaries.dictionary import Dictionary
 from core.errors import DoesNotFitError, OutOfRangeError
 from core.maths.unit_rows import unit_rows
 from core.models.language_model import LanguageModel
+from core.models.writing import writing_matrix
 from core.work.artifacts import artifact_key
 from core.work.jobs import SILENT, Progress
 from core.work.threads import run_blocks
@@ -147,8 +148,7 @@ def neuron_basis(model: LanguageModel, layer: int) -> Float[np.ndarray, "d_mlp d
 
     Raises DoesNotFitError if the model's file has no such tensor, NotDownloadedError if that part is not downloaded.
     """
-    W_out = model.tensor(f"blocks.{layer}.mlp.W_out")
-    return W_out - W_out.mean(axis=1, keepdims=True) if model.centred else W_out
+    return writing_matrix(model, layer, "mlp.W_out")
 
 
 def neuron_basis_key(model_sha256: str, layer: int) -> str:

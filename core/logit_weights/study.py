@@ -12,7 +12,7 @@ from core.devices.device import CPU, Device
 from core.dictionaries.dictionary import Dictionary
 from core.logit_weights.classes import ClassThresholds, classify, logit_table
 from core.logit_weights.statistics import LogitStatistics
-from core.logit_weights.unembedding import LogitSettings, residual_directions
+from core.logit_weights.unembedding import LogitSettings, describe_directions, residual_directions
 from core.maths.samples import drawn_places
 from core.models.language_model import LanguageModel
 
@@ -47,6 +47,7 @@ class LogitStudy:
         parts = [
             f"{self.stats.n_tokens:,} tokens",
             self.settings.describe(self.model),
+            *describe_directions(self.dictionary, self.model),
             f"d_sae {self.dictionary.d_sae:,}",
         ]
         parts.append("decoder norms folded" if self.dictionary.folded else "decoder norms as stored")

@@ -19,6 +19,7 @@ from core.maths.square_sums import sum_of_squares
 from core.maths.unit_rows import unit_rows
 from core.models.language_model import LanguageModel
 from core.models.search import check_head
+from core.models.writing import Matrix, norms_writing, writing_matrix
 from core.work.threads import run_blocks
 
 Centre = Literal["mean", "median", "none"]
@@ -65,6 +66,10 @@ class LogitSettings:
         parts += ["token columns of length 1"] if self.unit_columns else []
         parts += ["feature rows of length 1"] if self.unit_rows else []
         parts += ["ids without text left out"] if self.skip_unused else []
+        cap = model.config.get("output_logits_soft_cap") or 0
+        parts += [f"before the model's cap of its logits at ±{cap:g}"] if cap > 0 else []
+        scale = model.config.get("logit_scale", 1.0)
+        parts += [f"times the model's logit scale {scale:.4g}"] if scale != 1 else []
         return ", ".join(parts)
 
     def as_inputs(self) -> dict[str, str | bool]:
@@ -164,33 +169,36 @@ def residual_directions(
     return _unit(rows) if settings.unit_rows else rows
 
 
+def describe_directions(dictionary: Dictionary, model: LanguageModel) -> list[str]:
+    """Say for captions what `residual_directions` leaves out of what a feature adds to the stream; mostly nothing."""
+    hook = dictionary.config.hook_name_out or dictionary.config.hook_name
+    if hook.endswith((".mlp.hook_post", ".attn.hook_z")) and norms_writing(model):
+        return ["by the weight of the norm behind the matrix, without its scale, which depends on the token"]
+    return []
+
+
 def through_one_head(
     dictionary: Dictionary, model: LanguageModel, hook: str, head: int
 ) -> Float[np.ndarray, "d_sae d_model"]:
     """Multiply the decoder rows of a dictionary that reads one head with that head's part of W_O."""
     layer, _ = split_hook(hook)
-    W_O = model.tensor(f"blocks.{layer}.attn.W_O").reshape(-1, model.d_model)
+    W_O = writing_matrix(model, layer, "attn.W_O")
     check_head(dictionary.config, model, len(W_O))
     d_head = dictionary.d_in
-    return _carried(dictionary, model, W_O[head * d_head : (head + 1) * d_head])
+    return _carried(dictionary, W_O[head * d_head : (head + 1) * d_head])
 
 
 def through_weights(
-    dictionary: Dictionary, model: LanguageModel, hook: str, name: str
+    dictionary: Dictionary, model: LanguageModel, hook: str, name: Matrix
 ) -> Float[np.ndarray, "d_sae d_model"]:
     """Multiply decoder rows with W_out or W_O of their block."""
     layer, _ = split_hook(hook)
-    # W_O is (head, d_head, d_model), but a decoder row holds all heads, one after the other.
-    matrix = model.tensor(f"blocks.{layer}.{name}").reshape(-1, model.d_model)
+    matrix = writing_matrix(model, layer, name)
     check_width(dictionary, model, hook, len(matrix))
-    return _carried(dictionary, model, matrix)
+    return _carried(dictionary, matrix)
 
 
-def _carried(
-    dictionary: Dictionary, model: LanguageModel, matrix: Float[np.ndarray, "d_out d_model"]
-) -> Float[np.ndarray, "d_sae d_model"]:
-    if model.centred:
-        matrix = matrix - matrix.mean(axis=1, keepdims=True)
+def _carried(dictionary: Dictionary, matrix: Float[np.ndarray, "d_out d_model"]) -> Float[np.ndarray, "d_sae d_model"]:
     W_dec = dictionary.W_dec
     parts = run_blocks(lambda features: W_dec[features] @ matrix, len(W_dec), _FEATURES)
     return np.concatenate(parts)

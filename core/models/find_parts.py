@@ -27,6 +27,8 @@ _OF_MODEL = {
     "unembed.b_U": ("unembed", "bias"),
 }
 _OF_BLOCK = {"attn.W_O": ("attn", "o"), "mlp.W_in": ("mlp", "in"), "mlp.W_out": ("mlp", "out")}
+_NORMS_BEHIND = {"ln1_post.w": "hook_attn_out", "ln2_post.w": "hook_mlp_out"}
+"""Where the stream receives the output of a norm, the hook of what is added is that of the norm."""
 _CONTEXTS = ("n_positions", "max_position_embeddings", "max_seq_len", "seq_length", "max_sequence_length")
 _UNLIMITED = 2048
 """Tokens of context where a config says none: models whose positions have no end."""
@@ -55,6 +57,8 @@ def find_parts(config_json: str, stored: Iterable[str], where: str) -> ModelPart
         one_more=one_more,
         eps=eps,
         positions=_positions(adapter, names),
+        norms_writing=any(ours.endswith(tuple(_NORMS_BEHIND)) for ours in names),
+        residual_scale=float(getattr(text, "residual_multiplier", None) or 1.0),
         parallel="hook_resid_mid" not in adapter.component_mapping["blocks"].hook_aliases,
         pos_offset=int(getattr(modules.get(_path(adapter, "pos_embed")), "offset", 0)),
         embed_eps=float(getattr(modules.get(_path(adapter, "embed_ln")), "eps", 0.0)),
@@ -102,6 +106,8 @@ def _names(adapter: Any, modules: dict[str, Any], n_layers: int) -> dict[str, st
 
 def _block_paths(adapter: Any, n_layers: int) -> Iterator[tuple[str, str]]:
     blocks = adapter.component_mapping["blocks"]
+    if "attn" not in blocks.submodules:  # blocks that add to the stream in ways of their own (Mamba, Gemma 3n)
+        return
     for layer in range(n_layers):
         for ours, (component, part) in _OF_BLOCK.items():
             inside = blocks.submodules.get(component)
@@ -109,6 +115,10 @@ def _block_paths(adapter: Any, n_layers: int) -> Iterator[tuple[str, str]]:
             if last is not None and last.name:
                 way = (blocks.name, str(layer), inside.name, last.name)
                 yield f"blocks.{layer}.{ours}", ".".join(step for step in way if step)
+        for ours, hook in _NORMS_BEHIND.items():
+            norm = blocks.submodules.get(str(blocks.hook_aliases.get(hook)).removesuffix(".hook_out"))
+            if norm is not None and norm.name and "NormalizationBridge" in type(norm).__name__:
+                yield f"blocks.{layer}.{ours}", f"{blocks.name}.{layer}.{norm.name}"
 
 
 def _stored(model: Any, stored: Iterable[str]) -> dict[str, str]:

@@ -20,7 +20,8 @@ from core.work.artifacts import ArtifactStore
 WEIGHTS_FILE, INDEX_FILE, CONFIG_FILE = "model.safetensors", "model.safetensors.index.json", "config.json"
 EMBEDDINGS = ("embed.W_E", "pos_embed.W_pos", "unembed.W_U", "unembed.b_U", "ln_final.w", "ln_final.b")
 """All that the weight pages of a dictionary on the residual stream need."""
-_VECTORS = ("unembed.b_U", "ln_final.w", "ln_final.b")
+_VECTORS = ("unembed.b_U", "ln_final.w", "ln_final.b", "ln1_post.w", "ln2_post.w")
+_NORMS = ("ln_final.w", "ln1_post.w", "ln2_post.w")
 _BESIDE = {
     "embed.W_E": ("embed.norm.w", "embed.norm.b", "embed.project_in"),
     "unembed.W_U": ("unembed.project_out",),
@@ -112,7 +113,7 @@ def _ours(name: str, parts: ModelParts, raw: Mapping[str, np.ndarray]) -> np.nda
     """Turn a part into ours; raise ValueError where its shape cannot be."""
     array = raw[parts.stored[name]]
     beside = {other: raw[parts.stored[other]] for other in _BESIDE.get(name, ()) if other in parts.stored}
-    if array.ndim != (1 if name in _VECTORS else 2):
+    if array.ndim != (1 if name.endswith(_VECTORS) else 2):
         raise ValueError(f"not {array.ndim} axes")
     if parts.stored_turned[name]:
         array = array.T
@@ -124,7 +125,7 @@ def _ours(name: str, parts: ModelParts, raw: Mapping[str, np.ndarray]) -> np.nda
         return array * np.float32(parts.logit_scale)
     if name == "pos_embed.W_pos":
         return array[parts.pos_offset :][: min(parts.n_ctx, LONGEST)]
-    if name == "ln_final.w" and parts.one_more:
+    if name.endswith(_NORMS) and parts.one_more:
         return array + np.float32(1)
     if name.endswith("attn.W_O"):
         return np.ascontiguousarray(array).reshape(parts.n_heads or 1, parts.d_head or -1, parts.d_model)

@@ -42,6 +42,10 @@ class ModelParts:
     """'standard' (learned, added to the embedding), 'rotary', 'alibi', or 'no' for none of these."""
     parallel: bool
     """Attention and MLP both read the stream before the block: there is none between them."""
+    norms_writing: bool
+    """A norm stands between what attention and MLP give and the stream."""
+    residual_scale: float
+    """What attention and MLP give is multiplied by, on its way to the stream."""
     pos_offset: int
     """Rows of the position embedding before that of position 0 (OPT has two)."""
     embed_eps: float
@@ -80,6 +84,10 @@ class ModelParts:
         found = {"d_model": self.d_model, "n_ctx": min(self.n_ctx, LONGEST), "n_layers": self.n_layers}
         found |= {"n_heads": self.n_heads, "d_head": self.d_head, "d_mlp": self.d_mlp, "d_vocab": self.d_vocab}
         found |= {"act_fn": self.act_fn, "parallel_attn_mlp": self.parallel or None}
+        found |= {"use_normalization_before_and_after": self.norms_writing or None}
+        found |= {"output_logits_soft_cap": self.logit_cap}
+        found |= {"logit_scale": None if self.logit_scale == 1 else self.logit_scale}
+        found |= {"residual_scale": None if self.residual_scale == 1 else self.residual_scale}
         found = {field: value for field, value in found.items() if value is not None}
         # A missing kind would mean the usual one.
         found |= {"normalization_type": self.norm, "positional_embedding_type": self.positions}

@@ -3,13 +3,15 @@
 import numpy as np
 import pytest
 
-from core.logit_weights.unembedding import LogitSettings, unembedding
+from core.logit_weights.unembedding import LogitSettings, describe_directions, unembedding
 from core.models import downloads
 from core.models.language_model import LanguageModel
 from core.models.parts import ModelParts
 from core.models.search import find_model
+from core.models.writing import writing_matrix
 from core.workspace import Workspace
 from tests.doubles.hub_files import use_hub
+from tests.doubles.planted import planted_dictionary
 from tests.doubles.standin_hub import StandIn
 from tests.doubles.tiny_models import D_MODEL, D_VOCAB, TINY, tiny_model, write_tiny
 from tests.house.test_imports import HEAVY, NETWORK, loaded_by
@@ -112,6 +114,64 @@ def test_the_processed_unembedding_is_the_head_folded_by_hand(tmp_path, name):
     assert (model.d_model, model.d_vocab) == (D_MODEL, D_VOCAB)
 
 
+OUTPUTS = {  # the matrix of block 1, and the norm behind it
+    "gpt2": {"attn.W_O": ("attn.c_proj", None), "mlp.W_out": ("mlp.c_proj", None)},
+    "granite": {"attn.W_O": ("self_attn.o_proj", None), "mlp.W_out": ("mlp.down_proj", None)},
+}
+for other in ("gemma2", "gemma3", "olmo2"):
+    OUTPUTS[other] = {
+        "attn.W_O": ("self_attn.o_proj", "post_attention_layernorm"),
+        "mlp.W_out": ("mlp.down_proj", "post_feedforward_layernorm"),
+    }
+
+
+@pytest.mark.parametrize("matrix", ["attn.W_O", "mlp.W_out"])
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_what_a_matrix_writes_to_the_stream_has_the_direction_that_the_block_adds(tmp_path, name, matrix):
+    import torch
+
+    block = owner_of_blocks(tiny_model(name))[1][1]
+    path, norm = OUTPUTS[name][matrix]
+    W = writing_matrix(LanguageModel(write_tiny(name, tmp_path)), 1, matrix)
+    inputs = torch.randn(5, len(W), generator=torch.Generator().manual_seed(0))
+    linear = block.get_submodule(path)
+    with torch.no_grad():
+        out = linear(inputs) - (linear(torch.zeros_like(inputs)) if norm is None else 0)
+        added = (block.get_submodule(norm)(out) if norm else out * (0.5 if name == "granite" else 1)).numpy()
+    mine = inputs.numpy() @ W
+    if norm:  # whose scale is the token's
+        added, mine = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (added, mine))
+    np.testing.assert_allclose(mine, added, rtol=0, atol=1e-5 * np.abs(added).max())
+
+
+@pytest.mark.parametrize(
+    ("name", "hook", "says"),
+    [
+        ("gemma2", "blocks.1.attn.hook_z", "by the weight of the norm behind the matrix"),
+        ("gemma2", "blocks.1.hook_resid_post", ""),
+        ("llama", "blocks.1.attn.hook_z", ""),
+    ],
+)
+def test_captions_say_when_directions_leave_out_a_scale(tmp_path, name, hook, says):
+    dictionary = planted_dictionary(d_in=D_MODEL, hook_name=hook)
+    said = describe_directions(dictionary, LanguageModel(write_tiny(name, tmp_path)))
+    assert "".join(said).startswith(says)
+    assert bool(said) == bool(says)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("gemma2", "final norm folded, centred over the vocabulary, before the model's cap of its logits at ±2"),
+        ("granite", "final norm folded, centred over the vocabulary, times the model's logit scale 0.25"),
+        ("olmo", "final norm not folded, centred over d_model, centred over the vocabulary"),
+        ("opt_projected", "final norm not folded, centred over the vocabulary"),
+    ],
+)
+def test_captions_say_what_was_done_to_the_unembedding(tmp_path, name, says):
+    assert LogitSettings().describe(LanguageModel(write_tiny(name, tmp_path))) == says
+
+
 @pytest.mark.parametrize("name", ["gpt2", "gemma3"])
 def test_a_weight_page_needs_torch_for_a_model_once_and_never_again(tmp_path, name):
     cache, folder = str(tmp_path / "cache"), str(write_tiny(name, tmp_path, tokenizer=True))
@@ -119,6 +179,7 @@ def test_a_weight_page_needs_torch_for_a_model_once_and_never_again(tmp_path, na
 from pathlib import Path
 from core.logit_weights.unembedding import LogitSettings, unembedding
 from core.models.search import find_model
+from core.models.writing import writing_matrix
 from core.workspace import Workspace
 model = find_model({name!r}, Workspace(cache=Path({cache!r}), models=(Path({folder!r}),)))
 assert unembedding(model, LogitSettings()).rows.shape == ({D_VOCAB}, {D_MODEL})
