@@ -19,6 +19,7 @@ from typing import Any
 from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.sources import open_dictionary, sources
 from core.errors import BadSettingError, LoupeError
+from core.work.temporary import temporary_folder
 from core.workspace import PROJECT, Workspace, no_such_path, pinned_text
 
 _PATIENCE_S = 60.0
@@ -54,8 +55,8 @@ def load_dictionary(source: Any, *, fold_decoder_norms: bool = True) -> Dictiona
 
 def from_sae(sae: Any, *, fold_decoder_norms: bool = True) -> Dictionary:
     """Copy the weights of a sae-lens SAE into a dictionary; the SAE does not change."""
-    with tempfile.TemporaryDirectory() as folder:
-        sae.save_model(folder)
+    with temporary_folder() as folder:
+        sae.save_model(str(folder))
         dictionary = load_dictionary(folder, fold_decoder_norms=fold_decoder_norms)
     name = sae.cfg.metadata.hook_name or "in memory"
     dictionary.id = f"memory/{dictionary.sha256[:16]}"
@@ -118,9 +119,9 @@ def _folder_of(sae: Any) -> str:
     folder = PROJECT / "cache" / "notebook" / sae.sha256[:16]
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent) as fresh:
-            sae.save(Path(fresh) / "sae")
-            (Path(fresh) / "sae").rename(folder)
+        with temporary_folder(folder.parent) as fresh:
+            sae.save(fresh / "sae")
+            (fresh / "sae").rename(folder)
     return str(folder)
 
 

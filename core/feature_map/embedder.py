@@ -8,7 +8,6 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from core.work.jobs import SILENT, Progress
+from core.work.temporary import temporary_folder
 from core.workspace import PROJECT
 
 _LOOK_S = 0.2
@@ -35,10 +35,9 @@ def run_embedder(
     `progress.update(done, total)` counts its steps. If `progress` raises, the process ends. Raises RuntimeError with
     the output of the process if it fails.
     """
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with temporary_folder() as folder:
         np.savez(folder / "inputs.npz", **inputs)
-        command = [sys.executable, "-u", "-m", module, name]
+        command = [sys.executable, "-u", "-m", module, str(folder)]
         with (
             open(folder / "log", "wb") as log,
             subprocess.Popen(

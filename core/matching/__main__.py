@@ -3,7 +3,6 @@
 import argparse
 import os
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from core.matching.pairs import SIMILARITIES, THRESHOLD, match
 from core.matching.proof import METHODS
 from core.matching.tables import pair_table
 from core.notebook import load_dictionary
+from core.work.temporary import temporary_folder
 
 ENDINGS = (".json", ".csv", ".parquet")
 
@@ -146,14 +146,10 @@ def _table(suffix: str, a: Dictionary, b: Dictionary, matching, how: dict[str, s
 
 def _write(path: Path, content: bytes) -> None:
     """Write to a temporary file and rename it, so that an older file stays until the new one is complete."""
-    handle, name = tempfile.mkstemp(dir=path.resolve().parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    finally:
-        Path(name).unlink(missing_ok=True)
+    with temporary_folder(path.resolve().parent) as folder:
+        new = folder / "new"
+        new.write_bytes(content)
+        os.replace(new, path)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,6 @@ whole file.
 import json
 import os
 import shutil
-import tempfile
-import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,11 +24,11 @@ from core.models.layouts import CONFIG_FILE, EMBEDDINGS, INDEX_FILE, WEIGHTS_FIL
 from core.models.tokenizer_files import TOKENIZER_FILE
 from core.work.artifacts import ArtifactStore
 from core.work.jobs import SILENT, Progress
+from core.work.temporary import temporary_folder
 from core.workspace import Workspace
 
 ORIGIN_FILE = "origin.json"
 LARGEST_HEADER = 100 << 20
-_PART, _WEEK_S = ".part-", 7 * 24 * 3600.0
 
 
 def local_folder(name: str, workspace: Workspace) -> Path | None:
@@ -171,9 +169,8 @@ def download_tensors(name: str, workspace: Workspace, progress: Progress = SILEN
     hub_download.check_space(plan.nbytes)
     folder.parent.mkdir(parents=True, exist_ok=True)
     done = 0
-    _remove_old_parts(folder.parent)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=_PART) as temporary:
-        target = Path(temporary, "model")
+    with temporary_folder(folder.parent) as temporary:
+        target = temporary / "model"
         target.mkdir()
         for file, pieces in _outputs(plan):
             with open(target / file, "wb") as out:
@@ -187,13 +184,6 @@ def download_tensors(name: str, workspace: Workspace, progress: Progress = SILEN
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(target, folder)
     return folder
-
-
-def _remove_old_parts(folder: Path) -> None:
-    """Remove what killed downloads left. No running download is a week old."""
-    for path in folder.glob(f"{_PART}*"):
-        if path.is_dir() and time.time() - path.stat().st_mtime > _WEEK_S:
-            shutil.rmtree(path, ignore_errors=True)
 
 
 def _outputs(plan: TensorPlan) -> Iterator[tuple[str, Iterator[bytes]]]:

@@ -1,7 +1,6 @@
 """Build running TransformerLens models from the files of a folder, without a network."""
 
 import json
-import tempfile
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 from core.errors import BadDictionaryError
 from core.files.tensors import read_tensors
 from core.models import names
+from core.work.temporary import temporary_folder
 
 BY_NAME = ("llama", "gemma")
 """Parts of names by which TransformerLens recognises a model; it takes their shapes from the name, not the config."""
@@ -71,10 +71,10 @@ def build_from_layout(folder: Path, layout: Mapping[str, Any], name: str, *, n_c
         theirs = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
         # TransformerLens reads the config from a folder and guesses the family from the folder's path; so the folder
         # must have a name that says nothing.
-        with tempfile.TemporaryDirectory(prefix="loupe-") as neutral:
-            _write_config(Path(neutral), layout)
+        with temporary_folder() as neutral:
+            _write_config(neutral, layout)
             known = names.aliases().get(name.lower(), "")
-            where = known if any(part in known.lower() for part in BY_NAME) else neutral
+            where = known if any(part in known.lower() for part in BY_NAME) else str(neutral)
             config = conversion.get_pretrained_model_config(
                 where, hf_cfg=theirs.config.to_dict(), fold_ln=False, device="cpu", n_ctx=n_ctx
             )

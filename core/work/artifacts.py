@@ -12,11 +12,14 @@ import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+
+from core.work import temporary
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -107,13 +110,15 @@ class ArtifactStore:
         return self._path(key).is_file()
 
     def usage(self) -> int:
-        """Return the bytes of all results, damaged files and unfinished files."""
-        return sum(status.st_size for _, status in self._own_files())
+        """Return the bytes of all results, damaged files and unfinished files, and of folders of killed writers."""
+        left = sum(temporary.nbytes(folder) for place in self._places() for folder in temporary.abandoned(place))
+        return left + sum(status.st_size for _, status in self._own_files())
 
     def clear(self) -> None:
         """Delete all results and damaged files; other files in the folder stay."""
         for path, _ in self._own_files():
             path.unlink(missing_ok=True)
+        self._sweep_folders()
 
     def _path(self, key: str) -> Path:
         # Only this function and _own_files make paths, so that another kind of root needs changes only here.
@@ -140,6 +145,17 @@ class ArtifactStore:
         for path, status in self._own_files():
             if _UNFINISHED.fullmatch(path.name) and time.time() - status.st_mtime > _DAY_S:
                 path.unlink(missing_ok=True)
+        self._sweep_folders()
+
+    def _sweep_folders(self) -> None:
+        for place in self._places():
+            temporary.sweep(place)
+
+    def _places(self) -> list[Path]:
+        """Return the root and the folders in it, such as those of downloads and of notebooks."""
+        with suppress(OSError):
+            return [self.root, *(path for path in self.root.iterdir() if path.is_dir() and not path.is_symlink())]
+        return []
 
 
 def _pack(result: Any, key: str, provenance: Mapping[str, Any] | None) -> tuple[dict[str, np.ndarray], str]:
