@@ -4,7 +4,7 @@ Dictionaries whose features are gates on x @ W_enc, and TopK dictionaries, are e
 on our own threads. sae-lens encodes all others. Only activations that are not zero are kept.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -83,8 +83,8 @@ class Encoder:
         Raises DoesNotFitError if the model cannot read the rows, or if a number is not finite.
         """
         config = self.dictionary.config
-        x = self._run_model(model, rows, config.hook_name, progress)
-        target = self._run_model(model, rows, config.hook_name_out, progress) if config.hook_name_out else x
+        x = self._run_model(model, rows, config.hooks_in, progress)
+        target = self._run_model(model, rows, (config.hook_name_out,), progress) if config.hook_name_out else x
         keep = counted(rows, self.left_out)
         if self._on_device:
             tiles = self._on_device.encode(x, target, progress)
@@ -94,15 +94,18 @@ class Encoder:
         return self._join(rows, keep, tiles, self._shifted(target, keep))
 
     def _run_model(
-        self, model: LanguageModel, rows: np.ndarray, hook_name: str, progress: Progress
+        self, model: LanguageModel, rows: np.ndarray, hooks: tuple[str, ...], progress: Progress
     ) -> "np.ndarray | torch.Tensor":
-        """Return the activations at a hook, one line for each token; on the device if the dictionary is there too."""
+        """Return the activations at the hooks, joined, one line for each token; on the dictionary's device."""
         if not self._device.runs_kernels:
-            return run_model(model, rows, hook_name, progress)
+            return run_model(model, rows, hooks, progress)
         from core.models.on_device import run_model_on_device
 
-        x = run_model_on_device(model, rows, hook_name, self._device, _Stops(progress, rows.size)).flatten(0, 1)
-        return x if self._on_device else x.cpu().numpy()
+        stops = _Stops(progress, rows.size)
+        parts = [run_model_on_device(model, rows, hook, self._device, stops).flatten(0, 1) for hook in hooks]
+        if self._on_device and len(parts) == 1:
+            return parts[0]
+        return np.concatenate([part.cpu().numpy() for part in parts], axis=1)
 
     def reconstruct(
         self, x: Float[np.ndarray, "row pos d_in"], progress: Progress = SILENT
@@ -270,9 +273,9 @@ class _Stops:
 
 
 def run_model(
-    model: LanguageModel, rows: Int[np.ndarray, "row pos"], hook_name: str, progress: Progress = SILENT
+    model: LanguageModel, rows: Int[np.ndarray, "row pos"], hook_name: str | Sequence[str], progress: Progress = SILENT
 ) -> Float[np.ndarray, "token d_in"]:
-    """Return the activations at a hook, one line for each token, running a few rows at a time.
+    """Return the activations at a hook, or at several joined, one line for each token, running a few rows at a time.
 
     After each run, `progress` is told that no token is encoded yet, so that a cancelled computation can stop.
     """

@@ -164,7 +164,7 @@ def error_by_position(
         return _error_on_device(dictionary, model, rows, inside, device, progress)
     sums = _Sums(rows.shape[1], dictionary.config.d_out)
     target_hook = dictionary.config.hook_name_out
-    for part, x in batches(model, rows, dictionary.config.hook_name, step=batch, progress=progress):
+    for part, x in batches(model, rows, dictionary.config.hooks_in, step=batch, progress=progress):
         target = model.activations(rows[part], target_hook) if target_hook else x
         for row in zip(target, *_run(dictionary, x), strict=True):
             sums.add(*row, inside)

@@ -18,7 +18,7 @@ from core.activations.store import counted, left_out_name
 from core.dictionaries.config import check_reconstructs
 from core.dictionaries.dictionary import Dictionary
 from core.errors import CorpusError
-from core.models.batches import batches, rows_per_run
+from core.models.batches import activations_at, batches, rows_per_run
 from core.models.language_model import LanguageModel
 from core.models.search import check_hooks
 from core.work.artifacts import artifact_key
@@ -131,7 +131,9 @@ def spliced_loss(
     encoder = Encoder(dictionary)
     for part in _parts(rows):
         runs = SplicedRuns(model, rows[part], hook)
-        x = runs.start(dictionary.config.hook_name)
+        hooks = dictionary.config.hooks_in
+        x = runs.start(hooks[0] if len(hooks) == 1 else None)
+        x = activations_at(model, rows[part], hooks) if x is None else x
         x_hat = np.where(keep[part][..., None], encoder.reconstruct(x, counter), runs.target)
         for value in (x_hat, np.zeros_like(x_hat), np.broadcast_to(mean, x_hat.shape)):
             runs.replace(value)

@@ -48,6 +48,28 @@ class DictionaryConfig:
     """Levels of a Matryoshka dictionary: for each n, the first n features are a dictionary. The last is d_sae."""
     reconstructs: bool = True
     """Whether decoding its features is meant to give the output; of a cross-layer transcoder's layer it is not."""
+    target_layer: int | None = None
+    """Of a cross-layer transcoder: the layer that the decoder rows write to; None: their sum over all later layers."""
+    read_hooks: tuple[str, ...] = ()
+    """Hooks that are read together, their vectors one after the other; empty: hook_name alone."""
+    blocks: int = 1
+    """Groups of equally many features, of which each reads its own one of read_hooks; 1: all features read all."""
+    side: int | None = None
+    """Of a crosscoder: which of read_hooks the decoder rows write to."""
+
+    @property
+    def writes_elsewhere_too(self) -> bool:
+        """Whether its features have decoder rows for other places besides, which are not looked at now."""
+        return self.side is not None or self.target_layer is not None or not self.reconstructs
+
+    @property
+    def hooks_in(self) -> tuple[str, ...]:
+        return self.read_hooks or (self.hook_name,)
+
+    @property
+    def input_width(self) -> int:
+        """Length of what it reads on a token, of all its hooks together."""
+        return self.d_in * self.blocks
 
     @property
     def layer(self) -> int | None:
@@ -63,12 +85,16 @@ class DictionaryConfig:
 
 def check_reconstructs(config: DictionaryConfig, title: str) -> None:
     """Raise DoesNotFitError for a dictionary whose features alone reconstruct nothing."""
-    if not config.reconstructs:
-        raise DoesNotFitError(
-            f"{title} is one layer of a cross-layer transcoder: its decoder rows are sums over all later layers, so "
-            "there is no output that it should reconstruct. Expected a dictionary that reconstructs; its activations "
-            "and weights can still be read."
-        )
+    if config.reconstructs:
+        return
+    why, step = "its decoder rows are sums over all later layers, so there is no output that it should reconstruct", ""
+    if config.target_layer is not None:
+        why = f"the layers before it write to layer {config.target_layer} too, so its part alone reconstructs nothing"
+        step = f" Open all of them with #target={config.target_layer} behind the folder's path."
+    raise DoesNotFitError(
+        f"{title} is one layer of a cross-layer transcoder: {why}. Expected a dictionary that reconstructs; its "
+        f"activations and weights can still be read.{step}"
+    )
 
 
 def check_said(config: DictionaryConfig, title: str) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Float
 
 from core.dictionaries.config import ADDITIVE, UNFOLDED_NORMALISATIONS, DictionaryConfig
+from core.dictionaries.cross_layer import Blocks
 from core.dictionaries.origin import UNKNOWN, Origin
 from core.dictionaries.sae_lens import build_sae, run, run_with_pre_acts
 from core.dictionaries.weights import can_fold, check_tensors, fold_norms
@@ -109,11 +110,12 @@ class Dictionary:
 
     def _identity(self) -> dict[str, Any]:
         # A field that was added later counts only if it is set, so that other dictionaries keep their hash.
-        said = {"hook_head_index": None, "reconstructs": True}
+        said = {"hook_head_index": None, "reconstructs": True, "target_layer": None, "side": None}
+        said |= {"read_hooks": (), "blocks": 1}
         config = {
             k: v
             for k, v in vars(self.config).items()
-            if k not in ("training_architecture", "matryoshka_widths") and not (k in said and v is said[k])
+            if k not in ("training_architecture", "matryoshka_widths") and not (k in said and v == said[k])
         }
         # Matching pursuit and temporal dictionaries have settings that our config does not name.
         raw = {k: v for k, v in self._raw_config.items() if k not in ("metadata", "device", "dtype")}
@@ -160,6 +162,15 @@ class Dictionary:
         return np.zeros(self.d_sae, np.float32)
 
     @property
+    def threshold(self) -> Float[np.ndarray, " d_sae"]:
+        """The pre-activation that each feature must exceed, zero where the architecture has none."""
+        return self._tensors.get("threshold", np.zeros(self.d_sae, np.float32))
+
+    @property
+    def W_skip(self) -> Float[np.ndarray, "d_out d_in"] | None:
+        return self._tensors.get("W_skip")
+
+    @property
     def input_bias(self) -> Float[np.ndarray, " d_in"]:
         """What is subtracted from the input before W_enc: b_dec or zero."""
         return self.b_dec if self.config.apply_b_dec_to_input else np.zeros(self.d_in, np.float32)
@@ -169,6 +180,8 @@ class Dictionary:
         """Why f(x_a + x_b) is not a gate on z_a + z_b, in words for the page; None if it is one."""
         if self.config.architecture == "temporal":
             return "its features depend on the tokens before"
+        if self.config.read_hooks:
+            return f"it reads {len(self.config.read_hooks)} places at once"
         if self.config.architecture not in ADDITIVE:
             return f"{self.config.kind} features compete with each other for each token"
         if self.config.normalize_activations not in UNFOLDED_NORMALISATIONS | {"none"}:
@@ -192,8 +205,12 @@ class Dictionary:
             b_gate, b_mag = self._tensors["b_gate"], self._tensors["b_mag"]
             # Both the gate and the ReLU of the magnitude must be open.
             return AffineGate(scale, b_mag, np.maximum(-b_gate, -b_mag / scale))
-        threshold = self._tensors.get("threshold", np.zeros(self.d_sae, np.float32))
-        return AffineGate(one, self.b_enc, np.maximum(threshold, 0) - self.b_enc)
+        return AffineGate(one, self.b_enc, np.maximum(self.threshold, 0) - self.b_enc)
+
+    @property
+    def _blocks(self) -> Blocks:
+        weights = self.W_enc, self.b_enc, self.threshold, self.W_dec, self.b_dec, self.W_skip
+        return Blocks(self.config.blocks, *weights)
 
     @cached_property
     def sae(self):
@@ -216,6 +233,8 @@ class Dictionary:
         Raises DoesNotFitError for inputs of another shape.
         """
         self._check_input(x)
+        if self.config.blocks > 1:
+            return self._blocks.encode(x)[0]
         return run(self.sae, self.lock, x, lambda sae, t: sae.encode(t))
 
     def encode_with_pre_acts(
@@ -227,6 +246,8 @@ class Dictionary:
         magnitude path's). Leading axes are free: temporal dictionaries need (batch, pos, d_in).
         """
         self._check_input(x)
+        if self.config.blocks > 1:
+            return self._blocks.encode(x)
         acts, pre_acts = run_with_pre_acts(self.sae, self.lock, x)
         if pre_acts is None:
             return acts, np.full_like(acts, np.nan)
@@ -237,13 +258,16 @@ class Dictionary:
     def reconstruct(self, x: Float[np.ndarray, "*batch d_in"]) -> Float[np.ndarray, "*batch d_out"]:
         """Return `x_hat`, by sae-lens' forward pass (which adds what decode alone may lack)."""
         self._check_input(x)
+        if self.config.blocks > 1:
+            return self._blocks.reconstruct(x)
         return run(self.sae, self.lock, x, lambda sae, t: sae(t))
 
     def _check_input(self, x: np.ndarray) -> None:
         # Flattened rows would look like one long text, and a row would follow another row's tokens.
         whole_rows = self.config.architecture == "temporal"
-        if x.shape[-1] != self.d_in or (whole_rows and x.ndim != 3):
-            expected = f"(batch, pos, {self.d_in})" if whole_rows else f"(tokens, {self.d_in})"
+        width = self.config.input_width
+        if x.shape[-1] != width or (whole_rows and x.ndim != 3):
+            expected = f"(batch, pos, {width})" if whole_rows else f"(tokens, {width})"
             step = "Pass whole rows of text." if whole_rows else "Choose a dictionary of this model and hook."
             if self.config.hook_head_index is not None:
                 step = f"It reads head {self.config.hook_head_index} alone (hook_head_index); text is not run for it."

@@ -5,6 +5,18 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
+class Choice:
+    """A setting behind a path that says what of a dictionary's files is looked at."""
+
+    name: str
+    title: str
+    values: Mapping[str, str]
+    """What each value means, in a few words; the empty value leaves the setting out."""
+    chosen: str
+    meaning: str = ""
+
+
+@dataclass(frozen=True)
 class Origin:
     """What a source says of a dictionary. Nothing here changes what it computes, or its content hash."""
 
@@ -20,6 +32,9 @@ class Origin:
     """The files' own words and how they were understood, one phrase each."""
     inferred: tuple[str, ...] = ()
     """Facts that the files do not say: inferred, or set by hand, one phrase each."""
+
+    choices: tuple[Choice, ...] = ()
+    """What else of the same files can be looked at."""
 
 
 UNKNOWN = Origin()

@@ -15,6 +15,7 @@ ARCHITECTURES = ADDITIVE | TRANSCODERS | {"topk", "abstopk", "temporal", "matchi
 TRAINING_ONLY = {"batchtopk", "matryoshka_batchtopk"}
 NORMALISATIONS = {"none", "layer_norm", "constant_norm_rescale"} | UNFOLDED_NORMALISATIONS
 LONGEST_CONTEXT = 2**24
+_LONGEST_HOOK = 200
 MODEL_OPTIONS = {"center_writing_weights", "fold_ln", "center_unembed", "fold_value_biases", "device", "dtype"}
 """Ways in which a config may want the model loaded. This app does the first; the others change nothing that a
 dictionary reads."""
@@ -62,7 +63,20 @@ def parse_config(
         hook_head_index=metadata.count("hook_head_index"),
         matryoshka_widths=_widths(metadata, d_sae),
         reconstructs=metadata.flag("reconstructs", default=True),
+        target_layer=metadata.count("target_layer"),
+        read_hooks=_read_hooks(metadata, model_name),
+        blocks=metadata.whole("feature_blocks") or 1,
+        side=metadata.count("side"),
     )
+
+
+def _read_hooks(metadata: ConfigFields, model_name: str | None) -> tuple[str, ...]:
+    hooks = metadata.value("read_hooks")
+    if hooks is None:
+        return ()
+    if isinstance(hooks, list | tuple) and all(isinstance(hook, str) and len(hook) <= _LONGEST_HOOK for hook in hooks):
+        return tuple(hook_in_config(hook, model_name) for hook in hooks)
+    raise metadata.bad("read_hooks", "a list of hooks")
 
 
 def _hook(hook_name: str, hf_hook_name: str | None, model_name: str | None) -> str:

@@ -9,7 +9,12 @@ from core.errors import BadDictionaryError
 
 
 def can_fold(config: DictionaryConfig) -> bool:
-    """Whether decoder norms can move into the activations without changing the support."""
+    """Whether decoder norms can move into the activations without changing the support.
+
+    Of rows that write to one place of several, the lengths say how much goes there, and activations are those of all.
+    """
+    if config.writes_elsewhere_too:
+        return False
     if config.architecture in ("topk", "abstopk"):
         return config.rescale_acts_by_decoder_norm
     return config.architecture in ADDITIVE

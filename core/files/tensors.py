@@ -39,6 +39,42 @@ def read_tensors(path: Path, names: list[str] | None = None) -> dict[str, np.nda
     return {name: as_float32(tensors[name]) for name in wanted}
 
 
+def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Return names and shapes in a safetensors file's header; none if it cannot be read as one."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, ValueError, OSError):
+        return {}
+
+
+def read_at(path: Path, name: str, index: int) -> np.ndarray:
+    """Read [:, index] of a tensor with three axes as float32; the rest of it stays on disk.
+
+    Raises BadDictionaryError where there is no such part, and what `read_tensors` raises.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    shape = tensor_shapes(path).get(name)
+    if shape is None or len(shape) != 3 or not 0 <= index < shape[1]:
+        raise BadDictionaryError(
+            f"{path} holds {name} of shape {shape}; expected three axes with at least {index + 1} in the middle. It "
+            "may be truncated or of another format: copy or download it again."
+        )
+    try:
+        with safe_open(path, framework="pt") as file:
+            part = file.get_slice(name)
+            check_types({name: part.get_dtype()}, path)
+            return as_float32(np.ascontiguousarray(part[:, index].float().numpy()))
+    except (SafetensorError, ValueError, OSError) as error:
+        raise BadDictionaryError(
+            f"{path} cannot be read as safetensors ({str(error)[:200]}). Expected a whole file of that format; copy or "
+            "download it again."
+        ) from error
+
+
 def tensor_names(path: Path) -> tuple[str, ...]:
     """Return the names in a safetensors file's header; none if it cannot be read as one."""
     from safetensors import SafetensorError, safe_open

@@ -3,7 +3,7 @@
 The number of rows run together changes the result of a row by rounding only.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -19,21 +19,31 @@ def rows_per_run(n_pos: int, tokens: int | None = None) -> int:
     return max(1, (tokens or TOKENS_PER_RUN) // n_pos)
 
 
+def activations_at(
+    model: LanguageModel, tokens: Int[np.ndarray, "row pos"], hooks: Sequence[str]
+) -> Float[np.ndarray, "row pos d"]:
+    """Return what passes at each of the hooks, one after the other in the last axis."""
+    parts = [model.activations(tokens, hook) for hook in hooks]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
+
+
 def batches(
     model: LanguageModel,
     rows: Int[np.ndarray, "row pos"],
-    hook_name: str,
+    hook_name: str | Sequence[str],
     *,
     step: int | None = None,
     progress: Progress = SILENT,
 ) -> Iterator[tuple[slice, Float[np.ndarray, "batch pos d_in"]]]:
     """Run `step` rows of token ids at a time (default `rows_per_run`); yield their slice and the activations at a hook.
 
+    Of several hooks the activations are joined.
     `progress` counts rows; a batch counts when the caller asks for the next one. Raises what
     `LanguageModel.activations` raises.
     """
     step = step or rows_per_run(rows.shape[1])
+    hooks = (hook_name,) if isinstance(hook_name, str) else hook_name
     for start in range(0, len(rows), step):
         part = slice(start, min(start + step, len(rows)))
-        yield part, model.activations(rows[part], hook_name)
+        yield part, activations_at(model, rows[part], hooks)
         progress.update(part.stop, len(rows))

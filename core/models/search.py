@@ -65,12 +65,13 @@ def fitting_models(config: DictionaryConfig, workspace: Workspace) -> list[str]:
 
 def check_fit(config: DictionaryConfig, model: LanguageModel) -> None:
     """Raise DoesNotFitError unless a dictionary's config names a hook of this model with its width."""
-    width = model.hook_width(config.hook_name)
+    width = sum(model.hook_width(hook) for hook in config.hooks_in)
     if config.hook_head_index is not None:
         return check_head(config, model, width)
-    if width != config.d_in:
+    if width != config.input_width:
+        hooks = " and ".join(config.hooks_in)
         raise DoesNotFitError(
-            f"The dictionary reads vectors of width {config.d_in}, but {config.hook_name} of {model.name} has "
+            f"The dictionary reads vectors of width {config.input_width}, but {hooks} of {model.name} has "
             f"{width}. Choose the model it was trained on, or check d_in in its cfg.json."
         )
 

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int
 
 from core.dictionaries.config import TRANSCODERS, UNFOLDED_NORMALISATIONS
 from core.dictionaries.dictionary import Dictionary
+from core.models.batches import activations_at
 from core.models.language_model import LanguageModel
 
 AS_IS, SCALED, UNSCALED, LAYER_NORM, CENTRED = "as it is", "scaled", "unscaled", "layer norm", "centred"
@@ -52,7 +53,7 @@ def read_sample(
 ) -> Sample:
     """Run the model up to the dictionary's hook (or another one) and choose the tokens to judge."""
     config = dictionary.config
-    x = model.activations(tokens, hook_name or config.hook_name)
+    x = activations_at(model, tokens, (hook_name,) if hook_name else config.hooks_in)
     target = model.activations(tokens, config.hook_name_out) if config.hook_name_out else x
     length = np.linalg.norm(target, axis=-1)
     counted = ~np.isin(tokens, left_out)

@@ -36,7 +36,7 @@ def facts(dictionary: Dictionary) -> list[RecipeLine]:
         ("Kind", f"{config.kind}{saved}", "Its architecture in training, and the one it runs as."),
         ("Active features, k", config.k, "How many features a TopK dictionary keeps on a token."),
         ("Model", config.model_name, "The language model that it reads."),
-        ("Hook", config.hook_name, "The place in the model where it reads."),
+        ("Hook", ", ".join(config.hooks_in), "The place in the model where it reads, or all of them."),
         ("Hook it writes to", config.hook_name_out, "The hook whose value a transcoder's output stands for."),
         ("Head", config.hook_head_index, "The one head of the hook that it reads."),
         ("Matryoshka widths", _widths(config.matryoshka_widths), "So many first features are a dictionary too."),
@@ -85,7 +85,10 @@ def _folding(dictionary: Dictionary) -> tuple[str, str]:
             "folded",
             "Decoder rows have length 1; activations are multiplied by the old length. Outputs are the same.",
         )
-    why = "switched off in the sidebar" if can_fold(dictionary.config) else "scaling would change which are active"
+    config = dictionary.config
+    why = "switched off in the sidebar" if can_fold(config) else "scaling would change which are active"
+    if config.writes_elsewhere_too:
+        why = "activations are the same for every place that it writes to"
     return "as stored", f"Activations of different features are comparable only after multiplying by the norm; {why}."
 
 

@@ -34,12 +34,19 @@ def python_recipe(dictionary: Dictionary) -> str:
         code.lines.append("sae.turn_off_forward_pass_hook_z_reshaping()  # inputs are (batch, pos, n_heads * d_head)")
     _open_model(code, dictionary)
     flat = ".flatten(2)" if config.reshape_activations == "hook_z" else ""
+    hooks = config.hooks_in
+    x = f"cache[{hooks[0]!r}]{flat}"
+    if len(hooks) > 1:
+        x = f"torch.cat([cache[name] for name in {list(hooks)!r}], dim=-1)"
+    # sae-lens has no architecture whose features read several places.
+    own = "dictionary.encode(x.numpy())", "dictionary.reconstruct(x.numpy())"
+    calls = ("sae.encode(x)", "sae(x)") if config.blocks == 1 else own
     code.lines += [
         "with torch.no_grad():",
-        f"    _, cache = model.run_with_cache(tokens, names_filter={[config.hook_name, *_hook_out(dictionary)]!r})",
-        f"    x = cache[{config.hook_name!r}]{flat}",
-        "    acts = sae.encode(x)",
-        "    x_hat = sae(x)",
+        f"    _, cache = model.run_with_cache(tokens, names_filter={[*hooks, *_hook_out(dictionary)]!r})",
+        f"    x = {x}",
+        f"    acts = {calls[0]}",
+        f"    x_hat = {calls[1]}",
         *(f"    target = cache[{name!r}]  # what x_hat should be" for name in _hook_out(dictionary)),
     ]
     return str(code)
@@ -69,7 +76,8 @@ def _open_dictionary(code: _Code, dictionary: Dictionary) -> None:
     code.lines += [
         "# sae-lens does not read these files as they are: this project's reader does.",
         'workspace = Workspace(roots=(Path("/"),))',
-        f"sae = open_dictionary({dictionary.id!r}, workspace, fold_decoder_norms={dictionary.folded}).sae",
+        f"dictionary = open_dictionary({dictionary.id!r}, workspace, fold_decoder_norms={dictionary.folded})",
+        *(["sae = dictionary.sae"] if dictionary.config.blocks == 1 else []),
     ]
 
 

@@ -60,7 +60,7 @@ def corpus_statistics(
     """
     sums = _Sums(n_pos, dictionary.d_sae, context_size)
     step = samples_per_block(n_pos, dictionary.d_sae, budget_bytes)
-    for _, x in batches(model, rows[:, :n_pos], dictionary.config.hook_name, step=step, progress=progress):
+    for _, x in batches(model, rows[:, :n_pos], dictionary.config.hooks_in, step=step, progress=progress):
         sums.add(*_encode(dictionary, x))
     return sums.statistics("corpus")
 

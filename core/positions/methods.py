@@ -26,6 +26,8 @@ def choose_method(
     """Choose the most exact method that applies, and say why in a sentence for the page."""
     settings = settings or PositionSettings()
     hook, n_pos = dictionary.config.hook_name, min(settings.n_pos or model.n_ctx, model.n_ctx)
+    if dictionary.config.read_hooks:
+        return "corpus", f"From corpus text: the dictionary reads {len(dictionary.config.read_hooks)} places at once."
     if hook != GRID_HOOK:
         return "corpus", (
             f"From corpus text: at {hook} a feature's input depends on the text before the token, "

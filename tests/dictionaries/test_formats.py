@@ -77,7 +77,8 @@ def test_a_folder_of_sae_lens_is_read_as_one(tmp_path):
 
 
 def test_every_format_has_a_case():
-    assert {case.format for case in CASES.values()} | {"sae-lens"} == formats().keys()
+    with_tests_of_their_own = {"sae-lens", "cross-layer"}
+    assert {case.format for case in CASES.values()} | with_tests_of_their_own == formats().keys()
 
 
 def test_the_more_specific_of_two_formats_wins_and_the_other_is_named(tmp_path):

@@ -83,6 +83,7 @@ def main() -> None:
     link.clean()
     with st.sidebar:
         pickers.dictionary()
+        pickers.choices()
         pickers.feature()
         device.pick()
     page.run()

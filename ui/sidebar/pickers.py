@@ -5,6 +5,7 @@ from contextlib import suppress
 import streamlit as st
 
 from core.dictionaries.dictionary import Dictionary
+from core.dictionaries.sources.choices import with_setting
 from core.dictionaries.spaces import DictionarySide
 from core.errors import LoupeError, OutOfRangeError
 from core.models import tokenizer_files
@@ -43,6 +44,29 @@ def dictionary() -> None:
         "architecture allows it. Reconstructions do not change. Activations of different features become "
         "comparable.",
     )
+
+
+def choices() -> None:
+    """Pick what of the dictionary's files is looked at: a layer, a target, a side or a level; nothing where all is."""
+    with suppress(LoupeError):
+        picked = opened.dictionary()
+        for choice in picked.origin.choices:
+            key = f"_choice {choice.name} {picked.id}"
+            values = list(choice.values)
+            st.selectbox(
+                choice.title,
+                values,
+                index=values.index(choice.chosen),
+                key=key,
+                format_func=lambda value, choice=choice: choice.values[value],
+                help=choice.meaning,
+                on_change=_choose,
+                args=(picked.id, choice.name, key),
+            )
+
+
+def _choose(id: str, name: str, key: str) -> None:
+    st.session_state["sae"] = with_setting(id, name, st.session_state[key])
 
 
 def feature() -> None:

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from core.dictionaries.formats import elsewhere
+from core.dictionaries.origin import Choice
 from core.dictionaries.weights import check_numbers
 from core.errors import BadDictionaryError, PathNotAllowedError, UnknownNameError
 
@@ -44,6 +45,8 @@ class Contents:
     """The files' own words and how they were understood, one phrase each."""
     notes: tuple[str, ...] = ()
     """Warnings, one sentence or more each."""
+    choices: tuple[Choice, ...] = ()
+    """What else of the files can be looked at."""
     hook_needed: bool = False
     """Whether files of this format always say their hook."""
 
@@ -148,6 +151,26 @@ class Place:
                 "Save the dictionary again."
             )
         return raw
+
+    def yaml(self, name: str) -> dict[str, Any]:
+        """Return the plain mapping in a YAML file; raise BadDictionaryError if it holds none."""
+        import yaml
+
+        path = self.need(name)
+        try:
+            text = path.read_text(encoding="utf-8") if path.stat().st_size <= LARGEST_CONFIG else ""
+            # Aliases can make a few bytes hold a billion values.
+            plain = not any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text))
+            raw = yaml.safe_load(text) if plain else None
+        except OSError as error:
+            raise unreadable(path, error) from error
+        except (yaml.YAMLError, ValueError, RecursionError):
+            raw = None
+        if not isinstance(raw, dict):
+            raise BadDictionaryError(
+                f"{path} is no plain YAML mapping. Expected the dictionary's config without aliases; download it again."
+            )
+        return {str(key): value for key, value in raw.items()}
 
     def glance(self, name: str) -> dict[str, Any]:
         """Return the JSON object in a file, for a guess at its format; empty if it cannot be had."""

@@ -11,7 +11,7 @@ from core.dictionaries.formats.stored import read_stored
 from core.errors import BadDictionaryError
 
 _LAYOUTS = (
-    (r"W_(enc|dec)_\d+\.safetensors", "a cross-layer transcoder, of which no layer reconstructs by itself"),
+    (r"W_(enc|dec)_\d+\.safetensors", "a cross-layer transcoder without W_enc_0 and W_dec_0"),
     (r"hyperparams\.json", "a dictionary of Llama Scope without checkpoints/final.safetensors"),
     (r"(lm_config|sae_config)\.json", "a dictionary of Llamascopium without sae_weights.safetensors"),
     (r"adapter_config\.json|pytorch_model.*\.bin|model-\d+-of-\d+\.safetensors", "a language model"),

@@ -26,12 +26,15 @@ from core.workspace import Workspace, located, split_tail
 
 NAME = "folder"
 TITLE = "Folder"
-WHOLE_NUMBERS = ("context_size", "k", "hook_head_index")
+WHOLE_NUMBERS = ("context_size", "k", "hook_head_index", "layer", "target")
+_FROM_ZERO = ("hook_head_index", "layer", "target")
 FLAGS = ("prepend_bos", "apply_b_dec_to_input")
-_OF_FILES, _OF_TOP = ("format", "dict_class"), ("architecture", "k", "apply_b_dec_to_input", "normalize_activations")
+_OF_FILES = ("format", "dict_class", "layer", "target")
+_OF_TOP = ("architecture", "k", "apply_b_dec_to_input", "normalize_activations")
 SETTINGS = (
     *("format", "dict_class", "architecture", "normalize_activations", "apply_b_dec_to_input"),
     *("model_name", "hook_name", "hook_name_out", "hook_head_index", "context_size", "k", "prepend_bos"),
+    *("layer", "target"),
 )
 """The settings behind a path, in the order of an id."""
 _LONGEST_SETTING = 200
@@ -117,7 +120,7 @@ def find(key: str, workspace: Workspace) -> Found:
     with readable(path):
         module, _ = choose(place, settings.get("format"))
         files = [place.need(name) for name in module.files(place)]
-        sizes = [unpacked_bytes(file) if file.suffix == ".npz" else file.stat().st_size for file in files]
+        nbytes = module.nbytes(place) if hasattr(module, "nbytes") else sum(map(_size, files))
         stamp = hash(tuple((str(file), file.stat().st_mtime_ns) for file in files))
     tail = "&".join(f"{name}={settings[name]}" for name in SETTINGS if name in settings)
     return Found(
@@ -125,8 +128,12 @@ def find(key: str, workspace: Workspace) -> Found:
         place=place,
         settings=settings,
         stamp=stamp,
-        nbytes=sum(sizes),
+        nbytes=nbytes,
     )
+
+
+def _size(file: Path) -> int:
+    return unpacked_bytes(file) if file.suffix == ".npz" else file.stat().st_size
 
 
 def _place(path: Path, workspace: Workspace, settings: Mapping[str, str] | None = None) -> Place:
@@ -217,6 +224,7 @@ def read_place(
             + translated(raw, config),
             format=module.NAME,
             stated=contents.stated,
+            choices=contents.choices,
             inferred=inferred + ((f"set by hand: {set_here}",) if set_here else ()),
         ),
     )
@@ -256,15 +264,15 @@ def translated(raw: Mapping[str, Any], config: DictionaryConfig) -> tuple[str, .
 
 def _value(name: str, text: str) -> str | int | bool:
     number = text.isascii() and text.isdecimal() and len(text) < 20
-    if name in WHOLE_NUMBERS and number and (int(text) or name == "hook_head_index"):
+    if name in WHOLE_NUMBERS and number and (int(text) or name in _FROM_ZERO):
         return int(text)
     if name in FLAGS and text.lower() in ("true", "false"):
         return text.lower() == "true"
     if name not in WHOLE_NUMBERS + FLAGS and text.isprintable() and len(text) <= _LONGEST_SETTING:
         return text
-    expected = (
-        "a whole number from 1" if name in WHOLE_NUMBERS else "true or false" if name in FLAGS else "a short text"
-    )
+    expected = "a whole number from 0" if name in _FROM_ZERO else "a whole number from 1"
+    if name not in WHOLE_NUMBERS:
+        expected = "true or false" if name in FLAGS else "a short text"
     raise BadDictionaryError(f"What follows the # has {name} {short(text)}; expected {expected}. Correct it there.")
 
 
