@@ -53,7 +53,7 @@ def pick(threshold: float) -> Series | None:
         st.session_state["split_wider"] = usual
     ids = st.multiselect(
         "Wider dictionaries",
-        [id for id in opened.dictionary_ids() if id != coarse.id],
+        [id for id in dict.fromkeys([*usual, *opened.dictionary_ids()]) if id != coarse.id],
         usual,
         key="split_wider",
         bind="query-params",

@@ -9,6 +9,7 @@ import numpy as np
 from core import tables
 from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.sources import Entry, entries
+from core.dictionaries.sources.choices import with_setting
 from core.dictionaries.spaces import DictionarySide
 from core.geometry.neighbors import Between
 from core.logit_weights.statistics import logit_weights
@@ -61,8 +62,20 @@ class Series:
 
 
 def listed() -> list[Entry]:
-    """Return the dictionaries that differ from the picked one in the width alone, by width."""
-    return wider_entries(entries(compute.workspace()), opened.dictionary().id)
+    """Return the levels of a Matryoshka dictionary, else those that differ from the picked one in the width alone."""
+    picked = opened.dictionary()
+    return levels(picked) or wider_entries(entries(compute.workspace()), picked.id)
+
+
+def levels(picked: Dictionary) -> list[Entry]:
+    """Return each level of the picked dictionary, which may be one of them, by width; empty where it has none."""
+    choice = next((choice for choice in picked.origin.choices if choice.name == "features"), None)
+    found = []
+    for value in choice.values if choice else ():
+        id = with_setting(picked.id, "features", value)
+        n = int(value) if value else opened.dictionary(id).d_sae
+        found.append(Entry(id=id, title=choice.values[value], d_sae=n))
+    return sorted(found, key=lambda entry: entry.d_sae)
 
 
 def between(a: Dictionary, b: Dictionary) -> Between:

@@ -4,10 +4,11 @@ import json
 from functools import cache
 
 from core.dictionaries.dictionary import Dictionary
+from core.dictionaries.formats import Place
 from core.dictionaries.formats.sae_lens import WEIGHTS_FILE
 from core.dictionaries.origin import Origin
 from core.dictionaries.sources import Entry
-from core.dictionaries.sources.folder import read_folder
+from core.dictionaries.sources.folder import read_place, split_settings
 from core.errors import UnknownNameError
 from core.workspace import PROJECT, Workspace
 
@@ -44,13 +45,15 @@ def entries(workspace: Workspace) -> list[Entry]:
 
 def open(key: str, workspace: Workspace, *, fold_decoder_norms: bool = True) -> Dictionary:
     """Open a demo dictionary by name; raise UnknownNameError for another name."""
-    if key not in _index():
+    name, settings = split_settings(key)
+    if name not in _index():
         raise UnknownNameError("dictionary", f"{NAME}/{key}", [f"{NAME}/{name}" for name in _index()])
-    item = _index()[key]
-    return read_folder(
-        FOLDER / key,
+    item = _index()[name]
+    return read_place(
+        Place(FOLDER / name),
         id=f"{NAME}/{key}",
         title=item["title"],
+        settings=settings,
         fold_decoder_norms=fold_decoder_norms,
         origin=Origin(labels=item["labels"], published=item["measured"]),
     )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from core.dictionaries import prefix
 from core.dictionaries.claims import architecture_word
 from core.dictionaries.config import DictionaryConfig
 from core.dictionaries.dictionary import Dictionary
@@ -19,6 +20,7 @@ from core.dictionaries.origin import UNKNOWN, Origin
 from core.dictionaries.parsing import not_applied, parse_config
 from core.dictionaries.sources import Entry
 from core.dictionaries.sources.folder_entries import dictionaries_at, labels_of, labels_when_open, said_by, titles
+from core.dictionaries.weights import check_tensors
 from core.errors import BadDictionaryError, PathNotAllowedError, UnknownNameError
 from core.files.fields import short
 from core.files.npz import unpacked_bytes
@@ -26,15 +28,17 @@ from core.workspace import Workspace, located, split_tail
 
 NAME = "folder"
 TITLE = "Folder"
-WHOLE_NUMBERS = ("context_size", "k", "hook_head_index", "layer", "target")
+WHOLE_NUMBERS = ("context_size", "k", "hook_head_index", "layer", "target", "level", "features")
 _FROM_ZERO = ("hook_head_index", "layer", "target")
 FLAGS = ("prepend_bos", "apply_b_dec_to_input")
-_OF_FILES = ("format", "dict_class", "layer", "target")
+_OF_FILES = ("format", "dict_class", "layer", "target", "level", "features")
+_PARTS = ("layer", "target", "level", "features")
+"""Settings that say what of the files is looked at."""
 _OF_TOP = ("architecture", "k", "apply_b_dec_to_input", "normalize_activations")
 SETTINGS = (
     *("format", "dict_class", "architecture", "normalize_activations", "apply_b_dec_to_input"),
     *("model_name", "hook_name", "hook_name_out", "hook_head_index", "context_size", "k", "prepend_bos"),
-    *("layer", "target"),
+    *("layer", "target", "level", "features"),
 )
 """The settings behind a path, in the order of an id."""
 _LONGEST_SETTING = 200
@@ -202,32 +206,42 @@ def read_place(
     with readable(place.path):
         module, others = choose(place, settings.get("format"))
         contents: Contents = module.read(place)
-    raw = overridden(contents.raw, settings, place)
-    config = parse_config(raw, place.folder, config_file=contents.config_file, hook_needed=contents.hook_needed)
-    inferred = contents.inferred
+    raw, tensors = overridden(contents.raw, settings, place), contents.tensors
+    how = {"config_file": contents.config_file, "hook_needed": contents.hook_needed}
+    config = whole = parse_config(raw, place.folder, **how)
+    n = prefix.number_asked(whole, typed(settings), title)
+    inferred, notes = contents.inferred, contents.notes
+    if n is not None:
+        check_tensors(whole, tensors)
+        raw, tensors = prefix.first_features(raw, tensors, whole, n)
+        config, said = parse_config(raw, place.folder, **how), prefix.said_of(whole, n)
+        inferred, notes = inferred + said[0], notes + said[1]
     if others:
         inferred += (f"format {module.NAME}, though {' and '.join(others)} would fit as well",)
     set_here = ", ".join(f"{name} {value}" for name, value in settings.items())
     return Dictionary(
         id=id,
-        title=title,
+        title=_titled(title, settings),
         config=config,
         raw_config=raw,
-        tensors=contents.tensors,
+        tensors=tensors,
         fold_decoder_norms=fold_decoder_norms,
         origin=replace(
             origin,
             labels=origin.labels or labels_when_open(place, module, config, raw),
-            notes=contents.notes
-            + not_applied(raw)
-            + unsaid(config.model_name, config.hook_name)
-            + translated(raw, config),
+            notes=notes + not_applied(raw) + unsaid(config.model_name, config.hook_name) + translated(raw, config),
             format=module.NAME,
             stated=contents.stated,
-            choices=contents.choices,
+            choices=contents.choices + prefix.choices(whole, n),
             inferred=inferred + ((f"set by hand: {set_here}",) if set_here else ()),
         ),
     )
+
+
+def _titled(title: str, settings: Mapping[str, str]) -> str:
+    """Tell a part of what files hold from the others by its title."""
+    part = "&".join(f"{name}={settings[name]}" for name in _PARTS if name in settings)
+    return title if not part or part in title else f"{title}#{part}"
 
 
 def overridden(raw: dict[str, Any], settings: Mapping[str, str], place: Place) -> dict[str, Any]:

@@ -76,6 +76,7 @@ def _said_by(path: Path, settings: tuple[tuple[str, str | int | bool], ...], sta
     except (LoupeError, OSError):
         return Said()
     names = {"hook_name": "hook_name", "model_name": "model_name", "k": "k", "architecture": "kind"}
+    names |= {"features": "d_sae"}
     return replace(said, **{ours: by_hand[name] for name, ours in names.items() if name in by_hand})
 
 
