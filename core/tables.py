@@ -64,6 +64,12 @@ def to_parquet(table: pd.DataFrame, provenance: Mapping[str, object]) -> bytes:
     return target.getvalue()
 
 
+def side_file(table: pd.DataFrame, *, title: str, note: str, provenance: Mapping[str, object]) -> bytes:
+    """Return JSON that says what a table shows and where it comes from, to lie beside its CSV."""
+    said = {"title": title, "note": note, "rows": len(table), "columns": definitions(table), **provenance}
+    return json.dumps(said, indent=1, ensure_ascii=False).encode("utf-8", "replace")
+
+
 def definitions(table: pd.DataFrame) -> dict[str, str]:
     """Return title, unit and formula of the columns that are declared statistics."""
     known = {name: STATISTICS.get(ALIASES.get(name, name)) for name in map(str, table.columns)}

@@ -2,19 +2,37 @@
 
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import Literal
 
 import pandas as pd
 import streamlit as st
 
 from core import catalogue, tables
+from ui.shared import pictures
 from ui.shared.escape import plain
 from ui.shared.finish import finished
 from ui.shared.selection import columns
 
 Table = pd.DataFrame | Callable[[], pd.DataFrame]
-_said: ContextVar[str | None] = ContextVar("said", default=None)
-"""What stands around the chart that is being drawn: its figure's title and note."""
+
+
+@dataclass
+class _Frame:
+    """The figure that is being drawn, and the charts drawn in it so far."""
+
+    title: str
+    note: str
+    name: str
+    provenance: dict
+    charts: list = field(default_factory=list)
+
+    @property
+    def said(self) -> dict:
+        return {"title": self.title, "note": self.note, "provenance": self.provenance}
+
+
+_frame: ContextVar[_Frame | None] = ContextVar("frame", default=None)
 
 
 def help_markdown(names: Sequence[str]) -> str:
@@ -45,28 +63,53 @@ def figure(
     `explains` are names in the catalogue; `note` says n, filters and settings; `name` is the stem of the downloaded
     files. If `table` is a function, it is called only for a download.
     """
-    make = table if callable(table) else lambda: table
     with st.container(border=True):
         head = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center")
         head.markdown(f"**{plain(title)}**", help=help_markdown(explains))
-        with head.popover("Data", icon=":material/download:", type="tertiary"):
-            st.download_button(
-                "CSV", lambda: tables.to_csv(make()), f"{name}.csv", "text/csv", key=f"csv-{name}", on_click="ignore"
-            )
-            st.download_button(
-                "Parquet",
-                lambda: tables.to_parquet(make(), provenance),
-                f"{name}.parquet",
-                key=f"parquet-{name}",
-                on_click="ignore",
-            )
-        token = _said.set(f"{title}. {note}")
+        frame = _Frame(title, note, name, provenance)
+        token = _frame.set(frame)
         try:
             event = draw()
         finally:
-            _said.reset(token)
+            _frame.reset(token)
+        with head.popover("Save", icon=":material/download:", type="tertiary"):
+            _table_buttons(frame, table)
+            _picture_buttons(frame)
         st.caption(plain(note))
     return event
+
+
+def _table_buttons(frame: _Frame, table: Table) -> None:
+    """Offer the figure's table, and a side file that says where it comes from, as CSV cannot."""
+    make = table if callable(table) else lambda: table
+    st.caption("Table")
+    with st.container(horizontal=True, gap="small"):
+        _download(frame, "CSV", lambda: tables.to_csv(make()), "csv", "text/csv")
+        _download(frame, "Parquet", lambda: tables.to_parquet(make(), frame.provenance), "parquet")
+        _download(frame, "Provenance", lambda: tables.side_file(make(), **frame.said), "json", "application/json")
+
+
+def _picture_buttons(frame: _Frame) -> None:
+    """Offer the figure's charts as pictures, if it has any that Altair draws."""
+    if not frame.charts:
+        return
+
+    dark = is_dark()  # a download runs outside the page's run
+
+    def spec(text_scale: float = 1) -> dict:
+        return pictures.specification(frame.charts, **frame.said, dark=dark, text_scale=text_scale)
+
+    st.caption("Picture, in the colours of the page")
+    with st.container(horizontal=True, gap="small"):
+        _download(frame, "PNG", lambda: pictures.to_png(spec()), "png", "image/png")
+        _download(frame, "PNG, large text", lambda: pictures.to_png(spec(1.5)), "large.png", "image/png")
+        _download(frame, "SVG", lambda: pictures.to_svg(spec()), "svg", "image/svg+xml")
+        _download(frame, "Vega-Lite", lambda: pictures.to_json(spec()), "vl.json", "application/json")
+
+
+def _download(frame: _Frame, label: str, make: Callable[[], bytes], ending: str, mime: str | None = None) -> None:
+    key = f"{ending}-{frame.name}"
+    st.download_button(label, make, f"{frame.name}.{ending}", mime, key=key, on_click="ignore")
 
 
 def is_dark() -> bool:
@@ -84,15 +127,18 @@ def altair(
 ) -> Callable:
     """Return a `draw` for an Altair chart in the page's theme. All charts are drawn here (see ui.shared.finish).
 
-    A screen reader hears the title and the note of the figure around it.
+    A screen reader hears the title of the figure around it.
     """
     names = [selection] if isinstance(selection, str) else list(selection)
 
     def draw():
-        done = finished(chart, dark=is_dark())
+        done, frame = finished(chart, dark=is_dark()), _frame.get()
+        said = frame.title if frame else None
+        if frame:
+            frame.charts.append(done)
         if on_select is None:
-            return st.altair_chart(done, key=key, width=width, alt=_said.get())
-        return st.altair_chart(done, key=key, width=width, alt=_said.get(), on_select=on_select, selection_mode=names)
+            return st.altair_chart(done, key=key, width=width, alt=said)
+        return st.altair_chart(done, key=key, width=width, alt=said, on_select=on_select, selection_mode=names)
 
     return draw
 
