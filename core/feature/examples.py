@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
 from core.activations.store import FeatureActivations
 from core.errors import BadSettingError
@@ -105,12 +105,14 @@ def _drawn(activations: FeatureActivations, entries: np.ndarray, n: int, seed: l
 
 
 def random_tokens(
-    activations: FeatureActivations, n_rows: int, n_pos: int, *, n: int, seed: int = 0
+    activations: FeatureActivations, counted: Bool[np.ndarray, "row pos"], *, n: int, seed: int = 0
 ) -> FeatureActivations:
-    """Draw tokens of the text, all equally likely, no row twice; the feature may be active there or not."""
-    rng = np.random.default_rng(seed)
-    row, position = rng.permutation(n_rows)[:n], rng.integers(0, n_pos, min(n, n_rows))
-    acts = [row_activations(activations, int(r), n_pos)[p] for r, p in zip(row, position, strict=True)]
+    """Draw tokens that count, all equally likely, no row twice; the feature may be active there or not."""
+    rng, in_row = np.random.default_rng(seed), counted.sum(axis=1)
+    n = min(n, np.count_nonzero(in_row))
+    row = rng.choice(len(counted), n, replace=False, p=in_row / in_row.sum()) if n else np.zeros(0, np.int64)
+    position = np.array([rng.choice(np.flatnonzero(counted[r])) for r in row], np.int64)
+    acts = [row_activations(activations, int(r), counted.shape[1])[p] for r, p in zip(row, position, strict=True)]
     return FeatureActivations(row, position, np.array(acts, np.float32))
 
 

@@ -102,10 +102,23 @@ def test_draws_are_even_and_only_the_seed_decides_them():
     drawn = examples.random_active(FOUND, n=8, seed=1)
     assert set(triples(drawn)) <= set(triples(FOUND))
     assert len(set(drawn.row.tolist())) == 8
-    anywhere = examples.random_tokens(FOUND, N_ROWS, N_POS, n=50, seed=2)
+    anywhere = examples.random_tokens(FOUND, np.ones(ROWS.shape, bool), n=50, seed=2)
     assert sorted(anywhere.row.tolist()) == list(range(N_ROWS))
     np.testing.assert_array_equal(anywhere.act, DENSE[anywhere.row, anywhere.position])
     assert (anywhere.act == 0).any()
+
+
+def test_tokens_drawn_from_the_text_are_counted_ones_and_all_of_them_have_their_turn():
+    counted = ROWS[0, 0] != ROWS
+    counted[3:] = False
+    drawn = [examples.random_tokens(FOUND, counted, n=1, seed=seed) for seed in range(900)]
+    times = np.zeros(ROWS.shape, int)
+    for one in drawn:
+        times[one.row, one.position] += 1
+    np.testing.assert_array_equal(times > 0, counted)
+    assert times[counted].max() < 2.5 * 900 / counted.sum()
+    assert sorted(examples.random_tokens(FOUND, counted, n=50).row.tolist()) == [0, 1, 2]
+    assert not len(examples.random_tokens(FOUND, np.zeros(ROWS.shape, bool), n=5).act)
 
 
 def test_token_counts_match_a_loop():

@@ -26,7 +26,7 @@ A_PAGE, MOST_DRAWN, MOST_SEARCHED = 20, 200, 5_000
 HELP = (
     f"{STRONGEST}: one context for each row, around its strongest token. {INTERVALS}: 5 random tokens from each of 11 "
     f"intervals of equal width, from 0 to the largest activation. {QUANTILES}: 5 random tokens from each of 10 groups "
-    f"of equally many active tokens. {ACTIVE}: random active tokens. {ANY}: random tokens, active or not."
+    f"of equally many active tokens. {ACTIVE}: random active tokens. {ANY}: random counted tokens, active or not."
 )
 
 
@@ -139,8 +139,7 @@ def pool(subject: Subject, kind: str) -> FeatureActivations:
         return feature_examples.strongest_of_rows(subject.acts)
     if kind == ACTIVE:
         return feature_examples.random_active(subject.acts, n=MOST_DRAWN, seed=seed())
-    n_rows, n_pos = subject.passed.sample.rows.shape
-    return feature_examples.random_tokens(subject.acts, n_rows, n_pos, n=MOST_DRAWN, seed=seed())
+    return feature_examples.random_tokens(subject.acts, subject.passed.counted, n=MOST_DRAWN, seed=seed())
 
 
 def searched(
@@ -207,9 +206,10 @@ def draw_contexts(
 
 def passage(subject: Subject, context: Context) -> Passage:
     """Turn a context into a passage: its activation in front, the facts of each token in a tooltip."""
-    strings = subject.passed.model.token_strings
+    strings, left_out = subject.passed.model.token_strings, set(subject.passed.sample.left_out)
     titles = [
-        f"{label(strings[token])}  id {token}\nactivation {act:.4g}\nposition {position}, row {context.row}"
+        f"{label(strings[token])}  id {token}\n{'not counted' if token in left_out else f'activation {act:.4g}'}"
+        f"\nposition {position}, row {context.row}"
         for position, (token, act) in enumerate(zip(context.ids, context.acts, strict=True), context.start)
     ]
     head = f"{context.acts[context.center]:.3g}"

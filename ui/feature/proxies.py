@@ -61,7 +61,7 @@ def proxies(subject: Subject) -> None:
         st.info("Type a regular expression, such as a word or a class of characters.", icon=":material/search:")
         return
     value = proxies_studies.values(subject.passed, proxy)
-    pair = feature_proxy(subject.acts, value, proxies_studies.counted_tokens(subject.passed), threshold=threshold)
+    pair = feature_proxy(subject.acts, value, subject.passed.counted, threshold=threshold)
     view = _View(subject, proxy, pair)
     if not pair.hits.any():
         _no_hits(view)

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import streamlit as st
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
-from core.activations.store import counted
 from core.corpus.samples import special_tokens
 from core.errors import UnknownNameError
 from core.proxies.library import MAX_PATTERN, Proxy, pattern_proxy, proxies
@@ -88,14 +87,9 @@ def _text(passed: TokenPass) -> ProxyText:
     return compute.loaded().get(key, lambda: proxy_text(rows, model.raw_tokens, special=special_tokens(model)))
 
 
-def counted_tokens(passed: TokenPass) -> Bool[np.ndarray, "row pos"]:
-    """Return which tokens the statistics count."""
-    return counted(passed.sample.rows, passed.sample.left_out)
-
-
 def ranking(passed: TokenPass, proxy: Proxy, threshold: float) -> pd.DataFrame:
     """Return all features by their correlation with a proxy, from one scan of the store."""
-    hits = (values(passed, proxy) > threshold) & counted_tokens(passed)
+    hits = (values(passed, proxy) > threshold) & passed.counted
 
     def work(progress: Progress) -> Ranking:
         return Ranking(rank_features(passed.store, passed.statistics, hits, progress=progress))

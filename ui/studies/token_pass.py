@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import streamlit as st
+from jaxtyping import Bool
 
 from core import tables
 from core.activations.quantiles import DECILES, ActivationQuantiles, activation_quantiles
 from core.activations.statistics import ActivationStatistics
-from core.activations.store import ActivationStore, FeatureActivations, device_inputs, feature_activations
+from core.activations.store import ActivationStore, FeatureActivations, counted, device_inputs, feature_activations
 from core.activations.token_pass import PassCost, activation_pass, estimate_cost, open_store
 from core.amounts import of_bytes, of_seconds
 from core.corpus.samples import SampleSettings, TextSample
@@ -46,6 +47,11 @@ class TokenPass:
     @property
     def rows_sha256(self) -> str:
         return rows_sha256(self.sample.rows)
+
+    @property
+    def counted(self) -> Bool[np.ndarray, "row pos"]:
+        """Which tokens the statistics count."""
+        return counted(self.sample.rows, self.sample.left_out)
 
     @property
     def name(self) -> str:
