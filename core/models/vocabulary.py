@@ -10,6 +10,7 @@ from core.models.tokens import byte_alphabet, spaces_are_bars
 STRAY = "\ufffd"
 """Stands for bytes that do not form a whole character. It is no letter, no digit and no white space."""
 _ESCAPES = re.compile(r"(?:\\x[89a-f][0-9a-f])+")
+_ESCAPED = re.compile(rb"\\x([89a-f][0-9a-f])")
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-F]{2})>")
 
 
@@ -60,10 +61,8 @@ class Vocabulary:
 
     @cached_property
     def _bytes(self) -> set[bytes]:
-        escape = re.compile(rb"\\x([89a-f][0-9a-f])")
         whole = {text.encode("utf-8", "replace") for text in self.texts if STRAY not in text}
-        stray = (self._strings[i].encode("utf-8", "replace") for i, text in enumerate(self.texts) if STRAY in text)
-        return whole | {escape.sub(lambda match: bytes([int(match[1], 16)]), text) for text in stray}
+        return whole | {_bytes_of(self._strings[i]) for i, text in enumerate(self.texts) if STRAY in text}
 
 
 def _from_bytes(raw: str) -> str:
@@ -71,6 +70,14 @@ def _from_bytes(raw: str) -> str:
     if all(character in alphabet for character in raw):
         return bytes(alphabet[character] for character in raw).decode("utf-8", errors="replace")
     return raw
+
+
+def _bytes_of(text: str) -> bytes:
+    """Return the bytes of a decoded token that is not text: named one by one (SentencePiece), or as escapes."""
+    named = _BYTE_TOKEN.fullmatch(text)
+    if named:
+        return bytes([int(named[1], 16)])
+    return _ESCAPED.sub(lambda match: bytes([int(match[1], 16)]), text.encode("utf-8", "replace"))
 
 
 def _one_byte(text: str) -> str:

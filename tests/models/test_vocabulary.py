@@ -19,6 +19,15 @@ def test_sentencepiece_bytes_and_accents_are_read_as_characters():
     assert texts == (" the", " a", "\n", STRAY, "é", " é", "ā")
 
 
+def test_sentencepiece_bytes_together_write_a_character_that_is_no_token():
+    raw = ["▁the", "▁a", *(f"<0x{byte:02X}>" for byte in range(256))]
+    vocabulary = Vocabulary([decode_token(token) for token in raw], raw)
+    assert vocabulary.can_write("日")
+    assert Vocabulary(raw).can_write("日")
+    assert not Vocabulary(raw[:-100], raw[:-100]).can_write("日")
+    assert find_words(vocabulary, ["日", "a"], any_case=False) == ([1, 2 + ord("a")], (), ("日",))
+
+
 def test_a_word_counts_with_and_without_one_space_but_not_with_two():
     vocabulary = Vocabulary(["May", " May", "  May", " may", "Mayor", "MAY"])
     assert vocabulary.word("May") == [0, 1]
