@@ -3,6 +3,8 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
+from packaging.version import InvalidVersion, Version
+
 from core.models.vocabulary import Vocabulary
 from core.token_sets.rules import Candidate
 from core.token_sets.sets import SMALLEST, TokenSets, collect
@@ -10,7 +12,7 @@ from core.work.jobs import SILENT, Progress
 
 NAME = "nltk_pos"
 GROUP = "Part of speech"
-_WITHOUT_PICKLES = (3, 9)
+_WITHOUT_PICKLES = Version("3.9")
 """Older releases unpickle the tagger, and a pickle may run any code."""
 
 
@@ -55,9 +57,12 @@ def _tagger():
             "NLTK is not installed, and parts of speech need it: `pip install nltk`, then "
             "`python -m nltk.downloader averaged_perceptron_tagger_eng`"
         ) from error
-    version = tuple(int(part) for part in nltk.__version__.split(".")[:2])
-    if version < _WITHOUT_PICKLES:
-        raise _UnavailableError(f"NLTK {nltk.__version__} keeps its tagger as a pickle; install 3.9 or newer")
+    try:
+        has_pickle = Version(nltk.__version__) < _WITHOUT_PICKLES  # a beta comes before its release
+    except InvalidVersion:
+        has_pickle = True
+    if has_pickle:
+        raise _UnavailableError(f"NLTK {nltk.__version__} may keep its tagger as a pickle; install 3.9 or newer")
     try:
         nltk.pos_tag(["a"])
     except LookupError as error:

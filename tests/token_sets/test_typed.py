@@ -140,6 +140,8 @@ def test_parts_of_speech_are_those_of_the_tagger_on_each_token_alone(monkeypatch
     [
         (None, "NLTK is not installed"),
         (fake_nltk("3.8.1", None), "as a pickle; install 3.9"),
+        (fake_nltk("3.9b1", None), "NLTK 3.9b1 may keep"),
+        (fake_nltk("of my own", None), "NLTK of my own may keep"),
         (fake_nltk("3.9", lambda words: {}["x"]), "no data on this machine"),
     ],
 )
