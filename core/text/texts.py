@@ -132,13 +132,18 @@ def units(text: OwnText, kind: str) -> Int[np.ndarray, " token"]:
     Japanese forms, and at a blank line; so "e.g. this" counts as two sentences.
     """
     unit, first = np.empty(len(text.ids), np.int64), 0
-    for number, document in enumerate(text.documents):
-        tokens = text.document == number
+    for document, tokens in zip(text.documents, _tokens_of_documents(text), strict=True):
         starts = _starts(document, kind)
         unit[tokens] = first + np.maximum(np.searchsorted(starts, text.start[tokens], side="right") - 1, 0)
         first += len(starts)
     # Number anew, as a unit may have no token: a token that begins in the line before may span it.
     return np.unique(unit, return_inverse=True)[1]
+
+
+def _tokens_of_documents(text: OwnText) -> Iterator[slice]:
+    """Yield the tokens of each document, of which there may be as many as there are tokens."""
+    ends = np.cumsum(np.bincount(text.document, minlength=len(text.documents))).tolist()
+    return (slice(start, stop) for start, stop in pairwise([0, *ends]))
 
 
 def _starts(document: str, kind: str) -> list[int]:
@@ -157,7 +162,6 @@ def cut_rows(text: OwnText, length: int, *, bos: bool) -> Iterator[slice]:
         raise BadSettingError(
             f"Rows of {length} tokens{' with BOS' if bos else ''} hold no text. Expected at least {1 + bos}."
         )
-    ends = np.cumsum(np.bincount(text.document, minlength=len(text.documents)))
-    for start, stop in zip([0, *ends[:-1]], ends, strict=True):
-        for first in range(int(start), int(stop), room):
-            yield slice(first, min(first + room, int(stop)))
+    for tokens in _tokens_of_documents(text):
+        for first in range(tokens.start, tokens.stop, room):
+            yield slice(first, min(first + room, tokens.stop))

@@ -7,7 +7,7 @@ import pytest
 
 from core.corpus.unread import Unread
 from core.errors import BadSettingError, CorpusError
-from core.text.texts import MAX_BYTES, UNITS, _starts, cut_rows, read_upload, split_documents, tokenise, units
+from core.text.texts import MAX_BYTES, UNITS, OwnText, _starts, cut_rows, read_upload, split_documents, tokenise, units
 from tests.doubles.planted import planted_model
 
 ODD = "<script>alert(1)</script>\n\t👍 שלום\u202e \x00 e\u0301"
@@ -93,6 +93,15 @@ def test_units_are_numbered_without_gaps(model):
     text = tokenise(model, ["ab\ncd\nef"])
     text.start[3:6] = 2  # as if one token held the whole second line
     assert units(text, "line").tolist() == [0, 0, 0, 0, 0, 0, 1, 1]
+
+
+def test_units_of_documents_are_those_of_each_alone_also_where_one_has_no_token():
+    documents = ("a\nb", "never read", "c\n\nd\ne", "f")
+    document, start = np.array([0, 0, 2, 2, 2, 3]), np.array([0, 2, 0, 3, 5, 0])
+    text = OwnText(documents, np.zeros(6, np.int64), document, start, Unread(0, 6, 0, 20))
+    assert units(text, "document").tolist() == [0, 0, 1, 1, 1, 2]
+    assert units(text, "line").tolist() == [0, 1, 2, 3, 4, 5]
+    assert [(part.start, part.stop) for part in cut_rows(text, 2, bos=False)] == [(0, 2), (2, 4), (4, 5), (5, 6)]
 
 
 def test_documents_begin_rows_and_are_cut_at_their_length(model):
