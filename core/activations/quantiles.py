@@ -7,8 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from core.activations.statistics import ActivationStatistics
-from core.activations.store import ActivationStore, device_inputs, left_out_name
-from core.devices.device import CPU, Device
+from core.activations.store import ActivationStore, left_out_name
 from core.work.artifacts import artifact_key
 from core.work.jobs import SILENT, Progress
 
@@ -36,9 +35,8 @@ class ActivationQuantiles:
         levels: tuple[float, ...],
         with_first: bool,
         left_out: tuple[int, ...] = (),
-        device: Device = CPU,
     ) -> str:
-        """Name it; `device` is what the token pass ran on."""
+        """Name it; what the token pass ran on is part of the model's name (core.activations.store.on_device)."""
         return artifact_key(
             "activation-quantiles",
             cls.version,
@@ -48,7 +46,6 @@ class ActivationQuantiles:
             levels=",".join(map(repr, levels)),
             with_first=with_first,
             left_out=left_out_name(left_out),
-            **device_inputs(device),
         )
 
 

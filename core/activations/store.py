@@ -183,6 +183,11 @@ def device_inputs(device: Device) -> Mapping[str, str | int]:
     return {**device.inputs, "tile": TILE} if device.inputs else {}
 
 
+def on_device(sha256: str, device: Device) -> str:
+    """Name a model by what its token pass ran on, for results that are made of the pass: on the CPU its hash alone."""
+    return " ".join([sha256, *map(str, device_inputs(device).values())])
+
+
 def rows_per_block(n_pos: int) -> int:
     """Rows in one block: about 16384 tokens, and at least 32 rows, so that sums by position stay a small part."""
     return max(_LEAST_ROWS, _TOKENS_PER_BLOCK // max(1, n_pos))

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from core.activations.sparse import SparseActivations
-from core.activations.store import device_inputs
+from core.activations.store import left_out_name
 from core.devices.device import CPU, Device
 from core.errors import BadSettingError, OutOfRangeError
 from core.work.artifacts import artifact_key
@@ -44,7 +44,7 @@ class ActivationMatch:
     """Tokens on which each feature is active."""
     n_tokens: int
     least: int
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     @classmethod
     def key(
@@ -54,16 +54,17 @@ class ActivationMatch:
         rows_sha256: str,
         *,
         with_first: bool,
+        left_out: tuple[int, ...],
         k: int = K,
         least: int = LEAST,
-        device: Device = CPU,
     ) -> str:
         """Name the result by the origin of the activations: `a` and `b` are hashes of dictionary and model together.
 
-        `device` is the one that the token passes ran on. The device that correlates does not change the numbers.
+        They also name the device of the token pass (core.activations.store.on_device). The device that correlates does
+        not change the numbers.
         """
         inputs = {"a": a, "b": b, "rows": rows_sha256, "with_first": with_first, "k": k, "least": least}
-        return artifact_key("activation-match", cls.version, **inputs, **device_inputs(device))
+        return artifact_key("activation-match", cls.version, **inputs, left_out=left_out_name(left_out))
 
 
 def match_activations(
@@ -158,7 +159,7 @@ class MaskedEdges:
     n_tokens: int
     least: int
     edge: float
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     @classmethod
     def key(
@@ -168,13 +169,13 @@ class MaskedEdges:
         rows_sha256: str,
         *,
         with_first: bool,
+        left_out: tuple[int, ...],
         least: int = LEAST,
         edge: float = EDGE,
-        device: Device = CPU,
     ) -> str:
         """Name the result as `ActivationMatch.key` does."""
         inputs = {"a": a, "b": b, "rows": rows_sha256, "with_first": with_first, "least": least, "edge": edge}
-        return artifact_key("masked-edges", cls.version, **inputs, **device_inputs(device))
+        return artifact_key("masked-edges", cls.version, **inputs, left_out=left_out_name(left_out))
 
 
 def masked_cosine_edges(

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from core.activations.sparse import SparseActivations
+from core.activations.store import left_out_name
 from core.errors import DoesNotFitError
 from core.models.batches import batches
 from core.models.language_model import LanguageModel
@@ -114,13 +115,23 @@ class RotatedMatch:
     a_best: Float[np.ndarray, " d_sae_a"]
     n_mixtures: int
     seed: int
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     @classmethod
-    def key(cls, a: str, b: str, rows_sha256: str, *, with_first: bool, least: int, seed: int = SEED) -> str:
+    def key(
+        cls,
+        a: str,
+        b: str,
+        rows_sha256: str,
+        *,
+        with_first: bool,
+        left_out: tuple[int, ...],
+        least: int,
+        seed: int = SEED,
+    ) -> str:
         """Name the result as `ActivationMatch.key` does."""
         inputs = {"a": a, "b": b, "rows": rows_sha256, "with_first": with_first, "least": least, "seed": seed}
-        return artifact_key("rotated-match", cls.version, **inputs)
+        return artifact_key("rotated-match", cls.version, **inputs, left_out=left_out_name(left_out))
 
 
 def match_rotated(

@@ -8,7 +8,7 @@ from core.activations.encoding import Encoder
 from core.activations.quantiles import ActivationQuantiles
 from core.activations.reconstruction import ErrorByPosition
 from core.activations.statistics import ActivationStatistics
-from core.activations.store import ActivationBlock
+from core.activations.store import ActivationBlock, on_device
 from core.activations.token_pass import activation_pass, open_store
 from core.devices.device import CPU, TORCH_CPU, Device, DeviceError
 from core.errors import CancelledError
@@ -148,7 +148,9 @@ def test_keys_of_the_cpu_are_what_they_were_and_those_of_a_device_name_it():
         device: (
             ActivationBlock.key("d", "m", rows, left_out=(2,), device=device),
             ActivationStatistics.key("d", "m", "r", device=device),
-            ActivationQuantiles.key("d", "m", "r", levels=(0.5, 1.0), with_first=True, left_out=(2,), device=device),
+            ActivationQuantiles.key(
+                "d", on_device("m", device), "r", levels=(0.5, 1.0), with_first=True, left_out=(2,)
+            ),
             ErrorByPosition.key("d", "m", "r", first=0, context_size=4, device=device),
         )
         for device in (CPU, TORCH_CPU, CARD)

@@ -5,6 +5,7 @@ import pytest
 
 from core.activations.pair_kernels import correlate
 from core.activations.sparse import SparseActivations, check_shared_rows, read_activations
+from core.activations.store import on_device
 from core.activations.token_pass import activation_pass, open_store
 from core.catalogue import STATISTICS
 from core.devices.device import CPU, TORCH_CPU
@@ -256,17 +257,21 @@ def test_stores_of_other_rows_or_of_one_token_are_refused(tmp_path):
 def test_results_are_found_again_and_named_by_all_that_changes_them(tmp_path):
     artifacts, a, b = ArtifactStore(tmp_path), sparse(drawn(9, 1)), sparse(drawn(12, 2))
     results = [match_activations(a, b, least=1), masked_cosine_edges(a, b), match_rotated(a, b, least=1)]
-    names = {"with_first": True, "least": 1}
+    names = {"with_first": True, "left_out": (), "least": 1}
     keys = [cls.key("a", "b", "rows", **names) for cls in (ActivationMatch, MaskedEdges, RotatedMatch)]
     for result, key in zip(results, keys, strict=True):
         artifacts.save(result, key)
         assert_same(artifacts.load(type(result), key), result)
     others = [ActivationMatch.key("a", "b", "rows", **(names | other)) for other in ({"with_first": False}, {"k": 3})]
+    counting = (ActivationMatch, MaskedEdges, RotatedMatch)
+    others += [cls.key("a", "b", "rows", **(names | {"left_out": (0,)})) for cls in counting]
     others += [ActivationMatch.key("b", "a", "rows", **names), UnitMatch.key("a", "b", "rows", with_first=True)]
-    others += [cls.key("a", "b", "rows", **names, device=TORCH_CPU) for cls in (ActivationMatch, MaskedEdges)]
-    assert len({*keys, *others}) == 9
-    stored = [cls.key("a", "b", "r", with_first=True, device=CPU) for cls in (ActivationMatch, MaskedEdges)]
-    assert stored == ["activation-match-v1-0308a5f0f87f2ed1", "masked-edges-v1-51351916fb186ce0"]
+    on_torch = "a", on_device("b", TORCH_CPU), "rows"
+    others += [cls.key(*on_torch, **names) for cls in counting]
+    assert len({*keys, *others}) == 13
+    assert on_device("b", CPU) == "b"
+    stored = [cls.key("a", "b", "r", with_first=True, left_out=()) for cls in (ActivationMatch, MaskedEdges)]
+    assert stored == ["activation-match-v2-bd6b3afad4b354bb", "masked-edges-v2-49dd153bf3efe041"]
 
 
 def test_tables_list_the_best_first_and_all_columns_are_declared(tmp_path):

@@ -93,3 +93,12 @@ def test_other_tokenizers_are_named(open_view, monkeypatch):
     monkeypatch.setattr("ui.studies.matching_activations.check_same_tokens", refuse)
     at = open_view()
     assert "have different tokenizers" in at.error[0].value.replace("\\", "")
+
+
+def test_tokens_that_do_not_count_make_another_result_and_are_not_said_to_count(open_view, tmp_path):
+    def said(special: bool) -> str:
+        at = fine(open_view(match_rows=60, match_least=5, bos="With", match_without_first=False, special=special))
+        return next(text.value for text in at.caption if "of 60 rows" in text.value).split()[0]
+
+    assert (said(True), said(False)) == ("360", "300")
+    assert len(list((tmp_path / "cache").glob("activation-match-*"))) == 2

@@ -107,8 +107,7 @@ def settings() -> tuple[int, int, bool, bool]:
         N_ROWS,
         key="match_rows",
         bind="query-params",
-        help="Rows of the Python standard library, as long as both training contexts allow. Stored passes are used "
-        "again.",
+        help="Rows of the chosen text, as long as both training contexts allow. Stored passes are used again.",
     )
     least = places[1].number_input(
         "Least active tokens",

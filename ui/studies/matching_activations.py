@@ -1,11 +1,12 @@
 """Where activations of two dictionaries on the same tokens meet Streamlit: passes, matches, baselines."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from core.activations.sparse import SparseActivations, check_shared_rows, read_activations
-from core.activations.store import ActivationStore
+from core.activations.store import ActivationStore, counted, on_device
 from core.corpus.samples import context_of
 from core.corpus.streams import rows_sha256
 from core.dictionaries.dictionary import Dictionary
@@ -37,11 +38,13 @@ class SharedTokens:
     def names(self) -> tuple[str, str, str]:
         """The inputs that name results: dictionary and model of both sides, where they ran, and the rows."""
         sides = ((self.a, self.model_a, self.store_a), (self.b, self.model_b, self.store_b))
-        named = (
-            f"{dictionary.sha256} {token_pass.on_device(model.sha256, store.device)}"
-            for dictionary, model, store in sides
-        )
+        named = (f"{dictionary.sha256} {on_device(model.sha256, store.device)}" for dictionary, model, store in sides)
         return *named, rows_sha256(self.rows)
+
+    @property
+    def counting(self) -> dict[str, Any]:
+        """The inputs that say which tokens count."""
+        return {"with_first": self.with_first, "left_out": self.store_a.left_out}
 
     @property
     def hooks(self) -> tuple[tuple[LanguageModel, str], tuple[LanguageModel, str]]:
@@ -49,7 +52,7 @@ class SharedTokens:
 
     @property
     def n_tokens(self) -> int:
-        return len(self.rows) * (self.rows.shape[1] - (not self.with_first))
+        return int(counted(self.rows, self.store_a.left_out)[:, 0 if self.with_first else 1 :].sum())
 
     def read(self, progress: Progress) -> tuple[SparseActivations, SparseActivations]:
         """Read both stores completely."""
@@ -89,7 +92,7 @@ def match(tokens: SharedTokens, *, least: int = LEAST) -> ActivationMatch:
     def work(progress: Progress) -> ActivationMatch:
         return match_activations(*tokens.read(progress), least=least, device=device, progress=progress)
 
-    key = ActivationMatch.key(*tokens.names, with_first=tokens.with_first, least=least)
+    key = ActivationMatch.key(*tokens.names, **tokens.counting, least=least)
     return compute.result(ActivationMatch, key, "Correlating activations", work)
 
 
@@ -99,7 +102,7 @@ def masked_edges(tokens: SharedTokens, *, least: int = LEAST) -> MaskedEdges:
     def work(progress: Progress) -> MaskedEdges:
         return masked_cosine_edges(*tokens.read(progress), least=least, progress=progress)
 
-    key = MaskedEdges.key(*tokens.names, with_first=tokens.with_first, least=least)
+    key = MaskedEdges.key(*tokens.names, **tokens.counting, least=least)
     return compute.result(MaskedEdges, key, "Masked cosines", work)
 
 
@@ -109,7 +112,7 @@ def rotated(tokens: SharedTokens, *, least: int = LEAST) -> RotatedMatch:
     def work(progress: Progress) -> RotatedMatch:
         return match_rotated(*tokens.read(progress), least=least, progress=progress)
 
-    key = RotatedMatch.key(*tokens.names, with_first=tokens.with_first, least=least)
+    key = RotatedMatch.key(*tokens.names, **tokens.counting, least=least)
     return compute.result(RotatedMatch, key, "Correlating with a rotated basis", work)
 
 

@@ -9,7 +9,7 @@ from jaxtyping import Bool
 from core import tables
 from core.activations.quantiles import DECILES, ActivationQuantiles, activation_quantiles
 from core.activations.statistics import ActivationStatistics
-from core.activations.store import ActivationStore, FeatureActivations, counted, device_inputs, feature_activations
+from core.activations.store import ActivationStore, FeatureActivations, counted, feature_activations, on_device
 from core.activations.token_pass import PassCost, activation_pass, estimate_cost, open_store
 from core.amounts import of_bytes, of_seconds
 from core.corpus.samples import SampleSettings, TextSample
@@ -75,11 +75,6 @@ class TokenPass:
         return tables.provenance(
             dictionary=self.dictionary, model=self.model, method="token pass", settings=settings | more
         )
-
-
-def on_device(sha256: str, device: Device) -> str:
-    """Name a model by where it ran: the hash alone for the CPU."""
-    return " ".join([sha256, *map(str, device_inputs(device).values())])
 
 
 def token_pass(id: str | None = None, settings: SampleSettings | None = None, *, wpe: str | None = None) -> TokenPass:
