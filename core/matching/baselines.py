@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from core.activations.sparse import SparseActivations
-from core.activations.store import left_out_name
+from core.activations.store import counted, left_out_name
 from core.errors import DoesNotFitError
 from core.models.batches import batches
 from core.models.language_model import LanguageModel
@@ -38,9 +38,10 @@ class UnitMatch:
     version: ClassVar[int] = 1
 
     @classmethod
-    def key(cls, a: str, b: str, rows_sha256: str, *, with_first: bool) -> str:
+    def key(cls, a: str, b: str, rows_sha256: str, *, with_first: bool, left_out: tuple[int, ...]) -> str:
         """Name it by hashes of model and hook together."""
-        return artifact_key("unit-match", cls.version, a=a, b=b, rows=rows_sha256, with_first=with_first)
+        inputs = {"a": a, "b": b, "rows": rows_sha256, "with_first": with_first}
+        return artifact_key("unit-match", cls.version, **inputs, left_out=left_out_name(left_out))
 
 
 def match_units(
@@ -49,9 +50,10 @@ def match_units(
     rows: Int[np.ndarray, "row pos"],
     *,
     with_first: bool = True,
+    left_out: tuple[int, ...] = (),
     progress: Progress = SILENT,
 ) -> UnitMatch:
-    """Correlate the units at one model's hook with those at another's over the tokens of `rows`, in float64.
+    """Correlate the units at one model's hook with those at another's over the counted tokens of `rows`, in float64.
 
     Memory: width x width floats. `progress` counts rows. Raises DoesNotFitError if both are the same hook of the same
     model, where each unit would match itself, or if tokenizers differ; also what `LanguageModel.activations` raises.
@@ -65,8 +67,12 @@ def match_units(
     first = 0 if with_first else 1
     sums = None
     both = zip(batches(a[0], rows, a[1], progress=progress), batches(b[0], rows, b[1]), strict=True)
-    for (_, values_a), (_, values_b) in both:
-        x, y = (_units(values[:, first:]) for values in (values_a, values_b))
+    for (part, values_a), (_, values_b) in both:
+        kept = counted(rows[part], left_out)
+        kept[:, :first] = False
+        x, y = (values[kept].astype(np.float64) for values in (values_a, values_b))
+        if not len(x):
+            continue
         sums = sums or _Sums(x, y)
         sums.add(x, y)
     assert sums is not None, "no rows"
@@ -177,10 +183,6 @@ def mixtures(d_sae: int, start: int, seed: int) -> Float[np.ndarray, "d_sae mixt
     """Draw mixtures `start` to `start` + 31, one column of length 1 each."""
     weights = np.random.default_rng([seed, start]).standard_normal((d_sae, _MIXTURES))
     return weights / np.linalg.norm(weights, axis=0)
-
-
-def _units(x: Float[np.ndarray, "row pos unit"]) -> Float[np.ndarray, "token unit"]:
-    return x.reshape(-1, x.shape[-1]).astype(np.float64)
 
 
 def _largest(corr: Float[np.ndarray, "unit other"]) -> Float[np.ndarray, " unit"]:

@@ -219,6 +219,16 @@ def test_units_of_two_models_are_correlated_as_in_a_double(tmp_path, monkeypatch
     assert found.n_tokens == len(x)
 
 
+def test_units_are_correlated_on_the_tokens_that_count_alone(tmp_path):
+    sides = [(planted_model(tmp_path / "a"), HOOK), (planted_model(tmp_path / "b", seed=9), HOOK)]
+    left_out = (int(ROWS[0, 1]), *ROWS[1].tolist())  # of row 1 nothing is left
+    found = match_units(*sides, ROWS, left_out=left_out)
+    kept = ~np.isin(ROWS, left_out)
+    x, y = (model.activations(ROWS, HOOK)[kept].astype(np.float64) for model, _ in sides)
+    np.testing.assert_allclose(found.a_best, slow_correlations(x, y, 0).max(axis=1), atol=1e-6)
+    assert found.n_tokens == kept.sum() < ROWS.size
+
+
 def test_units_of_one_hook_of_one_model_are_not_set_against_themselves(tmp_path):
     model = planted_model(tmp_path)
     with pytest.raises(DoesNotFitError, match="each of its units would match itself"):
@@ -265,10 +275,14 @@ def test_results_are_found_again_and_named_by_all_that_changes_them(tmp_path):
     others = [ActivationMatch.key("a", "b", "rows", **(names | other)) for other in ({"with_first": False}, {"k": 3})]
     counting = (ActivationMatch, MaskedEdges, RotatedMatch)
     others += [cls.key("a", "b", "rows", **(names | {"left_out": (0,)})) for cls in counting]
-    others += [ActivationMatch.key("b", "a", "rows", **names), UnitMatch.key("a", "b", "rows", with_first=True)]
+    others += [
+        ActivationMatch.key("b", "a", "rows", **names),
+        UnitMatch.key("a", "b", "rows", with_first=True, left_out=()),
+    ]
+    others += [UnitMatch.key("a", "b", "rows", with_first=True, left_out=(0,))]
     on_torch = "a", on_device("b", TORCH_CPU), "rows"
     others += [cls.key(*on_torch, **names) for cls in counting]
-    assert len({*keys, *others}) == 13
+    assert len({*keys, *others}) == 14
     assert on_device("b", CPU) == "b"
     stored = [cls.key("a", "b", "r", with_first=True, left_out=()) for cls in (ActivationMatch, MaskedEdges)]
     assert stored == ["activation-match-v2-bd6b3afad4b354bb", "masked-edges-v2-49dd153bf3efe041"]

@@ -123,8 +123,8 @@ def units(tokens: SharedTokens) -> UnitMatch | None:
         return None
 
     def work(progress: Progress) -> UnitMatch:
-        return match_units(a, b, tokens.rows, with_first=tokens.with_first, progress=progress)
+        return match_units(a, b, tokens.rows, **tokens.counting, progress=progress)
 
     names = [f"{model.sha256} {hook}" for model, hook in (a, b)]
-    key = UnitMatch.key(*names, rows_sha256(tokens.rows), with_first=tokens.with_first)
+    key = UnitMatch.key(*names, rows_sha256(tokens.rows), **tokens.counting)
     return compute.result(UnitMatch, key, "Correlating the models' own units", work)
