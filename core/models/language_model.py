@@ -27,6 +27,9 @@ from core.work.artifacts import ArtifactStore
 RUNTIME_FIELDS = {"architecture", "device", "dtype", "seed", "init_weights", "init_mode", "initializer_range"}
 RUNTIME_FIELDS |= {"n_devices", "n_params", "tokenizer_name", "tokenizer_prepends_bos", "default_prepend_bos"}
 """Config entries that do not change what the weights compute. Only the others go to TransformerLens."""
+_IDLE_FIELDS = {"_name_or_path", "architectures", "bos_token_id", "dtype", "eos_token_id", "pad_token_id"}
+_IDLE_FIELDS |= {"torch_dtype", "transformers_version", "use_cache"}
+"""The same of a config in Hugging Face's layout. TransformerLens and transformers read all of it."""
 
 
 class LanguageModel:
@@ -75,6 +78,9 @@ class LanguageModel:
         config = {k: v for k, v in self.config.items() if k not in RUNTIME_FIELDS} | {"centred": self.centred}
         if self.wpe != TRAINED:
             config["wpe"] = self.wpe
+        if self.parts:
+            said = json.loads(layouts.read_layout_config(self.folder) or "{}")
+            config["layout"] = {k: v for k, v in said.items() if k not in _IDLE_FIELDS}
         if self._origin:  # kept tensors give the same numbers as the whole file, so they share its hash
             weights = self._origin["weights_sha256"]
         elif self.parts:

@@ -149,6 +149,22 @@ def test_contexts_are_cut_to_what_pages_can_show():
     assert (found["n_ctx"], found["d_mlp"], found["d_head"], found["normalization_type"]) == (8192, 5, 4, "RMS")
 
 
+def test_whatever_a_config_says_of_what_the_weights_compute_changes_the_hash(tmp_path):
+    folder = write_gpt2(tmp_path / "gpt2")
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    before = LanguageModel(folder).sha256
+    for name, value in {
+        "layer_norm_epsilon": 0.5,
+        "scale_attn_by_inverse_layer_idx": True,
+        "reorder_and_upcast_attn": True,
+    }.items():
+        path.write_text(json.dumps(config | {name: value}))
+        assert LanguageModel(folder).sha256 != before, name
+    path.write_text(json.dumps(config | {"transformers_version": "9", "bos_token_id": 3}))
+    assert LanguageModel(folder).sha256 == before
+
+
 @pytest.mark.parametrize("name", ["gpt2", "gpt2-small", "GPT2-Small"])
 def test_a_folder_of_ones_own_is_found_by_any_name_of_the_model(tmp_path, name):
     workspace = Workspace(cache=tmp_path, models=(write_gpt2(tmp_path / "gpt2"),))
