@@ -149,6 +149,11 @@ def bos_token(model: LanguageModel) -> int:
     return model.separator if model.bos is None else model.bos
 
 
+def reading_of(model: LanguageModel) -> str:
+    """Name all that decides how a model reads text: its tokenizer, the separator, BOS and the vocabulary's size."""
+    return f"{model.tokenizer_sha256} {model.separator} {bos_token(model)} {model.d_vocab}"
+
+
 def special_tokens(model: LanguageModel) -> tuple[int, ...]:
     """Return the ids that the tokenizer marks as special, BOS, and the separator of documents.
 

@@ -40,3 +40,15 @@ def test_a_folder_without_dashboards_or_outside_the_roots_is_explained(open_page
     at = open_page(folder)
     assert not at.exception
     assert says in text_of(at, "error")
+
+
+def test_a_file_that_is_written_anew_in_place_is_read_anew(open_page, tmp_path):
+    (tmp_path / "made").mkdir()
+    sae_dashboard(tmp_path / "made")
+    at = fine(open_page("made", 7))
+    path = tmp_path / "made" / "batch-0.json"
+    path.write_text(path.read_text().replace('"feature_index": 7', '"feature_index": 9'))
+    at.run()
+    assert not at.exception
+    at.number_input(key="dash_feature").set_value(9).run()
+    assert fine(at).metric

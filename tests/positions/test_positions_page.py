@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from tests.doubles import pages, planted_pages
 from tests.doubles.pages import fine, table, text_of
-from ui.studies import opened
+from ui.studies import opened, positions
 
 
 @pytest.fixture
@@ -169,3 +169,19 @@ def test_rows_shorter_than_the_positions_shown_are_refused(open_page, tmp_path):
     at = open_page(query, hook_name="blocks.1.hook_resid_pre")
     assert not at.exception
     assert any("have 4 tokens, expected at least" in error.value for error in at.error)
+
+
+def test_a_model_whose_config_is_mended_is_opened_anew(open_page, tmp_path):
+    open_page()
+    before = opened.model_of(opened.dictionary("./dictionary"))
+    assert opened.model_of(opened.dictionary("./dictionary")) is before
+    (before.folder / "tokenizer_config.json").write_text('{"bos_token": "A"}')
+    after = opened.model_of(opened.dictionary("./dictionary"))
+    assert (before.bos, after.bos) == (before.separator, after.tokenizer.token_to_id("A"))
+
+
+def test_a_study_is_made_anew_when_its_model_reads_text_otherwise(open_page, tmp_path):
+    open_page()
+    before = positions.position_study("./dictionary")
+    (before.model.folder / "tokenizer_config.json").write_text('{"bos_token": "A"}')
+    assert positions.position_study("./dictionary").model is opened.model_of(opened.dictionary("./dictionary"))

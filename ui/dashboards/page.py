@@ -8,6 +8,7 @@ import streamlit as st
 from core import catalogue
 from core.dashboards import Dashboard, DashboardSet, open_dashboards
 from core.errors import OutOfRangeError
+from core.files.stamps import stamp
 from ui.shared import charts, token_text
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure, listing
@@ -15,7 +16,7 @@ from ui.studies import compute
 
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the folder")
-def _sets(folder: str, stamp: int) -> list[DashboardSet]:
+def _sets(folder: str, state: str) -> list[DashboardSet]:
     return open_dashboards(Path(folder))
 
 
@@ -34,7 +35,8 @@ def choose() -> DashboardSet | None:
     if not text.strip():
         return None
     folder = compute.workspace().allowed_folder(text)
-    sets = _sets(str(folder), folder.stat().st_mtime_ns)
+    # A file that is written anew in place changes no folder.
+    sets = _sets(str(folder), stamp([folder, *(path for path in folder.glob("*") if path.is_dir())]))
     titles = [one.title for one in sets]
     if len(sets) == 1:
         return sets[0]

@@ -15,9 +15,9 @@ from core.corpus.samples import (
     LIBRARY,
     SampleSettings,
     TextSample,
-    bos_token,
     context_of,
     fitting,
+    reading_of,
     sample_of,
     with_bos,
 )
@@ -176,7 +176,7 @@ def sample(dictionary: Dictionary, model: LanguageModel, chosen: SampleSettings 
     text = find(asked, model)
     config = dictionary.config
     settled = fitting(text.tokens, config, model, asked)
-    name = f"{text.name} {model.tokenizer_sha256} {model.separator} {bos_token(model)} {model.d_vocab}"
+    name = f"{text.name} {reading_of(model)}"
     key = f"sample {name} {context_of(config, model, settled)} {with_bos(config, settled)} {settled} {text.title}"
     return compute.loaded().get(key, lambda: sample_of(text.tokens, text.title, config, model, settled, text.unread))
 

@@ -3,6 +3,7 @@
 import numpy as np
 import streamlit as st
 
+from core.corpus.samples import reading_of
 from core.devices.device import Device
 from core.dictionaries.dictionary import Dictionary
 from core.logit_weights.classes import ClassThresholds
@@ -110,7 +111,8 @@ def study_of(dictionary: Dictionary, settings: LogitSettings) -> LogitStudy:
     stats = compute.result(LogitStatistics, key, f"Logit weights of {dictionary.title}", work)
     # The study is kept beside the statistics, because its table is the same on every rerun.
     return compute.loaded().get(
-        f"logit study {key} of {dictionary.id}", lambda: LogitStudy(dictionary, model, settings, stats, device)
+        f"logit study {key} of {dictionary.id} as {reading_of(model)}",
+        lambda: LogitStudy(dictionary, model, settings, stats, device),
     )
 
 

@@ -8,6 +8,7 @@ from core.dictionaries.config import check_said
 from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.sources import entries, open_dictionary, sources
 from core.errors import LoupeError
+from core.files.stamps import stamp
 from core.models.downloads import local_folder
 from core.models.embeddings import TRAINED
 from core.models.language_model import LanguageModel
@@ -55,31 +56,33 @@ def _listed(text: str) -> str | None:
 def dictionary(id: str | None = None) -> Dictionary:
     """Open the dictionary with this id, by default the picked one (raises LoupeError)."""
     id = full_id(id or st.session_state.get("sae") or "")
-    stamp = nbytes = 0
+    state, nbytes = "", 0
     source, _, key = id.partition("/")
     if hasattr(sources().get(source), "find"):
         # The path is checked before anything is read. The stamp changes with the files, so changed files are read anew.
         located = sources()[source].find(key, compute.workspace())
-        id, stamp, nbytes = located.id, located.stamp, located.nbytes
+        id, state, nbytes = located.id, located.stamp, located.nbytes
     fold = bool(st.session_state.get("fold", True))
 
     def read() -> Dictionary:
         with st.spinner("Reading the dictionary"):
             return open_dictionary(id, compute.workspace(), fold_decoder_norms=fold)
 
-    return compute.loaded().get(f"dictionary {id} {fold} {stamp}", read, nbytes=nbytes, name=id)
+    return compute.loaded().get(f"dictionary {id} {fold} {state}", read, nbytes=nbytes, name=id)
 
 
 def _model(name: str, centred: bool, wpe: str) -> LanguageModel:
-    # A model with some tensors on this machine and the same model with all of them are two objects.
+    # A model with some tensors on this machine, the same model with all of them, and one whose config or tokenizer was
+    # mended are different objects.
     place, title = local_folder(name, compute.workspace()), f"The model {name}"
+    state = stamp([*compute.workspace().models, *([place] if place else [])])
 
     def find() -> LanguageModel:
         model = find_model(name, compute.workspace(), centred=centred, wpe=wpe)
         model.make_room = lambda nbytes: compute.loaded().make_room(nbytes, title)
         return model
 
-    return compute.loaded().get(f"model {name} {centred} {wpe} {place}", find, name=title)
+    return compute.loaded().get(f"model {name} {centred} {wpe} {place} {state}", find, name=title)
 
 
 def model_of(dictionary: Dictionary, *, wpe: str | None = None) -> LanguageModel:

@@ -6,7 +6,7 @@ import numpy as np
 
 from core.activations import reconstruction
 from core.activations.reconstruction import ErrorByPosition
-from core.corpus.samples import TextSample
+from core.corpus.samples import TextSample, reading_of
 from core.corpus.streams import rows_sha256
 from core.dictionaries.dictionary import Dictionary
 from core.errors import CorpusError
@@ -41,7 +41,8 @@ def position_study(id: str | None = None, n_pos: int | None = None, n_rows: int 
     )
     # The study is kept with the statistics, because its scores are the same on every rerun.
     return compute.loaded().get(
-        f"study {key} of {dictionary.id} {text}", lambda: Study(dictionary, model, stats, reason, device, text)
+        f"study {key} of {dictionary.id} {text} as {reading_of(model)}",
+        lambda: Study(dictionary, model, stats, reason, device, text),
     )
 
 

@@ -24,6 +24,7 @@ from core.dictionaries.weights import check_tensors
 from core.errors import BadDictionaryError, PathNotAllowedError, UnknownNameError
 from core.files.fields import short
 from core.files.npz import unpacked_bytes
+from core.files.stamps import stamp
 from core.workspace import Workspace, located, split_tail
 
 NAME = "folder"
@@ -53,7 +54,7 @@ class Found:
     id: str
     place: Place
     settings: Mapping[str, str]
-    stamp: int
+    stamp: str
     """Changes when a file that would be read does."""
     nbytes: int
     """What the weights need in memory, about."""
@@ -125,13 +126,13 @@ def find(key: str, workspace: Workspace) -> Found:
         module, _ = choose(place, settings.get("format"))
         files = [place.need(name) for name in module.files(place)]
         nbytes = module.nbytes(place) if hasattr(module, "nbytes") else sum(map(_size, files))
-        stamp = hash(tuple((str(file), file.stat().st_mtime_ns) for file in files))
+        state = stamp(files)
     tail = "&".join(f"{name}={settings[name]}" for name in SETTINGS if name in settings)
     return Found(
         id=f"{NAME}/{path}" + (f"#{tail}" if tail else ""),
         place=place,
         settings=settings,
-        stamp=stamp,
+        stamp=state,
         nbytes=nbytes,
     )
 

@@ -18,6 +18,7 @@ from core.dictionaries.formats.elsewhere import walk
 from core.dictionaries.hooks import split_hook
 from core.dictionaries.parsing import parse_config
 from core.errors import LoupeError
+from core.files.stamps import stamp
 
 SMALL = 64 * 2**20
 """The most bytes of weights to read if no config describes them."""
@@ -55,14 +56,13 @@ def said_by(path: Path, settings: Mapping[str, str | int | bool] | None = None) 
     folder = path if path.is_dir() else path.parent
     try:
         files = sorted(folder.iterdir())[:256]
-        stamp = tuple((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files if file.is_file())
     except OSError:
         return Said()
-    return _said_by(path, tuple(sorted((settings or {}).items())), stamp)
+    return _said_by(path, tuple(sorted((settings or {}).items())), stamp(file for file in files if file.is_file()))
 
 
 @lru_cache(maxsize=256)
-def _said_by(path: Path, settings: tuple[tuple[str, str | int | bool], ...], stamp: tuple) -> Said:
+def _said_by(path: Path, settings: tuple[tuple[str, str | int | bool], ...], state: str) -> Said:
     place, by_hand = Place(path, settings=dict(settings)), dict(settings)
     try:
         module, _ = choose(place, by_hand.get("format"))
