@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float, Int
 
-from core.activations.store import ActivationStore, left_out_name
+from core.activations.store import ActivationStore, device_inputs, left_out_name
 from core.corpus.streams import rows_sha256
 from core.dictionaries.dictionary import Dictionary
 from core.feature.lists import format_features
@@ -70,6 +70,7 @@ def export_key(
         tokenizer=model.tokenizer_sha256,
         rows=rows_sha256(store.rows),
         left_out=left_out_name(store.left_out),
+        **device_inputs(store.device),
         features=format_features(features),
         **settings.as_inputs(),
     )

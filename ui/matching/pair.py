@@ -11,7 +11,7 @@ from core.dictionaries.dictionary import Dictionary
 from core.errors import DoesNotFitError, LoupeError, OutOfRangeError
 from core.logit_weights.classes import token_table
 from core.logit_weights.study import LogitStudy
-from core.logit_weights.unembedding import LogitSettings
+from core.logit_weights.unembedding import LogitSettings, source_key
 from core.matching.two_features import PairActivations, correlation, drawn, pair_cosine
 from core.models.search import check_same_tokens
 from core.models.tokens import label
@@ -48,7 +48,8 @@ class Half:
         """Return its logit weight on every token of the vocabulary, kept in memory."""
         study = self.study
         assert study is not None
-        key = f"logit weights of {self.feature} {self.dictionary.sha256} {study.model.sha256}"
+        source = source_key(study.model, study.settings), sorted(study.settings.as_inputs().items())
+        key = f"logit weights of {self.feature} {self.dictionary.sha256} {source}"
         return compute.loaded().get(key, lambda: logit_weights.full_weights(study, self.feature))
 
 

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from core.corpus.samples import TextSample
+from core.corpus.streams import rows_sha256
 from core.dictionaries.dictionary import Dictionary
 from core.feature.own_direction import DirectionError, OwnDirection, as_dictionary, projections, suggested_threshold
 from core.models.language_model import LanguageModel
@@ -42,7 +43,7 @@ def check_width(direction: OwnDirection, among: Dictionary) -> None:
 def suggested(direction: OwnDirection, among: Dictionary, model: LanguageModel, sample: TextSample) -> float:
     """Return the threshold that about 1 % of the tokens of a few rows exceed."""
     hook = among.config.hook_name
-    key = f"projections {direction.sha256} {model.sha256} {hook} {sample.note} {sample.title}"
+    key = f"projections {direction.sha256} {model.sha256} {hook} {rows_sha256(sample.rows)}"
     values = compute.transient(
         key, "Trying the direction on text", lambda _: projections(direction, model, hook, sample.rows)
     )

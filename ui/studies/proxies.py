@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 from jaxtyping import Float
 
-from core.corpus.samples import special_tokens
+from core.corpus.samples import reading_of, special_tokens
 from core.errors import UnknownNameError
 from core.proxies.library import MAX_PATTERN, Proxy, pattern_proxy, proxies
 from core.proxies.ranking import rank_features
@@ -77,13 +77,13 @@ def choose_threshold(proxy: Proxy) -> float:
 
 def values(passed: TokenPass, proxy: Proxy) -> Float[np.ndarray, "row pos"]:
     """Return the proxy of every token of a pass, kept in memory. Raises BadSettingError, StillRunning."""
-    key = f"proxy {_name(proxy)} on {passed.model.tokenizer_sha256} {passed.rows_sha256}"
+    key = f"proxy {_name(proxy)} on {_read(passed)}"
     return compute.transient(key, f"Reading the text for {proxy.title}", lambda _: proxy_values(_text(passed), proxy))
 
 
 def _text(passed: TokenPass) -> ProxyText:
     model, rows = passed.model, passed.sample.rows
-    key = f"characters of {model.tokenizer_sha256} {passed.rows_sha256}"
+    key = f"characters of {_read(passed)}"
     return compute.loaded().get(key, lambda: proxy_text(rows, model.raw_tokens, special=special_tokens(model)))
 
 
@@ -94,8 +94,12 @@ def ranking(passed: TokenPass, proxy: Proxy, threshold: float) -> pd.DataFrame:
     def work(progress: Progress) -> Ranking:
         return Ranking(rank_features(passed.store, passed.statistics, hits, progress=progress))
 
-    key = f"features by proxy {_name(proxy)} over {threshold} on {passed.name}"
+    key = f"features by proxy {_name(proxy)} over {threshold} on {passed.name} as {reading_of(passed.model)}"
     return compute.transient(key, f"All features beside {proxy.title}", work).table
+
+
+def _read(passed: TokenPass) -> str:
+    return f"{passed.rows_sha256} as {reading_of(passed.model)}"
 
 
 def _name(proxy: Proxy) -> str:

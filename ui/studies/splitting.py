@@ -13,7 +13,7 @@ from core.dictionaries.sources.choices import with_setting
 from core.dictionaries.spaces import DictionarySide
 from core.geometry.neighbors import Between
 from core.logit_weights.statistics import logit_weights
-from core.logit_weights.unembedding import LogitSettings, residual_directions
+from core.logit_weights.unembedding import LogitSettings, residual_directions, source_key
 from core.matching.activations import EDGE
 from core.matching.matrix import MatchMatrix, match_matrix, nearest_pair, turned
 from core.maths.assignment import Edges
@@ -125,7 +125,7 @@ def logits(dictionary: Dictionary, features: Sequence[int]) -> tuple[np.ndarray,
     model = opened.model_of(dictionary)
     unembedding = logit_weights_studies.unembedding_of(model, LOGITS)
     numbers = [int(feature) for feature in features]
-    key = f"logits {dictionary.sha256} {model.sha256} {numbers}"
+    key = f"logits {dictionary.sha256} {source_key(model, LOGITS)} {numbers}"
 
     def work(_: Progress) -> np.ndarray:
         return logit_weights(residual_directions(dictionary, model, LOGITS), unembedding, numbers, center=LOGITS.center)
