@@ -14,7 +14,7 @@ from core.errors import BadSettingError, LoupeError
 from core.matching.comparison import K, compare, differences
 from core.matching.file import match_file, to_json
 from core.matching.null import SEED
-from core.matching.numbers import null_numbers, pair_numbers
+from core.matching.numbers import null_numbers, numbers_and_doubts
 from core.matching.pairs import SIMILARITIES, THRESHOLD, match
 from core.matching.proof import METHODS
 from core.matching.tables import pair_table
@@ -110,12 +110,18 @@ def _run(options: argparse.Namespace, bar: Bar) -> None:
     how = {"similarity": options.similarity, "method": options.method}
     matching = match(comparison, **how, progress=bar)
     if options.output.suffix == ".json":
-        stats = pair_numbers(comparison, options.similarity, threshold=options.threshold, progress=bar)
+        how = {"threshold": options.threshold, "progress": bar}
+        stats, not_proven = numbers_and_doubts(comparison, options.similarity, **how)
         null_settings = {"k": options.k, "threshold": options.threshold, "seed": options.seed}
         null = null_numbers(comparison, options.similarity, **null_settings, progress=bar)
         settings |= {"shuffle_seed": options.seed}
-        _write(options.output, to_json(match_file(a, b, matching, settings=settings, stats=stats, null=null)))
-        numbers = [f"{name} {value:.3f}" for name, value in stats.items() if value is not None]
+        known = {"settings": settings, "stats": stats, "null": null, "not_proven": not_proven}
+        _write(options.output, to_json(match_file(a, b, matching, **known)))
+        numbers = [
+            f"{name} {value:.3f}" + (f" ({not_proven[name]})" if name in not_proven else "")
+            for name, value in stats.items()
+            if value is not None
+        ]
     else:
         _write(options.output, _table(options.output.suffix, a, b, matching, how))
         numbers = []

@@ -2,7 +2,8 @@
 
 The fields: `version`; `a`, `b`: the dictionaries by content hash; `method`, `metric` (the similarity), `params`;
 `columns` and `pairs`, one list for each pair; `unmatched_a`, `unmatched_b`, `left_out_a`, `left_out_b`: all other
-features; `stats`, `null`: numbers of core/matching/numbers.py; `app`; `gap`: as in `Matching`, 0 if the pairs are
+features; `stats`, `null`: numbers of core/matching/numbers.py; `not_proven`: words for those of `stats` that rest on
+pairs not proven to be the best, missing if there are none; `app`; `gap`: as in `Matching`, 0 if the pairs are
 proven to be the best, missing in files of earlier versions. Cosines are float32 in their shortest form, so that a
 reader gets the same numbers. A number without meaning is null.
 """
@@ -10,7 +11,7 @@ reader gets the same numbers. A number without meaning is null.
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,8 @@ class MatchFile:
     stats: Mapping[str, Any]
     null: Mapping[str, Any]
     app: str
+    not_proven: Mapping[str, Any] = field(default_factory=dict)
+    """What `numbers.doubts` says of the numbers in `stats`."""
 
 
 def match_file(
@@ -58,11 +61,11 @@ def match_file(
     settings: Mapping[str, Any],
     stats: Mapping[str, Any],
     null: Mapping[str, Any],
+    not_proven: Mapping[str, str] | None = None,
 ) -> MatchFile:
     """Put a matching together with its provenance, which names no date and no path of this machine."""
-    return MatchFile(
-        _named(a), _named(b), matching, dict(settings), dict(stats), dict(null), f"SAE Loupe {app_version()}"
-    )
+    numbers = dict(settings), dict(stats), dict(null)
+    return MatchFile(_named(a), _named(b), matching, *numbers, f"SAE Loupe {app_version()}", dict(not_proven or {}))
 
 
 def to_json(file: MatchFile) -> bytes:
@@ -80,6 +83,7 @@ def to_json(file: MatchFile) -> bytes:
         "params": {**file.settings, "k": matching.k},
         "stats": file.stats,
         "null": file.null,
+        **({"not_proven": file.not_proven} if file.not_proven else {}),
         "gap": matching.gap if math.isfinite(matching.gap) else None,
         "columns": COLUMNS,
         "pairs": list(zip(*ends, *map(_shortest, cosines), strict=True)),
@@ -104,7 +108,10 @@ def from_json(data: bytes) -> MatchFile:
     _require(content.get("columns") == COLUMNS, f"columns are not {', '.join(COLUMNS)}")
     settings = dict(content["params"])
     matching = _matching(content, settings.pop("k", None))
-    return MatchFile(content["a"], content["b"], matching, settings, content["stats"], content["null"], content["app"])
+    not_proven = content.get("not_proven", {})
+    _require(isinstance(not_proven, dict), "not_proven is no object")
+    numbers = content["stats"], content["null"], content["app"], not_proven
+    return MatchFile(content["a"], content["b"], matching, settings, *numbers)
 
 
 def _parsed(data: bytes) -> dict[str, Any]:

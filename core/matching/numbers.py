@@ -1,5 +1,6 @@
 """A few numbers for what two dictionaries share: of the pair itself, by chance, and of each with itself."""
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -40,12 +41,40 @@ def pair_numbers(
     one-to-one pairs. agreeing: pairs that decoder and encoder both make. shared: agreeing pairs with both cosines over
     the threshold. mean_alignment: the mean alignment of the agreeing pairs themselves.
     """
-    decoder, encoder = (match(comparison, side, progress=progress) for side in ("decoder", "encoder"))
-    matching = {"decoder": decoder, "encoder": encoder}.get(similarity)
-    if matching is None:
-        matching = match(comparison, similarity, progress=progress)
+    return numbers_and_doubts(comparison, similarity, threshold=threshold, progress=progress)[0]
+
+
+def numbers_and_doubts(
+    comparison: Comparison,
+    similarity: Similarity = "decoder",
+    *,
+    threshold: float = THRESHOLD,
+    progress: Progress = SILENT,
+) -> tuple[Numbers, dict[str, str]]:
+    """Return `pair_numbers`, and what is not proven of them (see `doubts`)."""
+    matchings = {side: match(comparison, side, progress=progress) for side in ("decoder", "encoder")}
+    if similarity not in matchings:
+        matchings[similarity] = match(comparison, similarity, progress=progress)
+    each = matchings["decoder"], matchings["encoder"], matchings[similarity]
     best = nearest(comparison, similarity, progress=progress)
-    return numbers_of(decoder, encoder, matching, (best.a, best.b), comparison.smaller, threshold=threshold)
+    numbers = numbers_of(*each, (best.a, best.b), comparison.smaller, threshold=threshold)
+    return numbers, doubts(*each, comparison.smaller)
+
+
+def doubts(decoder: Matching, encoder: Matching, matching: Matching, smaller: int) -> dict[str, str]:
+    """Say, by the names of the numbers, which rest on one-to-one pairs that are not proven to be the best, and how far.
+
+    Empty if all are proven. The gap of a matching bounds the sum of similarities alone: other pairs with a larger sum
+    may agree on more features or on fewer, so the other numbers have no bound.
+    """
+    said = {}
+    if matching.gap != 0:
+        said["one_to_one_ratio"] = said["pw_mcc"] = "not proven"
+        if not math.isnan(matching.gap):
+            said["pw_mcc"] += f": at most {matching.gap / smaller:.2g} larger"
+    if decoder.gap != 0 or encoder.gap != 0:
+        said |= dict.fromkeys(("agreeing", "shared", "mean_alignment"), "not proven")
+    return said
 
 
 def numbers_of(

@@ -269,3 +269,13 @@ def test_a_dictionary_of_one_feature_is_compared_without_a_control_of_its_own(op
         at = open_page(query | {"match_similarity": similarity})
         assert not at.exception
         assert tab == "Pair" or not at.error
+
+
+def test_numbers_that_are_not_proven_and_copies_are_named_beside_them(open_page, monkeypatch):
+    assert not any("not proven" in card.label for card in open_page({"tab": "Similarity"}).metric)
+    monkeypatch.setattr(matching, "doubts", lambda study: {"agreeing": "not proven"})
+    at = open_page({"tab": "Similarity"})
+    labels = {card.label.replace("\\", "") for card in at.metric}
+    assert "Both sides agree (not proven)" in labels
+    assert "Shared features" in labels
+    assert any("(not proven)" in card.delta for card in at.metric)

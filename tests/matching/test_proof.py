@@ -1,12 +1,17 @@
 """Pairs are the best of all pairs, whatever few candidates the search begins with; what is not proven has a bound."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from core.matching import proof
-from core.matching.comparison import Weights, compare_weights
+from core.matching.comparison import Weights, compare, compare_weights
+from core.matching.file import MatchFileError, from_json, match_file, to_json
+from core.matching.numbers import doubts, numbers_and_doubts
 from core.matching.pairs import SIMILARITIES, match
 from core.maths.assignment import UNIT, whole
+from tests.doubles.planted import planted_dictionary
 
 SIZES = [(60, 60), (90, 40), (40, 90)]
 
@@ -129,3 +134,46 @@ def test_scores_are_whole_units_and_no_more_than_half_a_unit_off():
     assert (whole(found.score) * UNIT == found.score).all()
     dense = similarities(a, b, "decoder")
     np.testing.assert_allclose(found.score, dense[found.a, found.b], atol=1e-7)
+
+
+def test_every_number_that_rests_on_unproven_pairs_says_so_and_the_total_within_what(monkeypatch):
+    a, b = clustered(60, 60)
+    proven, nothing = numbers_and_doubts(compare_weights(a, b, k=1))
+    assert nothing == {}
+    monkeypatch.setattr(proof, "CERTAIN", 0)
+    monkeypatch.setattr(proof, "ROUNDS", 1)
+    comparison = compare_weights(a, b, k=1)
+    found, said = numbers_and_doubts(comparison)
+    assert set(said) == {"one_to_one_ratio", "pw_mcc", "agreeing", "shared", "mean_alignment"}
+    gap = match(comparison).gap
+    assert said["pw_mcc"] == f"not proven: at most {gap / 60:.2g} larger"
+    assert found["pw_mcc"] < proven["pw_mcc"] <= found["pw_mcc"] + gap / 60
+    assert found["agreeing"] != proven["agreeing"]
+    assert set(said.values()) == {said["pw_mcc"], "not proven"}
+
+
+def test_a_number_is_in_doubt_only_if_its_own_pairs_are():
+    a, b = clustered(60, 60)
+    sure = match(compare_weights(a, b))
+    unsure, unknown = replace(sure, gap=0.6), replace(sure, gap=np.nan)
+    assert set(doubts(sure, sure, unsure, 60)) == {"one_to_one_ratio", "pw_mcc"}
+    assert doubts(sure, sure, unsure, 60)["pw_mcc"] == "not proven: at most 0.01 larger"
+    assert set(doubts(sure, unsure, sure, 60)) == {"agreeing", "shared", "mean_alignment"}
+    assert set(doubts(unknown, sure, sure, 60).values()) == {"not proven"}
+    assert doubts(sure, sure, unknown, 60)["pw_mcc"] == "not proven"
+
+
+def test_a_file_says_which_of_its_numbers_are_not_proven():
+    a, b = planted_dictionary(d_sae=9), planted_dictionary(d_sae=7, seed=1)
+    pairs = match(compare(a, b))
+    said = {"agreeing": "not proven"}
+    for not_proven in (said, {}):
+        data = to_json(match_file(a, b, pairs, settings={}, stats={}, null={}, not_proven=not_proven))
+        assert from_json(data).not_proven == not_proven
+        assert (b"not_proven" in data) == bool(not_proven)
+    with pytest.raises(MatchFileError, match="not_proven is no object"):
+        from_json(
+            to_json(match_file(a, b, pairs, settings={}, stats={}, null={}, not_proven=said)).replace(
+                b'{"agreeing": "not proven"}', b"1"
+            )
+        )

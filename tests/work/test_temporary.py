@@ -87,6 +87,7 @@ def test_nothing_of_other_people_is_swept(tmp_path):
     for path in tmp_path.iterdir():
         os.utime(path, (0, 0))
     before = sorted(tmp_path.iterdir())
+    assert abandoned(tmp_path) == []
     sweep(tmp_path)
     assert sorted(tmp_path.iterdir()) == before
     assert abandoned(tmp_path / "nowhere") == []

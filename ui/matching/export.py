@@ -94,7 +94,11 @@ def uploaded(study: MatchStudy, data: bytes) -> None:
     picked = {"A": study.a, "B": study.b}
     same = [origin(name, said, picked) for name, said in (("A", file.a), ("B", file.b))]
     with st.expander("Settings, statistics and chance as given in the file"):
-        st.json({"params": flat(file.settings), "stats": flat(file.stats), "null": nested(file.null)}, expanded=1)
+        st.json(
+            {"params": flat(file.settings), "stats": flat(file.stats), "null": nested(file.null)}
+            | ({"not_proven": flat(file.not_proven)} if file.not_proven else {}),
+            expanded=1,
+        )
     pairs(study, file, all(same))
 
 

@@ -15,6 +15,7 @@ from core.geometry.neighbors import Between
 from core.matching import tables as matching_tables
 from core.matching.comparison import SIDES
 from core.matching.null import random_nearest
+from core.maths.equal_rows import copies
 from ui.matching import charts, lists
 from ui.shared import errors
 from ui.shared.escape import plain
@@ -53,7 +54,9 @@ def similarity(study: MatchStudy) -> None:
 
 def readouts(study: MatchStudy) -> None:
     """Draw the summary numbers, each beside its value after shuffling B's coordinates."""
-    numbers, chance = matching.numbers(study), matching.numbers(matching.shuffled_study(study))
+    by_chance = matching.shuffled_study(study)
+    numbers, chance = matching.numbers(study), matching.numbers(by_chance)
+    not_proven, chance_not_proven = matching.doubts(study), matching.doubts(by_chance)
     names = {
         "mmcs_ab": ("mmcs", "MMCS, A in B"),
         "mmcs_ba": ("mmcs", "MMCS, B in A"),
@@ -68,9 +71,10 @@ def readouts(study: MatchStudy) -> None:
     cards = st.container(horizontal=True)
     for name, (declared, title) in names.items():
         cards.metric(
-            title,
+            title + (f" ({not_proven[name]})" if name in not_proven else ""),
             shown(declared, numbers[name]),
-            f"by chance {shown(declared, chance[name])}",
+            f"by chance {shown(declared, chance[name])}"
+            + (f" ({chance_not_proven[name]})" if name in chance_not_proven else ""),
             delta_color="off",
             delta_arrow="off",
             border=True,
@@ -83,10 +87,22 @@ def readouts(study: MatchStudy) -> None:
                 f"threshold {study.threshold:.2f}",
                 "shared: decoder and encoder make the same pair, and both cosines are over the threshold",
                 *lists.proofs([matching.matching(study, by, "one-to-one") for by in (*SIDES, study.similarity)]),
+                *copies_said(study),
                 "chance: the same number with shuffled coordinates of B",
             )
         )
     )
+
+
+def copies_said(study: MatchStudy) -> list[str]:
+    """Say that rows with the same bits pair as features of their own, where there are any."""
+    sides = SIDES if study.similarity == "both" else (study.side,)
+    said = []
+    for end in "ab":
+        weights = getattr(study.comparison, end)
+        n = max(len(copies(weights.side(side)[weights.finite]).row) for side in sides)
+        said += [f"{n:,} of {end.upper()} with the very weights of another"] if n else []
+    return [f"each feature counts, copies too ({', '.join(said)})"] if said else []
 
 
 def shown(name: str, value: float | None) -> str:

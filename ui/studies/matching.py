@@ -9,12 +9,13 @@ from core import tables
 from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.spaces import DictionarySide
 from core.geometry.neighbors import Between
+from core.matching import numbers as core_numbers
 from core.matching import pairs
 from core.matching.comparison import SIDES, Comparison, K, nearest_neurons
 from core.matching.file import match_file, to_json
 from core.matching.labels import Relation, relate
 from core.matching.null import SEED, own_nearest, shuffled
-from core.matching.numbers import Numbers, null_numbers, numbers_of, pair_numbers
+from core.matching.numbers import Numbers, null_numbers, numbers_and_doubts, numbers_of
 from core.matching.pairs import Matching, Nearest, Similarity, match
 from core.matching.proof import Method
 from core.work.jobs import Progress
@@ -101,6 +102,12 @@ def numbers(study: MatchStudy) -> Numbers:
     return numbers_of(decoder, encoder, chosen, (near.a, near.b), study.comparison.smaller, threshold=study.threshold)
 
 
+def doubts(study: MatchStudy) -> dict[str, str]:
+    """Say which of `numbers` rest on pairs that are not proven to be the best."""
+    each = (matching(study, similarity, "one-to-one") for similarity in (*SIDES, study.similarity))
+    return core_numbers.doubts(*each, study.comparison.smaller)
+
+
 def own(study: MatchStudy, end: str, side: DictionarySide) -> Float[np.ndarray, " d_sae"] | None:
     """Return the control: each feature's best match in its own dictionary except itself. None for one feature."""
     if getattr(study.comparison, end).finite.sum() < 2:
@@ -161,9 +168,10 @@ def export(study: MatchStudy) -> bytes:
         comparison, similarity = study.comparison, study.similarity
         how = {"threshold": study.threshold, "progress": progress}
         pairs = match(comparison, similarity, study.method, progress=progress)
-        stats = pair_numbers(comparison, similarity, **how)
+        stats, not_proven = numbers_and_doubts(comparison, similarity, **how)
         null = null_numbers(comparison, similarity, k=K, seed=SEED, **how)
         settings = {"threshold": study.threshold, "shuffle_seed": SEED}
-        return Content(to_json(match_file(study.a, study.b, pairs, settings=settings, stats=stats, null=null)))
+        known = {"settings": settings, "stats": stats, "null": null, "not_proven": not_proven}
+        return Content(to_json(match_file(study.a, study.b, pairs, **known)))
 
     return compute.transient(export_key(study), "The file of the matching", work).data
