@@ -1,7 +1,8 @@
 """The app as a person waits for it:   python -m benchmarks.page [--quick] [--runs N]
 
 Cold: a fresh server with an empty result cache, and a fresh browser; seconds from the start of the process to the shell
-(title and pickers) and to the first drawn figure. Again: the same browser loads the page once more. Warm: back to the
+(title and pickers) and to the first drawn figure of the page Positions, and, on another such server, to the questions
+and the first finding of the page Home. Again: the same browser loads the page once more. Warm: back to the
 page's first tab in an open session. The floor is the least that Streamlit can do: a page with a title and one chart of
 two points, which takes turns with ours. Everything runs on this machine; the browser draws without a GPU. There is no
 peer.
@@ -77,15 +78,39 @@ def back_to_first_tab(page) -> float:
     return time.perf_counter() - began
 
 
+def home(page, url: str, began: float) -> dict[str, float]:
+    """Open the root; return seconds since `began` to its questions and to the first finding."""
+    page.goto(url, wait_until="commit")
+    page.get_by_text("Which features follow token position?").wait_for(timeout=60_000)
+    questions = time.perf_counter() - began
+    page.get_by_text("features follow position.").wait_for(timeout=60_000)
+    return {"questions of Home, cold": questions, "first finding of Home, cold": time.perf_counter() - began}
+
+
+def home_run(browser) -> dict[str, float]:
+    """Measure one cold start on the page Home."""
+    cache, began = tempfile.mkdtemp(), time.perf_counter()
+    process, url = start_server(PROJECT, cache)
+    context = browser.new_context(viewport={"width": 1400, "height": 950})
+    try:
+        wait_for_server(url, process)
+        return home(context.new_page(), url, began)
+    finally:
+        context.close()
+        process.terminate()
+        process.wait()
+        shutil.rmtree(cache, ignore_errors=True)
+
+
 def one_run(browser, folder: Path = PROJECT) -> dict[str, float]:
     """Measure one cold start, one more load by the same browser and, for our app, one return to the first tab."""
     cache = tempfile.mkdtemp()
     began = time.perf_counter()
     process, url = start_server(folder, cache)
     context = browser.new_context(viewport={"width": 1400, "height": 950})
-    page = context.new_page()
+    page, url = context.new_page(), f"{url}/positions" if folder == PROJECT else url
     try:
-        wait_for_server(url, process)
+        wait_for_server(url.removesuffix("/positions"), process)
         times = {"server answers": time.perf_counter() - began}
         times["shell, cold"], times["first figure, cold"] = load(page, url, began)
         page.wait_for_timeout(1500)
@@ -119,7 +144,7 @@ def main() -> None:
         one_run(browser)  # after this, the compiled code of numba and Python is on disk
         for _ in range(2 if arguments.quick else arguments.runs):
             least.append(one_run(browser, floor))
-            runs.append(one_run(browser))
+            runs.append(one_run(browser) | home_run(browser))
     records = []
     for name in runs[0]:
         values = sorted(run[name] for run in runs)

@@ -8,7 +8,8 @@ from ui.sidebar import pickers, text_picker
 from ui.studies import opened
 
 ICON = ":material/ssid_chart:"
-ORDER = 3
+GROUP = "All features"
+ORDER = 6
 
 st.title("Activation values")
 st.caption(

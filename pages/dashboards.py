@@ -6,7 +6,8 @@ from ui.dashboards import page
 from ui.shared import errors
 
 ICON = ":material/dashboard:"
-ORDER = 11
+GROUP = "Other tools"
+ORDER = 12
 
 st.title("Dashboards of other tools")
 st.caption(

@@ -9,6 +9,7 @@ from ui.studies import feature, logit_weights, opened
 from ui.studies.own_direction import stands_in
 
 ICON = ":material/manage_search:"
+GROUP = "One feature"
 ORDER = 2
 
 st.title("One feature")

@@ -9,7 +9,8 @@ from ui.sidebar import pickers
 from ui.studies import opened
 
 ICON = ":material/scatter_plot:"
-ORDER = 7
+GROUP = "All features"
+ORDER = 8
 
 st.title("Feature map")
 st.caption(

@@ -9,7 +9,8 @@ from ui.sidebar import pickers
 from ui.studies import geometry, opened
 
 ICON = ":material/hub:"
-ORDER = 6
+GROUP = "All features"
+ORDER = 7
 
 st.title("Geometry of the dictionary")
 st.caption(

@@ -9,7 +9,8 @@ from ui.sidebar import pickers, token_set_picker
 from ui.studies import logit_weights, token_sets
 
 ICON = ":material/bar_chart:"
-ORDER = 5
+GROUP = "All features"
+ORDER = 4
 
 st.title("Logit weights")
 st.caption("What each feature adds to the logit of every token, if it alone writes to the residual stream.")

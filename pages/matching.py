@@ -8,7 +8,8 @@ from ui.sidebar import pickers
 from ui.studies import opened
 
 ICON = ":material/compare_arrows:"
-ORDER = 8
+GROUP = "Compare"
+ORDER = 9
 
 st.title("Matching two dictionaries")
 st.caption("Which features dictionaries A and B share, compared with chance and with a dictionary matched to itself.")

@@ -9,7 +9,8 @@ from ui.sidebar import pickers
 from ui.studies import opened
 
 ICON = ":material/public:"
-ORDER = 10
+GROUP = "Other tools"
+ORDER = 11
 
 st.title("Neuronpedia")
 st.caption(

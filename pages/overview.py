@@ -9,6 +9,7 @@ from ui.sidebar import pickers
 from ui.studies import opened
 
 ICON = ":material/monitor_heart:"
+GROUP = "Start"
 ORDER = 1
 
 st.title("Overview")

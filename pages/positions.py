@@ -8,7 +8,8 @@ from ui.sidebar import pickers
 from ui.studies import positions
 
 ICON = ":material/linear_scale:"
-ORDER = 0
+GROUP = "All features"
+ORDER = 5
 
 st.title("Positional features")
 st.caption(

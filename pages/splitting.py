@@ -8,7 +8,8 @@ from ui.splitting import matrix, series, siblings
 from ui.studies import opened
 
 ICON = ":material/account_tree:"
-ORDER = 9
+GROUP = "Compare"
+ORDER = 10
 
 st.title("Splitting of features")
 st.caption(

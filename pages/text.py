@@ -8,7 +8,8 @@ from ui.studies import opened
 from ui.text import input, one_text, two_prompts, two_texts
 
 ICON = ":material/article:"
-ORDER = 4
+GROUP = "One feature"
+ORDER = 3
 
 st.title("Your own text")
 st.caption(

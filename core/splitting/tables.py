@@ -53,6 +53,18 @@ def children_table(betweens: Mapping[int, Between], *, threshold: float) -> pd.D
     return pd.concat(parts, ignore_index=True)
 
 
+def most_split(children: pd.DataFrame) -> tuple[int, int] | None:
+    """Return the feature with the most children in the widest dictionary of a children_table, and how many it has.
+
+    Of several the one that its nearest child resembles least, as it has changed most. None if none has two.
+    """
+    wide = children[children["d_sae"] == children["d_sae"].max()]
+    ranked = wide.sort_values(["n_children", "best_child_cosine", "feature"], ascending=[False, True, True])
+    if ranked.empty or ranked["n_children"].iloc[0] < 2:
+        return None
+    return int(ranked["feature"].iloc[0]), int(ranked["n_children"].iloc[0])
+
+
 def width_table(betweens: Mapping[int, Between], d: int, *, threshold: float) -> pd.DataFrame:
     """One row per wider dictionary, about the children of the features of the coarse one.
 

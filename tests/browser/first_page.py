@@ -1,4 +1,4 @@
-"""Wait until the app at a URL answers and its first page is drawn without an exception.
+"""Wait until the app at a URL answers and its first pages are drawn without an exception, the second with a chart.
 
 `python -m tests.browser.first_page http://127.0.0.1:8501`; the last step of .ci/run.
 """
@@ -29,10 +29,11 @@ def main(url: str) -> None:
     wait_for_server(url)
     with open_browser() as browser:
         page = browser.new_page(viewport={"width": 1400, "height": 900})
-        page.goto(url)
-        wait_until_drawn(page)
+        for address in (url, f"{url.rstrip('/')}/positions"):
+            page.goto(address)
+            wait_until_drawn(page)
+            print(f"{address}: {page.locator('h1').inner_text()!r} is drawn.")
         page.wait_for_selector(FIGURE, timeout=TIMEOUT_MS)
-        print(f"{url}: {page.locator('h1').inner_text()!r} is drawn.")
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ def app(patch, *arguments: str) -> Iterator[None]:
     """Give the app these arguments and new caches; its pages wait for their jobs, so that a test sees them finished."""
     patch.setattr("sys.argv", ["app.py", *arguments])
     patch.setattr("ui.shared.progress.PATIENCE_S", 120)
+    patch.setattr("ui.shared.progress.BACKGROUND_S", 120)
     forget()
     try:
         yield

@@ -29,8 +29,14 @@ def test_the_app_begins_with_the_page_that_the_command_line_names(open_app):
 
 def test_without_a_name_it_begins_with_the_first_page(open_app):
     at = open_app()
-    assert page_files()[0].path.stem == "positions"
-    assert at.title[0].value == "Positional features"
+    assert page_files()[0].path.stem == "home"
+    assert at.title[0].value == "SAE Loupe"
+
+
+def test_the_menu_has_every_page_once_and_each_group_in_one_piece():
+    groups = [page.group for page in page_files()]
+    assert list(dict.fromkeys(groups)) == ["Start", "One feature", "All features", "Compare", "Other tools"]
+    assert groups == sorted(groups, key=list(dict.fromkeys(groups)).index)
 
 
 def test_a_page_that_does_not_exist_is_named_with_those_that_do(open_app):

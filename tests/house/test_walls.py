@@ -24,6 +24,7 @@ FLOORS = {
         "activations geometry logit_weights positions",
         "enrichment feature feature_map matching overview proxies text",
         "neuronpedia splitting",
+        "home",
     ),
     "ui": (
         "shared",
@@ -31,8 +32,8 @@ FLOORS = {
         "sidebar",
         "activations dashboards enrichment feature_map geometry logit_weights neuronpedia overview positions "
         "splitting text",
-        "matching shell",
-        "feature",
+        "home matching",
+        "feature shell",
     ),
 }
 FLOOR_OF = {

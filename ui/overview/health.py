@@ -2,7 +2,7 @@
 
 import json
 import math
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 import pandas as pd
 import streamlit as st
@@ -56,6 +56,26 @@ def badge(dictionary: Dictionary) -> None:
     with st.expander("How the badge is judged, and other ways of feeding the dictionary", icon=":material/rule:"):
         st.markdown(plain(RULES))
         other_recipes(probe, passed)
+
+
+def whole(dictionary: Dictionary) -> Health:
+    """Return the verdict with its loss (raises LoupeError, StillRunning). A large model is not run for it."""
+    check_reconstructs(dictionary.config, dictionary.title)
+    model = opened.model_of(dictionary)
+    with compute.only_stored() if weights_nbytes(model.config) > ASK_BYTES else nullcontext():
+        passed = token_pass.pass_over(dictionary, model, sample(dictionary, model), ask=False)
+        probe, loss = recipe_probe(passed), loss_recovered(passed)
+    return judge(passed.statistics, probe, dictionary.origin.published, loss.totals(), d_vocab=model.d_vocab)
+
+
+def brief(health: Health) -> None:
+    """Draw verdict and numbers in a few lines."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.badge(health.verdict.capitalize(), color=_COLOURS[health.verdict], icon=_ICONS[health.verdict])
+        for line in health.lines:
+            st.markdown(plain(f"{catalogue.statistic(line.name).title} {written(line.name, line.value)}"))
+    said = " ".join([*health.reasons, *(suspicion.name for suspicion in health.suspicions)])
+    st.caption(plain(said or f"Measured on {health.n_tokens:,} tokens of the Python standard library."))
 
 
 def draw_health(place, passed: TokenPass, probe: RecipeProbe, loss: SplicedLoss | None) -> None:

@@ -1,5 +1,8 @@
 """Draw the progress of long work, its rate, the time left and a cancel button. The work itself is in core."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from uuid import uuid4
 
@@ -16,6 +19,9 @@ from ui.shared.garbage import spare_modules
 
 PATIENCE_S = 1.0
 """Work that ends within this time shows no progress bar at all."""
+BACKGROUND_S = 0.0
+"""How long work in the background is waited for."""
+_begun: ContextVar[list[Job] | None] = ContextVar("begun", default=None)
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,34 @@ def this_session() -> Session:
     return st.session_state["_session"]
 
 
+@contextmanager
+def in_background() -> Iterator[list[Job]]:
+    """Let `run` wait for nothing and draw nothing within this block.
+
+    It raises StillRunning at once, and the list gets the jobs that are not done. `watch` draws them later.
+    """
+    jobs: list[Job] = []
+    token = _begun.set(jobs)
+    try:
+        yield jobs
+    finally:
+        _begun.reset(token)
+
+
+def watch_all(jobs: list[Job]) -> None:
+    """Say in one line what is being computed, and run the page again when one of the jobs has ended."""
+
+    @st.fragment(run_every=0.5)
+    def watch() -> None:
+        spare_modules()
+        if any(job.finished_within(0) for job in jobs):
+            st.rerun()
+        st.caption(plain("Computing: " + "; ".join(describe(job) for job in jobs)))
+
+    if jobs:
+        watch()
+
+
 def stands_already(key: str) -> bool:
     """Whether a widget with this key was drawn in this run; Streamlit takes a key once.
 
@@ -53,9 +87,13 @@ def wait(job: Job, *, narrow: bool = False):
 
     Raises StillRunning while the job runs (`errors.shown` shows nothing for it), and what the job raised.
     """
-    if job.finished_within(PATIENCE_S):
+    begun = _begun.get()
+    if job.finished_within(PATIENCE_S if begun is None else BACKGROUND_S):
         return job.result()
     st.session_state[f"_job_{job.key}"] = job
+    if begun is not None:
+        begun.append(job)
+        raise StillRunning(f"{job.label} is still running.")
     if stands_already(f"cancel-{job.key}"):
         st.caption(plain(f"{job.label}: see its progress above."))
         raise StillRunning(f"{job.label} is still running.")
@@ -99,6 +137,8 @@ def stopped(key: str, *, resumes: bool = False) -> bool:
     flag = f"_stopped_{key}"
     if flag not in st.session_state:
         return False
+    if _begun.get() is not None:
+        return True
     if stands_already(f"again-{key}"):
         return True
     if st.session_state[flag] == "here":

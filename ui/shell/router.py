@@ -24,13 +24,16 @@ opened: set[str] = set()
 
 @dataclass(frozen=True)
 class PageFile:
-    """What a page declares: its docstring is 'Title: question.', and it sets ICON and ORDER."""
+    """What a page declares: its docstring is 'Title: question.', and it sets ICON, GROUP and ORDER."""
 
     path: Path
     title: str
     question: str
     icon: str
+    group: str
+    """Its heading in the menu."""
     order: int
+    """Its place in the menu; pages of one group stand together."""
 
 
 @cache
@@ -43,9 +46,10 @@ def page_files() -> tuple[PageFile, ...]:
         constants = {
             node.targets[0].id: ast.literal_eval(node.value)
             for node in tree.body
-            if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", None) in ("ICON", "ORDER")
+            if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", None) in ("ICON", "GROUP", "ORDER")
         }
-        pages.append(PageFile(path, title, question.strip(), constants["ICON"], constants["ORDER"]))
+        declared = (constants[name] for name in ("ICON", "GROUP", "ORDER"))
+        pages.append(PageFile(path, title, question.strip(), *declared))
     return tuple(sorted(pages, key=lambda page: page.order))
 
 
@@ -67,18 +71,30 @@ def run_start_page() -> None:
     runpy.run_path(str(page.path))
 
 
+def menu() -> dict[str, list[st.Page]]:
+    """Return the pages under their headings. The first one stands at the root, unless --page names another.
+
+    Streamlit gives the page at the root no address of its own. So one more page, which no menu shows, runs the page
+    that --page names, and that page keeps its own address.
+    """
+    named = compute.workspace().start_page is not None
+    pages = {}
+    for place, page in enumerate(page_files()):
+        at_root = place == 0 and not named
+        shown = st.Page(str(page.path), title=page.title, icon=page.icon, url_path=page.path.stem, default=at_root)
+        pages.setdefault(page.group, []).append(shown)
+    if named:
+        root = st.Page(run_start_page, title="SAE Loupe", url_path="root", default=True, visibility="hidden")
+        pages[page_files()[0].group].insert(0, root)
+    return pages
+
+
 def main() -> None:
     """Draw one run of the app."""
     spare_modules()
     st.set_page_config(page_title="SAE Loupe", page_icon=str(ROOT / "ui" / "shell" / "favicon.png"), layout="wide")
     style.draw()
-    pages = [
-        st.Page(str(page.path), title=page.title, icon=page.icon, url_path=page.path.stem) for page in page_files()
-    ]
-    # Streamlit gives the default page no path of its own. One more page at the root runs the start page, so every page
-    # keeps its own link, whichever page comes first.
-    root = st.Page(run_start_page, title="SAE Loupe", url_path="root", default=True, visibility="hidden")
-    page = st.navigation({"SAE Loupe": [root, *pages]})
+    page = st.navigation(menu(), expanded=True)
     opened.add(page.url_path)
     link.clean()
     with st.sidebar:

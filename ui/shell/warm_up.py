@@ -16,6 +16,8 @@ def import_first_page() -> None:
     """Import the page's modules, draw one chart, fetch compiled loops from numba's cache (or compile them)."""
     import pandas as pd
 
+    import ui.home.answers
+    import ui.overview.health
     import ui.positions.beyond
     import ui.positions.directions
     import ui.positions.one_feature
@@ -24,9 +26,9 @@ def import_first_page() -> None:
     from core.activations import token_pass
     from core.positions import additive
 
-    if ui.shell.router.opened <= {"root", "positions"}:  # only if the start page is still the page to expect
+    if ui.shell.router.opened <= {"", "root", "positions"}:  # only if the page to expect still needs them
         additive.prepare()
     # The first chart of a process makes Altair read its schema.
     ui.shared.charts.histogram(pd.DataFrame({"value": [0.0, 1.0]}), "value", "Value").to_dict()
-    # The loops of a token pass come last, because no figure of the first page needs them.
+    # The loops of a token pass come last, because only the health of the dictionary needs them.
     token_pass.prepare()

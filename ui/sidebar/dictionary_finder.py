@@ -54,13 +54,13 @@ def offer_missing() -> None:
 
 
 @st.dialog("Open another dictionary", width="large")
-def dialog() -> None:
-    contents()
+def dialog(first: str = "Registry") -> None:
+    contents(first)
 
 
-def contents() -> None:
-    """Draw the three ways to name a dictionary."""
-    of_registry, of_hub, of_folder = st.tabs(["Registry", "Hub repository", "Folder"])
+def contents(first: str = "Registry") -> None:
+    """Draw the three ways to name a dictionary, each in a tab; `first` is open."""
+    of_registry, of_hub, of_folder = st.tabs(["Registry", "Hub repository", "Folder"], default=first)
     with of_registry, errors.shown():
         _registry()
     with of_hub, errors.shown():
