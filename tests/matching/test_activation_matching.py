@@ -311,6 +311,14 @@ def test_tables_list_the_best_first_and_all_columns_are_declared(tmp_path):
     assert medians({"x": np.array([np.nan, 1, 3, 2]), "none": np.array([np.nan])})["x"] == 2
 
 
+def test_feature_0_is_a_match_like_any_other():
+    x = drawn(9, 1)
+    match = match_activations(sparse(x[:, ::-1]), sparse(x), k=9, least=1)
+    assert (match.a_in_b_idx[8, 0], match.b_in_a_idx[8, 0]) == (0, 0)
+    np.testing.assert_allclose((match.a_in_b_corr[8, 0], match.b_in_a_corr[8, 0]), 1, atol=1e-6)
+    assert set(matches_of(match, 8)["feature_b"]) == {*range(9)} - {CONSTANT, DEAD}
+
+
 def test_decoder_cosines_of_other_spaces_are_refused():
     match = match_activations(sparse(drawn(9, 1)), sparse(drawn(9, 2)), least=3)
     other = planted_dictionary(d_sae=9, hook_name="blocks.0.mlp.hook_post")

@@ -133,6 +133,17 @@ def test_a_projection_that_does_not_fit_the_heads_is_explained(tmp_path):
         LanguageModel(folder).tensor("blocks.0.attn.W_O")
 
 
+@pytest.mark.parametrize("shard", ["../../secret", 3])
+def test_an_index_of_the_hub_that_climbs_out_is_refused_before_anything_is_fetched(hub, tmp_path, workspace, shard):
+    folder = hub.repositories["gpt2"] = write_gpt2(tmp_path / "other" / "gpt2", shards=3)
+    path = folder / "model.safetensors.index.json"
+    said = json.loads(path.read_text())
+    path.write_text(json.dumps({"weight_map": said["weight_map"] | {"wte.weight": shard}}))
+    for ask in (downloads.cost, downloads.tensor_plan):
+        with pytest.raises(HubDamagedError, match="it has no weight_map"):
+            ask("gpt2")
+
+
 @pytest.mark.parametrize("weight_map", [{"wte.weight": "../../secret"}, {"wte.weight": 3}, [], None])
 def test_an_index_of_shards_that_climbs_out_or_is_none_is_refused(tmp_path, weight_map):
     folder = write_gpt2(tmp_path / "gpt2")
