@@ -4,6 +4,7 @@ import streamlit as st
 
 from ui.feature import examples, logits, overview, own_direction, proxies, related
 from ui.shared import errors, tabs
+from ui.shared.escape import plain
 from ui.sidebar import pickers, text_picker, token_set_picker
 from ui.studies import feature, logit_weights, opened
 from ui.studies.own_direction import stands_in
@@ -12,7 +13,8 @@ ICON = ":material/manage_search:"
 GROUP = "One feature"
 ORDER = 2
 
-st.title("One feature")
+heading = st.empty()
+heading.title("Feature")
 st.caption("What makes this feature fire, which tokens it promotes, and which features are related to it.")
 
 with errors.shown(stop=True):
@@ -30,7 +32,9 @@ with errors.shown(stop=True):
     else:
         own_direction.offer(dictionary)
     subject = feature.subject()
-overview.head(subject, settings)
+heading.title(plain(subject.title))
+with errors.shown():
+    overview.head(subject, settings)
 
 TABS = {
     "Summary": lambda: overview.overview(subject, settings),

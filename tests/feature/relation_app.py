@@ -12,7 +12,7 @@ from tests.doubles.planted import planted_dictionary
 from ui.feature import notes, related
 from ui.shared import errors
 from ui.studies import opened
-from ui.studies.feature import Subject
+from ui.studies.feature import PassOnDemand, Subject
 from ui.studies.token_pass import pass_over, token_pass
 
 
@@ -25,11 +25,14 @@ def main() -> None:
         if url["view"] == "notes":
             notes.notes(dictionary, feature)
             return
-        subject = Subject(dictionary, feature, token_pass(dictionary.id), dictionary)
+        passed = token_pass(dictionary.id)
+        subject = Subject(dictionary, feature, passed.model, PassOnDemand(lambda: passed), dictionary)
         if "own" in url:
             other = planted_dictionary(seed=5, title="my direction")
-            passed = pass_over(other, subject.passed.model, subject.passed.sample)
-            subject = replace(subject, dictionary=other, feature=4, passed=passed, own=True)
+            other_passed = pass_over(other, passed.model, passed.sample)
+            subject = replace(
+                subject, dictionary=other, feature=4, on_text=PassOnDemand(lambda: other_passed), own=True
+            )
         getattr(related, url["view"])(subject)
 
 

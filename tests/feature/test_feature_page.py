@@ -31,7 +31,7 @@ def open_page(workspace):
 @pytest.mark.parametrize("tab", ["Summary", "Examples", "Proxies", "Logits", "Related", "Notes"])
 def test_every_tab_opens_from_a_link(open_page, tab):
     at = fine(open_page({"tab": tab}))
-    assert at.title[0].value == "One feature"
+    assert at.title[0].value == f"Feature {FEATURE}"
 
 
 def test_the_overview_shows_where_a_planted_feature_fires_without_a_click(open_page):
@@ -43,6 +43,24 @@ def test_the_overview_shows_where_a_planted_feature_fires_without_a_click(open_p
     assert len(at.get("vega_lite_chart")) == 3
     assert at.html[0].value.count('class="strongest"') == 16
     assert table(at, "logit_weight")["logit_weight"].is_monotonic_decreasing
+
+
+@pytest.mark.parametrize("tab", ["Summary", "Examples", "Proxies", "Logits", "Related", "Notes"])
+def test_what_needs_no_text_is_shown_while_the_token_pass_waits_for_the_button(open_page, monkeypatch, tab):
+    monkeypatch.setattr("ui.studies.token_pass.AT_ONCE_S", -1.0)
+    at = fine(open_page({"tab": tab, "rows": "23"}))  # so many rows are not stored
+    assert [button.label for button in at.button].count("Run the token pass") == 1
+    assert len(at.error) == 0
+    waits = [caption.value for caption in at.caption].count("This needs the token pass, see above.")
+    if tab in ("Examples", "Proxies"):
+        assert waits == 1
+    if tab in ("Summary", "Logits"):
+        assert table(at, "logit_weight")["logit_weight"].is_monotonic_decreasing
+    if tab == "Related":
+        assert len(table(at, "neighbor_cosine")) > 0
+        assert waits >= 1
+    if tab == "Notes":
+        assert [area.label for area in at.text_area].count("What it is") == 1
 
 
 def test_the_histogram_can_be_of_one_position(open_page):

@@ -25,7 +25,7 @@ ENDS = ("promoted", "suppressed")
 
 def one_row(subject: Subject, settings: LogitSettings) -> tuple[np.ndarray, np.ndarray]:
     """Return the feature's logit weights and their tokens. Only this feature is computed."""
-    dictionary, model = subject.dictionary, subject.passed.model
+    dictionary, model = subject.dictionary, subject.model
     key = f"directions {dictionary.sha256} {model.sha256} {settings.unit_rows}"
     directions = compute.loaded().get(key, lambda: residual_directions(dictionary, model, settings))
     unembedding = logit_weights_studies.unembedding_of(model, settings)
@@ -37,7 +37,7 @@ def extreme_tables(subject: Subject, settings: LogitSettings) -> dict[str, pd.Da
     weights, tokens = one_row(subject, settings)
     order = np.argsort(weights, kind="stable")
     places = {"promoted": order[::-1][:N_TOKENS], "suppressed": order[:N_TOKENS]}
-    strings = subject.passed.model.token_strings
+    strings = subject.model.token_strings
     return {
         end: pd.DataFrame(
             {
@@ -69,7 +69,7 @@ def brief(subject: Subject, settings: LogitSettings) -> None:
                 f"Most {end} tokens",
                 table,
                 f"fe-{end}",
-                settings.describe(subject.passed.model),
+                settings.describe(subject.model),
                 ["logit_weight"],
             )
     with parts[2]:
@@ -80,7 +80,7 @@ def brief(subject: Subject, settings: LogitSettings) -> None:
             )
         else:
             explains = ["enrichment_score", "auc", "q_value"]
-            small_table(subject, "Best token sets", sets, "fe-sets", settings.describe(subject.passed.model), explains)
+            small_table(subject, "Best token sets", sets, "fe-sets", settings.describe(subject.model), explains)
 
 
 def small_table(subject: Subject, title: str, table: pd.DataFrame, key: str, note: str, explains: list[str]) -> None:
@@ -93,7 +93,7 @@ def small_table(subject: Subject, title: str, table: pd.DataFrame, key: str, not
         explains=explains,
         note=note,
         name=f"{subject.stem}-{key.removeprefix('fe-')}",
-        provenance=subject.passed.provenance(feature=subject.feature),
+        provenance=subject.provenance(),
     )
 
 

@@ -87,8 +87,14 @@ def whole_report(subject: Subject, settings: LogitSettings) -> bytes:
 
 def overview(subject: Subject, settings: LogitSettings) -> None:
     """Draw examples, histogram, positions, tokens and token sets."""
-    if not len(subject.acts.act):
+    with errors.shown():
+        _on_text(subject)
+    with errors.shown():
         logits.brief(subject, settings)
+
+
+def _on_text(subject: Subject) -> None:
+    if not len(subject.acts.act):
         return
     left, right = st.columns([3, 2], gap="medium")
     with left:
@@ -96,8 +102,6 @@ def overview(subject: Subject, settings: LogitSettings) -> None:
     with right:
         histogram(subject)
         positions(subject)
-    with errors.shown():
-        logits.brief(subject, settings)
 
 
 def histogram(subject: Subject) -> None:

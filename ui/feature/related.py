@@ -260,7 +260,7 @@ def choose_basis(subject: Subject) -> int | None:
     hook = basis.written_hook(subject.dictionary)
     names: dict[str, int | None] = {basis.basis_name(hook).capitalize(): None}
     if basis.in_stream(hook):
-        names |= {f"Neurons of layer {layer}": layer for layer in range(subject.passed.model.n_layers)}
+        names |= {f"Neurons of layer {layer}": layer for layer in range(subject.model.n_layers)}
     if st.session_state.get("rel_basis") not in (None, *names):
         del st.session_state["rel_basis"]  # from another hook
     chosen = st.selectbox(

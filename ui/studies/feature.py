@@ -1,25 +1,55 @@
 """The subject of the feature page: a feature of the picked dictionary, or your own direction in its place."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import streamlit as st
 from jaxtyping import Float
 
+from core import tables
 from core.activations.store import FeatureActivations
 from core.dictionaries.dictionary import Dictionary
+from core.errors import LoupeError
+from core.models.language_model import LanguageModel
+from ui.shared.errors import StillRunning
 from ui.studies import corpus, opened, own_direction, token_pass
 from ui.studies.token_pass import TokenPass
 
 
+class PassOnDemand:
+    """A token pass that starts when the first view asks for it. Later views of a run wait for the same one."""
+
+    def __init__(self, start: Callable[[], TokenPass]):
+        self._start = start
+        self._passed: TokenPass | None = None
+        self._missing = False
+
+    def get(self) -> TokenPass:
+        """Return the pass. The first call draws its cost, its progress or its error; later ones point there.
+
+        Raises StillRunning, and at first what stands in the way (LoupeError).
+        """
+        if self._missing:
+            st.caption("This needs the token pass, see above.")
+            raise StillRunning("The token pass is shown above.")
+        try:
+            self._passed = self._passed or self._start()
+        except (StillRunning, LoupeError):
+            self._missing = True
+            raise
+        return self._passed
+
+
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A feature, and its dictionary on text."""
+    """A feature, its dictionary and its model, and on demand its dictionary on text."""
 
     dictionary: Dictionary
     """The dictionary of the feature. A direction of your own is a dictionary with one feature."""
     feature: int
-    passed: TokenPass
+    model: LanguageModel
+    on_text: PassOnDemand
     among: Dictionary
     """The picked dictionary, which is searched for neighbours."""
     own: bool = False
@@ -28,6 +58,11 @@ class Subject:
     @property
     def title(self) -> str:
         return self.dictionary.title if self.own else f"Feature {self.feature}"
+
+    @property
+    def passed(self) -> TokenPass:
+        """The dictionary on text. Views that need weights only must not ask for it (see PassOnDemand.get)."""
+        return self.on_text.get()
 
     @property
     def acts(self) -> FeatureActivations:
@@ -43,17 +78,27 @@ class Subject:
         """Return the stem of the names of files about the feature."""
         return "direction" if self.own else f"feature-{self.feature}"
 
+    def provenance(self) -> dict:
+        """Return what a download says of numbers that come from the weights alone."""
+        return tables.provenance(
+            dictionary=self.dictionary,
+            model=self.model,
+            method="from the weights",
+            settings={"feature": self.feature},
+        )
+
     def note(self, *more: str) -> str:
-        """Return n, text and settings, for the notes under figures."""
+        """Return n, text and settings, for the notes under figures of activations."""
         return " · ".join([self.passed.note, *more])
 
 
 def subject() -> Subject:
-    """Return the picked feature after its token pass (raises StillRunning meanwhile, and LoupeError)."""
+    """Return the picked feature or your own direction. Raises LoupeError, and StillRunning while it tries one."""
     among = opened.dictionary()
     own = own_direction.standing_in(among)
     if own is None:
         feature = int(st.session_state.get("feature", 0))
-        return Subject(among, feature, token_pass.token_pass(), among)
+        return Subject(among, feature, opened.model_of(among), PassOnDemand(token_pass.token_pass), among)
     model = opened.model_of(own)
-    return Subject(own, 0, token_pass.pass_over(own, model, corpus.sample(own, model)), among, own=True)
+    on_text = PassOnDemand(lambda: token_pass.pass_over(own, model, corpus.sample(own, model)))
+    return Subject(own, 0, model, on_text, among, own=True)

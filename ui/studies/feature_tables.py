@@ -31,7 +31,7 @@ from ui.studies import (
     token_pass,
     token_sets,
 )
-from ui.studies.feature import Subject
+from ui.studies.feature import PassOnDemand, Subject
 from ui.studies.notes import note_store
 
 
@@ -74,8 +74,8 @@ def _enrichment(dictionary: Dictionary) -> pd.DataFrame:
 
 
 def _neurons(dictionary: Dictionary) -> pd.DataFrame:
-    passed = token_pass.token_pass(dictionary.id)
-    subject = Subject(dictionary, 0, passed, dictionary)
+    on_text = PassOnDemand(lambda: token_pass.token_pass(dictionary.id))
+    subject = Subject(dictionary, 0, on_text.get().model, on_text, dictionary)
     units = relations.correlated_units(subject, relations.usual_hook(subject))
     return pd.DataFrame(
         {

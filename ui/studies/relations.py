@@ -130,7 +130,7 @@ def neuron_basis(subject: Subject, layer: int | None) -> Float[np.ndarray, "unit
     """Return the rows that a layer's neurons write; None (the hook's own coordinates) for no layer."""
     if layer is None:
         return None
-    model = subject.passed.model
+    model = subject.model
     return compute.loaded().get(
         f"W_out {model.sha256} {layer}", lambda: basis.neuron_basis(model, layer), name=f"Neurons of layer {layer}"
     )
@@ -139,7 +139,7 @@ def neuron_basis(subject: Subject, layer: int | None) -> Float[np.ndarray, "unit
 def alignment(dictionary: Dictionary, subject: Subject, layer: int | None) -> BasisAlignment:
     """Return how all features of a dictionary are spread over a basis."""
     rows = neuron_basis(subject, layer)
-    name = "hook" if layer is None else basis.neuron_basis_key(subject.passed.model.sha256, layer)
+    name = "hook" if layer is None else basis.neuron_basis_key(subject.model.sha256, layer)
 
     def work(progress: Progress) -> BasisAlignment:
         return basis.basis_alignment(dictionary, basis=rows, progress=progress)
