@@ -61,8 +61,9 @@ def show(dashboards: DashboardSet, feature: int) -> None:
     for label in dashboard.labels:
         st.markdown(f"> {plain(label)}")
     facts = {"Density": dashboard.density, "Largest activation": dashboard.max_activation}
-    for column, (title, value) in zip(st.columns(4), facts.items(), strict=False):
-        column.metric(title, "n/a" if value is None else f"{value:.4g}", border=True)
+    cards = st.container(horizontal=True)
+    for title, value in facts.items():
+        cards.metric(title, "n/a" if value is None else f"{value:.4g}", border=True)
     source = {"app": dashboards.title, "folder": dashboards.folder.name, "feature": feature}
     left, right = st.columns([3, 2], gap="medium")
     with left:

@@ -154,13 +154,13 @@ def cost(dictionary: Dictionary, model: LanguageModel, sample: TextSample) -> Pa
 def _card(cost: PassCost, share: float, sample: TextSample) -> None:
     with st.container(border=True):
         st.markdown("**All views of activations need one pass over the text**")
-        columns = st.columns(4)
-        columns[0].metric("Tokens", f"{cost.n_tokens:,}")
-        columns[1].metric("On disk", of_bytes(cost.nbytes * share))
-        columns[2].metric(
+        cards = st.container(horizontal=True)
+        cards.metric("Tokens", f"{cost.n_tokens:,}")
+        cards.metric("On disk", of_bytes(cost.nbytes * share))
+        cards.metric(
             "Time", of_seconds(cost.seconds * share), help="An estimate for this machine, from about 512 tokens."
         )
-        columns[3].metric("Active features a token", f"{cost.l0:,.1f}")
+        cards.metric("Active features a token", f"{cost.l0:,.1f}")
         there = f" {1 - share:.0%} of it is stored already." if share < 1 else ""
         st.caption(plain(f"{sample.note}.{there} You can stop it at any time; it continues from there."))
 
