@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, Int
 
+from core.models.hf_runner import LAST
 from core.models.language_model import LanguageModel
 from core.work.jobs import SILENT, Progress
 
@@ -20,39 +21,35 @@ class SplicedRuns:
     def __init__(self, model: LanguageModel, rows: Int[np.ndarray, "row pos"], hook: str | None):
         self._model, self._rows, self._hook = model, rows, hook
         self._outputs: list[torch.Tensor] = []
-        parts = (hook or "").split(".")
-        # What comes before the hook's layer is the same in all runs; shortformer adds positions in every layer.
-        self._layer = int(parts[1]) if parts[0] == "blocks" and model.positions != "shortformer" else None
+        self._given: tuple[int, torch.Tensor] | None = None
 
     def start(self, read: str | None = None) -> Float[np.ndarray, "row pos d_in"] | None:
-        """Run the model as it is. Return the activations at the hook `read`, and keep those at our hook as `target`."""
+        """Run the model as it is; return what passes at the hook `read`, and keep what passes at ours as `target`."""
         import torch
 
-        self._tokens = torch.from_numpy(self._rows.astype(np.int64))
-        before = None if self._layer is None else f"blocks.{self._layer}.hook_resid_pre"
-        names, seen = {name for name in (read, self._hook, before) if name}, {}
-        self._run(self._tokens, None, (names.__contains__, lambda value, hook: seen.update({hook.name: value})))
-        self._given = seen[before] if before else self._tokens
+        self._tokens, running = torch.from_numpy(self._rows.astype(np.int64)), self._model.running
+        # What comes before the hook's layer is the same in all runs.
+        layer = running.layer_of(self._hook) if self._hook and running.can_start_late else None
+        before = None if layer is None else f"blocks.{layer}.hook_resid_pre"
+        seen = running.read(self._tokens, list({name for name in (read, self._hook, before, LAST) if name}))
+        self._outputs.append(seen[LAST].flatten(0, 1))
+        self._given = (layer, seen[before]) if before else None
         if self._hook is None:
             return None
-        self.target = seen[self._hook].flatten(2).float().numpy()
-        return seen[read].flatten(2).float().numpy() if read else None
+        self.target = seen[self._hook].float().numpy()
+        return seen[read].float().numpy() if read else None
 
     def replace(self, value: Float[np.ndarray, "row pos d_out"]) -> None:
         """Run again with a value at the hook."""
         import torch
 
         new = torch.from_numpy(np.ascontiguousarray(value, np.float32))
-        self._run(self._given, self._layer, (self._hook, lambda old, hook: new.reshape(old.shape).to(old.dtype)))
 
-    def _run(self, given: "torch.Tensor", layer: int | None, hook: tuple) -> None:
-        import torch
+        def put(old: torch.Tensor) -> torch.Tensor:
+            return new.reshape(old.shape).to(old.dtype)
 
-        hooked = self._model.hooked
-        with self._model.lock, torch.no_grad(), hooked.hooks(fwd_hooks=[hook]):
-            out = hooked(given, start_at_layer=layer, stop_at_layer=self._model.n_layers)
-            out = out if hooked.cfg.normalization_type is None else hooked.ln_final(out)
-        self._outputs.append(out.flatten(0, 1))
+        seen = self._model.running.read(self._tokens, [LAST], replace=(self._hook, put), start=self._given)
+        self._outputs.append(seen[LAST].flatten(0, 1))
 
     def losses(
         self, progress: Progress = SILENT
@@ -82,10 +79,4 @@ class SplicedRuns:
         return ce, kl.reshape(runs - 1, *self._rows.shape)
 
     def _log_p(self, output: "torch.Tensor") -> "torch.Tensor":
-        import torch
-
-        hooked = self._model.hooked
-        cap = hooked.cfg.output_logits_soft_cap
-        with torch.no_grad():
-            logits = torch.addmm(hooked.unembed.b_U, output, hooked.unembed.W_U)
-            return (cap * torch.tanh(logits / cap) if cap > 0 else logits).log_softmax(dim=1)
+        return self._model.running.logits(output).float().log_softmax(dim=1)

@@ -44,6 +44,9 @@ class HfRunner:
     All sessions share the module, and hooks are state of it; hence the lock, held for one run.
     """
 
+    version = 1
+    """Part of a model's hash: bump it when models give other numbers than they did."""
+
     def __init__(self, module: Any, architecture: Architecture, name: str, *, n_ctx: int, lock: threading.RLock):
         self.module, self.places, self.name, self._lock = module, Places(architecture), name, lock
         self._architecture, self._n_ctx = architecture, n_ctx
@@ -55,6 +58,14 @@ class HfRunner:
     def can_start_late(self) -> bool:
         """Whether the stream at a block is all that its later blocks need."""
         return not hasattr(self.places.parts["blocks"], "altup_active_idx")
+
+    @property
+    def device(self) -> "torch.device":
+        """Where tokens go; weights that are partly on disk come to the CPU."""
+        import torch
+
+        first = next(self.module.parameters())
+        return torch.device("cpu") if first.is_meta else first.device
 
     def layer_of(self, hook_name: str) -> int | None:
         """Return the block that a hook lies in; None for one before or after all blocks."""
@@ -81,7 +92,7 @@ class HfRunner:
             return
         embed = self._architecture.meta.get_submodule(self.places.parts["embed"].name)
         ids = tokens_to_try(embed.num_embeddings, self._n_ctx, self._architecture.config)
-        tokens = torch.tensor([ids], device=next(self.module.parameters()).device)
+        tokens = torch.tensor([ids], device=self.device)
         beside = (other for name in new for other in stream_names(name) if self.places.get(other))
         with self._lock:
             self._note_tuples(tokens)

@@ -18,9 +18,14 @@ from jaxtyping import Float, Int
 
 from core.errors import DoesNotFitError, NotDownloadedError
 from core.files.tensors import file_sha256, read_tensors
-from core.models import downloads, layouts, tokenizer_files
+from core.models import changes, downloads, layouts, loading, tokenizer_files
+from core.models.architecture import Architecture, read_architecture
 from core.models.config import block_hooks, hook_width, read_model_config
 from core.models.embeddings import NAMES, TRAINED, WPE, Embeddings, check_shapes, embeddings
+from core.models.hf_runner import HfRunner
+from core.models.hook_table import HookTable, hook_table
+from core.models.places import Places
+from core.models.running import HookedRunner
 from core.models.tokens import decode_vocabulary
 from core.work.artifacts import ArtifactStore
 
@@ -35,8 +40,10 @@ _IDLE_FIELDS |= {"torch_dtype", "transformers_version", "use_cache"}
 class LanguageModel:
     """The model of one folder. `centred` subtracts from all weights that write to the stream their mean over d_model.
 
-    `wpe` is one of WPE. It replaces the position embedding, to see what depends on it; the result counts as another
-    model and has another hash. Raises DoesNotFitError if the model has no learned position embedding to replace.
+    `dtype` is what it runs in, one of loading.DTYPES, or that of its weights; a folder in TransformerLens' own names
+    runs in float32. `wpe` is one of WPE. It replaces the position embedding, to see what depends on it; the result
+    counts as another model and has another hash. Raises DoesNotFitError if the model has no learned position embedding
+    to replace.
 
     All sessions share one model, and hooks are state of its module; hence `lock`. Hold it for one batch, never longer.
     """
@@ -49,9 +56,10 @@ class LanguageModel:
         name: str | None = None,
         wpe: str = TRAINED,
         store: ArtifactStore | None = None,
+        dtype: str = loading.OWN,
     ):
         assert wpe in WPE, wpe
-        self.folder, self.wpe = folder, wpe
+        self.folder, self.wpe, self._store = folder, wpe, store
         self.lock = threading.RLock()
         self.make_room: Callable[[int], None] = lambda nbytes: None
         """Called before the running model is built, with the number of bytes that this takes; may raise."""
@@ -59,6 +67,8 @@ class LanguageModel:
         self.parts = layouts.read_parts(folder, store)
         self.config = self.parts.config(name or folder.resolve().name) if self.parts else read_model_config(folder)
         self._origin = downloads.origin(folder)
+        self.dtype = loading.dtype_of(folder, dtype) if self.parts else "float32"
+        """What it runs in: one of loading.DTYPES. Tensors that weight pages read are float32 all the same."""
         self.name: str = self.config["model_name"]
         self.d_model: int = self.config["d_model"]
         self.n_ctx: int = self.config["n_ctx"]
@@ -81,6 +91,7 @@ class LanguageModel:
         if self.parts:
             said = json.loads(layouts.read_layout_config(self.folder) or "{}")
             config["layout"] = {k: v for k, v in said.items() if k not in _IDLE_FIELDS}
+            config["runs"] = [HfRunner.version, self.dtype]
         if self._origin:  # kept tensors give the same numbers as the whole file, so they share its hash
             weights = self._origin["weights_sha256"]
         elif self.parts:
@@ -209,40 +220,45 @@ class LanguageModel:
         return tuple(self.decoder.id_to_token(i) or "" for i in range(self.d_vocab))
 
     @cached_property
+    def architecture(self) -> Architecture:
+        """What transformers and TransformerLens say of a folder in Hugging Face's layout (imports both)."""
+        return read_architecture(self.folder)
+
+    @cached_property
     def hooked(self):
-        """The running TransformerLens model in float32 (imports torch on first use).
-
-        Raises NotDownloadedError where only the tensors of the weight pages are on this machine.
-        """
-        if self._origin:
-            raise self._only_tensors()
+        """The HookedTransformer in float32 of a folder in TransformerLens' own names (imports torch on first use)."""
+        assert self.parts is None, "only models in TransformerLens' own names run there"
         from core.models import running
-        from core.work.torch_library import import_model_library
-
-        import_model_library()
-        import torch
 
         # For a while, the weights as read and the model that they are copied to are both in memory.
         nbytes = running.weights_nbytes(self.config)
         self.make_room(2 * nbytes)
-        if self.parts:
-            layout = json.loads(layouts.read_layout_config(self.folder))
-            model = running.build_from_layout(self.folder, layout, self.name, n_ctx=self.n_ctx)
-        else:
-            known = {k: v for k, v in self.config.items() if k not in RUNTIME_FIELDS and v is not None}
-            model = running.build_from_own_names(self.folder, known)
-        if self.centred:
-            model.load_and_process_state_dict(
-                model.state_dict(),
-                fold_ln=False,
-                center_writing_weights=True,
-                center_unembed=False,
-                fold_value_biases=False,
-            )
-        if self.wpe != TRAINED:
-            model.pos_embed.W_pos.data.copy_(torch.tensor(self.W_pos))
+        known = {k: v for k, v in self.config.items() if k not in RUNTIME_FIELDS and v is not None}
+        W_pos = self.W_pos if self.wpe != TRAINED else None
+        module = running.build_from_own_names(self.folder, known, centred=self.centred, W_pos=W_pos)
         self._nbytes_built = nbytes
-        return model.eval()
+        return module
+
+    @cached_property
+    def running(self) -> HfRunner | HookedRunner:
+        """The model in memory, by hooks (imports torch on first use).
+
+        One that is larger than the memory left runs from the disk, layer by layer. Raises NotDownloadedError where
+        only the tensors of the weight pages are on this machine, MemoryBudgetError, BadDictionaryError.
+        """
+        if self._origin:
+            raise self._only_tensors()
+        if self.parts is None:
+            return HookedRunner(self.hooked, self.name, lock=self.lock)
+        changed = self.centred or self.wpe != TRAINED
+        module, self._nbytes_built = loading.load_within(
+            self.folder, self.architecture, self.dtype, self.make_room, may_offload=not changed
+        )
+        if self.centred:
+            changes.centre(module, self.architecture)
+        if self.wpe != TRAINED:
+            changes.set_positions(module, self.architecture, self.W_pos, offset=self.parts.pos_offset)
+        return HfRunner(module, self.architecture, self.name, n_ctx=self.n_ctx, lock=self.lock)
 
     @property
     def whole(self) -> bool:
@@ -253,15 +269,26 @@ class LanguageModel:
         missing = "all but the tensors of weight pages"
         return NotDownloadedError("model", self.name, self._origin["nbytes"], what=missing)
 
+    @cached_property
+    def _hooks(self) -> HookTable:
+        content = layouts.read_layout_config(self.folder)
+        return hook_table(content, lambda: self.architecture, self._store)
+
     def hook_names(self) -> list[str]:
         """Return the hooks between the parts of a block and in its MLP, layer by layer, without building the model."""
         points = ["hook_resid_pre", "hook_attn_out", "hook_resid_mid", "mlp.hook_pre", "mlp.hook_post"]
         points += ["hook_mlp_out", "hook_resid_post"]
+        names = [f"blocks.{layer}.{point}" for layer in range(self.n_layers) for point in points]
+        if self.parts:
+            return [name for name in names if name in self._hooks.by_name]
         there = block_hooks(self.config)
-        return [f"blocks.{layer}.{point}" for layer in range(self.n_layers) for point in points if point in there]
+        return [name for name in names if name.split(".", 2)[2] in there]
 
     def hook_width(self, hook_name: str) -> int:
         """Return the width of activations at a hook. Raises DoesNotFitError if the model has no such hook."""
+        if self.parts:
+            width = self._hooks.by_name.get(hook_name)
+            return width or Places(self.architecture).find(hook_name, self.name).width
         width = hook_width(self.config, hook_name)
         if width is not None:
             return width
@@ -286,14 +313,8 @@ class LanguageModel:
         import_model_library()
         import torch
 
-        parts = hook_name.split(".")
-        stop = int(parts[1]) + 1 if parts[0] == "blocks" else None
-        with self.lock, torch.no_grad():
-            _, cache = self.hooked.run_with_cache(
-                torch.from_numpy(tokens.astype(np.int64)), names_filter=hook_name, stop_at_layer=stop
-            )
-            value = cache[hook_name]
-        return value.flatten(2).float().numpy()
+        value = self.running.read(torch.from_numpy(tokens.astype(np.int64)), [hook_name])[hook_name]
+        return value.float().numpy()
 
     def check_rows(self, tokens: Int[np.ndarray, "batch pos"]) -> None:
         """Raise DoesNotFitError for rows longer than n_ctx and ids outside the vocabulary."""

@@ -14,7 +14,6 @@ from core.devices.placed import place, shelf
 from core.models.batches import rows_per_run
 from core.models.language_model import LanguageModel
 from core.work.jobs import SILENT, Progress
-from core.work.torch_library import import_model_library
 
 
 def hooked_on(model: LanguageModel, device: Device) -> torch.nn.Module:
@@ -23,7 +22,7 @@ def hooked_on(model: LanguageModel, device: Device) -> torch.nn.Module:
     The copy counts as weights in the device's memory. Raises DeviceError if it does not fit.
     """
     with model.lock:  # else the copy could take along hooks that another session has set
-        hooked = model.hooked
+        hooked = model.running.module
         nbytes = sum(tensor.nbytes for tensor in _tensors(hooked))
         return shelf(device).keep(hooked, nbytes, lambda: _moved(hooked, device), f"The model {model.name}")
 
@@ -39,7 +38,8 @@ def _moved(hooked: torch.nn.Module, device: Device) -> torch.nn.Module:
     for old in hooked.parameters():
         there[id(old)] = torch.nn.Parameter(there[id(old)], requires_grad=False)
     moved = deepcopy(hooked, there)
-    moved.cfg.device = str(device.torch)  # where TransformerLens puts the tokens it is given
+    if hasattr(moved, "cfg"):
+        moved.cfg.device = str(device.torch)  # where TransformerLens puts the tokens it is given
     return moved
 
 
@@ -55,13 +55,7 @@ def activations_on_device(
     there = place(tokens.astype(np.int64), device)
     if hook_name == "blocks.0.hook_resid_pre" and model.positions == "absolute":
         return place(model.W_E, device)[there] + place(model.W_pos, device)[: tokens.shape[1]]
-    import_model_library()
-    parts = hook_name.split(".")
-    stop = int(parts[1]) + 1 if parts[0] == "blocks" else None
-    hooked = hooked_on(model, device)
-    with model.lock:
-        _, cache = hooked.run_with_cache(there, names_filter=hook_name, stop_at_layer=stop)
-    return cache[hook_name].flatten(2).float()
+    return model.running.read(there, [hook_name], module=hooked_on(model, device))[hook_name].float()
 
 
 def run_model_on_device(

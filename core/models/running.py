@@ -1,18 +1,23 @@
-"""Build running TransformerLens models from the files of a folder, without a network."""
+"""Run models whose folders hold a config and weights in TransformerLens' own names, as the demo's does."""
 
-import json
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
 
 from core.errors import BadDictionaryError
 from core.files.tensors import read_tensors
-from core.models import names
-from core.work.temporary import temporary_folder
+from core.models.hf_runner import LAST
 
-BY_NAME = ("llama", "gemma")
-"""Parts of names by which TransformerLens recognises a model; it takes their shapes from the name, not the config."""
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_BEFORE = ("hook_embed", "hook_pos_embed")
+"""Hooks that come before the first block."""
 
 
 def weights_nbytes(config: Mapping[str, Any]) -> int:
@@ -25,9 +30,16 @@ def weights_nbytes(config: Mapping[str, Any]) -> int:
     return 4 * (config["n_layers"] * (attention + mlp) + (2 * config["d_vocab"] + config["n_ctx"]) * d)
 
 
-def build_from_own_names(folder: Path, config: Mapping[str, Any]):
+def build_from_own_names(
+    folder: Path,
+    config: Mapping[str, Any],
+    *,
+    centred: bool = False,
+    W_pos: Float[np.ndarray, "n_ctx d_model"] | None = None,
+):
     """Build a HookedTransformer in float32 on the CPU from its own config and state dict.
 
+    `centred` subtracts from weights that write to the stream their mean; W_pos takes the place of the stored one.
     Raises BadDictionaryError if the two do not fit TransformerLens or each other.
     """
     from core.work.torch_library import as_tensor, import_model_library
@@ -50,51 +62,63 @@ def build_from_own_names(folder: Path, config: Mapping[str, Any]):
             f"The weights in {folder} do not fit its config: missing {lacking[:5]}, "
             f"unexpected {unexpected[:5]}. Export model and config together."
         )
-    return model
-
-
-def build_from_layout(folder: Path, layout: Mapping[str, Any], name: str, *, n_ctx: int):
-    """Build a HookedTransformer in float32 on the CPU, its weights as they are (nothing folded or centred).
-
-    `name` is a hub repository or any other name. Raises BadDictionaryError if transformers or TransformerLens
-    cannot read the folder.
-    """
-    from core.work.torch_library import import_model_library
-
-    import_model_library()
-    import torch
-    import transformer_lens.loading_from_pretrained as conversion
-    from transformer_lens import HookedTransformer
-    from transformers import AutoModelForCausalLM
-
-    try:
-        theirs = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
-        # TransformerLens reads the config from a folder and guesses the family from the folder's path; so the folder
-        # must have a name that says nothing.
-        with temporary_folder() as neutral:
-            _write_config(neutral, layout)
-            known = names.aliases().get(name.lower(), "")
-            where = known if any(part in known.lower() for part in BY_NAME) else str(neutral)
-            config = conversion.get_pretrained_model_config(
-                where, hf_cfg=theirs.config.to_dict(), fold_ln=False, device="cpu", n_ctx=n_ctx
-            )
-            state = conversion.get_pretrained_state_dict(where, config, theirs)
-        config.tokenizer_name = None
-        model = HookedTransformer(config, move_to_device=False)
+    if centred:
         model.load_and_process_state_dict(
-            state, fold_ln=False, center_writing_weights=False, center_unembed=False, fold_value_biases=False
+            model.state_dict(),
+            fold_ln=False,
+            center_writing_weights=True,
+            center_unembed=False,
+            fold_value_biases=False,
         )
-    except Exception as error:  # damaged files make these libraries raise errors of any kind
-        raise BadDictionaryError(
-            f"TransformerLens cannot build the model in {folder} ({type(error).__name__}: {str(error)[:300]}). "
-            "Expected a model of a family it knows, in Hugging Face's layout; export it from TransformerLens, or "
-            "choose another."
-        ) from error
-    return model
+    if W_pos is not None:
+        model.pos_embed.W_pos.data.copy_(as_tensor(W_pos))
+    return model.eval()
 
 
-def _write_config(folder: Path, layout: Mapping[str, Any]) -> None:
-    config = dict(layout)
-    if config.get("model_type") == "gpt2":  # newer files leave out n_ctx, but TransformerLens needs it
-        config.setdefault("n_ctx", config["n_positions"])
-    (folder / "config.json").write_text(json.dumps(config))
+class HookedRunner:
+    """A HookedTransformer behind the interface of core.models.hf_runner.HfRunner, which says what each part means."""
+
+    def __init__(self, module: Any, name: str, *, lock: threading.RLock):
+        self.module, self.name, self._lock = module, name, lock
+        # A shortformer adds positions in every layer, not once before the first.
+        self.can_start_late = module.cfg.positional_embedding_type != "shortformer"
+
+    def layer_of(self, hook_name: str) -> int | None:
+        parts = hook_name.split(".")
+        return int(parts[1]) if parts[0] == "blocks" else None
+
+    def read(
+        self,
+        tokens: "Tensor",
+        names: Sequence[str],
+        *,
+        replace: tuple[str, Callable[["Tensor"], "Tensor"]] | None = None,
+        start: tuple[int, "Tensor"] | None = None,
+        module: Any = None,
+    ) -> dict[str, "Tensor"]:
+        import torch
+
+        module, seen = module if module is not None else self.module, {}
+        hooks = [(replace[0], lambda value, hook: replace[1](value))] if replace else []
+        hooks += [(name, lambda value, hook: seen.update({hook.name: value})) for name in names if name != LAST]
+        layer, given = start if start is not None else (None, tokens)
+        with self._lock, torch.no_grad(), module.hooks(fwd_hooks=hooks):
+            out = module(given, start_at_layer=layer, stop_at_layer=self._stop(names))
+            if any(self.layer_of(name) is None for name in names) and module.cfg.normalization_type is not None:
+                out = module.ln_final(out)
+        seen |= {LAST: out} if LAST in names else {}
+        return {name: seen[name].flatten(2) for name in names}
+
+    def _stop(self, names: Sequence[str]) -> int:
+        """Return how many blocks must run."""
+        layers = [self.layer_of(name) for name in names if not name.startswith(_BEFORE)]
+        return self.module.cfg.n_layers if None in layers else 1 + max(layers, default=-1)
+
+    def logits(self, last: "Tensor", *, module: Any = None) -> "Tensor":
+        import torch
+
+        module = module if module is not None else self.module
+        cap = module.cfg.output_logits_soft_cap
+        with torch.no_grad():
+            logits = torch.addmm(module.unembed.b_U, last, module.unembed.W_U)
+            return cap * torch.tanh(logits / cap) if cap > 0 else logits

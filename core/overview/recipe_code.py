@@ -43,13 +43,19 @@ def python_recipe(dictionary: Dictionary) -> str:
     calls = ("sae.encode(x)", "sae(x)") if config.blocks == 1 else own
     code.lines += [
         "with torch.no_grad():",
-        f"    _, cache = model.run_with_cache(tokens, names_filter={[*hooks, *_hook_out(dictionary)]!r})",
+        f"    {_run(dictionary, [*hooks, *_hook_out(dictionary)])}",
         f"    x = {x}",
         f"    acts = {calls[0]}",
         f"    x_hat = {calls[1]}",
         *(f"    target = cache[{name!r}]  # what x_hat should be" for name in _hook_out(dictionary)),
     ]
     return str(code)
+
+
+def _run(dictionary: Dictionary, hooks: list[str]) -> str:
+    if names.repository(dictionary.config.model_name or "") is not None:
+        return f"_, cache = model.run_with_cache(tokens, names_filter={hooks!r})"
+    return f"cache = model.read(tokens, {hooks!r})"
 
 
 def _hook_out(dictionary: Dictionary) -> list[str]:
@@ -99,6 +105,6 @@ def _open_model(code: _Code, dictionary: Dictionary) -> None:
         "# TransformerLens does not know this model by name: this project's reader opens its folder.",
         'workspace = Workspace(models=(Path("demo/model"),))  # the folder of the model',
         f"found = find_model({config.model_name!r}, workspace, centred={config.center_writing_weights})",
-        "model = found.hooked",
+        "model = found.running",
         f'tokens = torch.tensor([{first}found.tokenizer.encode("Your text", add_special_tokens=False).ids]){cut}',
     ]

@@ -75,11 +75,13 @@ class Loaded:
 
     def _check(self, nbytes: int, name: str) -> None:
         if self.nbytes + nbytes > self.budget:
-            raise MemoryBudgetError(
+            error = MemoryBudgetError(
                 f"{name} needs {of_bytes(nbytes)}, but {of_bytes(self.nbytes)} of {of_bytes(self.budget)} "
                 "are in use. Expected to hold it in what is left: close other sessions, or start the app with a "
                 "larger budget: `streamlit run app.py -- --memory GB`"
             )
+            error.left = max(0, self.budget - self.nbytes)
+            raise error
 
     def _find(self, key: str) -> Any:
         with self._lock:

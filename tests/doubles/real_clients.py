@@ -16,9 +16,11 @@ from core.dictionaries import sources
 from core.dictionaries.registry.index import registry
 from core.errors import BadDictionaryError, NotDownloadedError
 from core.models import downloads
+from core.models.hf_runner import LAST
 from core.models.language_model import LanguageModel
 from core.models.search import find_model
 from core.workspace import Workspace
+from tests.doubles.hooked_transformer import hooked_transformer
 from tests.doubles.registry_files import FORMATS, numbers
 
 
@@ -87,7 +89,7 @@ def compare_gpt2(workspace: Workspace) -> dict:
         parts = find_model("gpt2-small", workspace)
         kept = {name: getattr(parts, name).copy() for name in ("W_E", "W_pos", "W_U", "b_U")}
     try:
-        refusal = str(parts.hooked)
+        refusal = str(parts.running)
     except NotDownloadedError as error:
         refusal = str(error)
     downloads.download("gpt2-small")
@@ -142,11 +144,12 @@ def families(root: Path) -> dict:
         theirs.save_pretrained(root / name)
         with no_network():
             model = LanguageModel(root / name)
-            found[name] = differing(model, model.hooked)
+            found[name] = differing(model, hooked_transformer(root / name, n_ctx=32))
         tokens = torch.arange(6)[None]
         with torch.no_grad():
+            last = model.running.read(tokens, [LAST])[LAST]
             close = torch.allclose(
-                model.hooked(tokens).log_softmax(-1), theirs(tokens).logits.log_softmax(-1), atol=1e-3
+                model.running.logits(last).log_softmax(-1), theirs(tokens).logits.log_softmax(-1), atol=1e-3
             )
         found[name] += [] if close else ["logits"]
     return found

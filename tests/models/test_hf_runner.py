@@ -12,7 +12,7 @@ from core.models.architecture import Architecture
 from core.models.hf_runner import LAST, HfRunner
 from core.models.places import Places
 from core.models.proof import Proof, WrongNumbersError
-from core.models.running import build_from_layout
+from tests.doubles.hooked_transformer import hooked_transformer
 from tests.doubles.tiny_models import D_MLP, D_MODEL, D_VOCAB, N_CTX, TINY, tiny_model, write_tiny
 
 TOKENS = np.random.default_rng(4).integers(0, D_VOCAB, (2, 7))
@@ -135,7 +135,7 @@ SHARED += ["mlp.hook_pre", "mlp.hook_post"]
 @pytest.mark.parametrize("name", ["gpt2", "gpt_neox", "llama", "qwen3", "bloom", "mixtral"])
 def test_hooks_have_the_values_that_transformer_lens_had_under_their_names(name, tmp_path):
     folder = write_tiny(name, tmp_path)
-    old = build_from_layout(folder, json.loads((folder / "config.json").read_text()), "x", n_ctx=16)
+    old = hooked_transformer(folder, n_ctx=16)
     _, cache = old.run_with_cache(rows())
     found, compared = runner(name), 0
     for hook in [*(f"blocks.1.{point}" for point in SHARED), "hook_embed", "ln_final.hook_normalized"]:
@@ -150,7 +150,7 @@ def test_hooks_have_the_values_that_transformer_lens_had_under_their_names(name,
 
 def test_a_stream_replaced_between_attention_and_mlp_is_replaced_for_all_that_follows(tmp_path):
     folder = write_tiny("gpt2", tmp_path)
-    old = build_from_layout(folder, json.loads((folder / "config.json").read_text()), "x", n_ctx=16)
+    old = hooked_transformer(folder, n_ctx=16)
     hook = "blocks.0.hook_resid_mid"
     expected = old.run_with_hooks(rows(), fwd_hooks=[(hook, lambda value, hook: value * 0.5)])
     last = runner("gpt2").read(rows(), [LAST], replace=(hook, lambda value: value * 0.5))[LAST]

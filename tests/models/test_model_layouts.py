@@ -22,6 +22,7 @@ from core.models.language_model import LanguageModel
 from core.models.layouts import model_parts
 from core.models.search import find_model
 from core.workspace import Workspace
+from tests.doubles.hooked_transformer import hooked_transformer
 from tests.doubles.hub_files import GPT2, use_hub, write_gpt2
 from tests.doubles.standin_hub import Fault, StandIn
 
@@ -217,7 +218,7 @@ def test_parts_of_the_file_are_enough_for_weight_pages(hub, tmp_path, workspace,
     assert plan.nbytes < sizes["model.safetensors"] + sizes["config.json"] + sizes["tokenizer.json"]
     assert sizes["model.safetensors"] < 12_000  # of 21 kB
     with pytest.raises(NotDownloadedError, match=r"all but the tensors of weight pages.*18 kB"):
-        _ = model.hooked
+        _ = model.running
     with pytest.raises(NotDownloadedError):
         model.tensor("blocks.0.mlp.W_out")
 
@@ -311,7 +312,7 @@ def test_tensors_and_hooks_of_the_neo_families_are_those_of_the_running_model(tm
     theirs = getattr(transformers, f"{family}Config")(**SMALL, **config)
     getattr(transformers, f"{family}ForCausalLM")(theirs).save_pretrained(tmp_path / "m")
     model = LanguageModel(tmp_path / "m")
-    running = model.hooked.state_dict()
+    running = hooked_transformer(tmp_path / "m", n_ctx=16).state_dict()
     np.testing.assert_array_equal(model.W_E, running["embed.W_E"].numpy())
     np.testing.assert_array_equal(model.W_U, running["unembed.W_U"].numpy())
     for name in ("blocks.1.mlp.W_in", "blocks.1.mlp.W_out", "blocks.1.attn.W_O"):

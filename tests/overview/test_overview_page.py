@@ -78,7 +78,7 @@ def test_the_facts_can_be_taken_away_as_json(open_page):
     assert found["facts"]["Hook"] == "blocks.0.hook_resid_pre"
     assert found["recipe"]["Decoder norms"] == "folded"
     assert found["sha256"] == dictionary.sha256
-    assert "run_with_cache" in found["python"]
+    assert "cache = model.read(tokens, " in found["python"]
 
 
 def test_density_is_told_as_far_as_the_number_of_tokens_allows(open_page):

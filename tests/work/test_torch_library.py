@@ -15,7 +15,7 @@ from pathlib import Path
 from core.dictionaries import sae_lens, transcoders
 from core.dictionaries.formats import sae_lens as sae_lens_format
 from core.errors import LoupeError
-from core.models import running
+from core.models.architecture import Architecture
 from core.work import torch_library
 
 def build():
@@ -29,7 +29,7 @@ def translate():
 
 def layout():
     try:
-        running.build_from_layout(Path("/nowhere"), {}, "no model", n_ctx=4)
+        _ = Architecture({"model_type": "gpt2", "n_embd": 8, "n_layer": 1, "n_head": 2}, "x").adapter
     except LoupeError as error:
         assert "ImportError" not in str(error), error
 
