@@ -63,6 +63,19 @@ def test_principal_components_are_shown_and_nothing_is_computed_until_it_is_aske
     assert reading(at, "Neighbours kept, mean") == "n/a"
 
 
+def test_a_map_that_takes_seconds_is_made_unasked(open_page, monkeypatch):
+    asked = []
+    stored = Layout(np.arange(N, dtype=np.float32), np.zeros(N, np.float32), np.ones(N, np.float32))
+    monkeypatch.setattr(feature_map, "layout", lambda settings, ids: asked.append(settings.method) or stored)
+    monkeypatch.setattr("ui.feature_map.map.AT_ONCE", range(N, N + 1))
+    at = open_page()
+    assert asked == ["umap"]
+    assert messages(at)["points"]["x"] == stored.x[messages(at)["points"]["feature"]].tolist()
+    monkeypatch.setattr("ui.feature_map.map.AT_ONCE", range(N + 1, N + 2))
+    assert open_page().button(key="map_compute").label == "Compute the UMAP map"
+    assert asked == ["umap"]
+
+
 def test_a_map_that_cannot_be_made_says_why_and_principal_components_stay(open_page):
     at = open_page()
     at.button(key="map_compute").click().run()

@@ -23,6 +23,8 @@ from ui.studies.opened import naming, shown_id
 
 KEY = "map"
 MOST_ROWS = 2_000
+AT_ONCE = range(64, 8_193)
+"""A map of so many features takes at most about ten seconds on two cores, and starts by itself."""
 _PICKED = "_map_row"
 
 
@@ -98,7 +100,7 @@ def the_map(settings: LayoutSettings, ids: list[str]) -> None:
     controls = st.container()
     left, right = st.columns([4, 3], gap="medium")
     with left:
-        place, work = st.container(), st.container()
+        work, place = st.container(), st.container()
     stack = feature_map_studies.stack(ids, settings.side)
     with work:
         study = available(settings, ids, stack)
@@ -121,21 +123,22 @@ def available(settings: LayoutSettings, ids: list[str], stack: Stack) -> MapStud
     layout = feature_map_studies.stored(settings, ids)
     if layout is None:
         with errors.shown():
-            layout = wanted(settings, ids)
+            layout = wanted(settings, ids, len(stack.feature))
     if layout is None:
         settings, layout = LayoutSettings("pca", side=settings.side), feature_map_studies.pca_map(ids, settings.side)
     tokens = feature_map_colouring.known_tokens(ids)
     return MapStudy(settings, ids, stack, layout, tokens, feature_map_colouring.known_clusters(ids, settings.side))
 
 
-def wanted(settings: LayoutSettings, ids: list[str]) -> Layout | None:
-    """Compute a map when a person has asked for it; None until then."""
+def wanted(settings: LayoutSettings, ids: list[str], n: int) -> Layout | None:
+    """Compute a map of n features, a large one only when a person has asked for it; None until then."""
     flag = f"_map {settings.used()} {ids} {st.session_state.get('fold', True)}"
-    if flag in st.session_state:
-        return feature_map_studies.layout(settings, ids)
     pca = settings.method == "pca"
+    if flag in st.session_state or (not pca and n in AT_ONCE):
+        return feature_map_studies.layout(settings, ids)
     name = {"pca": "PCA", "umap": "UMAP", "tsne": "t-SNE"}[settings.method]
-    st.button(
+    bar = st.container(horizontal=True, vertical_alignment="center")
+    bar.button(
         "Measure how far this map can be trusted" if pca else f"Compute the {name} map",
         key="map_compute",
         type="secondary" if pca else "primary",
@@ -145,6 +148,8 @@ def wanted(settings: LayoutSettings, ids: list[str]) -> Layout | None:
         + ("." if pca else " and then lays them out. Until then the map shows principal components.")
         + " The work goes on in the background, and the result is kept.",
     )
+    if not pca:
+        bar.caption(f"Shown until then: principal components, without the colours that need the {name} map.")
     return None
 
 
