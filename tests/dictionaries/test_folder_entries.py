@@ -161,6 +161,24 @@ def test_the_picker_shows_titles_and_keeps_what_a_link_names(tmp_path, monkeypat
         assert at.session_state["sae"] == f"folder/{(tmp_path / 'dictionary').resolve()}"
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("seed1", "seed1"),  # the end of one id, and a part of another
+        ("SEED11", "seed11-wide"),
+        ("wide", "seed11-wide"),
+        ("seed", None),
+        ("nothing", None),
+        ("", None),
+    ],
+)
+def test_a_part_of_one_listed_id_alone_means_that_dictionary(tmp_path, monkeypatch, typed, meant):
+    paths = training(tmp_path, {"seed1": (0, 12, 1), "seed11-wide": (0, 24, 11)})
+    monkeypatch.setattr(opened.compute, "workspace", lambda: Workspace(pinned=tuple(paths)))
+    monkeypatch.setattr(opened, "dictionary_ids", lambda: [f"folder/{path}" for path in paths])
+    assert opened.full_id(typed) == (f"folder/{tmp_path / meant}" if meant else typed)
+
+
 def test_folders_are_listed_once_however_many_names_a_picker_shows(tmp_path, monkeypatch):
     paths = training(tmp_path, {f"seed{seed}": (0, 12, seed) for seed in range(5)})
     listings = []

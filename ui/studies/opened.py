@@ -36,11 +36,23 @@ def shown_id(id: str) -> str:
 
 
 def full_id(text: str) -> str:
-    """Turn typed text into an id. A bare path means a folder."""
+    """Turn typed text into an id. A bare path means a folder; a part of one listed id alone means that dictionary."""
     text = text.strip()
     if text.partition("/")[0] in sources():
         return _listed(text) or text
-    return f"folder/{text}" if "/" in text or "\\" in text or text.startswith((".", "~")) else text
+    if "/" in text or "\\" in text or text.startswith((".", "~")):
+        return f"folder/{text}"
+    return _only_one_with(text) or text
+
+
+def _only_one_with(part: str) -> str | None:
+    """Return the one listed id that ends with a text, or else the one that contains it, in any case."""
+    ids, part = dictionary_ids(), part.lower()
+    for fits in (str.endswith, str.__contains__):
+        found = [id for id in ids if fits(id.lower(), part)] if part else []
+        if len(found) == 1:
+            return found[0]
+    return None
 
 
 def _listed(text: str) -> str | None:
