@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from core.errors import BadDictionaryError
 from core.files.tensors import read_tensors
+from core.models.config import n_heads
 from core.models.hf_runner import LAST
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def weights_nbytes(config: Mapping[str, Any]) -> int:
     if config.get("n_params"):
         return 4 * config["n_params"]
     d, d_mlp = config["d_model"], config["d_mlp"]
-    attention = 4 * d * config["n_heads"] * config["d_head"]
+    attention = 2 * d * config["d_head"] * sum(n_heads(config).values())
     mlp = (3 if config.get("gated_mlp") else 2) * d * d_mlp
     return 4 * (config["n_layers"] * (attention + mlp) + (2 * config["d_vocab"] + config["n_ctx"]) * d)
 

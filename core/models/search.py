@@ -4,8 +4,10 @@ from contextlib import suppress
 
 from core.dictionaries.config import DictionaryConfig
 from core.dictionaries.dictionary import Dictionary
+from core.dictionaries.hooks import split_hook
 from core.errors import DoesNotFitError, LoupeError, NotDownloadedError, UnknownNameError
 from core.models import downloads, names
+from core.models.config import HOOK_WIDTHS
 from core.models.embeddings import TRAINED
 from core.models.language_model import LanguageModel
 from core.work.artifacts import ArtifactStore
@@ -79,11 +81,13 @@ def check_fit(config: DictionaryConfig, model: LanguageModel) -> None:
 def check_head(config: DictionaryConfig, model: LanguageModel, width: int) -> None:
     """Raise DoesNotFitError unless the model has the head that a dictionary reads, with the dictionary's width."""
     head, d_head = config.hook_head_index, model.config.get("d_head")
-    if config.d_in != d_head or not 0 <= head < width // d_head:
+    point = split_hook(config.hook_name)[1]
+    n = width // d_head if d_head and "heads" in HOOK_WIDTHS.get(point, "") else 0
+    if config.d_in != d_head or not 0 <= head < n:
         raise DoesNotFitError(
             f"The dictionary reads head {head} of {config.hook_name} alone (hook_head_index), with width "
-            f"{config.d_in}; {model.name} has {width // (d_head or width)} heads of width {d_head} there. Choose the "
-            "model it was trained on."
+            f"{config.d_in}; {model.name} has {f'{n} heads of width {d_head}' if n else 'no heads'} there. Choose the "
+            "model it was trained on, or check hook_name in its cfg.json."
         )
 
 

@@ -13,9 +13,11 @@ from safetensors.numpy import load_file, save_file
 from core.corpus.samples import SampleSettings, bos_token, sample_of, special_tokens
 from core.errors import BadDictionaryError, DoesNotFitError, LoupeError, UnknownNameError
 from core.logit_weights.unembedding import LogitSettings, unembedding
+from core.models.config import block_hooks, hook_width
 from core.models.embeddings import SHUFFLED, TRAINED, WPE, ZERO
 from core.models.language_model import LanguageModel
 from core.models.pieces import token_pieces
+from core.models.running import weights_nbytes
 from core.models.search import check_fit, find_model
 from core.work.memory import MemoryBudgetError
 from core.workspace import Workspace
@@ -252,6 +254,31 @@ def test_a_model_is_found_by_the_name_in_its_config(tmp_path, learned):
         find_model("planted", Workspace(models=()))
 
 
+def test_one_head_is_read_only_where_there_are_heads(learned):
+    model, one = learned[0], {"hook_head_index": 1}
+    for point in ("attn.hook_z", "attn.hook_q", "attn.hook_v"):
+        check_fit(planted_dictionary(d_in=4, hook_name=f"blocks.0.{point}", metadata=one).config, model)
+    for point in ("hook_resid_pre", "hook_attn_out", "mlp.hook_post"):
+        with pytest.raises(DoesNotFitError, match=r"reads head 1 of .*; planted has no heads there"):
+            check_fit(planted_dictionary(d_in=4, hook_name=f"blocks.0.{point}", metadata=one).config, model)
+
+
+@pytest.mark.parametrize("n_key_value_heads", [None, 1, 2])
+def test_keys_and_values_are_as_wide_as_their_own_heads(n_key_value_heads):
+    import torch
+    from transformer_lens import HookedTransformer, HookedTransformerConfig
+
+    sizes = {"d_model": 8, "n_ctx": 5, "d_vocab": 7, "n_layers": 1, "n_heads": 4, "d_head": 3, "d_mlp": 6}
+    sizes |= {"n_key_value_heads": n_key_value_heads, "normalization_type": "LN"}
+    module = HookedTransformer(HookedTransformerConfig(**sizes, act_fn="relu", device="cpu"))
+    _, cache = module.run_with_cache(torch.zeros((1, 5), dtype=torch.long))
+    for point in block_hooks(sizes):
+        assert hook_width(sizes, f"blocks.0.{point}") == cache[f"blocks.0.{point}"].flatten(2).shape[2]
+    state = module.state_dict()
+    matrices = [name for name in state if name.rpartition(".")[2].removeprefix("_").startswith("W_")]
+    assert weights_nbytes(sizes) == 4 * sum(state[name].numel() for name in matrices)
+
+
 def change_config(folder: Path, **changes) -> None:
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({k: v for k, v in (config | changes).items() if v != "drop"}))
@@ -264,6 +291,7 @@ def change_config(folder: Path, **changes) -> None:
         ({"d_model": "8"}, "d_model is '8'"),
         ({"n_ctx": -1}, "n_ctx is -1"),
         ({"n_layers": True}, "n_layers is True"),
+        ({"n_key_value_heads": "2"}, "n_key_value_heads is '2'"),
         ({"model_name": 3}, "model_name is 3"),
     ],
 )
