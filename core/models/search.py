@@ -19,12 +19,17 @@ DEMO = PROJECT / "demo" / "model"
 def find_model(name: str | None, workspace: Workspace, *, centred: bool = False, wpe: str = TRAINED) -> LanguageModel:
     """Open a model by name: a folder of the workspace, a downloaded model, or its kept tensors. Works offline.
 
-    Raises NotDownloadedError for a model of the hub that is not here, UnknownNameError for any other.
+    A folder that cannot be opened hides no other. If it bears the name and no other does, its error is raised. Raises
+    NotDownloadedError for a model of the hub that is not here, UnknownNameError for any other.
     """
-    known, store = [], ArtifactStore(workspace.cache)
+    known, broken, store = [], {}, ArtifactStore(workspace.cache)
     for folder in workspace.models:
         if (folder / "config.json").is_file():
-            model = LanguageModel(folder, centred=centred, store=store)
+            try:
+                model = LanguageModel(folder, centred=centred, store=store)
+            except LoupeError as error:
+                broken[folder.resolve().name] = error
+                continue
             known.append(model.name)
             if name and names.same_model(model.name, name):
                 # Opened a second time: with `wpe`, opening the other models of the workspace could raise.
@@ -33,9 +38,15 @@ def find_model(name: str | None, workspace: Workspace, *, centred: bool = False,
     repository = names.repository(name or "")
     if folder is not None:
         return LanguageModel(folder, centred=centred, name=repository, wpe=wpe, store=store)
-    if repository is not None:
-        raise NotDownloadedError("model", str(name))
-    raise UnknownNameError("model", str(name), known)
+    for other, error in broken.items():
+        if name and names.same_model(other, name):
+            raise error
+    missing = NotDownloadedError("model", name) if repository else UnknownNameError("model", str(name), known)
+    if broken:
+        missing.args = (
+            f"{missing} It may be in a folder that cannot be opened: {' '.join(map(str, broken.values()))}",
+        )
+    raise missing
 
 
 def offer_others(error: LoupeError, dictionary: Dictionary, workspace: Workspace) -> None:

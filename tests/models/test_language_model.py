@@ -11,7 +11,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from core.corpus.samples import SampleSettings, bos_token, sample_of, special_tokens
-from core.errors import BadDictionaryError, DoesNotFitError, LoupeError, UnknownNameError
+from core.errors import BadDictionaryError, DoesNotFitError, LoupeError, NotDownloadedError, UnknownNameError
 from core.logit_weights.unembedding import LogitSettings, unembedding
 from core.models.config import block_hooks, hook_width
 from core.models.embeddings import SHUFFLED, TRAINED, WPE, ZERO
@@ -252,6 +252,20 @@ def test_a_model_is_found_by_the_name_in_its_config(tmp_path, learned):
         find_model(None, workspace)
     with pytest.raises(UnknownNameError, match="None is available"):
         find_model("planted", Workspace(models=()))
+
+
+def test_a_broken_folder_hides_no_other_model(tmp_path, learned):
+    for name in ("gpt2", "torn"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text("{")
+    workspace = Workspace(models=(tmp_path / "gpt2", tmp_path / "torn", learned[0].folder), cache=tmp_path / "cache")
+    assert find_model("planted", workspace).folder == learned[0].folder
+    with pytest.raises(BadDictionaryError, match="gpt2 is no model folder"):
+        find_model("gpt2", workspace)
+    with pytest.raises(UnknownNameError, match=r"Choose one of: planted. It may be in .*torn is no model folder"):
+        find_model("another", workspace)
+    with pytest.raises(NotDownloadedError, match=r"'pythia-70m' is not on .* It may be in .*torn is no model folder"):
+        find_model("pythia-70m", workspace)
 
 
 def test_one_head_is_read_only_where_there_are_heads(learned):
