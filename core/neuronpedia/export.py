@@ -26,6 +26,8 @@ from core.work.jobs import SILENT, Part, Progress
 
 N_BARS = 50
 """Bars of a histogram, as in SAEDashboard."""
+STRONGEST = 20
+"""Number of strongest rows of text of each feature."""
 _AT_ONCE = 16
 """Number of features whose logit weights are all in memory at a time."""
 
@@ -60,6 +62,8 @@ def export_key(
     store: ActivationStore,
     features: Sequence[int],
     settings: LogitSettings,
+    *,
+    n: int = STRONGEST,
 ) -> str:
     """Name an export by all its inputs."""
     return artifact_key(
@@ -70,8 +74,9 @@ def export_key(
         tokenizer=model.tokenizer_sha256,
         rows=rows_sha256(store.rows),
         left_out=left_out_name(store.left_out),
-        **device_inputs(store.device),
         features=format_features(features),
+        n=n,
+        **device_inputs(store.device),
         **settings.as_inputs(),
     )
 
@@ -83,7 +88,7 @@ def export_features(
     features: Sequence[int],
     *,
     settings: LogitSettings,
-    n: int = 20,
+    n: int = STRONGEST,
     progress: Progress = SILENT,
 ) -> FeatureExport:
     """Find each feature's n strongest rows of stored text, the tokens it promotes and suppresses, and histograms.

@@ -5,6 +5,7 @@ import pytest
 
 from core.activations.store import ActivationStore
 from core.activations.token_pass import activation_pass, open_store
+from core.devices.device import Device
 from core.errors import CancelledError, OutOfRangeError
 from core.feature.strongest_texts import strongest_texts
 from core.logit_weights.statistics import logit_weights
@@ -130,16 +131,19 @@ def test_all_that_changes_an_export_changes_its_name(pair):
         open_store(dictionary, model, ROWS[:n], None, left_out=left_out)
         for n, left_out in ((9, ()), (8, ()), (9, (1,)))
     )
+    on_card = open_store(dictionary, model, ROWS, None, device=Device("cuda", 0, "Planted card", 8 * 10**9))
     name = export_key(dictionary, model, rows, [1, 2], SETTINGS)
     assert name == export_key(dictionary, model, open_store(*pair, ROWS.copy(), None), (1, 2), LogitSettings())
     others = [
         export_key(dictionary, model, rows, [2, 1], SETTINGS),
+        export_key(dictionary, model, rows, [1, 2], SETTINGS, n=5),
+        export_key(dictionary, model, on_card, [1, 2], SETTINGS),
         export_key(dictionary, model, fewer, [1, 2], SETTINGS),
         export_key(dictionary, model, other, [1, 2], SETTINGS),
         export_key(dictionary, model, rows, [1, 2], LogitSettings(center="median")),
         export_key(planted_dictionary(seed=1), model, rows, [1, 2], SETTINGS),
     ]
-    assert len({name, *others}) == 6
+    assert len({name, *others}) == 8
 
 
 def test_an_export_can_be_stopped(pair, stored):
