@@ -66,6 +66,8 @@ class DashboardSet:
     title: str
     places: Mapping[int, object]
     """The place of each feature's data, in a form that only the format's module knows."""
+    refused: tuple[str, ...] = ()
+    """What else the folder holds that looks like dashboards of another format and cannot be read, and why."""
 
     @property
     def features(self) -> list[int]:
@@ -100,14 +102,19 @@ def formats() -> dict[str, ModuleType]:
 def open_dashboards(folder: Path) -> list[DashboardSet]:
     """Return the dashboards of a folder, one set for each format.
 
-    Raises BadDashboardError if it has none.
+    A file that only looks like one format keeps no other from being read. Raises BadDashboardError if nothing is.
     """
-    sets = []
+    found, refused = {}, []
     for name, module in formats().items():
-        with _files_that_can_be_read(folder):
-            places = module.find(folder)
-        if places:
-            sets.append(DashboardSet(folder, name, module.TITLE, places))
+        try:
+            with _files_that_can_be_read(folder):
+                found[name] = module.find(folder)
+        except BadDashboardError as error:
+            refused.append(error)
+    said = tuple(map(str, refused))
+    sets = [DashboardSet(folder, name, formats()[name].TITLE, at, said) for name, at in found.items() if at]
+    if not sets and refused:
+        raise refused[0]
     if not sets:
         known = "; ".join(f"{module.TITLE}: {module.FILES}" for module in formats().values())
         raise BadDashboardError(

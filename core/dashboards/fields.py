@@ -37,6 +37,12 @@ def content(path: Path) -> bytes:
     return data
 
 
+def head(path: Path, n: int) -> bytes:
+    """Return the first bytes of a file."""
+    with path.open("rb") as file:
+        return file.read(n)
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[BinaryIO, int]]:
     """Open a file, unpacked if it is gzip; yield it and the largest number of bytes that may be read from it."""

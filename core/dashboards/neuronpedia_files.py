@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from core.dashboards import Dashboard
-from core.dashboards.fields import content, index, inside, lines, parse, short
+from core.dashboards.fields import content, head, index, inside, lines, parse, short
 from core.dashboards.sae_dashboard import dashboard
 
 NAME = "neuronpedia"
@@ -20,11 +20,11 @@ def find(folder: Path) -> dict[int, Path]:
     """Map features to the batch that holds their line in features/, or else to their JSON from the API."""
     places: dict[int, Path] = {}
     for path in _batches(folder, "features"):
-        places |= dict.fromkeys(_by_feature(path, path.stat().st_mtime_ns), path)
+        places |= dict.fromkeys(_features_of(path, path.stat().st_mtime_ns), path)
     if places:
         return places
     for path in inside(folder, folder.glob("*.json")):
-        if path.stem.isdecimal() and len(path.stem) < 10 and b'"modelId"' in path.open("rb").read(2**16):
+        if path.stem.isdecimal() and len(path.stem) < 10 and b'"modelId"' in head(path, 2**16):
             places[int(path.stem)] = path
     return places
 
@@ -52,7 +52,14 @@ def _matching(folder: Path, name: str, feature: int) -> list[Mapping[str, Any]]:
 
 
 def _lines_of(path: Path, feature: int) -> list[Mapping[str, Any]]:
-    return _by_feature(path, path.stat().st_mtime_ns).get(feature, [])
+    stamp = path.stat().st_mtime_ns
+    return _by_feature(path, stamp)[feature] if feature in _features_of(path, stamp) else []
+
+
+@lru_cache(maxsize=4096)
+def _features_of(path: Path, stamp: int) -> frozenset[int]:
+    """Return the features of a batch. They stay known when its lines are forgotten, so that no click reads all anew."""
+    return frozenset(_by_feature(path, stamp))
 
 
 @lru_cache(maxsize=6)

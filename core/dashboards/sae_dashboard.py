@@ -31,13 +31,19 @@ def find(folder: Path) -> dict[int, Path]:
     """Map features to the batch that holds them."""
     places = {}
     for path in inside(folder, folder.glob("batch-*.json")):
-        places |= dict.fromkeys(_features(path, path.stat().st_mtime_ns), path)
+        places |= dict.fromkeys(_numbers(path, path.stat().st_mtime_ns), path)
     return places
 
 
 def read(folder: Path, feature: int, places: Mapping[int, Path]) -> Dashboard:
     path = places[feature]
     return dashboard(feature, _features(path, path.stat().st_mtime_ns)[feature])
+
+
+@lru_cache(maxsize=4096)
+def _numbers(path: Path, stamp: int) -> frozenset[int]:
+    """Return the features of a batch. They stay known when the batch itself is forgotten."""
+    return frozenset(_features(path, stamp))
 
 
 @lru_cache(maxsize=4)

@@ -1,13 +1,16 @@
 """Dashboards of other tools, written here in their own fields, read back; and broken ones."""
 
+import gc
 import gzip
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from core.dashboards import BadDashboardError, Example, Histogram, open_dashboards
+from core.dashboards import BadDashboardError, Example, Histogram, neuronpedia_files, open_dashboards
+from core.dashboards.fields import lines
 from core.errors import LoupeError, OutOfRangeError
 
 TOKENS = ["<script>", "\n", " the", "€"]
@@ -210,6 +213,38 @@ def test_files_that_cannot_be_opened_are_named(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "stat", refuse)
     with pytest.raises(BadDashboardError, match="Permission denied"):
         found.read(7)
+
+
+def test_a_foreign_file_keeps_no_other_format_from_being_read(tmp_path):
+    (tmp_path / "batch-0.json").write_text('{"another": "program"}')
+    (tmp_path / "blocks.0_latent3.txt").write_text('"a label"')
+    (found,) = open_dashboards(tmp_path)
+    assert (found.title, found.features) == ("Delphi explanations", [3])
+    assert "batch-0.json has no list of features" in found.refused[0]
+
+
+def test_a_second_look_at_a_feature_reads_only_the_batches_that_hold_it(tmp_path, monkeypatch):
+    for name in ("features", "activations", "explanations"):
+        (tmp_path / name).mkdir()
+        for i in range(8):
+            line = {"index": i, "tokens": TOKENS, "values": [i] * 4, "description": f"label {i}"}
+            (tmp_path / name / f"batch-{i}.jsonl").write_text(json.dumps(line))
+    (found,) = open_dashboards(tmp_path)
+    found.read(0)
+    read = []
+    monkeypatch.setattr(neuronpedia_files, "lines", lambda path: read.append(path) or lines(path))
+    dashboard = found.read(5)
+    assert (dashboard.labels, dashboard.examples[0].values) == (("label 5",), (5.0,) * 4)
+    assert {path.name for path in read} <= {"batch-5.jsonl"}
+
+
+def test_every_file_that_is_looked_into_is_closed(tmp_path):
+    neuronpedia_api(tmp_path)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        open_dashboards(tmp_path)
+        gc.collect()
+    assert [warning.message for warning in caught if warning.category is ResourceWarning] == []
 
 
 ODD = [None, True, -1, 3.5, float("nan"), float("inf"), 1e400, "x", "", [], {}, [None], [[1]], {"a": 1}, "9" * 50]

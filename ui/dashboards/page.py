@@ -37,6 +37,8 @@ def choose() -> DashboardSet | None:
     folder = compute.workspace().allowed_folder(text)
     # A file that is written anew in place changes no folder.
     sets = _sets(str(folder), stamp([folder, *(path for path in folder.glob("*") if path.is_dir())]))
+    for why in sets[0].refused:
+        st.warning(plain(f"Passed over: {why}"), icon=":material/warning:")
     titles = [one.title for one in sets]
     if len(sets) == 1:
         return sets[0]
