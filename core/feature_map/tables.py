@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
 
+from core.dictionaries.feature_lists import FeatureListError, split_features
 from core.errors import BadSettingError
 from core.maths.cosines import row_cosines
 
-_NUMBERS = re.compile(r"\s*\d+(\s*-\s*\d+)?([\s,]+\d+(\s*-\s*\d+)?)*\s*")
 _CLUSTER = re.compile(r"\s*cluster\s+(\d+)\s*", re.IGNORECASE)
 
 
@@ -23,14 +23,14 @@ def search(
 ) -> Bool[np.ndarray, " row"]:
     """Return True for rows found by feature number ('7, 20-30'), cluster ('cluster 5'), or part of their token's text.
 
-    Case does not matter. Text in quotes is always searched as text. Raises BadSettingError if `text` needs clusters or
+    Lists of features are those of core.dictionaries.feature_lists. Case does not matter. Text in quotes is always
+    searched as text. Raises BadSettingError if `text` needs clusters or
     tokens and these are None.
     """
-    if _NUMBERS.fullmatch(text):
+    if ranges := _ranges(text):
         hits = np.zeros(len(feature), bool)
-        for first, last in re.findall(r"(\d+)(?:\s*-\s*(\d+))?", text):
-            low, high = (_feature(number or first) for number in (first, last))
-            hits |= (feature >= low) & (feature <= high)
+        for first, last in ranges:
+            hits |= (feature >= first) & (feature <= last)
         return hits
     if wanted := _CLUSTER.fullmatch(text):
         if cluster is None:
@@ -44,6 +44,14 @@ def search(
     text = text.strip()
     part = (text[1:-1] if len(text) > 2 and text[0] == text[-1] and text[0] in "'\"" else text).casefold()
     return np.fromiter((part in token.casefold() for token in tokens), bool, len(tokens))
+
+
+def _ranges(text: str) -> list[tuple[int, int]]:
+    """Return the ranges of a list of features; none if the text is no such list."""
+    try:
+        return [(_feature(first), _feature(last)) for first, last in split_features(text)]
+    except FeatureListError:
+        return []
 
 
 def _feature(digits: str) -> int:

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from core.activations.store import ActivationStore, device_inputs, left_out_name
 from core.corpus.streams import rows_sha256
 from core.dictionaries.dictionary import Dictionary
-from core.feature.lists import format_features
+from core.dictionaries.feature_lists import format_features
 from core.feature.strongest_texts import strongest_texts
 from core.logit_weights.statistics import LogitStatistics, logit_statistics, logit_weights
 from core.logit_weights.unembedding import (

@@ -9,7 +9,7 @@ import streamlit as st
 
 from core.corpus.samples import SampleSettings
 from core.dictionaries.dictionary import Dictionary
-from core.feature.lists import FeatureListError, format_features, parse_explanations
+from core.dictionaries.feature_lists import FeatureListError, format_features, parse_explanations
 from core.logit_weights.unembedding import LogitSettings
 from core.models.language_model import LanguageModel
 from core.neuronpedia.bulk import BOT, BulkSettings, bulk_archive

@@ -11,7 +11,7 @@ import streamlit as st
 
 from core import catalogue
 from core.dictionaries.dictionary import Dictionary
-from core.feature.lists import parse_features
+from core.dictionaries.feature_lists import parse_features
 from core.neuronpedia.labels import (
     MOST_IN_LIST,
     Labels,

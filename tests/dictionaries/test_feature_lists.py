@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from core.dictionaries.feature_lists import format_features, parse_explanations, parse_features
 from core.errors import LoupeError
-from core.feature.lists import format_features, parse_explanations, parse_features
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,7 @@ def test_numbers_and_ranges_are_read_in_the_order_written(text, features):
         ("47-45", "runs backwards. Expected the smaller end first: 45-47"),
         ("100", "Feature 100 does not exist: expected a whole number from 0 to 99"),
         ("90-999999999999", "Feature 999999999999 does not exist"),
+        ("90-" + "9" * 13, "'9999999999999' is no feature"),
     ],
 )
 def test_what_is_no_list_is_named(text, says):

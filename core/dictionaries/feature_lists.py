@@ -5,7 +5,9 @@ from collections.abc import Sequence
 
 from core.errors import LoupeError, OutOfRangeError
 
-_PART = re.compile(r"([0-9]{1,12})(?:-([0-9]{1,12}))?")
+_PART = re.compile(r"([0-9]+)(?:-([0-9]+))?")
+_DIGITS = 12
+"""More than any feature has; Python turns no text of thousands of digits into a number."""
 _DASH = re.compile(r" ?[-\u2010-\u2013] ?")  # an en dash comes with text copied from elsewhere
 _BETWEEN = re.compile(r"[\s,;]+")
 
@@ -14,27 +16,43 @@ class FeatureListError(LoupeError):
     """The text that a person typed is no list of features."""
 
 
-def parse_features(text: str, d_sae: int) -> list[int]:
-    """Read numbers and ranges (both ends included); return each feature once, in the order written.
+def split_features(text: str) -> list[tuple[str, str]]:
+    """Read numbers and ranges; return the digits of the first and last feature of each, in the order written.
 
     Commas, semicolons and white space separate them. Brackets around the whole list are ignored; empty text gives an
-    empty list. Raises FeatureListError, or OutOfRangeError for a feature that is not below d_sae.
+    empty list. Raises FeatureListError.
     """
-    features: dict[int, None] = {}
+    ranges = []
     for part in filter(None, _BETWEEN.split(_DASH.sub("-", " ".join(text.strip().strip("[]()").split())))):
         match = _PART.fullmatch(part)
         if match is None:
-            raise FeatureListError(
-                f"{part[:50]!r} is no feature. Expected numbers and ranges such as 12, 45-60; correct it or leave it "
-                "out."
-            )
-        first, last = int(match[1]), int(match[2] or match[1])
-        for number in (first, last):
-            if number >= d_sae:
-                raise OutOfRangeError("Feature", number, d_sae)
-        if last < first:
+            raise _no_feature(part)
+        first, last = (digits.lstrip("0") or "0" for digits in (match[1], match[2] or match[1]))
+        if (len(last), last) < (len(first), first):
             raise FeatureListError(f"The range {part} runs backwards. Expected the smaller end first: {last}-{first}.")
-        features.update(dict.fromkeys(range(first, last + 1)))
+        ranges.append((first, last))
+    return ranges
+
+
+def _no_feature(part: str) -> FeatureListError:
+    return FeatureListError(
+        f"{part[:50]!r} is no feature. Expected numbers and ranges such as 12, 45-60; correct it or leave it out."
+    )
+
+
+def parse_features(text: str, d_sae: int) -> list[int]:
+    """Return each feature of a list once, in the order written, both ends of a range included; see `split_features`.
+
+    Raises FeatureListError, or OutOfRangeError for a feature that is not below d_sae.
+    """
+    features: dict[int, None] = {}
+    for ends in split_features(text):
+        for digits in ends:
+            if len(digits) > _DIGITS:
+                raise _no_feature(digits)
+            if int(digits) >= d_sae:
+                raise OutOfRangeError("Feature", int(digits), d_sae)
+        features.update(dict.fromkeys(range(int(ends[0]), int(ends[1]) + 1)))
     return list(features)
 
 
