@@ -229,15 +229,27 @@ class _JobProgress:
 
 
 class Jobs:
-    """A queue of work, done by at most `workers` threads at a time, first come first served.
+    """A queue of work, done by at most `workers` threads at a time.
 
+    Work that somebody looks at (see `look`) comes first, then what was asked for first. `present` says whether a viewer
+    is still there.
     Requests with equal keys share one job while it waits or runs, and after it succeeded; a failed or cancelled job is
     replaced. Only the last `keep` finished jobs stay, because results are large. Work must not wait for another job
     of the same queue. Threads are daemons, so a server can stop.
     """
 
-    def __init__(self, workers: int = 1, *, keep: int = 8, clock: Callable[[], float] = time.monotonic):
+    def __init__(
+        self,
+        workers: int = 1,
+        *,
+        keep: int = 8,
+        clock: Callable[[], float] = time.monotonic,
+        present: Callable[[Hashable], bool] = lambda viewer: True,
+    ):
         self._workers = workers
+        self._present = present
+        self._views: dict[Hashable, set[str]] = {}
+        """The keys of jobs that each viewer looks at."""
         self._keep = keep
         self._clock = clock
         self._lock = threading.Lock()
@@ -270,6 +282,31 @@ class Jobs:
             self._forget_old()
             return job
 
+    def look(self, job: Job, viewer: Hashable) -> None:
+        """Say that a person's page shows a view that waits for a job."""
+        with self._lock:
+            self._views.setdefault(viewer, set()).add(job.key)
+
+    def look_away(self, viewer: Hashable) -> None:
+        """Say that a person's page is drawn anew: what it showed before counts no more."""
+        with self._lock:
+            self._views.pop(viewer, None)
+            for gone in [other for other in self._views if not self._present(other)]:
+                del self._views[gone]
+
+    def in_view(self, job: Job) -> bool:
+        """Whether anybody looks at a job."""
+        with self._lock:
+            return self._in_view(job)
+
+    def _in_view(self, job: Job) -> bool:
+        return any(job.key in keys and self._present(viewer) for viewer, keys in self._views.items())
+
+    def running(self) -> list[Job]:
+        """Return the jobs that run now."""
+        with self._lock:
+            return [job for job in self._jobs.values() if job.state == "running"]
+
     def busy(self) -> bool:
         """Whether any job waits or runs."""
         with self._lock:
@@ -292,7 +329,8 @@ class Jobs:
                 if not self._waiting:
                     self._busy -= 1
                     return
-                job = self._waiting.popleft()
+                job = next(filter(self._in_view, self._waiting), self._waiting[0])
+                self._waiting.remove(job)
             job._run()
             with self._lock:
                 if self._jobs.get(job.key) is job:

@@ -66,6 +66,24 @@ def test_work_of_one_worker_runs_one_at_a_time_in_order():
     assert order == list(range(20))
 
 
+def test_work_that_somebody_looks_at_comes_before_what_was_asked_for_earlier(gate):
+    jobs, order, here = Jobs(present=lambda viewer: viewer != "gone"), [], ("me", "you", "gone")
+    jobs.submit("first", "First", gate)
+    assert gate.begun.wait(PATIENT)
+    waiting = {key: jobs.submit(key, key, lambda _, key=key: order.append(key)) for key in "abcdef"}
+    for viewer, key in zip(here, "edf", strict=True):
+        jobs.look(waiting[key], viewer)
+    assert [jobs.in_view(waiting[key]) for key in "def"] == [True, True, False]
+    jobs.look(waiting["c"], "me")
+    jobs.look_away("you")  # whose page is drawn anew
+    jobs.look(waiting["b"], "you")
+    assert [job.label for job in jobs.running()] == ["First"]
+    gate.go_on.set()
+    for job in waiting.values():
+        job.result(PATIENT)
+    assert order == ["b", "c", "e", "a", "d", "f"]
+
+
 def test_two_workers_run_two_jobs_at_once():
     jobs, both = Jobs(workers=2), threading.Barrier(2)
     submitted = [jobs.submit(key, "", lambda progress: both.wait(PATIENT)) for key in "ab"]
