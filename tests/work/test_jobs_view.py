@@ -177,3 +177,32 @@ def test_work_under_way_says_its_share_its_rate_in_its_unit_and_the_time_left():
 
     jobs.submit("key", "Counting", count, unit="tokens").result(30)
     assert said == ["Counting: 50%, 1,000 tokens a second, about 5 s left"]
+
+
+def test_work_that_waits_names_what_runs_and_stops_it_if_nobody_looks_at_it(watched, monkeypatch):
+    work, at = watched
+    other = Work()
+    other.jobs = work.jobs
+    other.go_on.set()
+
+    def second():
+        import streamlit as st
+
+        from ui.shared import errors, progress
+
+        work = st.session_state["work"]
+        with errors.shown():
+            st.markdown(progress.run(work.jobs, "other", "Sorting", work))
+
+    behind = pages.run(second, work=other)
+    assert "waits for Counting" in behind.get("progress")[0].text
+    assert [button.label for button in behind.button] == ["Cancel"]  # somebody looks at what runs
+    work.jobs.look_away(at.session_state["_session"])
+    behind.run()
+    (stop,) = [button for button in behind.button if button.label == "Stop Counting"]
+    stop.click()
+    behind.run()
+    work.go_on.set()
+    monkeypatch.setattr("ui.shared.progress.PATIENCE_S", 20)
+    assert behind.run().markdown[0].value == "the answer"
+    assert work.begun == 1

@@ -1,6 +1,6 @@
 """Draw the progress of long work, its rate, the time left and a cancel button. The work itself is in core."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from core.amounts import of_seconds
 from core.errors import CancelledError
-from core.work.jobs import Job
+from core.work.jobs import Job, Jobs
 from ui.shared.errors import StillRunning
 from ui.shared.escape import plain
 from ui.shared.garbage import spare_modules
@@ -79,11 +79,12 @@ def stands_already(key: str) -> bool:
     return key in get_script_run_ctx().shared.widget_user_keys_this_run
 
 
-def wait(job: Job, *, narrow: bool = False):
+def wait(job: Job, jobs: Jobs, *, narrow: bool = False):
     """Return the job's result. If the job takes longer than a second, draw its progress and raise StillRunning.
 
-    In a `narrow` place, such as the sidebar, the cancel button is below the bar. If several views wait for one job,
-    the first draws its progress.
+    A job that waits names what runs before it, and offers to stop that if nobody looks at it any more. In a `narrow`
+    place, such as the sidebar, the cancel button is below the bar. If several views wait for one job, the first draws
+    its progress.
 
     Raises StillRunning while the job runs (`errors.shown` shows nothing for it), and what the job raised.
     """
@@ -104,17 +105,27 @@ def wait(job: Job, *, narrow: bool = False):
         if job.finished_within(0) or f"_stopped_{job.key}" in st.session_state:
             st.rerun()
         bar, button = (st, st) if narrow else st.columns([6, 1], vertical_alignment="bottom")
-        bar.progress(min(1.0, job.fraction or 0.0), text=plain(describe(job)))
+        before = jobs.running() if job.state == "waiting" else []
+        bar.progress(min(1.0, job.fraction or 0.0), text=plain(describe(job, before)))
         button.button("Cancel", key=f"cancel-{job.key}", on_click=_leave, args=(job,), width="stretch")
+        for other in before:
+            if not jobs.in_view(other):
+                st.button(
+                    plain(f"Stop {other.label}"),
+                    key=f"stop-{other.key}-for-{job.key}",
+                    icon=":material/stop_circle:",
+                    help="No open page shows this work. What it has stored stays.",
+                    on_click=other.cancel,
+                )
 
     watch()
     raise StillRunning(f"{job.label} is still running.")
 
 
-def describe(job: Job) -> str:
-    """Say how far a job is: label, share, rate, time left."""
+def describe(job: Job, before: Sequence[Job] = ()) -> str:
+    """Say how far a job is: label, share, rate, time left; of one that waits, what runs before it."""
     if job.state == "waiting":
-        return f"{job.label}: waiting for other work to finish"
+        return f"{job.label}: waits for {'; '.join(map(describe, before)) or 'other work to finish'}"
     parts = [f"{job.label}: {job.fraction:.0%}" if job.fraction is not None else job.label]
     if job.unit and job.rate:
         parts.append(f"{job.rate:,.0f} {job.unit} a second")
@@ -162,7 +173,9 @@ def run(jobs, key: str, label: str, work, *, narrow: bool = False, unit: str = "
         # Wait for a job that is shown already. Submitting again would restart a job that was stopped.
         watched = st.session_state.pop(f"_job_{key}", None)
         job = watched or jobs.submit(key, label, work, unit=unit, waiter=this_session())
-        return wait(job, narrow=narrow)
+        if _begun.get() is None:  # work in the background gives way
+            jobs.look(job, this_session())
+        return wait(job, jobs, narrow=narrow)
     except CancelledError as error:
         st.session_state[f"_stopped_{key}"] = "here"
         stopped(key, resumes=resumes)

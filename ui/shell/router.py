@@ -11,6 +11,7 @@ import streamlit as st
 from core.errors import UnknownNameError
 from ui.shared import errors
 from ui.shared.garbage import spare_modules
+from ui.shared.progress import this_session
 from ui.shell import link, style
 from ui.sidebar import device, pickers
 from ui.studies import compute
@@ -97,6 +98,7 @@ def main() -> None:
     page = st.navigation(menu(), expanded=True)
     opened.add(page.url_path)
     link.clean()
+    compute.jobs().look_away(this_session())
     with st.sidebar:
         pickers.dictionary()
         pickers.choices()

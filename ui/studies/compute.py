@@ -39,7 +39,7 @@ def store() -> ArtifactStore:
 
 @st.cache_resource(show_spinner=False)
 def jobs() -> Jobs:
-    return Jobs(workers=1, keep=2)
+    return Jobs(workers=1, keep=2, present=shared_progress.Session.is_open)
 
 
 @st.cache_resource(show_spinner=False)
