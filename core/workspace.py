@@ -56,6 +56,8 @@ class Workspace:
     """The most bytes held in memory; None means half of what is free."""
     device: str = "auto"
     """Where large analyses and models run, unless a session chose otherwise (core.devices.device.chosen)."""
+    dtype: str = "own"
+    """What models run in: float32, bfloat16, float16, or own, which is that of their weights."""
     notes: Path = PROJECT / "notes"
     """Folder of notes on features. Unlike the cache, it cannot be computed again."""
 
@@ -154,6 +156,9 @@ def parse_arguments(arguments: list[str]) -> Workspace:
     parser.add_argument("--page", help="start page, by its name in the address")
     parser.add_argument("--memory", type=float, help="most GB to hold in memory; default: half of what is free")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps: where to compute")
+    parser.add_argument(
+        "--dtype", default="own", choices=("own", "float32", "bfloat16", "float16"), help="what models run in"
+    )
     known, _ = parser.parse_known_args(arguments)
     roots = tuple(path.resolve() for path in known.root) or (PROJECT,)
     pinned = [pinned_text(text) for text in known.sae]
@@ -167,5 +172,6 @@ def parse_arguments(arguments: list[str]) -> Workspace:
         start_page=known.page,
         memory_bytes=int(known.memory * 1e9) if known.memory else None,
         device=known.device,
+        dtype=known.dtype,
         notes=known.notes.resolve(),
     )

@@ -2,8 +2,11 @@
 
 import ast
 import importlib.util
+import json
+import re
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from core.hub import cache as hub_cache
 
@@ -44,3 +47,42 @@ def same_model(one: str, other: str) -> bool:
         return True
     mine, theirs = aliases().get(one.lower()), aliases().get(other.lower())
     return mine is not None and mine == theirs
+
+
+def own_names(folder: Path) -> list[str]:
+    """Return what a model's folder is called: by the config of a folder in TransformerLens' names, or by its path."""
+    said = _config(folder).get("model_name")
+    if isinstance(said, str):
+        return [said]
+    return list(filter(None, (folder.resolve().name, folder.name, snapshot_name(folder))))
+
+
+def snapshot_name(folder: Path) -> str | None:
+    """Return the repository of a folder in a hub's cache (models--ORG--NAME/snapshots/COMMIT); None for another."""
+    for part in reversed(folder.absolute().parts):
+        match = re.fullmatch(r"models--([\w.-]+?)(?:--([\w.-]+))?", part)
+        if match:
+            return "/".join(filter(None, match.groups()))
+    return None
+
+
+def name_in_config(folder: Path) -> str | None:
+    """Return the model that a config in Hugging Face's layout says it was saved from; None where it says none."""
+    said = _config(folder).get("_name_or_path")
+    return said if isinstance(said, str) and said else None
+
+
+def same_bare_name(one: str, other: str) -> bool:
+    """Whether two names belong to the same model, where one of them may lack its owner (before the slash)."""
+    if same_model(one, other):
+        return True
+    bare = [name.lower().rpartition("/")[2] for name in (one, other)]
+    return bare[0] == bare[1] and not ("/" in one and "/" in other)
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    try:
+        said = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return said if isinstance(said, dict) else {}

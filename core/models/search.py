@@ -1,6 +1,8 @@
 """Find a model on this machine by its name, and check whether a dictionary fits it."""
 
 from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
 
 from core.dictionaries.config import DictionaryConfig
 from core.dictionaries.dictionary import Dictionary
@@ -16,37 +18,85 @@ from core.workspace import PROJECT, Workspace
 DEMO = PROJECT / "demo" / "model"
 
 
-def find_model(name: str | None, workspace: Workspace, *, centred: bool = False, wpe: str = TRAINED) -> LanguageModel:
-    """Open a model by name: a folder of the workspace, a downloaded model, or its kept tensors. Works offline.
+@dataclass(frozen=True)
+class Located:
+    """The folder of a model, and how it was found."""
 
-    A folder that cannot be opened hides no other. If it bears the name and no other does, its error is raised. Raises
-    NotDownloadedError for a model of the hub that is not here, UnknownNameError for any other.
+    folder: Path
+    name: str | None
+    """What to call it; None: as its config says, or after its folder."""
+    because: str = ""
+    """Why it was taken for the model asked for, where its own name does not say so."""
+
+
+def locate(name: str | None, workspace: Workspace, config: DictionaryConfig | None = None) -> Located:
+    """Find a model's folder: by the names of the workspace's folders, among downloads, or as the only one that fits.
+
+    A folder's names are that in its config, its own, and that of the repository whose snapshot it is. The only one is
+    that of the workspace which has the hooks of `config` with its width. A folder that cannot be opened hides no
+    other. If it bears the name and no other does, its error is raised. Raises NotDownloadedError for a model of the
+    hub that is not here, UnknownNameError for any other.
     """
-    known, broken, store = [], {}, ArtifactStore(workspace.cache)
-    for folder in workspace.models:
-        if (folder / "config.json").is_file():
-            try:
-                model = LanguageModel(folder, centred=centred, store=store)
-            except LoupeError as error:
-                broken[folder.resolve().name] = error
-                continue
-            known.append(model.name)
-            if name and names.same_model(model.name, name):
-                # Opened a second time: with `wpe`, opening the other models of the workspace could raise.
-                return model if wpe == TRAINED else LanguageModel(folder, centred=centred, wpe=wpe, store=store)
-    folder = downloads.local_folder(name or "", workspace)
-    repository = names.repository(name or "")
+    folders = [folder for folder in workspace.models if (folder / "config.json").is_file()]
+    called = [f for f in folders if name and any(names.same_model(own, name) for own in names.own_names(f))]
+    broken = {folder: _why_closed(folder, workspace) for folder in called}
+    for folder in called:
+        if broken[folder] is None:
+            return Located(folder, names.snapshot_name(folder))
+    for folder in folders:
+        said = names.name_in_config(folder)
+        if name and said and names.same_bare_name(said, name):
+            return Located(folder, None, f"The model is that of {folder}: its config says that it comes from {said}.")
+    folder, repository = downloads.local_folder(name or "", workspace), names.repository(name or "")
     if folder is not None:
-        return LanguageModel(folder, centred=centred, name=repository, wpe=wpe, store=store)
-    for other, error in broken.items():
-        if name and names.same_model(other, name):
-            raise error
-    missing = NotDownloadedError("model", name) if repository else UnknownNameError("model", str(name), known)
-    if broken:
-        missing.args = (
-            f"{missing} It may be in a folder that cannot be opened: {' '.join(map(str, broken.values()))}",
+        return Located(folder, repository)
+    for error in filter(None, broken.values()):
+        raise error
+    fitting = _fitting(config, workspace) if config else []
+    if len(fitting) == 1:
+        return Located(
+            fitting[0].folder,
+            names.snapshot_name(fitting[0].folder),
+            f"The dictionary names {name or 'no model'}. The model shown is {fitting[0].name}, the only one given with "
+            f"--model that has {' and '.join(config.hooks_in)} with its width.",
         )
-    raise missing
+    raise _missing(name, repository, folders, workspace)
+
+
+def _why_closed(folder: Path, workspace: Workspace) -> LoupeError | None:
+    """Return the error of a folder that cannot be opened; None of one that can."""
+    try:
+        LanguageModel(folder, store=ArtifactStore(workspace.cache))
+    except LoupeError as error:
+        return error
+    return None
+
+
+def _missing(name: str | None, repository: str | None, folders: list[Path], workspace: Workspace) -> LoupeError:
+    broken = {folder: _why_closed(folder, workspace) for folder in folders}
+    known = [names.own_names(folder)[0] for folder in folders if broken[folder] is None]
+    error = NotDownloadedError("model", str(name)) if repository else UnknownNameError("model", str(name), known)
+    said = " ".join(str(reason) for reason in broken.values() if reason)
+    if said:
+        error.args = (f"{error} It may be in a folder that cannot be opened: {said}",)
+    return error
+
+
+def find_model(
+    name: str | None,
+    workspace: Workspace,
+    *,
+    centred: bool = False,
+    wpe: str = TRAINED,
+    config: DictionaryConfig | None = None,
+) -> LanguageModel:
+    """Open a model by name, as `locate` finds it, in the workspace's dtype. Works offline; raises what that raises."""
+    return open_located(locate(name, workspace, config), workspace, centred=centred, wpe=wpe)
+
+
+def open_located(found: Located, workspace: Workspace, *, centred: bool = False, wpe: str = TRAINED) -> LanguageModel:
+    store = ArtifactStore(workspace.cache)
+    return LanguageModel(found.folder, centred=centred, name=found.name, wpe=wpe, store=store, dtype=workspace.dtype)
 
 
 def offer_others(error: LoupeError, dictionary: Dictionary, workspace: Workspace) -> None:
@@ -65,15 +115,21 @@ def offer_others(error: LoupeError, dictionary: Dictionary, workspace: Workspace
 
 def fitting_models(config: DictionaryConfig, workspace: Workspace) -> list[str]:
     """Return the names of the models given by their folders that have a dictionary's hook with its width."""
-    found, store = [], ArtifactStore(workspace.cache)
+    found = [model.name for model in _fitting(config, workspace)]
+    return [name for name in dict.fromkeys(found) if not {"#", "&"} & set(name)]
+
+
+def _fitting(config: DictionaryConfig, workspace: Workspace) -> list[LanguageModel]:
+    found = []
     for folder in workspace.models:
         # The demo's model is always there, and no other dictionary was trained on it.
         if config.hook_name and folder != DEMO and (folder / "config.json").is_file():
             with suppress(LoupeError):
-                model = LanguageModel(folder, centred=config.center_writing_weights, store=store)
+                located = Located(folder, names.snapshot_name(folder))
+                model = open_located(located, workspace, centred=config.center_writing_weights)
                 check_fit(config, model)
-                found.append(model.name)
-    return [name for name in dict.fromkeys(found) if not {"#", "&"} & set(name)]
+                found.append(model)
+    return found
 
 
 def check_fit(config: DictionaryConfig, model: LanguageModel) -> None:

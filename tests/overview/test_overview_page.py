@@ -47,7 +47,8 @@ def test_the_badge_says_what_was_measured_and_that_nothing_is_published(open_pag
 
 
 def test_facts_norms_and_basis_are_there_without_the_model_and_the_badge_says_what_it_lacks(open_page, tmp_path):
-    planted_dictionary(metadata={"model_name": "nobody/knows-it"}).save(tmp_path / "alone")
+    # A width that no model here has: the only one that fits would be taken.
+    planted_dictionary(d_in=6, metadata={"model_name": "nobody/knows-it"}).save(tmp_path / "alone")
     at = open_page(folder="alone")
     assert not at.exception
     assert "nobody/knows-it" in shown(at)

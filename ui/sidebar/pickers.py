@@ -186,6 +186,8 @@ def facts(dictionary: Dictionary, model: LanguageModel | None = None, reason: st
                 f"{'; '.join(dictionary.origin.inferred)}."
             )
         )
+    if model and (why := opened.why_model(dictionary)):
+        st.warning(plain(why), icon=":material/device_unknown:")
     if model and not model.has_tokenizer:
         why = tokenizer_files.why_not(model.folder)
         st.caption(plain(f"{model.name} has no tokenizer.json{why}: tokens are shown as their ids."))

@@ -1,18 +1,17 @@
 """Dictionaries and models for the pages: opened by id, held in memory, shared by sessions."""
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import streamlit as st
 
-from core.dictionaries.config import check_said
+from core.dictionaries.config import DictionaryConfig, check_said
 from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.sources import entries, open_dictionary, sources
 from core.errors import LoupeError
-from core.files.stamps import stamp
-from core.models.downloads import local_folder
 from core.models.embeddings import TRAINED
 from core.models.language_model import LanguageModel
-from core.models.search import check_fit, find_model, offer_others
+from core.models.search import check_fit, locate, offer_others, open_located
 from ui.studies import compute
 
 
@@ -83,18 +82,24 @@ def dictionary(id: str | None = None) -> Dictionary:
     return compute.loaded().get(f"dictionary {id} {fold} {state}", read, nbytes=nbytes, name=id)
 
 
-def _model(name: str, centred: bool, wpe: str) -> LanguageModel:
-    # A model with some tensors on this machine, the same model with all of them, and one whose config or tokenizer was
-    # mended are different objects.
-    place, title = local_folder(name, compute.workspace()), f"The model {name}"
-    state = stamp([*compute.workspace().models, *([place] if place else [])])
+def _model(config: DictionaryConfig, wpe: str) -> LanguageModel:
+    name, centred = config.model_name or "", config.center_writing_weights
+    title, found = f"The model {name}", locate(name, compute.workspace(), config)
 
-    def find() -> LanguageModel:
-        model = find_model(name, compute.workspace(), centred=centred, wpe=wpe)
+    def read() -> LanguageModel:
+        model = open_located(found, compute.workspace(), centred=centred, wpe=wpe)
         model.make_room = lambda nbytes: compute.loaded().make_room(nbytes, title)
         return model
 
-    return compute.loaded().get(f"model {name} {centred} {wpe} {place} {state}", find, name=title)
+    # A model with some tensors on this machine and the same model with all of them lie in two folders.
+    return compute.loaded().get(f"model {found.folder} {found.name} {centred} {wpe}", read, name=title)
+
+
+def why_model(dictionary: Dictionary) -> str:
+    """Say why a model was taken for a dictionary's, where its name does not say so; empty otherwise."""
+    with suppress(LoupeError):
+        return locate(dictionary.config.model_name, compute.workspace(), dictionary.config).because
+    return ""
 
 
 def model_of(dictionary: Dictionary, *, wpe: str | None = None) -> LanguageModel:
@@ -105,7 +110,7 @@ def model_of(dictionary: Dictionary, *, wpe: str | None = None) -> LanguageModel
     config = dictionary.config
     try:
         check_said(config, dictionary.title)
-        model = _model(config.model_name or "", config.center_writing_weights, wpe or TRAINED)
+        model = _model(config, wpe or TRAINED)
     except LoupeError as error:
         offer_others(error, dictionary, compute.workspace())
         raise
