@@ -5,7 +5,7 @@ import streamlit as st
 from ui.activations import error, features, layers, loss, positions
 from ui.shared import errors, tabs
 from ui.sidebar import pickers, text_picker
-from ui.studies import opened
+from ui.studies import feature, opened
 
 ICON = ":material/ssid_chart:"
 GROUP = "All features"
@@ -24,6 +24,7 @@ pickers.facts(dictionary, model)
 with errors.shown(stop=True):
     text_picker.draw(dictionary, model)
     view = positions.chosen(positions.embedding(model), positions.count_first())
+feature.suggest_clearest(lambda: view.statistics)
 
 TABS = {
     "By position": lambda: positions.positions(view),

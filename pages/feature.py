@@ -33,6 +33,9 @@ with errors.shown(stop=True):
         own_direction.offer(dictionary)
     subject = feature.subject()
 heading.title(plain(subject.title))
+if not subject.own:
+    with errors.shown():
+        feature.suggest_clearest(lambda: subject.passed.statistics)
 with errors.shown():
     overview.head(subject, settings)
 

@@ -26,6 +26,7 @@ with errors.shown(stop=True):
     study = geometry.study(side=side)
 if study.warning:
     st.warning(plain(study.warning), icon=":material/warning:")
+geometry.suggest_closest(study.neighbors)
 
 TABS = {
     "Distances": lambda: distances.distances(study),

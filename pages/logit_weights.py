@@ -5,6 +5,7 @@ import streamlit as st
 from ui.enrichment import views
 from ui.logit_weights import all_features, one_feature
 from ui.shared import errors, tabs
+from ui.shared.picked_feature import picked_feature, suggest_feature
 from ui.sidebar import pickers, token_set_picker
 from ui.studies import logit_weights, token_sets
 
@@ -22,7 +23,9 @@ pickers.facts(study.dictionary, study.model, f"Logit weights: {settings.describe
 with st.sidebar:
     token_set_picker.editor(study.model)
 
-feature = int(st.session_state.get("feature", 0))
+if study.most_peaked is not None:
+    suggest_feature(study.most_peaked, "of the features that are skewed towards promotion it has the largest kurtosis")
+feature = picked_feature()
 TABS = {
     "Moments": lambda: all_features.overview(study),
     "Weights of one feature": lambda: one_feature.one_feature_by_set(study, feature),

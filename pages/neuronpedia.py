@@ -5,6 +5,7 @@ import streamlit as st
 from ui.neuronpedia import export as neuronpedia_export
 from ui.neuronpedia import labels
 from ui.shared import errors, tabs
+from ui.shared.picked_feature import picked_feature
 from ui.sidebar import pickers
 from ui.studies import opened
 
@@ -21,7 +22,7 @@ st.caption(
 with errors.shown(stop=True):
     dictionary = opened.dictionary()
 pickers.facts(dictionary)
-feature = int(st.session_state.get("feature", 0))
+feature = picked_feature()
 
 
 def quick_list() -> None:

@@ -4,6 +4,7 @@ import streamlit as st
 
 from ui.positions import all_features, beyond, directions, one_feature
 from ui.shared import errors, tabs
+from ui.shared.picked_feature import suggest_feature
 from ui.sidebar import pickers
 from ui.studies import positions
 
@@ -22,8 +23,11 @@ with errors.shown(stop=True):
 
 read = f" Read were {study.text}; the text is chosen on Activations." if study.text else ""
 pickers.facts(study.dictionary, study.model, study.reason + read)
+if best := study.top(1):
+    suggest_feature(best[0], "of all features it follows position most")
 with st.sidebar:
-    pickers.number("Position", "position", study.n_pos, help="The position that the tab One position shows.")
+    first = all_features.first_position(study)
+    pickers.number("Position", "position", study.n_pos, default=first, help="Shown by the tab One position.")
     count = pickers.count(study)
 
 TABS = {

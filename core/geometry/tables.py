@@ -29,6 +29,12 @@ def rth_cosine(neighbors: Neighbors, r: int) -> Values:
     return neighbors.cos[:, r - 1].astype(float)
 
 
+def closest_feature(neighbors: Neighbors) -> int | None:
+    """Return the feature with the largest cosine to a neighbour, the first of several; None if none has a direction."""
+    nearest = neighbors.cos[:, 0]
+    return None if np.isnan(nearest).all() else int(np.nanargmax(nearest))
+
+
 def feature_distances(neighbors: Neighbors, r: int) -> pd.DataFrame:
     """One row per feature that is not left out: feature, rth_cosine, nearest_cosine, neighbor."""
     table = pd.DataFrame(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from core.dictionaries.sources import Entry
+from core.dictionaries.sources import Entry, differ_in_seed
 from core.enrichment.enrichment import Enrichment
 from core.enrichment.tables import feature_scores, random_reach
 from core.feature_map.clusters import Clusters
@@ -103,14 +103,6 @@ def grouped(clusters: Clusters) -> Finding:
     inside = int(np.count_nonzero(clusters.label >= 0))
     said = f"{inside:,} of {len(clusters.label):,} features lie in {clusters.count:,} clusters."
     return Finding(said, {"tab": "Clusters"})
-
-
-def differ_in_seed(a: Entry, b: Entry) -> bool:
-    """Say whether two listed dictionaries differ in the seed of their training alone."""
-    one, other = dict(a.labels), dict(b.labels)
-    seeds = one.pop("seed", None), other.pop("seed", None)
-    place = a.hook_name, a.model_name, a.kind, a.d_sae, one
-    return None not in seeds and seeds[0] != seeds[1] and place == (b.hook_name, b.model_name, b.kind, b.d_sae, other)
 
 
 def seed_pair(listed: list[Entry], picked: str) -> tuple[Entry, Entry] | None:

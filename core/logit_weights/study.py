@@ -38,6 +38,16 @@ class LogitStudy:
         """One row per feature (see `logit_table`), with classes by the default thresholds."""
         return logit_table(self.stats, self.model.token_strings)
 
+    @cached_property
+    def most_peaked(self) -> int | None:
+        """The feature with the largest kurtosis of those with long tails of promoted tokens; None if none has a shape.
+
+        It promotes a few tokens far more than all others.
+        """
+        kurtosis = np.where(self.stats.skewness > 0, self.stats.kurtosis, -np.inf)
+        kurtosis[self.stats.constant | np.isnan(kurtosis)] = -np.inf
+        return int(kurtosis.argmax()) if np.isfinite(kurtosis).any() else None
+
     def classified(self, thresholds: ClassThresholds) -> pd.DataFrame:
         """Return `table` with classes by other thresholds."""
         return self.table.assign(logit_class=classify(self.stats, thresholds))

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from core.activations.sparse import SparseActivations
-from core.dictionaries.sources import Entry
+from core.dictionaries.sources import Entry, differ_in_seed
 from core.geometry.neighbors import Neighbors
 from core.home import findings
 from core.splitting.tables import most_split
@@ -70,10 +70,10 @@ def test_features_with_a_near_copy_are_counted_and_those_without_direction_are_n
 
 def test_a_pair_of_seeds_differs_in_nothing_else():
     one, two = entry("demo/a", seed=0), entry("demo/b", seed=1)
-    assert findings.differ_in_seed(one, two)
-    assert not findings.differ_in_seed(one, one)
-    assert not findings.differ_in_seed(one, entry("demo/c", seed=1, data="prose"))
-    assert not findings.differ_in_seed(entry("demo/d"), entry("demo/e"))  # nothing is known of their seeds
+    assert differ_in_seed(one, two)
+    assert not differ_in_seed(one, one)
+    assert not differ_in_seed(one, entry("demo/c", seed=1, data="prose"))
+    assert not differ_in_seed(entry("demo/d"), entry("demo/e"))  # nothing is known of their seeds
 
 
 def test_the_picked_dictionary_comes_first_in_a_pair_of_seeds():

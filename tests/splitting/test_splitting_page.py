@@ -43,6 +43,18 @@ def words(at: AppTest) -> str:
     return text_of(at, "markdown", "caption", "info")
 
 
+def test_until_a_person_picks_one_the_feature_with_the_most_children_is_shown(open_page):
+    at = fine(open_page({"feature": None, "split_threshold": "0.9"}))
+    assert at.number_input(key="feature").value == 4
+    assert table(at, "child")["child"].tolist() == [0, 1, 2]
+    assert "Feature 4 is shown until you pick one: it has the most children among the 13" in words(at)
+
+
+def test_no_graph_is_drawn_of_a_feature_without_children(open_page):
+    at = fine(open_page({"feature": "9", "split_threshold": "0.9"}))
+    assert not at.get("vega_lite_chart")
+
+
 @pytest.mark.parametrize("rule", ["One parent each", "All over the threshold"])
 def test_the_planted_children_are_drawn_and_listed_with_what_they_promote(open_page, rule):
     at = fine(open_page({"split_rule": rule, "split_threshold": "0.9"}))

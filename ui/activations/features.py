@@ -13,6 +13,7 @@ from ui.activations import charts
 from ui.activations.positions import Chosen
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure
+from ui.shared.picked_feature import picked_feature
 from ui.shared.selection import axis_title, choose_feature_from
 from ui.sidebar import pickers
 from ui.studies import token_pass
@@ -45,7 +46,7 @@ def scatter(view: Chosen, table: pd.DataFrame, y: str) -> None:
         y,
         x_title=axis_title(x, True),
         y_title=axis_title(y, True),
-        picked=table[table["feature"] == int(st.session_state.get("feature", 0))],
+        picked=table[table["feature"] == picked_feature()],
     )
     figure(
         f"{catalogue.statistic(y).title} against mean when active",
@@ -99,7 +100,7 @@ def cumulative(view: Chosen, table: pd.DataFrame) -> None:
 
 def one_feature(view: Chosen) -> None:
     """Draw the histogram of the picked feature's activations, and its profile by position."""
-    feature = int(st.session_state.get("feature", 0))
+    feature = picked_feature()
     acts = token_pass.of_feature(view.passed, feature)
     if not view.with_first:
         acts = only(acts, acts.position > 0)

@@ -18,6 +18,7 @@ from core.models.embeddings import SHUFFLED, TRAINED, ZERO
 from core.models.language_model import LanguageModel
 from ui.activations import charts
 from ui.shared.figure import altair, figure, listing
+from ui.shared.picked_feature import picked_feature
 from ui.shared.selection import choose_feature_from
 from ui.studies import token_pass
 from ui.studies.token_pass import TokenPass
@@ -225,7 +226,7 @@ def decile_plot(view: Chosen, table: pd.DataFrame, sort: str, least: int) -> Non
     drawn = marks["feature"].nunique()
     hidden = int((marks["activation"] <= 0).sum())
     thinned = f"{drawn:,} of {len(table):,} features drawn" + (", evenly by rank" if drawn < len(table) else "")
-    chart = charts.deciles(marks, sorted_by=title_of(sort), picked=int(st.session_state.get("feature", 0)))
+    chart = charts.deciles(marks, sorted_by=title_of(sort), picked=picked_feature())
     figure(
         "Deciles of every feature's activations",
         altair(chart, "act-deciles", on_select=choose_feature_from("act-deciles", "point"), selection="point"),

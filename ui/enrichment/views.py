@@ -17,6 +17,7 @@ from ui.enrichment import charts
 from ui.shared import errors
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure, listing
+from ui.shared.picked_feature import picked_feature
 from ui.shared.selection import choose_feature_from
 from ui.sidebar import token_set_picker
 from ui.studies import enrichment as enrichment_studies
@@ -42,7 +43,7 @@ def enrichment(study: LogitStudy, sets: TokenSets) -> None:
         first = token_set_picker.choose(study.model, "Token set", SET_KEY).name
     with right:
         second = token_set_picker.choose(study.model, "Against", OTHER_KEY, "starts_with_capital").name
-    feature = int(st.session_state.get("feature", 0))
+    feature = picked_feature()
     with errors.shown():
         left, right = st.columns([3, 2], gap="medium")
         with left:

@@ -8,6 +8,7 @@ from core.feature_map.clusters import cluster_table
 from core.feature_map.layout import LayoutSettings
 from ui.feature_map import colouring
 from ui.shared.figure import figure, listing
+from ui.shared.picked_feature import pick_feature
 from ui.studies import feature_map, opened
 
 
@@ -39,7 +40,7 @@ def clusters(settings: LayoutSettings) -> None:
 
     def show_on_map(row: int) -> None:
         st.session_state["find"] = f"cluster {table['cluster'].iloc[row]}"
-        st.session_state["feature"] = int(table["medoid"].iloc[row])
+        pick_feature(table["medoid"].iloc[row])
         st.session_state["tab"] = "Map"
 
     figure(

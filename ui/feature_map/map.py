@@ -17,7 +17,8 @@ from ui.feature_map.layers import describe, provenance
 from ui.shared import errors
 from ui.shared.escape import plain
 from ui.shared.figure import figure, listing
-from ui.studies import compute
+from ui.shared.picked_feature import pick_feature, picked_feature
+from ui.studies import compute, geometry
 from ui.studies import feature_map as feature_map_studies
 from ui.studies.opened import naming, shown_id
 
@@ -80,15 +81,15 @@ class MapStudy:
 
     def picked_row(self) -> int:
         """Return the row that was clicked last, or the row of the picked feature."""
-        feature = int(st.session_state.get("feature", 0))
+        feature = picked_feature()
         row, then = st.session_state.get(_PICKED, (None, None))
         return row if row is not None and then == (self.stack.sha256, feature) else feature
 
     def pick(self, row: int) -> None:
         """Pick a row. If its feature is of the picked dictionary, all pages pick it."""
         if self.stack.dictionary[row] == 0:
-            st.session_state["feature"] = int(self.stack.feature[row])
-        st.session_state[_PICKED] = (row, (self.stack.sha256, int(st.session_state.get("feature", 0))))
+            pick_feature(self.stack.feature[row])
+        st.session_state[_PICKED] = (row, (self.stack.sha256, picked_feature()))
 
     def row_title(self, row: int) -> str:
         whose = f" of {shown_id(self.ids[self.stack.dictionary[row]])}" if self.joint else ""
@@ -235,6 +236,9 @@ def how_many(event: MapEvent, highlighted: np.ndarray | None, study: MapStudy) -
 
 def neighbour_panel(study: MapStudy) -> None:
     """List the nearest features of the picked one by cosine, wherever the map shows them."""
+    near = geometry.quick_neighbors(study.ids[0], study.settings.side)
+    if near is not None:
+        geometry.suggest_closest(near)
     row = study.picked_row()
     table = true_neighbors(study.stack.directions, study.layout.x, study.layout.y, row)
     if table.empty:

@@ -9,6 +9,7 @@ from core.maths import samples
 from ui.geometry import charts as geometry_charts
 from ui.shared import charts, errors
 from ui.shared.figure import altair, figure, listing
+from ui.shared.picked_feature import picked_feature
 from ui.shared.selection import axis_title, choose_feature_from, columns
 from ui.studies import geometry, token_pass
 
@@ -154,7 +155,7 @@ def composed(study: GeometryStudy) -> None:
 
 def one_feature(study: GeometryStudy) -> None:
     """Draw the neighbours of the picked feature by true cosine."""
-    feature = int(st.session_state.get("feature", 0))
+    feature = picked_feature()
     table = tables.neighbors_of(study.neighbors, feature)
     if table.empty:
         st.info(f"The {study.side} weights of feature {feature} are zero, NaN or infinite: it has no neighbours.")

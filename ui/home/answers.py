@@ -32,14 +32,13 @@ from ui.studies.splitting import Series
 from ui.text import examples, input
 from ui.text.input import Read, Reading
 
-CHEAP = 2**34
-"""Multiply-adds that the first page spends by itself: a second or two. What needs more it shows if it is stored."""
 IMPORT = "\nimport os\nimport sys\n"
 """The text of which the token `import` is looked at; the first line keeps it from the first position."""
 
 
 def _if_cheap(multiply_adds: int, find: Callable[[], Finding]) -> Finding:
-    if multiply_adds <= CHEAP:
+    """Return what is found by no more work than this, or by more if its results are stored (raises NotStored)."""
+    if multiply_adds <= compute.CHEAP:
         return find()
     with compute.only_stored():
         return find()
@@ -49,10 +48,8 @@ def positional(dictionary: Dictionary) -> Finding:
     """Count the features that follow position, without reading text for it."""
     model = opened.model_of(dictionary)
     method, _ = choose_method(dictionary, model, PositionSettings(n_pos=model.n_ctx))
-    cost = dictionary.d_sae * model.d_model * model.d_vocab
-    return _if_cheap(
-        CHEAP + 1 if method == "corpus" else cost, lambda: findings.positional(positions.position_study(dictionary.id))
-    )
+    cost = dictionary.d_sae * model.d_model * model.d_vocab if method != "corpus" else compute.CHEAP + 1
+    return _if_cheap(cost, lambda: findings.positional(positions.position_study(dictionary.id)))
 
 
 def promoting(dictionary: Dictionary) -> Finding:

@@ -17,6 +17,7 @@ from ui.logit_weights import charts, one_feature
 from ui.shared import errors
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure, listing
+from ui.shared.picked_feature import picked_feature
 from ui.shared.selection import choose_feature_from
 from ui.studies import feature_columns, logit_weights
 
@@ -94,7 +95,7 @@ def scatter(study: LogitStudy, table: pd.DataFrame, thresholds: ClassThresholds)
             "skewness": (-thresholds.even, thresholds.even),
             y: (thresholds.flat - shift, thresholds.peaked - shift),
         },
-        picked=st.session_state.get("feature"),
+        picked=picked_feature(),
     )
     part = f"drawn: {len(drawn):,}, all with kurtosis > {thresholds.peaked:g} and a random sample of the others"
     figure(
@@ -115,7 +116,7 @@ def scatter(study: LogitStudy, table: pd.DataFrame, thresholds: ClassThresholds)
 
 def picked(study: LogitStudy) -> None:
     """Draw the logit weights of the picked feature."""
-    feature = int(st.session_state.get("feature", 0))
+    feature = picked_feature()
     if study.stats.constant[feature]:
         st.caption(f"Feature {feature} gives every token the same logit weight.")
         return

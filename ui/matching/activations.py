@@ -17,6 +17,7 @@ from core.maths import samples
 from ui.shared import charts, distributions, errors
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure, listing
+from ui.shared.picked_feature import picked_feature
 from ui.shared.selection import axis_title, choose_feature_from
 from ui.studies import matching_activations
 from ui.studies.matching_activations import N_ROWS, SharedTokens
@@ -235,7 +236,7 @@ def axes(names: list[str]) -> dict[str, str]:
 
 def one_feature(view: Found) -> None:
     """List the best matches of the picked feature."""
-    feature = int(st.session_state.get("feature", 0))
+    feature = picked_feature()
     if feature >= view.tokens.a.d_sae:
         return
     table = matches_of(view.match, feature)

@@ -18,6 +18,7 @@ from ui.feature_map.map import MapStudy
 from ui.matching.picker import B_KEY, PAIR_OF, choose_pair
 from ui.shared import errors
 from ui.shared.figure import figure, listing
+from ui.shared.picked_feature import pick_feature, picked_feature
 from ui.studies import compute
 from ui.studies import feature_map as feature_map_studies
 from ui.studies import matching as matching_studies
@@ -81,7 +82,7 @@ class JointMap:
 
     def picked(self) -> list[int]:
         """Return the rows of the picked feature of A and of its partner."""
-        row = int(st.session_state.get("feature", 0))
+        row = picked_feature()
         if row >= self.matching.d_sae_a:
             return []
         partner = int(self.partner[row])
@@ -91,10 +92,10 @@ class JointMap:
         """Pick a feature of A, or a feature of B with its partner in A if it has one."""
         own = row if self.owner[row] == 0 else int(self.partner[row])
         if own >= 0:
-            st.session_state["feature"] = int(self.study.stack.feature[own])
+            pick_feature(self.study.stack.feature[own])
         if self.owner[row] == 1:
             st.session_state[B_KEY] = int(self.study.stack.feature[row])
-            st.session_state[PAIR_OF] = (*self.matched.names, int(st.session_state.get("feature", 0)))
+            st.session_state[PAIR_OF] = (*self.matched.names, picked_feature())
 
 
 def joint(study: MatchStudy) -> None:

@@ -20,6 +20,7 @@ from ui.matching.picker import B_KEY, PAIR_OF
 from ui.shared.errors import StillRunning
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure
+from ui.shared.picked_feature import picked_feature, suggest_feature
 from ui.sidebar import pickers
 from ui.studies import matching, opened
 from ui.studies.matching import MatchStudy
@@ -99,7 +100,10 @@ def tabs(a: Dictionary, b: Dictionary) -> Tabs:
 
 def pair(study: MatchStudy) -> None:
     """Draw the picked feature of A beside a feature of B: its partner, its most similar one, or any."""
-    feature = int(st.session_state.get("feature", 0))
+    matched = matching.matching(study)
+    if len(matched.a):
+        suggest_feature(int(matched.a[matched.score.argmax()]), "it is the most similar to its match in B")
+    feature = picked_feature()
     partner = partner_of(study, feature)
     # Each feature of A brings its own partner. A feature of B in the link comes first.
     if st.session_state.get(PAIR_OF) != (*study.names, feature):

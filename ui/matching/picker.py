@@ -6,6 +6,7 @@ import numpy as np
 import streamlit as st
 
 from core.dictionaries.dictionary import Dictionary
+from ui.shared.picked_feature import pick_feature, picked_feature
 from ui.studies import opened
 from ui.studies.matching import MatchStudy
 from ui.studies.second_dictionary import KEY, chosen, default_second
@@ -44,9 +45,9 @@ def choose_pair(study: MatchStudy, a: np.ndarray, b: np.ndarray) -> Callable[[in
 
     def pick(row: int) -> None:
         if a[row] >= 0:
-            st.session_state["feature"] = int(a[row])
+            pick_feature(a[row])
         if b[row] >= 0:
             st.session_state[B_KEY] = int(b[row])
-            st.session_state[PAIR_OF] = (*study.names, int(st.session_state.get("feature", 0)))
+            st.session_state[PAIR_OF] = (*study.names, picked_feature())
 
     return pick

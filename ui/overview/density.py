@@ -10,6 +10,7 @@ from core.overview import tables
 from ui.overview import charts
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure
+from ui.shared.picked_feature import picked_feature
 from ui.shared.selection import choose_feature_from
 from ui.sidebar import text_picker
 from ui.studies import opened, token_pass
@@ -104,7 +105,7 @@ def separation(dictionary: Dictionary, densities: pd.DataFrame, passed: TokenPas
         y,
         colour if colour in table.columns else None,
         titles={name: catalogue.statistic(name).title for name in names},
-        picked=int(st.session_state.get("feature", 0)),
+        picked=picked_feature(),
     )
     key = "density-separation"
     figure(

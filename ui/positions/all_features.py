@@ -95,9 +95,14 @@ def peak_counts(study: Study, features: list[int]) -> None:
     )
 
 
+def first_position(study: Study) -> int:
+    """Return the position to show until a person picks one; position 0 is unlike all others in most models."""
+    return min(5, study.n_pos - 1)
+
+
 def one_position(study: Study) -> None:
     """Draw the features with the largest mean at the picked position, and their curves."""
-    position = int(st.session_state.get("position", 0))
+    position = int(st.session_state.get("position", first_position(study)))
     table = tables.at_position(study.stats, position, top=20)
     lines = tables.curves(study.stats, table["feature"].head(10).astype(int).tolist())
     left, right = st.columns(2, gap="medium")

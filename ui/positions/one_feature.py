@@ -14,6 +14,7 @@ from ui.positions import charts
 from ui.shared import errors
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure, listing
+from ui.shared.picked_feature import picked_feature
 from ui.sidebar import pickers
 from ui.studies import positions
 
@@ -23,7 +24,7 @@ CARDS = ["position_score", "peak", "peak_width", "token_score", "mutual_informat
 
 def one_feature(study: Study) -> None:
     """Show scores, curve and heatmap of tokens by positions of the picked feature."""
-    feature = int(st.session_state.get("feature", 0))
+    feature = picked_feature()
     row = study.scores.set_index("feature").loc[feature]
     cards = st.container(horizontal=True)
     for name in CARDS:

@@ -12,6 +12,7 @@ from core import catalogue, tables
 from ui.shared import pictures
 from ui.shared.escape import plain
 from ui.shared.finish import finished
+from ui.shared.picked_feature import pick_feature
 from ui.shared.selection import columns
 
 Table = pd.DataFrame | Callable[[], pd.DataFrame]
@@ -166,7 +167,7 @@ def listing(
             if callable(picks):
                 picks(clicked[0])
             else:
-                st.session_state["feature"] = int(table[picks].iloc[clicked[0]])
+                pick_feature(table[picks].iloc[clicked[0]])
 
     def draw():
         return st.dataframe(

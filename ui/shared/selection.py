@@ -4,6 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from core import catalogue
+from ui.shared.picked_feature import pick_feature
 
 
 def choose_feature_from(chart_key: str, selection: str):
@@ -12,7 +13,7 @@ def choose_feature_from(chart_key: str, selection: str):
     def callback() -> None:
         points = st.session_state[chart_key]["selection"].get(selection) or []
         if points and "feature" in points[0]:
-            st.session_state["feature"] = int(points[0]["feature"])
+            pick_feature(points[0]["feature"])
 
     return callback
 

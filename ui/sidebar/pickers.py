@@ -1,5 +1,6 @@
 """Widgets that several pages share. The URL holds their values under the widgets' keys."""
 
+from collections.abc import Callable
 from contextlib import suppress
 
 import streamlit as st
@@ -11,7 +12,7 @@ from core.errors import LoupeError, OutOfRangeError
 from core.models import tokenizer_files
 from core.models.language_model import LanguageModel
 from core.positions.study import Study
-from ui.shared import errors
+from ui.shared import errors, picked_feature
 from ui.shared.escape import plain
 from ui.sidebar import dictionary_finder
 from ui.studies import geometry, opened
@@ -73,26 +74,44 @@ def feature() -> None:
     """Pick the feature that all pages show. Draws nothing if the dictionary cannot be opened (the page says why)."""
     with suppress(LoupeError):
         size = opened.dictionary().d_sae
+        picked_feature.take_up()
         number(
             "Feature",
-            "feature",
+            picked_feature.KEY,
             size,
+            default=None,
+            on_change=picked_feature.keep_picked,
             help="A feature is one unit of the dictionary. All pages show this one. A "
             "click in a chart or a table picks it too.",
         )
 
 
-def number(label: str, key: str, size: int, *, default: int = 0, help: str | None = None) -> int:
+def number(
+    label: str,
+    key: str,
+    size: int,
+    *,
+    default: int | None = 0,
+    help: str | None = None,
+    on_change: Callable[[], None] | None = None,
+) -> int:
     """Pick a whole number from 0 to size - 1. The URL holds it; a warning names a bad number in the URL.
 
-    Streamlit silently drops a value that it cannot use, so the raw URL is checked first.
+    Streamlit silently drops a value that it cannot use, so the raw URL is checked first. Without a default the field
+    is empty at first, which counts as 0.
     """
     problem = f"_{key}_problem"
+
+    def changed() -> None:
+        st.session_state.pop(problem, None)
+        if on_change:
+            on_change()
+
     raw = st.query_params.get(key)
     if raw is not None and not (raw.isdecimal() and int(raw[:12]) < size):
         st.session_state[problem] = str(OutOfRangeError(label, raw, size))
     # A smaller dictionary was chosen: the number kept from the larger one may be out of range.
-    if not 0 <= st.session_state.get(key, default) < size:
+    if not 0 <= (st.session_state.get(key, default) or 0) < size:
         st.session_state[problem] = str(OutOfRangeError(label, st.session_state[key], size))
         st.session_state[key] = default
     value = st.number_input(
@@ -103,11 +122,11 @@ def number(label: str, key: str, size: int, *, default: int = 0, help: str | Non
         key=key,
         bind="query-params",
         help=help,
-        on_change=lambda: st.session_state.pop(problem, None),
+        on_change=changed,
     )
     if problem in st.session_state:
-        st.warning(plain(f"{st.session_state[problem]} Showing {value}."), icon=":material/link_off:")
-    return int(value)
+        st.warning(plain(f"{st.session_state[problem]} Showing {value or 0}."), icon=":material/link_off:")
+    return int(value or 0)
 
 
 def positions() -> int:

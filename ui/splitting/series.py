@@ -13,6 +13,7 @@ from core.splitting import tables
 from core.splitting.graph import MOST_NODES, SplitGraph, check_series, split_graph
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure, listing
+from ui.shared.picked_feature import picked_feature, suggest_feature
 from ui.splitting import charts
 from ui.studies import opened, splitting
 from ui.studies.splitting import RULES, Series
@@ -38,8 +39,11 @@ def threshold() -> float:
 def of_series(draw: Callable[[Series], None], threshold: float) -> None:
     """Pick the series, and draw a tab on it if there is one."""
     series = pick(threshold)
-    if series is not None:
-        draw(series)
+    if series is None:
+        return
+    if (most := splitting.most_split(series)) is not None:
+        suggest_feature(most, f"it has the most children among the {series.widths[1]:,}")
+    draw(series)
 
 
 def pick(threshold: float) -> Series | None:
@@ -100,13 +104,13 @@ def narrowest_first(coarse: Dictionary, narrowest: str | None) -> None:
             plain(f"Begin with {narrowest}"),
             key="split_narrowest",
             icon=":material/first_page:",
-            on_click=lambda: st.session_state.update({"sae": narrowest, "feature": 0}),
+            on_click=lambda: st.session_state.update({"sae": narrowest, "feature": None}),
         )
 
 
 def children(series: Series) -> None:
     """Draw the graph of the picked feature, and its edges as a table."""
-    feature = int(st.session_state.get("feature", 0))
+    feature = picked_feature()
     rule = pick_rule()
     graph = split_graph(feature, splitting.links(series, rule))
     edges = tables.edge_table(graph, series.widths)
@@ -114,6 +118,13 @@ def children(series: Series) -> None:
     headings = [f"{d.d_sae:,} features" for d in series.dictionaries]
     drawn = edges.assign(start=graph.start, end=graph.end)
     more = [f"{sum(graph.left_off):,} less similar features left out"] if any(graph.left_off) else []
+    if edges.empty:
+        st.info(
+            f"No feature of the wider dictionary goes back to feature {feature} at this threshold. Lower it, or pick "
+            "another feature.",
+            icon=":material/block:",
+        )
+        return
     figure(
         f"What becomes of feature {feature}",
         altair(charts.split_graph(nodes, drawn, headings), "split-graph"),
@@ -123,14 +134,7 @@ def children(series: Series) -> None:
         name=f"splitting-{feature}",
         provenance=series.provenance,
     )
-    if edges.empty:
-        st.info(
-            f"No feature of the wider dictionary goes back to feature {feature} at this threshold. Lower it, or pick "
-            "another feature.",
-            icon=":material/block:",
-        )
-    else:
-        edge_list(series, graph, edges, nodes, rule)
+    edge_list(series, graph, edges, nodes, rule)
 
 
 def edge_list(series: Series, graph: SplitGraph, edges: pd.DataFrame, nodes: pd.DataFrame, rule: str) -> None:
@@ -164,7 +168,7 @@ def named_nodes(series: Series, graph: SplitGraph) -> tuple[pd.DataFrame, list[s
 
 def counts(series: Series) -> None:
     """Draw the number of children against width, the fate of the wider features, and the features that split most."""
-    feature = int(st.session_state.get("feature", 0))
+    feature = picked_feature()
     betweens = splitting.from_coarse(series)
     table = tables.children_table(betweens, threshold=series.threshold)
     widths = tables.width_table(betweens, series.coarse.W_dec.shape[1], threshold=series.threshold)

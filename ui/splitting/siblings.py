@@ -9,6 +9,7 @@ import streamlit as st
 from core.splitting import siblings as splitting_siblings
 from core.splitting.graph import relation
 from ui.shared.figure import altair, figure, listing
+from ui.shared.picked_feature import picked_feature
 from ui.splitting import charts
 from ui.studies import opened, splitting
 from ui.studies.splitting import Series
@@ -20,7 +21,7 @@ MOST_TOKENS = 40
 
 def siblings(series: Series) -> None:
     """Draw how the children of the picked feature in one wider dictionary differ."""
-    feature = int(st.session_state.get("feature", 0))
+    feature = picked_feature()
     titles = {f"{dictionary.d_sae:,} features": dictionary for dictionary in series.wider}
     if st.session_state.get("split_in") not in titles:
         st.session_state.pop("split_in", None)

@@ -8,11 +8,14 @@ import streamlit as st
 from jaxtyping import Float
 
 from core import tables
+from core.activations.statistics import ActivationStatistics
 from core.activations.store import FeatureActivations
 from core.dictionaries.dictionary import Dictionary
 from core.errors import LoupeError
+from core.feature.clearest import LEAST_TOKENS, MOST_SHARE, clearest_feature
 from core.models.language_model import LanguageModel
 from ui.shared.errors import StillRunning
+from ui.shared.picked_feature import is_picked, picked_feature, suggest_feature
 from ui.studies import corpus, opened, own_direction, token_pass
 from ui.studies.token_pass import TokenPass
 
@@ -92,13 +95,23 @@ class Subject:
         return " · ".join([self.passed.note, *more])
 
 
+def suggest_clearest(statistics: Callable[[], ActivationStatistics]) -> None:
+    """Suggest a feature whose examples a person can read. A picked one needs no statistics."""
+    best = None if is_picked() else clearest_feature(statistics())
+    if best is not None:
+        suggest_feature(
+            best,
+            f"of those active on {LEAST_TOKENS} tokens to {MOST_SHARE:.0%} of the text, it has the largest mean when "
+            "active",
+        )
+
+
 def subject() -> Subject:
     """Return the picked feature or your own direction. Raises LoupeError, and StillRunning while it tries one."""
     among = opened.dictionary()
     own = own_direction.standing_in(among)
     if own is None:
-        feature = int(st.session_state.get("feature", 0))
-        return Subject(among, feature, opened.model_of(among), PassOnDemand(token_pass.token_pass), among)
+        return Subject(among, picked_feature(), opened.model_of(among), PassOnDemand(token_pass.token_pass), among)
     model = opened.model_of(own)
     on_text = PassOnDemand(lambda: token_pass.pass_over(own, model, corpus.sample(own, model)))
     return Subject(own, 0, model, on_text, among, own=True)

@@ -1,14 +1,19 @@
 """Where the neighbours of features meet Streamlit: studies, baselines and sums of features from the store."""
 
+from contextlib import nullcontext, suppress
+
 from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.spaces import DictionarySide, directions
 from core.geometry.composed import MOST_NEIGHBORS, Composed, composed_features
 from core.geometry.neighbors import K, Neighbors, nearest_features
 from core.geometry.study import GeometryStudy
+from core.geometry.tables import closest_feature
 from core.logit_weights.statistics import random_directions
 from core.maths.degenerate import Degenerate, degenerate
 from core.maths.random_directions import RandomDirections
 from core.work.jobs import Progress
+from ui.shared.errors import NotStored
+from ui.shared.picked_feature import suggest_feature
 from ui.studies import compute, opened
 
 SIMULATION_SEED = 0
@@ -31,6 +36,21 @@ def neighbors(id: str | None = None, side: DictionarySide = "decoder", *, copies
 
     key, what = Neighbors.key(dictionary.sha256, side, k, copies=copies), "features" if copies else "distinct features"
     return compute.result(Neighbors, key, f"Nearest {what} of {dictionary.title}", work)
+
+
+def suggest_closest(neighbors: Neighbors) -> None:
+    """Suggest the feature with the nearest neighbour."""
+    closest = closest_feature(neighbors)
+    if closest is not None:
+        suggest_feature(closest, "no other has a nearer neighbour")
+
+
+def quick_neighbors(id: str, side: DictionarySide) -> Neighbors | None:
+    """Return the neighbours if they are stored or found within a second or two, else None."""
+    rows = directions(opened.dictionary(id), side)
+    with suppress(NotStored), nullcontext() if rows.shape[0] * rows.size <= compute.CHEAP else compute.only_stored():
+        return neighbors(id, side)
+    return None
 
 
 def odd_features(dictionary: Dictionary, side: DictionarySide) -> Degenerate:

@@ -4,7 +4,7 @@ import streamlit as st
 
 from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.hooks import WRITES, split_hook
-from core.dictionaries.sources import entries
+from core.dictionaries.sources import differ_in_seed, entries
 from core.dictionaries.spaces import DictionarySide
 from core.geometry.neighbors import Between, nearest_between
 from core.matching.comparison import SIDES, Comparison, K, Weights, check_matchable, compare_weights
@@ -24,8 +24,8 @@ def chosen() -> Dictionary:
 def default_second() -> str:
     """Return the next listed dictionary that can be compared with A: at its hook, or else of its model.
 
-    Of several the next in the list counts, then what says neither model nor hook. Without any it is A itself, for
-    which the page shows the control.
+    Of several one that differs in the seed alone comes first, then the next in the list, then what says neither model
+    nor hook. Without any it is A itself, for which the page shows the control.
     """
     listed = entries(compute.workspace())
     picked = opened.dictionary()
@@ -35,7 +35,9 @@ def default_second() -> str:
     kin = [entry for entry in after if model and same_model(model, entry.model_name or "")]
     stream = [entry for entry in kin if {split_hook(name or "")[1] for name in (entry.hook_name, hook)} <= {*WRITES}]
     unsaid = [entry for entry in after if entry.model_name is None and entry.hook_name in (hook, None)]
-    ranked = [*(entry for entry in kin if entry.hook_name == hook), *stream, *unsaid]
+    itself = listed[place] if place >= 0 else None
+    ranked = [entry for entry in kin if itself and differ_in_seed(itself, entry)]
+    ranked += [*(entry for entry in kin if entry.hook_name == hook), *stream, *unsaid]
     return ranked[0].id if ranked else picked.id
 
 

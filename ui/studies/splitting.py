@@ -18,6 +18,8 @@ from core.matching.activations import EDGE
 from core.matching.matrix import MatchMatrix, match_matrix, nearest_pair, turned
 from core.maths.assignment import Edges
 from core.splitting.graph import Links, cosine_links, edge_links, parent_links, wider_entries
+from core.splitting.tables import children_table
+from core.splitting.tables import most_split as most_split_of
 from core.work.jobs import Progress
 from ui.studies import compute, matching_activations, opened
 from ui.studies import logit_weights as logit_weights_studies
@@ -93,6 +95,14 @@ def between(a: Dictionary, b: Dictionary) -> Between:
 def from_coarse(series: Series) -> dict[int, Between]:
     """Return the nearest features of the coarse dictionary and of each wider one, by width."""
     return {wide.d_sae: between(series.coarse, wide) for wide in series.wider}
+
+
+def most_split(series: Series) -> int | None:
+    """Return the feature with the most children in the next wider dictionary; None if none has two."""
+    next_wider = series.wider[0]
+    table = children_table({next_wider.d_sae: between(series.coarse, next_wider)}, threshold=series.threshold)
+    found = most_split_of(table)
+    return None if found is None else found[0]
 
 
 def links(series: Series, rule: str) -> list[Links]:

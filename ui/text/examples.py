@@ -47,7 +47,31 @@ This may take long if the folder holds many files.
 The result is kept until the folder changes.
 """
 
+_IMPORTS = """import os
+import sys
+import json
+from pathlib import Path
+from dataclasses import dataclass
+import numpy as np
+from collections import deque
+import re
+from functools import cache
+import time
+"""
+_RETURNS = """    return os.path.join(root, name)
+    return None
+    return json.dumps(data)
+    return self.path
+    return [item for item in items]
+    return np.zeros(3)
+    return queue.popleft()
+    return match.group(1)
+    return cached
+    return time.time() - start
+"""
+
 TWO = {
+    "Imports and returns": (_IMPORTS, _RETURNS),
     "Code and prose": (_CODE, _PROSE),
     "Classes and functions": (
         "class Point:\nclass Line(Shape):\nclass Empty:\nclass Reader(io.BufferedReader):\nclass Error(Exception):\n"

@@ -18,6 +18,7 @@ from ui.shared.charts import MAX_CELLS
 from ui.shared.errors import NotStored
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure, is_dark, listing
+from ui.shared.picked_feature import picked_feature, suggest_feature
 from ui.shared.selection import choose_feature_from
 from ui.sidebar import pickers
 from ui.studies import compute, token_pass
@@ -37,11 +38,13 @@ def one_text(dictionary: Dictionary, model: LanguageModel, how: Reading) -> None
     warn_of_unread(read)
     token, by, over = _choices(read)
     largest, sample = _largest(needed=by in SHARES or over in SHARES)
+    features = text_features.ranked(text_features.feature_table(read.features, largest), over)
     tokens = text_features.token_table(read.features, read.labels(np.arange(read.features.n_tokens)))
     _facts(read)
+    if not features.empty:
+        suggest_feature(int(features["feature"].iloc[0]), f"it comes first by “{catalogue.statistic(over).title}”")
     _strip(read, tokens, token)
     left, right = st.columns([2, 3], gap="medium")
-    features = text_features.ranked(text_features.feature_table(read.features, largest), over)
     with left:
         _on_token(read, token, by, largest, sample)
     with right:
@@ -130,7 +133,7 @@ def _strip(read: Read, tokens: pd.DataFrame, token: int) -> None:
     shade = st.segmented_control(
         "Shade by", list(SHADES), default="Picked feature", required=True, key="own_shade", bind="query-params"
     )
-    feature, name = int(st.session_state.get("feature", 0)), SHADES[shade]
+    feature, name = picked_feature(), SHADES[shade]
     picked = shade == "Picked feature"
     table = tokens.assign(text_activation=read.features.of_feature(feature))
     silent = f" · feature {feature} is silent on this text" if picked and not table[name].any() else ""

@@ -18,6 +18,7 @@ from core.work.artifacts import artifact_key
 from ui.shared import charts, token_text
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure, listing
+from ui.shared.picked_feature import picked_feature, suggest_feature
 from ui.shared.selection import choose_feature_from
 from ui.studies import compute
 from ui.text import charts as text_charts
@@ -30,6 +31,8 @@ AUTOMATIC, TOKENS = "Automatic", "Tokens"
 KINDS = {"Lines": "line", "Sentences": "sentence", "Documents": "document"}
 LEVELS = {"q ≤ 0.01": 0.01, "q ≤ 0.05": 0.05, "q ≤ 0.2": 0.2, "All": 1.0}
 ROWS_SHOWN = 6
+NEAREST_SHOWN = 20
+"""Features listed where none differs."""
 BY_TOKENS = ["feature", "higher_in", "rank_biserial", "text_q", "mean_a", "mean_b", "rate_a", "rate_b"]
 BY_UNITS = ["feature", "unit_higher_in", "unit_z", "unit_q", "family_p", "unit_mean_a", "unit_mean_b"]
 BY_UNITS += ["units_a", "units_b", "rank_biserial"]
@@ -69,6 +72,8 @@ def two_texts(dictionary: Dictionary, model: LanguageModel, how: Reading) -> Non
     )
     comparison = _compare(a, b, unit)
     st.caption(plain(comparison.note))
+    if len(comparison.table):
+        suggest_feature(int(comparison.table["feature"].iloc[0]), "it differs most between the texts")
     called = _called(comparison, a, b, LEVELS[level])
     _table(comparison, called, level, a, b)
     _scatters(comparison, unit, a, b)
@@ -178,13 +183,17 @@ def _provenance(a: Read, b: Read, comparison: Comparison) -> dict:
 
 
 def _table(comparison: Comparison, called: pd.DataFrame, level: str, a: Read, b: Read) -> None:
+    table, counted = called, f"{len(called):,} of {len(comparison.table):,} features at {level}"
     if not len(called):
         lowest = comparison.table[comparison.q].min() if len(comparison.table) else float("nan")
         st.info(f"No feature differs at {level}; the smallest q is {lowest:.3g}.")
-        return
+        if comparison.table.empty:
+            return
+        table = comparison.table.head(NEAREST_SHOWN)
+        counted = f"none at {level}; the {len(table):,} features that come nearest to it"
     figure(
-        "Features that differ",
-        listing(called, "own-differ", height=380, picks="feature"),
+        "Features that differ" if len(called) else "Features that come nearest to differing",
+        listing(table, "own-differ", height=380, picks="feature"),
         comparison.table,
         explains=[
             comparison.q,
@@ -192,8 +201,7 @@ def _table(comparison: Comparison, called: pd.DataFrame, level: str, a: Read, b:
             "text_auc",
             *(["unit_z", "family_p"] if comparison.q == "unit_q" else []),
         ],
-        note=f"{len(called):,} of {len(comparison.table):,} features at {level}, click one to pick it, click a column "
-        "to sort by it; the download holds all",
+        note=f"{counted}, click one to pick it, click a column to sort by it; the download holds all",
         name="two-texts-features",
         provenance=_provenance(a, b, comparison),
     )
@@ -236,7 +244,7 @@ def _scatters(comparison: Comparison, unit: str | None, a: Read, b: Read) -> Non
 
 def _in_their_texts(a: Read, b: Read) -> None:
     """Draw both texts, shaded by the picked feature."""
-    feature = int(st.session_state.get("feature", 0))
+    feature = picked_feature()
     shown, tables = [], []
     for name, read in (("A", a), ("B", b)):
         values = read.features.of_feature(feature)

@@ -52,6 +52,14 @@ def sources() -> dict[str, ModuleType]:
     return {module.NAME: module for module in modules if hasattr(module, "NAME")}
 
 
+def differ_in_seed(a: Entry, b: Entry) -> bool:
+    """Say whether two listed dictionaries differ in the seed of their training alone."""
+    one, other = dict(a.labels), dict(b.labels)
+    seeds = one.pop("seed", None), other.pop("seed", None)
+    place = a.hook_name, a.model_name, a.kind, a.d_sae, one
+    return None not in seeds and seeds[0] != seeds[1] and place == (b.hook_name, b.model_name, b.kind, b.d_sae, other)
+
+
 def entries(workspace: Workspace) -> list[Entry]:
     """Return every dictionary that the sources list, pinned folders first."""
     listed = [entry for module in sources().values() for entry in module.entries(workspace)]
