@@ -1,10 +1,13 @@
 """What all charts share: ticks of log axes, titles that fit, text that contrasts."""
 
+import json
+
 import altair as alt
 import numpy as np
 import pandas as pd
 import pytest
 
+from ui.shared.charts import heatmap
 from ui.shared.finish import finished, log_ticks
 
 
@@ -78,3 +81,16 @@ def test_text_on_light_pages_has_the_contrast_that_readers_need():
     for place in ("axis", "legend"):
         assert 1.05 / (luminance(config[place]["labelColor"]) + 0.05) >= 4.5
     assert "labelColor" not in finished(chart([1.0, 2.0]), dark=True).to_dict()["config"].get("axis", {})
+
+
+def test_texts_of_tokens_stand_on_an_axis_as_data_whatever_their_letters():
+    texts = ["'a'", '"]; alert(1); ["', "\\", "\u2028\ud800"]
+    cells = pd.DataFrame({"feature": [1], "position": [5], "act": [1.0]})
+    names = {"row": "feature", "value": "act", "row_order": [1], "row_title": "Feature", "value_title": "Activation"}
+    axis = heatmap(cells, n_pos=9, first=5, x_labels=texts, **names).to_dict()["layer"][0]["encoding"]["x"]["axis"]
+    listed, at, offset = axis["labelExpr"].rpartition("[datum.value - ")
+    assert json.loads(listed) == texts
+    assert (at, offset) == ("[datum.value - ", "5]")
+    assert axis["values"] == [5, 6, 7, 8]
+    numbered = heatmap(cells, n_pos=9, first=5, **names).to_dict()["layer"][0]["encoding"]["x"]["axis"]
+    assert "labelExpr" not in numbered

@@ -3,6 +3,7 @@
 Colours of marks that carry no data come from the theme; the one accent works on light and dark.
 """
 
+import json
 from collections.abc import Sequence
 
 import altair as alt
@@ -64,10 +65,12 @@ def heatmap(
     diverging: bool = False,
     tooltip: Sequence[alt.Tooltip] = (),
     select: str | None = None,
+    x_labels: Sequence[str] = (),
 ) -> alt.LayerChart:
     """Rows x positions from `first`; empty cells are not drawn, and every row keeps its place and label.
 
-    Needs columns `position`, `row` and `value`. `select` names a point selection on the rows.
+    Needs columns `position`, `row` and `value`. `select` names a point selection on the rows. `x_labels` stand under
+    the positions in place of their numbers.
     """
     order = [str(name) for name in row_order]
     data = cells.assign(**{row: cells[row].astype(str)})
@@ -84,7 +87,7 @@ def heatmap(
         alt.Chart(data)
         .mark_rect()
         .encode(
-            left.title(x_title).scale(domain=domain, nice=False).axis(tickMinStep=1, grid=False),
+            left.title(x_title).scale(domain=domain, nice=False).axis(_named(x_labels, first)),
             right,
             alt.Y(f"{row}:N")
             .title(row_title)
@@ -99,6 +102,16 @@ def heatmap(
         marks = marks.add_params(alt.selection_point(name=select, fields=[row]))
     layers = [marks, *context_marker(context_size, n_pos, axis="left")]
     return alt.layer(*layers).properties(height=alt.Step(14 if len(order) <= ALL_LABELLED else 6))
+
+
+def _named(labels: Sequence[str], first: int) -> alt.Axis:
+    """Return an axis of whole numbers, or of these labels from the number `first` on."""
+    if not labels:
+        return alt.Axis(tickMinStep=1, grid=False)
+    # A list within an expression, as JSON: no label can end it, whatever its letters.
+    names = f"{json.dumps(list(labels))}[datum.value - {first}]"
+    numbers = list(range(first, first + len(labels)))
+    return alt.Axis(values=numbers, labelExpr=names, labelAngle=-60, labelLimit=90, labelOverlap=False, grid=False)
 
 
 def histogram(

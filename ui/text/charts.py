@@ -11,6 +11,8 @@ from ui.shared.charts import ACCENT, DIVERGING, MUTED, RAMP, heatmap
 
 CHOSEN = "#2563eb"
 STRIP_TOKENS = 400
+_NAMED_TOKENS = 100
+"""With more tokens than this, their texts find no room on an axis."""
 """The most tokens in a strip; it has two marks for each."""
 COLUMNS, _COLUMN_PX, _LINE_PX = 128, 7.2, 21
 _SHOWN = {"\n": "⏎", "\r": "␍", "\t": "⇥"}
@@ -107,9 +109,13 @@ def token_heatmap(
     value: str,
     value_title: str,
     select: str,
+    texts: Sequence[str],
     diverging: bool = False,
 ) -> alt.LayerChart:
-    """Draw features by tokens; needs `feature`, `token_number`, `what` (the token's text) and `value`."""
+    """Draw features by tokens; needs `feature`, `token_number`, `what` (the token's text) and `value`.
+
+    `texts` are those of the tokens in view. If they are few, they stand on the axis.
+    """
     data = cells.assign(position=cells["token_number"])
     return heatmap(
         data,
@@ -121,6 +127,7 @@ def token_heatmap(
         row_title="Feature",
         value_title=value_title,
         x_title="Token of the text",
+        x_labels=texts if len(texts) <= _NAMED_TOKENS else (),
         diverging=diverging or bool((data[value] < 0).any()),
         select=select,
         tooltip=[

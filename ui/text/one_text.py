@@ -238,6 +238,7 @@ def _cells(read: Read, order: list[int], token: int, over: str) -> None:
         value="text_activation",
         value_title=item.title,
         select="cell",
+        texts=[label(text) for text in read.labels(np.arange(part.start, part.stop))],
     )
     figure(
         f"The top {len(order)} features on the tokens",

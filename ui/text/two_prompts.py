@@ -121,6 +121,8 @@ def _heatmap(a: Read, b: Read, cells: pd.DataFrame, order: list[int], token: int
     shown = shown.assign(token_text=a.labels(here), token_text_b=b.labels(here))
     pairs = zip(shown["token_text"], shown["token_text_b"], strict=True)
     item = catalogue.statistic("prompt_difference")
+    tokens = np.arange(part.start, part.stop)
+    both = zip(a.labels(tokens), b.labels(tokens), strict=True)
     chart = charts.token_heatmap(
         shown.assign(what=[f"{label(x)} / {label(y)}" if x != y else label(x) for x, y in pairs]),
         order,
@@ -128,6 +130,7 @@ def _heatmap(a: Read, b: Read, cells: pd.DataFrame, order: list[int], token: int
         value="prompt_difference",
         value_title=item.title,
         select="cell",
+        texts=[f"{label(x)} / {label(y)}" if x != y else label(x) for x, y in both],
         diverging=True,
     )
     figure(
