@@ -71,6 +71,10 @@ def test_a_title_longer_than_its_axis_is_broken_into_lines(nested):
     assert str(tall).count(f"'{title}'") == 1
 
 
+def test_the_outermost_names_of_rows_keep_their_places():
+    assert finished(chart([1.0, 2.0]), dark=True).to_dict()["config"]["axisDiscrete"] == {"labelFlush": False}
+
+
 def test_text_on_light_pages_has_the_contrast_that_readers_need():
     def luminance(colour):
         parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]

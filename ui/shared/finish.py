@@ -32,7 +32,9 @@ def finished(chart: alt.TopLevelMixin, *, dark: bool) -> alt.TopLevelMixin:
         for unit, _, height in group:
             _fit_title(unit, height)
     look = {} if dark else {"labelColor": _TEXT_ON_LIGHT, "titleColor": _TEXT_ON_LIGHT}
-    return chart.configure_axis(**look).configure_legend(titleLimit=400, labelLimit=300, **look)
+    # Streamlit moves an axis' outermost labels inwards. Names of rows then overlap.
+    named = chart.configure_axis(**look).configure_axisDiscrete(labelFlush=False)
+    return named.configure_legend(titleLimit=400, labelLimit=300, **look)
 
 
 def log_ticks(low: float, high: float) -> list[float]:
