@@ -151,6 +151,8 @@ def _plain(stored: Any) -> Any:
         return [_plain(item) for item in stored]
     if not isinstance(stored, Mapping):
         return stored
+    if stored.keys() == {"__float__"}:  # transformers' way to write infinity (Mamba 2 has one)
+        return float(stored["__float__"])
     for name, value in stored.items():
         if name in _LAYERS and isinstance(value, int | float) and value > _MOST_LAYERS:
             raise ValueError(f"{name} is {value}, of at most {_MOST_LAYERS}")

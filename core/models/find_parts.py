@@ -29,6 +29,8 @@ _OF_MODEL = {
 _OF_BLOCK = {"attn.W_O": ("attn", "o"), "mlp.W_in": ("mlp", "in"), "mlp.W_out": ("mlp", "out")}
 _NORMS_BEHIND = {"ln1_post.w": "hook_attn_out", "ln2_post.w": "hook_mlp_out"}
 """Where the stream receives the output of a norm, the hook of what is added is that of the norm."""
+_UNMAPPED = {"NanoChatForCausalLM": "norms its embedding"}
+"""What architectures do on the way to the stream that neither their modules nor their maps say."""
 _CONTEXTS = ("n_positions", "max_position_embeddings", "max_seq_len", "seq_length", "max_sequence_length")
 _UNLIMITED = 2048
 """Tokens of context where a config says none: models whose positions have no end."""
@@ -61,8 +63,8 @@ def find_parts(config_json: str, stored: Iterable[str], where: str) -> ModelPart
         residual_scale=float(getattr(text, "residual_multiplier", None) or 1.0),
         parallel="hook_resid_mid" not in adapter.component_mapping["blocks"].hook_aliases,
         pos_offset=int(getattr(modules.get(_path(adapter, "pos_embed")), "offset", 0)),
-        embed_eps=float(getattr(modules.get(_path(adapter, "embed_ln")), "eps", 0.0)),
-        embed_scale=_embed_scale(modules[_path(adapter, "embed")], text),
+        embed_eps=_embed_eps(modules.get(_path(adapter, "embed_ln")), text.hidden_size),
+        embed_scale=_embed_scale(architecture, modules),
         logit_scale=scale,
         logit_cap=cap,
         ours=tuple(found),
@@ -74,6 +76,11 @@ def find_parts(config_json: str, stored: Iterable[str], where: str) -> ModelPart
 def _check_head(adapter: Any, where: str) -> None:
     """Raise DoesNotFitError where more than a norm stands between the blocks and the unembedding (BERT's head)."""
     blocks, norm = _path(adapter, "blocks"), _path(adapter, "ln_final")
+    if adapter.cfg.architecture in _UNMAPPED:
+        raise DoesNotFitError(
+            f"{where} {_UNMAPPED[adapter.cfg.architecture]}, which TransformerLens' map of it does not name. Choose a "
+            "model of another architecture."
+        )
     if not blocks or not _path(adapter, "embed"):
         raise DoesNotFitError(
             f"{where} has no one row of blocks after an embedding of tokens ({adapter.cfg.architecture}). Expected a "
@@ -180,9 +187,26 @@ def _positions(adapter: Any, names: dict[str, str]) -> str:
     return {"none": "no", "None": "no", "standard": "unknown"}.get(kind, kind)
 
 
-def _embed_scale(embed: Any, text: Any) -> float:
+def _embed_scale(architecture: Architecture, modules: dict[str, Any]) -> float:
+    adapter, text = architecture.adapter, architecture.text_config
+    embed, decoder = modules[_path(adapter, "embed")], modules[_path(adapter, "blocks").rpartition(".")[0]]
     scale = getattr(embed, "scalar_embed_scale", None) or getattr(embed, "embed_scale", None) or 1.0
-    return float(scale) * float(getattr(text, "embedding_multiplier", None) or 1.0)
+    scale = float(scale) * float(getattr(text, "embedding_multiplier", None) or 1.0)
+    if hasattr(decoder, "normalizer"):  # RecurrentGemma's root of the width, rounded to the type it is kept in
+        import torch
+
+        scale *= float(torch.tensor(text.hidden_size**0.5, dtype=decoder.normalizer.dtype))
+    return scale
+
+
+def _embed_eps(norm: Any, d_model: int) -> float:
+    """Return the eps of the LayerNorm behind the embedding, 0 without one."""
+    kind, one_more, eps = _norm(norm, d_model)
+    if kind == "RMS" or one_more:
+        raise DoesNotFitError(
+            f"The norm behind the embedding is {type(norm).__name__}; expected a LayerNorm. Choose another model."
+        )
+    return eps
 
 
 def _logits(adapter: Any) -> tuple[float, float | None]:
@@ -203,7 +227,7 @@ def _logits(adapter: Any) -> tuple[float, float | None]:
 
 
 def _norm(norm: Any, d_model: int) -> tuple[str | None, bool, float]:
-    """Ask a copy of the final norm itself for its kind, and hold the formula to what it gives."""
+    """Ask a copy of a norm itself for its kind, and hold the formula to what it gives."""
     import torch
 
     if norm is None:
@@ -225,6 +249,6 @@ def _norm(norm: Any, d_model: int) -> tuple[str | None, bool, float]:
             if torch.allclose(found.double(), expected, rtol=1e-5, atol=1e-5):
                 return kind, one_more, eps
     raise BadDictionaryError(
-        f"The final norm {type(norm).__name__} is neither LayerNorm nor RMSNorm with eps {eps}; expected one of these. "
+        f"The norm {type(norm).__name__} is neither LayerNorm nor RMSNorm with eps {eps}; expected one of these. "
         "Choose a model of another architecture."
     )

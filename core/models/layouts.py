@@ -141,7 +141,7 @@ def _embedding(
     if "embed.norm.w" in beside:
         centred = array - array.mean(axis=1, dtype=np.float64, keepdims=True)
         spread = np.sqrt(np.square(centred).mean(axis=1, keepdims=True) + parts.embed_eps)
-        array = (centred / spread * beside["embed.norm.w"] + beside["embed.norm.b"]).astype(np.float32)
+        array = (centred / spread * beside["embed.norm.w"] + beside.get("embed.norm.b", 0)).astype(np.float32)
     return array if parts.embed_scale == 1 else array * np.float32(parts.embed_scale)
 
 

@@ -26,6 +26,7 @@ _GEMMA3 |= {"layer_types": ["sliding_attention", "sliding_attention", "full_atte
 _LOCAL = {"layer_types": ["sliding_attention", "full_attention"], "sliding_window": 4}
 _LINEAR = {"layer_types": ["linear_attention", "full_attention"], "linear_num_key_heads": 2}
 _LINEAR |= {"linear_num_value_heads": 4, "linear_key_head_dim": 8, "linear_value_head_dim": 8}
+_MOE = _ROUTED | {"num_experts": 4, "moe_intermediate_size": 16, "shared_expert_intermediate_size": 16}
 _MAMBA = {"state_size": 4, "conv_kernel": 3, "expand": 2, "time_step_rank": 4}
 _GEMMA3N = _HEADS | {"num_hidden_layers": 3, "layer_types": _GEMMA3["layer_types"], "sliding_window": 4}
 _GEMMA3N |= {"vocab_size_per_layer_input": D_VOCAB, "hidden_size_per_layer_input": 8, "num_kv_shared_layers": 0}
@@ -58,6 +59,10 @@ TINY: dict[str, tuple[str, Mapping[str, Any]]] = {
     "qwen3_moe": ("Qwen3MoeForCausalLM", _HEADS | _ROUTED | {"num_experts": 4, "moe_intermediate_size": 16}),
     "qwen3_5_text": ("Qwen3_5ForCausalLM", _HEADS | _LINEAR),
     "qwen3_5": ("Qwen3_5ForConditionalGeneration", {"text_config": _HEADS | _LINEAR, "vision_config": _QWEN_VISION}),
+    "qwen3_5_moe": (
+        "Qwen3_5MoeForConditionalGeneration",
+        {"text_config": _HEADS | _LINEAR | _MOE, "vision_config": _QWEN_VISION},
+    ),
     "phi": ("PhiForCausalLM", _WIDE | {"partial_rotary_factor": 0.5}),
     "phi3": ("Phi3ForCausalLM", _WIDE),
     "gemma": ("GemmaForCausalLM", _HEADS),
@@ -82,23 +87,38 @@ TINY: dict[str, tuple[str, Mapping[str, Any]]] = {
     ),
 }
 """The class of transformers and what its config says, by name; all are 32 wide, with two or three layers."""
+_MIXED = {"lru_width": D_MODEL, "attention_window_size": 8, "block_types": ["recurrent", "attention"]}
+_MAMBA2 = {
+    "hidden_size": D_MODEL,
+    "num_hidden_layers": 2,
+    "num_heads": 8,
+    "head_dim": 8,
+    "state_size": 4,
+    "n_groups": 1,
+}
+RARE: dict[str, tuple[str, Mapping[str, Any]]] = {
+    "recurrent_gemma": ("RecurrentGemmaForCausalLM", _HEADS | _MIXED),
+    "mamba2": ("Mamba2ForCausalLM", _NAMED | _MAMBA2),
+}
+"""More of the same, which only what is read from files is held to."""
 
 
-def write_tiny(name: str, root: Path, *, tokenizer: bool = False) -> Path:
+def write_tiny(name: str, root: Path, *, tokenizer: bool = False, n_layers: int | None = None) -> Path:
     """Write the model `root/name`: config.json and model.safetensors under the names that the hub's files have."""
     folder = root / name
-    tiny_model(name).save_pretrained(folder)
+    tiny_model(name, n_layers).save_pretrained(folder)
     if tokenizer:
         write_tokenizer(folder / "tokenizer.json", D_VOCAB)
     return folder
 
 
-def tiny_model(name: str):
-    """Return transformers' model, in float32 and evaluating."""
+def tiny_model(name: str, n_layers: int | None = None):
+    """Return transformers' model, in float32 and evaluating. It can be deeper than the usual two or three layers."""
     import torch
     import transformers
 
-    architecture, fields = TINY[name]
+    architecture, fields = (TINY | RARE)[name]
+    fields = fields if n_layers is None else deeper(fields, n_layers)
     model_class = getattr(transformers, architecture)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(0)
@@ -109,3 +129,16 @@ def tiny_model(name: str):
             elif not part.endswith("A_log"):  # which makes the decay of a state
                 parameter.copy_(0.3 * torch.randn(parameter.shape))
     return model
+
+
+def deeper(fields: Mapping[str, Any], n_layers: int) -> dict[str, Any]:
+    """Return a config with so many layers, kinds of layers in the same order over and over."""
+    found = dict(fields)
+    for name, value in fields.items():
+        if name in ("num_hidden_layers", "n_layer", "num_layers"):
+            found[name] = n_layers
+        elif name == "layer_types":
+            found[name] = [value[i % len(value)] for i in range(n_layers)]
+        elif name == "text_config":
+            found[name] = deeper(value, n_layers)
+    return found

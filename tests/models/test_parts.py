@@ -13,10 +13,10 @@ from core.workspace import Workspace
 from tests.doubles.hub_files import use_hub
 from tests.doubles.planted import planted_dictionary
 from tests.doubles.standin_hub import StandIn
-from tests.doubles.tiny_models import D_MODEL, D_VOCAB, TINY, tiny_model, write_tiny
+from tests.doubles.tiny_models import D_MODEL, D_VOCAB, RARE, TINY, tiny_model, write_tiny
 from tests.house.test_imports import HEAVY, NETWORK, loaded_by
 
-FINAL_NORMS = ("norm", "ln_f", "final_layer_norm", "final_layernorm", "norm_f")
+FINAL_NORMS = ("norm", "ln_f", "final_layer_norm", "final_layernorm", "norm_f", "final_norm")
 TOKENS = np.arange(1, 13)[None] * 17
 
 
@@ -65,7 +65,7 @@ def run(name: str) -> dict[str, np.ndarray]:
     return {name: value.numpy() for name, value in seen.items()}
 
 
-@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize("name", TINY | RARE)
 def test_logits_by_hand_from_the_last_residual_are_the_models(tmp_path, name):
     model, theirs = LanguageModel(write_tiny(name, tmp_path)), run(name)
     parts = model.parts
@@ -75,7 +75,7 @@ def test_logits_by_hand_from_the_last_residual_are_the_models(tmp_path, name):
     np.testing.assert_allclose(logits, theirs["logits"], rtol=0, atol=2e-6 * np.abs(theirs["logits"]).max())
 
 
-@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize("name", TINY | RARE)
 def test_embedding_and_positions_are_what_enters_the_first_block(tmp_path, name):
     model, theirs = LanguageModel(write_tiny(name, tmp_path)), run(name)
     entered = model.W_E[TOKENS] + (model.W_pos[: TOKENS.shape[1]] if model.positions == "absolute" else 0)
@@ -99,7 +99,7 @@ def eps_of(norm) -> float:
     return next((getattr(norm, name) for name in ("eps", "variance_epsilon") if hasattr(norm, name)), 1e-5)
 
 
-@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize("name", TINY | RARE)
 def test_the_processed_unembedding_is_the_head_folded_by_hand(tmp_path, name):
     model, theirs = LanguageModel(write_tiny(name, tmp_path)), tiny_model(name)
     head = theirs.get_output_embeddings().weight.detach().double().numpy()
