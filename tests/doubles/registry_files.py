@@ -1,11 +1,13 @@
 """One small dictionary in every format of sae-lens' registry, under the exact names of its repository."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 
 from core.dictionaries.registry.index import RegistryItem
+from core.models.names import repository
 
 D, M = 32, 128
 
@@ -60,15 +62,18 @@ def hook_z(root: Path, item: RegistryItem) -> None:
 
 
 def dictionary_learning(root: Path, item: RegistryItem) -> None:
-    trainer = {"dict_class": "AutoEncoderTopK", "k": 8, "layer": 3, "activation_dim": D, "dict_size": M}
-    trainer |= {"lm_name": "EleutherAI/pythia-70m-deduped"}
+    layer = int(re.search(r"layer_(\d+)", item.path)[1])
+    trainer = {"dict_class": "AutoEncoderTopK", "k": 8, "layer": layer, "activation_dim": D, "dict_size": M}
+    trainer |= {"lm_name": repository(item.model)}
     write_json(root / item.path / "config.json", {"trainer": trainer, "buffer": {"ctx_len": 128}})
     scalars = {"k": np.array(8), "threshold": np.array(0.3, np.float32)}
     write_pt(root / item.path / "ae.pt", **linear(), b_dec=numbers(D), **scalars)
 
 
 def llama_scope(root: Path, item: RegistryItem) -> None:
-    about = {"d_model": D, "d_sae": M, "jump_relu_threshold": 0.5, "hook_point_in": "blocks.0.hook_resid_post"}
+    layer, point = re.match(r"l(\d+)([ram])", item.sae_id).groups()
+    hook = f"blocks.{layer}.{ {'r': 'hook_resid_post', 'a': 'hook_attn_out', 'm': 'hook_mlp_out'}[point] }"
+    about = {"d_model": D, "d_sae": M, "jump_relu_threshold": 0.5, "hook_point_in": hook}
     write_json(root / item.path / "hyperparams.json", about | {"dataset_average_activation_norm": {"in": 3.0}})
     write_tensors(root / item.path / "checkpoints/final.safetensors", **linear(), **{"decoder.bias": numbers(D)})
 
@@ -100,7 +105,7 @@ def gemma_2(root: Path, item: RegistryItem) -> None:
 def mwhanna(root: Path, item: RegistryItem) -> None:
     values = {"d_model": {"value": D}, "d_feature": {"value": M}, "batch_size": {"value": 64}}
     write_yaml(root / "wanb-config.yaml", values)  # spelt so in some repositories
-    write_yaml(root / "config.yaml", {"model_name": "Qwen/Qwen3-0.6B"})
+    write_yaml(root / "config.yaml", {"model_name": repository(item.model)})
     write_tensors(root / item.path, **canonical() | {"W_enc": numbers(M, D)})
 
 
@@ -136,3 +141,59 @@ FORMATS = {
     "gpt2-small-res-jb/blocks.0.hook_resid_pre": None,  # written before this process started
 }
 """One of every format of the registry whose shapes are free (and gemma_2)."""
+
+
+def sae_lens(root: Path, item: RegistryItem) -> None:
+    """In sae-lens' own format, at the hook that the id names."""
+    hook = re.search(r"blocks\.\d+\.[a-z_.]+(?<!_)", item.sae_id)[0]
+    about = {"architecture": "standard", "d_in": D, "d_sae": M, "dtype": "float32", "device": "cpu"}
+    about |= {"apply_b_dec_to_input": True, "normalize_activations": "none", "reshape_activations": "none"}
+    about["metadata"] = {"model_name": item.model, "hook_name": hook, "context_size": 16, "sae_lens_version": "6.0.0"}
+    write_json(root / item.path / "cfg.json", about)
+    write_tensors(root / item.path / "sae_weights.safetensors", **canonical())
+
+
+def gemma_small(root: Path, item: RegistryItem) -> None:
+    """Gemma Scope's arrays, in a small size; sae-lens believes the name, see `believing_shapes`."""
+    (root / item.path).mkdir(parents=True, exist_ok=True)
+    np.savez(root / item.path / "params.npz", **canonical(), threshold=np.full(M, 0.3, np.float32))
+
+
+def gemma_3_inferred(root: Path, item: RegistryItem) -> None:
+    """Without a config.json, which sae-lens then concludes from the names."""
+    tensors = {name.lower(): array for name, array in canonical().items()} | {"threshold": np.full(M, 0.3, np.float32)}
+    more = {"affine_skip_connection": numbers(D, D)} if "affine" in item.path else {}
+    write_tensors(root / item.path / "params.safetensors", **tensors, **more)
+
+
+def qwen_scope(root: Path, item: RegistryItem) -> None:
+    weights = canonical() | {"W_enc": numbers(M, D), "W_dec": numbers(D, M)}
+    write_pt(root / item.path, **weights)
+
+
+def goodfire(root: Path, item: RegistryItem) -> None:
+    weights = {name.replace("coder.", "coder_linear."): array for name, array in linear().items()}
+    write_pt(root / item.path, **weights, **{"decoder_linear.bias": numbers(D)})
+
+
+def deepseek_r1(root: Path, item: RegistryItem) -> None:
+    write_pt(root / item.path, **linear(), **{"decoder.bias": numbers(D)})
+
+
+WRITERS = {
+    None: sae_lens,
+    "connor_rob_hook_z": hook_z,
+    "deepseek_r1": deepseek_r1,
+    "dictionary_learning_1": dictionary_learning,
+    "gemma_2": gemma_small,
+    "gemma_2_transcoder": gemma_small,
+    "gemma_3": gemma_3_inferred,
+    "goodfire": goodfire,
+    "llama_scope": llama_scope,
+    "llama_scope_r1_distill": llama_scope_r1,
+    "mntss_clt_layer_transcoder": mntss,
+    "mwhanna_transcoder": mwhanna,
+    "qwen_scope": qwen_scope,
+    "temporal": temporal,
+}
+"""One writer for each of sae-lens' loaders that the registry uses; d_in is 32 in all."""

@@ -98,10 +98,16 @@ def load(item: RegistryItem, revision: str = cache.MAIN) -> Loaded:
     tensors = {key: np.ascontiguousarray(value.detach().float().numpy()) for key, value in sae.state_dict().items()}
     raw = sae.cfg.to_dict()
     metadata = raw["metadata"]
+    metadata["model_name"] = _with_owner(metadata.get("model_name"), item)
     if is_cross_layer(item):
         metadata["reconstructs"] = False
     notes = _notes(sae, item, warned) + text_notes(ConfigFields(metadata, Path(item.id)))
     return Loaded(raw, tensors, notes + tuple(f"sae-lens warns: {text}" for text in warned))
+
+
+def _with_owner(name: object, item: RegistryItem) -> object:
+    """Return the registry's name of a model, where a loader cut its owner off (as it does with Llama-3.1-8B)."""
+    return item.model if item.model.rpartition("/")[2] == name else name
 
 
 def is_cross_layer(item: RegistryItem) -> bool:
