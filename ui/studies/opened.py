@@ -9,6 +9,7 @@ from core.dictionaries.config import DictionaryConfig, check_said
 from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.sources import entries, open_dictionary, sources
 from core.errors import LoupeError
+from core.files.stamps import stamp
 from core.models.embeddings import TRAINED
 from core.models.language_model import LanguageModel
 from core.models.search import check_fit, locate, offer_others, open_located
@@ -91,8 +92,10 @@ def _model(config: DictionaryConfig, wpe: str) -> LanguageModel:
         model.make_room = lambda nbytes: compute.loaded().make_room(nbytes, title)
         return model
 
-    # A model with some tensors on this machine and the same model with all of them lie in two folders.
-    return compute.loaded().get(f"model {found.folder} {found.name} {centred} {wpe}", read, name=title)
+    # A model with some tensors on this machine and the same model with all of them lie in two folders; one whose config
+    # or tokenizer was mended is another object.
+    key = f"model {found.folder} {found.name} {centred} {wpe} {stamp([found.folder])}"
+    return compute.loaded().get(key, read, name=title)
 
 
 def why_model(dictionary: Dictionary) -> str:
