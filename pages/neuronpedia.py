@@ -5,7 +5,7 @@ import streamlit as st
 from ui.neuronpedia import export as neuronpedia_export
 from ui.neuronpedia import labels
 from ui.shared import errors, tabs
-from ui.shared.picked_feature import picked_feature
+from ui.shared.picked_feature import picked_feature, suggest_feature
 from ui.sidebar import pickers
 from ui.studies import opened
 
@@ -22,6 +22,7 @@ st.caption(
 with errors.shown(stop=True):
     dictionary = opened.dictionary()
 pickers.facts(dictionary)
+suggest_feature(0, "it is the first")
 feature = picked_feature()
 
 

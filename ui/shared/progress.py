@@ -60,7 +60,7 @@ def in_background() -> Iterator[list[Job]]:
 def watch_all(jobs: list[Job]) -> None:
     """Say in one line what is being computed, and run the page again when one of the jobs has ended."""
 
-    @st.fragment(run_every=0.5)
+    @st.fragment(run_every=0.25)
     def watch() -> None:
         spare_modules()
         if any(job.finished_within(0) for job in jobs):

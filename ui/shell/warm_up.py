@@ -17,17 +17,19 @@ def import_first_page() -> None:
     import pandas as pd
 
     import ui.home.answers
-    import ui.overview.health
-    import ui.positions.beyond
-    import ui.positions.directions
-    import ui.positions.one_feature
-    import ui.shared.charts
+    import ui.home.dictionary_card
     import ui.shell.router
     from core.activations import token_pass
     from core.positions import additive
 
     if ui.shell.router.opened <= {"", "root", "positions"}:  # only if the page to expect still needs them
         additive.prepare()
+    import ui.overview.health
+    import ui.positions.beyond
+    import ui.positions.directions
+    import ui.positions.one_feature
+    import ui.shared.charts
+
     # The first chart of a process makes Altair read its schema.
     ui.shared.charts.histogram(pd.DataFrame({"value": [0.0, 1.0]}), "value", "Value").to_dict()
     # The loops of a token pass come last, because only the health of the dictionary needs them.
