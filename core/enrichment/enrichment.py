@@ -54,7 +54,7 @@ class Enrichment:
     seed: int
     draws: int
     """Number of random sets for each size under 30 tokens, from which p-values come."""
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     @classmethod
     def key(

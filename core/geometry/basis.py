@@ -49,7 +49,7 @@ class BasisAlignment:
     effective: Float[np.ndarray, " d_sae"]
     """(sum of c^2)^2 / sum of c^4: n, if n coefficients c are equally large and all others are 0."""
     n_coordinates: int
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     @classmethod
     def key(cls, dictionary_sha256: str, basis: str = "hook") -> str:

@@ -45,7 +45,7 @@ class LogitStatistics:
     bottom_tokens: Int[np.ndarray, "d_sae k"]
     bottom_values: Float[np.ndarray, "d_sae k"]
     n_tokens: int
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
 
     @classmethod
     def key(

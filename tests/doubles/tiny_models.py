@@ -77,6 +77,7 @@ TINY: dict[str, tuple[str, Mapping[str, Any]]] = {
     "olmo2": ("Olmo2ForCausalLM", _WIDE),
     "olmo3": ("Olmo3ForCausalLM", _WIDE | _LOCAL),
     "gpt_oss": ("GptOssForCausalLM", _HEADS | _LOCAL | _ROUTED | {"num_local_experts": 4}),
+    "glm4": ("Glm4ForCausalLM", _HEADS),
     "falcon": ("FalconForCausalLM", _WIDE | {"alibi": False}),
     "mamba": ("MambaForCausalLM", _NAMED | _MAMBA | {"hidden_size": D_MODEL, "num_hidden_layers": 2}),
     "stablelm": ("StableLmForCausalLM", _WIDE),

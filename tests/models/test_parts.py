@@ -1,11 +1,15 @@
 """Weight pages on every architecture: what is read from the files gives the model's own logits."""
 
+import json
+
 import numpy as np
 import pytest
+from safetensors.torch import save_file
 
 from core.logit_weights.unembedding import LogitSettings, describe_directions, unembedding
 from core.models import downloads
 from core.models.language_model import LanguageModel
+from core.models.layouts import WEIGHTS_FILE
 from core.models.parts import ModelParts
 from core.models.search import find_model
 from core.models.writing import writing_matrix
@@ -125,6 +129,14 @@ for other in ("gemma2", "gemma3", "olmo2"):
     }
 
 
+OUTPUTS |= {
+    "glm4": {
+        "attn.W_O": ("self_attn.o_proj", "post_self_attn_layernorm"),
+        "mlp.W_out": ("mlp.down_proj", "post_mlp_layernorm"),
+    },
+}
+
+
 @pytest.mark.parametrize("matrix", ["attn.W_O", "mlp.W_out"])
 @pytest.mark.parametrize("name", OUTPUTS)
 def test_what_a_matrix_writes_to_the_stream_has_the_direction_that_the_block_adds(tmp_path, name, matrix):
@@ -142,6 +154,34 @@ def test_what_a_matrix_writes_to_the_stream_has_the_direction_that_the_block_add
     if norm:  # whose scale is the token's
         added, mine = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (added, mine))
     np.testing.assert_allclose(mine, added, rtol=0, atol=1e-5 * np.abs(added).max())
+
+
+@pytest.mark.parametrize(
+    ("matrix", "read", "added"),
+    [("attn.W_O", "attn.hook_z", "hook_attn_out"), ("mlp.W_out", "mlp.hook_post", "hook_mlp_out")],
+)
+def test_a_folder_in_transformer_lens_names_with_norms_behind_is_read_alike(tmp_path, matrix, read, added):
+    import torch
+    from transformer_lens import HookedTransformer, HookedTransformerConfig
+
+    sizes = {"d_model": 8, "n_ctx": 5, "d_vocab": 257, "n_layers": 2, "n_heads": 2, "d_head": 4, "d_mlp": 6}
+    config = sizes | {"model_name": "own", "act_fn": "gelu", "normalization_type": "RMS"}
+    config |= {"positional_embedding_type": "rotary", "rotary_dim": 4, "use_normalization_before_and_after": True}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        module = HookedTransformer(HookedTransformerConfig(**config, device="cpu"))
+        for name, parameter in module.named_parameters():
+            parameter.data = torch.randn(parameter.shape) * (0 if "_post" not in name and ".b_" in name else 1)
+    state = {name: value for name, value in module.state_dict().items() if not name.endswith(("mask", "IGNORE"))}
+    save_file(
+        {name: value.contiguous() for name, value in state.items() if "rotary" not in name}, tmp_path / WEIGHTS_FILE
+    )
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    _, cache = module.run_with_cache(torch.tensor([[3, 1, 4, 1, 5]]))
+    inputs, outputs = (cache[f"blocks.1.{hook}"].flatten(2)[0].detach().numpy() for hook in (read, added))
+    mine = inputs @ writing_matrix(LanguageModel(tmp_path), 1, matrix)
+    rows = (values / np.linalg.norm(values, axis=1, keepdims=True) for values in (mine, outputs))
+    np.testing.assert_allclose(*rows, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(
