@@ -14,6 +14,7 @@ from core.dictionaries.hooks import hook_of
 from core.dictionaries.sources import entries, open_dictionary
 from core.dictionaries.sources.folder import find, read_folder
 from core.errors import BadDictionaryError, DoesNotFitError, PathNotAllowedError, UnknownNameError
+from core.files.tensors import read_tensors
 from core.workspace import Workspace, parse_arguments
 from tests.doubles import saved
 from tests.doubles.foreign import CASES, Case, draw, trainer, write_arrays
@@ -347,3 +348,18 @@ def test_a_config_of_sae_lens_may_name_its_hook_in_other_words(tmp_path, hook, m
 
 def test_a_hook_that_is_named_by_transformer_lens_itself_is_what_was_read(tmp_path):
     assert read(saved.write(tmp_path, metadata={"hook_name": "blocks.0.ln2.hook_normalized"})).origin.notes == ()
+
+
+def test_every_bfloat16_number_is_read_as_torch_reads_it(tmp_path):
+    import torch
+    from safetensors.torch import save_file
+
+    bits = torch.arange(2**16, dtype=torch.int32).to(torch.uint16)  # every sign, infinity, NaN and tiny number
+    tensors = {"all": bits.view(torch.bfloat16).reshape(256, 256), "one": torch.tensor(1.5, dtype=torch.bfloat16)}
+    save_file({"before": torch.ones(3)} | tensors | {"none": torch.zeros(0, 4, dtype=torch.bfloat16)}, tmp_path / "x")
+    found = read_tensors(tmp_path / "x")
+    for name, tensor in tensors.items():
+        expected = tensor.float().numpy()
+        np.testing.assert_array_equal(found[name].view(np.int32), expected.view(np.int32))
+    assert found["none"].shape == (0, 4)
+    assert found["all"].flags.writeable

@@ -212,9 +212,12 @@ def test_captions_say_what_was_done_to_the_unembedding(tmp_path, name, says):
     assert LogitSettings().describe(LanguageModel(write_tiny(name, tmp_path))) == says
 
 
-@pytest.mark.parametrize("name", ["gpt2", "gemma3"])
-def test_a_weight_page_needs_torch_for_a_model_once_and_never_again(tmp_path, name):
+@pytest.mark.parametrize(("name", "dtype"), [("gpt2", "float32"), ("gemma3", "bfloat16")])
+def test_a_weight_page_needs_torch_for_a_model_once_and_never_again(tmp_path, name, dtype):
+    import torch
+
     cache, folder = str(tmp_path / "cache"), str(write_tiny(name, tmp_path, tokenizer=True))
+    tiny_model(name).to(getattr(torch, dtype)).save_pretrained(folder)
     page = f"""
 from pathlib import Path
 from core.logit_weights.unembedding import LogitSettings, unembedding
