@@ -16,7 +16,7 @@ from core.devices.device import CPU, Device
 from core.dictionaries.config import UNFOLDED_NORMALISATIONS
 from core.dictionaries.dictionary import Dictionary
 from core.errors import DoesNotFitError
-from core.models.batches import batches
+from core.models.batches import batches, readers
 from core.models.language_model import LanguageModel
 from core.work.jobs import SILENT, Progress
 from core.work.threads import available_cpus, run_blocks
@@ -102,7 +102,8 @@ class Encoder:
         from core.models.on_device import run_model_on_device
 
         stops = _Stops(progress, rows.size)
-        parts = [run_model_on_device(model, rows, hook, self._device, stops).flatten(0, 1) for hook in hooks]
+        runs = (run_model_on_device(each, rows, hook, self._device, stops) for each, hook in readers(model, hooks))
+        parts = [x.flatten(0, 1) for x in runs]
         if self._on_device and len(parts) == 1:
             return parts[0]
         return np.concatenate([part.cpu().numpy() for part in parts], axis=1)

@@ -54,13 +54,23 @@ class DictionaryConfig:
     """Hooks that are read together, their vectors one after the other; empty: hook_name alone."""
     blocks: int = 1
     """Groups of equally many features, of which each reads its own one of read_hooks; 1: all features read all."""
+    sides: int = 1
+    """Of a crosscoder: how many places it reads and writes; their vectors are one after the other in its input."""
+    read_models: tuple[str, ...] = ()
+    """Of a crosscoder of several models: the model that each of read_hooks is of; empty: all are of model_name."""
     side: int | None = None
-    """Of a crosscoder: which of read_hooks the decoder rows write to."""
+    """Of a crosscoder: which of its sides the decoder rows write to."""
 
     @property
     def writes_elsewhere_too(self) -> bool:
         """Whether its features have decoder rows for other places besides, which are not looked at now."""
         return self.side is not None or self.target_layer is not None or not self.reconstructs
+
+    @property
+    def unsaid(self) -> tuple[str, ...]:
+        """The settings that would say its model and hook where nothing does; those of a crosscoder name each side."""
+        plural = "s" if self.sides > 1 else ""
+        return tuple(name + plural for name in ("model_name", "hook_name") if not getattr(self, name))
 
     @property
     def hooks_in(self) -> tuple[str, ...]:
@@ -99,7 +109,7 @@ def check_reconstructs(config: DictionaryConfig, title: str) -> None:
 
 def check_said(config: DictionaryConfig, title: str) -> None:
     """Raise DoesNotFitError unless a config says which model it belongs to, and where in it."""
-    lacking = [name for name in ("model_name", "hook_name") if not getattr(config, name)]
+    lacking = config.unsaid
     if lacking:
         raise DoesNotFitError(
             f"The files of {title} do not say {' and '.join(lacking)}, which running the model needs. Expected it in "

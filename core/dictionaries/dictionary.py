@@ -50,11 +50,14 @@ class Dictionary:
         tensors: Mapping[str, np.ndarray],
         fold_decoder_norms: bool = True,
         origin: Origin = UNKNOWN,
+        side_norms: Float[np.ndarray, "side d_sae"] | None = None,
     ):
         self.id = id
         self.title = title
         self.config = config
         self.origin = origin
+        self.side_norms = side_norms
+        """Of a crosscoder: the length of each feature's decoder row on every side, as stored."""
         self.lock = threading.RLock()
         """Locked during every forward pass, because normalising dictionaries keep state on the module."""
         self._raw_config = dict(raw_config)
@@ -111,7 +114,7 @@ class Dictionary:
     def _identity(self) -> dict[str, Any]:
         # A field that was added later counts only if it is set, so that other dictionaries keep their hash.
         said = {"hook_head_index": None, "reconstructs": True, "target_layer": None, "side": None}
-        said |= {"read_hooks": (), "blocks": 1}
+        said |= {"read_hooks": (), "read_models": (), "blocks": 1, "sides": 1}
         config = {
             k: v
             for k, v in vars(self.config).items()
@@ -180,8 +183,9 @@ class Dictionary:
         """Why f(x_a + x_b) is not a gate on z_a + z_b, in words for the page; None if it is one."""
         if self.config.architecture == "temporal":
             return "its features depend on the tokens before"
-        if self.config.read_hooks:
-            return f"it reads {len(self.config.read_hooks)} places at once"
+        places = max(len(self.config.read_hooks), self.config.sides)
+        if places > 1:
+            return f"it reads {places} places at once"
         if self.config.architecture not in ADDITIVE:
             return f"{self.config.kind} features compete with each other for each token"
         if self.config.normalize_activations not in UNFOLDED_NORMALISATIONS | {"none"}:

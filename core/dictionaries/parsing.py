@@ -15,7 +15,7 @@ ARCHITECTURES = ADDITIVE | TRANSCODERS | {"topk", "abstopk", "temporal", "matchi
 TRAINING_ONLY = {"batchtopk", "matryoshka_batchtopk"}
 NORMALISATIONS = {"none", "layer_norm", "constant_norm_rescale"} | UNFOLDED_NORMALISATIONS
 LONGEST_CONTEXT = 2**24
-_LONGEST_HOOK = 200
+_LONGEST_NAME = 200
 MODEL_OPTIONS = {"center_writing_weights", "fold_ln", "center_unembed", "fold_value_biases", "device", "dtype"}
 """Ways in which a config may want the model loaded. This app does the first; the others change nothing that a
 dictionary reads."""
@@ -64,19 +64,21 @@ def parse_config(
         matryoshka_widths=_widths(metadata, d_sae),
         reconstructs=metadata.flag("reconstructs", default=True),
         target_layer=metadata.count("target_layer"),
-        read_hooks=_read_hooks(metadata, model_name),
+        read_hooks=tuple(hook_in_config(hook, model_name) for hook in _texts(metadata, "read_hooks")),
         blocks=metadata.whole("feature_blocks") or 1,
+        sides=metadata.whole("sides") or 1,
+        read_models=_texts(metadata, "read_models"),
         side=metadata.count("side"),
     )
 
 
-def _read_hooks(metadata: ConfigFields, model_name: str | None) -> tuple[str, ...]:
-    hooks = metadata.value("read_hooks")
-    if hooks is None:
+def _texts(metadata: ConfigFields, name: str) -> tuple[str, ...]:
+    texts = metadata.value(name)
+    if texts is None:
         return ()
-    if isinstance(hooks, list | tuple) and all(isinstance(hook, str) and len(hook) <= _LONGEST_HOOK for hook in hooks):
-        return tuple(hook_in_config(hook, model_name) for hook in hooks)
-    raise metadata.bad("read_hooks", "a list of hooks")
+    if isinstance(texts, list | tuple) and all(isinstance(text, str) and len(text) <= _LONGEST_NAME for text in texts):
+        return tuple(texts)
+    raise metadata.bad(name, "a list of names")
 
 
 def _hook(hook_name: str, hf_hook_name: str | None, model_name: str | None) -> str:

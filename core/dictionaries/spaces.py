@@ -14,7 +14,11 @@ DictionarySide = Literal["decoder", "encoder"]
 
 def directions(dictionary: Dictionary, side: DictionarySide) -> Float[np.ndarray, "d_sae d"]:
     """Return the directions that features write (decoder rows) or read (encoder columns), a view of the weights."""
-    return dictionary.W_dec if side == "decoder" else dictionary.W_enc.T
+    if side == "decoder":
+        return dictionary.W_dec
+    sides, own = dictionary.config.sides, dictionary.config.side or 0
+    width = dictionary.d_in // sides  # a crosscoder's columns hold what it reads on all sides
+    return dictionary.W_enc[own * width : (own + 1) * width].T
 
 
 def check_same_space(a: Dictionary, b: Dictionary, side: DictionarySide) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from core.dictionaries.dictionary import Dictionary
-from core.dictionaries.spaces import DictionarySide, check_same_space
+from core.dictionaries.spaces import DictionarySide, check_same_space, directions
 from core.errors import BadSettingError, DoesNotFitError
 from core.geometry.neighbors import Between, nearest_between
 from core.maths.degenerate import with_direction
@@ -39,7 +39,7 @@ class Weights:
 
         Zero rows have no direction (see core.maths.degenerate). NaN and infinity do not occur: reading refuses them.
         """
-        decoder, encoder = dictionary.W_dec, np.ascontiguousarray(dictionary.W_enc.T)
+        decoder, encoder = dictionary.W_dec, np.ascontiguousarray(directions(dictionary, "encoder"))
         damaged = np.ones(len(decoder), bool)
         damaged[np.intersect1d(with_direction(decoder), with_direction(encoder))] = False
         if damaged.any():

@@ -19,11 +19,18 @@ def rows_per_run(n_pos: int, tokens: int | None = None) -> int:
     return max(1, (tokens or TOKENS_PER_RUN) // n_pos)
 
 
+def readers(model: LanguageModel, hooks: Sequence[str]) -> list[tuple[LanguageModel, str]]:
+    """Return which model each hook is of: all of one, or each of its own (core.models.side_by_side)."""
+    beside = getattr(model, "beside", ())
+    assert len(hooks) == 1 or len(beside) in (0, len(hooks))
+    return [(model, hook) for hook in hooks] if len(hooks) == 1 or not beside else list(zip(beside, hooks, strict=True))
+
+
 def activations_at(
     model: LanguageModel, tokens: Int[np.ndarray, "row pos"], hooks: Sequence[str]
 ) -> Float[np.ndarray, "row pos d"]:
     """Return what passes at each of the hooks, one after the other in the last axis."""
-    parts = [model.activations(tokens, hook) for hook in hooks]
+    parts = [reader.activations(tokens, hook) for reader, hook in readers(model, hooks)]
     return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
 
 

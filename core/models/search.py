@@ -9,6 +9,7 @@ from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.hooks import split_hook
 from core.errors import DoesNotFitError, LoupeError, NotDownloadedError, UnknownNameError
 from core.models import downloads, names
+from core.models.batches import readers
 from core.models.config import HOOK_WIDTHS
 from core.models.embeddings import TRAINED
 from core.models.language_model import LanguageModel
@@ -102,7 +103,7 @@ def open_located(found: Located, workspace: Workspace, *, centred: bool = False,
 def offer_others(error: LoupeError, dictionary: Dictionary, workspace: Workspace) -> None:
     """Add to an error about a missing model the models that are here and fit; the user may name one after the path."""
     found = fitting_models(dictionary.config, workspace)
-    if not found or not dictionary.id.startswith("folder/"):
+    if not found or not dictionary.id.startswith("folder/") or dictionary.config.sides > 1:
         return
     tail = "&" if "#" in dictionary.id.rpartition("/")[2] else "#"
     hook, width, one = dictionary.config.hook_name, dictionary.config.d_in, len(found) == 1
@@ -134,7 +135,7 @@ def _fitting(config: DictionaryConfig, workspace: Workspace) -> list[LanguageMod
 
 def check_fit(config: DictionaryConfig, model: LanguageModel) -> None:
     """Raise DoesNotFitError unless a dictionary's config names a hook of this model with its width."""
-    width = sum(model.hook_width(hook) for hook in config.hooks_in)
+    width = sum(each.hook_width(hook) for each, hook in readers(model, config.hooks_in))
     if config.hook_head_index is not None:
         return check_head(config, model, width)
     if width != config.input_width:

@@ -8,6 +8,7 @@ from jaxtyping import Float
 
 from core.activations.statistics import ActivationStatistics
 from core.dictionaries.dictionary import Dictionary
+from core.dictionaries.spaces import directions
 from core.errors import DoesNotFitError
 from core.geometry.tables import encoder_decoder_cosine
 
@@ -22,14 +23,25 @@ def weight_table(dictionary: Dictionary) -> pd.DataFrame:
     """
     columns = {
         "feature": np.arange(dictionary.d_sae),
-        "encoder_norm": _norms(dictionary.W_enc.T),
+        "encoder_norm": _norms(directions(dictionary, "encoder")),
         "decoder_norm": _norms(dictionary.W_dec),
         "encoder_bias": dictionary.b_enc.astype(np.float64),
         "decoder_bias_product": dictionary.W_dec.astype(np.float64) @ dictionary.b_dec.astype(np.float64),
     }
+    if dictionary.side_norms is not None:
+        columns["relative_decoder_norm"] = relative_decoder_norm(dictionary.side_norms, dictionary.config.side or 0)
     with suppress(DoesNotFitError):
         columns["encoder_decoder_cosine"] = encoder_decoder_cosine(dictionary)
     return pd.DataFrame(columns)
+
+
+def relative_decoder_norm(norms: Float[np.ndarray, "side d_sae"], side: int) -> Float[np.ndarray, " d_sae"]:
+    """Return the share of one side in the decoder norms of all (Lindsey et al. 2024), NaN for rows of zeros.
+
+    With two sides, 1/2 is shared by both, 1 is of this side alone, and 0 of the other alone.
+    """
+    total = norms.sum(axis=0)
+    return np.divide(norms[side], total, out=np.full(len(total), np.nan), where=total > 0)
 
 
 def _norms(rows: Float[np.ndarray, "d_sae d"]) -> Float[np.ndarray, " d_sae"]:

@@ -78,7 +78,7 @@ def test_a_folder_of_sae_lens_is_read_as_one(tmp_path):
 
 
 def test_every_format_has_a_case():
-    with_tests_of_their_own = {"sae-lens", "cross-layer"}
+    with_tests_of_their_own = {"sae-lens", "cross-layer", "crosscoder"}
     assert {case.format for case in CASES.values()} | with_tests_of_their_own == formats().keys()
 
 
@@ -227,7 +227,12 @@ def test_classes_that_their_tensors_do_not_tell_apart_need_the_config(tmp_path):
 @pytest.mark.parametrize(
     ("case", "config", "changes", "message"),
     [
-        ("AutoEncoder", "config.json", trainer("CrossCoder"), "holds a CrossCoder, for which sae-lens has no archi"),
+        (
+            "AutoEncoder",
+            "config.json",
+            trainer("IdentityDict"),
+            "holds a IdentityDict, for which sae-lens",
+        ),
         ("AutoEncoder", "config.json", trainer("AutoEncoder", dict_size=13), r"expected \(8, 13\) from d_in 8"),
         ("GatedAutoEncoder", "config.json", {"buffer": {"io": "in_and_out"}}, "gated dictionary trained from a mod"),
         ("sparsify", "layers.5/cfg.json", {"activation": "groupmax"}, "activation 'groupmax'; expected one of topk"),

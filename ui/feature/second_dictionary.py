@@ -7,7 +7,7 @@ import streamlit as st
 
 from core import tables
 from core.dictionaries.dictionary import Dictionary
-from core.dictionaries.spaces import check_same_space
+from core.dictionaries.spaces import check_same_space, directions
 from core.errors import DoesNotFitError
 from core.geometry.one_direction import cosines_with, match_table
 from core.matching.comparison import SIDES
@@ -32,7 +32,7 @@ def second_dictionary(subject: Subject) -> None:
     except DoesNotFitError as error:  # the first choice of the picker may not fit, which is no error
         st.info(plain(str(error)), icon=":material/compare_arrows:")
         return
-    sides = own.W_dec[subject.feature], np.ascontiguousarray(own.W_enc[:, subject.feature])
+    sides = [np.ascontiguousarray(directions(own, side)[subject.feature]) for side in ("decoder", "encoder")]
     cosines = [cosines_with(row, other, side) for row, side in zip(sides, SIDES, strict=True)]
     table = match_table(*cosines, top=TOP)
     known = neuronpedia.downloaded_labels(other)

@@ -5,6 +5,7 @@ import pandas as pd
 import streamlit as st
 
 from core.dictionaries.sources import entries
+from core.dictionaries.spaces import directions
 from core.models.names import same_model
 from core.positions import embeddings, tables
 from core.positions.study import Study
@@ -72,7 +73,8 @@ def helix(study: Study, features: list[int]) -> None:
 def max_cosine(study: Study) -> None:
     """Draw how close every feature comes to a position vector."""
     W_pos = study.model.W_pos[: study.context_size]
-    parts = {"decoder": study.dictionary.W_dec, "encoder": np.ascontiguousarray(study.dictionary.W_enc.T)}
+    sides = ("decoder", "encoder")
+    parts = {side: np.ascontiguousarray(directions(study.dictionary, side)) for side in sides}
     nearest = {name: embeddings.nearest_position(rows, W_pos) for name, rows in parts.items()}
     table = pd.DataFrame(
         {
@@ -96,7 +98,7 @@ def max_cosine(study: Study) -> None:
 def cosine_heatmap(study: Study, features: list[int], side: str) -> None:
     """Draw the cosines of the chosen features' rows with every position vector."""
     order = tables.feature_order_by_peak(study.stats, features[:40])
-    rows = study.dictionary.W_dec if side == "Decoder" else study.dictionary.W_enc.T
+    rows = directions(study.dictionary, "decoder" if side == "Decoder" else "encoder")
     values = embeddings.cosine_to_positions(np.ascontiguousarray(rows[order]), study.model.W_pos[: study.n_pos])
     table = tables.matrix_cells(
         values, order, np.arange(study.n_pos), names=("feature", "position", "cosine"), keep_zeros=True

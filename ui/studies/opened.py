@@ -13,6 +13,7 @@ from core.files.stamps import stamp
 from core.models.embeddings import TRAINED
 from core.models.language_model import LanguageModel
 from core.models.search import check_fit, locate, offer_others, open_located
+from core.models.side_by_side import SideBySide
 from ui.studies import compute
 
 
@@ -83,9 +84,10 @@ def dictionary(id: str | None = None) -> Dictionary:
     return compute.loaded().get(f"dictionary {id} {fold} {state}", read, nbytes=nbytes, name=id)
 
 
-def _model(config: DictionaryConfig, wpe: str) -> LanguageModel:
-    name, centred = config.model_name or "", config.center_writing_weights
-    title, found = f"The model {name}", locate(name, compute.workspace(), config)
+def _model(name: str, config: DictionaryConfig, wpe: str) -> LanguageModel:
+    # Of several models that are read together none is found by what fits, as each would.
+    alone, centred = None if config.read_models else config, config.center_writing_weights
+    title, found = f"The model {name}", locate(name, compute.workspace(), alone)
 
     def read() -> LanguageModel:
         model = open_located(found, compute.workspace(), centred=centred, wpe=wpe)
@@ -101,7 +103,8 @@ def _model(config: DictionaryConfig, wpe: str) -> LanguageModel:
 def why_model(dictionary: Dictionary) -> str:
     """Say why a model was taken for a dictionary's, where its name does not say so; empty otherwise."""
     with suppress(LoupeError):
-        return locate(dictionary.config.model_name, compute.workspace(), dictionary.config).because
+        config = dictionary.config
+        return locate(config.model_name, compute.workspace(), None if config.read_models else config).because
     return ""
 
 
@@ -113,7 +116,8 @@ def model_of(dictionary: Dictionary, *, wpe: str | None = None) -> LanguageModel
     config = dictionary.config
     try:
         check_said(config, dictionary.title)
-        model = _model(config, wpe or TRAINED)
+        models = [_model(name, config, wpe or TRAINED) for name in config.read_models or (config.model_name or "",)]
+        model = models[0] if len(models) == 1 else SideBySide(models, config.side or 0)
     except LoupeError as error:
         offer_others(error, dictionary, compute.workspace())
         raise

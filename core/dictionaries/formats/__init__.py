@@ -47,6 +47,8 @@ class Contents:
     """Warnings, one sentence or more each."""
     choices: tuple[Choice, ...] = ()
     """What else of the files can be looked at."""
+    side_norms: np.ndarray | None = None
+    """Of a crosscoder: the length of each decoder row on every side, (side, d_sae)."""
     hook_needed: bool = False
     """Whether files of this format always say their hook."""
 
@@ -292,7 +294,7 @@ def layout(
     if any(len(shape) != 2 or not all(shape) for shape in shapes):
         raise BadDictionaryError(
             f"The encoder and decoder in {file} have shapes {shapes[0]} and {shapes[1]}; expected two axes each, "
-            "without a length of 0 (three are those of a crosscoder, which is not read here). Check that it is one "
+            "without a length of 0 (three are those of a crosscoder: set #format=crosscoder). Check that it is one "
             "dictionary."
         )
     (d_in, d_sae), d_out = shapes[0], shapes[1][1]

@@ -13,7 +13,19 @@ import numpy as np
 
 from core.dictionaries.accounting import unread_note
 from core.dictionaries.claims import Claims, claims_of, need_k
-from core.dictionaries.formats import ALL_FITS, MAYBE, NAMES_FIT, NO, Contents, Place, Said, last_part, layout, rename
+from core.dictionaries.formats import (
+    ALL_FITS,
+    MAYBE,
+    NAMES_FIT,
+    NO,
+    Contents,
+    Place,
+    Said,
+    crosscoder_layouts,
+    last_part,
+    layout,
+    rename,
+)
 from core.dictionaries.formats.plain import batch_note, config_file, config_of, trained_as, with_mean
 from core.dictionaries.formats.stored import Stored, read_stored, turned
 from core.dictionaries.hooks import hook_of, norm_warning
@@ -64,7 +76,7 @@ KINDS = {
     ),
     "JumpReluAutoEncoder": _Kind("jumprelu", _OURS, subtracts=False),
 }
-"""Its classes of one hook; crosscoders read several at once, for which sae-lens has no architecture."""
+"""Its classes of one hook; its crosscoders are read by crosscoder.py."""
 _TRANSCODERS = {"standard": "transcoder", "jumprelu": "jumprelu_transcoder", "topk": "topk_transcoder"}
 
 
@@ -74,6 +86,8 @@ def score(place: Place) -> int:
     if not name.endswith((".pt", ".pth")) or not place.may_read(name):
         return NO
     path = place.folder / name
+    if crosscoder_layouts.is_named(place.glance(_config(place))) or mentions(path, "code_normalization_id"):
+        return NO
     linear = all(any(mentions(path, name) for name in names) for names in zip(*_LINEAR_PAIRS, strict=True))
     linear = linear and not mentions(path, "pre_bias", "latent_bias")
     if not (linear or mentions(path, "W_enc", "W_dec")):

@@ -59,6 +59,11 @@ def read(place: Place) -> Contents:
     tensors = rename(stored.arrays, _NAMES | (_SKIP if skips else {}), path)
     metadata, inferred, notes = whereabouts(config)
     kind = config.one_of("type", _TYPES, default="transcoder" if skips or metadata.get("hook_name_out") else "sae")
+    if re.fullmatch(r"params_layer_\d+\.safetensors", path.name) and tensors["W_dec"].ndim == 2:
+        raise BadDictionaryError(
+            f"{path} is one side of a crosscoder of Gemma Scope 2, whose features read all of its files together; that "
+            "format is not read here. Expected a dictionary, a transcoder or a cross-layer transcoder; choose another."
+        )
     transcodes = kind != "sae"
     if kind == "clt":
         tensors, more = summed(tensors, path.name)

@@ -52,7 +52,10 @@ def score(place: Place) -> int:
     name = _weights(place)
     if name is None:
         return NO
-    config = place.glance(_config(place)).keys()
+    said = place.glance(_config(place))
+    config = said.keys()
+    if said.get("sae_type") == "crosscoder":
+        return NO
     if _has(place, name, "W_E", "W_D"):
         return ALL_FITS if config & _OF_ITS_CONFIG else NAMES_FIT
     linear = _has(place, name, "encoder.weight", "decoder.weight")

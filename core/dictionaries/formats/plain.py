@@ -11,7 +11,17 @@ import numpy as np
 
 from core.dictionaries.accounting import text_notes, unread_note
 from core.dictionaries.claims import Claims, claims_of, need_k
-from core.dictionaries.formats import ALL_FITS, MAYBE, NAMES_FIT, NO, Contents, Place, layout, rename
+from core.dictionaries.formats import (
+    ALL_FITS,
+    MAYBE,
+    NAMES_FIT,
+    NO,
+    Contents,
+    Place,
+    crosscoder_layouts,
+    layout,
+    rename,
+)
 from core.dictionaries.formats.stored import Stored, centred, read_stored, turned
 from core.errors import BadDictionaryError
 from core.files.fields import ConfigFields
@@ -33,6 +43,8 @@ def score(place: Place) -> int:
     if not place.file or not place.may_read(place.file):
         return NO
     path, config = place.path, place.glance(config_file(place))
+    if crosscoder_layouts.is_named(config):
+        return NO
     if path.suffix in (".pt", ".pth"):
         if not mentions(path, *_NAMES[:2]):
             return NO

@@ -31,7 +31,7 @@ _USED = frozenset(_USED_TEXT.split())
 _OF_METADATA_TEXT = """
 model_name hook_name hook_name_out hf_hook_name hf_hook_name_out context_size prepend_bos
 training_architecture training_architecture_details model_from_pretrained_kwargs hook_head_index
-hook_head_index_out reconstructs target_layer read_hooks feature_blocks side
+hook_head_index_out reconstructs target_layer read_hooks read_models feature_blocks side sides
 """
 _OF_METADATA = frozenset(_OF_METADATA_TEXT.split())
 _OLD_NAMES = ("hook_point", "hook_point_head_index", "activation_fn", "activation_fn_str", "activation_fn_kwargs")

@@ -29,22 +29,23 @@ from core.workspace import Workspace, located, split_tail
 
 NAME = "folder"
 TITLE = "Folder"
-WHOLE_NUMBERS = ("context_size", "k", "hook_head_index", "layer", "target", "level", "features")
-_FROM_ZERO = ("hook_head_index", "layer", "target")
+WHOLE_NUMBERS = ("context_size", "k", "hook_head_index", "layer", "target", "side", "level", "features")
+_FROM_ZERO = ("hook_head_index", "layer", "target", "side")
 FLAGS = ("prepend_bos", "apply_b_dec_to_input")
-_OF_FILES = ("format", "dict_class", "layer", "target", "level", "features")
-_PARTS = ("layer", "target", "level", "features")
+_PARTS = ("layer", "target", "side", "level", "features")
 """Settings that say what of the files is looked at."""
+_OF_FILES = ("format", "dict_class", "hook_names", "model_names", *_PARTS)
 _OF_TOP = ("architecture", "k", "apply_b_dec_to_input", "normalize_activations")
 SETTINGS = (
     *("format", "dict_class", "architecture", "normalize_activations", "apply_b_dec_to_input"),
     *("model_name", "hook_name", "hook_name_out", "hook_head_index", "context_size", "k", "prepend_bos"),
-    *("layer", "target", "level", "features"),
+    *("hook_names", "model_names", *_PARTS),
 )
 """The settings behind a path, in the order of an id."""
 _LONGEST_SETTING = 200
 _WITH_K = {"standard": "topk", "transcoder": "topk_transcoder", "skip_transcoder": "topk_skip_transcoder"}
 _EXAMPLES = {"model_name": "gpt2-small", "hook_name": "blocks.8.hook_resid_pre"}
+_EXAMPLES |= {"model_names": "gemma-2-2b,gemma-2-2b-it", "hook_names": "blocks.13.hook_resid_post"}
 
 
 @dataclass(frozen=True)
@@ -226,11 +227,12 @@ def read_place(
         config=config,
         raw_config=raw,
         tensors=tensors,
+        side_norms=None if contents.side_norms is None else contents.side_norms[:, : config.d_sae],
         fold_decoder_norms=fold_decoder_norms,
         origin=replace(
             origin,
             labels=origin.labels or labels_when_open(place, module, config, raw),
-            notes=notes + not_applied(raw) + unsaid(config.model_name, config.hook_name) + translated(raw, config),
+            notes=notes + not_applied(raw) + unsaid(config) + translated(raw, config),
             format=module.NAME,
             stated=contents.stated,
             choices=contents.choices + prefix.choices(whole, n),
@@ -291,9 +293,9 @@ def _value(name: str, text: str) -> str | int | bool:
     raise BadDictionaryError(f"What follows the # has {name} {short(text)}; expected {expected}. Correct it there.")
 
 
-def unsaid(model_name: str | None, hook_name: str) -> tuple[str, ...]:
+def unsaid(config: DictionaryConfig) -> tuple[str, ...]:
     """Return a note on facts about the model that the files lack."""
-    lacking = [name for name, value in zip(_EXAMPLES, (model_name, hook_name), strict=True) if not value]
+    lacking = config.unsaid
     if not lacking:
         return ()
     example = "&".join(f"{name}={_EXAMPLES[name]}" for name in lacking)
