@@ -19,7 +19,7 @@ from jaxtyping import Float
 from core.dictionaries.config import ADDITIVE, UNFOLDED_NORMALISATIONS, DictionaryConfig
 from core.dictionaries.cross_layer import Blocks
 from core.dictionaries.origin import UNKNOWN, Origin
-from core.dictionaries.sae_lens import build_sae, run, run_with_pre_acts
+from core.dictionaries.sae_lens import build_sae, run, run_halves, run_with_pre_acts
 from core.dictionaries.weights import can_fold, check_tensors, fold_norms
 from core.errors import DoesNotFitError
 
@@ -71,6 +71,16 @@ class Dictionary:
     def notes(self) -> tuple[str, ...]:
         """Warnings about this dictionary, one sentence or more each; every page shows them."""
         return self.origin.notes
+
+    @property
+    def halves_said(self) -> str | None:
+        """What the two halves of a temporal dictionary are, in words for every page; None for any other."""
+        if self.config.architecture != "temporal":
+            return None
+        return (
+            "Its output has two halves: what it predicts by attending to the tokens before, and what is novel. "
+            "Features here are the novel codes; reconstruction, errors and losses are of both, and Overview shows both."
+        )
 
     @property
     def inferred(self) -> tuple[str, ...]:
@@ -265,6 +275,20 @@ class Dictionary:
         if self.config.blocks > 1:
             return self._blocks.reconstruct(x)
         return run(self.sae, self.lock, x, lambda sae, t: sae(t))
+
+    def halves(self, x: Float[np.ndarray, "batch pos d_in"]) -> tuple[np.ndarray, ...]:
+        """Return a temporal dictionary's predicted and novel half of x_hat, the bias, and both halves' codes.
+
+        The first two have the shape of x and sum up to x_hat with the bias; codes are (batch, pos, d_sae). Raises
+        DoesNotFitError where the output is scaled by each input, so that it is no such sum.
+        """
+        self._check_input(x)
+        if self.config.normalize_activations not in UNFOLDED_NORMALISATIONS | {"none", "constant_scalar_rescale"}:
+            raise DoesNotFitError(
+                f"{self.title} normalises each input ({self.config.normalize_activations}), so its output is no sum of "
+                "two halves. Expected none or constant_scalar_rescale; choose another."
+            )
+        return run_halves(self.sae, self.lock, x)
 
     def _check_input(self, x: np.ndarray) -> None:
         # Flattened rows would look like one long text, and a row would follow another row's tokens.

@@ -54,6 +54,20 @@ def run(sae, lock: AbstractContextManager, x: Float[np.ndarray, "*batch d_in"], 
         return call(sae, as_tensor(np.ascontiguousarray(x, dtype=np.float32))).float().numpy()
 
 
+def run_halves(
+    sae, lock: AbstractContextManager, x: Float[np.ndarray, "batch pos d_in"]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return predicted and novel half of a temporal dictionary's output, its bias, predicted and novel codes."""
+    import torch
+
+    with lock, torch.no_grad():
+        t = as_tensor(np.ascontiguousarray(x, dtype=np.float32))
+        whole, (novel, predicted) = sae(t), sae.encode_with_predictions(t)
+        halves = [sae.run_time_activation_norm_fn_out(codes @ sae.W_dec) for codes in (predicted, novel)]
+        bias = (whole - sum(halves)).float().numpy()
+        return (*(half.float().numpy() for half in halves), bias, predicted.float().numpy(), novel.float().numpy())
+
+
 def run_with_pre_acts(
     sae, lock: AbstractContextManager, x: Float[np.ndarray, "*batch d_in"]
 ) -> tuple[np.ndarray, np.ndarray | None]:

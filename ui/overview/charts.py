@@ -4,7 +4,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from ui.shared.charts import ACCENT, MUTED
+from ui.shared.charts import ACCENT, MUTED, position_axis
 
 LOW_TO_HIGH = ["#4c78a8", "#b8bcc2", ACCENT]
 _STEP = 0.1
@@ -62,3 +62,20 @@ def separation(
     points = points.add_params(alt.selection_point(name="point", fields=["feature"]))
     ring = alt.Chart(data[data["feature"] == picked]).mark_point(size=160, color=MUTED, strokeWidth=2)
     return alt.layer(points, ring.encode(**places)).properties(height=420)
+
+
+def halves(table: pd.DataFrame, names: dict[str, str], *, y_title: str) -> alt.Chart:
+    """Draw a line by position for each of some columns, under the names that a legend has."""
+    long = table.rename(columns=names).melt("position", list(names.values()), "half", "value").dropna()
+    colours = [LOW_TO_HIGH[0], ACCENT]
+    return (
+        alt.Chart(long)
+        .mark_line(size=1.8)
+        .encode(
+            position_axis(len(table)),
+            alt.Y("value:Q").title(y_title),
+            alt.Color("half:N").title(None).scale(domain=list(names.values()), range=colours).legend(orient="top"),
+            tooltip=["half:N", "position:Q", alt.Tooltip("value:Q", format=".4~g")],
+        )
+        .properties(height=260)
+    )

@@ -12,7 +12,7 @@ from core.geometry.basis import BasisAlignment, basis_alignment, basis_name, wri
 from core.overview import tables as overview_tables
 from core.overview.recipe import RecipeLine, facts, recipe
 from core.overview.recipe_code import python_recipe
-from ui.overview import health
+from ui.overview import halves, health
 from ui.shared import charts, errors
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure, listing
@@ -27,6 +27,9 @@ def overview(dictionary: Dictionary) -> None:
     what_it_is(dictionary)
     with place, errors.shown():
         health.badge(dictionary)
+    if dictionary.config.architecture == "temporal":
+        with errors.shown():
+            halves.halves(dictionary)
 
 
 def what_it_is(dictionary: Dictionary) -> None:
