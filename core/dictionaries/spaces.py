@@ -5,11 +5,13 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
+from core.dictionaries.config import TRANSCODERS
 from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.hooks import WRITES, split_hook
 from core.errors import DoesNotFitError
 
 DictionarySide = Literal["decoder", "encoder"]
+_MOST_NAMED = 3
 
 
 def directions(dictionary: Dictionary, side: DictionarySide) -> Float[np.ndarray, "d_sae d"]:
@@ -19,6 +21,33 @@ def directions(dictionary: Dictionary, side: DictionarySide) -> Float[np.ndarray
     sides, own = dictionary.config.sides, dictionary.config.side or 0
     width = dictionary.d_in // sides  # a crosscoder's columns hold what it reads on all sides
     return dictionary.W_enc[own * width : (own + 1) * width].T
+
+
+def place_of(dictionary: Dictionary, side: DictionarySide) -> str:
+    """Return the hook that features write to (decoder) or read (encoder); empty where nothing says it."""
+    config = dictionary.config
+    return (config.hook_name_out if side == "decoder" else None) or config.hook_name
+
+
+def two_places(dictionary: Dictionary) -> str | None:
+    """Say which numbers belong to the place that is read and which to the place that is written, if these are two."""
+    config = dictionary.config
+    if config.architecture not in TRANSCODERS:
+        return None
+    read, written = _listed(config.hooks_in), config.hook_name_out or "an unknown hook"
+    if read == written:
+        return None
+    return (
+        f"It reads {read} and writes to {written}. Activations and encoder directions belong to what it reads; decoder "
+        "directions, logit weights, basis and reconstruction to what it writes."
+    )
+
+
+def _listed(hooks: tuple[str, ...]) -> str:
+    named = [hook for hook in dict.fromkeys(hooks) if hook]
+    if len(named) > _MOST_NAMED:
+        return f"{len(named)} hooks from {named[0]} to {named[-1]}"
+    return " and ".join(named) or "an unknown hook"
 
 
 def check_same_space(a: Dictionary, b: Dictionary, side: DictionarySide) -> None:
@@ -41,6 +70,5 @@ def check_same_space(a: Dictionary, b: Dictionary, side: DictionarySide) -> None
 
 
 def _place(dictionary: Dictionary, side: DictionarySide) -> str:
-    config = dictionary.config
-    hook = (config.hook_name_out if side == "decoder" else None) or config.hook_name
+    hook = place_of(dictionary, side)
     return "the residual stream" if split_hook(hook)[1] in WRITES else hook

@@ -7,7 +7,7 @@ import streamlit as st
 
 from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.sources.choices import with_setting
-from core.dictionaries.spaces import DictionarySide
+from core.dictionaries.spaces import DictionarySide, place_of, two_places
 from core.errors import LoupeError, OutOfRangeError
 from core.models import tokenizer_files
 from core.models.language_model import LanguageModel
@@ -183,11 +183,14 @@ def facts(dictionary: Dictionary, model: LanguageModel | None = None, reason: st
     Pages that need weights alone give no model.
     """
     config = dictionary.config
+    places = [config.hook_name or "hook unknown"]
+    if config.hook_name_out and config.hook_name_out != config.hook_name:
+        places = [f"reads {config.hook_name}", f"writes {config.hook_name_out}"]
     with st.container(horizontal=True, vertical_alignment="center"):
         for text in (
             config.kind,
             f"{dictionary.d_sae:,} features",
-            config.hook_name,
+            *places,
             *([model.name] if model else []),
             f"context {config.context_size}" if config.context_size else "context unknown",
             "decoder norms folded" if dictionary.folded else "decoder norms as stored",
@@ -196,6 +199,8 @@ def facts(dictionary: Dictionary, model: LanguageModel | None = None, reason: st
             *geometry.odd_features(dictionary, "encoder").counts("encoder columns"),
         ):
             st.badge(plain(text), color="gray")
+    for said in filter(None, (two_places(dictionary), dictionary.halves_said)):
+        st.caption(plain(said))
     if dictionary.origin.stated:
         st.caption(plain(f"Understood from the files: {'; '.join(dictionary.origin.stated)}."))
     if dictionary.origin.inferred:
@@ -227,4 +232,10 @@ def side() -> DictionarySide:
         bind="query-params",
         help="Decoder: the directions that features write. Encoder: the directions that features read.",
     )
-    return "encoder" if chosen == "Encoder" else "decoder"
+    side = "encoder" if chosen == "Encoder" else "decoder"
+    with suppress(LoupeError):
+        picked = opened.dictionary()
+        if two_places(picked):
+            does, place = "read" if side == "encoder" else "write to", place_of(picked, side) or "an unknown hook"
+            st.caption(plain(f"Directions in the space of {place}, which features {does}."))
+    return side
