@@ -55,10 +55,10 @@ def said_by(path: Path, settings: Mapping[str, str | int | bool] | None = None) 
     """
     folder = path if path.is_dir() else path.parent
     try:
-        files = sorted(folder.iterdir())[:256]
+        state = stamp([file for file in sorted(folder.iterdir())[:256] if file.is_file()])
     except OSError:
         return Said()
-    return _said_by(path, tuple(sorted((settings or {}).items())), stamp(file for file in files if file.is_file()))
+    return _said_by(path, tuple(sorted((settings or {}).items())), state)
 
 
 @lru_cache(maxsize=256)
