@@ -21,6 +21,7 @@ from core.errors import (
 from core.hub import cache, client, download
 from core.workspace import Workspace
 from tests.doubles import saved
+from tests.doubles.foreign import CASES
 from tests.doubles.hub_files import use_hub
 from tests.doubles.standin_hub import Fault, StandIn, commit_of, etag
 from tests.doubles.watched import Watched
@@ -281,3 +282,15 @@ def test_files_that_lie_in_another_hosts_storage_arrive_and_no_token_goes_there(
         assert storage.tokens == {None}
         assert "Bearer hf_secret" in hub.tokens
     assert sources.open_dictionary(ID, Workspace()).sha256 == saved.read(repository / "layer0").sha256
+
+
+def test_a_dictionary_of_llama_scope_is_fetched_with_the_weights_in_its_checkpoints(hub, tmp_path):
+    case = CASES["Llama Scope"]
+    hub.repositories["fnlp/Llama3_1-8B-Base-LXR-8x"] = tmp_path / "scope"
+    case.write(tmp_path / "scope")
+    id = f"hub/fnlp/Llama3_1-8B-Base-LXR-8x/{case.path}"
+    sources.download(id)
+    dictionary = sources.open_dictionary(id, Workspace())
+    assert (dictionary.origin.format, dictionary.config.hook_name) == ("llama-scope", case.hook_name)
+    x = np.random.default_rng(0).normal(size=(9, dictionary.d_in)).astype(np.float32)
+    np.testing.assert_allclose(dictionary.reconstruct(x), case.reference(x)[1], atol=1e-4)

@@ -186,6 +186,8 @@ def facts(dictionary: Dictionary, model: LanguageModel | None = None, reason: st
     places = [config.hook_name or "hook unknown"]
     if config.hook_name_out and config.hook_name_out != config.hook_name:
         places = [f"reads {config.hook_name}", f"writes {config.hook_name_out}"]
+    if len(config.hooks_in) > 1:
+        places[0] = f"reads {len(config.hooks_in)} places"
     with st.container(horizontal=True, vertical_alignment="center"):
         for text in (
             config.kind,

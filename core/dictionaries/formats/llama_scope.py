@@ -24,9 +24,10 @@ from core.files.torch_saves import mentions
 
 NAME = "llama-scope"
 TITLE = "config.json and sae_weights.safetensors, or hyperparams.json and checkpoints/final.safetensors"
-_PUBLISHED = "hyperparams.json"
+PUBLISHED, PUBLISHED_WEIGHTS = "hyperparams.json", "checkpoints/final.safetensors"
+"""The files of the dictionaries of 2024."""
 _WEIGHTS = ("sae_weights.safetensors", "checkpoints/final.safetensors", "checkpoints/pruned.safetensors")
-_CONFIGS = ("config.json", _PUBLISHED, "../config.json", f"../{_PUBLISHED}")
+_CONFIGS = ("config.json", PUBLISHED, "../config.json", f"../{PUBLISHED}")
 _MODEL_FILES = ("lm_config.json", "../lm_config.json")
 _OURS = {"W_enc": "W_E", "b_enc": "b_E", "W_dec": "W_D"}
 _LINEAR = {"W_enc": "encoder.weight.T", "b_enc": "encoder.bias", "W_dec": "decoder.weight.T"}
@@ -80,7 +81,7 @@ def read(place: Place) -> Contents:
     lengths = {key: value.item() for key, value in stored.arrays.items() if key.startswith(_LENGTH) and value.size == 1}
     factors, notes = _factors(config, lengths, tensors["b_dec"].size)
     threshold = _thresholds(config, stored.arrays, tensors, kind)
-    architecture, published = "jumprelu" if threshold is not None else _KINDS[kind], file.endswith(_PUBLISHED)
+    architecture, published = "jumprelu" if threshold is not None else _KINDS[kind], file.endswith(PUBLISHED)
     subtracts = config.flag("apply_decoder_bias_to_pre_encoder", default=False)
     tensors, length = _folded(tensors, factors, published=published, subtracts=subtracts)
     by_length = config.flag("sparsity_include_decoder_norm", default=True)

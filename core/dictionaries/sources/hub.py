@@ -7,7 +7,7 @@ means what it means there.
 from pathlib import Path
 
 from core.dictionaries.dictionary import Dictionary
-from core.dictionaries.formats import Place
+from core.dictionaries.formats import Place, llama_scope
 from core.dictionaries.origin import Origin
 from core.dictionaries.sources import Entry, Located
 from core.dictionaries.sources.folder import read_place, readable, split_settings
@@ -76,7 +76,7 @@ def find(key: str, workspace: Workspace) -> Located:
         place = local_path(folder)
         if place is None:
             raise NotDownloadedError("dictionary", f"{NAME}/{key}")
-        files = [place] if place.is_file() else [path for path in place.iterdir() if path.suffix in WEIGHTS]
+        files = [place] if place.is_file() else _weights_in(place)
         sizes = [unpacked_bytes(path) if path.suffix == ".npz" else path.stat().st_size for path in files]
         return Located(f"{NAME}/{key}", cache.commit_of(folder.repository, folder.revision) or "", sum(sizes))
 
@@ -87,8 +87,13 @@ def local_path(folder: HubFolder) -> Path | None:
     place = snapshot / folder.path if snapshot else None
     if place is None or not (place.is_file() or place.is_dir()):
         return None
-    has_weights = place.is_file() or any(path.suffix in WEIGHTS for path in place.iterdir())
-    return place if has_weights else None
+    return place if place.is_file() or _weights_in(place) else None
+
+
+def _weights_in(folder: Path) -> list[Path]:
+    published = folder / llama_scope.PUBLISHED_WEIGHTS
+    there = [path for path in folder.iterdir() if path.suffix in WEIGHTS]
+    return there + ([published] if published.is_file() else [])
 
 
 def cost(key: str) -> Cost:
@@ -99,6 +104,8 @@ def cost(key: str) -> Cost:
         needed = [folder.path]
     else:
         listed = [path for path, _ in client.list_folder(folder)]
+        published = [path for path in listed if path.rpartition("/")[2] == llama_scope.PUBLISHED]
+        listed += [path.removesuffix(llama_scope.PUBLISHED) + llama_scope.PUBLISHED_WEIGHTS for path in published]
         needed = wanted(listed)
         if not any(path.endswith(WEIGHTS) for path in needed):
             raise HubNotFoundError(
