@@ -20,16 +20,16 @@ _HOOKS = {
     ("", "out"): "hook_resid_post",
     ("", "in"): "hook_resid_pre",
     ("mlp", "out"): "hook_mlp_out",
-    ("mlp", "in"): "ln2.hook_normalized",
+    ("mlp", "in"): "mlp.hook_in",
     ("attn", "out"): "hook_attn_out",
-    ("attn", "in"): "ln1.hook_normalized",
+    ("attn", "in"): "attn.hook_in",
     ("o_proj", "out"): "hook_attn_out",
     ("o_proj", "in"): "attn.hook_z",
     ("down_proj", "out"): "hook_mlp_out",
     ("down_proj", "in"): "mlp.hook_post",
-    ("ln1", "out"): "ln1.hook_normalized",
+    ("ln1", "out"): "ln1.hook_out",
     ("ln1", "in"): "hook_resid_pre",
-    ("ln2", "out"): "ln2.hook_normalized",
+    ("ln2", "out"): "ln2.hook_out",
     ("ln2", "in"): "hook_resid_mid",
     ("post_attn", "out"): "hook_attn_out",
     ("post_mlp", "out"): "hook_mlp_out",
@@ -51,7 +51,9 @@ _BRIDGE = {
 }
 """Names of TransformerLens' bridge, and its optional hook before the MLP's norm, by module and side."""
 _TWO_NORMS = ("gemma-2", "gemma-3")
-"""Models that normalise the outputs of MLP and attention before TransformerLens' hooks: no hook has the bare output."""
+"""Models that normalise the outputs of MLP and attention before they reach the stream, where the old hooks lie."""
+_BARE = {"mlp": "mlp.hook_out", "down_proj": "mlp.hook_out", "attn": "attn.hook_out", "o_proj": "attn.hook_out"}
+"""Of these models: the hooks of what the modules give, before that norm."""
 WRITES = ("hook_resid_pre", "hook_resid_mid", "hook_resid_post", "hook_attn_out", "hook_mlp_out")
 """Hooks of a block whose activations are in the space of the residual stream, or are added to it."""
 
@@ -90,8 +92,8 @@ def hook_of(name: str, side: str = "out", *, layer: int | None = None, model_nam
 
 def _at(layer: int, part: str, side: str, model_name: str | None) -> str | None:
     two_norms = any(family in (model_name or "") for family in _TWO_NORMS)
-    if two_norms and side == "out" and part in ("mlp", "attn", "o_proj", "down_proj"):
-        return None
+    if two_norms and side == "out" and part in _BARE:
+        return f"blocks.{layer}.{_BARE[part]}"
     hook = _HOOKS.get((part, side))
     return f"blocks.{layer}.{hook}" if hook else None
 

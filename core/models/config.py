@@ -16,6 +16,11 @@ HOOK_WIDTHS = {
     **dict.fromkeys(("mlp.hook_pre", "mlp.hook_post"), "mlp"),
 }
 """The hooks of a block that hold one vector for each token, and which width it has. Attention patterns hold none."""
+BEHIND_NORM = {
+    **dict.fromkeys(("ln1.hook_out", "attn.hook_in"), "ln1.hook_normalized"),
+    **dict.fromkeys(("ln2.hook_out", "mlp.hook_in"), "ln2.hook_normalized"),
+}
+"""What enters attention and MLP, and the hook inside the norm before it, which lies before the norm's weights."""
 _SIZES = {"heads": "n_heads", "key-value heads": "n_heads", "mlp": "d_mlp"}
 
 
@@ -71,6 +76,7 @@ def hook_width(config: Mapping[str, Any], hook_name: str) -> int | None:
     """The width of the activations at a hook, from the sizes in a model's config; None if the model lacks the hook."""
     first, _, rest = hook_name.partition(".")
     layer, _, point = rest.partition(".")
+    point = BEHIND_NORM.get(point, point)
     if first == "blocks" and layer in map(str, range(config["n_layers"])) and point in block_hooks(config):
         widths = {"stream": config["d_model"], "mlp": config.get("d_mlp")}
         widths |= {kind: n * config.get("d_head", 0) for kind, n in n_heads(config).items()}

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from core.devices.blocks import run_on_device
-from core.devices.device import Device, named_failures
+from core.devices.device import Device, DeviceError, named_failures
 from core.devices.placed import place, shelf
 from core.models.batches import rows_per_run
 from core.models.language_model import LanguageModel
@@ -23,6 +23,12 @@ def hooked_on(model: LanguageModel, device: Device) -> torch.nn.Module:
     """
     with model.lock:  # else the copy could take along hooks that another session has set
         hooked = model.running.module
+        if any(tensor.is_meta for tensor in _tensors(hooked)):
+            raise DeviceError(
+                f"The model {model.name} runs from the disk, as it is larger than the memory left. To copy it to a "
+                "device, all of it is expected in memory: start the app with a larger budget (--memory GB), or compute "
+                "on the CPU."
+            )
         nbytes = sum(tensor.nbytes for tensor in _tensors(hooked))
         return shelf(device).keep(hooked, nbytes, lambda: _moved(hooked, device), f"The model {model.name}")
 

@@ -163,9 +163,11 @@ class Places:
             named = bool(here.name)
             path = ".".join(filter(None, (path, here.name)))
         if last in ("hook_in", "hook_out"):
-            if not (named and path):
-                return None  # a part that is no module of its own
-            return self._at(path, last[5:])
+            if named and path:
+                return self._at(path, last[5:])
+            # OPT's MLP is no module of its own: what enters its first part and leaves its last is meant.
+            inner = children.get(last[5:])
+            return self._at(f"{path}.{inner.name}", last[5:]) if inner is not None and inner.name else None
         if last == "hook_normalized" and parts and parts[-1].startswith("ln"):
             found = self._at(path, "in")
             return found and replace(found, before_weights=True)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
-from core.errors import BadDictionaryError
+from core.errors import BadDictionaryError, DoesNotFitError
 from core.files.tensors import read_tensors
-from core.models.config import n_heads
+from core.models.config import BEHIND_NORM, n_heads
 from core.models.hf_runner import LAST
 
 if TYPE_CHECKING:
@@ -76,6 +76,13 @@ def build_from_own_names(
     return model.eval()
 
 
+def _in_norm(name: str) -> str | None:
+    """Return the hook inside a norm whose output a hook is, if TransformerLens has no hook of its own there."""
+    first, _, rest = name.partition(".")
+    layer, _, point = rest.partition(".")
+    return f"blocks.{layer}.{BEHIND_NORM[point]}" if first == "blocks" and point in BEHIND_NORM else None
+
+
 class HookedRunner:
     """A HookedTransformer behind the interface of core.models.hf_runner.HfRunner, which says what each part means."""
 
@@ -99,16 +106,30 @@ class HookedRunner:
     ) -> dict[str, "Tensor"]:
         import torch
 
-        module, seen = module if module is not None else self.module, {}
+        module, seen, names = module if module is not None else self.module, {}, list(names)
+        if replace and _in_norm(replace[0]):
+            raise DoesNotFitError(
+                f"{replace[0]} of {self.name} can be read, and not replaced: this model runs in TransformerLens, which "
+                "has no hook there. Choose a dictionary that writes elsewhere, or the model in Hugging Face's layout."
+            )
         hooks = [(replace[0], lambda value, hook: replace[1](value))] if replace else []
-        hooks += [(name, lambda value, hook: seen.update({hook.name: value})) for name in names if name != LAST]
+        there = {_in_norm(name) or name for name in names} - {LAST}
+        hooks += [(name, lambda value, hook: seen.update({hook.name: value})) for name in sorted(there)]
         layer, given = start if start is not None else (None, tokens)
         with self._lock, torch.no_grad(), module.hooks(fwd_hooks=hooks):
             out = module(given, start_at_layer=layer, stop_at_layer=self._stop(names))
             if any(self.layer_of(name) is None for name in names) and module.cfg.normalization_type is not None:
                 out = module.ln_final(out)
-        seen |= {LAST: out} if LAST in names else {}
-        return {name: seen[name].flatten(2) for name in names}
+            seen |= {LAST: out} if LAST in names else {}
+            found = {name: self._weighted(name, seen, module) if _in_norm(name) else seen[name] for name in names}
+        return {name: value.flatten(2) for name, value in found.items()}
+
+    def _weighted(self, name: str, seen: Mapping[str, "Tensor"], module: Any) -> "Tensor":
+        """Return what a norm gives: what passes inside it, with its weights."""
+        inside = _in_norm(name)
+        norm = module.blocks[self.layer_of(name)].get_submodule(inside.split(".")[2])
+        weighted = seen[inside] * getattr(norm, "w", 1.0)
+        return weighted + norm.b if hasattr(norm, "b") else weighted
 
     def _stop(self, names: Sequence[str]) -> int:
         """Return how many blocks must run."""

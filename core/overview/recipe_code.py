@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from core.dictionaries.dictionary import Dictionary
 from core.models import names
+from core.models.config import HOOK_WIDTHS
 
 _HOW = 'device="cpu", dtype="float32"'
 _WORKSPACE = "from core.workspace import Workspace"
@@ -52,8 +53,15 @@ def python_recipe(dictionary: Dictionary) -> str:
     return str(code)
 
 
+def _in_transformer_lens(dictionary: Dictionary) -> bool:
+    """Whether HookedTransformer knows the model by name, and has the hooks."""
+    points = [hook.split(".", 2)[-1] for hook in (*dictionary.config.hooks_in, *_hook_out(dictionary))]
+    old = all(point in HOOK_WIDTHS or point.startswith(("hook_", "ln_final")) for point in points)
+    return old and names.repository(dictionary.config.model_name or "") is not None
+
+
 def _run(dictionary: Dictionary, hooks: list[str]) -> str:
-    if names.repository(dictionary.config.model_name or "") is not None:
+    if _in_transformer_lens(dictionary):
         return f"_, cache = model.run_with_cache(tokens, names_filter={hooks!r})"
     return f"cache = model.read(tokens, {hooks!r})"
 
@@ -90,7 +98,7 @@ def _open_dictionary(code: _Code, dictionary: Dictionary) -> None:
 def _open_model(code: _Code, dictionary: Dictionary) -> None:
     config = dictionary.config
     cut = f"[:, :{config.context_size}]" if config.context_size else ""
-    if names.repository(config.model_name or "") is not None:
+    if _in_transformer_lens(dictionary):
         code.imports.append("from transformer_lens import HookedTransformer")
         centred = ", center_writing_weights=True" if config.center_writing_weights else ""
         how = f'{config.model_name!r}{centred}, device="cpu"'
@@ -102,7 +110,7 @@ def _open_model(code: _Code, dictionary: Dictionary) -> None:
     code.imports += ["from core.models.search import find_model", _PATH, _WORKSPACE]
     first = "[found.separator] + " if config.prepend_bos else ""
     code.lines += [
-        "# TransformerLens does not know this model by name: this project's reader opens its folder.",
+        "# TransformerLens does not know this model by name, or lacks a hook: this project's reader opens its folder.",
         'workspace = Workspace(models=(Path("demo/model"),))  # the folder of the model',
         f"found = find_model({config.model_name!r}, workspace, centred={config.center_writing_weights})",
         "model = found.running",

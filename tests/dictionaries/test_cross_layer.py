@@ -52,7 +52,7 @@ def test_the_layers_of_gemma_scope_2_add_their_skip_connection(tmp_path, target)
     x = X[:, : target + 1].reshape(len(X), -1)
     np.testing.assert_allclose(dictionary.reconstruct(x), output(w, X, target, skip=True), atol=1e-5)
     assert dictionary.config.model_name == "gemma-3-1b-pt"
-    assert dictionary.config.hook_name == f"blocks.{target}.ln2.hook_normalized"
+    assert dictionary.config.hook_name == f"blocks.{target}.ln2.hook_out"
 
 
 def test_one_layer_with_one_target_has_its_rows_and_reconstructs_nothing(tmp_path):

@@ -264,9 +264,9 @@ def test_a_threshold_that_was_never_estimated_is_noted(tmp_path):
     assert note.startswith("Its threshold is negative, so it was never estimated")
 
 
-def test_transcoders_that_read_behind_a_norms_weights_are_noted(tmp_path):
-    (note,) = read(CASES["sparsify transcoder"].write(tmp_path)).origin.notes
-    assert "blocks.5.ln2.hook_normalized, the nearest hook, lies before them" in note
+def test_transcoders_read_what_enters_the_mlp_behind_the_norms_weights(tmp_path):
+    found = read(CASES["sparsify transcoder"].write(tmp_path))
+    assert (found.config.hook_name, found.origin.notes) == ("blocks.5.mlp.hook_in", ())
 
 
 def test_a_folder_whose_only_dictionary_is_a_single_file_says_so(tmp_path):
@@ -300,7 +300,7 @@ def test_other_precisions_in_a_pt_file_open_as_float32(tmp_path, dtype):
         ("layers_3", "in", "blocks.3.hook_resid_pre"),
         ("transformer.h.3.attn.c_proj", "in", "blocks.3.attn.hook_z"),
         ("model.layers.3.self_attn", "out", "blocks.3.hook_attn_out"),
-        ("model.layers.3.mlp", "in", "blocks.3.ln2.hook_normalized"),
+        ("model.layers.3.mlp", "in", "blocks.3.mlp.hook_in"),
         ("model.embed_tokens", "out", "hook_embed"),
         ("layers.3.mlp.gate_proj", "out", None),
         ("model.layers.3.output", "in", "blocks.3.hook_resid_post"),
@@ -312,7 +312,7 @@ def test_other_precisions_in_a_pt_file_open_as_float32(tmp_path, dtype):
         ("blocks.3.hook_out", "out", "blocks.3.hook_resid_post"),
         ("blocks.3.attn.hook_out", "out", "blocks.3.hook_attn_out"),
         ("blocks.3.attn.o.hook_in", "out", "blocks.3.attn.hook_z"),
-        ("blocks.3.mlp.hook_in", "out", "blocks.3.ln2.hook_normalized"),
+        ("blocks.3.mlp.hook_in", "out", "blocks.3.mlp.hook_in"),
         ("blocks.3.mlp.hook_out", "out", "blocks.3.hook_mlp_out"),
         ("blocks.3.hook_mlp_in", "out", "blocks.3.hook_resid_mid"),
         ("my_favourite_place", "out", None),
@@ -323,13 +323,14 @@ def test_a_places_name_becomes_a_hook_or_nothing(name, side, hook):
     assert hook_of(name, side, layer=2 if name in ("resid_pre", "") else None) == hook
 
 
-def test_no_hook_is_made_up_where_a_second_norm_stands_before_it():
-    assert hook_of("layers.3.mlp", model_name="gemma-2-2b") is None
+def test_what_a_module_gives_is_not_what_a_second_norm_makes_of_it():
+    assert hook_of("layers.3.mlp", model_name="gemma-2-2b") == "blocks.3.mlp.hook_out"
     assert hook_of("layers.3", model_name="gemma-2-2b") == "blocks.3.hook_resid_post"
-    assert hook_of("blocks.3.mlp.hook_out", model_name="gemma-3-1b-pt") is None
+    assert hook_of("blocks.3.mlp.hook_out", model_name="gemma-3-1b-pt") == "blocks.3.mlp.hook_out"
+    assert hook_of("layers.3.self_attn", model_name="gemma-3-1b-pt") == "blocks.3.attn.hook_out"
     after = "layers.3.post_attention_layernorm.output"
     assert hook_of(after, model_name="gemma-2-2b") == "blocks.3.hook_attn_out"
-    assert hook_of(after, model_name="Llama-3-8B") == "blocks.3.ln2.hook_normalized"
+    assert hook_of(after, model_name="Llama-3-8B") == "blocks.3.ln2.hook_out"
 
 
 @pytest.mark.parametrize(
@@ -338,7 +339,7 @@ def test_no_hook_is_made_up_where_a_second_norm_stands_before_it():
         ("model.layers.2", {"model_class_name": "AutoModelForCausalLM"}, "blocks.2.hook_resid_post"),
         ("gpt_neox.layers.2.mlp", {}, "blocks.2.hook_mlp_out"),
         ("blocks.2.hook_out", {}, "blocks.2.hook_resid_post"),
-        ("blocks.2.hook_mlp_in", {"hf_hook_name": "model.layers.2.mlp.input"}, "blocks.2.ln2.hook_normalized"),
+        ("blocks.2.hook_mlp_in", {"hf_hook_name": "model.layers.2.mlp.input"}, "blocks.2.mlp.hook_in"),
         ("my.own.place", {}, "my.own.place"),
     ],
 )
@@ -346,9 +347,7 @@ def test_a_config_of_sae_lens_may_name_its_hook_in_other_words(tmp_path, hook, m
     dictionary = read(saved.write(tmp_path, metadata={"hook_name": hook} | more))
     assert dictionary.config.hook_name == expected
     assert (dictionary.config.layer is None) == (hook == "my.own.place")
-    assert any("after the norm's weights" in note for note in dictionary.origin.notes) == expected.endswith(
-        "normalized"
-    )
+    assert not any("after the norm's weights" in note for note in dictionary.origin.notes)
 
 
 def test_a_hook_that_is_named_by_transformer_lens_itself_is_what_was_read(tmp_path):

@@ -195,7 +195,7 @@ def overcomplete(name: str, architecture: str, arrays: dict, run: Run, **options
 
 
 IN_AND_OUT = trainer("AutoEncoder", submodule_name="mlp") | {"buffer": {"ctx_len": 64, "io": "in_and_out"}}
-MLP = {"hook_name": "blocks.3.ln2.hook_normalized", "hook_name_out": "blocks.3.hook_mlp_out"}
+MLP = {"hook_name": "blocks.3.mlp.hook_in", "hook_name_out": "blocks.3.hook_mlp_out"}
 CASES = {
     "AutoEncoder": learned(
         "standard", "AutoEncoder", linear(1, encoder__bias=(D_SAE,), bias=(D_IN,)), foreign_maths.auto_encoder
@@ -274,7 +274,7 @@ CASES = {
         foreign_maths.sparse_coder(transcode=True),
         {"transcode": True},
         "layers.5.mlp",
-        hook_name="blocks.5.ln2.hook_normalized",
+        hook_name="blocks.5.mlp.hook_in",
         hook_name_out="blocks.5.hook_mlp_out",
     ),
     "sparsify skip transcoder": coder(
@@ -282,7 +282,7 @@ CASES = {
         foreign_maths.sparse_coder(transcode=True),
         {"transcode": True, "skip_connection": True},
         "layers.5.mlp",
-        hook_name="blocks.5.ln2.hook_normalized",
+        hook_name="blocks.5.mlp.hook_in",
         hook_name_out="blocks.5.hook_mlp_out",
     ),
     "sparsify skip": coder(
@@ -323,7 +323,7 @@ CASES = {
         draw(33, **GEMMA, affine_skip_connection=(D_IN, D_IN)) | {"threshold": THRESHOLDS},
         foreign_maths.gemma_skip,
         {"transcoder/config.json": SCOPE_2 | SCOPE_2_TRANSCODER},
-        hook_name="blocks.3.ln2.hook_normalized",
+        hook_name="blocks.3.ln2.hook_out",
         hook_name_out="blocks.3.hook_mlp_out",
         model_name="gemma-3-270m",
     ),

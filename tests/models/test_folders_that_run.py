@@ -11,6 +11,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from core.activations.spliced_loss import spliced_loss, token_losses
+from core.devices import placed
+from core.devices.device import TORCH_CPU, DeviceError
 from core.errors import BadDictionaryError, DoesNotFitError, LoupeError
 from core.models.embeddings import SHUFFLED, ZERO
 from core.models.language_model import LanguageModel
@@ -197,6 +199,26 @@ def test_a_model_larger_than_the_memory_left_runs_from_the_disk_with_the_same_nu
     assert any(parameter.is_meta for parameter in model.running.module.parameters())
     np.testing.assert_allclose(token_losses(model, ROWS), token_losses(whole, ROWS), rtol=1e-6)
     assert model.nbytes < whole.nbytes
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt2", "gemma3", "mixtral"])
+def test_a_copy_on_a_device_gives_the_same_numbers_and_leaves_the_cpus_model_alone(folders, name, monkeypatch):
+    from core.models.on_device import run_model_on_device
+
+    monkeypatch.setattr(placed, "_shelves", {})
+    model, hook = LanguageModel(folders(name)), "blocks.1.hook_resid_post"
+    expected = model.activations(ROWS, hook)
+    np.testing.assert_allclose(run_model_on_device(model, ROWS, hook, TORCH_CPU), expected, atol=1e-5)
+    np.testing.assert_array_equal(model.activations(ROWS, hook), expected)
+
+
+def test_a_model_that_runs_from_the_disk_is_not_copied_to_a_device(folders, monkeypatch):
+    from core.models.on_device import run_model_on_device
+
+    monkeypatch.setattr(placed, "_shelves", {})
+    model = limited(LanguageModel(folders("llama")), int(4 * LanguageModel(folders("llama")).parts.n_params * 0.8))
+    with pytest.raises(DeviceError, match="llama runs from the disk"):
+        run_model_on_device(model, ROWS, "blocks.1.hook_resid_post", TORCH_CPU)
 
 
 def test_a_model_of_which_not_one_layer_fits_is_refused_with_its_bytes_before_anything_starts(folders):

@@ -18,7 +18,7 @@ from tests.doubles.tiny_models import D_MLP, D_MODEL, D_VOCAB, N_CTX, TINY, tiny
 TOKENS = np.random.default_rng(4).integers(0, D_VOCAB, (2, 7))
 GPT, LLAMA = "transformer.h", "model.layers"
 BLOCKS = dict.fromkeys(TINY, LLAMA) | dict.fromkeys(("gpt2", "gpt_neo", "gptj", "bloom", "falcon"), GPT)
-BLOCKS |= dict.fromkeys(("gemma3", "qwen3_5"), "model.language_model.layers")
+BLOCKS |= dict.fromkeys(("gemma3", "qwen3_5", "qwen3_5_moe"), "model.language_model.layers")
 BLOCKS |= {"gpt_neox": "gpt_neox.layers", "mamba": "backbone.layers"}
 BLOCKS |= dict.fromkeys(("opt", "opt_projected"), "model.decoder.layers")
 MOE = ("mixtral", "qwen3_moe", "gpt_oss")
@@ -172,7 +172,6 @@ def test_a_mixture_of_experts_offers_no_neurons_and_says_why(name):
         ("llama", "blocks.7.hook_resid_pre", "blocks.1.hook_resid_pre"),
         ("gptj", "blocks.0.hook_resid_mid", "blocks.0.hook_resid_pre"),
         ("llama", "hook_pos_embed", "hook_embed"),
-        ("opt", "blocks.0.mlp.hook_in", "blocks.0.mlp.hook_pre"),
         ("opt_projected", "blocks.0.hook_resid_mid", "blocks.0.hook_resid_post"),
         ("gemma3n_text", "blocks.0.hook_attn_out", "blocks.0.hook_resid"),
         ("qwen3_5_text", "blocks.1.attn.hook_q", "blocks.1.attn.hook_k"),
@@ -210,6 +209,13 @@ def test_a_path_in_the_model_names_what_passes_there(path, hook):
     close(found[path], found[hook], atol=0)
     assert runner("llama").places.get(path).width == (D_MLP if "down" in path else D_MODEL)
     assert runner("llama").layer_of(path) in (runner("llama").layer_of(hook), None)
+
+
+def test_an_mlp_that_is_no_module_of_its_own_is_read_at_its_ends():
+    found = runner("opt").read(rows(), ["blocks.1.mlp.hook_in", "blocks.1.ln2.hook_out", "blocks.1.hook_mlp_out"])
+    close(found["blocks.1.mlp.hook_in"], found["blocks.1.ln2.hook_out"], atol=0)
+    last = runner("opt").read(rows(), ["blocks.1.mlp.hook_out"])["blocks.1.mlp.hook_out"]
+    close(last, found["blocks.1.hook_mlp_out"], atol=0)
 
 
 def test_blocks_above_the_hook_do_not_run():

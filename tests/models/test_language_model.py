@@ -62,6 +62,16 @@ def test_activations_are_what_transformer_lens_caches(learned, hook):
     assert model.hook_width(hook) == expected.shape[-1]
 
 
+@pytest.mark.parametrize(("hook", "norm"), [("mlp.hook_in", "ln2"), ("ln2.hook_out", "ln2"), ("attn.hook_in", "ln1")])
+def test_what_enters_a_module_is_what_its_norm_gives_with_the_norms_weights(learned, hook, norm):
+    model, cache = learned
+    stored = load_file(model.folder / "model.safetensors")
+    w, b = (stored[f"blocks.1.{norm}.{name}"] for name in "wb")
+    expected = cache[f"blocks.1.{norm}.hook_normalized"] * w + b
+    np.testing.assert_allclose(model.activations(TOKENS, f"blocks.1.{hook}"), expected, rtol=1e-4, atol=1e-5)
+    assert model.hook_width(f"blocks.1.{hook}") == 8
+
+
 def test_rows_of_another_length_and_integer_type_run_too(learned):
     model, cache = learned
     found = model.activations(TOKENS[:, :4].astype(np.int32), "blocks.1.hook_resid_post")
