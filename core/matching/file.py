@@ -118,12 +118,24 @@ def _parsed(data: bytes) -> dict[str, Any]:
     if len(data) > MOST_BYTES:
         raise MatchFileError(f"The file has {of_bytes(len(data))}; at most {of_bytes(MOST_BYTES)} are read.")
     try:
-        content = json.loads(data.decode("utf-8"), parse_constant=_finite, parse_float=_finite)
+        content = json.loads(data.decode("utf-8"), parse_constant=_finite, parse_float=_finite, object_hook=_showable)
     except (ValueError, RecursionError) as error:
         raise MatchFileError(f"The file is no JSON ({type(error).__name__}: {str(error)[:100]}).") from error
     if not isinstance(content, dict):
         raise MatchFileError(f"The file holds a {type(content).__name__}, not an object.")
     return content
+
+
+def _showable(values: dict[str, Any]) -> dict[str, Any]:
+    """Put U+FFFD for single surrogates, which JSON can hold but no table, export or page can show."""
+    return {
+        _whole_characters(name): _whole_characters(value) if isinstance(value, str) else value
+        for name, value in values.items()
+    }
+
+
+def _whole_characters(text: str) -> str:
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _matching(content: Mapping[str, Any], k: Any) -> Matching:

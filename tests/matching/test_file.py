@@ -226,3 +226,18 @@ def test_the_module_runs_from_the_command_line():
     )
     assert "usage: python -m core.matching" in done.stdout
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("odd", ["\ud800", "a\udc00b", "\x00\x1b", "\u202ea", "x" * 1000, "\U0001f600"])
+def test_odd_characters_in_a_file_can_be_shown_and_kept(odd):
+    a, b = planted_dictionary(d_sae=9), planted_dictionary(d_sae=7, seed=1)
+    file = match_file(a, b, match(compare(a, b)), settings={odd: odd}, stats={odd: 1.0}, null={odd: {odd: None}})
+    read = from_json(to_json(dataclasses.replace(file, app=odd, a=file.a | {"title": odd})))
+    shown = odd.replace("\ud800", "\ufffd").replace("\udc00", "\ufffd")
+    assert (read.app, read.a["title"], read.settings, read.null) == (
+        shown,
+        shown,
+        {shown: shown},
+        {shown: {shown: None}},
+    )
+    assert list(read.stats) == [shown]
