@@ -146,7 +146,8 @@ def _table(suffix: str, a: Dictionary, b: Dictionary, matching, how: dict[str, s
     table = pair_table(matching)
     if suffix == ".csv":
         return tables.to_csv(table)
-    source = tables.provenance(dictionary=[a, b], method="matching by weights", settings=how | {"k": matching.k})
+    settings = how | {"k": matching.k, **matching.said_proof}
+    source = tables.provenance(dictionary=[a, b], method="matching by weights", settings=settings)
     return tables.to_parquet(table, source)
 
 

@@ -11,6 +11,7 @@ from core.dictionaries.spaces import DictionarySide, check_same_space, direction
 from core.errors import BadSettingError, DoesNotFitError
 from core.geometry.neighbors import Between, nearest_between
 from core.maths.degenerate import with_direction
+from core.maths.equal_rows import copies
 from core.maths.unit_rows import inverse_lengths
 from core.work.jobs import SILENT, Progress
 from core.work.threads import run_blocks
@@ -49,6 +50,11 @@ class Weights:
 
     def side(self, side: DictionarySide) -> Float[np.ndarray, "d_sae d"]:
         return self.decoder if side == "decoder" else self.encoder
+
+    @cached_property
+    def n_copies(self) -> dict[DictionarySide, int]:
+        """Return for each side how many directions have the very bits of an earlier one."""
+        return {side: len(copies(self.side(side)[self.finite]).row) for side in SIDES}
 
     @property
     def d_out(self) -> int:

@@ -119,14 +119,16 @@ def null_numbers(
     threshold: float = THRESHOLD,
     seed: int = SEED,
     progress: Progress = SILENT,
-) -> Mapping[str, Numbers]:
+) -> Mapping[str, Numbers | dict[str, str]]:
     """Return the nulls and the controls, under 'random', 'shuffled', 'control_a' and 'control_b'.
+
+    What is not proven of 'shuffled' (see `doubts`) is under 'shuffled_not_proven', which is left out if all is.
 
     Some are left out, as they do not exist: 'random' and the controls for the similarity 'both', 'random' for
     directions of width 1, and the control of a dictionary with one feature.
     """
     sides = () if similarity == "both" else (similarity,)
-    nulls: dict[str, Numbers] = {}
+    nulls: dict[str, Numbers | dict[str, str]] = {}
     for side in sides:
         if comparison.a.side(side).shape[1] > 1:
             nulls["random"] = random_numbers(comparison, side, threshold=threshold)
@@ -136,7 +138,8 @@ def null_numbers(
                 nulls[f"control_{name}"] = _nearest_numbers({"own": own}, threshold)
     other = shuffled(comparison.b, seed=seed)
     chance = compare_weights(comparison.a, other, k=k, progress=progress)
-    return nulls | {"shuffled": pair_numbers(chance, similarity, threshold=threshold, progress=progress)}
+    nulls["shuffled"], not_proven = numbers_and_doubts(chance, similarity, threshold=threshold, progress=progress)
+    return nulls | ({"shuffled_not_proven": not_proven} if not_proven else {})
 
 
 def _nearest_numbers(best: Mapping[str, Values], threshold: float) -> Numbers:

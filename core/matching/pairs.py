@@ -81,6 +81,11 @@ class Matching:
             return "proven to be the best of all pairs" if self.method == "one-to-one" else "of all pairs"
         return f"not proven to be the best of all pairs: those have a total at most {self.gap:.2g} larger"
 
+    @property
+    def said_proof(self) -> dict[str, str | float | None]:
+        """Say for the provenance of a file whether the pairs are proven, and the gap; None if that is not known."""
+        return {"proof": self.proof, "gap": float(self.gap) if math.isfinite(self.gap) else None}
+
 
 @dataclass(frozen=True, eq=False)
 class Nearest:

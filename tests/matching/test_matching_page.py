@@ -271,10 +271,19 @@ def test_a_dictionary_of_one_feature_is_compared_without_a_control_of_its_own(op
         assert tab == "Pair" or not at.error
 
 
-def test_numbers_that_are_not_proven_and_copies_are_named_beside_them(open_page, monkeypatch):
+def test_numbers_that_are_not_proven_and_copies_are_named_beside_them(open_page, monkeypatch, tmp_path):
     assert not any("not proven" in card.label for card in open_page({"tab": "Similarity"}).metric)
-    monkeypatch.setattr(matching, "doubts", lambda study: {"agreeing": "not proven"})
-    at = open_page({"tab": "Similarity"})
+    bound = "not proven: at most 0.01 larger"
+    monkeypatch.setattr(matching, "doubts", lambda study: {"agreeing": "not proven", "pw_mcc": bound})
+    one = open_planted(tmp_path / "dictionary")
+    W_dec = one.W_dec.copy()
+    W_dec[7] = W_dec[3]
+    planted_dictionary(tensors={"W_enc": one.W_enc, "W_dec": W_dec}, seed=3).save(tmp_path / "copied")
+    at = open_page({"tab": "Similarity", "b": f"folder/{(tmp_path / 'copied').resolve()}"})
+    read = [caption.value.replace("\\", "") for caption in at.caption]
+    assert any("copies too (1 of B with the very weights of another)" in caption for caption in read)
+    helps = {card.label.replace("\\", ""): card.help.replace("\\", "") for card in at.metric}
+    assert f"This number: {bound}." in helps["PW-MCC (not proven)"]
     labels = {card.label.replace("\\", "") for card in at.metric}
     assert "Both sides agree (not proven)" in labels
     assert "Shared features" in labels

@@ -8,7 +8,7 @@ import pytest
 from core.matching import proof
 from core.matching.comparison import Weights, compare, compare_weights
 from core.matching.file import MatchFileError, from_json, match_file, to_json
-from core.matching.numbers import doubts, numbers_and_doubts
+from core.matching.numbers import doubts, null_numbers, numbers_and_doubts
 from core.matching.pairs import SIMILARITIES, match
 from core.maths.assignment import UNIT, whole
 from tests.doubles.planted import planted_dictionary
@@ -151,6 +151,8 @@ def test_every_number_that_rests_on_unproven_pairs_says_so_and_the_total_within_
     assert found["pw_mcc"] < proven["pw_mcc"] <= found["pw_mcc"] + gap / 60
     assert found["agreeing"] != proven["agreeing"]
     assert set(said.values()) == {said["pw_mcc"], "not proven"}
+    assert match(comparison).said_proof == {"proof": match(comparison).proof, "gap": gap}
+    assert set(null_numbers(comparison, "decoder", k=1)["shuffled_not_proven"]) == set(said)
 
 
 def test_a_number_is_in_doubt_only_if_its_own_pairs_are():

@@ -49,13 +49,15 @@ def downloads(study: MatchStudy) -> None:
     stem = f"match-{study.similarity}-{study.method}"
     with st.container(horizontal=True):
         json_button(study, f"{stem}.json")
-        pairs = matching_tables.pair_table(matching.matching(study))
+        found = matching.matching(study)
+        pairs = matching_tables.pair_table(found)
+        source = study.provenance | {"settings": study.provenance["settings"] | found.said_proof}
         st.download_button(
             "CSV", lambda: tables.to_csv(pairs), f"{stem}.csv", "text/csv", key="match_csv", on_click="ignore"
         )
         st.download_button(
             "Parquet",
-            lambda: tables.to_parquet(pairs, study.provenance),
+            lambda: tables.to_parquet(pairs, source),
             f"{stem}.parquet",
             key="match_parquet",
             on_click="ignore",
@@ -132,7 +134,7 @@ def pairs(study: MatchStudy, file: MatchFile, same: bool) -> None:
         "app": file.app,
         "dictionaries": [{"sha256": said["sha256"]} for said in (file.a, file.b)],
         "method": file.matching.method,
-        "settings": {"similarity": file.matching.similarity, "k": file.matching.k},
+        "settings": {"similarity": file.matching.similarity, "k": file.matching.k, **file.matching.said_proof},
     }
     figure(
         "Pairs of the file",

@@ -15,7 +15,6 @@ from core.geometry.neighbors import Between
 from core.matching import tables as matching_tables
 from core.matching.comparison import SIDES
 from core.matching.null import random_nearest
-from core.maths.equal_rows import copies
 from ui.matching import charts, lists
 from ui.shared import errors
 from ui.shared.escape import plain
@@ -71,15 +70,14 @@ def readouts(study: MatchStudy) -> None:
     cards = st.container(horizontal=True)
     for name, (declared, title) in names.items():
         cards.metric(
-            title + (f" ({not_proven[name]})" if name in not_proven else ""),
+            title + (" (not proven)" if name in not_proven else ""),
             shown(declared, numbers[name]),
-            f"by chance {shown(declared, chance[name])}"
-            + (f" ({chance_not_proven[name]})" if name in chance_not_proven else ""),
+            f"by chance {shown(declared, chance[name])}" + (" (not proven)" if name in chance_not_proven else ""),
             delta_color="off",
             delta_arrow="off",
             border=True,
             height="stretch",
-            help=plain(catalogue.help_text(declared)),
+            help=plain(" ".join([catalogue.help_text(declared), *bounds_said(name, not_proven, chance_not_proven)])),
         )
     st.caption(
         plain(
@@ -94,13 +92,18 @@ def readouts(study: MatchStudy) -> None:
     )
 
 
+def bounds_said(name: str, not_proven: dict[str, str], chance_not_proven: dict[str, str]) -> list[str]:
+    """Say what is not proven of a number and of its chance, and how far off they may be."""
+    each = (("This number", not_proven), ("By chance", chance_not_proven))
+    return [f"{whose}: {doubts[name]}." for whose, doubts in each if name in doubts]
+
+
 def copies_said(study: MatchStudy) -> list[str]:
     """Say that rows with the same bits pair as features of their own, where there are any."""
     sides = SIDES if study.similarity == "both" else (study.side,)
     said = []
     for end in "ab":
-        weights = getattr(study.comparison, end)
-        n = max(len(copies(weights.side(side)[weights.finite]).row) for side in sides)
+        n = max(getattr(study.comparison, end).n_copies[side] for side in sides)
         said += [f"{n:,} of {end.upper()} with the very weights of another"] if n else []
     return [f"each feature counts, copies too ({', '.join(said)})"] if said else []
 
