@@ -13,6 +13,7 @@ from functools import cache
 import pandas as pd
 
 from core.catalogue import ALIASES, STATISTICS
+from core.characters import whole, whole_table
 from core.dictionaries.dictionary import Dictionary
 from core.models.language_model import LanguageModel
 from core.workspace import PROJECT
@@ -31,6 +32,7 @@ def to_csv(table: pd.DataFrame) -> bytes:
     do not change. Read the file with pandas' `keep_default_na=False`, because tokens such as NA are text. A
     missing value and an empty text look the same. Parquet keeps everything as it is.
     """
+    table = whole_table(table)
     safe = table.rename(columns=lambda name: guard(pd.Series([str(name)], dtype=object))[0])
     text = [i for i, dtype in enumerate(safe.dtypes) if is_text(dtype)]
     guarded = {safe.columns[i]: guard(safe.iloc[:, i].astype(object)) for i in text}
@@ -56,8 +58,8 @@ def to_parquet(table: pd.DataFrame, provenance: Mapping[str, object]) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    arrow = pa.Table.from_pandas(table, preserve_index=False)
-    note = json.dumps(dict(provenance) | {"columns": definitions(table)}, sort_keys=True, ensure_ascii=False)
+    arrow = pa.Table.from_pandas(whole_table(table), preserve_index=False)
+    note = whole(json.dumps(dict(provenance) | {"columns": definitions(table)}, sort_keys=True, ensure_ascii=False))
     arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), PROVENANCE_KEY: note.encode("utf-8")})
     target = io.BytesIO()
     pq.write_table(arrow, target)
@@ -67,7 +69,7 @@ def to_parquet(table: pd.DataFrame, provenance: Mapping[str, object]) -> bytes:
 def side_file(table: pd.DataFrame, *, title: str, note: str, provenance: Mapping[str, object]) -> bytes:
     """Return JSON that says what a table shows and where it comes from, to lie beside its CSV."""
     said = {"title": title, "note": note, "rows": len(table), "columns": definitions(table), **provenance}
-    return json.dumps(said, indent=1, ensure_ascii=False).encode("utf-8", "replace")
+    return whole(json.dumps(said, indent=1, ensure_ascii=False)).encode("utf-8")
 
 
 def definitions(table: pd.DataFrame) -> dict[str, str]:

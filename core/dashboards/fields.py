@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from core.amounts import of_bytes
+from core.characters import whole
 from core.dashboards import BadDashboardError, Example, Histogram
 
 MOST_BYTES = 512 * 2**20
@@ -117,8 +118,8 @@ def strings(values: Any, most: int = MOST_TOKENS) -> tuple[str, ...]:
 
 
 def short(text: str) -> str:
-    """Cut a text to LONGEST_TEXT; single surrogates, which cannot be shown, become U+FFFD."""
-    return text[:LONGEST_TEXT].encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    """Cut a text to LONGEST_TEXT; half characters, which cannot be shown, become U+FFFD."""
+    return whole(text[:LONGEST_TEXT])
 
 
 def weighted(tokens: Any, values: Any) -> tuple[tuple[str, float], ...]:

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from core.amounts import of_bytes
+from core.characters import whole
 from core.errors import LoupeError
 
 FORMAT = "sae-loupe-notes/v1"
@@ -136,7 +137,7 @@ def _number(name: str) -> int:
 
 def _printable(text: str) -> str:
     """Return text that UTF-8 can hold, without control characters other than line breaks and tabs."""
-    return _CONTROL.sub("", text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+    return _CONTROL.sub("", whole(text))
 
 
 def _check(what: str, value: int, most: int, unit: str) -> None:

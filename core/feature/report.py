@@ -9,6 +9,7 @@ import pandas as pd
 from jaxtyping import Int
 
 from core.activations.store import FeatureActivations
+from core.characters import whole
 from core.feature import examples
 from core.feature.contexts import contexts
 from core.feature.profile import position_profile
@@ -54,7 +55,7 @@ def report(
         ],
         **{name: _records(table) for name, table in tables.items()},
     }
-    return json.dumps(_finite(content), ensure_ascii=False, allow_nan=False, indent=1).encode("utf-8", "replace")
+    return whole(json.dumps(_finite(content), ensure_ascii=False, allow_nan=False, indent=1)).encode("utf-8")
 
 
 def _histogram(activations: FeatureActivations) -> dict[str, list]:

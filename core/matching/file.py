@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from core.amounts import of_bytes
+from core.characters import whole
 from core.dictionaries.dictionary import Dictionary
 from core.errors import LoupeError
 from core.matching.pairs import SIMILARITIES, Matching
@@ -128,14 +129,7 @@ def _parsed(data: bytes) -> dict[str, Any]:
 
 def _showable(values: dict[str, Any]) -> dict[str, Any]:
     """Put U+FFFD for single surrogates, which JSON can hold but no table, export or page can show."""
-    return {
-        _whole_characters(name): _whole_characters(value) if isinstance(value, str) else value
-        for name, value in values.items()
-    }
-
-
-def _whole_characters(text: str) -> str:
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return {whole(name): whole(value) if isinstance(value, str) else value for name, value in values.items()}
 
 
 def _matching(content: Mapping[str, Any], k: Any) -> Matching:

@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Int
 
 from core.amounts import of_bytes
+from core.characters import whole
 from core.dictionaries.dictionary import Dictionary
 from core.errors import LoupeError
 from core.work.artifacts import artifact_key
@@ -163,7 +164,7 @@ def _read_labels(batch: bytes) -> list[tuple[int, str]]:
             continue
         index, text = (item.get("index"), item.get("description")) if isinstance(item, dict) else (None, None)
         if isinstance(text, str) and text.strip() and str(index).isdecimal() and len(str(index)) < 10:
-            label = text.strip()[:_LONGEST_LABEL].encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+            label = whole(text.strip()[:_LONGEST_LABEL])
             pairs.append((int(index), label))
     return pairs
 

@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from core import catalogue, tables
+from core.characters import whole, whole_table
 from ui.shared import pictures
 from ui.shared.escape import plain
 from ui.shared.finish import finished
@@ -134,7 +135,7 @@ def altair(
 
     def draw():
         done, frame = finished(chart, dark=is_dark()), _frame.get()
-        said = frame.title if frame else None
+        said = whole(frame.title) if frame else None
         if frame:
             frame.charts.append(done)
         if on_select is None:
@@ -171,7 +172,7 @@ def listing(
 
     def draw():
         return st.dataframe(
-            table,
+            whole_table(table),
             hide_index=True,
             column_config=columns(table) | (config or {}),
             column_order=order,

@@ -12,6 +12,8 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from core.characters import whole_table
+
 _HEIGHT = 300
 """Pixels of a chart that names no height, as Streamlit draws it."""
 _LETTER = 5.9
@@ -26,6 +28,7 @@ _LABEL = "datum.value >= 10000 ? format(datum.value, '~s') : format(datum.value,
 
 def finished(chart: alt.TopLevelMixin, *, dark: bool) -> alt.TopLevelMixin:
     """Return the chart with what all charts share. Its axes are changed in place."""
+    _make_whole(chart)
     for group in _groups(chart):
         for channel in ("x", "y"):
             _label_log_axis([(axis, data) for unit, data, _ in group if (axis := _axis(unit, channel)) is not None])
@@ -35,6 +38,16 @@ def finished(chart: alt.TopLevelMixin, *, dark: bool) -> alt.TopLevelMixin:
     # Streamlit moves an axis' outermost labels inwards. Names of rows then overlap.
     named = chart.configure_axis(**look).configure_axisDiscrete(labelFlush=False)
     return named.configure_legend(titleLimit=400, labelLimit=300, **look)
+
+
+def _make_whole(chart: Any) -> None:
+    """Put tables without half characters in a chart and its parts."""
+    if isinstance(data := _of(chart, "data"), pd.DataFrame):
+        chart.data = whole_table(data)
+    for name in ("layer", "hconcat", "vconcat", "concat", "spec"):
+        parts = _of(chart, name) or []
+        for part in parts if isinstance(parts, list) else [parts]:
+            _make_whole(part)
 
 
 def log_ticks(low: float, high: float) -> list[float]:

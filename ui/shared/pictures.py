@@ -13,6 +13,8 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
+from core.characters import whole
+
 _WIDTH, _HEIGHT = 640, 300
 """Pixels of a chart that names no size, because the page stretches it."""
 _COLOURS = {False: ("#ffffff", "#1f2328", "#e6e7ea"), True: ("#0f1216", "#e6e8eb", "#2c333d")}
@@ -54,7 +56,7 @@ def specification(
 
 def to_json(spec: dict[str, Any]) -> bytes:
     """Return a specification as UTF-8 text."""
-    return json.dumps(spec, ensure_ascii=False, indent=1, default=str).encode("utf-8", "replace")
+    return whole(json.dumps(spec, ensure_ascii=False, indent=1, default=str)).encode("utf-8")
 
 
 def to_svg(spec: dict[str, Any]) -> bytes:

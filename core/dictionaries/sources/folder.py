@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from core.characters import whole
 from core.dictionaries import prefix
 from core.dictionaries.claims import architecture_word
 from core.dictionaries.config import DictionaryConfig
@@ -89,7 +90,7 @@ def _entry(path: Path, tail: str, title: str) -> Entry:
     said = said_by(path, settings)
     return Entry(
         id=f"{NAME}/{path}" + (f"#{tail}" if tail else ""),
-        title=f"{title}#{tail}" if tail else title,
+        title=whole(f"{title}#{tail}" if tail else title),
         hook_name=said.hook_name,
         model_name=said.model_name,
         kind=said.kind,
@@ -104,7 +105,7 @@ def open(key: str, workspace: Workspace, *, fold_decoder_norms: bool = True) -> 
     return read_place(
         target.place,
         id=target.id,
-        title={entry.id: entry.title for entry in entries(workspace)}.get(target.id, target.place.path.name),
+        title={entry.id: entry.title for entry in entries(workspace)}.get(target.id, whole(target.place.path.name)),
         settings=target.settings,
         fold_decoder_norms=fold_decoder_norms,
     )
