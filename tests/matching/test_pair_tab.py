@@ -27,7 +27,7 @@ def activations(a, b, feature_a: int, feature_b: int):
     """A's feature fires at its own number's position, B's on four tokens of row 0."""
     places = [(np.arange(4), np.full(4, feature_a % 6)), (np.zeros(4, int), np.arange(4))]
     acts = (FeatureActivations(*place, np.ones(len(place[0]), np.float32)) for place in places)
-    return pair_activations(ROWS, *acts), "a planted text"
+    return pair_activations(ROWS, *acts), "4 rows of 6 tokens, a planted text"
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_activations_are_compared_once_that_is_asked_for(open_pair, monkeypatch)
     assert reading(at, "Activation correlation") == f"{np.corrcoef(dense.reshape(2, -1))[0, 1]:.3f}"
     assert reading(at, "Masked cosine") == f"{1 / 2:.3f}"
     captions = "\n".join(caption.value for caption in at.caption).replace("\\", "")
-    assert "24 tokens in 4 rows of a planted text" in captions
+    assert "24 tokens: 4 rows of 6 tokens, a planted text" in captions
     assert "A fires on 4, B on 4, both on 1" in captions
 
 

@@ -6,6 +6,7 @@ from streamlit.testing.v1 import AppTest
 
 from tests.doubles import pages, planted_pages
 from tests.doubles.pages import button, fine
+from ui.shared.figure import figure
 
 N = 12
 
@@ -42,6 +43,19 @@ def test_what_is_asked_for_is_computed_and_comes_in_by_itself(at):
     assert "Neighbours" not in {button.label for button in at.button}
     press(at, "Activations on text")
     assert {"nearest_cosine", "density", "largest_activation"} <= set(table(at).columns)
+
+
+def test_a_download_names_the_text_of_its_statistics_and_its_bos(at, monkeypatch):
+    told = []
+    monkeypatch.setattr(
+        "ui.overview.all_features.figure", lambda *given, **how: told.append(how) or figure(*given, **how)
+    )
+    fine(at.run())
+    assert told[-1]["provenance"]["settings"] == {}
+    press(at, "Activations on text")
+    text = told[-1]["provenance"]["settings"]["text"]
+    assert "rows of 6 tokens" in text
+    assert "no BOS" in text
 
 
 def test_a_range_keeps_the_features_inside_and_is_said_under_the_table(at):

@@ -1,5 +1,7 @@
 """The splitting page on a planted workspace with a wider dictionary, run by AppTest through the router."""
 
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -11,6 +13,7 @@ from demo.settings import DICTIONARIES_DIR
 from tests.doubles import pages, planted_pages
 from tests.doubles.pages import fine, table, text_of
 from tests.doubles.planted import planted_dictionary
+from ui.shared.figure import figure
 
 PARENTS = [4, 4, 4, 0, 1, 2, 6, 6]
 """Whose features of the planted dictionary those of the wider one are copies with noise, by number; others are new."""
@@ -69,11 +72,23 @@ def test_the_planted_children_are_drawn_and_listed_with_what_they_promote(open_p
 
 def test_features_active_together_are_joined_by_masked_cosine(open_page, monkeypatch):
     found = MaskedEdges(np.array([4, 4, 5]), np.array([2, 9, 1]), np.array([0.8, 0.5, 0.9]), 100, 10, 0.4)
-    monkeypatch.setattr("ui.studies.matching_activations.shared", lambda narrow, wide: (narrow.d_sae, wide.d_sae))
-    monkeypatch.setattr("ui.studies.matching_activations.masked_edges", {(12, N_WIDE): found}.get)
+
+    class Shared(NamedTuple):
+        narrow: int
+        wide: int
+        text: str = "8 rows of 6 tokens, no BOS"
+
+    shared = "ui.studies.matching_activations.shared"
+    monkeypatch.setattr(shared, lambda narrow, wide: Shared(narrow.d_sae, wide.d_sae))
+    monkeypatch.setattr("ui.studies.matching_activations.masked_edges", {Shared(12, N_WIDE): found}.get)
+    told = []
+    monkeypatch.setattr("ui.splitting.series.figure", lambda *given, **how: told.append(how) or figure(*given, **how))
     at = fine(open_page({"split_rule": "Active together", "split_threshold": "0.9"}))
     assert table(at, "child")["child"].tolist() == [2, 9]
     assert "masked cosine of activations over 0.40" in words(at)
+    about = told[0]["provenance"]
+    assert about["method"] == "masked cosines of activations between widths"
+    assert about["settings"]["text"] == "8 rows of 6 tokens, no BOS"
 
 
 def test_children_are_counted_and_a_feature_without_any_is_told_so(open_page):

@@ -19,6 +19,7 @@ from ui.shared.escape import plain
 from ui.shared.figure import altair, figure, listing
 from ui.shared.selection import columns
 from ui.studies import feature_map as feature_map_studies
+from ui.studies.feature_columns import texts
 
 MOST_POINTS = 2_000
 """The most points drawn for each layer of the grid."""
@@ -216,7 +217,9 @@ def describe(settings: LayoutSettings) -> str:
     return " · ".join(parts)
 
 
-def provenance(settings: LayoutSettings, ids: Sequence[str]) -> dict[str, object]:
-    """Return what a table was computed from."""
+def provenance(settings: LayoutSettings, ids: Sequence[str], *, colour: str = "") -> dict[str, object]:
+    """Return what a table was computed from; `colour` is a column of it that may be of text."""
     dictionaries = feature_map_studies.dictionaries(ids)
-    return tables.provenance(dictionary=dictionaries, method=settings.method, settings=settings.used())
+    return tables.provenance(
+        dictionary=dictionaries, method=settings.method, settings=settings.used() | texts(colour, ids)
+    )

@@ -224,7 +224,7 @@ def draw(study: MapStudy, colouring: Colouring, highlighted: np.ndarray | None) 
                 ]
             ),
             name="feature-map",
-            provenance=provenance(study.settings, study.ids),
+            provenance=provenance(study.settings, study.ids, colour=colouring.name),
         )
 
 
@@ -290,5 +290,5 @@ def chosen_table(study: MapStudy, colouring: Colouring, event: MapEvent) -> None
         note=(f"the first {MOST_ROWS:,} shown, all in the download · " if len(table) > MOST_ROWS else "")
         + "a lasso or a search filters the table · click a row to pick its feature",
         name="feature-map-chosen",
-        provenance=provenance(study.settings, study.ids),
+        provenance=provenance(study.settings, study.ids, colour=colouring.name),
     )

@@ -7,6 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from core import catalogue, tables
+from core.corpus.streams import rows_sha256
 from core.dictionaries.dictionary import Dictionary
 from core.errors import DoesNotFitError
 from core.geometry import tables as geometry_tables
@@ -51,14 +52,16 @@ class Found:
     def note(self, *more: str) -> str:
         tokens = self.tokens
         place = "" if tokens.with_first else " after position 0"
-        parts = [f"{tokens.n_tokens:,} tokens{place} of {len(tokens.rows):,} rows of the {tokens.text}"]
+        parts = [f"{tokens.n_tokens:,} tokens{place} of {tokens.text}"]
         parts.append(f"features active on at least {self.match.least} of them")
         return " · ".join([*parts, *more])
 
     @property
     def provenance(self) -> dict:
-        settings = {"n_rows": len(self.tokens.rows), "context": self.tokens.rows.shape[1], "text": self.tokens.text}
-        settings |= {"with_first": self.tokens.with_first, "least": self.match.least, "k": K}
+        tokens = self.tokens
+        settings = {"n_rows": len(tokens.rows), "context": tokens.rows.shape[1], "text": tokens.text}
+        settings |= {"rows_sha256": rows_sha256(tokens.rows), "with_first": tokens.with_first}
+        settings |= {"least": self.match.least, "k": K}
         return tables.provenance(
             dictionary=[self.tokens.a, self.tokens.b],
             model=self.tokens.model_a,

@@ -7,6 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from core import catalogue, tables
+from core.corpus.streams import rows_sha256
 from core.dictionaries.dictionary import Dictionary
 from core.errors import DoesNotFitError, LoupeError, OutOfRangeError
 from core.logit_weights.classes import token_table
@@ -220,7 +221,7 @@ def activation_scatter(a: Half, b: Half, acts: PairActivations, text: str) -> No
         explains=["activation_correlation", "pair_masked_cosine", "pair_attribution_correlation", *names],
         note=" · ".join(
             [
-                f"{acts.rows.size:,} tokens in {len(acts.rows):,} rows of {text}",
+                f"{acts.rows.size:,} tokens: {text}",
                 f"A fires on {int((acts.a != 0).sum()):,}, B on {int((acts.b != 0).sum()):,}, both on {both:,}",
                 *drawn_note(shown, table),
                 "tokens on which neither fires are not drawn, but the correlations count them",
@@ -231,7 +232,8 @@ def activation_scatter(a: Half, b: Half, acts: PairActivations, text: str) -> No
             dictionary=[a.dictionary, b.dictionary],
             model=model,
             method="activations of a pair on text",
-            settings={"feature_a": a.feature, "feature_b": b.feature, "n_tokens": acts.rows.size},
+            settings={"feature_a": a.feature, "feature_b": b.feature, "n_tokens": acts.rows.size}
+            | {"text": text, "rows_sha256": rows_sha256(acts.rows)},
         ),
     )
 

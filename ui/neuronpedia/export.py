@@ -25,6 +25,7 @@ from core.neuronpedia.layouts import (
 from ui.shared.escape import plain
 from ui.shared.figure import figure, listing
 from ui.studies import compute, token_pass
+from ui.studies.token_pass import TokenPass
 
 MOST_IN_ARCHIVE = 2_000
 _ASKED = "_np_export"
@@ -48,18 +49,18 @@ def export(dictionary: Dictionary, model: LanguageModel, features: Sequence[int]
     said = parse_explanations(text, features, longest=LONGEST_EXPLANATION)
     computed = _computed(dictionary, model, features)
     if computed is not None:
-        export, read = computed
+        export, passed = computed
         bulk = BulkSettings(
             source,
             title=dictionary.title,
             hook_name=dictionary.config.hook_name,
             model=model.config,
-            text=read,
+            text=passed.sample.title,
             n_rows=export.n_rows,
             n_pos=export.n_pos,
             **creator,
         )
-        _overview(dictionary, export)
+        _overview(export, passed)
         _files(bulk, export, export.explained(said), model.token_strings)
 
 
@@ -108,7 +109,7 @@ def _creator(dictionary: Dictionary) -> dict[str, str]:
 
 def _computed(
     dictionary: Dictionary, model: LanguageModel, features: Sequence[int]
-) -> tuple[FeatureExport, str] | None:
+) -> tuple[FeatureExport, TokenPass] | None:
     """Return texts, tokens and histograms of the features and what was read, or None until a person has asked."""
     row = st.container(horizontal=True, vertical_alignment="bottom")
     n_rows = row.number_input(
@@ -148,10 +149,10 @@ def _computed(
         f"Examples of {len(features):,} features",
         lambda progress: export_features(dictionary, model, store, features, settings=settings, progress=progress),
     )
-    return export, passed.sample.title
+    return export, passed
 
 
-def _overview(dictionary: Dictionary, export: FeatureExport) -> None:
+def _overview(export: FeatureExport, passed: TokenPass) -> None:
     """List what the files will say, one row for each feature."""
     texts = [one.texts for one in export.features]
     table = pd.DataFrame(
@@ -168,9 +169,9 @@ def _overview(dictionary: Dictionary, export: FeatureExport) -> None:
         listing(table, "np-export"),
         table,
         explains=[name for name in table.columns if name != "feature"],
-        note=f"{len(table):,} features · density of {texts[0].n_tokens:,} tokens of the Python standard library",
+        note=f"{len(table):,} features · density of {texts[0].n_tokens:,} tokens: {passed.sample.note}",
         name="neuronpedia-export",
-        provenance={"dictionary": dictionary.id},
+        provenance=passed.provenance(features=len(table)),
     )
 
 

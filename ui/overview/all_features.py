@@ -31,7 +31,9 @@ def all_features(dictionary: Dictionary) -> None:
         explains=[name for name in ("density", "nearest_cosine", "kurtosis", "position_score") if name in names],
         note=" · ".join([*said, *cut(len(shown), len(table), by), "click a row to pick its feature"]),
         name="all-features",
-        provenance=tables.provenance(dictionary=dictionary, model=None, method="every stored statistic", settings={}),
+        provenance=tables.provenance(
+            dictionary=dictionary, method="every stored statistic", settings=feature_tables.texts(dictionary)
+        ),
     )
     not_yet(missing)
 

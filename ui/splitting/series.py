@@ -132,7 +132,7 @@ def children(series: Series) -> None:
         explains=["child", "split_cosine", "promoted_tokens"],
         note=series.note(f"at most {MOST_NODES} features for each width", *more, *unnamed, rule=rule),
         name=f"splitting-{feature}",
-        provenance=series.provenance,
+        provenance=series.provenance_by(rule),
     )
     edge_list(series, graph, edges, nodes, rule)
 
@@ -147,7 +147,7 @@ def edge_list(series: Series, graph: SplitGraph, edges: pd.DataFrame, nodes: pd.
         explains=["coarse_feature", "child", "split_cosine"],
         note=series.note(f"{len(table):,} edges", rule=rule),
         name="splitting-edges",
-        provenance=series.provenance,
+        provenance=series.provenance_by(rule),
     )
 
 

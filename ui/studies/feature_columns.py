@@ -3,15 +3,18 @@
 The map colours by them and tables list them. A page with a new number adds it here.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 
 from core import catalogue
+from core.errors import LoupeError
 from core.geometry.tables import encoder_decoder_cosine
 from core.logit_weights.unembedding import LogitSettings
-from ui.studies import geometry, logit_weights, opened, positions, token_pass
+from ui.shared.errors import NotReady
+from ui.studies import compute, geometry, logit_weights, opened, positions, token_pass
 
 Values = Callable[[str | None], np.ndarray]
 
@@ -28,6 +31,8 @@ class FeatureColumn:
     log: bool = False
     """Whether its values span orders of magnitude."""
     categorical: bool = False
+    text: Callable[[str | None], str] | None = None
+    """Returns the text that the number was computed on, with its BOS rule; None for a number of weights alone."""
 
     @property
     def title(self) -> str:
@@ -53,14 +58,33 @@ def _logit_weights(name: str) -> Values:
     return values
 
 
+def _passed_text(id: str | None) -> str:
+    return token_pass.token_pass(id).sample.note
+
+
+def _positions_text(id: str | None) -> str:
+    return positions.position_study(id).text
+
+
+def texts(name: str, ids: Sequence[str]) -> dict[str, str]:
+    """Return what a download says of the text behind a column; nothing for a number of weights alone."""
+    read = COLUMNS[name].text if name in COLUMNS else None
+    if read is None:
+        return {}
+    with suppress(NotReady, LoupeError), compute.only_stored():
+        if said := list(dict.fromkeys(filter(None, map(read, ids)))):
+            return {"text": "; ".join(said)}
+    return {}
+
+
 COLUMNS = {
     column.name: column
     for column in (
-        FeatureColumn("density", lambda id: token_pass.token_pass(id).density, log=True),
-        FeatureColumn("mean_active", _activations("mean_active"), log=True),
-        FeatureColumn("largest_activation", _activations("largest_activation"), log=True),
-        FeatureColumn("position_score", _position_score("position_score"), log=True),
-        FeatureColumn("peak", _position_score("peak")),
+        FeatureColumn("density", lambda id: token_pass.token_pass(id).density, log=True, text=_passed_text),
+        FeatureColumn("mean_active", _activations("mean_active"), log=True, text=_passed_text),
+        FeatureColumn("largest_activation", _activations("largest_activation"), log=True, text=_passed_text),
+        FeatureColumn("position_score", _position_score("position_score"), log=True, text=_positions_text),
+        FeatureColumn("peak", _position_score("peak"), text=_positions_text),
         FeatureColumn("skewness", _logit_weights("skewness")),
         FeatureColumn("kurtosis", _logit_weights("kurtosis"), log=True),
         FeatureColumn("nearest_cosine", lambda id: geometry.neighbors(id).cos[:, 0]),

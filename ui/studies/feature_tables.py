@@ -21,6 +21,7 @@ from ui.shared.errors import NotStored
 from ui.studies import (
     compute,
     enrichment,
+    feature_columns,
     feature_map,
     geometry,
     logit_weights,
@@ -126,6 +127,13 @@ TABLES = (
     FeatureTable("Labels", "neuronpedia", _labels, makes=False),
     FeatureTable("Notes", "feature", _notes, makes=False),
 )
+
+
+def texts(dictionary: Dictionary) -> dict[str, str]:
+    """Return what a download says of the text behind the statistics that are stored, with its BOS rule."""
+    found = {"text": "density", "text_of_positions": "position_score"}
+    said = {name: feature_columns.texts(column, [dictionary.id]).get("text") for name, column in found.items()}
+    return {name: text for name, text in said.items() if text}
 
 
 def stored(dictionary: Dictionary) -> tuple[pd.DataFrame, dict[str, list[str]], list[FeatureTable]]:

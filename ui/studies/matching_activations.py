@@ -80,7 +80,7 @@ def shared(a: Dictionary, b: Dictionary, *, n_rows: int | None = None, with_firs
     passes = [token_pass.pass_over(dictionary, model, sample) for dictionary, model in zip((a, b), models, strict=True)]
     stores = [passed.store for passed in passes]
     check_shared_rows(*stores, with_first=with_first)
-    return SharedTokens(a, b, *models, *stores, sample.rows, sample.title, with_first)
+    return SharedTokens(a, b, *models, *stores, sample.rows, sample.note, with_first)
 
 
 def match(tokens: SharedTokens, *, least: int = LEAST) -> ActivationMatch:

@@ -55,6 +55,15 @@ class Series:
             dictionary=self.dictionaries, method="decoder cosines between widths", settings=settings
         )
 
+    def provenance_by(self, rule: str) -> dict:
+        """Return the provenance of children found by a rule; one by activations names its text."""
+        if rule != TOGETHER:
+            return self.provenance | {"settings": self.provenance["settings"] | {"rule": rule}}
+        steps = zip(self.dictionaries, self.wider, strict=False)
+        texts = dict.fromkeys(matching_activations.shared(narrow, wide).text for narrow, wide in steps)
+        settings = {"rule": rule, "edge": EDGE, "text": "; ".join(texts)}
+        return self.provenance | {"method": "masked cosines of activations between widths", "settings": settings}
+
     def note(self, *more: str, rule: str = "") -> str:
         """Return what a figure was computed from."""
         widths = ", ".join(f"{width:,}" for width in self.widths)
