@@ -135,3 +135,18 @@ def test_a_loss_that_cannot_be_measured_says_why_once(open_app, monkeypatch):
     measured(at)
     assert "own loss on this text is not known. It has no unembedding." in text_of(at.run().sidebar, "caption")
     assert not at.exception
+
+
+def test_a_page_runs_once_more_when_its_rows_are_at_hand():
+    def page():
+        import streamlit as st
+
+        from ui.sidebar import own_loss
+
+        st.session_state["runs"] = st.session_state.get("runs", 0) + 1
+        own_loss.expect(lambda: st.session_state["runs"] == 2)
+
+    at = pages.run(page)
+    assert at.session_state["runs"] == 1
+    assert at.run().session_state["runs"] == 3
+    assert at.run().session_state["runs"] == 4

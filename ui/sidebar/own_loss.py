@@ -1,5 +1,6 @@
 """Whether the model can read the chosen text: its own loss on a few rows, measured while nothing else is computed."""
 
+from collections.abc import Callable
 from contextlib import suppress
 
 import streamlit as st
@@ -52,6 +53,18 @@ def draw(dictionary: Dictionary, model: LanguageModel, sample: TextSample) -> No
         if st.session_state.get(seen):
             _measure(key, model, sample)
         st.session_state[seen] = True
+
+    watch()
+
+
+def expect(ready: Callable[[], bool]) -> None:
+    """Run the page once more when the rows that it makes are at hand. Nothing is computed for it."""
+
+    @st.fragment(run_every=2)
+    def watch() -> None:
+        with suppress(LoupeError):  # the page shows it
+            if ready():
+                st.rerun()
 
     watch()
 

@@ -14,6 +14,7 @@ from core.corpus.samples import (
     FILES,
     LIBRARY,
     SampleSettings,
+    TextSample,
     context_of,
 )
 from core.dictionaries.dictionary import Dictionary
@@ -149,17 +150,29 @@ def _rows(dictionary: Dictionary, model: LanguageModel) -> None:
 def _summary(dictionary: Dictionary, model: LanguageModel, chosen: SampleSettings) -> None:
     """Say what is read: the rows if they are stored, else what was asked for."""
     try:
-        with compute.only_stored():
-            sample = corpus.sample(dictionary, model)
-    except (NotReady, LoupeError):  # pages that read text show the error
-        context = min(context_of(dictionary.config, model, chosen), model.n_ctx)
-        st.caption(plain(f"{chosen.n_rows:,} rows of {context:,} tokens of {_title(chosen)}"))
+        sample = _at_hand(dictionary, model)
+    except LoupeError:  # pages that read text show the error
+        _asked(dictionary, model, chosen)
+        return
+    if sample is None:
+        _asked(dictionary, model, chosen)
+        own_loss.expect(lambda: _at_hand(dictionary, model) is not None)
         return
     fewer = "" if len(sample.rows) >= chosen.n_rows else f" The text has no more than {len(sample.rows):,} such rows."
     st.caption(plain(f"{sample.rows.size:,} tokens: {sample.note}.{fewer}"))
     if sample.unread.sentence:
         st.warning(plain(sample.unread.sentence), icon=":material/warning:")
     own_loss.draw(dictionary, model, sample)
+
+
+def _at_hand(dictionary: Dictionary, model: LanguageModel) -> TextSample | None:
+    with suppress(NotReady), compute.only_stored():
+        return corpus.sample(dictionary, model)
+
+
+def _asked(dictionary: Dictionary, model: LanguageModel, chosen: SampleSettings) -> None:
+    context = min(context_of(dictionary.config, model, chosen), model.n_ctx)
+    st.caption(plain(f"{chosen.n_rows:,} rows of {context:,} tokens of {_title(chosen)}"))
 
 
 def _title(chosen: SampleSettings) -> str:
