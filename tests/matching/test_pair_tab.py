@@ -112,7 +112,8 @@ def test_density_and_position_are_computed_when_asked(open_pair, monkeypatch):
 
 
 def test_a_dictionary_whose_model_is_not_here_is_shown_by_its_directions(open_pair):
-    planted_dictionary(metadata={"model_name": "elsewhere"}).save(open_pair.folder / "foreign")
+    foreign = planted_dictionary(metadata={"model_name": "elsewhere"}, hook_name="blocks.9.hook_resid_pre")
+    foreign.save(open_pair.folder / "foreign")
     at = open_pair(0, 1, b="foreign")
     assert not at.exception
     assert "No logit weights of" in at.warning[0].value
