@@ -69,11 +69,12 @@ def test_a_map_that_takes_seconds_is_made_unasked(open_page, monkeypatch):
     monkeypatch.setattr(feature_map, "layout", lambda settings, ids: asked.append(settings.method) or stored)
     monkeypatch.setattr("ui.feature_map.map.AT_ONCE", range(N, N + 1))
     at = open_page()
-    assert asked == ["umap"]
+    assert set(asked) == {"umap"}
     assert messages(at)["points"]["x"] == stored.x[messages(at)["points"]["feature"]].tolist()
     monkeypatch.setattr("ui.feature_map.map.AT_ONCE", range(N + 1, N + 2))
+    asked.clear()
     assert open_page().button(key="map_compute").label == "Compute the UMAP map"
-    assert asked == ["umap"]
+    assert asked == []
 
 
 def test_a_map_that_cannot_be_made_says_why_and_principal_components_stay(open_page):
