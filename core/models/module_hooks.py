@@ -143,7 +143,8 @@ class Norm:
         if weight.is_meta:
             raise DoesNotFitError(
                 "What passes inside a norm cannot be replaced while the model's weights are partly on disk. Expected "
-                "all of it in memory: start the app with a larger budget (--memory GB), or choose another hook."
+                "all of it in memory. Choose another hook, or start the app with a larger budget: "
+                "`streamlit run app.py -- --memory GB`"
             )
         scaled = normalized.float() * (weight.float() + self._one_more)
         return scaled if bias is None else scaled + bias.float()

@@ -26,8 +26,8 @@ def hooked_on(model: LanguageModel, device: Device) -> torch.nn.Module:
         if any(tensor.is_meta for tensor in _tensors(hooked)):
             raise DeviceError(
                 f"The model {model.name} runs from the disk, as it is larger than the memory left. To copy it to a "
-                "device, all of it is expected in memory: start the app with a larger budget (--memory GB), or compute "
-                "on the CPU."
+                "device, all of it is expected in memory. Compute on the CPU, or start the app with a larger budget: "
+                "`streamlit run app.py -- --memory GB`"
             )
         nbytes = sum(tensor.nbytes for tensor in _tensors(hooked))
         return shelf(device).keep(hooked, nbytes, lambda: _moved(hooked, device), f"The model {model.name}")

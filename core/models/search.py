@@ -58,8 +58,8 @@ def locate(name: str | None, workspace: Workspace, config: DictionaryConfig | No
         return Located(
             fitting[0].folder,
             names.snapshot_name(fitting[0].folder),
-            f"The dictionary names {name or 'no model'}. The model shown is {fitting[0].name}, the only one given with "
-            f"--model that has {' and '.join(config.hooks_in)} with its width.",
+            f"The dictionary names {name or 'no model'}. The model shown is {fitting[0].name}, the only one of the "
+            f"models given that has {' and '.join(config.hooks_in)} with its width.",
         )
     raise _missing(name, repository, folders, workspace)
 
