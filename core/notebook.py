@@ -45,6 +45,8 @@ def load_dictionary(source: Any, *, fold_decoder_norms: bool = True) -> Dictiona
             "demo/layer0-standard-2048, the path of a folder or file, or a sae-lens SAE. Pass one of these."
         )
     text = os.fspath(source)
+    if not text.strip():
+        raise BadSettingError("load_dictionary was given an empty path. Expected an id or a path; '.' is this folder.")
     if text.partition("/")[0] in sources() and not Path(text).is_dir():
         return open_dictionary(text, Workspace(), fold_decoder_norms=fold_decoder_norms)
     place, key = pinned_text(text)

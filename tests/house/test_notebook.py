@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.errors import BadDictionaryError, LoupeError, UnknownNameError
+from core.errors import BadDictionaryError, BadSettingError, LoupeError, UnknownNameError
 from core.notebook import AppError, load_dictionary, open_in_app
 from tests.doubles import planted_pages, saved
 
@@ -80,3 +80,10 @@ def test_a_missing_path_a_registry_entry_and_a_wrong_type_are_told_apart(source,
     with pytest.raises(LoupeError, match=says) as caught:
         load_dictionary(source)
     assert "--root" not in str(caught.value)
+
+
+@pytest.mark.parametrize("empty", ["", " \n"])
+def test_an_empty_path_is_not_the_present_folder(empty, tmp_path, monkeypatch):
+    monkeypatch.chdir(saved.write(tmp_path / "sae"))
+    with pytest.raises(BadSettingError, match="an empty path"):
+        load_dictionary(empty)
