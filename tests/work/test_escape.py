@@ -4,9 +4,10 @@ import ast
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from ui.shared.escape import BREAK, plain
+from ui.shared.escape import BREAK, plain, signs_in_table
 
 ROOT = Path(__file__).parents[2]
 ODD = [
@@ -88,3 +89,15 @@ def test_every_command_in_our_texts_stands_in_code_in_any_box():
     assert len(said) > 9
     outside = [(name, re.sub("`[^`]*`", "", plain(text).replace(BREAK, "").replace("\\", ""))) for name, text in said]
     assert [(name, text) for name, text in outside if COMMAND.search(text)] == []
+
+
+def test_tables_show_a_sign_for_what_is_not_seen_and_leave_other_columns_in_place():
+    table = pd.DataFrame({"n": [1.0, 2.0], "fine": ["a\tb\n", "é"], "odd": ["\x00a", "\u202eb"]})
+    table["kind"] = pd.Categorical(["\x1b", "x"])
+    shown = signs_in_table(table.rename(columns={"n": "\u202en"}))
+    assert shown["odd"].tolist() == ["␀a", "‹U+202E›b"]
+    assert shown["kind"].tolist() == ["␛", "x"]
+    assert shown["fine"].tolist() == table["fine"].tolist()
+    assert list(shown) == ["‹U+202E›n", "fine", "odd", "kind"]
+    plain_table = table[["n", "fine"]]
+    assert signs_in_table(plain_table) is plain_table

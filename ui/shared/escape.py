@@ -1,6 +1,12 @@
 """Text from outside on its way to the screen."""
 
 import re
+from typing import Any
+
+import pandas as pd
+
+from core.characters import whole_table
+from core.tables import is_text
 
 BREAK = ":small[]"
 """Draws nothing and copies nothing, but parts a text in two for whatever looks through it later."""
@@ -14,6 +20,7 @@ _LOOKED_FOR = re.compile(
 _TURNING = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
 _HALF = re.compile("[\ud800-\udfff]")
+_ODD = re.compile("|".join(kind.pattern for kind in (_TURNING, _UNSEEN, _HALF)))
 _COMMAND = re.compile(r"(`(?:streamlit run|python -m|pip install|hf auth) [\w./=& -]*\w`)", re.ASCII)
 """A command that our texts advise. They mark it by backticks, which a terminal or notebook shows as they are."""
 
@@ -29,9 +36,33 @@ def plain(text: str) -> str:
     return "".join(part if i % 2 else _escaped(part) for i, part in enumerate(_COMMAND.split(text)))
 
 
-def _escaped(text: str) -> str:
+def signs(text: str) -> str:
+    """Put a sign for every character that is not seen or that turns what follows: a number, a picture or U+FFFD."""
     text = _TURNING.sub(lambda match: f"‹U+{ord(match[0]):04X}›", text)
-    text = _HALF.sub("\ufffd", _UNSEEN.sub(_picture, text))
+    return _HALF.sub("\ufffd", _UNSEEN.sub(_picture, text))
+
+
+def signs_in_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with `signs` in its titles and texts. Columns without such characters are not copied."""
+    table = whole_table(table)
+    texts = [i for i, dtype in enumerate(table.dtypes) if is_text(dtype)]
+    odd = [i for i in texts if any(isinstance(cell, str) and _ODD.search(cell) for cell in table.iloc[:, i])]
+    if odd:
+        columns = [
+            table.iloc[:, i].astype(object).map(_signs_of) if i in odd else table.iloc[:, i]
+            for i in range(table.shape[1])
+        ]
+        table = pd.concat(columns, axis=1)
+    titles = [_signs_of(title) for title in table.columns]
+    return table if titles == list(table.columns) else table.set_axis(titles, axis=1)
+
+
+def _signs_of(cell: Any) -> Any:
+    return signs(cell) if isinstance(cell, str) else cell
+
+
+def _escaped(text: str) -> str:
+    text = signs(text)
     parts = (_MARKDOWN.sub(r"\\\1", part) for part in _LOOKED_FOR.split(text))
     return BREAK.join(parts).replace("\n", "  \n")
 

@@ -9,9 +9,9 @@ import pandas as pd
 import streamlit as st
 
 from core import catalogue, tables
-from core.characters import whole, whole_table
+from core.characters import whole
 from ui.shared import pictures
-from ui.shared.escape import plain
+from ui.shared.escape import plain, signs_in_table
 from ui.shared.finish import finished
 from ui.shared.picked_feature import pick_feature
 from ui.shared.selection import columns
@@ -172,7 +172,7 @@ def listing(
 
     def draw():
         return st.dataframe(
-            whole_table(table),
+            signs_in_table(table),
             hide_index=True,
             column_config=columns(table) | (config or {}),
             column_order=order,
