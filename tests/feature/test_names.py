@@ -1,0 +1,74 @@
+"""Names of features: what they are made of, and which comes first."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from core.activations.token_pass import activation_pass, open_store
+from core.feature.names import LONGEST, feature_names, one_line, own_names, promoted_tokens, strongest_tokens
+from core.feature.notes import Note
+from core.logit_weights.statistics import logit_statistics
+from core.logit_weights.unembedding import Unembedding
+from core.work.artifacts import ArtifactStore
+from tests.doubles.activation_rows import dense, planted
+from tests.doubles.planted import planted_model
+
+ROWS = np.random.default_rng(1).integers(0, 9, (11, 7))  # few tokens, so that each comes often
+STRINGS = ("import", " os", "\n", "x" * 60)
+
+
+@pytest.fixture
+def passed(tmp_path):
+    dictionary, model, artifacts = planted("standard"), planted_model(tmp_path), ArtifactStore(tmp_path / "cache")
+    statistics = activation_pass(dictionary, model, ROWS, artifacts, block_rows=4, left_out=(3,))
+    store = open_store(dictionary, model, ROWS, artifacts, block_rows=4, left_out=(3,))
+    return SimpleNamespace(store=store, statistics=statistics, f=dense(dictionary, model, ROWS))
+
+
+def slow(f: np.ndarray) -> list[int]:
+    """For each feature the token with the largest sum of |f|, one feature and token at a time."""
+    f = np.where((ROWS == 3)[..., None], 0, np.abs(f.astype(float)))
+    totals = np.array([f[token == ROWS].sum(axis=0) for token in range(9)])
+    return [int(totals[:, i].argmax()) if totals[:, i].any() else -1 for i in range(f.shape[-1])]
+
+
+@pytest.mark.parametrize("pairs", [1, 5, 40, 10**6])
+def test_the_strongest_token_holds_most_of_a_features_activation_however_little_memory_there_is(passed, pairs):
+    found = strongest_tokens(passed.store, passed.statistics, budget_bytes=16 * pairs)
+    assert found.token.tolist() == slow(passed.f)
+    assert 3 not in found.token
+
+
+def test_a_feature_that_treats_all_tokens_alike_promotes_none():
+    directions = np.array([[1.0, 0.0], [0.0, 0.0]], np.float32)
+    rows = np.array([[1.0, 0.0], [3.0, 1.0], [2.0, 0.0]], np.float32)
+    unembedding = Unembedding(rows, np.arange(3))
+    assert promoted_tokens(logit_statistics(directions, unembedding, center="mean")).tolist() == [1, -1]
+
+
+def test_a_name_says_what_a_feature_fires_on_and_what_it_promotes():
+    fires_on = np.array([0, 2, -1, -1])
+    names = feature_names(4, STRINGS, fires_on=fires_on, promotes=np.array([1, 1, 1, -1]))
+    assert names.text == ("'import' → ' os'", r"'\n' → ' os'", "→ ' os'", "")
+    assert feature_names(4, STRINGS, fires_on=fires_on).text == ("'import'", r"'\n'", "", "")
+    assert not feature_names(4, STRINGS)
+
+
+def test_a_label_comes_before_tokens_and_an_own_note_before_a_label():
+    names = feature_names(2, STRINGS, fires_on=np.array([0, 0]), labels={1: "brackets"})
+    assert names.text == ("'import'", "brackets")
+    own = own_names({1: Note.of("\nopening ones\nand more", ["b"]), 0: Note.of("", ["code", "python"])})
+    assert own == {1: "opening ones", 0: "code, python"}
+    assert type(names)(names.text, own).of(1) == "opening ones"
+
+
+def test_a_feature_that_is_not_there_has_no_name():
+    names = feature_names(2, STRINGS, labels={1: "brackets"})
+    assert [names.of(i) for i in (-1, 2, 10**9)] == ["", "", ""]
+
+
+def test_a_name_is_short_and_shows_what_cannot_be_printed():
+    assert len(one_line("word " * 50)) == LONGEST
+    assert one_line("a\u202eb\x07") == r"a\u202eb\x07"
+    assert len(feature_names(1, STRINGS, fires_on=np.array([3])).of(0)) < 20
