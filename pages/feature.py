@@ -6,7 +6,7 @@ from ui.feature import examples, logits, overview, own_direction, proxies, relat
 from ui.shared import errors, tabs
 from ui.shared.escape import plain
 from ui.sidebar import pickers, text_picker, token_set_picker
-from ui.studies import feature, logit_weights, opened
+from ui.studies import feature, logit_weights, names, opened
 from ui.studies.own_direction import stands_in
 
 ICON = ":material/manage_search:"
@@ -32,7 +32,7 @@ with errors.shown(stop=True):
     else:
         own_direction.offer(dictionary)
     subject = feature.subject()
-heading.title(plain(subject.title))
+heading.title(plain(names.titled(subject)))
 if not subject.own:
     with errors.shown():
         feature.suggest_clearest(lambda: subject.passed.statistics)

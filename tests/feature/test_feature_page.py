@@ -1,11 +1,14 @@
 """The feature page on a planted workspace, run by AppTest through the router."""
 
+import re
+
 import numpy as np
 import pytest
 
 from core.feature.own_direction import OwnDirection
 from tests.doubles import pages, planted_pages
-from tests.doubles.pages import fine, reading, table
+from tests.doubles.pages import fine, reading, table, text_of
+from ui.studies import compute
 
 FEATURE = planted_pages.POSITIONAL
 QUERY = {"rows": "20", "feature": str(FEATURE)}
@@ -31,7 +34,23 @@ def open_page(workspace):
 @pytest.mark.parametrize("tab", ["Summary", "Examples", "Proxies", "Logits", "Related", "Notes"])
 def test_every_tab_opens_from_a_link(open_page, tab):
     at = fine(open_page({"tab": tab}))
-    assert at.title[0].value == f"Feature {FEATURE}"
+    assert at.title[0].value.split(" · ")[0] == f"Feature {FEATURE}"
+
+
+def test_a_feature_is_called_by_what_it_fires_on_and_promotes_and_at_once_by_a_new_note(open_page):
+    fine(open_page({"tab": "Summary"}))
+    compute.jobs().submit("after the names", "", lambda progress: None).result(120)
+    at = fine(open_page({"tab": "Related"}))
+    title = text_of(at, "title")
+    assert re.fullmatch(rf"Feature {FEATURE} · '.+' → '.+'", title)
+    assert title.split(" · ")[1] in text_of(at.sidebar, "caption")
+    near = table(at, "neighbor")
+    assert near.columns[near.columns.get_loc("neighbor") + 1] == "neighbor_name"
+    at = fine(open_page({"tab": "Notes"}))
+    area = next(area for area in at.text_area if area.label == "What it is")
+    at = fine(area.input("*start* of a line").run())
+    assert text_of(at, "title") == f"Feature {FEATURE} · *start* of a line"
+    fine(next(area for area in at.text_area if area.label == "What it is").input("").run())
 
 
 def test_the_overview_shows_where_a_planted_feature_fires_without_a_click(open_page):

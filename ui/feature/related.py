@@ -75,6 +75,7 @@ def nearest(subject: Subject) -> None:
         "click a row to go to its feature",
         name=f"{subject.stem}-nearest",
         provenance=weights_provenance(subject, "cosines of decoder rows"),
+        whose={"neighbor": subject.among.sha256},
     )
 
 
@@ -106,6 +107,7 @@ def correlated(subject: Subject) -> None:
         note=subject.note(f"features active on {LEAST} tokens or more{few}", "click a row to go to its feature"),
         name=f"{subject.stem}-correlated",
         provenance=subject.passed.provenance(feature=subject.feature, least=LEAST),
+        whose={"correlated_feature": subject.among.sha256},
     )
 
 
@@ -132,6 +134,7 @@ def alike_and_near(subject: Subject) -> None:
         ),
         name=f"{subject.stem}-near-and-alike",
         provenance=subject.passed.provenance(feature=subject.feature, least=LEAST),
+        whose={"feature": subject.among.sha256},
     )
 
 

@@ -16,8 +16,7 @@ from ui.feature import related_charts
 from ui.matching import picker
 from ui.matching.picker import B_KEY
 from ui.shared.escape import plain
-from ui.shared.figure import altair, figure
-from ui.shared.selection import columns
+from ui.shared.figure import altair, figure, listing
 from ui.studies import neuronpedia
 from ui.studies.feature import Subject
 
@@ -44,7 +43,8 @@ def second_dictionary(subject: Subject) -> None:
         left, right = st.columns([2, 3], gap="medium")
         with left:
             altair(related_charts.matches(table, chance), "rel-match-chart")()
-        right.dataframe(table, hide_index=True, column_config=columns(table), height=240, key="rel-match")
+        with right:
+            listing(table, "rel-match", height=240)()
 
     said = "" if chance is None else f" · dashed: the median nearest cosine of random directions, {chance:.3f}"
     figure(
@@ -57,6 +57,7 @@ def second_dictionary(subject: Subject) -> None:
         provenance=tables.provenance(
             dictionary=[own, other], method="cosines with a second dictionary", settings={"feature": subject.feature}
         ),
+        whose={"best_match": other.sha256},
     )
     if not subject.own and len(table):
         link(subject, other, int(table["best_match"].iloc[0]))

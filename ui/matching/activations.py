@@ -208,6 +208,7 @@ def best(view: Found) -> None:
         note=view.note(f"{len(shown):,} of {len(table):,} features", "click a row to pick its feature of A"),
         name="match-activations-best",
         provenance=view.provenance,
+        whose=whose(view),
     )
 
 
@@ -230,7 +231,14 @@ def against_cosine(view: Found) -> None:
         note=view.note(f"{len(drawn):,} of {len(table):,} features of A, each with its best match in B by activations"),
         name=key,
         provenance=view.provenance,
+        whose=whose(view),
     )
+
+
+def whose(view: Found) -> dict[str, str]:
+    """Return whose features the columns of tables hold, by hash."""
+    a, b = view.tokens.a.sha256, view.tokens.b.sha256
+    return {"feature": a, "feature_a": a, "feature_b": b}
 
 
 def axes(names: list[str]) -> dict[str, str]:
@@ -255,4 +263,5 @@ def one_feature(view: Found) -> None:
         note=view.note(f"feature {feature} is active on {active:,}"),
         name=f"match-activations-{feature}",
         provenance=view.provenance,
+        whose=whose(view),
     )

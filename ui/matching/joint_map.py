@@ -198,6 +198,7 @@ def brushed_table(drawn: JointMap, event: MapEvent, whose: str) -> None:
         + drawn.matched.note(f"above {drawn.least:g}", "a lasso filters the table", "click a row to pick its pair"),
         name="match-map-pairs",
         provenance=provenance(drawn),
+        whose={"feature_a": drawn.matched.a.sha256, "feature_b": drawn.matched.b.sha256},
     )
 
 

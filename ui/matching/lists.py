@@ -124,6 +124,7 @@ def only(study: MatchStudy, end: str, table: pd.DataFrame) -> None:
         *((mine, other) if end == "a" else (other, mine)),
         explains=["best_match", "best_similarity", f"feature_{end}"],
         note="several features may share a most similar one, so a feature can be over the threshold without a pair",
+        end=end,
     )
 
 
@@ -143,13 +144,26 @@ def labels(study: MatchStudy) -> None:
         *((mine, other) if end == "a" else (other, mine)),
         explains=["match_label", "parent", "siblings", "merged_from"],
         note=f"parent: the nearest feature by {study.side} cosine, if over the threshold",
+        end=end,
     )
 
 
 def listed(
-    study: MatchStudy, title: str, table: pd.DataFrame, a: pd.Series, b: pd.Series, *, explains: list[str], note: str
+    study: MatchStudy,
+    title: str,
+    table: pd.DataFrame,
+    a: pd.Series,
+    b: pd.Series,
+    *,
+    explains: list[str],
+    note: str,
+    end: str = "a",
 ) -> None:
-    """Draw a table in its figure. A click on a row picks its features of A and B, if it has them."""
+    """Draw a table in its figure. A click on a row picks its features of A and B, if it has them.
+
+    The table's features without a letter are of the dictionary at this `end`; best matches are of the other.
+    """
+    own = {end: getattr(study, end).sha256 for end in "ab"}
     key = f"match-list-{st.session_state.get('match_list', MATCHED).lower().replace(' ', '-')}"
     figure(
         title,
@@ -159,6 +173,12 @@ def listed(
         note=study.note(f"threshold {study.threshold:.2f}", note, "click a row to pick its features of A and B"),
         name=key,
         provenance=study.provenance,
+        whose={
+            "feature": own[end],
+            "feature_a": own["a"],
+            "feature_b": own["b"],
+            "best_match": own["b" if end == "a" else "a"],
+        },
     )
 
 
@@ -205,6 +225,7 @@ def density_scatter(study: MatchStudy, end: str, table: pd.DataFrame, text: str)
         ),
         name=key,
         provenance=study.provenance,
+        whose={"feature": getattr(study, end).sha256},
     )
 
 

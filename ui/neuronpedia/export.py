@@ -166,7 +166,7 @@ def _overview(export: FeatureExport, passed: TokenPass) -> None:
     )
     figure(
         "What the files hold",
-        listing(table, "np-export"),
+        listing(table, "np-export", picks="feature"),
         table,
         explains=[name for name in table.columns if name != "feature"],
         note=f"{len(table):,} features · density of {texts[0].n_tokens:,} tokens: {passed.sample.note}",

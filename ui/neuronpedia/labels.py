@@ -212,4 +212,5 @@ def _table(dictionary: Dictionary, source: NeuronpediaSource, features: Sequence
         note=f"{len(features):,} features · {'labels as downloaded' if known else 'no labels downloaded'}",
         name="neuronpedia-list",
         provenance={"dictionary": dictionary.id, "neuronpedia": f"{source.model_id}/{source.source_id}"},
+        whose={"feature": dictionary.sha256},
     )

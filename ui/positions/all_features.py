@@ -122,10 +122,10 @@ def one_position(study: Study) -> None:
     with right:
         figure(
             f"Strongest features at position {position}",
-            listing(table, "at-position"),
+            listing(table, "at-position", picks="feature"),
             table,
             explains=["mean_activation", "std_activation", "firing_rate"],
-            note=study.note("top 20 by mean activation"),
+            note=study.note("top 20 by mean activation", "click a row to pick its feature"),
             name=f"position-{position}-features",
             provenance=study.provenance,
         )
@@ -239,10 +239,10 @@ def all_features(study: Study) -> None:
     table = study.scores
     figure(
         f"All {len(table):,} features",
-        listing(table, "all-features", height=560),
+        listing(table, "all-features", height=560, picks="feature"),
         table,
         explains=["position_score", "token_score", "mutual_information", "t_score"],
-        note=study.note("sorted by position score; click a column to sort by it"),
+        note=study.note("sorted by position score; click a column to sort by it, a row to pick its feature"),
         name="positional-features",
         provenance=study.provenance,
     )

@@ -185,10 +185,10 @@ def token_ranking(study: Study, token: int, ranking: pd.DataFrame) -> None:
     """Draw whether the features of one token are token features in general."""
     figure(
         "Are they token features?",
-        listing(ranking, "token-ranking"),
+        listing(ranking, "token-ranking", picks="feature"),
         ranking,
         explains=["token_score_of_token", "share_token", "share_position"],
-        note=study.note(f"token {token}"),
+        note=study.note(f"token {token}", "click a row to pick its feature"),
         name=f"token-{token}-ranking",
         provenance=study.provenance,
     )

@@ -1,6 +1,6 @@
 """One figure as every page shows it: title, formula on hover, chart, note and downloads."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Literal
@@ -13,6 +13,7 @@ from core.characters import whole
 from ui.shared import pictures
 from ui.shared.escape import plain, signs_in_table
 from ui.shared.finish import finished
+from ui.shared.naming import COLUMNS, Names, names_for, with_names
 from ui.shared.picked_feature import pick_feature
 from ui.shared.selection import columns
 
@@ -27,6 +28,7 @@ class _Frame:
     note: str
     name: str
     provenance: dict
+    names: Names
     charts: list = field(default_factory=list)
 
     @property
@@ -59,16 +61,18 @@ def figure(
     note: str,
     name: str,
     provenance: dict,
+    whose: Mapping[str, str] | None = None,
 ) -> object:
     """Draw a bordered figure and return what `draw` returns (a selection event, for charts).
 
     `explains` are names in the catalogue; `note` says n, filters and settings; `name` is the stem of the downloaded
-    files. If `table` is a function, it is called only for a download.
+    files. If `table` is a function, it is called only for a download. `whose` says for columns that hold features the
+    hash of their dictionary, where `provenance` names several (see ui.shared.naming); their names stand beside them.
     """
     with st.container(border=True):
         head = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center")
         head.markdown(f"**{plain(title)}**", help=help_markdown(explains))
-        frame = _Frame(title, note, name, provenance)
+        frame = _Frame(title, note, name, provenance, names_for(provenance, whose))
         token = _frame.set(frame)
         try:
             event = draw()
@@ -83,7 +87,10 @@ def figure(
 
 def _table_buttons(frame: _Frame, table: Table) -> None:
     """Offer the figure's table, and a side file that says where it comes from, as CSV cannot."""
-    make = table if callable(table) else lambda: table
+
+    def make() -> pd.DataFrame:
+        return with_names(table() if callable(table) else table, frame.names)
+
     st.caption("Table")
     with st.container(horizontal=True, gap="small"):
         _download(frame, "CSV", lambda: tables.to_csv(make()), "csv", "text/csv")
@@ -134,7 +141,8 @@ def altair(
     names = [selection] if isinstance(selection, str) else list(selection)
 
     def draw():
-        done, frame = finished(chart, dark=is_dark()), _frame.get()
+        frame = _frame.get()
+        done = finished(chart, dark=is_dark(), names=frame.names if frame else {})
         said = whole(frame.title) if frame else None
         if frame:
             frame.charts.append(done)
@@ -171,11 +179,13 @@ def listing(
                 pick_feature(table[picks].iloc[clicked[0]])
 
     def draw():
+        frame = _frame.get()
+        shown = with_names(table, frame.names if frame else {})
         return st.dataframe(
-            signs_in_table(table),
+            signs_in_table(shown),
             hide_index=True,
-            column_config=columns(table) | (config or {}),
-            column_order=order,
+            column_config=columns(shown) | (config or {}),
+            column_order=order and [part for name in order for part in (name, COLUMNS.get(name)) if part in shown],
             height=height,
             key=key,
             on_select=take if picks else "ignore",

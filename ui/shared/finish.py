@@ -3,9 +3,11 @@
 Charts say what they show; how axes are labelled is decided here, once for all pages.
 """
 
+import json
 import math
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import altair as alt
@@ -13,6 +15,8 @@ import numpy as np
 import pandas as pd
 
 from core.characters import whole_table
+from core.feature.names import FeatureNames, cut
+from ui.shared.naming import Names
 
 _HEIGHT = 300
 """Pixels of a chart that names no height, as Streamlit draws it."""
@@ -21,15 +25,19 @@ _LETTER = 5.9
 _BELOW = 70
 """Pixels of a chart's height that its x axis takes."""
 _MOST_TICKS = 7
+_MOST_NAMED, _LONGEST_LABEL = 100, 24
+"""Features on an axis or in a legend that have their names there, and the letters of number and name together."""
 _TEXT_ON_LIGHT = "#5b616b"
 """Grey with a contrast of 6.2 to 1 on white; Streamlit's own has 3.7, and WCAG AA asks for 4.5."""
 _LABEL = "datum.value >= 10000 ? format(datum.value, '~s') : format(datum.value, ',~r')"
 
 
-def finished(chart: alt.TopLevelMixin, *, dark: bool) -> alt.TopLevelMixin:
-    """Return the chart with what all charts share. Its axes are changed in place."""
+def finished(chart: alt.TopLevelMixin, *, dark: bool, names: Names = MappingProxyType({})) -> alt.TopLevelMixin:
+    """Return the chart with what all charts share. Its axes, and the data of features that have names, are changed."""
     _make_whole(chart)
     for group in _groups(chart):
+        for unit, data, _ in group:
+            _name_features(unit, data, names.get("feature"))
         for channel in ("x", "y"):
             _label_log_axis([(axis, data) for unit, data, _ in group if (axis := _axis(unit, channel)) is not None])
         for unit, _, height in group:
@@ -48,6 +56,42 @@ def _make_whole(chart: Any) -> None:
         parts = _of(chart, name) or []
         for part in parts if isinstance(parts, list) else [parts]:
             _make_whole(part)
+
+
+def _name_features(unit: Any, data: Any, names: FeatureNames | None) -> None:
+    """Add the names of features to a unit's tooltip, axes and legend."""
+    encoding = _of(unit, "encoding")
+    if not names or encoding is None or not isinstance(data, pd.DataFrame) or "feature" not in data:
+        return
+    called = {feature: names.of(int(feature)) for feature in data["feature"].dropna().unique().tolist()}
+    tooltip = _of(encoding, "tooltip")
+    shown = [_field(one) for one in tooltip] if isinstance(tooltip, list) else []
+    place = shown.index("feature") if "feature" in shown else None
+    if place is not None and any(called.values()):
+        unit.data = data.assign(feature_name=data["feature"].map(called))
+        tooltip.insert(place + 1, alt.Tooltip("feature_name:N", title="Name"))
+    if len(called) <= _MOST_NAMED:
+        for channel, guide, made in (("x", "axis", alt.Axis), ("y", "axis", alt.Axis), ("color", "legend", alt.Legend)):
+            _name_guide(_of(encoding, channel), guide, made, called)
+
+
+def _name_guide(channel: Any, guide: str, made: type, called: Mapping[Any, str]) -> None:
+    """Put the names of features behind their numbers on an axis or in a legend, where it has a label for each."""
+    if not isinstance(channel, alt.SchemaBase) or channel._get("shorthand", "") != "feature:N":
+        return
+    own = channel._get(guide)
+    if own is None:  # hidden
+        return
+    own = made() if own is alt.Undefined else own
+    if _of(own, "labelExpr") is None and any(called.values()):
+        labels = {str(i): cut(f"{i} {name}".strip(), _LONGEST_LABEL) for i, name in called.items()}
+        # As JSON in ASCII: no name can end it, whatever its letters.
+        own["labelExpr"] = f"{json.dumps(labels)}[datum.value] || datum.value"
+        channel[guide] = own
+
+
+def _field(encoding: Any) -> str:
+    return str(_of(encoding, "shorthand") or "").partition(":")[0]
 
 
 def log_ticks(low: float, high: float) -> list[float]:

@@ -9,12 +9,12 @@ from pathlib import Path
 import streamlit as st
 
 from core.errors import UnknownNameError
-from ui.shared import errors
+from ui.shared import errors, naming
 from ui.shared.garbage import spare_modules
 from ui.shared.progress import this_session
 from ui.shell import link, style
 from ui.sidebar import device, pickers
-from ui.studies import compute
+from ui.studies import compute, names
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -99,6 +99,7 @@ def main() -> None:
     opened.add(page.url_path)
     link.clean()
     compute.jobs().look_away(this_session())
+    naming.find_by(names.find)
     with st.sidebar:
         pickers.dictionary()
         pickers.choices()

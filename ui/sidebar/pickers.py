@@ -12,7 +12,7 @@ from core.errors import LoupeError, OutOfRangeError
 from core.models import tokenizer_files
 from core.models.language_model import LanguageModel
 from core.positions.study import Study
-from ui.shared import errors, picked_feature
+from ui.shared import errors, naming, picked_feature
 from ui.shared.escape import plain
 from ui.sidebar import dictionary_finder
 from ui.studies import geometry, opened
@@ -73,17 +73,19 @@ def _choose(id: str, name: str, key: str) -> None:
 def feature() -> None:
     """Pick the feature that all pages show. Draws nothing if the dictionary cannot be opened (the page says why)."""
     with suppress(LoupeError):
-        size = opened.dictionary().d_sae
+        picked = opened.dictionary()
         picked_feature.take_up()
-        number(
+        feature = number(
             "Feature",
             picked_feature.KEY,
-            size,
+            picked.d_sae,
             default=None,
             on_change=picked_feature.keep_picked,
             help="A feature is one unit of the dictionary. All pages show this one. A "
             "click in a chart or a table picks it too.",
         )
+        if name := naming.names_of(picked.sha256).of(feature):
+            st.caption(plain(name))
 
 
 def number(

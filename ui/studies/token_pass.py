@@ -21,7 +21,7 @@ from core.work.jobs import Progress
 from ui.shared import progress as shared_progress
 from ui.shared.errors import StillRunning
 from ui.shared.escape import plain
-from ui.studies import compute, corpus, opened
+from ui.studies import compute, corpus, opened, strongest
 
 AT_ONCE_S, AT_ONCE_BYTES = 10.0, 200e6
 """A pass that takes no more than this starts by itself."""
@@ -97,7 +97,7 @@ def pass_over(
     """
     label = label or f"Token pass of {dictionary.title}"
     names, left_out = (dictionary.sha256, model.sha256, rows_sha256(sample.rows)), sample.left_out
-    device = _device(dictionary, sample)
+    device = device_for(dictionary, sample)
     how = {"left_out": left_out, "device": device}
     store = open_store(dictionary, model, sample.rows, compute.store(), **how)
     key, missing = ActivationStatistics.key(*names, **how), store.missing()
@@ -113,10 +113,12 @@ def pass_over(
         statistics = shared_progress.run(compute.jobs(), f"pass-{key}", label, work, unit="tokens", resumes=True)
     else:
         statistics = compute.result(ActivationStatistics, key, label, work)
-    return TokenPass(dictionary, model, sample, store, statistics, device)
+    passed = TokenPass(dictionary, model, sample, store, statistics, device)
+    strongest.follow(store, statistics, passed.hashes, left_out)
+    return passed
 
 
-def _device(dictionary: Dictionary, sample: TextSample) -> Device:
+def device_for(dictionary: Dictionary, sample: TextSample) -> Device:
     """Return where a pass is best run: its encoder and decoder multiply each token with all features."""
     return compute.device(2 * sample.rows.size * dictionary.d_in * dictionary.d_sae)
 
@@ -142,7 +144,7 @@ def _agree(dictionary: Dictionary, model: LanguageModel, sample: TextSample, sha
 def cost(dictionary: Dictionary, model: LanguageModel, sample: TextSample) -> PassCost:
     """Estimate what a pass over all of these rows takes, from a few tokens."""
 
-    device = _device(dictionary, sample)
+    device = device_for(dictionary, sample)
 
     def work(_: Progress) -> PassCost:
         return estimate_cost(dictionary, model, sample.rows, left_out=sample.left_out, device=device)
