@@ -17,6 +17,7 @@ from core.devices.placed import fetch, place
 from core.dictionaries.dictionary import Dictionary
 from core.maths.equal_rows import Ties, copies
 from core.models.language_model import LanguageModel
+from core.positions.statistics import NO_SPREAD
 from core.work.jobs import SILENT, Progress
 
 _BITS = 62
@@ -175,9 +176,10 @@ def _variance_split(
 ) -> dict[str, Tensor]:
     """Do what core.positions.statistics.variance_split does."""
     grand = mean.mean(1)
-    variance = (square.mean(1) - grand**2).clamp_min(0)
+    whole = square.mean(1)
+    variance = (whole - grand**2).clamp_min(0)
     position, token = (
-        torch.where(variance > 1e-12, part / variance, torch.nan)
+        torch.where(variance > NO_SPREAD * whole, part / variance, torch.nan)
         for part in (mean.var(1, correction=0), (token_square - grand**2).clamp_min(0))
     )
     return {

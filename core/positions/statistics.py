@@ -14,6 +14,9 @@ from core.corpus.streams import rows_sha256
 from core.devices.device import CPU, Device
 from core.work.artifacts import artifact_key
 
+NO_SPREAD = 1e-11
+"""A variance below this share of the mean square is what rounding leaves of a constant, whatever its size."""
+
 
 @dataclass(frozen=True)
 class PositionSettings:
@@ -62,7 +65,7 @@ class PositionStatistics:
     variance: Float[np.ndarray, " d_sae"]
     """Variance of f over samples and p < C."""
     share_position: Float[np.ndarray, " d_sae"]
-    """Var_p(mu(p)) / variance: the positional R^2. NaN, like all shares, where variance <= 1e-12."""
+    """Var_p(mu(p)) / variance: the positional R^2. NaN, like all shares, where nothing varies (see NO_SPREAD)."""
     share_token: Float[np.ndarray, " d_sae"]
     """Var_t(mean over p < C of f) / variance; NaN from a corpus, where no token is seen everywhere."""
     share_interaction: Float[np.ndarray, " d_sae"]
@@ -73,7 +76,7 @@ class PositionStatistics:
     """The token of the largest s(t); -1 where the feature is silent at all p < C, or from a corpus."""
     only_beyond: Int[np.ndarray, " d_sae"]
     """Tokens with f = 0 at all p < C and f != 0 at some p >= C; -1 from a corpus."""
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     @classmethod
     def key(
@@ -114,11 +117,12 @@ def variance_split(
 
     `mean` and `square` are the means over samples of f and f^2 at each p < C, `token_square` the mean
     over tokens of (mean over p of f)^2 or None where unknown. One value per cell, so interaction is
-    what the two main effects leave. Features with variance <= 1e-12 have no shares.
+    what the two main effects leave. Features that do not vary (see NO_SPREAD) have no shares.
     """
     grand = mean.mean(axis=1)
-    variance = np.maximum(square.mean(axis=1) - grand**2, 0)
-    varies = variance > 1e-12
+    whole = square.mean(axis=1)
+    variance = np.maximum(whole - grand**2, 0)
+    varies = variance > NO_SPREAD * whole
 
     def share(part: np.ndarray) -> np.ndarray:
         return np.divide(part, variance, out=np.full_like(variance, np.nan), where=varies)

@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 
 from core.models.batches import batches
 from core.models.language_model import LanguageModel
+from core.positions.statistics import NO_SPREAD
 from core.work.artifacts import artifact_key
 from core.work.jobs import SILENT, Progress
 
@@ -36,7 +37,8 @@ class UnitCurves:
         """Var_p(mean) / total variance over rows and positions; NaN for a unit that never varies."""
         between = self.mean.var(axis=1)
         total = between + (self.std**2).mean(axis=1)
-        return np.divide(between, total, out=np.full_like(total, np.nan), where=total > 1e-12)
+        whole = total + self.mean.mean(axis=1) ** 2
+        return np.divide(between, total, out=np.full_like(total, np.nan), where=total > NO_SPREAD * whole)
 
     def score_table(self) -> pd.DataFrame:
         """One row per unit, the most positional first: unit, positional_r2, largest_mean_unit, peak."""

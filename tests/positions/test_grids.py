@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from core.positions.additive import additive_statistics
 from core.positions.encoded import plain_grid_statistics
 from core.positions.methods import position_statistics
+from core.positions.statistics import variance_split
+from core.positions.units import UnitCurves
 from tests.doubles.planted import planted_dictionary, planted_model
 from tests.doubles.positions_by_hand import assert_same, brute_force, grid_inputs
 
@@ -129,3 +131,36 @@ def test_tokens_that_fire_only_beyond_the_context_are_counted(tmp_path, method, 
         stats = plain_grid_statistics(dictionary, model, np.arange(5), budget_bytes=1, **common)
     # Inside, the best position takes 2 away, so tokens 3 and 4 fire; beyond, 1 and 2 do as well.
     assert stats.only_beyond.tolist() == [2, 0]
+
+
+def moments(values):
+    """The moments of values (feature, sample, pos) that a pass sums up, each in float64."""
+    square = np.square(values)
+    return values.mean(axis=1), square.mean(axis=1), np.square(values.mean(axis=2)).mean(axis=1)
+
+
+@pytest.mark.parametrize("on_device", [False, True])
+@pytest.mark.parametrize("size", [1e-6, 1.0, 4285.714])
+def test_shares_depend_on_no_unit_and_a_constant_of_any_size_has_none(size, on_device):
+    rng = np.random.default_rng(0)
+    values = size * np.stack([np.ones((50_000, 8)), np.ones((50_000, 8)) + rng.random(8), rng.random((50_000, 8))])
+    parts = moments(values)
+    if on_device:
+        import torch
+
+        from core.positions.on_device import _variance_split
+
+        split = {name: held.numpy() for name, held in _variance_split(*map(torch.from_numpy, parts)).items()}
+    else:
+        split = variance_split(*parts)
+    assert np.isnan([split[name][0] for name in ("share_position", "share_token", "share_interaction")]).all()
+    assert split["share_position"][1:] == pytest.approx([1, 0], abs=1e-3)
+
+
+@pytest.mark.parametrize("size", [1e-6, 1.0, 4285.714])
+def test_the_r2_of_a_unit_depends_on_no_unit_and_a_constant_has_none(size):
+    rng = np.random.default_rng(0)
+    mean = size * np.stack([np.ones(8), 1 + rng.random(8)]).astype(np.float32)
+    curves = UnitCurves(mean, np.zeros_like(mean), 10)
+    assert np.isnan(curves.positional_r2[0])
+    assert curves.positional_r2[1] == pytest.approx(1)
