@@ -6,6 +6,7 @@ from html import escape
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from core.overview.health import judge
 from tests.doubles import pages, planted_pages
 from tests.doubles.pages import READ, fine, text_of
 from tests.doubles.planted import planted_dictionary
@@ -42,8 +43,18 @@ def test_the_badge_says_what_was_measured_and_that_nothing_is_published(open_pag
     assert {metric.delta for metric in readings.values()} == {"not published"}
     assert "Without position 0: Active features, L0 " in shown(at)
     assert "Published numbers are from other text" in shown(at)
+    assert "Dead features are not comparable" not in shown(at)
     recipes = next(d.value for d in at.dataframe if "recipe" in d.value.columns)
     assert recipes["recipe"][0] == "as it is"
+
+
+def test_a_published_share_of_dead_features_is_said_not_to_be_comparable(open_page, monkeypatch):
+    def of_published(statistics, probe, published, loss=None, **how):
+        return judge(statistics, probe, {"dead_share": 0.001}, loss, **how)
+
+    monkeypatch.setattr("ui.overview.health.judge", of_published)
+    at = open_page()
+    assert "Dead features are not comparable" in shown(at)
 
 
 def test_facts_norms_and_basis_are_there_without_the_model_and_the_badge_says_what_it_lacks(open_page, tmp_path):

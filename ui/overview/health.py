@@ -179,6 +179,11 @@ def readings(health: Health) -> None:
             help=catalogue.help_text(line.name),
         )
     st.caption(plain(f"Without position 0: {without_first(health)}"))
+    if any(line.name == "dead_share" and not math.isnan(line.published) for line in health.lines):
+        st.caption(
+            "Dead features are not comparable: the published share is of other text, usually far more of it. On few "
+            "tokens, rare features seem dead."
+        )
     if not math.isnan(health.ce):
         own = f"The model's own loss on this text is {health.ce:.2f} nats a token"
         st.caption(plain(f"{own}; a guess among all tokens has {health.guess:.2f}, which is ln(vocabulary)."))
