@@ -1,4 +1,4 @@
-"""A model's architecture as its config.json says: transformers' class, its tree of modules, and where its hooks lie.
+"""A model's architecture from its config.json: transformers' class, its tree of modules, and the places of its hooks.
 
 No weights are read, and no code that comes with a model is run.
 """
@@ -28,7 +28,7 @@ _SAME_TREE = {"Gemma3nForCausalLM": ("Gemma3nForConditionalGeneration", "model.l
 
 
 class Architecture:
-    """One model's config, read. `where` says whose it is, in errors."""
+    """One model's config. Error messages call the model `where`."""
 
     def __init__(self, stored: Mapping[str, Any], where: str):
         """Raise BadDictionaryError for a config that transformers cannot read, or only by running a stranger's code."""
@@ -138,9 +138,8 @@ def _class_name(stored: Mapping[str, Any], config: Any, where: str) -> str:
     whose = getattr(model_class, "config_class", None)
     if whose is None or not isinstance(config, whose) or getattr(config, "is_encoder_decoder", False):
         raise BadDictionaryError(
-            f"{where} is of type {str(config.model_type)[:80]!r} with the class {name[:80] or 'that nobody names'!r}, "
-            "which does not guess next tokens from left to right. Expected a language model such as gpt2 or llama; "
-            "choose another model."
+            f"{where} is of type {str(config.model_type)[:80]!r}, class {name[:80] or '(none)'}, which does not "
+            "predict next tokens from left to right. Expected a language model such as gpt2 or llama; choose another."
         )
     return name
 

@@ -92,7 +92,7 @@ def test_an_unknown_tensor_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"model_type": "bert"}, "gpt2 is of type 'bert' with .* does not guess next tokens.*choose another"),
+        ({"model_type": "bert"}, "gpt2 is of type 'bert', .* does not predict next tokens.*choose another"),
         ({"model_type": ["gpt2"]}, r"gpt2 is of type .*'gpt2'.* does not have.*Expected one"),
         ({"n_embd": None}, "(?s)gpt2 is no model that transformers can build.*n_embd.*Expected"),
         ({"n_embd": "8"}, "(?s)gpt2 is no model that transformers can build.*n_embd.*Expected"),
