@@ -77,6 +77,16 @@ def test_a_map_that_takes_seconds_is_made_unasked(open_page, monkeypatch):
     assert asked == []
 
 
+def test_principal_components_come_before_a_map_that_is_made_unasked(open_page, monkeypatch):
+    asked, pca = [], feature_map.pca
+    stored = Layout(np.arange(N, dtype=np.float32), np.zeros(N, np.float32), np.ones(N, np.float32))
+    monkeypatch.setattr(feature_map, "pca", lambda *of: asked.append("pca") or pca(*of))
+    monkeypatch.setattr(feature_map, "layout", lambda settings, ids: asked.append(settings.method) or stored)
+    monkeypatch.setattr("ui.feature_map.map.AT_ONCE", range(N, N + 1))
+    open_page()
+    assert asked[:2] == ["pca", "umap"]  # so that something stands there while the map is made
+
+
 def test_a_map_that_cannot_be_made_says_why_and_principal_components_stay(open_page):
     at = open_page()
     at.button(key="map_compute").click().run()

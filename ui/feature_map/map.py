@@ -123,10 +123,11 @@ def available(settings: LayoutSettings, ids: list[str], stack: Stack) -> MapStud
     """Return the map to draw now. Offer to compute the chosen one, or draw its progress."""
     layout = feature_map_studies.stored(settings, ids)
     if layout is None:
+        meanwhile = feature_map_studies.pca_map(ids, settings.side)  # first: it takes a moment, the map seconds
         with errors.shown():
             layout = wanted(settings, ids, len(stack.feature))
-    if layout is None:
-        settings, layout = LayoutSettings("pca", side=settings.side), feature_map_studies.pca_map(ids, settings.side)
+        if layout is None:
+            settings, layout = LayoutSettings("pca", side=settings.side), meanwhile
     tokens = feature_map_colouring.known_tokens(ids)
     return MapStudy(settings, ids, stack, layout, tokens, feature_map_colouring.known_clusters(ids, settings.side))
 
