@@ -5,8 +5,7 @@ bookkeeping change no activation; keys about text and heads become notes in word
 """
 
 import re
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection
 
 from core.files.fields import ConfigFields, short
 
@@ -93,9 +92,3 @@ def text_notes(metadata: ConfigFields) -> tuple[str, ...]:
     if metadata.value("hook_head_index_out") is not None:
         notes.append("It writes to one head alone (hook_head_index_out), which is not used here.")
     return tuple(notes)
-
-
-def plain_values(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values that a config can hold: numbers, texts, switches, and lists and objects of these."""
-    kinds = (str, int, float, bool, list, tuple, dict)
-    return {str(name): value for name, value in values.items() if value is None or isinstance(value, kinds)}
