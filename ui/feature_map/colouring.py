@@ -63,7 +63,7 @@ def cluster_colours(each: list[Clusters], title: str) -> Colouring:
 def known_clusters(ids: list[str], side: str) -> np.ndarray | None:
     """Return the cluster of each row if it is stored. Computes nothing."""
     keys = [Clusters.key(opened.dictionary(id).sha256, side) for id in ids]
-    if not all(_at_hand(Clusters, key) for key in keys):
+    if not all(compute.stored(Clusters, key) for key in keys):
         return None
     return np.concatenate([feature_map.clusters(id, side).label for id in ids])
 
@@ -80,10 +80,6 @@ def _known_study(id: str) -> LogitStudy | None:
     try:
         dictionary = opened.dictionary(id)
         key = logit_weights.statistics_key(dictionary, LogitSettings())
-        return logit_weights.logit_study(LogitSettings(), id) if _at_hand(LogitStatistics, key) else None
+        return logit_weights.logit_study(LogitSettings(), id) if compute.stored(LogitStatistics, key) else None
     except LoupeError:  # no model here, or a model that does not fit this dictionary
         return None
-
-
-def _at_hand(cls: type, key: str) -> bool:
-    return key in compute.loaded() or compute.store().load(cls, key) is not None

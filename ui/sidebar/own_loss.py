@@ -14,7 +14,6 @@ from core.errors import CancelledError, LoupeError
 from core.models.language_model import LanguageModel
 from core.models.running import weights_nbytes
 from core.work.jobs import Progress
-from ui.shared.errors import NotStored
 from ui.shared.escape import plain
 from ui.shared.garbage import spare_modules
 from ui.studies import compute
@@ -72,11 +71,10 @@ def expect(ready: Callable[[], bool]) -> None:
 def stored(dictionary: Dictionary, model: LanguageModel, sample: TextSample) -> float | None:
     """Return the loss on the sample if any page has computed it: on all rows, else on the first ones."""
     whole = SplicedLoss.key(dictionary.sha256, model.sha256, rows_sha256(sample.rows), left_out=sample.left_out)
-    with suppress(NotStored), compute.only_stored():
-        return compute.result(SplicedLoss, whole, LABEL, _never).totals()["ce"]
-    with suppress(NotStored), compute.only_stored():
-        return compute.result(OwnLoss, _key(model, sample), LABEL, _never).ce
-    return None
+    if (of_all := compute.stored(SplicedLoss, whole, LABEL)) is not None:
+        return of_all.totals()["ce"]
+    of_first = compute.stored(OwnLoss, _key(model, sample), LABEL)
+    return None if of_first is None else of_first.ce
 
 
 def _measure(key: str, model: LanguageModel, sample: TextSample) -> None:
@@ -123,7 +121,3 @@ def _say(ce: float, model: LanguageModel) -> None:
         st.caption(plain(said(ce, model.d_vocab)))
     else:
         st.warning(plain(said(ce, model.d_vocab)), icon=":material/warning:")
-
-
-def _never(progress: Progress):
-    raise AssertionError("only what is stored is asked for")

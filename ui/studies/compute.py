@@ -7,7 +7,7 @@ nothing changes them. Work that takes over a second runs as a job.
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import TypeVar
 
@@ -96,6 +96,20 @@ def result(cls: type[T], key: str, label: str, work: Callable[..., T]) -> T:
         )
 
     return _held(key, label, find)
+
+
+def stored(cls: type[T], key: str, label: str = "A stored result") -> T | None:
+    """Return a result from memory or from disk; None if it is not stored. Computes nothing."""
+
+    def find() -> T:
+        found = store().load(cls, key)
+        if found is None:
+            raise NotStored(f"{label} is not stored.")
+        return found
+
+    with suppress(NotStored):
+        return _held(key, label, find)
+    return None
 
 
 def transient(key: str, label: str, work: Callable[..., T]) -> T:

@@ -79,12 +79,7 @@ def pca_map(ids: Ids = (), side: str = "decoder") -> Layout:
 def stored(settings: LayoutSettings, ids: Ids = ()) -> Layout | None:
     """Return a map if it is stored, else None. Computes nothing."""
     key = _layout_key(settings, dictionaries(ids))
-    if key not in compute.loaded():
-        layout = compute.store().load(Layout, key)
-        if layout is None:
-            return None
-        return compute.loaded().get(key, lambda: layout)
-    return compute.loaded().get(key, lambda: compute.store().load(Layout, key))
+    return compute.stored(Layout, key, "The map")
 
 
 def layout(settings: LayoutSettings, ids: Ids = ()) -> Layout:

@@ -17,7 +17,6 @@ from core.logit_weights.statistics import LogitStatistics
 from core.logit_weights.unembedding import LogitSettings
 from core.models.language_model import LanguageModel
 from core.models.running import weights_nbytes
-from core.work.jobs import Progress
 from ui.shared import naming
 from ui.shared.errors import NotStored, StillRunning
 from ui.shared.naming import NO_NAMES
@@ -110,7 +109,7 @@ def _of_chosen_text(dictionary: Dictionary, model: LanguageModel) -> str:
 def _stored(cls: type[T], key: str) -> T:
     """Return what is stored under a key. Raises NotStored where it is damaged."""
 
-    def nothing(_: Progress) -> T:
+    found = compute.stored(cls, key, "Names of features")
+    if found is None:
         raise NotStored(f"{key} is not stored.")
-
-    return compute.result(cls, key, "Names of features", nothing)
+    return found
