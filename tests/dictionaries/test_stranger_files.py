@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from core.dictionaries.dictionary import Dictionary
+from core.dictionaries.formats.stored import unseen_turns
 from core.errors import BadDictionaryError
 from core.notebook import load_dictionary
 from tests.doubles.foreign import draw, write_arrays
@@ -224,6 +225,37 @@ def test_weights_that_lie_the_other_way_round_are_turned_as_the_biases_show(tmp_
     dictionary = opened(tmp_path / f"net{ending}")
     agrees(dictionary, *computed())
     assert any("the other way round" in phrase for phrase in dictionary.inferred)
+
+
+SQUARE = draw(71, W_enc=(D_IN, D_IN), W_dec=(D_IN, D_IN), b_enc=(D_IN,), b_dec=(D_IN,))
+WIDE = draw(72, W_enc=(D_IN, D_SAE), W_dec=(D_SAE, D_SAE), b_enc=(D_SAE,), b_dec=(D_SAE,))
+ITS_CFG = {"architecture": "standard", "d_in": D_IN, "d_sae": D_IN, "apply_b_dec_to_input": True, "dtype": "float32"}
+ITS_CFG |= {"metadata": {"hook_name": "blocks.1.hook_resid_pre", "model_name": "gpt2-small"}}
+
+
+@pytest.mark.parametrize("file", ["net.pt", "net.npz", "net.safetensors", "linear.pt", "sae_weights.safetensors"])
+def test_it_is_said_of_square_weights_that_no_length_shows_which_way_round_they_are_stored(tmp_path, file):
+    linear = {"encoder.weight": SQUARE["W_enc"], "decoder.weight": SQUARE["W_dec"]}
+    linear |= {"encoder.bias": SQUARE["b_enc"], "decoder.bias": SQUARE["b_dec"]}
+    write_arrays(tmp_path / file, linear if file == "linear.pt" else SQUARE)
+    if file == "sae_weights.safetensors":
+        (tmp_path / "cfg.json").write_text(json.dumps(ITS_CFG))
+    dictionary = opened(tmp_path if file == "sae_weights.safetensors" else tmp_path / file)
+    assert [phrase for phrase in dictionary.inferred if phrase.startswith("W_enc and W_dec as this format stores them")]
+    np.testing.assert_array_equal(dictionary.W_enc, SQUARE["W_enc"].T if file == "linear.pt" else SQUARE["W_enc"])
+
+
+def test_nothing_of_the_kind_is_said_of_weights_whose_biases_show_it(tmp_path):
+    write_arrays(tmp_path / "net.npz", OURS)
+    assert not [phrase for phrase in opened(tmp_path / "net.npz").inferred if "other way round" in phrase]
+
+
+def test_of_a_transcoder_each_square_matrix_is_named_alone():
+    assert unseen_turns(WIDE) == (
+        "W_dec as this format stores it: with as many features as inputs, no length can show whether it is stored the "
+        "other way round",
+    )
+    assert unseen_turns({"W_dec": np.zeros((3, 4, 4))}) == ()
 
 
 @pytest.mark.parametrize("prefix", ["", "module."])

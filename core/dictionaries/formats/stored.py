@@ -139,7 +139,7 @@ def _with(found: Stored, phrase: str) -> Stored:
 def turned(tensors: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
     """Transpose an encoder or decoder that is stored the other way round, as the length of a bias per feature shows.
 
-    Returns the tensors and a phrase on each transposed one. A square matrix is never transposed.
+    Returns the tensors and a phrase on each transposed one. A square matrix is never transposed (see `unseen_turns`).
     """
     per_feature = next((tensors[name] for name in ("b_enc", "b_gate", "threshold") if name in tensors), None)
     if per_feature is None or per_feature.ndim != 1:
@@ -151,6 +151,22 @@ def turned(tensors: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], tu
             out[name] = np.ascontiguousarray(array.T)
             phrases.append(f"{name} is stored the other way round, as the length of the biases shows")
     return out, tuple(phrases)
+
+
+def unseen_turns(tensors: Mapping[str, np.ndarray]) -> tuple[str, ...]:
+    """Return a phrase that names the square matrices, of which no length shows which way round they are stored."""
+    square = [name for name in ("W_enc", "W_dec") if name in tensors and _is_square(tensors[name])]
+    if not square:
+        return ()
+    they = "they are" if len(square) > 1 else "it is"
+    return (
+        f"{' and '.join(square)} as this format stores {'them' if len(square) > 1 else 'it'}: with as many features as "
+        f"inputs, no length can show whether {they} stored the other way round",
+    )
+
+
+def _is_square(array: np.ndarray) -> bool:
+    return array.ndim == 2 and array.shape[0] == array.shape[1]
 
 
 def centred(tensors: Mapping[str, np.ndarray], mean: np.ndarray, *, subtracts: bool) -> dict[str, np.ndarray]:

@@ -16,6 +16,7 @@ from core.dictionaries.config import DictionaryConfig
 from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.formats import Contents, Place, choose, holds_one, unreadable
 from core.dictionaries.formats import inside as dictionaries_inside
+from core.dictionaries.formats.stored import unseen_turns
 from core.dictionaries.hooks import norm_warning
 from core.dictionaries.origin import UNKNOWN, Origin
 from core.dictionaries.parsing import not_applied, parse_config
@@ -213,7 +214,7 @@ def read_place(
     how = {"config_file": contents.config_file, "hook_needed": contents.hook_needed}
     config = whole = parse_config(raw, place.folder, **how)
     n = prefix.number_asked(whole, typed(settings), title)
-    inferred, notes = contents.inferred, contents.notes
+    inferred, notes = contents.inferred + unseen_turns(tensors), contents.notes
     if n is not None:
         check_tensors(whole, tensors)
         raw, tensors = prefix.first_features(raw, tensors, whole, n)
