@@ -163,7 +163,7 @@ def test_links_join_drawn_points_only():
 
 def test_half_a_surrogate_pair_in_a_label_does_not_stop_the_map():
     points = MapPoints(np.zeros(1), np.zeros(1), np.arange(1), labels=["\ud83d"])
-    assert json.loads(points.arrays["labels"].tobytes()) == ["?"]
+    assert json.loads(points.arrays["labels"].tobytes()) == ["\ufffd"]
 
 
 def test_values_are_coloured_evenly_between_percentiles_and_on_a_log_scale_if_they_span_far():

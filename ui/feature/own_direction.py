@@ -15,7 +15,7 @@ from core.feature.own_direction import (
     read_vectors,
 )
 from ui.shared import errors
-from ui.shared.escape import plain
+from ui.shared.escape import plain, signs
 from ui.studies import compute, corpus, opened
 from ui.studies.own_direction import OWN, THRESHOLD, check_width, suggested
 
@@ -85,7 +85,7 @@ def _choose(name: str, data: bytes, among: Dictionary) -> None:
     vectors = read_vectors(name, data)
     tensor = next(iter(vectors))
     if len(vectors) > 1:
-        tensor = st.selectbox("Tensor", list(vectors), key="own_tensor", format_func=lambda key: f"{key[:80]}")
+        tensor = st.selectbox("Tensor", list(vectors), key="own_tensor", format_func=lambda key: signs(key[:80]))
     rows, row = vectors[tensor], 0
     if len(rows) > 1:
         row = int(st.number_input("Row", 0, len(rows) - 1, key="own_row"))

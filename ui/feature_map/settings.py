@@ -31,7 +31,7 @@ def pick() -> tuple[LayoutSettings, list[str]]:
             "Also on this map",
             [id for id in opened.dictionary_ids() if id != picked],
             key="with",
-            format_func=opened.naming(),
+            format_func=opened.in_pickers(),
             accept_new_options=True,
             bind="query-params",
             placeholder="Choose dictionaries",

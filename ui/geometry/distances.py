@@ -71,7 +71,7 @@ def compared(study: GeometryStudy, r: int) -> list[GeometryStudy]:
         [id for id in opened.dictionary_ids() if id != study.dictionary.id],
         key="with",
         bind="query-params",
-        format_func=opened.naming(),
+        format_func=opened.in_pickers(),
         accept_new_options=True,
         max_selections=MOST_COMPARED,
         placeholder="Other dictionaries",

@@ -31,7 +31,7 @@ def second() -> Dictionary:
         index=options.index(default) if default in options else 0,
         key=KEY,
         bind="query-params",
-        format_func=opened.naming(),
+        format_func=opened.in_pickers(),
         accept_new_options=True,
         placeholder="Choose one or type a path",
         help="The dictionary to compare with A, the one picked in the sidebar. Type to search, or type the path of a "

@@ -14,7 +14,7 @@ from core.overview.recipe import RecipeLine, facts, recipe
 from core.overview.recipe_code import python_recipe
 from ui.overview import halves, health
 from ui.shared import charts, errors
-from ui.shared.escape import plain
+from ui.shared.escape import plain, signs
 from ui.shared.figure import altair, figure, listing
 from ui.studies import compute
 
@@ -59,7 +59,7 @@ def definitions(lines: list[RecipeLine], *, meanings: bool) -> str:
     """Write lines as a compact table in HTML, everything escaped. Meanings are shown below the values or on hover."""
     rows = []
     for line in lines:
-        title, value, meaning = (escape(text) for text in (line.title, line.value, line.meaning))
+        title, value, meaning = (escape(signs(text)) for text in (line.title, line.value, line.meaning))
         more = f'<br><span style="opacity:0.65">{meaning}</span>' if meanings and meaning else ""
         rows.append(
             f'<div style="opacity:0.65" title="{meaning}">{title}</div>'

@@ -1,14 +1,15 @@
-"""Shared chart pieces: DataFrame in, Altair chart out. Knows pandas and Altair only.
+"""Shared chart pieces: DataFrame in, Altair chart out. Knows pandas, Altair and how text is escaped only.
 
 Colours of marks that carry no data come from the theme; the one accent works on light and dark.
 """
 
-import json
 from collections.abc import Sequence
 
 import altair as alt
 import numpy as np
 import pandas as pd
+
+from ui.shared.escape import as_expression
 
 ACCENT = "#ea580c"
 MUTED = "#8a8f98"
@@ -108,8 +109,7 @@ def _named(labels: Sequence[str], first: int) -> alt.Axis:
     """Return an axis of whole numbers, or of these labels from the number `first` on."""
     if not labels:
         return alt.Axis(tickMinStep=1, grid=False)
-    # A list within an expression, as JSON: no label can end it, whatever its letters.
-    names = f"{json.dumps(list(labels))}[datum.value - {first}]"
+    names = f"{as_expression(labels)}[datum.value - {first}]"
     numbers = list(range(first, first + len(labels)))
     return alt.Axis(values=numbers, labelExpr=names, labelAngle=-60, labelLimit=90, labelOverlap=False, grid=False)
 

@@ -1,6 +1,8 @@
 """Text from outside on its way to the screen."""
 
+import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -55,6 +57,21 @@ def signs_in_table(table: pd.DataFrame) -> pd.DataFrame:
         table = pd.concat(columns, axis=1)
     titles = [_signs_of(title) for title in table.columns]
     return table if titles == list(table.columns) else table.set_axis(titles, axis=1)
+
+
+def signs_in(value: Any) -> Any:
+    """Do as `signs` for every text inside lists, tuples and dicts; return other values as they are."""
+    if isinstance(value, dict):
+        return {signs_in(name): signs_in(inner) for name, inner in value.items()}
+    return type(value)(map(signs_in, value)) if type(value) in (list, tuple) else _signs_of(value)
+
+
+def as_expression(texts: Sequence[str] | dict[str, str]) -> str:
+    """Return texts as a list or object of an expression in a chart, with `signs`.
+
+    It is JSON in ASCII: no text can end it, whatever its letters.
+    """
+    return json.dumps(signs_in(dict(texts) if isinstance(texts, dict) else list(texts)))
 
 
 def _signs_of(cell: Any) -> Any:

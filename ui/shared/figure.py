@@ -9,9 +9,8 @@ import pandas as pd
 import streamlit as st
 
 from core import catalogue, tables
-from core.characters import whole
 from ui.shared import pictures
-from ui.shared.escape import plain, signs_in_table
+from ui.shared.escape import plain, signs, signs_in_table
 from ui.shared.finish import finished
 from ui.shared.naming import COLUMNS, Names, names_for, with_names
 from ui.shared.picked_feature import pick_feature
@@ -143,7 +142,7 @@ def altair(
     def draw():
         frame = _frame.get()
         done = finished(chart, dark=is_dark(), names=frame.names if frame else {})
-        said = whole(frame.title) if frame else None
+        said = signs(frame.title) if frame else None
         if frame:
             frame.charts.append(done)
         if on_select is None:

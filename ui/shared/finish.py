@@ -1,9 +1,8 @@
-"""What every Altair chart gets before it is drawn: readable ticks on log axes, titles that fit, text that contrasts.
+"""What every Altair chart gets before it is drawn: signs for odd letters, readable ticks, titles that fit, contrast.
 
 Charts say what they show; how axes are labelled is decided here, once for all pages.
 """
 
-import json
 import math
 import textwrap
 from collections.abc import Iterator, Mapping
@@ -14,8 +13,8 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from core.characters import whole_table
 from core.feature.names import FeatureNames, cut
+from ui.shared.escape import as_expression, signs, signs_in_table
 from ui.shared.naming import Names
 
 _HEIGHT = 300
@@ -34,7 +33,7 @@ _LABEL = "datum.value >= 10000 ? format(datum.value, '~s') : format(datum.value,
 
 def finished(chart: alt.TopLevelMixin, *, dark: bool, names: Names = MappingProxyType({})) -> alt.TopLevelMixin:
     """Return the chart with what all charts share. Its axes, and the data of features that have names, are changed."""
-    _make_whole(chart)
+    _put_signs(chart)
     for group in _groups(chart):
         for unit, data, _ in group:
             _name_features(unit, data, names.get("feature"))
@@ -48,14 +47,22 @@ def finished(chart: alt.TopLevelMixin, *, dark: bool, names: Names = MappingProx
     return named.configure_legend(titleLimit=400, labelLimit=300, **look)
 
 
-def _make_whole(chart: Any) -> None:
-    """Put tables without half characters in a chart and its parts."""
-    if isinstance(data := _of(chart, "data"), pd.DataFrame):
-        chart.data = whole_table(data)
-    for name in ("layer", "hconcat", "vconcat", "concat", "spec"):
-        parts = _of(chart, name) or []
-        for part in parts if isinstance(parts, list) else [parts]:
-            _make_whole(part)
+def _put_signs(node: Any) -> Any:
+    """Put signs for characters that are not seen or that turn others in all texts and tables of a chart.
+
+    Titles, domains and the orders of labels name values of the tables, so that all of them change alike.
+    """
+    if isinstance(node, pd.DataFrame):
+        return signs_in_table(node)
+    if isinstance(node, str):
+        return signs(node)
+    if isinstance(node, alt.SchemaBase):
+        held = node._kwds
+        held.update({name: _put_signs(inner) for name, inner in held.items()})
+        return node
+    if type(node) is dict:
+        return {name: _put_signs(inner) for name, inner in node.items()}
+    return type(node)(map(_put_signs, node)) if type(node) in (list, tuple) else node
 
 
 def _name_features(unit: Any, data: Any, names: FeatureNames | None) -> None:
@@ -68,7 +75,7 @@ def _name_features(unit: Any, data: Any, names: FeatureNames | None) -> None:
     shown = [_field(one) for one in tooltip] if isinstance(tooltip, list) else []
     place = shown.index("feature") if "feature" in shown else None
     if place is not None and any(called.values()):
-        unit.data = data.assign(feature_name=data["feature"].map(called))
+        unit.data = signs_in_table(data.assign(feature_name=data["feature"].map(called)))
         tooltip.insert(place + 1, alt.Tooltip("feature_name:N", title="Name"))
     if len(called) <= _MOST_NAMED:
         for channel, guide, made in (("x", "axis", alt.Axis), ("y", "axis", alt.Axis), ("color", "legend", alt.Legend)):
@@ -85,8 +92,7 @@ def _name_guide(channel: Any, guide: str, made: type, called: Mapping[Any, str])
     own = made() if own is alt.Undefined else own
     if _of(own, "labelExpr") is None and any(called.values()):
         labels = {str(i): cut(f"{i} {name}".strip(), _LONGEST_LABEL) for i, name in called.items()}
-        # As JSON in ASCII: no name can end it, whatever its letters.
-        own["labelExpr"] = f"{json.dumps(labels)}[datum.value] || datum.value"
+        own["labelExpr"] = f"{as_expression(labels)}[datum.value] || datum.value"
         channel[guide] = own
 
 

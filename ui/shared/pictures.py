@@ -14,6 +14,7 @@ import altair as alt
 import pandas as pd
 
 from core.characters import whole
+from ui.shared.escape import signs
 
 _WIDTH, _HEIGHT = 640, 300
 """Pixels of a chart that names no size, because the page stretches it."""
@@ -42,6 +43,7 @@ def specification(
     for spec in specs:
         spec.pop("$schema", None)
     note = " · ".join(part for part in note.split(" · ") if not part.startswith(("click ", "drag ")))
+    title, note = signs(title), signs(note)
     said = {"text": title, "subtitle": textwrap.wrap(note, 110), "anchor": "start", "offset": 12}
     return {
         "$schema": alt.SCHEMA_URL,

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import streamlit as st
 
+from ui.shared.escape import signs
+
 _SHOWN = {"\n": "⏎\n", "\r": "␍", "\t": "⇥   "}
 _IN_ONE_LINE = _SHOWN | {"\n": "⏎"}
 _PART = '<i title="{title}"{shade}>‥</i>'
@@ -61,7 +63,7 @@ def shaded(
         shade = f' style="background:rgba({hue},{0.85 * share:.2f})"' if share > 0 else ""
         if place == marked:
             shade += ' class="strongest"'
-        title = html.escape(title, quote=True)
+        title = html.escape(signs(title), quote=True)
         spans.append(
             f'<span title="{title}"{shade}>{visible(token, one_line=one_line)}</span>'
             if token
@@ -88,5 +90,5 @@ def draw_passages(passages: Sequence[Passage], *, largest: float | None = None, 
     for one in passages:
         head = one.head or f"{max(one.values, key=abs, default=0.0):.3g}"
         text = shaded(one.pieces, one.values, largest, titles=one.titles, marked=one.marked, one_line=one_line)
-        rows.append(f'<div class="loupe-text"><b>{html.escape(head)}</b>{text}</div>')
+        rows.append(f'<div class="loupe-text"><b>{html.escape(signs(head))}</b>{text}</div>')
     st.html(STYLE + "".join(rows))

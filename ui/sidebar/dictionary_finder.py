@@ -9,7 +9,7 @@ from core.dictionaries.sources.folder import SETTINGS, split_settings
 from core.errors import LoupeError, NotDownloadedError
 from core.hub import cache
 from ui.shared import errors, selection
-from ui.shared.escape import plain
+from ui.shared.escape import plain, signs
 from ui.sidebar import downloads
 from ui.sidebar.downloads import DICTIONARY, NEXT_DICTIONARY, Wanted
 from ui.studies import compute, opened
@@ -131,7 +131,7 @@ def _folder() -> None:
     settings = _settings("_folder_settings")
     inside = sources()["folder"].inside(path, compute.workspace()) if path else []
     if inside:
-        chosen = st.selectbox("Dictionary in this folder", inside, key=f"_folder_inside {path}")
+        chosen = st.selectbox("Dictionary in this folder", inside, format_func=signs, key=f"_folder_inside {path}")
         path = f"{path.rstrip('/')}/{chosen}"
     if path and st.button("Open", key="_open_folder", type="primary"):
         _open(f"folder/{path}{settings}")

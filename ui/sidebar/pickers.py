@@ -13,7 +13,7 @@ from core.models import tokenizer_files
 from core.models.language_model import LanguageModel
 from core.positions.study import Study
 from ui.shared import errors, naming, picked_feature
-from ui.shared.escape import plain
+from ui.shared.escape import plain, signs
 from ui.sidebar import dictionary_finder
 from ui.studies import geometry, opened
 
@@ -27,7 +27,7 @@ def dictionary() -> None:
         options,
         key="sae",
         bind="query-params",
-        format_func=opened.naming(),
+        format_func=opened.in_pickers(),
         accept_new_options=True,
         placeholder="Choose one or type a path",
         help="A dictionary is this app's word for a sparse autoencoder (SAE) of a language model. Type to search the "
@@ -59,7 +59,7 @@ def choices() -> None:
                 values,
                 index=values.index(choice.chosen),
                 key=key,
-                format_func=lambda value, choice=choice: choice.values[value],
+                format_func=lambda value, choice=choice: signs(choice.values[value]),
                 help=choice.meaning,
                 on_change=_choose,
                 args=(picked.id, choice.name, key),

@@ -61,7 +61,7 @@ def pick(threshold: float) -> Series | None:
         usual,
         key="split_wider",
         bind="query-params",
-        format_func=opened.naming(),
+        format_func=opened.in_pickers(),
         accept_new_options=True,
         max_selections=MOST_WIDER,
         placeholder="Choose up to three, or type a path",

@@ -14,6 +14,7 @@ from core.models.embeddings import TRAINED
 from core.models.language_model import LanguageModel
 from core.models.search import check_fit, locate, offer_others, open_located
 from core.models.side_by_side import SideBySide
+from ui.shared.escape import signs
 from ui.studies import compute
 
 
@@ -29,6 +30,12 @@ def naming() -> Callable[[str], str]:
     """
     listed = {entry.id: entry.title for entry in entries(compute.workspace()) if entry.id.startswith("folder/")}
     return lambda id: f"folder/{listed[id]}" if id in listed else id
+
+
+def in_pickers() -> Callable[[str], str]:
+    """Return the same with signs for letters that are not seen or turn others: a picker draws no Markdown."""
+    name = naming()
+    return lambda id: signs(name(id))
 
 
 def shown_id(id: str) -> str:

@@ -12,11 +12,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from ui.shared.escape import signs_in
+
 TYPES = {"f4": "<f4", "i4": "<i4", "u1": "u1"}
 
 
 def pack(header: Mapping[str, object], arrays: Mapping[str, np.ndarray]) -> bytes:
-    """Pack a header and arrays of float32, int32 or uint8."""
+    """Pack a header, its texts with signs for what cannot be seen, and arrays of float32, int32 or uint8."""
     blocks, parts, offset = [], [], 0
     for name, array in arrays.items():
         kind = array.dtype.str.lstrip("<|")
@@ -26,7 +28,7 @@ def pack(header: Mapping[str, object], arrays: Mapping[str, np.ndarray]) -> byte
         blocks.append({"name": name, "type": kind, "offset": offset, "length": len(array)})
         parts.append(padded(data))
         offset += len(parts[-1])
-    head = padded(json.dumps(dict(header) | {"blocks": blocks}, allow_nan=False).encode(), b" ")
+    head = padded(json.dumps(signs_in(dict(header)) | {"blocks": blocks}, allow_nan=False).encode(), b" ")
     return b"".join([struct.pack("<I", len(head)), head, *parts])
 
 

@@ -8,6 +8,8 @@ from functools import cached_property
 
 import numpy as np
 
+from ui.shared.escape import signs
+
 
 @dataclass(frozen=True)
 class Step:
@@ -107,9 +109,8 @@ class MapPoints:
             ends = self.sent[np.asarray(self.links, dtype=int).reshape(-1, 2)]
             arrays["links"] = ends[(ends >= 0).all(axis=1)].ravel()
         if len(self.labels):
-            text = json.dumps([self.labels[row] for row in rows], ensure_ascii=False)
-            # Tokens can hold lone halves of surrogate pairs, which are not valid UTF-8.
-            arrays["labels"] = np.frombuffer(text.encode("utf-8", "replace"), np.uint8)
+            text = json.dumps([signs(self.labels[row]) for row in rows], ensure_ascii=False)
+            arrays["labels"] = np.frombuffer(text.encode("utf-8"), np.uint8)
         return arrays
 
     @cached_property
