@@ -1,82 +1,17 @@
 """The app in headless Chromium: what no other test sees (layout, links, requests, colours)."""
 
-import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import TimeoutError as BrowserTimeoutError
 from playwright.sync_api import expect
 
-from tests.browser.chromium import FIGURE, TIMEOUT_MS, chromium_path, open_browser, wait_until_drawn
+from tests.browser.chromium import FIGURE, wait_until_drawn
+from tests.browser.conftest import ROOT
 from tests.doubles import planted_pages
 from ui.shell.router import page_files
 
-ROOT = Path(__file__).resolve().parents[2]
-LOCAL = ("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:")
 pytestmark = pytest.mark.e2e
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if not chromium_path():
-        if os.environ.get("LOUPE_REQUIRE_BROWSER"):
-            pytest.fail("Chromium is required here (LOUPE_REQUIRE_BROWSER is set) and was not found.")
-        pytest.skip("no Chromium on this machine; install it to run the browser tests")
-    with open_browser() as found:
-        yield found
-
-
-@pytest.fixture
-def serve(tmp_path):
-    """Return a function that starts a fresh server for a planted workspace and returns its URL."""
-    running = []
-
-    def start(arguments: list[str] | None = None) -> str:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
-        command += ["--server.headless", "true", "--", *(arguments or [])]
-        log = open(tmp_path / "server.log", "w")  # noqa: SIM115 (closed with the process)
-        server = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
-        running.append((server, log))
-        url = f"http://127.0.0.1:{port}"
-        for _ in range(600):
-            try:
-                if urllib.request.urlopen(f"{url}/_stcore/health", timeout=1).read() == b"ok":
-                    return url
-            except OSError:
-                time.sleep(0.1)
-        raise AssertionError("the server did not start: " + (tmp_path / "server.log").read_text()[-2000:])
-
-    yield start
-    for server, log in running:
-        server.terminate()
-        server.wait(20)
-        log.close()
-
-
-@pytest.fixture
-def planted_url(serve, tmp_path):
-    planted_pages.write_workspace(tmp_path)
-    return serve(planted_pages.arguments(tmp_path))
-
-
-@pytest.fixture
-def page(browser):
-    context = browser.new_context(viewport={"width": 1400, "height": 950})
-    page = context.new_page()
-    page.set_default_timeout(TIMEOUT_MS)
-    page.left_machine = []
-    page.on("request", lambda request: request.url.startswith(LOCAL) or page.left_machine.append(request.url))
-    yield page
-    context.close()
 
 
 def test_a_deep_link_may_be_the_very_first_request(planted_url, page):

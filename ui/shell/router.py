@@ -12,7 +12,7 @@ from core.errors import UnknownNameError
 from ui.shared import errors, naming
 from ui.shared.garbage import spare_modules
 from ui.shared.progress import this_session
-from ui.shell import link, style
+from ui.shell import history, link, style
 from ui.sidebar import device, pickers
 from ui.studies import compute, names
 
@@ -95,6 +95,8 @@ def main() -> None:
     spare_modules()
     st.set_page_config(page_title="SAE Loupe", page_icon=str(ROOT / "ui" / "shell" / "favicon.png"), layout="wide")
     style.draw()
+    history.draw()
+    history.keep_tab()
     page = st.navigation(menu(), expanded=True)
     opened.add(page.url_path)
     link.clean()

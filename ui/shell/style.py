@@ -10,6 +10,8 @@ _RULES = """
 }
 /* Streamlit leaves 4 rem at the sides and 6 above, room that tables and charts need. */
 [data-testid="stMainBlockContainer"] { padding: 2.5rem 2rem 4rem; }
+/* A script shows nothing, and takes no gap. */
+[data-testid="stLayoutWrapper"]:has(> .st-key-script_of_history), .st-key-script_of_history { position: absolute; }
 /* A figure's menu saves tables and pictures. Of Streamlit's own buttons over a chart only the one for the whole screen
    stays, inside the chart, where it covers nothing of the menu. */
 .stElementToolbar:has(~ [data-testid="stVegaLiteChart"]) { top: 0; }
