@@ -12,6 +12,7 @@ from jaxtyping import Float
 from core.errors import BadDictionaryError, DoesNotFitError
 from core.files.tensors import read_tensors
 from core.models.config import BEHIND_NORM, n_heads
+from core.models.gradients import Gradient, Leaf, Target, detached, go_back
 from core.models.hf_runner import LAST
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def build_from_own_names(
         )
     if W_pos is not None:
         model.pos_embed.W_pos.data.copy_(as_tensor(W_pos))
-    return model.eval()
+    return model.eval().requires_grad_(False)
 
 
 def _in_norm(name: str) -> str | None:
@@ -106,6 +107,41 @@ class HookedRunner:
     ) -> dict[str, "Tensor"]:
         import torch
 
+        with torch.no_grad():
+            return self._run(tokens, names, replace, start, module)
+
+    def gradient(
+        self,
+        tokens: "Tensor",
+        hook_name: str,
+        target: Target,
+        *,
+        names: Sequence[str] = (),
+        start: tuple[int, "Tensor"] | None = None,
+        module: Any = None,
+    ) -> Gradient:
+        import torch
+
+        leaf, cfg = Leaf(tokens), self.module.cfg
+        with torch.enable_grad():
+            seen = self._run(tokens, [*names, LAST], (hook_name, leaf.put), start, module)
+        if leaf.value is None:
+            raise DoesNotFitError(
+                f"Nothing passes at {hook_name[:100]} of {self.name} when the model runs. Expected a hook that it "
+                f"reaches, such as blocks.{cfg.n_layers - 1}.hook_resid_pre; choose another dictionary."
+            )
+        how = {"d_vocab": cfg.d_vocab_out if cfg.d_vocab_out > 0 else cfg.d_vocab}
+        gradient, values = go_back(leaf, seen[LAST], target, lambda last: self._logits(last, module), **how)
+        return Gradient(leaf.value.detach(), gradient, values, detached(seen, names))
+
+    def _run(
+        self,
+        tokens: "Tensor",
+        names: Sequence[str],
+        replace: tuple[str, Callable[["Tensor"], "Tensor"]] | None,
+        start: tuple[int, "Tensor"] | None,
+        module: Any,
+    ) -> dict[str, "Tensor"]:
         module, seen, names = module if module is not None else self.module, {}, list(names)
         if replace and _in_norm(replace[0]):
             raise DoesNotFitError(
@@ -116,7 +152,7 @@ class HookedRunner:
         there = {_in_norm(name) or name for name in names} - {LAST}
         hooks += [(name, lambda value, hook: seen.update({hook.name: value})) for name in sorted(there)]
         layer, given = start if start is not None else (None, tokens)
-        with self._lock, torch.no_grad(), module.hooks(fwd_hooks=hooks):
+        with self._lock, module.hooks(fwd_hooks=hooks):
             out = module(given, start_at_layer=layer, stop_at_layer=self._stop(names))
             if any(self.layer_of(name) is None for name in names) and module.cfg.normalization_type is not None:
                 out = module.ln_final(out)
@@ -139,8 +175,13 @@ class HookedRunner:
     def logits(self, last: "Tensor", *, module: Any = None) -> "Tensor":
         import torch
 
+        with torch.no_grad():
+            return self._logits(last, module)
+
+    def _logits(self, last: "Tensor", module: Any) -> "Tensor":
+        import torch
+
         module = module if module is not None else self.module
         cap = module.cfg.output_logits_soft_cap
-        with torch.no_grad():
-            logits = torch.addmm(module.unembed.b_U, last, module.unembed.W_U)
-            return cap * torch.tanh(logits / cap) if cap > 0 else logits
+        logits = torch.addmm(module.unembed.b_U, last, module.unembed.W_U)
+        return cap * torch.tanh(logits / cap) if cap > 0 else logits
