@@ -94,13 +94,23 @@ def check_shared_rows(a: ActivationStore, b: ActivationStore, *, with_first: boo
 
 
 def read_activations(
-    store: ActivationStore, d_sae: int, *, with_first: bool = True, progress: Progress = SILENT
+    store: ActivationStore,
+    d_sae: int,
+    *,
+    with_first: bool = True,
+    only: Bool[np.ndarray, "row pos"] | None = None,
+    progress: Progress = SILENT,
 ) -> SparseActivations:
-    """Read a store's counted tokens, without position 0 of each row if asked. Raises MissingActivationsError."""
+    """Read a store's counted tokens, without position 0 of each row if asked; of these the tokens in `only`.
+
+    Raises MissingActivationsError.
+    """
     counts, features, acts = [], [], []
-    for block in store.blocks(progress):
+    for part, block in zip(store.parts, store.blocks(progress), strict=True):
         count = np.diff(block.ends, prepend=0)
         keep = (with_first | (np.arange(len(count)) % block.n_pos > 0)) & block.counted.ravel()
+        if only is not None:
+            keep &= only[part].ravel()
         entries = np.repeat(keep, count)
         counts.append(count[keep])
         features.append(block.features[entries])
