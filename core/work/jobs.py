@@ -302,10 +302,11 @@ class Jobs:
     def _in_view(self, job: Job) -> bool:
         return any(job.key in keys and self._present(viewer) for viewer, keys in self._views.items())
 
-    def running(self) -> list[Job]:
-        """Return the jobs that run now."""
+    def unfinished(self) -> list[Job]:
+        """Return the jobs that run, then those that wait."""
         with self._lock:
-            return [job for job in self._jobs.values() if job.state == "running"]
+            running = [job for job in self._jobs.values() if job.state == "running"]
+            return running + [job for job in self._waiting if job.state == "waiting"]
 
     def busy(self) -> bool:
         """Whether any job waits or runs."""

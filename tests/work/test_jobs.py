@@ -77,7 +77,8 @@ def test_work_that_somebody_looks_at_comes_before_what_was_asked_for_earlier(gat
     jobs.look(waiting["c"], "me")
     jobs.look_away("you")  # whose page is drawn anew
     jobs.look(waiting["b"], "you")
-    assert [job.label for job in jobs.running()] == ["First"]
+    assert [job.label for job in jobs.unfinished()] == ["First", *"abcdef"]
+    assert [job.state for job in jobs.unfinished()] == ["running", *["waiting"] * 6]
     gate.go_on.set()
     for job in waiting.values():
         job.result(PATIENT)

@@ -21,6 +21,7 @@ PATIENCE_S = 1.0
 """Work that ends within this time shows no progress bar at all."""
 BACKGROUND_S = 0.0
 """How long work in the background is waited for."""
+_NAMED = "_jobs_named_here"
 _begun: ContextVar[list[Job] | None] = ContextVar("begun", default=None)
 
 
@@ -41,6 +42,23 @@ def this_session() -> Session:
         context = get_script_run_ctx()  # none where a view is called outside of a server
         st.session_state["_session"] = Session(context.session_id if context else "")
     return st.session_state["_session"]
+
+
+def begin(jobs: Jobs) -> None:
+    """Begin a run of a page: what this person's page showed before counts no more."""
+    jobs.look_away(this_session())
+    st.session_state[_NAMED] = set()
+
+
+def elsewhere(jobs: Jobs) -> list[Job]:
+    """Return the jobs that are not done and that the open page does not name."""
+    named = st.session_state.get(_NAMED, ())
+    return [job for job in jobs.unfinished() if job.key not in named]
+
+
+def _name(job: Job) -> None:
+    """Note that the open page says how far a job is."""
+    st.session_state.setdefault(_NAMED, set()).add(job.key)
 
 
 @contextmanager
@@ -67,6 +85,8 @@ def watch_all(jobs: list[Job]) -> None:
             st.rerun()
         st.caption(plain("Computing: " + "; ".join(describe(job) for job in jobs)))
 
+    for job in jobs:
+        _name(job)
     if jobs:
         watch()
 
@@ -92,6 +112,7 @@ def wait(job: Job, jobs: Jobs, *, narrow: bool = False):
     if job.finished_within(PATIENCE_S if begun is None else BACKGROUND_S):
         return job.result()
     st.session_state[f"_job_{job.key}"] = job
+    _name(job)
     if begun is not None:
         begun.append(job)
         raise StillRunning(f"{job.label} is still running.")
@@ -105,21 +126,27 @@ def wait(job: Job, jobs: Jobs, *, narrow: bool = False):
         if job.finished_within(0) or f"_stopped_{job.key}" in st.session_state:
             st.rerun()
         bar, button = (st, st) if narrow else st.columns([6, 1], vertical_alignment="bottom")
-        before = jobs.running() if job.state == "waiting" else []
+        before = [other for other in jobs.unfinished() if other.state == "running"] if job.state == "waiting" else []
         bar.progress(min(1.0, job.fraction or 0.0), text=plain(describe(job, before)))
         button.button("Cancel", key=f"cancel-{job.key}", on_click=_leave, args=(job,), width="stretch")
         for other in before:
-            if not jobs.in_view(other):
-                st.button(
-                    plain(f"Stop {other.label}"),
-                    key=f"stop-{other.key}-for-{job.key}",
-                    icon=":material/stop_circle:",
-                    help="No open page shows this work. What it has stored stays.",
-                    on_click=other.cancel,
-                )
+            _name(other)
+            offer_to_stop(other, jobs, f"Stop {other.label}", beside=job.key)
 
     watch()
     raise StillRunning(f"{job.label} is still running.")
+
+
+def offer_to_stop(job: Job, jobs: Jobs, label: str, *, beside: str) -> None:
+    """Draw a button that stops a job, if nobody looks at it. `beside` tells such buttons of a page apart."""
+    if not jobs.in_view(job):
+        st.button(
+            plain(label),
+            key=f"stop-{job.key}-{beside}",
+            icon=":material/stop_circle:",
+            help="No open page shows this work. What it has stored stays.",
+            on_click=job.cancel,
+        )
 
 
 def describe(job: Job, before: Sequence[Job] = ()) -> str:

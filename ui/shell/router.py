@@ -9,11 +9,10 @@ from pathlib import Path
 import streamlit as st
 
 from core.errors import UnknownNameError
-from ui.shared import errors, naming
+from ui.shared import errors, naming, progress
 from ui.shared.garbage import spare_modules
-from ui.shared.progress import this_session
 from ui.shell import history, link, style
-from ui.sidebar import device, pickers
+from ui.sidebar import device, pickers, running
 from ui.studies import compute, names
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -100,11 +99,16 @@ def main() -> None:
     page = st.navigation(menu(), expanded=True)
     opened.add(page.url_path)
     link.clean()
-    compute.jobs().look_away(this_session())
+    progress.begin(compute.jobs())
     naming.find_by(names.find)
     with st.sidebar:
         pickers.dictionary()
         pickers.choices()
         pickers.feature()
         device.pick()
-    page.run()
+        work = st.container(key="other_work")  # ui/shell/style.py keeps it in sight
+    try:
+        page.run()
+    finally:  # a page may stop early, as while it waits
+        with work:
+            running.draw(compute.jobs())

@@ -12,6 +12,10 @@ _RULES = """
 [data-testid="stMainBlockContainer"] { padding: 2.5rem 2rem 4rem; }
 /* A script shows nothing, and takes no gap. */
 [data-testid="stLayoutWrapper"]:has(> .st-key-script_of_history), .st-key-script_of_history { position: absolute; }
+/* Work under way stays in sight at the foot of the sidebar, however long that is, on the sidebar's own ground (see
+   .streamlit/config.toml). */
+[data-testid="stLayoutWrapper"]:has(> .st-key-other_work) { position: sticky; bottom: 0; z-index: 1; }
+.st-key-other_work:not(:empty) { background: light-dark(#faf9f7, #0b0e11); padding-block: 0.5rem; gap: 0.5rem; }
 /* A figure's menu saves tables and pictures. Of Streamlit's own buttons over a chart only the one for the whole screen
    stays, inside the chart, where it covers nothing of the menu. */
 .stElementToolbar:has(~ [data-testid="stVegaLiteChart"]) { top: 0; }
