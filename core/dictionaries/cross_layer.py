@@ -34,5 +34,8 @@ class Blocks:
 
     def reconstruct(self, x: Float[np.ndarray, "*batch width"]) -> Float[np.ndarray, "*batch d_out"]:
         """Return what all layers give the target together; a skip connection starts at the target's own input."""
-        x_hat = self.encode(x)[0] @ self.W_dec + self.b_dec
+        x_hat = self.decode(self.encode(x)[0])
         return x_hat if self.W_skip is None else x_hat + np.split(x, self.n, axis=-1)[-1] @ self.W_skip.T
+
+    def decode(self, acts: Float[np.ndarray, "*batch d_sae"]) -> Float[np.ndarray, "*batch d_out"]:
+        return acts @ self.W_dec + self.b_dec

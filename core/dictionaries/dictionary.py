@@ -19,7 +19,7 @@ from jaxtyping import Float
 from core.dictionaries.config import ADDITIVE, UNFOLDED_NORMALISATIONS, DictionaryConfig
 from core.dictionaries.cross_layer import Blocks
 from core.dictionaries.origin import UNKNOWN, Origin
-from core.dictionaries.sae_lens import build_sae, run, run_halves, run_with_pre_acts
+from core.dictionaries.sae_lens import build_sae, run, run_decoder, run_halves, run_with_pre_acts
 from core.dictionaries.weights import can_fold, check_tensors, fold_norms
 from core.errors import DoesNotFitError
 
@@ -275,6 +275,18 @@ class Dictionary:
         if self.config.blocks > 1:
             return self._blocks.reconstruct(x)
         return run(self.sae, self.lock, x, lambda sae, t: sae(t))
+
+    def decode(
+        self, acts: Float[np.ndarray, "*batch d_sae"], x: Float[np.ndarray, "*batch width"]
+    ) -> Float[np.ndarray, "*batch d_out"]:
+        """Return what features write, with the bias, by sae-lens' decoder; `x` is the input that `acts` belong to.
+
+        `x` only counts where the dictionary normalises each input. A skip connection and a temporal dictionary's
+        predicted half, which `reconstruct` adds, are not in it.
+        """
+        if self.config.blocks > 1:
+            return self._blocks.decode(acts)
+        return run_decoder(self.sae, self.lock, acts, x)
 
     def halves(self, x: Float[np.ndarray, "batch pos d_in"]) -> tuple[np.ndarray, ...]:
         """Return a temporal dictionary's predicted and novel half of x_hat, the bias, and both halves' codes.

@@ -54,6 +54,18 @@ def run(sae, lock: AbstractContextManager, x: Float[np.ndarray, "*batch d_in"], 
         return call(sae, as_tensor(np.ascontiguousarray(x, dtype=np.float32))).float().numpy()
 
 
+def run_decoder(
+    sae, lock: AbstractContextManager, acts: Float[np.ndarray, "*batch d_sae"], x: Float[np.ndarray, "*batch width"]
+) -> Float[np.ndarray, "*batch d_out"]:
+    """Decode. The scale of each input, where there is one, is what encoding it leaves on the module."""
+    import torch
+
+    with lock, torch.no_grad():
+        if sae.cfg.normalize_activations in ("constant_norm_rescale", "layer_norm"):
+            sae.process_sae_in(as_tensor(np.ascontiguousarray(x, dtype=np.float32)))
+        return sae.decode(as_tensor(np.ascontiguousarray(acts, dtype=np.float32))).float().numpy()
+
+
 def run_halves(
     sae, lock: AbstractContextManager, x: Float[np.ndarray, "batch pos d_in"]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
