@@ -23,7 +23,7 @@ FLOORS = {
         "corpus tables token_sets",
         "activations geometry logit_weights positions",
         "enrichment feature feature_map matching overview proxies text",
-        "automata",
+        "automata interventions",
         "neuronpedia splitting",
         "home",
     ),
