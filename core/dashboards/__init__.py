@@ -1,8 +1,8 @@
 """Dashboards that other tools computed, read without a model, a dictionary or torch.
 
-Each format is a module of this package with `NAME`, `TITLE`, `FILES`, `find(folder)`, which returns the place of each
-feature (empty if the folder has no such files), and `read(folder, feature, places)`. Files are not trusted: readers
-check the sizes and types of everything.
+Each format is a module of this package with `NAME`, `TITLE`, `FILES`, `find(folder, skipped)`, which returns the place
+of each feature (empty if the folder has no such files) and adds an error to `skipped` for each damaged file, and
+`read(folder, feature, places)`. Files are not trusted: readers check the sizes and types of everything.
 """
 
 import importlib
@@ -55,6 +55,8 @@ class Dashboard:
     activations: Histogram | None = None
     logits: Histogram | None = None
     examples: tuple[Example, ...] = ()
+    unread: tuple[str, ...] = ()
+    """Why files that may say more of the feature cannot be read, one sentence or more each."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class DashboardSet:
     places: Mapping[int, object]
     """The place of each feature's data, in a form that only the format's module knows."""
     refused: tuple[str, ...] = ()
-    """What else the folder holds that looks like dashboards of another format and cannot be read, and why."""
+    """Why other files of the folder that look like dashboards, in this format or another one, cannot be read."""
 
     @property
     def features(self) -> list[int]:
@@ -77,17 +79,18 @@ class DashboardSet:
         """Read one feature. Raises OutOfRangeError for a missing feature, BadDashboardError for a broken file."""
         if feature not in self.places:
             raise OutOfRangeError("Feature", feature, max(self.places) + 1)
-        with _files_that_can_be_read(self.folder):
+        with readable(f"A file in {self.folder}"):
             return formats()[self.format].read(self.folder, feature, self.places)
 
 
 @contextmanager
-def _files_that_can_be_read(folder: Path) -> Iterator[None]:
+def readable(what: str) -> Iterator[None]:
+    """Raise BadDashboardError, which begins with `what`, where the system refuses a file."""
     try:
         yield
     except OSError as error:
         raise BadDashboardError(
-            f"A file in {folder} cannot be read ({str(error)[:200]}). Expected files that are there and that this app "
+            f"{what} cannot be read ({str(error)[:200]}). Expected files that are there and that this app "
             "may read; copy the folder again, or see who owns it."
         ) from error
 
@@ -102,13 +105,15 @@ def formats() -> dict[str, ModuleType]:
 def open_dashboards(folder: Path) -> list[DashboardSet]:
     """Return the dashboards of a folder, one set for each format.
 
-    A file that only looks like one format keeps no other from being read. Raises BadDashboardError if nothing is.
+    A damaged file, or one that only looks like one format, keeps no other from being read. Raises BadDashboardError if
+    nothing is read.
     """
-    found, refused = {}, []
+    found: dict[str, Mapping[int, object]] = {}
+    refused: list[BadDashboardError] = []
     for name, module in formats().items():
         try:
-            with _files_that_can_be_read(folder):
-                found[name] = module.find(folder)
+            with readable(f"A file in {folder}"):
+                found[name] = module.find(folder, refused)
         except BadDashboardError as error:
             refused.append(error)
     said = tuple(map(str, refused))

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from core.dashboards import Dashboard
+from core.dashboards import BadDashboardError, Dashboard
 from core.dashboards.fields import content, inside, parse, short
 
 NAME = "delphi"
@@ -13,8 +13,8 @@ FILES = "MODULE_latentN.txt"
 _NAME = re.compile(r".*latent(\d{1,9})\.txt")
 
 
-def find(folder: Path) -> dict[int, Path]:
-    """Map features to their explanations."""
+def find(folder: Path, skipped: list[BadDashboardError]) -> dict[int, Path]:
+    """Map features to their explanations, which are looked into only when they are read."""
     matches = ((_NAME.fullmatch(path.name), path) for path in inside(folder, folder.glob("*latent*.txt")))
     return {int(match.group(1)): path for match, path in matches if match}
 

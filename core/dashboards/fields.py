@@ -4,7 +4,7 @@ import gzip
 import json
 import math
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 from core.amounts import of_bytes
 from core.characters import whole
-from core.dashboards import BadDashboardError, Example, Histogram
+from core.dashboards import BadDashboardError, Example, Histogram, readable
 
 MOST_BYTES = 512 * 2**20
 """Largest size of one file, unpacked."""
@@ -27,6 +27,44 @@ def inside(folder: Path, paths: Iterable[Path]) -> list[Path]:
     """Return the files among `paths`, sorted, without links that lead out of the folder."""
     root = folder.resolve()
     return sorted(path for path in paths if path.resolve().is_relative_to(root) and path.is_file())
+
+
+FeaturesOf = Callable[[Path, int], frozenset[int] | BadDashboardError]
+"""Gives the features of a file with its time of change, or says why the file cannot be read."""
+
+
+def places_in(paths: Iterable[Path], features_of: FeaturesOf, skipped: list[BadDashboardError]) -> dict[int, Path]:
+    """Map features to the file that holds them. Damaged files are passed over; `skipped` receives an error for each."""
+    places: dict[int, Path] = {}
+    for path in paths:
+        known = features_at(path, features_of)
+        if isinstance(known, BadDashboardError):
+            skipped.append(known)
+        else:
+            places |= dict.fromkeys(known, path)
+    return places
+
+
+def features_at(path: Path, features_of: FeaturesOf) -> frozenset[int] | BadDashboardError:
+    """Return the features of a file as it is now, or why it cannot be read."""
+    try:
+        with readable(str(path)):
+            return features_of(path, path.stat().st_mtime_ns)
+    except BadDashboardError as error:
+        return error
+
+
+def features_or_why(read: Callable[[], Iterable[int]]) -> frozenset[int] | BadDashboardError:
+    """Return the features that `read` finds, or its error, to be remembered; without what the error held in memory.
+
+    Raises BadDashboardError where the system refused the file: that may end without a change of the file.
+    """
+    try:
+        return frozenset(read())
+    except BadDashboardError as error:
+        if getattr(error.__cause__, "errno", None) is not None:
+            raise
+        return BadDashboardError(str(error))
 
 
 def content(path: Path) -> bytes:

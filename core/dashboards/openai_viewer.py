@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from core.dashboards import Dashboard, Example
-from core.dashboards.fields import content, example, histogram, inside, number, parse
+from core.dashboards import BadDashboardError, Dashboard, Example
+from core.dashboards.fields import content, example, histogram, inside, number, parse, places_in
 
 NAME = "openai"
 TITLE = "OpenAI viewer"
@@ -13,13 +13,16 @@ FILES = "atoms/N.json, or N.json, with density and top"
 _EACH = 50
 
 
-def find(folder: Path) -> dict[int, Path]:
-    """Map features to their files."""
-    places = {}
-    for path in inside(folder, [*folder.glob("atoms/*.json"), *folder.glob("*.json")]):
-        if path.stem.isdecimal() and len(path.stem) < 10 and b'"mean_act' in _head(path):
-            places.setdefault(int(path.stem), path)
-    return places
+def find(folder: Path, skipped: list[BadDashboardError]) -> dict[int, Path]:
+    """Map features to their files; of two with one number, to the one that is not in atoms/."""
+    paths = inside(folder, [*folder.glob("atoms/*.json"), *folder.glob("*.json")])
+    return places_in(reversed(paths), _own_number, skipped)
+
+
+def _own_number(path: Path, stamp: int) -> frozenset[int]:
+    """Return the feature of a file, which its name says."""
+    named = path.stem.isdecimal() and len(path.stem) < 10
+    return frozenset({int(path.stem)} if named and b'"mean_act' in _head(path) else ())
 
 
 def read(folder: Path, feature: int, places: Mapping[int, Path]) -> Dashboard:

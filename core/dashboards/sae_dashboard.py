@@ -11,11 +11,13 @@ from core.dashboards.fields import (
     MOST_EXAMPLES,
     content,
     example,
+    features_or_why,
     histogram,
     index,
     inside,
     number,
     parse,
+    places_in,
     strings,
     weighted,
 )
@@ -27,12 +29,9 @@ _UNKNOWN = 99
 """The upper bound that SAEDashboard writes for the top activations if it cannot read the bound from its own title."""
 
 
-def find(folder: Path) -> dict[int, Path]:
+def find(folder: Path, skipped: list[BadDashboardError]) -> dict[int, Path]:
     """Map features to the batch that holds them."""
-    places = {}
-    for path in inside(folder, folder.glob("batch-*.json")):
-        places |= dict.fromkeys(_numbers(path, path.stat().st_mtime_ns), path)
-    return places
+    return places_in(inside(folder, folder.glob("batch-*.json")), _numbers, skipped)
 
 
 def read(folder: Path, feature: int, places: Mapping[int, Path]) -> Dashboard:
@@ -41,9 +40,9 @@ def read(folder: Path, feature: int, places: Mapping[int, Path]) -> Dashboard:
 
 
 @lru_cache(maxsize=4096)
-def _numbers(path: Path, stamp: int) -> frozenset[int]:
-    """Return the features of a batch. They stay known when the batch itself is forgotten."""
-    return frozenset(_features(path, stamp))
+def _numbers(path: Path, stamp: int) -> frozenset[int] | BadDashboardError:
+    """Return the features of a batch, or why it cannot be read. They stay known when the batch itself is forgotten."""
+    return features_or_why(lambda: _features(path, stamp))
 
 
 @lru_cache(maxsize=4)

@@ -145,6 +145,14 @@ def test_openais_files_are_read(tmp_path):
     assert [one.group for one in feature.examples] == ["Top activations", "Random, positive"]
 
 
+def test_of_two_files_of_openais_with_one_number_the_one_outside_atoms_is_read(tmp_path):
+    openai(tmp_path)
+    path = tmp_path / "atoms" / "7.json"
+    (tmp_path / "7.json").write_text(path.read_text().replace("0.01", "0.5"))
+    (found,) = open_dashboards(tmp_path)
+    assert (found.read(7).density, found.read(9).density) == (0.5, 0.01)
+
+
 def test_delphis_explanations_are_read(tmp_path):
     (tmp_path / "layers.3.mlp_latent41.txt").write_text(json.dumps(" verbs of motion "))
     (found,) = open_dashboards(tmp_path)
@@ -221,6 +229,102 @@ def test_a_foreign_file_keeps_no_other_format_from_being_read(tmp_path):
     (found,) = open_dashboards(tmp_path)
     assert (found.title, found.features) == ("Delphi explanations", [3])
     assert "batch-0.json has no list of features" in found.refused[0]
+
+
+def openai(folder: Path) -> None:
+    (folder / "atoms").mkdir()
+    for feature in (7, 9):
+        said = {"density": 0.01, "mean_act": 0.1, "hist": {}, "top": [], "random": []}
+        (folder / "atoms" / f"{feature}.json").write_text(json.dumps(said))
+
+
+def neuronpedia_batches(folder: Path) -> None:
+    """Feature 7 in the first batches, feature 9 in the second."""
+    for name in ("features", "activations", "explanations"):
+        (folder / name).mkdir()
+        for i, feature in enumerate((7, 9)):
+            line = {"index": feature, "tokens": TOKENS, "values": [feature] * 4, "description": f"label {feature}"}
+            data = (json.dumps(line) + "\n").encode()
+            (folder / name / f"batch-{i}.jsonl.gz").write_bytes(gzip.compress(data))
+
+
+DAMAGE = {
+    "cut short": lambda data: data[: len(data) // 2],
+    "empty JSON": lambda data: b"[1, 2]",
+    "a changed byte": lambda data: data[:-3] + bytes([data[-3] ^ 255]) + data[-2:],
+    "no JSON": lambda data: b"\xff\xfe<html>",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize(
+    ("write", "format", "file"),
+    [
+        (sae_dashboard, "sae_dashboard", "batch-1.json"),
+        (neuronpedia_batches, "neuronpedia", "features/batch-1.jsonl.gz"),
+    ],
+)
+def test_one_damaged_batch_keeps_no_other_from_being_read_and_is_named(tmp_path, write, format, file, damage):
+    write(tmp_path)
+    data = DAMAGE[damage]((tmp_path / file).read_bytes())
+    (tmp_path / file).write_bytes(b"{" + data if damage == "a changed byte" and file.endswith("json") else data)
+    for _ in range(2):  # what is remembered says the same
+        (found,) = open_dashboards(tmp_path)
+        assert (found.format, found.features) == (format, [7])
+        assert [file in why for why in found.refused] == [True]
+        assert found.read(7).examples
+        assert found.read(7).unread == ()
+
+
+@pytest.mark.parametrize("name", ["activations", "explanations"])
+def test_a_damaged_batch_of_examples_or_labels_hides_no_other_and_is_named_with_the_feature(tmp_path, name):
+    neuronpedia_batches(tmp_path)
+    path = tmp_path / name / "batch-1.jsonl.gz"
+    path.write_bytes(path.read_bytes()[:-9])
+    (found,) = open_dashboards(tmp_path)
+    first, second = found.read(7), found.read(9)
+    assert (first.examples[0].values, first.labels) == ((7.0,) * 4, ("label 7",))
+    assert (bool(second.examples), bool(second.labels)) == (name == "explanations", name == "activations")
+    for one in (first, second):
+        assert [f"{name}/batch-1.jsonl.gz" in why for why in one.unread] == [True]
+
+
+def test_a_file_that_the_system_refuses_hides_no_other_and_is_read_when_it_no_longer_does(tmp_path, monkeypatch):
+    for write in (sae_dashboard, neuronpedia_batches, openai):
+        (tmp_path / write.__name__).mkdir()
+        write(tmp_path / write.__name__)
+    (tmp_path / "neuronpedia_api").mkdir()
+    neuronpedia_api(tmp_path / "neuronpedia_api")
+    api = tmp_path / "neuronpedia_api" / "7.json"
+    (tmp_path / "neuronpedia_api" / "9.json").write_bytes(api.read_bytes())
+    bad = ("batch-1.json", "batch-1.jsonl.gz", "9.json")
+    opened, packed = Path.open, gzip.open
+
+    def refuse(path, *args, **more):
+        if Path(path).name in bad:
+            raise PermissionError(13, "Permission denied")
+        return (packed if path.suffix == ".gz" else opened)(path, *args, **more)
+
+    folders = sorted(path for path in tmp_path.iterdir())
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", refuse)
+        patched.setattr(gzip, "open", refuse)
+        for folder in folders:
+            (found,) = open_dashboards(folder)
+            assert found.features == [7], folder
+            assert all("Permission denied" in why for why in found.refused)
+            assert any(any(name in why for name in bad) for why in found.refused)
+    for folder in folders:
+        (found,) = open_dashboards(folder)
+        assert (found.features, found.refused) == ([7, 9], ())
+
+
+def test_where_all_batches_are_damaged_the_first_is_named(tmp_path):
+    neuronpedia_batches(tmp_path)
+    for i in (0, 1):
+        (tmp_path / "features" / f"batch-{i}.jsonl.gz").write_bytes(b"nothing")
+    with pytest.raises(BadDashboardError, match=r"batch-0\.jsonl\.gz cannot be read \(BadGzipFile"):
+        open_dashboards(tmp_path)
 
 
 def test_a_second_look_at_a_feature_reads_only_the_batches_that_hold_it(tmp_path, monkeypatch):

@@ -1,8 +1,10 @@
 """The page on dashboards of other tools, run by AppTest; neither model nor dictionary is read for it."""
 
+import gzip
+
 import pytest
 
-from tests.dashboards.test_dashboards import neuronpedia, sae_dashboard
+from tests.dashboards.test_dashboards import neuronpedia, neuronpedia_batches, sae_dashboard
 from tests.doubles import pages, planted_pages
 from tests.doubles.pages import fine, text_of
 
@@ -40,6 +42,52 @@ def test_a_folder_without_dashboards_or_outside_the_roots_is_explained(open_page
     at = open_page(folder)
     assert not at.exception
     assert says in text_of(at, "error")
+
+
+def test_a_damaged_batch_is_named_beside_the_features_of_the_others_and_read_once_it_is_whole(open_page, tmp_path):
+    (tmp_path / "made").mkdir()
+    neuronpedia_batches(tmp_path / "made")
+    files = [tmp_path / "made" / name / "batch-1.jsonl.gz" for name in ("features", "explanations")]
+    whole = [path.read_bytes() for path in files]
+    for path in files:
+        path.write_bytes(path.read_bytes()[:20])
+    at = fine(open_page("made", 7))
+    assert [name in text_of(at, "warning") for name in ("features/batch-1", "explanations/batch-1")] == [True, True]
+    assert at.metric
+    for path, data in zip(files, whole, strict=True):
+        path.write_bytes(data)
+    at.run()
+    assert not at.warning
+    assert at.number_input(key="dash_feature").max == 9
+
+
+def test_a_batch_that_the_system_no_longer_refuses_is_read_though_no_file_changed(open_page, tmp_path, monkeypatch):
+    (tmp_path / "made").mkdir()
+    neuronpedia_batches(tmp_path / "made")
+    packed = gzip.open
+
+    def refuse(path, *args, **more):
+        if path.name == "batch-1.jsonl.gz":
+            raise PermissionError(13, "Permission denied")
+        return packed(path, *args, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(gzip, "open", refuse)
+        at = fine(open_page("made", 7))
+        assert "Permission denied" in text_of(at, "warning")
+    at.run()
+    assert not at.warning
+    assert at.number_input(key="dash_feature").max == 9
+
+
+def test_of_many_damaged_batches_a_few_are_named_and_the_others_counted(open_page, tmp_path):
+    (tmp_path / "made").mkdir()
+    sae_dashboard(tmp_path / "made")
+    for i in range(2, 12):
+        (tmp_path / "made" / f"batch-{i}.json").write_text("{")
+    at = fine(open_page("made", 7))
+    assert len(at.warning) == 5
+    assert at.warning[4].value == "6 more files cannot be read."
 
 
 def test_a_file_that_is_written_anew_in_place_is_read_anew(open_page, tmp_path):

@@ -1,5 +1,6 @@
 """The page Dashboards: pickers of folder and feature, and all that the file says of the feature."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -13,6 +14,9 @@ from ui.shared import charts, token_text
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure, listing
 from ui.studies import compute
+
+_NAMED = 4
+"""Damaged files that are named one by one."""
 
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the folder")
@@ -36,9 +40,11 @@ def choose() -> DashboardSet | None:
         return None
     folder = compute.workspace().allowed_folder(text)
     # A file that is written anew in place changes no folder.
-    sets = _sets(str(folder), stamp([folder, *(path for path in folder.glob("*") if path.is_dir())]))
-    for why in sets[0].refused:
-        st.warning(plain(f"Passed over: {why}"), icon=":material/warning:")
+    state = stamp([folder, *(path for path in folder.glob("*") if path.is_dir())])
+    sets = _sets(str(folder), state)
+    if sets[0].refused:  # what the system refused may become readable without a change of any file
+        _sets.clear(str(folder), state)
+    _passed_over(sets[0].refused)
     titles = [one.title for one in sets]
     if len(sets) == 1:
         return sets[0]
@@ -46,6 +52,14 @@ def choose() -> DashboardSet | None:
         "Format", titles, default=titles[0], required=True, key="dash_format", bind="query-params"
     )
     return sets[titles.index(title)]
+
+
+def _passed_over(reasons: Sequence[str]) -> None:
+    """Name the files that cannot be read; of many, the first."""
+    for why in reasons[:_NAMED]:
+        st.warning(plain(f"Passed over: {why}"), icon=":material/warning:")
+    if len(reasons) > _NAMED:
+        st.warning(f"{len(reasons) - _NAMED:,} more files cannot be read.", icon=":material/warning:")
 
 
 def choose_feature(dashboards: DashboardSet) -> int:
@@ -60,6 +74,7 @@ def choose_feature(dashboards: DashboardSet) -> int:
 def show(dashboards: DashboardSet, feature: int) -> None:
     """Draw everything that the file says of one feature."""
     dashboard = dashboards.read(feature)
+    _passed_over(dashboard.unread)
     for label in dashboard.labels:
         st.markdown(f"> {plain(label)}")
     facts = {"Density": dashboard.density, "Largest activation": dashboard.max_activation}
