@@ -25,7 +25,7 @@ def test_a_feature_is_shown_with_all_that_its_file_says(open_page, tmp_path, wri
     assert [metric.value for metric in at.metric] == ["0.01", "3"]
     assert at.dataframe[0].value["token_text"].tolist() == [" Monday", " Friday", "!"]
     assert len(at.get("vega_lite_chart")) == 2
-    text = at.html[0].value
+    text = next(part.value for part in at.html if "loupe-text" in part.value)
     assert "&lt;script&gt;" in text
     assert "<script>" not in text
 
