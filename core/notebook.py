@@ -19,6 +19,7 @@ from typing import Any
 from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.sources import open_dictionary, sources
 from core.errors import BadSettingError, LoupeError
+from core.work.artifacts import ArtifactStore
 from core.work.temporary import temporary_folder
 from core.workspace import PROJECT, Workspace, no_such_path, pinned_text
 
@@ -118,7 +119,7 @@ def _folder_of(sae: Any) -> str:
         if not place.exists():
             raise AppError(f"There is no folder {place}. Expected one that holds a dictionary; check the path.")
         return key
-    folder = PROJECT / "cache" / "notebook" / sae.sha256[:16]
+    folder = ArtifactStore(PROJECT / "cache").saved_by_notebook(sae.sha256)
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
         with temporary_folder(folder.parent) as fresh:

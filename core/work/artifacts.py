@@ -29,6 +29,8 @@ _SUFFIX, _SET_ASIDE, _TEMPORARY = ".safetensors", ".safetensors.damaged", ".tmp"
 _UNFINISHED = re.compile(rf"\.{_KEY}\.[^.]*\.tmp|\.tmp[A-Za-z0-9]{{6}}")
 """Files that a killed writer leaves: ours, and the one that safetensors writes beside it."""
 _OWN = re.compile(rf"{_KEY}\.safetensors(\.damaged)?|{_UNFINISHED.pattern}")
+_NOTEBOOK, _SAVED = "notebook", re.compile(r"[0-9a-f]{16}")
+"""Where notebooks save the dictionaries that they hold in memory, and what they call them."""
 _DAY_S = 24 * 3600.0
 
 
@@ -110,15 +112,26 @@ class ArtifactStore:
         return self._path(key).is_file()
 
     def usage(self) -> int:
-        """Return the bytes of all results, damaged files and unfinished files, and of folders of killed writers."""
-        left = sum(temporary.nbytes(folder) for place in self._places() for folder in temporary.abandoned(place))
-        return left + sum(status.st_size for _, status in self._own_files())
+        """Return the bytes of all results, damaged and unfinished files, dictionaries that notebooks saved, and folders
+        of killed writers.
+        """
+        left = [folder for place in self._places() for folder in temporary.abandoned(place)]
+        folders = sum(map(temporary.nbytes, [*left, *self._saved_by_notebooks()]))
+        return folders + sum(status.st_size for _, status in self._own_files())
 
     def clear(self) -> None:
-        """Delete all results and damaged files; other files in the folder stay."""
+        """Delete all results, damaged files and dictionaries that notebooks saved; other files in the folder stay."""
         for path, _ in self._own_files():
             path.unlink(missing_ok=True)
+        for folder in self._saved_by_notebooks():
+            # Renamed first, so that no notebook finds one that is half gone.
+            with temporary.temporary_folder(folder.parent) as going, suppress(OSError):
+                folder.rename(going / "gone")
         self._sweep_folders()
+
+    def saved_by_notebook(self, sha256: str) -> Path:
+        """Return the folder in which a notebook saves a dictionary that it holds in memory."""
+        return self.root / _NOTEBOOK / sha256[:16]
 
     def _path(self, key: str) -> Path:
         # Only this function and _own_files make paths, so that another kind of root needs changes only here.
@@ -133,6 +146,12 @@ class ArtifactStore:
                     yield path, path.stat()
                 except FileNotFoundError:
                     continue  # another process was faster
+
+    def _saved_by_notebooks(self) -> list[Path]:
+        with suppress(OSError):
+            found = sorted((self.root / _NOTEBOOK).iterdir())
+            return [path for path in found if _SAVED.fullmatch(path.name) and path.is_dir() and not path.is_symlink()]
+        return []
 
     def _set_aside(self, path: Path) -> None:
         try:

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from core import notebook
+from core.notebook import load_dictionary
 from core.work.artifacts import ArtifactStore
 from core.work.temporary import abandoned, sweep, temporary_folder
+from tests.doubles.planted import planted_dictionary
 
 ROOT = Path(__file__).parents[2]
 KILLED = """
@@ -55,6 +58,47 @@ def test_a_folder_of_a_killed_writer_is_counted_and_swept_and_one_of_a_living_wr
     assert (abandoned(place), store.usage()) == ([left], 1000)
     store.clear()
     assert (list(place.iterdir()), store.usage()) == ([], 0)
+
+
+def test_dictionaries_that_notebooks_saved_are_counted_and_cleared_as_other_results(tmp_path, monkeypatch):
+    monkeypatch.setattr(notebook, "PROJECT", tmp_path)
+    store = ArtifactStore(tmp_path / "cache")
+    sae = planted_dictionary()
+    folder = Path(notebook._folder_of(sae))
+    assert folder == store.saved_by_notebook(sae.sha256)
+    others = [folder.parent / "own notes", tmp_path / "cache" / "models" / folder.name]
+    for place in others:
+        place.mkdir(parents=True)
+        (place / "file").write_bytes(bytes(500))
+    (folder.parent / "0123456789abcdef").symlink_to(others[0])
+    (folder.parent / "fedcba9876543210").write_bytes(bytes(7))
+    written = [path.stat().st_size for path in folder.iterdir()]
+    assert min(written) > 0
+    assert store.usage() == sum(written)
+    store.clear()
+    assert store.usage() == 0
+    assert not folder.exists()
+    assert [(place / "file").stat().st_size for place in others] == [500, 500]
+    assert len(list(folder.parent.iterdir())) == 3
+    again = Path(notebook._folder_of(sae))
+    assert load_dictionary(again).sha256 == load_dictionary(notebook._folder_of(sae)).sha256
+
+
+def test_a_saved_dictionary_that_cannot_be_removed_is_whole_or_gone(tmp_path, monkeypatch):
+    store = ArtifactStore(tmp_path)
+    folder = store.saved_by_notebook("0123456789abcdef" * 4)
+    folder.mkdir(parents=True)
+    (folder / "cfg.json").write_bytes(bytes(9))
+
+    def busy(path, target):
+        raise PermissionError(13, "in use")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", busy)
+        store.clear()
+    assert (folder / "cfg.json").exists()
+    store.clear()
+    assert list(folder.parent.iterdir()) == []
 
 
 def test_the_next_writer_sweeps_what_the_last_one_left(tmp_path, writer):
