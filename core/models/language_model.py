@@ -233,7 +233,9 @@ class LanguageModel:
         # For a while, the weights as read and the model that they are copied to are both in memory.
         nbytes = running.weights_nbytes(self.config)
         self.make_room(2 * nbytes)
-        known = {k: v for k, v in self.config.items() if k not in RUNTIME_FIELDS and v is not None}
+        # null is absent, but for the norms: a model can have none.
+        said = {k: v for k, v in self.config.items() if v is not None or k == "normalization_type"}
+        known = {k: v for k, v in said.items() if k not in RUNTIME_FIELDS}
         W_pos = self.W_pos if self.wpe != TRAINED else None
         module = running.build_from_own_names(self.folder, known, centred=self.centred, W_pos=W_pos)
         self._nbytes_built = nbytes
