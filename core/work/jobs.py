@@ -231,8 +231,8 @@ class _JobProgress:
 class Jobs:
     """A queue of work, done by at most `workers` threads at a time.
 
-    Work that somebody looks at (see `look`) comes first, then what was asked for first. `present` says whether a viewer
-    is still there.
+    Answers that somebody looks at (see `look`) come first, then controls of what somebody looks at, then what was asked
+    for first. `present` says whether a viewer is still there.
     Requests with equal keys share one job while it waits or runs, and after it succeeded; a failed or cancelled job is
     replaced. Only the last `keep` finished jobs stay, because results are large. Work must not wait for another job
     of the same queue. Threads are daemons, so a server can stop.
@@ -248,8 +248,8 @@ class Jobs:
     ):
         self._workers = workers
         self._present = present
-        self._views: dict[Hashable, set[str]] = {}
-        """The keys of jobs that each viewer looks at."""
+        self._views: dict[Hashable, dict[str, bool]] = {}
+        """The keys of jobs that each viewer looks at, and whether each is only the control of an answer."""
         self._keep = keep
         self._clock = clock
         self._lock = threading.Lock()
@@ -282,10 +282,11 @@ class Jobs:
             self._forget_old()
             return job
 
-    def look(self, job: Job, viewer: Hashable) -> None:
-        """Say that a person's page shows a view that waits for a job."""
+    def look(self, job: Job, viewer: Hashable, *, control: bool = False) -> None:
+        """Say that a person's page shows a view that waits for a job: for its answer, or only for a `control`."""
         with self._lock:
-            self._views.setdefault(viewer, set()).add(job.key)
+            keys = self._views.setdefault(viewer, {})
+            keys[job.key] = control and keys.get(job.key, True)
 
     def look_away(self, viewer: Hashable) -> None:
         """Say that a person's page is drawn anew: what it showed before counts no more."""
@@ -297,10 +298,12 @@ class Jobs:
     def in_view(self, job: Job) -> bool:
         """Whether anybody looks at a job."""
         with self._lock:
-            return self._in_view(job)
+            return self._turn(job) < 2
 
-    def _in_view(self, job: Job) -> bool:
-        return any(job.key in keys and self._present(viewer) for viewer, keys in self._views.items())
+    def _turn(self, job: Job) -> int:
+        """Return 0 for an answer that somebody looks at, 1 for a control, and 2 for what nobody looks at."""
+        seen = (keys for viewer, keys in self._views.items() if job.key in keys and self._present(viewer))
+        return min((int(keys[job.key]) for keys in seen), default=2)
 
     def unfinished(self) -> list[Job]:
         """Return the jobs that run, then those that wait."""
@@ -330,7 +333,7 @@ class Jobs:
                 if not self._waiting:
                     self._busy -= 1
                     return
-                job = next(filter(self._in_view, self._waiting), self._waiting[0])
+                job = min(self._waiting, key=self._turn)  # of equal ones the first
                 self._waiting.remove(job)
             job._run()
             with self._lock:

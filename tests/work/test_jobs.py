@@ -85,6 +85,23 @@ def test_work_that_somebody_looks_at_comes_before_what_was_asked_for_earlier(gat
     assert order == ["b", "c", "e", "a", "d", "f"]
 
 
+def test_an_answer_comes_before_the_controls_of_an_earlier_one(gate):
+    jobs, order = Jobs(), []
+    jobs.submit("first", "First", gate)
+    assert gate.begun.wait(PATIENT)
+    waiting = {key: jobs.submit(key, key, lambda _, key=key: order.append(key)) for key in "abcd"}
+    for key in "bc":
+        jobs.look(waiting[key], "me", control=True)
+    jobs.look(waiting["d"], "me")
+    jobs.look(waiting["c"], "you")  # who waits for it as an answer
+    jobs.look(waiting["c"], "you", control=True)
+    assert all(jobs.in_view(waiting[key]) for key in "bcd")
+    gate.go_on.set()
+    for job in waiting.values():
+        job.result(PATIENT)
+    assert order == ["c", "d", "b", "a"]
+
+
 def test_two_workers_run_two_jobs_at_once():
     jobs, both = Jobs(workers=2), threading.Barrier(2)
     submitted = [jobs.submit(key, "", lambda progress: both.wait(PATIENT)) for key in "ab"]

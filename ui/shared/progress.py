@@ -23,6 +23,8 @@ BACKGROUND_S = 0.0
 """How long work in the background is waited for."""
 _NAMED = "_jobs_named_here"
 _begun: ContextVar[list[Job] | None] = ContextVar("begun", default=None)
+_patience: ContextVar[float | None] = ContextVar("patience", default=None)
+_control: ContextVar[bool] = ContextVar("control", default=False)
 
 
 @dataclass(frozen=True)
@@ -62,17 +64,29 @@ def _name(job: Job) -> None:
 
 
 @contextmanager
-def in_background() -> Iterator[list[Job]]:
-    """Let `run` wait for nothing and draw nothing within this block.
+def in_background(*, patience_s: float | None = None) -> Iterator[list[Job]]:
+    """Let `run` wait for nothing, or only so long, and draw nothing within this block.
 
     It raises StillRunning at once, and the list gets the jobs that are not done. `watch` draws them later.
     """
     jobs: list[Job] = []
-    token = _begun.set(jobs)
+    token, patience = _begun.set(jobs), _patience.set(max(BACKGROUND_S, patience_s or 0))
     try:
         yield jobs
     finally:
         _begun.reset(token)
+        _patience.reset(patience)
+
+
+@contextmanager
+def as_control() -> Iterator[None]:
+    """Let work within this block come after the answers that somebody waits for, and draw its bar at once."""
+    token, patience = _control.set(True), _patience.set(0)
+    try:
+        yield
+    finally:
+        _control.reset(token)
+        _patience.reset(patience)
 
 
 def watch_all(jobs: list[Job]) -> None:
@@ -108,8 +122,8 @@ def wait(job: Job, jobs: Jobs, *, narrow: bool = False):
 
     Raises StillRunning while the job runs (`errors.shown` shows nothing for it), and what the job raised.
     """
-    begun = _begun.get()
-    if job.finished_within(PATIENCE_S if begun is None else BACKGROUND_S):
+    begun, patience = _begun.get(), _patience.get()
+    if job.finished_within(PATIENCE_S if patience is None else patience):
         return job.result()
     st.session_state[f"_job_{job.key}"] = job
     _name(job)
@@ -201,7 +215,7 @@ def run(jobs, key: str, label: str, work, *, narrow: bool = False, unit: str = "
         watched = st.session_state.pop(f"_job_{key}", None)
         job = watched or jobs.submit(key, label, work, unit=unit, waiter=this_session())
         if _begun.get() is None:  # work in the background gives way
-            jobs.look(job, this_session())
+            jobs.look(job, this_session(), control=_control.get())
         return wait(job, jobs, narrow=narrow)
     except CancelledError as error:
         st.session_state[f"_stopped_{key}"] = "here"
