@@ -72,15 +72,20 @@ class Weights:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Two dictionaries and, for each feature, its nearest features in the other one, by decoder and by encoder."""
+    """Two dictionaries and, for each feature, its nearest features in the other one, by decoder and by encoder.
+
+    What compares one side alone needs no nearest by the other, which may be None.
+    """
 
     a: Weights
     b: Weights
-    decoder: Between
-    encoder: Between
+    decoder: Between | None = None
+    encoder: Between | None = None
 
     def between(self, side: DictionarySide) -> Between:
-        return self.decoder if side == "decoder" else self.encoder
+        found = self.decoder if side == "decoder" else self.encoder
+        assert found is not None, f"the nearest by {side} were not looked for"
+        return found
 
     @property
     def smaller(self) -> int:

@@ -67,14 +67,21 @@ def doubts(decoder: Matching, encoder: Matching, matching: Matching, smaller: in
     Empty if all are proven. The gap of a matching bounds the sum of similarities alone: other pairs with a larger sum
     may agree on more features or on fewer, so the other numbers have no bound.
     """
-    said = {}
-    if matching.gap != 0:
-        said["one_to_one_ratio"] = said["pw_mcc"] = "not proven"
-        if not math.isnan(matching.gap):
-            said["pw_mcc"] += f": at most {matching.gap / smaller:.2g} larger"
-    if decoder.gap != 0 or encoder.gap != 0:
-        said |= dict.fromkeys(("agreeing", "shared", "mean_alignment"), "not proven")
-    return said
+    return first_doubts(matching, smaller) | agreement_doubts(decoder, encoder)
+
+
+def first_doubts(matching: Matching, smaller: int) -> dict[str, str]:
+    """Return `doubts` of `first_numbers_of`."""
+    if matching.gap == 0:
+        return {}
+    bound = "" if math.isnan(matching.gap) else f": at most {matching.gap / smaller:.2g} larger"
+    return {"one_to_one_ratio": "not proven", "pw_mcc": f"not proven{bound}"}
+
+
+def agreement_doubts(decoder: Matching, encoder: Matching) -> dict[str, str]:
+    """Return `doubts` of `agreement_of`."""
+    sure = decoder.gap == 0 and encoder.gap == 0
+    return {} if sure else dict.fromkeys(("agreeing", "shared", "mean_alignment"), "not proven")
 
 
 def numbers_of(
@@ -91,11 +98,30 @@ def numbers_of(
     `best` holds the largest similarities of A's features and of B's (see `nearest`); `smaller` is the number of
     features of the smaller dictionary.
     """
-    agreeing = shared(decoder, encoder, threshold=-np.inf)
+    return first_numbers_of(matching, best, smaller, threshold=threshold) | agreement_of(
+        decoder, encoder, smaller, threshold=threshold
+    )
+
+
+def first_numbers_of(
+    matching: Matching,
+    best: tuple[Float[np.ndarray, " d_sae_a"], Float[np.ndarray, " d_sae_b"]],
+    smaller: int,
+    *,
+    threshold: float = THRESHOLD,
+) -> Numbers:
+    """Return those of the numbers that need no other matching than that by the similarity."""
     return {
         **_nearest_numbers(dict(zip(("ab", "ba"), best, strict=True)), threshold),
         "one_to_one_ratio": float(np.count_nonzero(matching.score > threshold) / smaller),
         "pw_mcc": float(matching.score.sum(dtype=float) / smaller),
+    }
+
+
+def agreement_of(decoder: Matching, encoder: Matching, smaller: int, *, threshold: float = THRESHOLD) -> Numbers:
+    """Return those of the numbers that compare the matching by decoder with that by encoder."""
+    agreeing = shared(decoder, encoder, threshold=-np.inf)
+    return {
         "agreeing": float(np.count_nonzero(agreeing) / smaller),
         "shared": float(np.count_nonzero(shared(decoder, encoder, threshold=threshold)) / smaller),
         "mean_alignment": float(decoder.alignment[agreeing].mean()) if agreeing.any() else None,

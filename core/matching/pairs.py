@@ -136,7 +136,7 @@ def match(
     a, b = edges.a[chosen], edges.b[chosen]
     cosines = {side: pair_cosines(comparison, a, b, side) for side in SIDES}
     left_out = {f"left_out_{end}": np.flatnonzero(~getattr(comparison, end).finite) for end in "ab"}
-    k = comparison.decoder.a_in_b_idx.shape[1]
+    k = comparison.between(sides_of(similarity)[0]).a_in_b_idx.shape[1]
     parts = {"a": a, "b": b, "score": edges.score[chosen]} | cosines | left_out
     return Matching(similarity, method, k, edges.n_a, edges.n_b, **parts, gap=gap)
 

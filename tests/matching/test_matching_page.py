@@ -274,7 +274,8 @@ def test_a_dictionary_of_one_feature_is_compared_without_a_control_of_its_own(op
 def test_numbers_that_are_not_proven_and_copies_are_named_beside_them(open_page, monkeypatch, tmp_path):
     assert not any("not proven" in card.label for card in open_page({"tab": "Similarity"}).metric)
     bound = "not proven: at most 0.01 larger"
-    monkeypatch.setattr(matching, "doubts", lambda study: {"agreeing": "not proven", "pw_mcc": bound})
+    monkeypatch.setattr(matching, "first_doubts", lambda *found: {"pw_mcc": bound})
+    monkeypatch.setattr(matching, "agreement_doubts", lambda *found: {"agreeing": "not proven"})
     one = open_planted(tmp_path / "dictionary")
     W_dec = one.W_dec.copy()
     W_dec[7] = W_dec[3]

@@ -12,11 +12,13 @@ from ui.matching import charts as matching_charts
 from ui.matching.picker import choose_pair
 from ui.shared import charts, errors
 from ui.shared.figure import altair, figure, listing
+from ui.shared.later import Later
 from ui.shared.selection import axis_title, choose_feature_from
 from ui.studies import matching as matching_studies
 from ui.studies import token_pass
 from ui.studies.matching import MatchStudy
 
+NO_AGREEMENT = "decoder and encoder not yet compared"
 MATCHED, A_ONLY, B_ONLY, LABELLED = "Matched", "A only", "B only", "Labels"
 
 
@@ -88,10 +90,15 @@ def lists(study: MatchStudy) -> None:
 
 def matched(study: MatchStudy, pairs: pd.DataFrame) -> None:
     """List pairs over the threshold, the most similar first, and whether both sides make them."""
-    both = [matching_studies.matching(study, side, "one-to-one") for side in ("decoder", "encoder")]
-    agree = shared(*both, threshold=-np.inf)
-    made = pd.MultiIndex.from_arrays([both[0].a[agree], both[0].b[agree]])
-    table = pairs.assign(agreement=pd.MultiIndex.from_frame(pairs[["feature_a", "feature_b"]]).isin(made))
+    agreement = Later(
+        lambda: matching_studies.agreement(study).matchings, missing="decoder and encoder not yet compared"
+    )
+    table, agreed = pairs, agreement.said
+    if agreement.there:
+        agree = shared(*agreement.value, threshold=-np.inf)
+        made = pd.MultiIndex.from_arrays([agreement.value[0].a[agree], agreement.value[0].b[agree]])
+        table = pairs.assign(agreement=pd.MultiIndex.from_frame(pairs[["feature_a", "feature_b"]]).isin(made))
+        agreed = [f"both decoder and encoder make {int(table['agreement'].sum()):,} of them"]
     table = table.sort_values("match_score", ascending=False, kind="stable", ignore_index=True)
     listed(
         study,
@@ -100,13 +107,9 @@ def matched(study: MatchStudy, pairs: pd.DataFrame) -> None:
         table["feature_a"],
         table["feature_b"],
         explains=["match_score", "decoder_cosine", "encoder_cosine", "alignment", "agreement"],
-        note=" · ".join(
-            [
-                f"both decoder and encoder make {int(table['agreement'].sum()):,} of them",
-                *proofs([matching_studies.matching(study), *both]),
-            ]
-        ),
+        note=" · ".join([*agreed, *proofs([matching_studies.matching(study), *(agreement.value or ())])]),
     )
+    agreement.draw()
 
 
 def proofs(matchings: list[Matching]) -> list[str]:

@@ -4,6 +4,8 @@ Each stands beside chance (random directions, shuffled coordinates) and beside t
 itself).
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import streamlit as st
@@ -15,12 +17,14 @@ from core.geometry.neighbors import Between
 from core.matching import tables as matching_tables
 from core.matching.comparison import SIDES
 from core.matching.null import random_nearest
+from core.matching.numbers import Numbers
 from ui.matching import charts, lists
 from ui.shared import errors
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure
+from ui.shared.later import NOT_YET, Later
 from ui.studies import matching
-from ui.studies.matching import MatchStudy
+from ui.studies.matching import MatchStudy, Stated
 
 WAYS = ("A in B", "B in A")
 RANKS = ("nearest", "2nd", "3rd", "4th")
@@ -51,45 +55,75 @@ def similarity(study: MatchStudy) -> None:
         st.caption("Input dimensions have a cosine only if both dictionaries have the same number of features.")
 
 
+SHARED = "shared: decoder and encoder make the same pair, and both cosines are over the threshold"
+NUMBERS = {
+    "mmcs_ab": ("mmcs", "MMCS, A in B"),
+    "mmcs_ba": ("mmcs", "MMCS, B in A"),
+    "ratio_ab": ("matching_ratio", "Matched, A in B"),
+    "ratio_ba": ("matching_ratio", "Matched, B in A"),
+    "one_to_one_ratio": ("one_to_one_ratio", "Matched, one to one"),
+    "pw_mcc": ("pw_mcc", "PW-MCC"),
+    "agreeing": ("agreeing", "Both sides agree"),
+    "shared": ("shared", "Shared features"),
+    "mean_alignment": ("mean_alignment", "Mean alignment"),
+}
+"""The summary numbers, with the name of each in the catalogue and its title."""
+
+
 def readouts(study: MatchStudy) -> None:
-    """Draw the summary numbers, each beside its value after shuffling B's coordinates."""
-    by_chance = matching.shuffled_study(study)
-    numbers, chance = matching.numbers(study), matching.numbers(by_chance)
-    not_proven, chance_not_proven = matching.doubts(study), matching.doubts(by_chance)
-    names = {
-        "mmcs_ab": ("mmcs", "MMCS, A in B"),
-        "mmcs_ba": ("mmcs", "MMCS, B in A"),
-        "ratio_ab": ("matching_ratio", "Matched, A in B"),
-        "ratio_ba": ("matching_ratio", "Matched, B in A"),
-        "one_to_one_ratio": ("one_to_one_ratio", "Matched, one to one"),
-        "pw_mcc": ("pw_mcc", "PW-MCC"),
-        "agreeing": ("agreeing", "Both sides agree"),
-        "shared": ("shared", "Shared features"),
-        "mean_alignment": ("mean_alignment", "Mean alignment"),
-    }
-    cards = st.container(horizontal=True)
-    for name, (declared, title) in names.items():
-        cards.metric(
+    """Draw the summary numbers as they are ready, each beside its value after shuffling B's coordinates."""
+    found = [matching.first_numbers(study)]
+    agreement = Later(lambda: matching.agreement(study), missing=lists.NO_AGREEMENT)
+    later = [agreement, Later(lambda: matching.first_numbers(matching.shuffled_study(study)))]
+    if later[1].there:
+        later.append(Later(lambda: matching.agreement(matching.shuffled_study(study))))
+    found += [agreement.value] if agreement.there else []
+    chance = [part.value for part in later[1:] if part.there]
+    cards(found, chance)
+    st.caption(
+        plain(
+            study.note(
+                f"threshold {study.threshold:.2f}",
+                *(
+                    ["shared: decoder and encoder make the same pair, and both cosines are over the threshold"]
+                    * agreement.there
+                ),
+                *lists.proofs([pairs for part in reversed(found) for pairs in part.matchings]),
+                *copies_said(study),
+                *agreement.said,
+                *(later[-1].said or ["chance: the same number with shuffled coordinates of B"]),
+            )
+        )
+    )
+    for part in later:
+        part.draw()
+
+
+def cards(found: list[Stated], by_chance: list[Stated]) -> None:
+    """Draw a card for each number that is known, with what is known of it by chance."""
+    numbers, not_proven = joined(found)
+    chance, chance_not_proven = joined(by_chance)
+    row = st.container(horizontal=True)
+    for name, (declared, title) in NUMBERS.items():
+        if name not in numbers:
+            continue
+        below = f"by chance {shown(declared, chance[name])}" if name in chance else NOT_YET
+        row.metric(
             title + (" (not proven)" if name in not_proven else ""),
             shown(declared, numbers[name]),
-            f"by chance {shown(declared, chance[name])}" + (" (not proven)" if name in chance_not_proven else ""),
+            below + (" (not proven)" if name in chance_not_proven else ""),
             delta_color="off",
             delta_arrow="off",
             border=True,
             height="stretch",
             help=plain(" ".join([catalogue.help_text(declared), *bounds_said(name, not_proven, chance_not_proven)])),
         )
-    st.caption(
-        plain(
-            study.note(
-                f"threshold {study.threshold:.2f}",
-                "shared: decoder and encoder make the same pair, and both cosines are over the threshold",
-                *lists.proofs([matching.matching(study, by, "one-to-one") for by in (*SIDES, study.similarity)]),
-                *copies_said(study),
-                "chance: the same number with shuffled coordinates of B",
-            )
-        )
-    )
+
+
+def joined(parts: list[Stated]) -> tuple[Numbers, dict[str, str]]:
+    """Return all numbers and all doubts."""
+    numbers = {name: value for part in parts for name, value in part.numbers.items()}
+    return numbers, {name: doubt for part in parts for name, doubt in part.doubts.items()}
 
 
 def bounds_said(name: str, not_proven: dict[str, str], chance_not_proven: dict[str, str]) -> list[str]:
@@ -103,7 +137,7 @@ def copies_said(study: MatchStudy) -> list[str]:
     sides = SIDES if study.similarity == "both" else (study.side,)
     said = []
     for end in "ab":
-        n = max(getattr(study.comparison, end).n_copies[side] for side in sides)
+        n = max(study.end(end).n_copies[side] for side in sides)
         said += [f"{n:,} of {end.upper()} with the very weights of another"] if n else []
     return [f"each feature counts, copies too ({', '.join(said)})"] if said else []
 
@@ -116,15 +150,17 @@ def curve(study: MatchStudy) -> None:
     """Draw the share of features with a match over each threshold: both ways, one to one, chance and control."""
     near, pairs = matching.nearest(study), matching.matching(study)
     # A feature without a partner counts with similarity 0.
-    paired = np.zeros(study.comparison.smaller, np.float32)
+    paired = np.zeros(study.smaller, np.float32)
     paired[: len(pairs.score)] = pairs.score
     ratios = matching_tables.ratio_table({WAYS[0]: near.a, WAYS[1]: near.b, study.method: paired})
-    by_chance = matching.nearest(matching.shuffled_study(study))
-    dashed = [matching_tables.ratio_table({SHUFFLED: by_chance.a})]
+    later = [Later(lambda: {SHUFFLED: matching.nearest(matching.shuffled_study(study)).a})]
+    dashed = []
     if study.similarity != "both":
-        own = controls(study, study.side)
-        dashed += [*random_curve(study, study.side), *([matching_tables.ratio_table(own)] if own else [])]
-    chance = pd.concat(dashed, ignore_index=True)
+        later.append(Later(lambda: controls(study, study.side), missing="not yet compared with themselves"))
+        dashed += random_curve(study, study.side)
+    known = [part.value for part in later if part.there and part.value]
+    dashed = [*map(matching_tables.ratio_table, known[:1]), *dashed, *map(matching_tables.ratio_table, known[1:])]
+    chance = pd.concat(dashed, ignore_index=True) if dashed else ratios.head(0)
     figure(
         "How many features have a match over a threshold",
         altair(charts.ratios(ratios, chance, study.threshold), "match-ratios"),
@@ -136,15 +172,18 @@ def curve(study: MatchStudy) -> None:
             "shuffled: the coordinates of B in a random order, seed 0",
             "with itself: best match except itself",
             *(["both sides have no closed form and no control"] if study.similarity == "both" else []),
+            *(said for part in later for said in part.said),
         ),
         name=f"match-ratios-{study.similarity}",
         provenance=study.provenance,
     )
+    for part in later:
+        part.draw()
 
 
 def random_curve(study: MatchStudy, side: DictionarySide) -> list[pd.DataFrame]:
     """Return the closed form for A among as many random directions as B has; none in one dimension."""
-    d, others = study.comparison.a.side(side).shape[1], int(study.comparison.b.finite.sum())
+    d, others = study.end("a").side(side).shape[1], int(study.end("b").finite.sum())
     return [matching_tables.random_ratio_table(others, d, RANDOM)] if d > 1 else []
 
 
@@ -156,12 +195,20 @@ def controls(study: MatchStudy, side: DictionarySide) -> dict[str, np.ndarray]:
 
 def feature_ranks(study: MatchStudy, side: DictionarySide, way: str) -> None:
     """Draw the four best cosines of every feature, by decoder or encoder."""
-    own = matching.own(study, "a" if way == WAYS[0] else "b", side)
-    by_chance = cosines(matching.shuffled_study(study).comparison.between(side), way)
-    dashed = {SHUFFLED: by_chance[:, 0]} | ({f"{way[0]} with itself": own} if own is not None else {})
-    others = study.comparison.b if way == WAYS[0] else study.comparison.a
+    cos = cosines(study.between(side), way)
+    later = {
+        SHUFFLED: Later(lambda: cosines(matching.shuffled_study(study).between(side), way)[:, 0]),
+        f"{way[0]} with itself": Later(
+            lambda: matching.own(study, "a" if way == WAYS[0] else "b", side), missing="not yet compared with itself"
+        ),
+    }
+    dashed = {name: part.value for name, part in later.items() if part.value is not None}
+    others = study.end("b" if way == WAYS[0] else "a")
     random = int(others.finite.sum()), others.side(side).shape[1]
-    ranks(study, cosines(study.comparison.between(side), way), dashed, random, f"{side}-features")
+    said = [text for part in later.values() for text in part.said]
+    ranks(study, cos, dashed, random, f"{side}-features", said)
+    for part in later.values():
+        part.draw()
 
 
 def neuron_ranks(study: MatchStudy, side: DictionarySide, way: str) -> None:
@@ -171,7 +218,12 @@ def neuron_ranks(study: MatchStudy, side: DictionarySide, way: str) -> None:
 
 
 def ranks(
-    study: MatchStudy, cos: np.ndarray, dashed: dict[str, np.ndarray], random: tuple[int, int], what: str
+    study: MatchStudy,
+    cos: np.ndarray,
+    dashed: dict[str, np.ndarray],
+    random: tuple[int, int],
+    what: str,
+    missing: Sequence[str] = (),
 ) -> None:
     """Draw histograms of the nearest, 2nd, 3rd and 4th, and dashed the nearest by chance.
 
@@ -195,7 +247,12 @@ def ranks(
         altair(charts.histograms(counts, chance, threshold), f"match-{what}"),
         pd.concat([counts, chance], ignore_index=True),
         explains=["rth_match_cosine", "match_rank", "random_cosine"],
-        note=f"{len(cos):,} {of} · shares in {len(edges) - 1} bins · dashed: the nearest by chance and the control",
+        note=" · ".join(
+            [
+                f"{len(cos):,} {of} · shares in {len(edges) - 1} bins · dashed: the nearest by chance and the control",
+                *missing,
+            ]
+        ),
         name=f"match-{what.replace(' ', '-')}",
         provenance=study.provenance,
     )

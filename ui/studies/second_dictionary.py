@@ -1,5 +1,7 @@
 """The second dictionary, B, and the nearest features of the two from the store."""
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from core.dictionaries.dictionary import Dictionary
@@ -52,13 +54,21 @@ def comparison(a: Dictionary | None = None, b: Dictionary | None = None, *, k: i
     return compared(weights(a), weights(b), names, f"Matching {a.title} with {b.title}", k=k)
 
 
-def compared(one: Weights, other: Weights, names: tuple[str, str], label: str, *, k: int = K) -> Comparison:
-    """Return the same for weights, stored under `names`."""
+def compared(
+    one: Weights,
+    other: Weights,
+    names: tuple[str, str],
+    label: str,
+    *,
+    k: int = K,
+    sides: Sequence[DictionarySide] = SIDES,
+) -> Comparison:
+    """Return the same for weights, stored under `names`, by the `sides` alone."""
     most = int(min(one.finite.sum(), other.finite.sum()))
     if not most:
         return compare_weights(one, other, k=k)  # compare() says what is wrong
-    sides = {side: _between(one.side(side), other.side(side), names, side, min(k, most), label) for side in SIDES}
-    return Comparison(one, other, **sides)
+    found = {side: _between(one.side(side), other.side(side), names, side, min(k, most), label) for side in sides}
+    return Comparison(one, other, **found)
 
 
 def weights(dictionary: Dictionary) -> Weights:
