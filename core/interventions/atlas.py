@@ -77,11 +77,12 @@ class CausalAtlas:
         return pd.DataFrame(
             {
                 "feature": np.arange(len(self.count)),
-                "atlas_density": self.count / self.n_tokens,
+                "density": self.count / self.n_tokens,
                 "atlas_effect": self.effect / self.n_tokens,
                 "atlas_size": self.size / self.n_tokens,
                 "atlas_per_firing": self.per_firing,
                 "atlas_mean_firing": _ratio(self.effect, self.count),
+                "atlas_chance": _ratio(self.chance, self.count),
                 "atlas_over_chance": _ratio(self.size, self.chance),
                 "atlas_quadrant": self.quadrant,
             }

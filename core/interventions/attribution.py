@@ -14,19 +14,20 @@ from jaxtyping import Bool, Float, Int
 
 from core.activations.encoding import Encoder
 from core.activations.sparse import SparseActivations
-from core.activations.store import counted
+from core.activations.store import ActivationBlock
 from core.dictionaries.dictionary import Dictionary
 from core.errors import BadSettingError, DoesNotFitError, OutOfRangeError
 from core.interventions.first_order import TOKENS_PER_RUN, check_causes, directions, entry_effects, sensitivity
 from core.interventions.runs import EditedRuns, Effects, Push
 from core.models.batches import rows_per_run
 from core.models.gradients import Target, logits_of, losses
+from core.models.hf_runner import LAST
 from core.models.language_model import LanguageModel
 from core.work.jobs import SILENT, Progress
 
 KINDS = ("loss", "logit", "difference")
 """The loss summed over tokens, the logit of one token, that logit minus the logit of another."""
-MOST_TOKENS = 2**10
+MOST_TOKENS = 2**11
 _FEATURES_AT_ONCE = 512
 _RUNS_AT_ONCE = 16
 
@@ -137,7 +138,7 @@ class Attribution:
     def table(self) -> pd.DataFrame:
         """One row for each feature that has an effect, the largest absolute effect first; ties: lower feature first.
 
-        Columns: feature, attribution (sum over tokens), attribution_size (sum of absolute values), attribution_token
+        Columns: feature, attribution (sum over tokens), attribution_size (sum of absolute values), token_number
         and attribution_there (where its absolute value is largest, and its value there), text_tokens, text_max.
         """
         found = self._against_zero() if self.means is None else self._against_means()
@@ -178,7 +179,7 @@ class Attribution:
             "feature": features.astype(np.int64),
             "attribution": total,
             "attribution_size": size,
-            "attribution_token": at,
+            "token_number": at,
             "attribution_there": there,
             "text_tokens": self.acts.count[features],
             "text_max": largest[features].astype(float),
@@ -191,31 +192,48 @@ def attribute(
     rows: Int[np.ndarray, "row pos"],
     asked: Asked,
     *,
-    left_out: tuple[int, ...] = (),
+    keep: Bool[np.ndarray, "row pos"] | None = None,
     means: Float[np.ndarray, " d_sae"] | None = None,
     progress: Progress = SILENT,
 ) -> Attribution:
     """Attribute a number to the features on a few rows: one run forward and one back.
 
-    Tokens whose ids are `left_out` are read and get nothing. `means` are the features' baselines, by default 0.
+    Tokens that are not of `keep` are read and get nothing. `means` are the features' baselines, by default 0.
     `progress` counts tokens. Raises DoesNotFitError, CorpusError, OutOfRangeError, BadSettingError.
     """
     check_causes(dictionary, model, rows)
     check_size(rows)
     asked.check(rows, model.d_vocab)
-    keep, found = counted(rows, left_out), []
+    keep, found = np.ones(rows.shape, bool) if keep is None else keep, []
     step = rows_per_run(rows.shape[1], TOKENS_PER_RUN)
     for start in range(0, len(rows), step):
         part = slice(start, start + step)
         found.append(sensitivity(dictionary, model, rows[part], asked.target(rows[part], keep[part], start)))
         progress.update(rows[: part.stop].size, 2 * rows.size)
-    block = Encoder(dictionary, left_out=left_out).block(model, rows)
-    acts = SparseActivations(block.ends, block.features, block.acts, dictionary.d_sae)
+    acts = _of_kept(Encoder(dictionary).block(model, rows), keep, dictionary.d_sae)
     gradient, factors = (np.concatenate([getattr(each, name) for each in found]) for name in ("gradient", "factors"))
     written = directions(dictionary)
     effects = entry_effects(*acts.by_token, gradient, written)
     value = float(np.concatenate([each.values for each in found]).sum())
     return Attribution(rows, keep, acts, effects, gradient, factors, written, value, means)
+
+
+def _of_kept(block: ActivationBlock, keep: Bool[np.ndarray, "row pos"], d_sae: int) -> SparseActivations:
+    """Return the activations of tokens that count."""
+    counts = np.diff(block.ends, prepend=0)
+    entries = np.repeat(keep.ravel(), counts)
+    return SparseActivations((counts * keep.ravel()).cumsum(), block.features[entries], block.acts[entries], d_sae)
+
+
+def likeliest(
+    model: LanguageModel, rows: Int[np.ndarray, "row pos"], places: Sequence[int], *, n: int
+) -> Int[np.ndarray, "row n"]:
+    """Return the n tokens that the model finds likeliest after one place of each row, likeliest first."""
+    import torch
+
+    model.check_rows(rows)
+    last = model.running.read(torch.from_numpy(rows.astype(np.int64)), [LAST])[LAST]
+    return model.running.logits(last[range(len(rows)), list(places)]).float().topk(n, dim=1).indices.numpy()
 
 
 def check_size(rows: Int[np.ndarray, "row pos"]) -> None:
@@ -246,7 +264,7 @@ class Checked:
     def to_frame(self) -> pd.DataFrame:
         """Return one row for each feature and one for each control, which bears the number of its feature."""
         kind = np.where(self.strongest, "strongest", "sample of others")
-        parts = {"series": [*kind, *["random direction"] * len(kind)], "feature": np.tile(self.feature, 2)}
+        parts = {"attribution_series": [*kind, *["random direction"] * len(kind)], "feature": np.tile(self.feature, 2)}
         parts["attribution"] = np.concatenate([self.guess, self.control_guess])
         parts["ablation_effect"] = np.concatenate([self.truth, self.control_truth])
         table = pd.DataFrame(parts)

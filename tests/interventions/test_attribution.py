@@ -5,13 +5,15 @@ import pandas as pd
 import pytest
 
 from core.errors import BadSettingError, CorpusError, DoesNotFitError, OutOfRangeError
-from core.interventions.attribution import Asked, attribute, check_guess, chosen, fit
+from core.interventions.attribution import Asked, attribute, check_guess, chosen, fit, likeliest
 from core.interventions.edits import Edit
 from core.interventions.runs import EditedRuns
 from tests.doubles.linear_model import linear_model
 from tests.doubles.planted import planted_dictionary, planted_model
 
 ROWS = np.random.default_rng(6).integers(0, 257, (2, 7))
+KEEP = np.ones(ROWS.shape, bool)
+KEEP[0, 2] = False
 LOGIT, DIFFERENCE = Asked("logit", (6, 4), 5), Asked("difference", (6, 4), 5, 9)
 
 
@@ -74,7 +76,7 @@ def test_the_table_adds_up_the_effects_of_each_feature(tmp_path):
         each = found.of_feature(feature)
         assert row["attribution"] == pytest.approx(each.sum(), rel=1e-9, abs=1e-12)
         assert row["attribution_size"] == pytest.approx(np.abs(each).sum(), rel=1e-9)
-        assert int(row["attribution_token"]) == np.abs(each).argmax()
+        assert int(row["token_number"]) == np.abs(each).argmax()
         assert row["attribution_there"] == pytest.approx(each[np.abs(each).argmax()], rel=1e-9)
         assert row["text_tokens"] == np.count_nonzero(found.size(feature))
         assert row["text_max"] == pytest.approx(np.abs(found.size(feature)).max())
@@ -83,24 +85,23 @@ def test_the_table_adds_up_the_effects_of_each_feature(tmp_path):
 def test_against_means_silent_features_have_effects_too(tmp_path):
     dictionary, model = planted(), planted_model(tmp_path)
     means = np.full(20, 0.3)
-    found = attribute(dictionary, model, ROWS, Asked(), means=means, left_out=(int(ROWS[0, 2]),))
+    found = attribute(dictionary, model, ROWS, Asked(), means=means, keep=KEEP)
     assert sorted(found.table["feature"]) == list(range(20))
     for row in found.table.itertuples():
         each = found.of_feature(row.feature)
         assert each[2] == 0
         assert row.attribution == pytest.approx(each.sum(), rel=1e-9)
         assert row.attribution_size == pytest.approx(np.abs(each).sum(), rel=1e-9)
-        assert row.attribution_there == pytest.approx(each[row.attribution_token], rel=1e-9)
+        assert row.attribution_there == pytest.approx(each[row.token_number], rel=1e-9)
 
 
 def test_tokens_that_are_left_out_get_nothing_and_their_guesses_do_not_count(tmp_path):
     dictionary, model = planted(), planted_model(tmp_path)
-    bos = int(ROWS[1, 3])
-    found = attribute(dictionary, model, ROWS, Asked(), left_out=(bos,))
-    assert not any(found.of_feature(feature)[7 + 3] for feature in range(20))
+    found = attribute(dictionary, model, ROWS, Asked(), keep=KEEP)
+    assert not any(found.of_feature(feature)[2] for feature in range(20))
     whole = attribute(dictionary, model, ROWS, Asked())
     losses = EditedRuns(dictionary, model, ROWS)._runs.log_p
-    assert whole.value - found.value == pytest.approx(-losses[1, 3], rel=1e-5)
+    assert whole.value - found.value == pytest.approx(-losses[0, 2], rel=1e-5)
 
 
 def test_a_transcoder_is_attributed_at_what_it_writes(tmp_path):
@@ -131,6 +132,15 @@ def test_slope_and_rank_correlation_have_known_answers():
     assert np.isnan(fit(np.zeros(0), np.zeros(0))[1])
 
 
+def test_the_likeliest_tokens_are_those_of_the_largest_logits(tmp_path):
+    import torch
+
+    model = planted_model(tmp_path)
+    logits = model.hooked(torch.from_numpy(ROWS))[[0, 1], [6, 4]]
+    expected = logits.argsort(dim=1, descending=True)[:, :3]
+    assert likeliest(model, ROWS, (6, 4), n=3).tolist() == expected.tolist()
+
+
 @pytest.mark.parametrize(
     ("asked", "error", "said"),
     [
@@ -149,7 +159,7 @@ def test_texts_that_are_too_short_or_too_long_and_features_that_write_nothing_ar
     dictionary, model = planted(), planted_model(tmp_path)
     with pytest.raises(CorpusError, match="at least 2 tokens"):
         attribute(dictionary, model, ROWS[:, :1], Asked())
-    with pytest.raises(DoesNotFitError, match=r"1,100 tokens are too many .* at most 1,024"):
-        attribute(dictionary, model, np.zeros((100, 11), np.int64), Asked())
+    with pytest.raises(DoesNotFitError, match=r"2,200 tokens are too many .* at most 2,048"):
+        attribute(dictionary, model, np.zeros((200, 11), np.int64), Asked())
     with pytest.raises(DoesNotFitError, match="can be read, and not replaced"):
         attribute(planted_dictionary(hook_name="blocks.1.ln1.hook_out"), model, ROWS, Asked())
