@@ -9,7 +9,7 @@ from ui.studies import feature, opened
 
 ICON = ":material/ssid_chart:"
 GROUP = "All features"
-ORDER = 6
+ORDER = 7
 
 st.title("Activation values")
 st.caption(

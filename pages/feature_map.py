@@ -10,7 +10,7 @@ from ui.studies import opened
 
 ICON = ":material/scatter_plot:"
 GROUP = "All features"
-ORDER = 8
+ORDER = 9
 
 st.title("Feature map")
 st.caption(

@@ -10,7 +10,7 @@ from ui.studies import geometry, opened
 
 ICON = ":material/hub:"
 GROUP = "All features"
-ORDER = 7
+ORDER = 8
 
 st.title("Geometry of the dictionary")
 st.caption(

@@ -11,7 +11,7 @@ from ui.studies import logit_weights, token_sets
 
 ICON = ":material/bar_chart:"
 GROUP = "All features"
-ORDER = 4
+ORDER = 5
 
 st.title("Logit weights")
 st.caption("What each feature adds to the logit of every token, if it alone writes to the residual stream.")

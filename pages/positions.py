@@ -10,7 +10,7 @@ from ui.studies import positions
 
 ICON = ":material/linear_scale:"
 GROUP = "All features"
-ORDER = 5
+ORDER = 6
 
 st.title("Positional features")
 st.caption(

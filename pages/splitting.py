@@ -9,7 +9,7 @@ from ui.studies import opened
 
 ICON = ":material/account_tree:"
 GROUP = "Compare"
-ORDER = 10
+ORDER = 11
 
 st.title("Splitting of features")
 st.caption(

@@ -33,7 +33,7 @@ FLOORS = {
         "sidebar",
         "activations dashboards enrichment feature_map geometry logit_weights neuronpedia overview positions "
         "splitting text",
-        "home matching",
+        "home interventions matching",
         "feature shell",
     ),
 }

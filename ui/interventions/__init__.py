@@ -1,0 +1,1 @@
+"""The page Interventions: what a feature causes, always beside controls."""
