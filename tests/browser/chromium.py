@@ -24,6 +24,14 @@ ARGUMENTS = [
 ]
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 TIMEOUT_MS = 90_000
+_CALM, _CALM_MS = "calmSince", 400
+_IS_CALM = f"""() => {{
+  const app = document.querySelector(".stApp");
+  const busy = app.dataset.testScriptState !== "notRunning" || document.querySelector("[data-stale=true]");
+  if (busy) window.{_CALM} = undefined;
+  else window.{_CALM} ??= performance.now();
+  return !busy && performance.now() - window.{_CALM} > {_CALM_MS};
+}}"""
 FIGURE = "[data-testid=stVegaLiteChart] canvas, [data-testid=stVegaLiteChart] svg"
 
 
@@ -66,6 +74,14 @@ def serve(script: str) -> Iterator[str]:
     finally:
         server.terminate()
         server.wait(20)
+
+
+def wait_until_settled(page) -> None:
+    """Wait until the page is drawn and no run of its script began or ended for a while; fail on a shown exception."""
+    page.evaluate(f"window.{_CALM} = undefined")
+    wait_until_drawn(page)
+    page.wait_for_function(_IS_CALM, timeout=TIMEOUT_MS)
+    wait_until_drawn(page)
 
 
 def wait_until_drawn(page) -> None:

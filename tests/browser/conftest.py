@@ -6,6 +6,8 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -27,40 +29,52 @@ def browser():
         yield found
 
 
+@contextmanager
+def started(folder: Path, arguments: list[str]) -> Iterator[str]:
+    """Run the app on a free port with a log in `folder`; give its URL once it answers."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
+    command += ["--server.headless", "true", "--", *arguments]
+    with open(folder / "server.log", "w") as log:
+        server = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            url = f"http://127.0.0.1:{port}"
+            for _ in range(600):
+                try:
+                    if urllib.request.urlopen(f"{url}/_stcore/health", timeout=1).read() == b"ok":
+                        break
+                except OSError:
+                    time.sleep(0.1)
+            else:
+                raise AssertionError("the server did not start: " + (folder / "server.log").read_text()[-2000:])
+            yield url
+        finally:
+            server.terminate()
+            server.wait(20)
+
+
 @pytest.fixture
 def serve(tmp_path):
-    """Return a function that starts a fresh server for a planted workspace and returns its URL."""
-    running = []
-
-    def start(arguments: list[str] | None = None) -> str:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
-        command += ["--server.headless", "true", "--", *(arguments or [])]
-        log = open(tmp_path / "server.log", "w")  # noqa: SIM115 (closed with the process)
-        server = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
-        running.append((server, log))
-        url = f"http://127.0.0.1:{port}"
-        for _ in range(600):
-            try:
-                if urllib.request.urlopen(f"{url}/_stcore/health", timeout=1).read() == b"ok":
-                    return url
-            except OSError:
-                time.sleep(0.1)
-        raise AssertionError("the server did not start: " + (tmp_path / "server.log").read_text()[-2000:])
-
-    yield start
-    for server, log in running:
-        server.terminate()
-        server.wait(20)
-        log.close()
+    """Return a function that starts a fresh server and returns its URL."""
+    with ExitStack() as running:
+        yield lambda arguments=(): running.enter_context(started(tmp_path, list(arguments)))
 
 
 @pytest.fixture
 def planted_url(serve, tmp_path):
     planted_pages.write_workspace(tmp_path)
     return serve(planted_pages.arguments(tmp_path))
+
+
+@pytest.fixture(scope="module")
+def shared_url(tmp_path_factory, browser):
+    """A server for a planted workspace that all tests of a file visit, so that each result is computed once."""
+    folder = tmp_path_factory.mktemp("shared")
+    planted_pages.write_workspace(folder)
+    with started(folder, planted_pages.arguments(folder)) as url:
+        yield url
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ STYLE = """<style>
 .loupe-text span{border-radius:3px}
 .loupe-text i{font-style:normal;opacity:.55;user-select:none;border-radius:3px}
 .loupe-text .strongest{outline:1.5px solid #ea580c}
-.loupe-text b{font-weight:600;opacity:.6;margin-right:.6rem;font-variant-numeric:tabular-nums}
+.loupe-text b{font-weight:600;opacity:.7;margin-right:.6rem;font-variant-numeric:tabular-nums}
 </style>"""
 
 
