@@ -97,7 +97,7 @@ def shared(dictionary: Dictionary) -> Finding:
 
     def find() -> Finding:
         study = matching.study(a, b, "decoder", "one-to-one", THRESHOLD)
-        return findings.shared(matching.numbers(study), *pair)
+        return findings.shared(matching.agreement(study).numbers, *pair)
 
     return _if_cheap(a.d_sae * b.d_sae * a.d_in, find)
 
