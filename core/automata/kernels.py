@@ -33,18 +33,19 @@ def follow(start, by_feature, by_token, number, order, place, count):
 
 @compiled(fastmath=False)
 @no_type_check
-def expect(start, by_feature, by_token, by_stretch, number, length, mean):
+def expect(start, by_feature, by_token, by_stretch, number, length, mean, together):
     """Write for features from `start` on, a row each, the mean of `follow` over all orders of each stretch's tokens.
 
     by_stretch: ends, features, and on how many tokens of the stretch each fires. `length` are the tokens of each
-    stretch. mean (feature, d_sae).
+    stretch. mean, together (feature, d_sae); the second is on how many tokens both fire.
     """
     feature_ends, tokens = by_feature
     ends, features = by_token
     stretch_ends, stretch_features, stretch_tokens = by_stretch
     for i in range(len(mean)):
-        f, expected = start + i, mean[i]
+        f, expected, both = start + i, mean[i], together[i]
         expected[:] = 0
+        both[:] = 0
         stop, here = feature_ends[f], 0
         for p in range(feature_ends[f - 1] if f > 0 else 0, stop):
             t = tokens[p]
@@ -53,6 +54,7 @@ def expect(start, by_feature, by_token, by_stretch, number, length, mean):
             here += 1
             for q in range(ends[t - 1] if t > 0 else 0, ends[t]):
                 expected[features[q]] -= 1 / n
+                both[features[q]] += 1
             if p + 1 == stop or number[tokens[p + 1]] != s:
                 for q in range(stretch_ends[s - 1] if s > 0 else 0, stretch_ends[s]):
                     expected[stretch_features[q]] += here * stretch_tokens[q] / n

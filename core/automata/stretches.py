@@ -9,7 +9,9 @@ from jaxtyping import Bool, Float, Int
 
 from core.activations.sparse import SparseActivations, read_activations
 from core.activations.store import ActivationStore
+from core.corpus.samples import special_tokens
 from core.errors import CorpusError
+from core.models.language_model import LanguageModel
 from core.work.jobs import SILENT, Progress
 
 
@@ -41,6 +43,11 @@ class Stretches:
         ends, tokens, values = self.acts.by_feature
         part = slice(ends[feature - 1] if feature else 0, ends[feature])
         return tokens[part], values[part]
+
+
+def apart_of(model: LanguageModel) -> tuple[int, ...]:
+    """Return the ids that no stretch crosses: special tokens, and what separates documents."""
+    return tuple(sorted({*special_tokens(model), model.separator}))
 
 
 def kept_tokens(rows: Int[np.ndarray, "row pos"], apart: Sequence[int]) -> Bool[np.ndarray, "row pos"]:

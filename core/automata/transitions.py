@@ -54,8 +54,12 @@ class Transitions:
 
     n_pairs: int
     """Pairs of successive tokens of a stretch."""
+    n_tokens: int
+    """Tokens of all stretches."""
     n_tests: int
     """Ordered pairs of two tested features; all of them are one family of tests."""
+    token_count: Int[np.ndarray, " d_sae"]
+    """Tokens on which each feature fires."""
     source_count: Int[np.ndarray, " d_sae"]
     """Pairs of tokens on whose first each feature fires."""
     target_count: Int[np.ndarray, " d_sae"]
@@ -72,6 +76,8 @@ class Transitions:
     count: Int[np.ndarray, " edge"]
     expected: Float[np.ndarray, " edge"]
     """Mean of `count` over all orders of the tokens in each stretch."""
+    together: Int[np.ndarray, " edge"]
+    """Tokens on which both fire."""
     log10_q: Float[np.ndarray, " edge"]
     shuffled_found: Int[np.ndarray, "shuffle level"]
     """How many transitions each shuffled text has with a q of at most each of LEVELS."""
@@ -113,6 +119,23 @@ class Transitions:
         """Mean lift over all orders of the tokens in each stretch."""
         return self.lift_of(self.expected, self.source, self.target)
 
+    @cached_property
+    def together_lift(self) -> Float[np.ndarray, " edge"]:
+        """How many times as often both fire on one token as two independent features."""
+        return self.together / self.token_count[self.source] * (self.n_tokens / self.token_count[self.target])
+
+    @cached_property
+    def self_lift(self) -> Float[np.ndarray, " d_sae"]:
+        """`lift` of each feature after itself."""
+        every = np.arange(self.d_sae)
+        return self.lift_of(self.self_count, every, every)
+
+    @cached_property
+    def self_shuffled_lift(self) -> Float[np.ndarray, " d_sae"]:
+        """Mean of `self_lift` over all orders of the tokens in each stretch."""
+        every = np.arange(self.d_sae)
+        return self.lift_of(self.self_expected, every, every)
+
     def lift_of(self, count: np.ndarray, source: np.ndarray, target: np.ndarray) -> Float[np.ndarray, " n"]:
         """Return the lift of so many transitions; NaN where a feature never fires."""
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -148,7 +171,9 @@ def transitions(
     numbers = [[np.count_nonzero(text.log10_q <= np.log10(level)) for level in LEVELS] for text in chance]
     return Transitions(
         n_pairs=len(first),
+        n_tokens=stretches.acts.n_tokens,
         n_tests=n_tests,
+        token_count=stretches.acts.count,
         source_count=source_count,
         target_count=target_count,
         self_count=self_count,
@@ -158,6 +183,7 @@ def transitions(
         target=tested[found.target].astype(np.int32),
         count=found.count,
         expected=found.expected,
+        together=found.together,
         log10_q=found.log10_q,
         shuffled_found=np.array(numbers, np.int64).reshape(-1, len(LEVELS)),
     )
@@ -198,6 +224,7 @@ class _Found(NamedTuple):
     target: np.ndarray
     count: np.ndarray
     expected: np.ndarray
+    together: np.ndarray
     log10_q: np.ndarray
     """While the family of tests is not complete, log10 p."""
 
@@ -224,32 +251,33 @@ def _found(
 
     def work(part: slice) -> list[_Found]:
         shape = part.stop - part.start, n
-        count, mean = np.empty(shape, np.int32), np.empty(shape)
-        expect(part.start, *sparse, in_stretches, number, stretches.length, mean)
+        count, mean, together = np.empty(shape, np.int32), np.empty(shape), np.empty(shape, np.int32)
+        expect(part.start, *sparse, in_stretches, number, stretches.length, mean, together)
         np.maximum(mean, 0, out=mean)  # it is 0 only where no order has the transition
         found = []
         for order, place in places:
             follow(part.start, *sparse, number, order, place, count)
             np.fill_diagonal(count[:, part], 0)
-            found.append(_likely(count, mean, least, part.start))
+            found.append(_likely(count, mean, together, least, part.start))
         return found
 
     parts = run_blocks(work, n, block or max(1, _BLOCK // max(1, n)), workers=workers, progress=progress)
     return [_corrected([found[i] for found in parts], n_tests) for i in range(len(orders))]
 
 
-def _likely(count: np.ndarray, mean: np.ndarray, least: int, start: int) -> _Found:
+def _likely(count: np.ndarray, mean: np.ndarray, together: np.ndarray, least: int, start: int) -> _Found:
     """Return what may have a q of at most LEVELS[0]: its p is no larger, and so its count is above the mean."""
-    source, target = np.nonzero((count >= least) & (count > mean))
-    count, mean = count[source, target], mean[source, target]
-    log10_p = log10_poisson_tails(count, mean)
+    pairs = np.nonzero((count >= least) & (count > mean))
+    log10_p = log10_poisson_tails(count[pairs], mean[pairs])
     kept = log10_p <= np.log10(LEVELS[0])
-    return _Found(source[kept] + start, target[kept], count[kept], mean[kept], log10_p[kept])
+    source, target = pairs = tuple(side[kept] for side in pairs)
+    return _Found(source + start, target, count[pairs], mean[pairs], together[pairs], log10_p[kept])
 
 
 def _corrected(parts: Sequence[_Found], n_tests: int) -> _Found:
     """Join parts, put q in the place of p, and keep what has a q of at most LEVELS[0]."""
-    none = _Found(*np.zeros((2, 0), np.int64), np.zeros(0, np.int32), *np.zeros((2, 0)))
+    whole, real = np.zeros(0, np.int32), np.zeros(0)
+    none = _Found(whole, whole, whole, real, whole, real)
     joined = _Found(*(np.concatenate(column) for column in zip(none, *parts, strict=True)))
     log10_q = benjamini_hochberg(joined.log10_q[:, None], n_tests=n_tests)[:, 0]
     kept = log10_q <= np.log10(LEVELS[0])

@@ -54,6 +54,10 @@ def test_counts_and_their_means_over_all_orders_are_those_of_plain_loops():
     np.testing.assert_array_equal(found.count, count[kept])
     np.testing.assert_allclose(found.expected, mean[kept], atol=1e-12)
     assert found.n_pairs == sum(lengths) - len(lengths)
+    together = fires.T.astype(int) @ fires
+    np.testing.assert_array_equal(found.together, together[kept])
+    shares = fires.mean(axis=0)
+    np.testing.assert_allclose(found.together_lift, together[kept] / sum(lengths) / shares[kept[0]] / shares[kept[1]])
 
 
 def test_q_is_that_of_all_pairs_of_tested_features():
