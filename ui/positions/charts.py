@@ -126,17 +126,18 @@ def curves(
     y_title: str,
     band: bool = True,
     legend: Literal["right", "top"] | None = None,
-    name: str = "Feature",
+    by: str = "feature",
 ) -> alt.LayerChart:
-    """A line for each feature with a band of one standard deviation; needs the columns of `curves`."""
-    data = table.assign(feature=table["feature"].astype(str))
-    order = list(dict.fromkeys(data["feature"]))
+    """A line for each value of a column with a band of one standard deviation; needs the columns of `curves`."""
+    name = by.capitalize()
+    data = table.assign(**{by: table[by].astype(str)})
+    order = list(dict.fromkeys(data[by]))
     key = alt.Legend(orient=legend, symbolLimit=50, symbolOpacity=1, symbolType="stroke") if legend else None
     scheme = "turbo" if len(order) > 10 else "tableau10"
-    colour = alt.Color("feature:N").sort(order).title(name).scale(scheme=scheme).legend(key)
+    colour = alt.Color(f"{by}:N").sort(order).title(name).scale(scheme=scheme).legend(key)
     base, x = alt.Chart(data), position_axis(n_pos)
     tooltip = [
-        alt.Tooltip("feature:N", title=name),
+        alt.Tooltip(f"{by}:N", title=name),
         alt.Tooltip("position:Q", title="Position"),
         alt.Tooltip("mean:Q", title="Mean", format=".4f"),
     ]

@@ -194,12 +194,12 @@ def unit_lines(curves: UnitCurves, note: str, provenance: dict) -> None:
     table = curves.curve_table(curves.score_table().head(10)["unit"].astype(int).tolist())
     n_pos = curves.mean.shape[1]
     chart = positions_charts.curves(
-        table.rename(columns={"unit": "feature"}),
+        table,
         n_pos=n_pos,
         context_size=n_pos,
         y_title="Mean value",
         legend="right",
-        name="Unit",
+        by="unit",
     )
     figure(
         "The ten units whose value position explains best",

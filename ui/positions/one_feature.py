@@ -35,7 +35,7 @@ def one_feature(study: Study) -> None:
     with left:
         table = pd.concat(
             [
-                tables.curves(study.stats, [feature], stage=stage).assign(feature=title)
+                tables.curves(study.stats, [feature], stage=stage).assign(stage=title)
                 for stage, title in (("acts", "activation"), ("pre_acts", "pre-activation"))
             ]
         )
@@ -45,7 +45,7 @@ def one_feature(study: Study) -> None:
             context_size=study.context_size,
             y_title="Mean over tokens",
             legend="top",
-            name="Stage",
+            by="stage",
         )
         figure(
             f"Feature {feature} by position",
