@@ -1,12 +1,25 @@
 """Back and Forward in the browser: one step for each thing that a person did."""
 
+import json
+import re
+
 import pytest
 from playwright.sync_api import expect
 
 from tests.browser.chromium import wait_until_drawn
+from tests.browser.conftest import ROOT
 from tests.doubles import planted_pages
+from ui.matching import picker
+from ui.shared import picked_feature
+from ui.studies import second_dictionary
 
 pytestmark = pytest.mark.e2e
+
+
+def test_the_steps_are_named_as_the_widgets_are():
+    script = (ROOT / "ui" / "shell" / "history.js").read_text(encoding="utf-8")
+    names = json.loads(re.search(r"PLACES = (.*);", script)[1])
+    assert names == ["sae", second_dictionary.KEY, picked_feature.KEY, picker.B_KEY, "tab"]
 
 
 def feature_field(page):

@@ -6,7 +6,7 @@
 (() => {
   if (window.loupeHistory) return;
   window.loupeHistory = true;
-  const PLACES = ["dictionary", "with", "feature", "tab"];
+  const PLACES = ["sae", "b", "feature", "match_feature_b", "tab"];
   const push = history.pushState.bind(history);
   const replace = history.replaceState.bind(history);
   let acted = false; // a gesture that has not made its entry yet
