@@ -7,13 +7,13 @@ import streamlit as st
 from core import catalogue
 from core.feature.examples import commonest_strongest
 from core.feature.profile import position_profile
-from core.feature.report import report
+from core.feature.report import report as as_json
 from core.logit_weights.unembedding import LogitSettings
 from core.models.tokens import label
 from ui.feature import charts as feature_charts
 from ui.feature import examples, logits
 from ui.feature import notes as feature_notes
-from ui.shared import charts, errors
+from ui.shared import charts, errors, report
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure
 from ui.studies.feature import Subject
@@ -36,6 +36,7 @@ def head(subject: Subject, settings: LogitSettings) -> None:
         "strongest_token_share": f"{share:.0%}" if n else "n/a",
         "peak_active": "n/a" if peak is None else str(peak),
     }
+    report.note_numbers({catalogue.statistic(name).title: value for name, value in cards.items()})
     row = st.container(horizontal=True)
     for name, value in cards.items():
         row.metric(catalogue.statistic(name).title, value, border=True, help=plain(catalogue.help_text(name)))
@@ -74,7 +75,7 @@ def whole_report(subject: Subject, settings: LogitSettings) -> bytes:
     passed = subject.passed
     tokens = logits.extremes(subject, settings)
     about = passed.provenance(feature=subject.feature) | {"title": subject.title}
-    return report(
+    return as_json(
         passed.model.decoder,
         passed.model.token_strings,
         passed.sample.rows,

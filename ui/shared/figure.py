@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from core import catalogue, tables
-from ui.shared import pictures
+from ui.shared import pictures, report
 from ui.shared.escape import plain, signs, signs_in_table
 from ui.shared.finish import finished
 from ui.shared.naming import COLUMNS, Names, names_for, with_names
@@ -77,6 +77,7 @@ def figure(
             event = draw()
         finally:
             _frame.reset(token)
+        report.note_figure(lambda: _entry(frame, table, explains))
         with head.popover("Save", icon=":material/download:", type="tertiary"):
             _table_buttons(frame, table)
             _picture_buttons(frame)
@@ -84,11 +85,22 @@ def figure(
     return event
 
 
+def _entry(frame: _Frame, table: Table, explains: Sequence[str]) -> report.Entry:
+    """Return the figure as a report holds it."""
+    return report.Entry(
+        frame.title, frame.note, frame.name, explains, frame.provenance, _made(frame, table), frame.charts
+    )
+
+
+def _made(frame: _Frame, table: Table) -> pd.DataFrame:
+    return with_names(table() if callable(table) else table, frame.names)
+
+
 def _table_buttons(frame: _Frame, table: Table) -> None:
     """Offer the figure's table, and a side file that says where it comes from, as CSV cannot."""
 
     def make() -> pd.DataFrame:
-        return with_names(table() if callable(table) else table, frame.names)
+        return _made(frame, table)
 
     st.caption("Table")
     with st.container(horizontal=True, gap="small"):

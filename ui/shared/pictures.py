@@ -42,7 +42,7 @@ def specification(
     datasets = {name: rows for spec in specs for name, rows in spec.pop("datasets", {}).items()}
     for spec in specs:
         spec.pop("$schema", None)
-    note = " · ".join(part for part in note.split(" · ") if not part.startswith(("click ", "drag ")))
+    note = without_advice(note)
     title, note = signs(title), signs(note)
     said = {"text": title, "subtitle": textwrap.wrap(note, 110), "anchor": "start", "offset": 12}
     return {
@@ -51,9 +51,14 @@ def specification(
         "title": said,
         "description": f"{title}. {note}",
         "datasets": datasets,
-        "usermeta": {"provenance": dict(provenance)},
+        "usermeta": {"title": title, "provenance": dict(provenance)},
         "config": _merged(_look(dark, text_scale), config),
     }
+
+
+def without_advice(note: str) -> str:
+    """Return a figure's note without what only a page can do."""
+    return " · ".join(part for part in note.split(" · ") if not part.startswith(("click ", "drag ")))
 
 
 def to_json(spec: dict[str, Any]) -> bytes:
@@ -80,7 +85,7 @@ def to_png(spec: dict[str, Any]) -> bytes:
         to_json(spec).decode(), vl_version=_version(), scale=_PIXELS, allowed_base_urls=[]
     )
     said = PngImagePlugin.PngInfo()
-    said.add_itxt("Title", _plain(spec["title"]["text"]))
+    said.add_itxt("Title", _plain(spec["usermeta"]["title"]))
     said.add_itxt("Description", _plain(spec["description"]))
     said.add_itxt("Comment", _provenance(spec))
     target = io.BytesIO()

@@ -58,6 +58,12 @@ def elsewhere(jobs: Jobs) -> list[Job]:
     return [job for job in jobs.unfinished() if job.key not in named]
 
 
+def here(jobs: Jobs) -> list[Job]:
+    """Return the jobs that are not done and that the open page names."""
+    named = st.session_state.get(_NAMED, ())
+    return [job for job in jobs.unfinished() if job.key in named]
+
+
 def _name(job: Job) -> None:
     """Note that the open page says how far a job is."""
     st.session_state.setdefault(_NAMED, set()).add(job.key)

@@ -10,8 +10,9 @@ import streamlit as st
 
 from core.errors import UnknownNameError
 from ui.shared import errors, naming, progress
+from ui.shared import report as reports
 from ui.shared.garbage import spare_modules
-from ui.shell import history, link, style
+from ui.shell import history, link, report, style
 from ui.sidebar import device, pickers, running
 from ui.studies import compute, names
 
@@ -89,6 +90,11 @@ def menu() -> dict[str, list[st.Page]]:
     return pages
 
 
+def _question(address: str) -> str:
+    """Return what a page asks; the start page's for the root."""
+    return next((page.question for page in page_files() if page.path.stem == address), start_page().question)
+
+
 def main() -> None:
     """Draw one run of the app."""
     spare_modules()
@@ -108,7 +114,9 @@ def main() -> None:
         device.pick()
         work = st.container(key="other_work")  # ui/shell/style.py keeps it in sight
     try:
-        page.run()
+        with reports.watched(page.url_path):
+            page.run()
+            report.offer(page.url_path, page.title, _question(page.url_path), compute.jobs())
     finally:  # a page may stop early, as while it waits
         with work:
             running.draw(compute.jobs())

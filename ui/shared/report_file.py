@@ -1,0 +1,142 @@
+"""Write a report as one HTML file for paper and for colleagues: it opens anywhere and fetches nothing."""
+
+import base64
+import json
+from collections.abc import Iterator, Sequence
+from html import escape
+from urllib.parse import quote
+
+from core import catalogue, tables
+from core.characters import whole
+from core.work.jobs import SILENT, Progress
+from ui.shared import pictures, token_text
+from ui.shared.escape import signs, signs_in_table
+from ui.shared.report import Entry, Section
+
+_ROWS = 50
+"""Rows of a table that a report shows."""
+_MOST_CSV = 2_000_000
+"""Bytes of a table that a report carries as CSV."""
+_MOST_MARKS = 5_000
+"""Rows of a chart up to which it is drawn by lines and letters; with more, it is a picture of pixels."""
+_STYLE = """
+:root{--text:light-dark(#1f2328,#e6e8eb);--ground:light-dark(#fff,#0f1216);--quiet:light-dark(#57606a,#a5adb8);
+  --line:light-dark(#e2dfd8,#2c333d)}
+body{font:15px/1.5 system-ui,sans-serif;color:var(--text);background:var(--ground);max-width:64rem;margin:2rem auto;
+  padding:0 1rem}
+h1{font-size:1.7rem;margin-bottom:.2rem}
+h2{font-size:1.3rem;margin-top:2.5rem;border-bottom:1px solid var(--line)}
+h3{font-size:1.05rem;margin:0 0 .5rem}
+p,summary,dt{color:var(--quiet)}
+a{color:light-dark(#c2410c,#fb923c)}
+section{border:1px solid var(--line);border-radius:8px;padding:1rem;margin:1rem 0;overflow-x:auto}
+section,tr{break-inside:avoid}
+img{max-width:100%}
+table{border-collapse:collapse;font-size:.85rem;margin:.5rem 0}
+th,td{border-bottom:1px solid var(--line);padding:.2rem .6rem;text-align:left;white-space:pre}
+dl{display:flex;flex-wrap:wrap;gap:.5rem 2rem}
+dt{font-size:.85rem}
+dd{margin:0;font-size:1.15rem}
+pre{white-space:pre-wrap;overflow-wrap:anywhere;font-size:.8rem}
+"""
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+"""What the file may load: nothing but what it holds. Scripts do not run."""
+
+
+def write(title: str, about: str, sections: Sequence[Section], *, dark: bool, progress: Progress = SILENT) -> bytes:
+    """Return the report as UTF-8. `about` says in a line what the page asks; progress counts figures.
+
+    Charts have the colours of the page that drew them, so the file is `dark` where that was.
+    """
+    total, done, parts = sum(len(section.entries) for section in sections), 0, []
+    for section in sections:
+        if not (section.entries or section.numbers):
+            continue
+        parts.append(f"<h2>{_text(section.title)}</h2>" if section.title else "")
+        parts.append(_numbers(section))
+        for entry in section.entries:
+            progress.update(done, total)
+            parts.append("\n".join(_figure(entry, dark)))
+            done += 1
+    head = (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{_text(title)}</title>'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+        f"<style>:root{{color-scheme:{'dark' if dark else 'light'}}}{_STYLE}</style>{token_text.STYLE}</head>"
+    )
+    body = f"<body><h1>{_text(title)}</h1><p>{_text(about)}</p><p>{_text(_sources(sections))}</p>"
+    return whole("\n".join([head, body, *parts, "</body></html>"])).encode("utf-8")
+
+
+def _sources(sections: Sequence[Section]) -> str:
+    """Say which dictionaries the figures are of, and what wrote them."""
+    said = [
+        held for section in sections for entry in section.entries for held in entry.provenance.get("dictionaries") or ()
+    ]
+    shown = {f"{held['id']} (sha256 {held['sha256'][:16]})": None for held in said}
+    return f"Of {', '.join(shown)}. Written by SAE Loupe {tables.app_version()}." if shown else ""
+
+
+def _text(text: object) -> str:
+    return escape(signs(str(text)))
+
+
+def _numbers(section: Section) -> str:
+    pairs = (f"<div><dt>{_text(name)}</dt><dd>{_text(value)}</dd></div>" for name, value in section.numbers.items())
+    return f"<dl>{''.join(pairs)}</dl>" if section.numbers else ""
+
+
+def _figure(entry: Entry, dark: bool) -> Iterator[str]:
+    yield f"<section><h3>{_text(entry.title)}</h3>"
+    if entry.charts:
+        yield _picture(entry, dark)
+    yield from entry.texts
+    if not entry.texts:  # a table beside texts lists their tokens, thousands of rows
+        yield _table(entry)
+    yield f"<p>{_text(pictures.without_advice(entry.note))}</p>"
+    yield f"<details><summary>How it is computed</summary>{''.join(map(_definition, entry.explains))}</details>"
+    said = json.dumps(dict(entry.provenance), indent=1, ensure_ascii=False, default=str)
+    yield f"<details><summary>Provenance</summary><pre>{_text(said)}</pre></details>"
+    yield f"<p>{_download(entry)}</p></section>"
+
+
+def _picture(entry: Entry, dark: bool) -> str:
+    """Return the charts as an image of their own: ids in one SVG would meet those of the next."""
+    spec = pictures.specification(entry.charts, title=entry.title, note="", provenance=entry.provenance, dark=dark)
+    del spec["title"]
+    many = sum(len(rows) for rows in spec["datasets"].values()) > _MOST_MARKS
+    drawn, kind = (pictures.to_png(spec), "png") if many else (pictures.to_svg(spec), "svg+xml")
+    data = base64.b64encode(drawn).decode("ascii")
+    return f'<img alt="{_text(spec["description"])}" src="data:image/{kind};base64,{data}">'
+
+
+def _table(entry: Entry) -> str:
+    shown = signs_in_table(entry.table.head(_ROWS))
+    titles = [_title(str(name)) for name in shown.columns]
+    rows = shown.set_axis(titles, axis=1).to_html(index=False, border=0, float_format=lambda value: f"{value:.4g}")
+    if len(entry.table) <= _ROWS:
+        return rows if len(entry.table) else ""
+    opened = "" if entry.charts else " open"
+    return f"<details{opened}><summary>The first {_ROWS} of {len(entry.table):,} rows</summary>{rows}</details>"
+
+
+def _title(column: str) -> str:
+    name = catalogue.ALIASES.get(column, column)
+    return catalogue.STATISTICS[name].title if name in catalogue.STATISTICS else column
+
+
+def _definition(name: str) -> str:
+    item = catalogue.statistic(name)
+    unit = f", {item.unit}" if item.unit else ""
+    return (
+        f"<p><b>{_text(item.title)}</b>{_text(unit)}: {_text(item.formula)}<br>"
+        f"{_text(item.meaning)} ({_text(item.source)})</p>"
+    )
+
+
+def _download(entry: Entry) -> str:
+    """Return a link to the whole table inside the file."""
+    csv = tables.to_csv(entry.table)
+    if len(csv) > _MOST_CSV:
+        return f"The table has {len(entry.table):,} rows; save it from the page."
+    name = quote(f"{entry.name}.csv")
+    return f'<a download="{name}" href="data:text/csv;base64,{base64.b64encode(csv).decode("ascii")}">{_text(name)}</a>'
