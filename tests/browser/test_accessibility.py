@@ -52,6 +52,15 @@ def test_no_page_breaks_a_rule_in_either_theme(shared_url, visitor, file):
     assert light + broken(visitor) == []
 
 
+def test_a_chart_is_named_by_its_title_its_finding_and_its_numbers(shared_url, visitor):
+    visitor.goto(f"{shared_url}/positions")
+    wait_until_settled(visitor)
+    chart = visitor.locator("[role=graphics-document][aria-label^='Position score by rank']")
+    said = chart.first.get_attribute("aria-label")
+    assert said.startswith("Position score by rank. The position scores of the 12 features show no clear elbow.")
+    assert "Position score: largest 1.5 at Rank (log) 1, least" in said
+
+
 def test_the_check_notices_a_faint_text_a_button_a_field_and_a_picture_without_names(visitor):
     visitor.goto("about:blank")
     visitor.set_content(

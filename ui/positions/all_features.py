@@ -8,6 +8,7 @@ import numpy as np
 import streamlit as st
 
 from core import catalogue
+from core.home import findings
 from core.positions import tables
 from core.positions.scores import chance_r2, peaks_per_position
 from core.positions.study import Study
@@ -58,6 +59,7 @@ def feature_heatmap(study: Study, features: list[int]) -> None:
         ),
         name="position-heatmap",
         provenance=study.provenance,
+        finding=findings.positional(study).said,
     )
 
 
@@ -71,6 +73,7 @@ def score_rank(study: Study, count: int) -> None:
         note=study.note(f"positions below {study.context_size}", _elbow(study)),
         name="position-score-rank",
         provenance=study.provenance,
+        finding=findings.positional(study).said,
     )
 
 

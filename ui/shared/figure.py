@@ -15,6 +15,7 @@ from ui.shared.finish import finished
 from ui.shared.naming import COLUMNS, Names, names_for, with_names
 from ui.shared.picked_feature import pick_feature
 from ui.shared.selection import columns
+from ui.shared.spoken import alternative_text
 
 Table = pd.DataFrame | Callable[[], pd.DataFrame]
 
@@ -24,6 +25,7 @@ class _Frame:
     """The figure that is being drawn, and the charts drawn in it so far."""
 
     title: str
+    finding: str
     note: str
     name: str
     provenance: dict
@@ -60,18 +62,20 @@ def figure(
     note: str,
     name: str,
     provenance: dict,
+    finding: str = "",
     whose: Mapping[str, str] | None = None,
 ) -> object:
     """Draw a bordered figure and return what `draw` returns (a selection event, for charts).
 
     `explains` are names in the catalogue; `note` says n, filters and settings; `name` is the stem of the downloaded
-    files. If `table` is a function, it is called only for a download. `whose` says for columns that hold features the
-    hash of their dictionary, where `provenance` names several (see ui.shared.naming); their names stand beside them.
+    files. `finding` says in a sentence what the figure shows; it is for those who hear the page. If `table` is a
+    function, it is called only for a download. `whose` says for columns that hold features the hash of their
+    dictionary, where `provenance` names several (see ui.shared.naming); their names stand beside them.
     """
     with st.container(border=True):
         head = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center")
         head.markdown(f"**{plain(title)}**", help=help_markdown(explains))
-        frame = _Frame(title, note, name, provenance, names_for(provenance, whose))
+        frame = _Frame(title, finding, note, name, provenance, names_for(provenance, whose))
         token = _frame.set(frame)
         try:
             event = draw()
@@ -147,14 +151,14 @@ def altair(
 ) -> Callable:
     """Return a `draw` for an Altair chart in the page's theme. All charts are drawn here (see ui.shared.finish).
 
-    A screen reader hears the title of the figure around it.
+    A screen reader hears what `ui.shared.spoken` makes of the figure around it.
     """
     names = [selection] if isinstance(selection, str) else list(selection)
 
     def draw():
         frame = _frame.get()
         done = finished(chart, dark=is_dark(), names=frame.names if frame else {})
-        said = signs(frame.title) if frame else None
+        said = signs(alternative_text(done, *((frame.title, frame.finding, frame.note) if frame else ())))
         if frame:
             frame.charts.append(done)
         if on_select is None:

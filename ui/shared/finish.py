@@ -34,11 +34,11 @@ _LABEL = "datum.value >= 10000 ? format(datum.value, '~s') : format(datum.value,
 def finished(chart: alt.TopLevelMixin, *, dark: bool, names: Names = MappingProxyType({})) -> alt.TopLevelMixin:
     """Return the chart with what all charts share. Its axes, and the data of features that have names, are changed."""
     _put_signs(chart)
-    for group in _groups(chart):
+    for group in groups(chart):
         for unit, data, _ in group:
             _name_features(unit, data, names.get("feature"))
         for channel in ("x", "y"):
-            _label_log_axis([(axis, data) for unit, data, _ in group if (axis := _axis(unit, channel)) is not None])
+            _label_log_axis([(axis, data) for unit, data, _ in group if (axis := axis_of(unit, channel)) is not None])
         for unit, _, height in group:
             _fit_title(unit, height)
     look = {} if dark else {"labelColor": _TEXT_ON_LIGHT, "titleColor": _TEXT_ON_LIGHT}
@@ -67,11 +67,11 @@ def _put_signs(node: Any) -> Any:
 
 def _name_features(unit: Any, data: Any, names: FeatureNames | None) -> None:
     """Add the names of features to a unit's tooltip, axes and legend."""
-    encoding = _of(unit, "encoding")
+    encoding = part_of(unit, "encoding")
     if not names or encoding is None or not isinstance(data, pd.DataFrame) or "feature" not in data:
         return
     called = {feature: names.of(int(feature)) for feature in data["feature"].dropna().unique().tolist()}
-    tooltip = _of(encoding, "tooltip")
+    tooltip = part_of(encoding, "tooltip")
     shown = [_field(one) for one in tooltip] if isinstance(tooltip, list) else []
     place = shown.index("feature") if "feature" in shown else None
     if place is not None and any(called.values()):
@@ -79,7 +79,7 @@ def _name_features(unit: Any, data: Any, names: FeatureNames | None) -> None:
         tooltip.insert(place + 1, alt.Tooltip("feature_name:N", title="Name"))
     if len(called) <= _MOST_NAMED:
         for channel, guide, made in (("x", "axis", alt.Axis), ("y", "axis", alt.Axis), ("color", "legend", alt.Legend)):
-            _name_guide(_of(encoding, channel), guide, made, called)
+            _name_guide(part_of(encoding, channel), guide, made, called)
 
 
 def _name_guide(channel: Any, guide: str, made: type, called: Mapping[Any, str]) -> None:
@@ -90,14 +90,14 @@ def _name_guide(channel: Any, guide: str, made: type, called: Mapping[Any, str])
     if own is None:  # hidden
         return
     own = made() if own is alt.Undefined else own
-    if _of(own, "labelExpr") is None and any(called.values()):
+    if part_of(own, "labelExpr") is None and any(called.values()):
         labels = {str(i): cut(f"{i} {name}".strip(), _LONGEST_LABEL) for i, name in called.items()}
         own["labelExpr"] = f"{as_expression(labels)}[datum.value] || datum.value"
         channel[guide] = own
 
 
 def _field(encoding: Any) -> str:
-    return str(_of(encoding, "shorthand") or "").partition(":")[0]
+    return str(part_of(encoding, "shorthand") or "").partition(":")[0]
 
 
 def log_ticks(low: float, high: float) -> list[float]:
@@ -121,44 +121,44 @@ def _times_ten(step: int, n: int) -> float:
     return float(f"{step}e{n}")
 
 
-def _groups(chart: Any, data: Any = None, height: Any = None) -> Iterator[list[tuple]]:
+def groups(chart: Any, data: Any = None, height: Any = None) -> Iterator[list[tuple]]:
     """Yield groups of unit charts, each with its data and height; a group shares its axes."""
     data = chart.data if isinstance(chart.data, pd.DataFrame) else data
-    height = _of(chart, "height") or height
-    parts = next((found for name in ("hconcat", "vconcat", "concat") if (found := _of(chart, name))), None)
+    height = part_of(chart, "height") or height
+    parts = next((found for name in ("hconcat", "vconcat", "concat") if (found := part_of(chart, name))), None)
     if parts:
         for part in parts:
-            yield from _groups(part, data)
-    elif layers := _of(chart, "layer"):
-        yield [unit for part in layers for group in _groups(part, data, height) for unit in group]
-    elif not _of(chart, "spec"):  # the parts of a facet have no size of their own
+            yield from groups(part, data)
+    elif layers := part_of(chart, "layer"):
+        yield [unit for part in layers for group in groups(part, data, height) for unit in group]
+    elif not part_of(chart, "spec"):  # the parts of a facet have no size of their own
         yield [(chart, data, height)]
 
 
-def _of(node: Any, name: str) -> Any:
+def part_of(node: Any, name: str) -> Any:
     """Return what a part of a chart holds under a name, None if nothing."""
     held = node.get(name) if isinstance(node, dict) else node._get(name) if isinstance(node, alt.SchemaBase) else None
     return None if held is alt.Undefined else held
 
 
-def _axis(unit: Any, channel: str) -> Any:
+def axis_of(unit: Any, channel: str) -> Any:
     """Return the encoding of x or y, None where it has no field."""
-    axis = _of(_of(unit, "encoding"), channel)
-    return axis if isinstance(axis, alt.X | alt.Y) and _of(axis, "shorthand") else None
+    axis = part_of(part_of(unit, "encoding"), channel)
+    return axis if isinstance(axis, alt.X | alt.Y) and part_of(axis, "shorthand") else None
 
 
 def _label_log_axis(shared: list[tuple]) -> None:
     """Label a log axis, given by the encodings that share it with their data, unless the chart chose its ticks."""
-    logs = [axis for axis, _ in shared if _of(_of(axis, "scale"), "type") == "log"]
-    domains = [domain for axis in logs if isinstance(domain := _of(_of(axis, "scale"), "domain"), list)]
+    logs = [axis for axis, _ in shared if part_of(part_of(axis, "scale"), "type") == "log"]
+    domains = [domain for axis in logs if isinstance(domain := part_of(part_of(axis, "scale"), "domain"), list)]
     ends = domains[0] if domains else [end for axis, data in shared if logs for end in _ends(axis, data)]
     ticks = log_ticks(min(ends), max(ends)) if ends else []
     for axis in logs if ticks else ():
         own = axis._get("axis")
-        if own is None or _of(own, "values"):  # None hides the axis
+        if own is None or part_of(own, "values"):  # None hides the axis
             continue
         own = alt.Axis() if own is alt.Undefined else own
-        written = _of(own, "format")
+        written = part_of(own, "format")
         own["values"] = ticks
         own["labelExpr"] = _LABEL if written is None else f"format(datum.value, {written!r})"
         axis["axis"] = own
@@ -166,7 +166,7 @@ def _label_log_axis(shared: list[tuple]) -> None:
 
 def _ends(axis: Any, data: Any) -> list[float]:
     """Return the least and the largest value above 0 of an encoding's column; empty if that is not known."""
-    field = str(_of(axis, "shorthand")).rpartition(":")[0]
+    field = str(part_of(axis, "shorthand")).rpartition(":")[0]
     if not isinstance(data, pd.DataFrame) or field not in data:
         return []
     values = pd.to_numeric(data[field], errors="coerce").to_numpy(dtype=float)
@@ -176,8 +176,8 @@ def _ends(axis: Any, data: Any) -> list[float]:
 
 def _fit_title(unit: Any, height: Any) -> None:
     """Break a title that stands along the y axis into lines where it is longer than the axis."""
-    axis = _axis(unit, "y")
-    title = _of(axis, "title")
+    axis = axis_of(unit, "y")
+    title = part_of(axis, "title")
     room = max(12, int(((height if isinstance(height, int) else _HEIGHT) - _BELOW) / _LETTER))
     if isinstance(title, str) and len(title) > room:
         axis["title"] = textwrap.wrap(title, room)
