@@ -96,7 +96,7 @@ class _Pairs:
 def _largest(side: SparseActivations, device: Device) -> Float[Tensor, " d_sae"]:
     """Return each feature's largest absolute activation; 1 for a feature that is never active."""
     features, acts = place(side.features, device).long(), place(side.acts, device)
-    largest = torch.zeros(side.d_sae, device=device.torch).scatter_reduce_(0, features, acts.abs(), "amax")
+    largest = acts.new_zeros(side.d_sae).scatter_reduce_(0, features, acts.abs(), "amax")
     return torch.where(largest > 0, largest, 1).double()
 
 

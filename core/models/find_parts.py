@@ -241,7 +241,7 @@ def _norm(norm: Any, d_model: int) -> tuple[str | None, bool, float]:
             parameter.zero_()
         one_more = w is not None and bool(mine(x).abs().max() > 0)
         for parameter in mine.parameters():
-            parameter.copy_(torch.cos(torch.arange(d_model)))
+            parameter.copy_(torch.cos(torch.arange(d_model, dtype=torch.float32)))
         found = mine(x)
         weight = 1.0 if w is None else w + 1 if one_more else w
         for kind, y in (("LN", x - x.mean()), ("RMS", x)):

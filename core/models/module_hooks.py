@@ -128,7 +128,7 @@ class Norm:
             if parameter is not None:
                 parameter.zero_()
         if weight is not None:
-            self._one_more = bool(self._neutral(torch.arange(1.0, 1 + len(weight))[None]).any())
+            self._one_more = bool(self._neutral(torch.arange(1, 1 + len(weight), dtype=torch.float32)[None]).any())
             weight.fill_(0.0 if self._one_more else 1.0)
 
     def normalized(self, value: "Tensor") -> "Tensor":

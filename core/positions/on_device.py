@@ -143,7 +143,7 @@ def _block(
     groups = [_Group(need[:, part], position[:, part], bound, n_tokens) for part in split]
     mean_a = weights.double() @ mean_token
     centre, squares = mean_a.float()[:, None], torch.zeros_like(mean_a)
-    largest = torch.full((n,), -torch.inf, device=W_E.device)
+    largest = torch.full((n,), -torch.inf, dtype=W_E.dtype, device=W_E.device)
     largest_token = torch.full((n,), -1, dtype=torch.int64, device=W_E.device)
     tied = weights.new_empty(n, ties.n_groups)
     for start in range(0, n_tokens, tile):
