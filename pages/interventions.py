@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from ui.interventions import edited_text, subject
+from ui.interventions import atlas, attribution, edited_text, subject
 from ui.shared import errors, tabs
 from ui.sidebar import pickers, text_picker
 from ui.studies import opened
@@ -29,5 +29,7 @@ with errors.shown(stop=True):
 
 TABS = {
     "Edited text": lambda: edited_text.edited_text(chosen),
+    "Attribution": lambda: attribution.attribution(chosen),
+    "Atlas": atlas.draw,
 }
 tabs.draw(TABS)

@@ -14,7 +14,7 @@ from core.errors import LoupeError
 from core.geometry.tables import encoder_decoder_cosine
 from core.logit_weights.unembedding import LogitSettings
 from ui.shared.errors import NotReady
-from ui.studies import compute, geometry, logit_weights, opened, positions, token_pass
+from ui.studies import atlas, compute, geometry, logit_weights, opened, positions, token_pass
 
 Values = Callable[[str | None], np.ndarray]
 
@@ -58,6 +58,14 @@ def _logit_weights(name: str) -> Values:
     return values
 
 
+def _atlas(name: str) -> Values:
+    return lambda id: atlas.study(id).table[name].to_numpy(dtype=float)
+
+
+def _atlas_text(id: str | None) -> str:
+    return atlas.study(id).note
+
+
 def _passed_text(id: str | None) -> str:
     return token_pass.token_pass(id).sample.note
 
@@ -83,6 +91,9 @@ COLUMNS = {
         FeatureColumn("density", lambda id: token_pass.token_pass(id).density, log=True, text=_passed_text),
         FeatureColumn("mean_active", _activations("mean_active"), log=True, text=_passed_text),
         FeatureColumn("largest_activation", _activations("largest_activation"), log=True, text=_passed_text),
+        FeatureColumn("atlas_effect", _atlas("atlas_effect"), text=_atlas_text),
+        FeatureColumn("atlas_per_firing", _atlas("atlas_per_firing"), log=True, text=_atlas_text),
+        FeatureColumn("atlas_over_chance", _atlas("atlas_over_chance"), log=True, text=_atlas_text),
         FeatureColumn("position_score", _position_score("position_score"), log=True, text=_positions_text),
         FeatureColumn("peak", _position_score("peak"), text=_positions_text),
         FeatureColumn("skewness", _logit_weights("skewness")),

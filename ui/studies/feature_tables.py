@@ -19,6 +19,7 @@ from core.logit_weights.unembedding import LogitSettings
 from core.overview.tables import weight_table
 from ui.shared.errors import NotStored
 from ui.studies import (
+    atlas,
     compute,
     enrichment,
     feature_columns,
@@ -118,6 +119,7 @@ TABLES = (
     FeatureTable("Activations on text", "activations", _activations),
     FeatureTable("Medians", "activations", _medians),
     FeatureTable("Position and token", "positions", lambda d: positions.position_study(d.id).scores),
+    FeatureTable("Causal atlas", "interventions", lambda dictionary: atlas.study(dictionary.id).table),
     FeatureTable("Logit weights", "logit_weights", _logit_weights),
     FeatureTable("Token sets", "logit_weights", _enrichment),
     FeatureTable("Neighbours", "geometry", lambda d: tables.hubs(geometry.neighbors(d.id, copies=False))),
@@ -131,7 +133,7 @@ TABLES = (
 
 def texts(dictionary: Dictionary) -> dict[str, str]:
     """Return what a download says of the text behind the statistics that are stored, with its BOS rule."""
-    found = {"text": "density", "text_of_positions": "position_score"}
+    found = {"text": "density", "text_of_positions": "position_score", "text_of_atlas": "atlas_effect"}
     said = {name: feature_columns.texts(column, [dictionary.id]).get("text") for name, column in found.items()}
     return {name: text for name, text in said.items() if text}
 
