@@ -136,6 +136,38 @@ def test_the_wheel_zooms_at_the_cursor_and_the_keys_move(page, url):
     assert view(stage) == pytest.approx(before)
 
 
+def test_the_keyboard_reaches_the_map_picks_with_it_and_leaves_it(page, url):
+    stage = open_map(page, url)
+    page.get_by_label("Feature", exact=True).focus()
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        if stage.evaluate("e => e.getRootNode().activeElement === e"):
+            break
+    expect(stage).to_be_focused()
+    expect(stage).to_have_attribute("role", "application")
+    assert stage.get_attribute("aria-label")
+    assert "Arrow keys" in stage.get_attribute("aria-description")
+    before = view(stage)
+    for key in ("+", "+", "-", "ArrowUp", "ArrowLeft"):
+        page.keyboard.press(key)
+    x, y, scale = before
+    after = " ".join(f"{value:.3f}" for value in (x - 32 / scale, y + 32 / scale, scale * 1.25))
+    rounded = "e => e.dataset.view.split(' ').map((value) => Number(value).toFixed(3)).join(' ')"
+    page.wait_for_function(f"([e, after]) => ({rounded})(e) === after", arg=[stage.element_handle(), after])
+
+    said = page.locator(".said").first
+    expect(said).to_contain_text("Feature ")
+    points = feature_map_app.points(N)
+    x, y, _ = view(stage)
+    aimed = points.shown[np.hypot(points.x[points.shown] - x, points.y[points.shown] - y).argmin()]
+    assert said.text_content().splitlines()[0] == f"Feature {aimed}"
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Feature", exact=True)).to_have_value(str(aimed))
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Move", exact=True)).to_be_focused()
+    expect(said).to_be_empty()
+
+
 def test_hover_shows_the_label_as_text_and_a_click_picks_the_feature(page, url):
     stage, row = open_map(page, url), lone_row()
     points = feature_map_app.points(N)

@@ -10,6 +10,7 @@ const LEGEND = 12;
 const MAX_VERTICES = 200;
 const SECONDS_PER_STEP = 1.6;
 const HIT = 9; // px
+const REACH = 40; // px from the middle of the map, for keys
 const REST_MS = 150; // the view has come to rest when nothing moved it for this long
 const FRAME_MS = 30; // what a frame may take to draw while it moves
 

@@ -3,7 +3,7 @@
 class Pointer {
   // `signal` takes all listeners away again.
   constructor(map, signal) {
-    Object.assign(this, { map, stage: map.stage, drag: null, hover: null, lassoing: false });
+    Object.assign(this, { map, stage: map.stage, drag: null, hover: null, keyed: false, lassoing: false });
     const on = (name, act, options = {}) => this.stage.addEventListener(name, act, { signal, ...options });
     on("wheel", (event) => this.wheel(event), { passive: false });
     on("pointerdown", (event) => this.press(event));
@@ -13,6 +13,7 @@ class Pointer {
     on("pointerleave", () => this.leave());
     on("dblclick", () => map.fit());
     on("keydown", (event) => this.key(event));
+    on("blur", () => this.keys(false));
   }
 
   at(event) {
@@ -26,7 +27,26 @@ class Pointer {
     this.map.zoom(this.at(event), Math.exp(-event.deltaY * unit));
   }
 
+  // The middle of the map, where keys pick.
+  get middle() {
+    return [this.stage.clientWidth / 2, this.stage.clientHeight / 2];
+  }
+
+  // Whether the keys lead: then the middle is marked, and what lies there is named.
+  keys(lead) {
+    if (this.keyed && !lead) this.map.point(-1);
+    this.keyed = lead;
+    this.map.redraw();
+  }
+
+  // The point that would be picked now, or -1; undefined where neither pointer nor keys lead.
+  aim() {
+    if (this.keyed) return this.map.nearest(this.middle, REACH);
+    return this.hover ? this.map.nearest(this.hover, HIT) : undefined;
+  }
+
   press(event) {
+    this.keys(false);
     if (event.button || !this.map.points) return;
     this.stage.setPointerCapture(event.pointerId);
     const at = this.at(event);
@@ -39,6 +59,7 @@ class Pointer {
     const { drag, map } = this;
     const at = this.at(event);
     if (!drag) {
+      this.keys(false);
       this.hover = at; // looked up with the next frame: once a frame is enough
       map.redraw();
       return;
@@ -82,7 +103,7 @@ class Pointer {
   key(event) {
     const { map } = this;
     const far = event.shiftKey ? 160 : 40;
-    const middle = [this.stage.clientWidth / 2, this.stage.clientHeight / 2];
+    const { middle } = this;
     const acts = {
       ArrowLeft: () => map.pan(-far, 0),
       ArrowRight: () => map.pan(far, 0),
@@ -93,10 +114,11 @@ class Pointer {
       "-": () => map.zoom(middle, 0.8),
       0: () => map.fit(),
       Escape: () => map.finishLasso(null),
-      Enter: () => map.pick(map.nearest(middle, 40)),
+      Enter: () => map.pick(map.nearest(middle, REACH)),
     };
     if (!acts[event.key] || event.ctrlKey || event.metaKey || event.altKey || !map.points) return;
     event.preventDefault();
+    this.keys(true);
     acts[event.key]();
   }
 }

@@ -6,7 +6,7 @@ class FeatureMap {
     const find = (name) => root.querySelector(name);
     this.stage = find(".stage");
     [this.canvas, this.over, this.tip] = [find("canvas.points"), find("canvas.marks"), find(".tip")];
-    this.note = find(".message");
+    [this.note, this.said] = [find(".message"), find(".said")];
     this.buttons = Object.fromEntries([...root.querySelectorAll("button")].map((b) => [b.dataset.do, b]));
     Object.assign(this, { lasso: null, hover: -1, frames: 0, movedAt: -Infinity });
     this.stop = new AbortController();
@@ -199,7 +199,10 @@ class FeatureMap {
 
   // The point under the pointer, with its tooltip.
   point(i) {
-    if (i !== this.hover) this.redraw();
+    if (i !== this.hover) {
+      this.redraw();
+      this.said.textContent = this.pointer.keyed && i >= 0 ? this.describe(i) : "";
+    }
     this.hover = i;
     this.tip.hidden = i < 0;
     if (i < 0) return;
@@ -250,7 +253,8 @@ class FeatureMap {
       dimmed: Boolean(this.marks?.bright),
     });
     if (moving) this.keepUp();
-    if (pointer.hover && !pointer.drag && !film.playing) this.point(this.nearest(pointer.hover, HIT));
+    const aim = pointer.drag || film.playing ? undefined : pointer.aim();
+    if (aim !== undefined) this.point(aim);
     this.drawOver(ratio, w, h);
     Object.assign(stage.dataset, { frames: (this.frames += 1), points: points.n, whole: share === 1 });
     stage.dataset.view = [camera.x, camera.y, camera.scale].join(" ");
@@ -284,6 +288,7 @@ class FeatureMap {
     };
     ring(this.hover, 6);
     for (const i of this.marks?.picked ?? []) ring(i, 9);
+    if (this.pointer.keyed) this.cross(pen, ...this.pointer.middle);
     const outline = this.pointer.drag?.outline ?? this.lasso;
     if (!outline) return;
     pen.beginPath();
@@ -292,6 +297,16 @@ class FeatureMap {
     pen.globalAlpha = 0.1;
     pen.fill();
     pen.globalAlpha = 1;
+    pen.lineWidth = 1.5;
+    pen.stroke();
+  }
+
+  cross(pen, x, y) {
+    pen.beginPath();
+    for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
+      pen.moveTo(x + 4 * dx, y + 4 * dy);
+      pen.lineTo(x + 12 * dx, y + 12 * dy);
+    }
     pen.lineWidth = 1.5;
     pen.stroke();
   }
