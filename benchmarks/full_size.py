@@ -4,14 +4,16 @@ Opens each page in Chromium, on a fresh server with an empty result cache, of a 
 of GPT-2's shape (random weights, written once: see benchmarks.full_size_data). Seconds from the opening of the page to
 its first numbers (a metric or a figure with marks), to its first figure, and to the end of all its work; then another
 feature, another tab with a table, and a brush or a lasso, where the page has them. The first numbers stand beside the
-page's own analysis, timed before them in a process of its own, on the same weights. Also the largest memory of the
-server, and the marks and bytes of the largest chart that was sent.
+page's own analysis, timed before them in a process of its own, on the same weights: by the clock, and in seconds of
+processor time of the server, which say more on a machine that others use too. Also the largest memory of the server,
+and the marks and bytes of the largest chart that was sent.
 
 Results are kept in the folder, line by line, so that a run that was stopped goes on. There is no peer.
 """
 
 import argparse
 import json
+import os
 import re
 import shutil
 import socket
@@ -110,15 +112,16 @@ def measure(browser, name: str, folder: Path) -> dict[str, object]:
     """Open one page on a fresh server, and use it."""
     page_of, found, cache = PAGES[name], {}, tempfile.mkdtemp()
     if page_of.analysis:
-        found["analysis_s"] = analysis_seconds(page_of.analysis, folder)
+        found["analysis_s"], found["analysis_cpu_s"] = analysis_seconds(page_of.analysis, folder)
     process, url = serve(folder, cache)
     context = browser.new_context(viewport={"width": 1400, "height": 1400})
     page = context.new_page()
     sent = Sent(page)
     try:
-        began = time.perf_counter()
+        began, used = time.perf_counter(), cpu_s(process.pid)
         page.goto(address(url, page_of.query or name, folder), wait_until="commit")
         found["numbers_s"] = since(began, lambda: page.wait_for_selector(page_of.numbers, timeout=PATIENCE_S * 1000))
+        found["numbers_cpu_s"] = cpu_s(process.pid) - used
         found["figure_s"] = since(began, lambda: page.wait_for_selector(FIGURE, timeout=PATIENCE_S * 1000))
         found["settled_s"] = since(began, lambda: settle(page))
         found["said"] = page.locator("[data-testid=stException], [data-testid=stAlert]").all_inner_texts()
@@ -207,11 +210,20 @@ def drag(page, page_of: Page) -> bool:
     return True
 
 
-def analysis_seconds(name: str, folder: Path) -> float:
-    """Time an analysis in a process of its own, which has read and hashed the weights and warmed up."""
+def analysis_seconds(name: str, folder: Path) -> list[float]:
+    """Time an analysis in a process of its own that has read the weights; return seconds and processor seconds."""
     command = [sys.executable, "-m", "benchmarks.full_size", "--analysis", name, "--folder", str(folder)]
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
-    return float(done.stdout.splitlines()[-1])
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def cpu_s(pid: int) -> float:
+    """Return the processor time of a process so far; NaN outside Linux."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return float("nan")
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def peak_gb(pid: int) -> float | None:
@@ -223,17 +235,23 @@ def peak_gb(pid: int) -> float | None:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024 / 1e9
 
 
-COLUMNS = ("analysis_s", "numbers_s", "figure_s", "settled_s", "feature_s", "table_s", "drag_s", "peak_gb", "marks")
+COLUMNS = ("analysis_s", "analysis_cpu_s", "numbers_s", "numbers_cpu_s", "figure_s", "settled_s", "feature_s")
+COLUMNS += ("table_s", "drag_s", "peak_gb", "marks")
 
 
 def show(results: dict[str, dict]) -> None:
     """Print the table."""
-    print(f"{'page':14}", *(f"{name:>10}" for name in COLUMNS), f"{'ratio':>6}", "largest chart", sep=" ")
+    print(f"{'page':14}", *(f"{name:>14}" for name in (*COLUMNS, "ratio", "cpu ratio")), "largest chart")
     for name, row in results.items():
         cells = ["" if row.get(column) is None else f"{row[column]:.1f}" for column in COLUMNS[:-1]]
-        known = row.get("analysis_s") and row.get("numbers_s")
-        ratio = f"{row['numbers_s'] / row['analysis_s']:.2f}" if known else ""
-        print(f"{name:14}", *(f"{cell:>10}" for cell in cells), f"{row['marks']:>10,}", f"{ratio:>6}", row["largest"])
+        cells += [f"{row['marks']:,}", ratio(row, ""), ratio(row, "cpu_")]
+        print(f"{name:14}", *(f"{cell:>14}" for cell in cells), row["largest"])
+
+
+def ratio(row: dict, of: str) -> str:
+    """Return the time to the first numbers over that of the page's own analysis, empty where one is not known."""
+    numbers, analysis = row.get(f"numbers_{of}s"), row.get(f"analysis_{of}s")
+    return f"{numbers / analysis:.2f}" if numbers and analysis else ""
 
 
 def main() -> None:
@@ -246,7 +264,10 @@ def main() -> None:
     arguments = parser.parse_args()
     folder = arguments.folder.resolve()
     if arguments.analysis:
-        print(seconds(full_size_analyses.prepared(arguments.analysis, folder)))
+        work = full_size_analyses.prepared(arguments.analysis, folder)
+        used = time.process_time()
+        taken = seconds(work)
+        print(json.dumps([taken, time.process_time() - used]))
         return
     write(folder, Size(d_sae=arguments.features))
     kept = folder / "results.jsonl"
