@@ -106,3 +106,25 @@ def test_the_control_that_fails_leaves_its_answer_and_says_why(open_page, monkey
     assert {error.value.replace("\\", "") for error in at.error} == {"There is no control. Choose another."}
     assert len(at.metric) == 9
     assert "not yet compared with themselves" in text(at)
+
+
+@pytest.mark.parametrize(
+    ("name", "query", "control", "titles", "missing"),
+    [
+        ("logit_weights", {}, "random directions", ["Skewness", "log₁₀ kurtosis"], NOT_YET),
+        ("logit_weights", {"tab": "Enrichment"}, "random directions", ["in all features"], NOT_YET),
+        ("geometry", {"simulate": "true"}, "random directions", ["How near the nearest feature"], "not yet simulated"),
+    ],
+)
+def test_figures_stand_before_random_directions_do(open_page, name, query, control, titles, missing):
+    slow, at = open_page(name, control, **query)
+    fine(at)
+    assert all(any(title in markdown.value for markdown in at.markdown) for title in titles)
+    assert missing in text(at)
+    assert len(bars(at)) == 1
+    charts = len(at.get("vega_lite_chart"))
+    slow.release()
+    at.run()
+    assert missing not in text(at)
+    assert not bars(at)
+    assert len(at.get("vega_lite_chart")) == charts

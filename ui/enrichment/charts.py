@@ -17,11 +17,11 @@ def side_colour() -> alt.Color:
     return alt.Color("side:N").title(None).sort(SIDES).scale(domain=SIDES, range=[ACCENT, SUPPRESSED])
 
 
-def manhattan(table: pd.DataFrame, d_sae: int, *, y_title: str, reach: float) -> alt.LayerChart:
+def manhattan(table: pd.DataFrame, d_sae: int, *, y_title: str, reach: float | None) -> alt.LayerChart:
     """Draw one point for each feature, with its number on x and texts at the peaks.
 
     Needs `feature`, `height`, `side`, `text` (empty but for peaks), `enrichment_score`, `log10_q`. Dashed lines lie
-    at `reach` and -`reach`.
+    at `reach` and -`reach`, if it is known.
     """
     x = alt.X("feature:Q").title("Feature").scale(domain=[0, max(1, d_sae - 1)], nice=False)
     base = alt.Chart(table).encode(x, alt.Y("height:Q").title(y_title))
@@ -42,9 +42,9 @@ def manhattan(table: pd.DataFrame, d_sae: int, *, y_title: str, reach: float) ->
         .encode(x, alt.Y("height:Q"), alt.Text("text:N"))
         for side in SIDES
     ]
-    lines = pd.DataFrame({"height": [reach, -reach]})
+    lines = pd.DataFrame({"height": [reach, -reach] if reach is not None else []})
     rule = alt.Chart(lines).mark_rule(color=MUTED, strokeDash=[5, 4], size=1.5).encode(alt.Y("height:Q"))
-    return alt.layer(points, rule, *texts).properties(height=340)
+    return alt.layer(points, *([rule] if reach is not None else []), *texts).properties(height=340)
 
 
 def set_against_set(

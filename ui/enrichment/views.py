@@ -17,6 +17,7 @@ from ui.enrichment import charts
 from ui.shared import errors
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure, listing
+from ui.shared.later import Later
 from ui.shared.picked_feature import picked_feature
 from ui.shared.selection import choose_feature_from
 from ui.sidebar import token_set_picker
@@ -37,7 +38,8 @@ NOTHING = "Every feature gives all tokens the same logit weight, so there is not
 
 def enrichment(study: LogitStudy, sets: TokenSets) -> None:
     """Draw the tab: pickers of two sets, the sets in all features, and the picked feature in all sets."""
-    scores, random = enrichment_studies.enrichment_of(study, sets), enrichment_studies.random_enrichment(study, sets)
+    scores = enrichment_studies.enrichment_of(study, sets)
+    random = Later(lambda: enrichment_studies.random_enrichment(study, sets))
     left, right = st.columns(2, gap="medium")
     with left:
         first = token_set_picker.choose(study.model, "Token set", SET_KEY).name
@@ -60,8 +62,11 @@ def enrichment(study: LogitStudy, sets: TokenSets) -> None:
         set_against_set(study, scores, first, second)
 
 
-def manhattan(study: LogitStudy, scores: Enrichment, random: Enrichment, name: str) -> None:
-    """Draw one set in all features: promoted above zero, suppressed below. A click picks a feature."""
+def manhattan(study: LogitStudy, scores: Enrichment, random: Later[Enrichment], name: str) -> None:
+    """Draw one set in all features: promoted above zero, suppressed below. A click picks a feature.
+
+    Dashed lines show how far random directions reach, once that is known.
+    """
     which = st.segmented_control(
         "Height",
         list(HEIGHTS),
@@ -77,8 +82,8 @@ def manhattan(study: LogitStudy, scores: Enrichment, random: Enrichment, name: s
         st.info(NOTHING, icon=":material/block:")
         return
     places, least = tables.drawn_features(whole["height"].to_numpy(), most=MOST_POINTS)
-    reach = tables.random_reach(random, name, HEIGHTS[which])
-    beyond, sure = int((whole["height"].abs() > reach).sum()), int((whole["log10_q"] <= np.log10(0.05)).sum())
+    reach = tables.random_reach(random.value, name, HEIGHTS[which]) if random.value else None
+    sure = int((whole["log10_q"] <= np.log10(0.05)).sum())
     title = "Display score" if which == "Display score" else "log10 p, with the sign of ES"
     chart = charts.manhattan(whole.iloc[places], study.dictionary.d_sae, y_title=title, reach=reach)
     hidden = [f"drawn: all from {least:.2f} on, and {MOST_POINTS // 2:,} random others (seed 0)"] if least else []
@@ -90,14 +95,22 @@ def manhattan(study: LogitStudy, scores: Enrichment, random: Enrichment, name: s
         note=study.note(
             f"{set_size(scores, name):,} tokens in the set",
             f"{sure:,} features with q ≤ 0.05",
-            f"{beyond:,} beyond the dashed lines; 99 % of {enrichment_studies.RANDOM:,} random directions (seed 0) lie "
-            "between them",
+            *([beyond(whole["height"].to_numpy(), reach)] if reach is not None else random.said),
             *hidden,
             "labels: the highest peaks with room, each with the token at that end",
             enrichment_studies.method(scores),
         ),
         name=f"enrichment-{stem(name)}",
         provenance=enrichment_studies.provenance(study, scores, token_set=name),
+    )
+    random.draw()
+
+
+def beyond(heights: np.ndarray, reach: float) -> str:
+    """Say how many features random directions do not reach."""
+    return (
+        f"{int((np.abs(heights) > reach).sum()):,} beyond the dashed lines; 99 % of {enrichment_studies.RANDOM:,} "
+        "random directions (seed 0) lie between them"
     )
 
 
@@ -156,9 +169,9 @@ def best_features(study: LogitStudy, scores: Enrichment, name: str) -> None:
     )
 
 
-def best_sets(study: LogitStudy, scores: Enrichment, random: Enrichment, feature: int) -> None:
+def best_sets(study: LogitStudy, scores: Enrichment, random: Later[Enrichment], feature: int) -> None:
     """List the sets with the smallest p for one feature. A row picks its set."""
-    table = tables.best_sets(scores, feature, random=random)
+    table = tables.best_sets(scores, feature, random=random.value)
     if table.empty:
         st.info(blank(feature), icon=":material/block:")
         return
@@ -177,14 +190,16 @@ def best_sets(study: LogitStudy, scores: Enrichment, random: Enrichment, feature
         ),
         table,
         explains=["enrichment_score", "es_random", "auc", "auc_z", "p_value", "q_value"],
-        note=study.note(f"{len(table)} sets, by p", "click a row to pick its set", enrichment_studies.method(scores)),
+        note=study.note(
+            f"{len(table)} sets, by p", *random.said, "click a row to pick its set", enrichment_studies.method(scores)
+        ),
         name=f"token-sets-of-feature-{feature}",
         provenance=enrichment_studies.provenance(study, scores, feature=feature),
     )
 
 
 def running_sum(
-    study: LogitStudy, scores: Enrichment, random: Enrichment, sets: TokenSets, feature: int, name: str
+    study: LogitStudy, scores: Enrichment, random: Later[Enrichment], sets: TokenSets, feature: int, name: str
 ) -> None:
     """Draw where the tokens of a set lie in one feature's ranking."""
     row = tables.feature_scores(scores, name).iloc[feature]
@@ -204,7 +219,11 @@ def running_sum(
         note=study.note(
             f"{set_size(scores, name):,} tokens in the set",
             f"ES {row['enrichment_score']:.3f} (high {row['es_high']:.3f}, low {row['es_low']:.3f})",
-            f"99 % of random directions within ±{tables.random_reach(random, name):.3f}",
+            *(
+                [f"99 % of random directions within ±{tables.random_reach(random.value, name):.3f}"]
+                if random.value
+                else random.said
+            ),
             f"AUC {row['auc']:.3f} ({row['auc_z']:+.1f} standard errors)",
             f"p {power_of_ten(row['log10_p'])}, q {power_of_ten(row['log10_q'])}",
             enrichment_studies.method(scores),

@@ -14,6 +14,7 @@ from ui.logit_weights import one_feature
 from ui.shared import errors
 from ui.shared.errors import NotStored
 from ui.shared.figure import figure, listing
+from ui.shared.later import Later
 from ui.sidebar import token_set_picker
 from ui.studies import compute, enrichment, token_sets
 from ui.studies import logit_weights as logit_weights_studies
@@ -117,10 +118,11 @@ def logits(subject: Subject, settings: LogitSettings) -> None:
     with errors.shown():
         sets = token_sets.sets(study.model)
         scores = enrichment.enrichment_of(study, sets)
-        random = enrichment.random_enrichment(study, sets)
+        random = Later(lambda: enrichment.random_enrichment(study, sets))
         name = token_set_picker.choose(study.model, "Token set", views.SET_KEY).name
         left, right = st.columns([3, 2], gap="medium")
         with left:
             views.running_sum(study, scores, random, sets, subject.feature, name)
         with right:
             views.best_sets(study, scores, random, subject.feature)
+        random.draw()

@@ -13,6 +13,7 @@ from core.geometry.study import GeometryStudy
 from core.maths.random_directions import RandomDirections
 from ui.shared import distributions, errors
 from ui.shared.figure import altair, figure, listing
+from ui.shared.later import Later
 from ui.studies import geometry, opened
 
 RANKS = (1, 10, 100)
@@ -123,11 +124,12 @@ def histogram(study: GeometryStudy, others: list[GeometryStudy], r: int, *, log:
     edges = geometry_tables.common_edges(values | extremes)
     known = geometry_tables.histograms(values, edges)
     chance = [geometry_tables.random_histogram(random, r, edges, random_name(random)) for random in randoms]
-    if check:
-        with errors.shown():
-            drawn = geometry.simulated(study.random, study.distinct.k)
-            name = f"{random_name(study.random)}, simulated"
-            chance.append(geometry_tables.histograms({name: geometry_tables.rth_cosine(drawn, r)}, edges))
+    simulated = Later(
+        lambda: geometry.simulated(study.random, study.distinct.k) if check else None, missing="not yet simulated"
+    )
+    if simulated.value is not None:
+        name = f"{random_name(study.random)}, simulated"
+        chance.append(geometry_tables.histograms({name: geometry_tables.rth_cosine(simulated.value, r)}, edges))
     baselines = pd.concat(chance, ignore_index=True)
     chart = distributions.distances(
         known,
@@ -146,12 +148,13 @@ def histogram(study: GeometryStudy, others: list[GeometryStudy], r: int, *, log:
         note=study.note(
             f"{len(edges) - 1} bins",
             "dashed: expected for as many random directions (closed form)",
-            *(["simulated with seed 0"] if check else []),
+            *(["simulated with seed 0"] if simulated.value is not None else simulated.said),
             *([f"dotted lines for {opened.shown_id(study.dictionary.id)}"] if others else []),
         ),
         name=f"distances-{study.side}-{r}",
         provenance=provenance(list(studies.values())),
     )
+    simulated.draw()
 
 
 def random_name(random: RandomDirections) -> str:

@@ -17,6 +17,7 @@ from ui.logit_weights import charts, one_feature
 from ui.shared import errors
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure, listing
+from ui.shared.later import Later
 from ui.shared.picked_feature import picked_feature
 from ui.shared.selection import choose_feature_from
 from ui.studies import feature_columns, logit_weights
@@ -151,11 +152,11 @@ def histograms(study: LogitStudy) -> None:
         bind="query-params",
         help=f"Draws as many random directions as there are features (seed {logit_weights.BASELINE_SEED}).",
     )
-    baseline = logit_weights.random_baseline(study) if against else None
+    baseline = Later(lambda: logit_weights.random_baseline(study) if against else None)
     for name, title in (("skewness", "Skewness"), ("kurtosis", "log₁₀ kurtosis")):
         series = {f"{study.dictionary.d_sae:,} features": getattr(study.stats, name)}
-        if baseline is not None:
-            series["as many random directions"] = getattr(baseline, name)
+        if baseline.value is not None:
+            series["as many random directions"] = getattr(baseline.value, name)
         if name == "kurtosis":
             series = {key: np.log10(values) for key, values in series.items()}
         table = charts.binned(series, int(bins))
@@ -164,10 +165,11 @@ def histograms(study: LogitStudy) -> None:
             altair(charts.overlaid(table, title=title), f"lw-{name}"),
             table,
             explains=[name],
-            note=study.note(f"{bins} bins", "log counts, linear near 0"),
+            note=study.note(f"{bins} bins", "log counts, linear near 0", *baseline.said),
             name=f"logit-{name}-histogram",
             provenance=study.provenance,
         )
+    baseline.draw()
 
 
 def range_query(study: LogitStudy, table: pd.DataFrame) -> None:
