@@ -111,6 +111,10 @@ class ArtifactStore:
         """Whether a file exists under a key. Its content is checked only when it is read."""
         return self._path(key).is_file()
 
+    def holds_kind(self, kind: str) -> bool:
+        """Whether any result of a kind is there, the first word of its key."""
+        return any(self.root.glob(f"{kind}-v*{_SUFFIX}"))
+
     def usage(self) -> int:
         """Return the bytes of all results, damaged and unfinished files, dictionaries that notebooks saved, and folders
         of killed writers.

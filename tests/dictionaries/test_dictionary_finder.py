@@ -19,6 +19,7 @@ def app():
     dictionary_finder.take_up()
     st.text_input("sae", key="sae")
     dictionary_finder.button()
+    dictionary_finder.offer_missing()
     dictionary_finder.contents()
 
 

@@ -11,8 +11,10 @@ from core.feature.notes import Note
 from core.logit_weights.statistics import logit_statistics
 from core.logit_weights.unembedding import Unembedding
 from core.work.artifacts import ArtifactStore
+from tests.doubles import pages, planted_pages
 from tests.doubles.activation_rows import dense, planted
 from tests.doubles.planted import planted_model
+from ui.studies import compute
 
 ROWS = np.random.default_rng(1).integers(0, 9, (11, 7))  # few tokens, so that each comes often
 STRINGS = ("import", " os", "\n", "x" * 60)
@@ -72,3 +74,27 @@ def test_a_name_is_short_and_shows_what_cannot_be_printed():
     assert len(one_line("word " * 50)) == LONGEST
     assert one_line("a\u202eb\x07") == r"a\u202eb\x07"
     assert len(feature_names(1, STRINGS, fires_on=np.array([3])).of(0)) < 20
+
+
+def test_no_model_is_opened_for_names_before_any_are_stored(tmp_path, monkeypatch):
+    planted_pages.write_workspace(tmp_path)
+    asked = []
+    with pages.page(tmp_path, monkeypatch, "geometry") as open_page:
+        with monkeypatch.context() as patch:
+            patch.setattr("ui.studies.names._hash_is_known", lambda model: asked.append(model) or False)
+            pages.fine(open_page())
+        assert not asked
+    with pages.page(tmp_path, monkeypatch, "logit_weights") as open_page:
+        pages.fine(open_page())
+        assert compute.store().holds_kind("logit-statistics")
+        assert "→" in pages.table(open_page(), "feature_name")["feature_name"].iloc[0]
+
+
+def test_a_page_is_drawn_before_the_sidebar_opens_its_model(tmp_path, monkeypatch):
+    planted_pages.write_workspace(tmp_path)
+    order = []
+    monkeypatch.setattr("ui.geometry.distances.distances", lambda study: order.append("page"))
+    monkeypatch.setattr("ui.sidebar.dictionary_finder.offer_missing", lambda: order.append("model"))
+    with pages.page(tmp_path, monkeypatch, "geometry") as open_page:
+        pages.fine(open_page())
+    assert order == ["page", "model"]

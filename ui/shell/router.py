@@ -2,18 +2,20 @@
 
 import ast
 import runpy
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import StopException
 
 from core.errors import UnknownNameError
 from ui.shared import errors, naming, progress
 from ui.shared import report as reports
 from ui.shared.garbage import spare_modules
 from ui.shell import history, link, report, style
-from ui.sidebar import device, pickers, running
+from ui.sidebar import device, dictionary_finder, pickers, running
 from ui.studies import compute, names
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -108,15 +110,17 @@ def main() -> None:
     progress.begin(compute.jobs())
     naming.find_by(names.find)
     with st.sidebar:
-        pickers.dictionary()
+        missing = pickers.dictionary()
         pickers.choices()
         pickers.feature()
         device.pick()
         work = st.container(key="other_work")  # ui/shell/style.py keeps it in sight
     try:
-        with reports.watched(page.url_path):
+        with suppress(StopException), reports.watched(page.url_path):  # a page may stop early, as while it waits
             page.run()
             report.offer(page.url_path, page.title, _question(page.url_path), compute.jobs())
-    finally:  # a page may stop early, as while it waits
+    finally:
         with work:
             running.draw(compute.jobs())
+    with missing:  # late, because it opens the model, which not every page needs
+        dictionary_finder.offer_missing()

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 
 @asynccontextmanager
@@ -32,5 +32,17 @@ def import_first_page() -> None:
 
     # The first chart of a process makes Altair read its schema.
     ui.shared.charts.histogram(pd.DataFrame({"value": [0.0, 1.0]}), "value", "Value").to_dict()
-    # The loops of a token pass come last, because only the health of the dictionary needs them.
+    # The loops of a token pass come late, because only the health of the dictionary needs them.
     token_pass.prepare()
+    read_models()
+
+
+def read_models() -> None:
+    """Find out what the given models are made of, which imports their library once: seconds that no page then waits."""
+    from core.errors import LoupeError
+    from core.models.layouts import read_parts
+    from ui.studies import compute
+
+    for folder in compute.workspace().models:
+        with suppress(LoupeError):
+            read_parts(folder, compute.store())

@@ -29,7 +29,6 @@ def button() -> None:
     if st.button("Open another dictionary", icon=":material/travel_explore:", width="stretch"):
         dialog()
     downloads.show()
-    offer_missing()
 
 
 def offer_missing() -> None:

@@ -18,8 +18,8 @@ from ui.sidebar import dictionary_finder
 from ui.studies import geometry, opened
 
 
-def dictionary() -> None:
-    """Pick the dictionary: from the list, or by typing the path of a folder."""
+def dictionary() -> st.delta_generator.DeltaGenerator:
+    """Pick the dictionary: from the list, or by typing the path of a folder. Return the place for what it lacks."""
     dictionary_finder.take_up()
     options = opened.dictionary_ids()
     st.selectbox(
@@ -36,6 +36,7 @@ def dictionary() -> None:
         "say, add #model_name=NAME&hook_name=NAME.",
     )
     dictionary_finder.button()
+    missing = st.container()
     st.toggle(
         "Fold decoder norms",
         value=True,
@@ -45,6 +46,7 @@ def dictionary() -> None:
         "architecture allows it. Reconstructions do not change. Activations of different features become "
         "comparable.",
     )
+    return missing
 
 
 def choices() -> None:

@@ -27,6 +27,8 @@ from ui.studies.notes import note_store
 T = TypeVar("T")
 _AT_ONCE_BYTES = 2**28
 """Of a model that is hashed while a page waits: a part of a second."""
+KINDS = ("strongest-tokens", "logit-statistics")
+"""The kinds of results that names are made of."""
 NOT_THERE = (LoupeError, NotStored, StillRunning)
 
 
@@ -74,7 +76,12 @@ def _own(dictionary: Dictionary) -> Mapping[int, str]:
 
 
 def _on_hand(dictionary: Dictionary) -> tuple[LanguageModel | None, str | None, str | None]:
-    """Return the model, and the keys of the strongest tokens and of the logit weights where these are stored."""
+    """Return the model, and the keys of the strongest tokens and of the logit weights where these are stored.
+
+    Where nothing of the kind is stored, no model is opened and hashed for names.
+    """
+    if not any(map(compute.store().holds_kind, KINDS)):
+        return None, None, None
     with suppress(*NOT_THERE):
         model = opened.model_of(dictionary)
         if not _hash_is_known(model):
