@@ -6,6 +6,7 @@ from functools import cache
 
 import numpy as np
 
+from core.dictionaries.weights import encoder_fits
 from core.work.torch_library import import_model_library
 
 _REGISTERING = threading.Lock()
@@ -42,6 +43,11 @@ def _register() -> None:
 
 
 def without_input_bias(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Move b_dec's part in (x - b_dec) @ W_enc + b_enc into b_enc, as transcoders subtract nothing from x."""
+    """Move b_dec's part in (x - b_dec) @ W_enc + b_enc into b_enc, as transcoders subtract nothing from x.
+
+    Tensors that do not go together stay as they are.
+    """
+    if not encoder_fits(tensors):
+        return tensors
     moved = tensors["b_dec"].astype(np.float64) @ tensors["W_enc"].astype(np.float64)
     return tensors | {"b_enc": (tensors["b_enc"] - moved).astype(np.float32)}

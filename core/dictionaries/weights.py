@@ -80,6 +80,16 @@ def check_tensors(config: DictionaryConfig, tensors: Mapping[str, np.ndarray]) -
         check_numbers(name, array)
 
 
+def encoder_fits(tensors: Mapping[str, np.ndarray]) -> bool:
+    """Whether encoder and biases have shapes that go together, so that one may be moved into the other.
+
+    What does not fit stays as it is; `check_tensors` then names it.
+    """
+    encoder, read = tensors["W_enc"], tensors["b_dec"]
+    per_feature = [tensors[name] for name in ("b_enc", "b_gate", "b_mag", "r_mag") if name in tensors]
+    return encoder.ndim == 2 and all(encoder.shape == (*read.shape, *bias.shape) for bias in per_feature)
+
+
 def needed_tensors(config: DictionaryConfig) -> set[str]:
     """Return the tensors without which a dictionary is incomplete; a temporal one has others besides."""
     needed = {"W_dec", "b_dec"}

@@ -268,6 +268,27 @@ def test_a_mean_beside_the_weights_is_subtracted_and_added_again_with_a_note(tmp
     assert any(note.startswith("The file holds a mean") for note in dictionary.notes)
 
 
+@pytest.mark.parametrize("subtracts", [True, False])
+def test_a_mean_beside_a_gated_dictionary_moves_both_of_its_biases(tmp_path, subtracts):
+    mean = np.linspace(-1, 1, D_IN, dtype=np.float32)
+    gates = draw(73, b_gate=(D_SAE,), b_mag=(D_SAE,), r_mag=(D_SAE,))
+    weights = {name: array for name, array in OURS.items() if name != "b_enc"} | gates
+    path = save(tmp_path / "net.pt", {"state_dict": weights, "mean": mean})
+    dictionary = opened(path, f"#apply_b_dec_to_input={str(subtracts).lower()}")
+    w = {name: array.astype(np.float64) for name, array in weights.items()}
+    both = (X - mean.astype(np.float64) - (w["b_dec"] if subtracts else 0)) @ w["W_enc"]
+    acts = (both + w["b_gate"] > 0) * relu(np.exp(w["r_mag"]) * both + w["b_mag"])
+    agrees(dictionary, acts, acts @ w["W_dec"] + w["b_dec"] + mean)
+
+
+@pytest.mark.parametrize("name", ["b_enc", "W_enc"])
+def test_a_mean_beside_weights_that_do_not_go_together_is_no_bug(tmp_path, name):
+    odd = OURS | {name: np.concatenate([OURS[name], OURS[name]], axis=-1)}
+    path = save(tmp_path / "net.pt", {"state_dict": odd, "mean": np.ones(D_IN, np.float32)})
+    with pytest.raises(BadDictionaryError, match="has shape"):
+        opened(path, "#apply_b_dec_to_input=false")
+
+
 @pytest.mark.parametrize("name", ["std", "scale", "norm"])
 def test_other_arrays_beside_the_weights_are_named(tmp_path, name):
     path = save(tmp_path / "net.pt", {"state_dict": OURS, name: np.ones(D_IN, np.float32)})

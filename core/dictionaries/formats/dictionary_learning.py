@@ -297,13 +297,8 @@ def as_transcoder(kind: _Kind, tensors: dict[str, np.ndarray], path: Path) -> tu
             f"{path} is a {kind.architecture} dictionary trained from a module's input to its output; expected one of "
             f"{', '.join(_TRANSCODERS)}, as sae-lens has no such transcoder. Choose another."
         )
-    moved = without_input_bias(tensors) if kind.subtracts and _fits(tensors) else tensors
+    moved = without_input_bias(tensors) if kind.subtracts else tensors
     return replace(kind, architecture=_TRANSCODERS[kind.architecture], subtracts=False), moved
-
-
-def _fits(tensors: dict[str, np.ndarray]) -> bool:
-    # Other shapes are named when all tensors are checked.
-    return tensors["W_enc"].ndim == 2 and tensors["W_enc"].shape == (*tensors["b_dec"].shape, *tensors["b_enc"].shape)
 
 
 def whereabouts(trainer: ConfigFields, buffer: ConfigFields) -> tuple[dict[str, Any], tuple[str, ...], tuple[str, ...]]:

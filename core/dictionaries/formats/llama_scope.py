@@ -242,8 +242,13 @@ def _thresholds(
     one = _number(config, "jump_relu_threshold")
     if name := _threshold(arrays):
         check_numbers(name, arrays[name])
+        if arrays[name].shape not in ((), tensors["b_enc"].shape):
+            raise BadDictionaryError(
+                f"{name} has shape {arrays[name].shape}; expected {tensors['b_enc'].shape}, one number for each "
+                "feature, or one for all. Check that the file is whole."
+            )
         with np.errstate(over="ignore"):  # what is not finite then is named when all tensors are checked
-            return np.exp(arrays[name])
+            return np.broadcast_to(np.exp(arrays[name]), tensors["b_enc"].shape)
     # The published TopK dictionaries run by this threshold.
     if one > 0 and kind in ("jumprelu", "topk"):
         return np.full(tensors["b_enc"].shape, one, np.float32)
@@ -284,7 +289,6 @@ def _gated(
     if unit:
         tensors = tensors | {name: tensors[name] * length for name in ("W_enc", "b_enc")}
         tensors["W_dec"] = tensors["W_dec"] / length[:, None]
-    if threshold is not None and threshold.shape in ((), length.shape):
-        threshold = np.broadcast_to(threshold, length.shape)
+    if threshold is not None:
         tensors = tensors | {"threshold": threshold if unit else threshold / length}
     return {name: np.ascontiguousarray(array, np.float32) for name, array in tensors.items()}

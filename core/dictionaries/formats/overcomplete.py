@@ -61,7 +61,7 @@ def read(place: Place) -> Contents:
     tensors = {"W_enc": W_enc, "b_enc": b_enc, "W_dec": W_dec, "b_dec": np.zeros(W_dec.shape[1], np.float32)}
     architecture, notes = _architecture(claims, arrays)
     if architecture == "jumprelu":
-        _check_features(arrays, (_THRESHOLDS,), len(W_dec), path)
+        _check_features(arrays, (_THRESHOLDS,), W_dec.shape[:1], path)
         tensors["threshold"] = np.exp(arrays[_THRESHOLDS])
     raw = layout(
         architecture,
@@ -83,8 +83,14 @@ def _directions(arrays: dict[str, np.ndarray], path: Path) -> tuple[np.ndarray, 
     scale = np.exp(arrays[_SCALE].item()) if arrays.get(_SCALE, np.zeros(2)).size == 1 else 1.0
     if _DIRECTIONS[0] not in arrays:
         W, C, relax = (rename(arrays, {name: name}, path, spare=tuple(arrays))[name] for name in _ARCHETYPES)
+        if W.ndim != 2 or C.ndim != 2 or W.shape[1] != len(C) or relax.shape != (len(W), C.shape[1]):
+            raise BadDictionaryError(
+                f"{path} has {', '.join(_ARCHETYPES)} of shapes {W.shape}, {C.shape} and {relax.shape}; expected "
+                "(features, points), (points, d_in) and (features, d_in). Check that it is whole."
+            )
         rows = W.astype(np.float64) @ C.astype(np.float64) + relax
         return (rows * scale).astype(np.float32), ("decoder rows are convex combinations of points (archetypal)",)
+    check_numbers(_DIRECTIONS[0], arrays[_DIRECTIONS[0]])
     rows = arrays[_DIRECTIONS[0]].astype(np.float64)
     if rows.ndim != 2:
         raise BadDictionaryError(
@@ -116,9 +122,11 @@ def _encoder(arrays: dict[str, np.ndarray], W_dec: np.ndarray, path: Path) -> tu
             f"{path} has an encoder that no architecture here computes ({', '.join(sorted(own))[:300]}). Expected one "
             "linear layer, with a batch norm behind it or none. Choose another, or save it whole."
         )
+    _check_features(arrays, (name for name in (own & known) - {block + "weight", _THRESHOLDS}), W_dec.shape[:1], path)
+    if not tied:
+        _check_features(arrays, (block + "weight",), W_dec.shape, path)
     W_enc = (W_dec if tied else arrays[block + "weight"]).astype(np.float64)
     b_enc = arrays.get(block + "bias", np.zeros(len(W_enc))).astype(np.float64)
-    _check_features(arrays, (name for name in needed if name != block + "weight"), len(W_dec), path)
     if normed:
         scale, shift, mean, variance = (arrays[_NORM + name].astype(np.float64) for name in _NORM_NAMES)
         factor = scale / np.sqrt(variance + _EPSILON)
@@ -126,14 +134,14 @@ def _encoder(arrays: dict[str, np.ndarray], W_dec: np.ndarray, path: Path) -> tu
     return np.ascontiguousarray(W_enc.T, np.float32), b_enc.astype(np.float32)
 
 
-def _check_features(arrays: dict[str, np.ndarray], names: Iterable[str], n: int, path: Path) -> None:
-    """Raise BadDictionaryError unless all hold a finite number for each feature."""
-    for name in names:
+def _check_features(arrays: dict[str, np.ndarray], names: Iterable[str], shape: tuple[int, ...], path: Path) -> None:
+    """Raise BadDictionaryError unless all have a shape, a finite number or row for each feature."""
+    for name in sorted(names):
         check_numbers(name, arrays[name])
-        if arrays[name].shape != (n,):
+        if arrays[name].shape != shape:
             raise BadDictionaryError(
-                f"{name} in {path} has shape {arrays[name].shape}; expected ({n},), one number for each row of the "
-                "dictionary. Check that it is whole."
+                f"{name} in {path} has shape {arrays[name].shape}; expected {shape}, one {'number' * (len(shape) < 2)}"
+                f"{'row' * (len(shape) > 1)} for each row of the dictionary. Check that it is whole."
             )
 
 

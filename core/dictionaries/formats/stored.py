@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from core.dictionaries.weights import encoder_fits
 from core.errors import BadDictionaryError
 from core.files.npz import array_names, read_npz
 from core.files.tensors import read_tensors, tensor_names
@@ -170,10 +171,19 @@ def _is_square(array: np.ndarray) -> bool:
 
 
 def centred(tensors: Mapping[str, np.ndarray], mean: np.ndarray, *, subtracts: bool) -> dict[str, np.ndarray]:
-    """Return weights that read x where the file's read x - mean, and whose output has the mean added again."""
+    """Return weights that read x where the file's read x - mean, and whose output has the mean added again.
+
+    Tensors that do not go together stay as they are.
+    """
     moved = dict(tensors)
+    if not encoder_fits(tensors):
+        return moved
     moved["b_dec"] = (tensors["b_dec"].astype(np.float64) + mean).astype(np.float32)
     if not subtracts:
         shift = mean.astype(np.float64) @ tensors["W_enc"].astype(np.float64)
-        moved["b_enc"] = (tensors["b_enc"] - shift).astype(np.float32)
+        for name in ("b_enc", "b_gate"):
+            if name in tensors:
+                moved[name] = (tensors[name] - shift).astype(np.float32)
+        if "b_mag" in tensors:  # the magnitudes of a gated dictionary are exp(r_mag) times what its gates see
+            moved["b_mag"] = (tensors["b_mag"] - shift * np.exp(tensors["r_mag"].astype(np.float64))).astype(np.float32)
     return moved
