@@ -22,7 +22,7 @@ from ui.shared.picked_feature import picked_feature
 from ui.shared.selection import choose_feature_from
 from ui.studies import feature_columns, logit_weights
 
-MOST_POINTS = 5_000
+MOST_POINTS = 4_000
 """The most points that a browser redraws without a pause."""
 RANGED = ("logit_std", "skewness", "kurtosis")
 

@@ -16,7 +16,7 @@ from ui.sidebar import text_picker
 from ui.studies import opened, token_pass
 from ui.studies.token_pass import TokenPass
 
-MOST_POINTS = 5_000
+MOST_POINTS = 4_000
 THRESHOLDS = [f"{digit}e{exponent}" for exponent in range(-8, -1) for digit in (1, 3)]
 PAIRS = {
     "Density and bias": ("log_density", "encoder_bias", "encoder_decoder_cosine"),

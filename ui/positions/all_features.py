@@ -9,6 +9,7 @@ import streamlit as st
 
 from core import catalogue
 from core.home import findings
+from core.maths import samples
 from core.positions import tables
 from core.positions.scores import chance_r2, peaks_per_position
 from core.positions.study import Study
@@ -22,6 +23,7 @@ MOST_CURVES = 50
 """The most lines that a reader can follow and a browser redraws without a pause."""
 
 MOST_BARS = 40
+MOST_POINTS = 4_000
 
 
 def overview(study: Study, count: int) -> None:
@@ -195,8 +197,11 @@ def scatter(study: Study, pair: str, count: int) -> None:
     x, y, x_log, y_log = SCATTERS[pair]
     table = study.scores[["feature", "rank", x, y]]
     groups = np.where(table["rank"] <= count, f"{count} largest position scores", "other features")
+    drawn = table.assign(group=groups).dropna(subset=[x, y])
+    order = drawn["rank"].to_numpy().argsort(kind="stable")
+    drawn = drawn.iloc[samples.drawn_places(order, whole=count, most=MOST_POINTS)]
     chart = charts.scatter(
-        table.assign(group=groups),
+        drawn,
         x,
         y,
         x_title=axis_title(x, x_log),
@@ -206,6 +211,7 @@ def scatter(study: Study, pair: str, count: int) -> None:
         group="group",
         select="point",
     )
+    part = f"{len(drawn):,} drawn: the {count} largest scores and a random sample of the others"
     zeros = sum(int((table[name] <= 0).sum()) for name, log in ((x, x_log), (y, y_log)) if log)
     figure(
         pair,
@@ -213,7 +219,8 @@ def scatter(study: Study, pair: str, count: int) -> None:
         table,
         explains=[x, y],
         note=study.note(
-            f"{int(table[[x, y]].notna().all(axis=1).sum()):,} features with both values",
+            f"{len(order):,} features with both values",
+            *([part] if len(drawn) < len(order) else []),
             *([f"{zeros:,} with values of 0 or less are not on the log axis"] if zeros else []),
             "click a point to pick its feature",
         ),

@@ -16,6 +16,7 @@ from ui.shared.naming import COLUMNS, Names, names_for, with_names
 from ui.shared.picked_feature import pick_feature
 from ui.shared.selection import columns
 from ui.shared.spoken import alternative_text
+from ui.shared.thinned import thinned
 
 Table = pd.DataFrame | Callable[[], pd.DataFrame]
 
@@ -85,7 +86,7 @@ def figure(
         with head.popover("Save", icon=":material/download:", type="tertiary"):
             _table_buttons(frame, table)
             _picture_buttons(frame)
-        st.caption(plain(note))
+        st.caption(plain(frame.note))
     return event
 
 
@@ -151,13 +152,17 @@ def altair(
 ) -> Callable:
     """Return a `draw` for an Altair chart in the page's theme. All charts are drawn here (see ui.shared.finish).
 
-    A screen reader hears what `ui.shared.spoken` makes of the figure around it.
+    A chart with very many marks draws a sample of them (see ui.shared.thinned). A screen reader hears what
+    `ui.shared.spoken` makes of the figure around it.
     """
     names = [selection] if isinstance(selection, str) else list(selection)
 
     def draw():
         frame = _frame.get()
-        done = finished(chart, dark=is_dark(), names=frame.names if frame else {})
+        drawn, left_out = thinned(chart)
+        if frame and left_out:
+            frame.note = f"{frame.note} · {left_out}"
+        done = finished(drawn, dark=is_dark(), names=frame.names if frame else {})
         said = signs(alternative_text(done, *((frame.title, frame.finding, frame.note) if frame else ())))
         if frame:
             frame.charts.append(done)
