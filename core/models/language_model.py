@@ -62,7 +62,7 @@ class LanguageModel:
         self.folder, self.wpe, self._store = folder, wpe, store
         self.lock = threading.RLock()
         self.make_room: Callable[[int], None] = lambda nbytes: None
-        """Called before the running model is built, with the number of bytes that this takes; may raise."""
+        """Called before the running model is built, or keeps what a gradient needs, with the bytes; may raise."""
         self._nbytes_read = self._nbytes_built = 0
         self.parts = layouts.read_parts(folder, store)
         self.config = self.parts.config(name or folder.resolve().name) if self.parts else read_model_config(folder)

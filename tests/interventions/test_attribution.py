@@ -1,5 +1,7 @@
 """First-order effects on a text: exact on a linear model, and nearly on others where a change is small."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -161,5 +163,19 @@ def test_texts_that_are_too_short_or_too_long_and_features_that_write_nothing_ar
         attribute(dictionary, model, ROWS[:, :1], Asked())
     with pytest.raises(DoesNotFitError, match=r"2,200 tokens are too many .* at most 2,048"):
         attribute(dictionary, model, np.zeros((200, 11), np.int64), Asked())
+    with pytest.raises(DoesNotFitError, match=r"planted has no hook 'blocks\.7\.hook_resid_pre'"):
+        attribute(planted_dictionary(hook_name="blocks.7.hook_resid_pre"), model, ROWS, Asked())
+    dictionary.config = replace(dictionary.config, reconstructs=False)
+    with pytest.raises(DoesNotFitError, match="one layer of a cross-layer transcoder"):
+        attribute(dictionary, model, ROWS, Asked())
     with pytest.raises(DoesNotFitError, match="can be read, and not replaced"):
         attribute(planted_dictionary(hook_name="blocks.1.ln1.hook_out"), model, ROWS, Asked())
+
+
+def test_room_is_made_for_what_the_way_back_needs(tmp_path):
+    model, asked_for = planted_model(tmp_path), []
+    _ = model.running
+    model.make_room = asked_for.append
+    attribute(planted(), model, ROWS, Asked())
+    attribute(planted_dictionary(d_sae=20, hook_name="blocks.0.hook_resid_pre"), model, ROWS, Asked())
+    assert asked_for == [4 * 34 * 8 * ROWS.size, 2 * 4 * 34 * 8 * ROWS.size]
