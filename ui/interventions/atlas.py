@@ -91,10 +91,11 @@ def scatter(study: AtlasStudy, fires: pd.DataFrame) -> None:
         fires,
         explains=["density", y, "atlas_chance", "atlas_quadrant"],
         note=f"{len(shown):,} of {len(fires):,} features that fire · dashed: medians, which part the four quadrants · "
-        f"grey: expected of random directions, as long and at the same tokens · ring: the picked feature · "
+        f"grey dashes: expected of random directions, as long and at the same tokens · ring: the picked feature · "
         f"click to pick · {study.note}",
         name="causal-atlas",
         provenance=study.provenance(),
+        finding=f"{int((fires['atlas_over_chance'] > 1).sum()):,} features do more than a random direction would.",
     )
 
 

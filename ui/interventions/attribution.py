@@ -223,6 +223,7 @@ def _compared(view: View) -> None:
     checked = compute.transient(f"ablation {view.key} {n}", "Ablating features one at a time", work)
     table = checked.to_frame()
     _fits(checked)
+    slope, rank = fit(checked.guess, checked.truth)
     lost = int(table["ablation_effect"].isna().sum())
     chart = charts.guess_scatter(
         table,
@@ -241,6 +242,7 @@ def _compared(view: View) -> None:
         f"picked feature{f' · {lost} runs overflowed and are not drawn' if lost else ''} · click to pick · {view.note}",
         name="attribution-ablation",
         provenance=view.provenance("attribution and ablation", seed=SEED, ablated=len(features)),
+        finding=f"Slope {slope:.2f}, rank correlation {rank:.2f} over {len(features)} features.",
     )
 
 

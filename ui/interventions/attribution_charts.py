@@ -12,7 +12,7 @@ RING = "#2563eb"
 def atlas_scatter(
     table: pd.DataFrame, *, x_title: str, y_title: str, middles: tuple[float, float], picked: pd.DataFrame
 ) -> alt.LayerChart:
-    """Draw one point for each feature on log axes, one for its chance, and a ring around the picked one.
+    """Draw a point for each feature on log axes, a dash for its chance, and a ring around the picked one.
 
     Needs columns feature, density, atlas_per_firing, atlas_chance, atlas_over_chance, atlas_effect, atlas_quadrant.
     `middles` are the medians that part the quadrants. A click selects "point".
@@ -24,8 +24,8 @@ def atlas_scatter(
         alt.Tooltip(f"{name}:Q", format=".3~g")
         for name in ("density", "atlas_per_firing", "atlas_chance", "atlas_over_chance", "atlas_effect")
     ]
-    chance = table[table["atlas_chance"] > 0]
-    grey = alt.Chart(chance[["density", "atlas_chance"]]).mark_circle(size=12, opacity=0.35, color=MUTED)
+    chance = table.loc[table["atlas_chance"] > 0, ["density", "atlas_chance"]]
+    grey = alt.Chart(chance).mark_tick(orient="horizontal", size=5, opacity=0.6, color=MUTED)
     dots = alt.Chart(table).mark_circle(size=24, opacity=0.6, color=ACCENT).encode(x, y, tooltip=tooltip)
     dots = dots.add_params(alt.selection_point(name="point", fields=["feature"]))
     ring = alt.Chart(picked).mark_point(size=150, strokeWidth=3, color=RING).encode(x, y, tooltip=tooltip)
@@ -63,4 +63,4 @@ def guess_scatter(table: pd.DataFrame, *, x_title: str, y_title: str, picked: in
     agree = alt.Chart(line).mark_line(strokeDash=[5, 4], color=MUTED, clip=True).encode(x, y)
     mine = data[(data["feature"] == picked) & (data["attribution_series"] != CONTROL)]
     ring = alt.Chart(mine).mark_point(size=170, strokeWidth=3, color=RING).encode(x, y, tooltip=tooltip)
-    return alt.layer(agree, dots, ring).properties(height=360)
+    return alt.layer(dots, agree, ring).properties(height=360)
