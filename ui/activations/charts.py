@@ -6,30 +6,15 @@ import altair as alt
 import pandas as pd
 
 from core.activations.tables import Distribution
-from ui.shared.charts import ACCENT, MUTED, context_marker, position_axis
-
-SEQUENCE = ["#3b82f6", "#d946ef", "#f59e0b"]
-"""Colours from low to high. Both ends can be read on dark and on light pages."""
+from ui.shared.charts import ACCENT, COLOURS, MUTED, ORDERED, context_marker, position_axis, ramp
 
 _EXTENT = 36
 """Width of y axes in charts that stand above each other, so that their x axes line up."""
 
 
-def ramp(n: int) -> list[str]:
-    """Return n colours along SEQUENCE, evenly spaced."""
-    stops = [[int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in SEQUENCE]
-    colours = []
-    for i in range(n):
-        at = i / max(1, n - 1) * (len(stops) - 1)
-        low = min(int(at), len(stops) - 2)
-        mixed = (round(a + (b - a) * (at - low)) for a, b in zip(stops[low], stops[low + 1], strict=True))
-        colours.append("#" + "".join(f"{part:02x}" for part in mixed))
-    return colours
-
-
 def _by_position(legend: bool) -> alt.Color:
     key = alt.Legend(orient="top", gradientLength=180) if legend else None
-    return alt.Color("position:Q").title("Position").scale(range=SEQUENCE).legend(key)
+    return alt.Color("position:Q").title("Position").scale(range=ORDERED).legend(key)
 
 
 def _axis(name: str, title: str, log: bool) -> alt.Y:
@@ -170,7 +155,7 @@ def cumulative(table: pd.DataFrame, titles: dict[str, str]) -> alt.Chart:
         order=list(titles.values()),
         x=alt.X("activation_threshold:Q").title("Threshold x").scale(nice=False),
         y_title="Features",
-        colours=[ACCENT, "#4c78a8"],
+        colours=COLOURS[:2],
     ).properties(height=300)
 
 

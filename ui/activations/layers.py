@@ -113,7 +113,7 @@ def parts(entry: Entry, wpe: str) -> tuple[Dictionary, LanguageModel, TextSample
 def by_position(view: Chosen, shown: Mapping[str, Chosen]) -> None:
     """Draw the mean activation by position: a plot for each layer, and all smoothed curves in one."""
     table = tables.layer_curves({name: other.statistics for name, other in shown.items()}, with_first=view.with_first)
-    colours = dict(zip(shown, activations_charts.ramp(len(shown)), strict=True))
+    colours = dict(zip(shown, charts.ramp(len(shown)), strict=True))
     n_pos = max(other.statistics.n_pos for other in shown.values())
 
     def draw() -> None:
@@ -152,7 +152,7 @@ def overlay(view: Chosen, shown: Mapping[str, Chosen], table: pd.DataFrame, n_po
         column,
         group="layer",
         order=list(shown),
-        colours=activations_charts.ramp(len(shown)),
+        colours=charts.ramp(len(shown)),
         x=charts.position_axis(n_pos),
         y_title=catalogue.statistic(column).title,
         log=log,
@@ -238,7 +238,7 @@ def densities(view: Chosen, shown: Mapping[str, Chosen], table: pd.DataFrame) ->
         "height",
         group="layer",
         order=list(shown),
-        colours=activations_charts.ramp(len(shown)),
+        colours=charts.ramp(len(shown)),
         x=axis,
         y_title="Kernel density of log₁₀",
         zero=True,

@@ -41,8 +41,8 @@ LOSSES = {TRAINED: "ce_wpe_trained", ZERO: "ce_wpe_zero", SHUFFLED: "ce_wpe_shuf
 COLOURS = {
     "ce_wpe_trained": charts.MUTED,
     "ce_with_x_hat": charts.ACCENT,
-    "ce_wpe_zero": "#4c78a8",
-    "ce_wpe_shuffled": "#0d9488",
+    "ce_wpe_zero": charts.COLOURS[1],
+    "ce_wpe_shuffled": charts.COLOURS[2],
 }
 _RUNS_SPLICED = 5
 """Runs of the model in `spliced_loss`: for the mean, as it is, and with each of three things in place."""

@@ -9,7 +9,7 @@ from core import catalogue
 from ui.shared.charts import ACCENT, MUTED
 
 TWO = [ACCENT, "#a8adb5"]
-MANY = ["#c2410c", "#ea580c", "#fdba74", "#93c5fd", "#3b82f6", "#8a8f98"]
+MANY = ["#9a3412", "#ea580c", "#fdba74", "#93c5fd", "#3b82f6", "#8a8f98"]
 """Colours from the largest log-likelihood ratio to none."""
 TOKENS, LOG, SHARE = "Tokens", "Tokens, log", "Share"
 BLUE = "#4c78a8"

@@ -8,12 +8,10 @@ import pandas as pd
 
 from core.logit_weights.classes import CLASSES
 from core.logit_weights.series import PERCENTILES
-from ui.shared.charts import ACCENT, MUTED
+from ui.shared.charts import ACCENT, COLOURS, MUTED, ORDERED
 
-CLASS_COLOURS = [ACCENT, "#2563eb", "#0d9488", "#9aa3af", "#c084fc"]
+CLASS_COLOURS = [*COLOURS[:3], MUTED, COLOURS[3]]
 """In the order of CLASSES."""
-SEQUENCE = ["#3b82f6", "#d946ef", "#f59e0b"]
-"""Colours from low to high. Both ends can be read on dark and on light pages."""
 AXIS_WIDTH = 56
 """Width of y axes in charts that stand above each other, so that their x axes line up."""
 
@@ -82,7 +80,7 @@ def _colour(table: pd.DataFrame, name: str, title: str, log: bool) -> alt.Color:
         return alt.Color(f"{name}:N").title(title).scale(domain=domain, range=colours).legend(orient="top")
     if not pd.api.types.is_numeric_dtype(table[name]):
         return alt.Color(f"{name}:N").title(title).legend(orient="top", symbolLimit=20)
-    scale = alt.Scale(range=SEQUENCE, interpolate="rgb", **({"type": "log", "nice": False} if log else {"zero": False}))
+    scale = alt.Scale(range=ORDERED, interpolate="rgb", **({"type": "log", "nice": False} if log else {"zero": False}))
     return alt.Color(f"{name}:Q").scale(scale).title(title).legend(orient="top", gradientLength=220, format=".3~g")
 
 
@@ -118,7 +116,7 @@ def overlaid(
 ) -> alt.Chart:
     """Draw histograms over each other, half transparent; needs the columns of `binned`."""
     order = list(dict.fromkeys(bins["series"]))
-    colours = [ACCENT, "#4c78a8", "#0d9488"][: len(order)]
+    colours = COLOURS[: len(order)]
     key = alt.Legend(orient=legend, labelLimit=320) if len(order) > 1 else None
     colour = alt.Color("series:N").title(None).scale(domain=order, range=colours).legend(key)
     data = bins[bins["count"] > 0]
@@ -150,7 +148,7 @@ def marginal_boxes(boxes: pd.DataFrame, *, domain: Sequence[float], axis_width: 
         .title("\u00a0")
         .sort(order)
         .axis(labels=False, ticks=False, domain=False, minExtent=axis_width, maxExtent=axis_width),
-        alt.Color("series:N").scale(domain=order, range=[ACCENT, "#4c78a8", "#0d9488"][: len(order)]).legend(None),
+        alt.Color("series:N").scale(domain=order, range=COLOURS[: len(order)]).legend(None),
         tooltip=[
             alt.Tooltip("series:N", title="Of"),
             *(alt.Tooltip(f"{name}:Q", format=".4~g") for name in ("low", "q1", "median", "q3", "high")),

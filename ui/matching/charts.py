@@ -6,7 +6,7 @@ import pandas as pd
 from ui.shared.charts import ACCENT, COLOURS, MUTED
 
 CHANCE = {"random": "#5f6670", "shuffled": "#a4a9b1"}
-CONTROL = ["#9d755d", "#72b7b2"]
+CONTROL = COLOURS[6:8]
 """Dashed series: chance by name, then the controls in the order in which they come."""
 
 

@@ -7,7 +7,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from ui.shared.charts import ACCENT, DIVERGING, MUTED, context_marker, heatmap, position_axis
+from ui.shared.charts import ACCENT, COLOURS, DIVERGING, MUTED, context_marker, heatmap, position_axis, ramp
 
 RANKS_DRAWN = 300
 
@@ -133,8 +133,8 @@ def curves(
     data = table.assign(**{by: table[by].astype(str)})
     order = list(dict.fromkeys(data[by]))
     key = alt.Legend(orient=legend, symbolLimit=50, symbolOpacity=1, symbolType="stroke") if legend else None
-    scheme = "turbo" if len(order) > 10 else "tableau10"
-    colour = alt.Color(f"{by}:N").sort(order).title(name).scale(scheme=scheme).legend(key)
+    colours = COLOURS if len(order) <= len(COLOURS) else ramp(len(order))
+    colour = alt.Color(f"{by}:N").sort(order).title(name).scale(range=colours).legend(key)
     base, x = alt.Chart(data), position_axis(n_pos)
     tooltip = [
         alt.Tooltip(f"{by}:N", title=name),
@@ -170,7 +170,7 @@ def shares(table: pd.DataFrame, titles: Mapping[str, str]) -> alt.Chart:
             alt.Color("part:N")
             .title(None)
             .sort([titles[name] for name in known])
-            .scale(range=[ACCENT, "#4c78a8", "#b8bcc2"])
+            .scale(range=[*COLOURS[:2], "#b8bcc2"])
             .legend(orient="top", columns=1, labelLimit=220),
             alt.Order("order:Q"),
             tooltip=["feature:N", "part:N", alt.Tooltip("share:Q", format=".1%")],

@@ -13,8 +13,13 @@ from ui.shared.escape import as_expression
 
 ACCENT = "#ea580c"
 MUTED = "#8a8f98"
-COLOURS = [ACCENT, "#4c78a8", "#54a24b", "#b279a2", "#eeca3b", "#9d755d", "#72b7b2", "#e45756"]
-"""Colours of series that stand side by side; the first colour is for the series that the figure is about."""
+COLOURS = [ACCENT, *["#4c78a8", "#32666a", "#eab31c", "#4e4dca", "#aec1a2", "#bb1719", "#1f93fa", "#9ebcf6"]]
+"""Colours of series that stand side by side; the first colour is for the series that the figure is about.
+
+People with protanopia and deuteranopia can tell them and MUTED apart (tests/house/test_colours.py measures it).
+"""
+ORDERED = ["#4453b5", "#b65a9a", "#ec8048", "#efba42"]
+"""Colours of an ordered quantity from low to high, lighter and lighter. All are seen on dark and on light pages."""
 # From transparent to full colour: the same ramps read on a light and on a dark page.
 RAMP = ["rgba(234,88,12,0.04)", "#ea580c"]
 DIVERGING = ["#2563eb", "rgba(128,128,128,0.06)", "#ea580c"]
@@ -22,6 +27,18 @@ ALL_LABELLED = 48
 """With more rows than this, a heatmap has no room for a label on every row."""
 MAX_CELLS = 4_000
 """The most rectangles that are drawn. With more, a browser without a GPU needs over a second."""
+
+
+def ramp(n: int) -> list[str]:
+    """Return n colours along ORDERED, evenly spaced."""
+    stops = [[int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in ORDERED]
+    colours = []
+    for i in range(n):
+        at = i / max(1, n - 1) * (len(stops) - 1)
+        low = min(int(at), len(stops) - 2)
+        mixed = (round(a + (b - a) * (at - low)) for a, b in zip(stops[low], stops[low + 1], strict=True))
+        colours.append("#" + "".join(f"{part:02x}" for part in mixed))
+    return colours
 
 
 def context_marker(context_size: int | None, n_pos: int, *, axis: str = "position") -> list[alt.Chart]:
@@ -180,7 +197,7 @@ def scatter(
     colour = alt.value(ACCENT)
     if group:
         order = list(dict.fromkeys(table[group]))
-        colour = alt.Color(f"{group}:N").title(None).sort(order).scale(range=[ACCENT, "#4c78a8"]).legend(orient="top")
+        colour = alt.Color(f"{group}:N").title(None).sort(order).scale(range=COLOURS[:2]).legend(orient="top")
     chart = (
         alt.Chart(data[names + ([group] if group else [])])
         .mark_circle(size=26, opacity=0.6)
@@ -206,7 +223,7 @@ def error_by_position(table: pd.DataFrame, *, n_pos: int, context_size: int, y_t
             alt.Y("value:Q").title(y_title).scale(type="log" if log else "linear"),
             alt.Color("series:N")
             .title(None)
-            .scale(range=[ACCENT, MUTED, "#4c78a8", "#0d9488", "#a855f7", "#ca8a04"])
+            .scale(range=[ACCENT, MUTED, *COLOURS[1:]])
             .sort(list(dict.fromkeys(data["series"])))
             .legend(orient="top", labelLimit=320, columns=3),
             alt.StrokeDash("series:N").legend(None).sort(list(dict.fromkeys(data["series"]))),

@@ -7,9 +7,11 @@ import pandas as pd
 
 from core.matching.labels import LABELS
 from core.matching.overlap import REGIONS
-from ui.shared.charts import ACCENT, DIVERGING, MUTED, RAMP
+from ui.shared.charts import ACCENT, COLOURS, DIVERGING, MUTED, RAMP
 
-_BLUE, _GREEN = "#4c78a8", "#54a24b"
+_BLUE = COLOURS[1]
+OVERLAP = ["#d9dce1", "#b4bac3", MUTED, *COLOURS[1:3], COLOURS[4], ACCENT, "#f6b48a"]
+"""In the order of REGIONS: grey for one dictionary alone, orange for all three."""
 SERIES = ("mean of all features", "picked feature", "by chance")
 _LABEL = 0.34
 """The share of the way to the next dictionary that the label of a node takes."""
@@ -100,14 +102,13 @@ def became(table: pd.DataFrame) -> alt.Chart:
         "labelled_share",
         "labelled_features",
         LABELS,
-        [MUTED, _BLUE, ACCENT, _GREEN],
+        [MUTED, _BLUE, ACCENT, COLOURS[2]],
         "Dictionary width",
     )
 
 
 def overlap(table: pd.DataFrame, names: Sequence[str]) -> alt.Chart:
     """Draw one bar for each dictionary, split by who shares its features; needs the columns of overlap_table."""
-    colours = ["#c3c7ce", "#aab0b9", MUTED, _BLUE, _GREEN, "#b279a2", ACCENT, "#f6b48a"]
     order = dict(zip(table["dictionary"].drop_duplicates(), names, strict=True))
     return stacked(
         table.assign(name=table["dictionary"].map(order)),
@@ -115,7 +116,7 @@ def overlap(table: pd.DataFrame, names: Sequence[str]) -> alt.Chart:
         "overlap_share",
         "overlap_features",
         REGIONS,
-        colours,
+        OVERLAP,
         None,
     )
 
