@@ -1,11 +1,11 @@
-"""What every Altair chart gets before it is drawn: signs for odd letters, readable ticks, titles that fit, contrast.
+"""What every Altair chart gets before it is drawn: signs for odd letters, ticks, titles that fit, contrast, dashes.
 
 Charts say what they show; how axes are labelled is decided here, once for all pages.
 """
 
 import math
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -14,8 +14,10 @@ import numpy as np
 import pandas as pd
 
 from core.feature.names import FeatureNames, cut
+from ui.shared.chart_parts import axis_of, groups, part_of
 from ui.shared.escape import as_expression, signs, signs_in_table
 from ui.shared.naming import Names
+from ui.shared.series import tell_apart
 
 _HEIGHT = 300
 """Pixels of a chart that names no height, as Streamlit draws it."""
@@ -41,6 +43,7 @@ def finished(chart: alt.TopLevelMixin, *, dark: bool, names: Names = MappingProx
             _label_log_axis([(axis, data) for unit, data, _ in group if (axis := axis_of(unit, channel)) is not None])
         for unit, _, height in group:
             _fit_title(unit, height)
+        tell_apart(group)
     look = {} if dark else {"labelColor": _TEXT_ON_LIGHT, "titleColor": _TEXT_ON_LIGHT}
     # Streamlit moves an axis' outermost labels inwards. Names of rows then overlap.
     named = chart.configure_axis(**look).configure_axisDiscrete(labelFlush=False)
@@ -119,32 +122,6 @@ def log_ticks(low: float, high: float) -> list[float]:
 def _times_ten(step: int, n: int) -> float:
     """Return step * 10^n as the nearest float, which multiplying by 10.0 ** n is not always."""
     return float(f"{step}e{n}")
-
-
-def groups(chart: Any, data: Any = None, height: Any = None) -> Iterator[list[tuple]]:
-    """Yield groups of unit charts, each with its data and height; a group shares its axes."""
-    data = chart.data if isinstance(chart.data, pd.DataFrame) else data
-    height = part_of(chart, "height") or height
-    parts = next((found for name in ("hconcat", "vconcat", "concat") if (found := part_of(chart, name))), None)
-    if parts:
-        for part in parts:
-            yield from groups(part, data)
-    elif layers := part_of(chart, "layer"):
-        yield [unit for part in layers for group in groups(part, data, height) for unit in group]
-    elif not part_of(chart, "spec"):  # the parts of a facet have no size of their own
-        yield [(chart, data, height)]
-
-
-def part_of(node: Any, name: str) -> Any:
-    """Return what a part of a chart holds under a name, None if nothing."""
-    held = node.get(name) if isinstance(node, dict) else node._get(name) if isinstance(node, alt.SchemaBase) else None
-    return None if held is alt.Undefined else held
-
-
-def axis_of(unit: Any, channel: str) -> Any:
-    """Return the encoding of x or y, None where it has no field."""
-    axis = part_of(part_of(unit, "encoding"), channel)
-    return axis if isinstance(axis, alt.X | alt.Y) and part_of(axis, "shorthand") else None
 
 
 def _label_log_axis(shared: list[tuple]) -> None:

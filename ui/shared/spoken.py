@@ -10,7 +10,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from ui.shared.finish import axis_of, groups, part_of
+from ui.shared.chart_parts import axis_of, groups, part_of
 
 _POINTS = {"point", "circle", "square"}
 _MOST_PARTS = 3

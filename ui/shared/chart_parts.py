@@ -1,0 +1,33 @@
+"""The parts of an Altair chart: which units share axes, and what an encoding holds."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+
+def groups(chart: Any, data: Any = None, height: Any = None) -> Iterator[list[tuple]]:
+    """Yield groups of unit charts, each with its data and height; a group shares its axes."""
+    data = chart.data if isinstance(chart.data, pd.DataFrame) else data
+    height = part_of(chart, "height") or height
+    parts = next((found for name in ("hconcat", "vconcat", "concat") if (found := part_of(chart, name))), None)
+    if parts:
+        for part in parts:
+            yield from groups(part, data)
+    elif layers := part_of(chart, "layer"):
+        yield [unit for part in layers for group in groups(part, data, height) for unit in group]
+    elif not part_of(chart, "spec"):  # the parts of a facet have no size of their own
+        yield [(chart, data, height)]
+
+
+def part_of(node: Any, name: str) -> Any:
+    """Return what a part of a chart holds under a name, None if nothing."""
+    held = node.get(name) if isinstance(node, dict) else node._get(name) if isinstance(node, alt.SchemaBase) else None
+    return None if held is alt.Undefined else held
+
+
+def axis_of(unit: Any, channel: str) -> Any:
+    """Return the encoding of x or y, None where it has no field."""
+    axis = part_of(part_of(unit, "encoding"), channel)
+    return axis if isinstance(axis, alt.X | alt.Y) and part_of(axis, "shorthand") else None
