@@ -25,11 +25,11 @@ pickers.facts(dictionary, model)
 with errors.shown(stop=True):
     subject.check(dictionary, model)
     text_picker.draw(dictionary, model)
-    chosen = subject.chosen(dictionary, model)
+    chosen = subject.offered(dictionary, model)
 
 TABS = {
-    "Edited text": lambda: edited_text.edited_text(chosen),
-    "Attribution": lambda: attribution.attribution(chosen),
+    "Edited text": lambda: edited_text.edited_text(chosen()),
+    "Attribution": lambda: attribution.attribution(chosen()),
     "Atlas": atlas.draw,
 }
 tabs.draw(TABS)

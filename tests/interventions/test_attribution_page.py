@@ -95,3 +95,11 @@ def test_the_table_of_all_features_and_the_colours_of_maps_have_the_atlas(open_t
     whole = table(at, "atlas_effect")
     np.testing.assert_allclose(whole["atlas_effect"], atlas["atlas_effect"])
     assert "tokens, all of" in text_of(at)
+
+
+def test_the_atlas_is_drawn_where_the_picked_feature_never_fires(open_tab):
+    atlas = table(fine(open_tab("Atlas")), "atlas_per_firing")
+    silent = str(atlas.loc[atlas["atlas_quadrant"] == "silent", "feature"].iloc[0])
+    query = {"feature": silent, "iv_text": "Strongest contexts"}
+    assert len(table(fine(open_tab("Atlas", query)), "atlas_per_firing")) == len(atlas)
+    assert f"Feature {silent} is active on none of the" in text_of(open_tab("Attribution", query), "error")

@@ -4,6 +4,7 @@ The text is a prompt of one's own, or the rows in which the feature is strongest
 """
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,7 @@ from core.activations.store import counted
 from core.corpus.samples import bos_token
 from core.dictionaries.config import check_reconstructs
 from core.dictionaries.dictionary import Dictionary
-from core.errors import BadSettingError, CorpusError, DoesNotFitError
+from core.errors import BadSettingError, CorpusError, DoesNotFitError, LoupeError
 from core.feature.contexts import window
 from core.feature.examples import strongest_of_rows
 from core.models.language_model import LanguageModel
@@ -95,6 +96,23 @@ def chosen(dictionary: Dictionary, model: LanguageModel) -> Subject:
         help=f"{STRONGEST}: the rows of the token pass in which the feature is strongest. {PROMPT}: what you type.",
     )
     return _strongest(dictionary, model) if kind == STRONGEST else _prompt(dictionary, model)
+
+
+def offered(dictionary: Dictionary, model: LanguageModel) -> Callable[[], Subject]:
+    """Draw the choice of a text and return a function that gives what it gives, or raises its error.
+
+    So a tab that needs no text is drawn where the picked feature has none. Raises StillRunning.
+    """
+    try:
+        found = chosen(dictionary, model)
+    except LoupeError as error:
+        why = error
+
+        def fail() -> Subject:
+            raise why
+
+        return fail
+    return lambda: found
 
 
 def _strongest(dictionary: Dictionary, model: LanguageModel) -> Subject:
