@@ -5,12 +5,15 @@ import re
 import numpy as np
 import pytest
 
+from core.corpus import streams
 from core.feature.own_direction import OwnDirection
+from core.overview.sample_text import STEP
 from tests.doubles import pages, planted_pages
 from tests.doubles.pages import fine, reading, table, text_of
-from ui.studies import compute
+from ui.studies import compute, token_pass
 
 FEATURE = planted_pages.POSITIONAL
+TABS = ["Summary", "Examples", "Proxies", "Logits", "Related", "Notes"]
 QUERY = {"rows": "20", "feature": str(FEATURE)}
 
 
@@ -31,7 +34,7 @@ def open_page(workspace):
     return lambda query=None: pages.run(pages.SCRIPT, {"sae": planted_pages.id_of(workspace)} | QUERY | (query or {}))
 
 
-@pytest.mark.parametrize("tab", ["Summary", "Examples", "Proxies", "Logits", "Related", "Notes"])
+@pytest.mark.parametrize("tab", TABS)
 def test_every_tab_opens_from_a_link(open_page, tab):
     at = fine(open_page({"tab": tab}))
     assert at.title[0].value.split(" · ")[0] == f"Feature {FEATURE}"
@@ -65,8 +68,9 @@ def test_the_overview_shows_where_a_planted_feature_fires_without_a_click(open_p
     assert table(at, "logit_weight")["logit_weight"].is_monotonic_decreasing
 
 
-@pytest.mark.parametrize("tab", ["Summary", "Examples", "Proxies", "Logits", "Related", "Notes"])
+@pytest.mark.parametrize("tab", TABS)
 def test_what_needs_no_text_is_shown_while_the_token_pass_waits_for_the_button(open_page, monkeypatch, tab):
+    monkeypatch.setattr("ui.studies.first_text.growing_pass", token_pass.token_pass)  # not even a few rows are read
     monkeypatch.setattr("ui.studies.token_pass.AT_ONCE_S", -1.0)
     at = fine(open_page({"tab": tab, "rows": "23"}))  # so many rows are not stored
     assert [button.label for button in at.button].count("Run the token pass") == 1
@@ -81,6 +85,34 @@ def test_what_needs_no_text_is_shown_while_the_token_pass_waits_for_the_button(o
         assert waits >= 1
     if tab == "Notes":
         assert [area.label for area in at.text_area].count("What it is") == 1
+
+
+@pytest.mark.parametrize(("rows", "tab"), list(enumerate(TABS, 29)))
+def test_the_first_views_rest_on_a_few_rows_until_the_whole_pass_is_there(open_page, monkeypatch, rows, tab):
+    monkeypatch.setattr("ui.studies.first_text.FIRST_TOKENS", 3 * 6 + 5)
+    monkeypatch.setattr("ui.studies.token_pass.AT_ONCE_S", -1.0)
+    query = {"tab": tab, "rows": str(rows)}  # so many rows are not stored
+    at = fine(open_page(query))
+    assert "So far this page rests on 18 tokens" in text_of(at, "caption")
+    assert "This needs the token pass, see above." not in text_of(at, "caption")
+    assert [button.label for button in at.button].count("Run the token pass") == 1
+    assert reading(at, "Active tokens") == "6", "two of six positions in three rows"
+    at = fine(next(button for button in at.button if button.label == "Run the token pass").click().run())
+    assert reading(at, "Active tokens") == str(2 * rows)
+    assert "So far" not in text_of(at, "caption")
+    assert reading(fine(open_page(query)), "Active tokens") == str(2 * rows)
+
+
+def test_only_some_documents_are_tokenised_for_the_first_views(tmp_path, monkeypatch):
+    planted_pages.write_workspace(tmp_path)
+    planted_pages.read_little_text(monkeypatch)
+    read, asked = streams.standard_library, []
+    for module in ("core.corpus.streams", "core.overview.sample_text"):
+        monkeypatch.setattr(f"{module}.standard_library", lambda step=1: asked.append(step) or read(step))
+    monkeypatch.setattr("ui.studies.first_text.FIRST_TOKENS", 3 * 6)
+    with pages.page(tmp_path, monkeypatch, "feature") as open_page:
+        fine(open_page({"feature": str(FEATURE)}))
+    assert asked == [STEP, 1], "the whole library only after the first rows"
 
 
 def test_the_histogram_can_be_of_one_position(open_page):

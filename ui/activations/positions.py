@@ -20,7 +20,7 @@ from ui.activations import charts
 from ui.shared.figure import altair, figure, listing
 from ui.shared.picked_feature import picked_feature
 from ui.shared.selection import choose_feature_from
-from ui.studies import token_pass
+from ui.studies import first_text, token_pass
 from ui.studies.token_pass import TokenPass
 
 EMBEDDINGS = {"As trained": TRAINED, "Zero": ZERO, "Shuffled": SHUFFLED}
@@ -111,7 +111,7 @@ def count_first() -> bool:
 
 def chosen(wpe: str, with_first: bool) -> Chosen:
     """Return the pass of what was picked. Raises CorpusError if no token is left to count, and StillRunning."""
-    passed = token_pass.token_pass(wpe=wpe)
+    passed = first_text.growing_pass(wpe=wpe)
     if not passed.statistics.n_tokens(with_first=with_first):
         raise CorpusError(
             f"No token counts: {passed.sample.note}, {'with' if with_first else 'without'} position 0. Expected at "

@@ -10,14 +10,13 @@ import streamlit as st
 from core import catalogue
 from core.activations.spliced_loss import SplicedLoss, spliced_loss
 from core.corpus.samples import SampleSettings, TextSample, sample_of
-from core.corpus.streams import TokenStream, rows_sha256
+from core.corpus.streams import rows_sha256
 from core.dictionaries.config import check_reconstructs
 from core.dictionaries.dictionary import Dictionary
 from core.models.language_model import LanguageModel
 from core.models.running import weights_nbytes
 from core.overview.health import BROKEN, HEALTHY, RULES, SUSPICIOUS, UNJUDGED, Health, HealthLine, judge
 from core.overview.probe import RecipeProbe, expected_l0, probe_recipes
-from core.overview.sample_text import badge_key, badge_stream
 from core.work.jobs import Progress
 from ui.shared import errors
 from ui.shared.errors import NotStored
@@ -100,13 +99,7 @@ def stored_loss(passed: TokenPass) -> SplicedLoss | None:
 
 def sample(dictionary: Dictionary, model: LanguageModel) -> TextSample:
     """Return the rows of the badge. They do not depend on the text picker, so badges can be compared."""
-
-    def work(progress: Progress) -> TokenStream:
-        return badge_stream(model.tokenizer, separator=model.separator, progress=progress)
-
-    label = "Reading some of the standard library"
-    key = badge_key(model.tokenizer_sha256, corpus.library_sha256(), separator=model.separator)
-    stream = compute.result(TokenStream, key, label, work)
+    stream = corpus.some_of_library(model)
     context = min(dictionary.config.context_size or LONGEST, LONGEST, model.n_ctx)
     settings = SampleSettings(n_rows=ROWS, context=context)
     return sample_of(stream.tokens, stream.title, dictionary.config, model, settings, stream.unread)

@@ -84,6 +84,11 @@ def in_background(*, patience_s: float | None = None) -> Iterator[list[Job]]:
         _patience.reset(patience)
 
 
+def is_in_background() -> bool:
+    """Whether this is within `in_background`, where nothing is drawn."""
+    return _begun.get() is not None
+
+
 @contextmanager
 def as_control() -> Iterator[None]:
     """Let work within this block come after the answers that somebody waits for, and draw its bar at once."""

@@ -31,6 +31,7 @@ from core.corpus.unread import READ_WHOLE, Unread
 from core.dictionaries.dictionary import Dictionary
 from core.errors import NotDownloadedError
 from core.models.language_model import LanguageModel
+from core.overview.sample_text import badge_key, badge_stream
 from core.work.jobs import Progress
 from ui.shared.errors import StillRunning
 from ui.studies import compute
@@ -120,6 +121,16 @@ def library_stream(model: LanguageModel) -> TokenStream:
         "Reading the standard library",
         lambda progress: standard_library_stream(model.tokenizer, separator=model.separator, progress=progress),
     )
+
+
+def some_of_library(model: LanguageModel) -> TokenStream:
+    """Return a sample of the standard library's documents, read in about a second by any tokenizer."""
+
+    def work(progress: Progress) -> TokenStream:
+        return badge_stream(model.tokenizer, separator=model.separator, progress=progress)
+
+    key = badge_key(model.tokenizer_sha256, library_sha256(), separator=model.separator)
+    return compute.result(TokenStream, key, "Reading some of the standard library", work)
 
 
 @st.cache_data(show_spinner=False)

@@ -16,7 +16,7 @@ from core.feature.clearest import LEAST_TOKENS, MOST_SHARE, clearest_feature
 from core.models.language_model import LanguageModel
 from ui.shared.errors import StillRunning
 from ui.shared.picked_feature import is_picked, picked_feature, suggest_feature
-from ui.studies import corpus, opened, own_direction, token_pass
+from ui.studies import corpus, first_text, opened, own_direction, token_pass
 from ui.studies.token_pass import TokenPass
 
 
@@ -111,7 +111,7 @@ def subject() -> Subject:
     among = opened.dictionary()
     own = own_direction.standing_in(among)
     if own is None:
-        return Subject(among, picked_feature(), opened.model_of(among), PassOnDemand(token_pass.token_pass), among)
+        return Subject(among, picked_feature(), opened.model_of(among), PassOnDemand(first_text.growing_pass), among)
     model = opened.model_of(own)
     on_text = PassOnDemand(lambda: token_pass.pass_over(own, model, corpus.sample(own, model)))
     return Subject(own, 0, model, on_text, among, own=True)

@@ -130,6 +130,8 @@ def _agree(dictionary: Dictionary, model: LanguageModel, sample: TextSample, sha
     whole = cost(dictionary, model, sample)
     if whole.seconds * share <= AT_ONCE_S and whole.nbytes * share <= AT_ONCE_BYTES:
         return
+    if shared_progress.is_in_background():  # where nothing is drawn
+        raise StillRunning("The token pass waits for the button.")
     _card(whole, share, sample)
     st.button(
         "Run the token pass",
