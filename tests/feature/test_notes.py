@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import LoupeError
-from core.feature import note_store
 from core.feature.note_store import NoteConflictError, NoteStore
 from core.feature.notes import DamagedNotesError, Note, Notes, NotesError, from_json
+from core.files import kept
 
 SHA = "ab" * 32
 
@@ -148,7 +148,7 @@ def test_what_a_killed_writer_left_goes_after_a_day(store):
 def test_waiting_for_another_writer_ends_with_a_message(store, monkeypatch):
     from filelock import FileLock
 
-    monkeypatch.setattr(note_store, "_PATIENCE_S", 0.01)
+    monkeypatch.setattr(kept, "_PATIENCE_S", 0.01)
     store.write(3, Note.of("old"))
     with FileLock(f"{store.path}.lock"), pytest.raises(NotesError, match="locked by another program"):
         store.write(3, Note.of("new"))

@@ -27,7 +27,7 @@ with temporary_folder(Path(sys.argv[1])) as folder:
 """
 CLEANS_ITSELF = {
     "core/work/artifacts.py": "its own temporary files, by their age",
-    "core/feature/note_store.py": "its own temporary files, by their age",
+    "core/files/kept.py": "its own temporary files, by their age",
     "core/work/temporary.py": "makes the folders",
 }
 RENAMES = {"core/hub/download.py": "a part stays, as the next download goes on from it"}
