@@ -40,20 +40,23 @@ def _no_feature(part: str) -> FeatureListError:
     )
 
 
-def parse_features(text: str, d_sae: int) -> list[int]:
-    """Return each feature of a list once, in the order written, both ends of a range included; see `split_features`.
+def feature_ranges(text: str, d_sae: int) -> list[tuple[int, int]]:
+    """Return the first and last feature of each number or range, in the order written; see `split_features`.
 
     Raises FeatureListError, or OutOfRangeError for a feature that is not below d_sae.
     """
-    features: dict[int, None] = {}
-    for ends in split_features(text):
-        for digits in ends:
-            if len(digits) > _DIGITS:
-                raise _no_feature(digits)
-            if int(digits) >= d_sae:
-                raise OutOfRangeError("Feature", int(digits), d_sae)
-        features.update(dict.fromkeys(range(int(ends[0]), int(ends[1]) + 1)))
-    return list(features)
+    ranges = split_features(text)
+    for digits in (digits for ends in ranges for digits in ends):
+        if len(digits) > _DIGITS:
+            raise _no_feature(digits)
+        if int(digits) >= d_sae:
+            raise OutOfRangeError("Feature", int(digits), d_sae)
+    return [(int(first), int(last)) for first, last in ranges]
+
+
+def parse_features(text: str, d_sae: int) -> list[int]:
+    """Return each feature of a list once, in the order written, both ends of a range included; see `feature_ranges`."""
+    return list(dict.fromkeys(i for first, last in feature_ranges(text, d_sae) for i in range(first, last + 1)))
 
 
 def format_features(features: Sequence[int]) -> str:

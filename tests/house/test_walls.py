@@ -20,7 +20,7 @@ FLOORS = {
         "files hub maths",
         "dictionaries",
         "models notebook",
-        "corpus tables token_sets",
+        "corpus selection tables token_sets",
         "activations geometry logit_weights positions",
         "enrichment feature feature_map matching overview proxies text",
         "automata interventions",

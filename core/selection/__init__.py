@@ -1,0 +1,1 @@
+"""Named sets of features, that travel from page to page."""
