@@ -15,7 +15,7 @@ from ui.shared import errors, naming, progress
 from ui.shared import report as reports
 from ui.shared.garbage import spare_modules
 from ui.shell import history, link, report, style
-from ui.sidebar import device, dictionary_finder, pickers, running
+from ui.sidebar import device, dictionary_finder, pickers, running, selection
 from ui.studies import compute, names
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -113,6 +113,7 @@ def main() -> None:
         missing = pickers.dictionary()
         pickers.choices()
         pickers.feature()
+        selection.draw()
         device.pick()
         work = st.container(key="other_work")  # ui/shell/style.py keeps it in sight
     try:
