@@ -5,6 +5,7 @@ Logits and their gradient are made for a few tokens at a time, as a vocabulary m
 functions.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -13,12 +14,15 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from core.errors import DoesNotFitError
+from core.models.proof import WrongNumbersError
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
 _LOGITS_PER_CALL = 2**22
+_WAYS, _STEPS, _SLOPE_OFF = 4, (1e-2, 1e-3), 0.1
+"""Where a gradient is tried: how many directions, steps as shares of what passes, and how far off slopes may be."""
 _HALF_SCALE = 2.0**10
 """Small gradients are 0 in float16; a power of two keeps them and changes no digit."""
 
@@ -125,9 +129,7 @@ def go_back(
             found = target.of(made.to(torch.promote_types(made.dtype, torch.float32)), part)
         above[where] = torch.autograd.grad(found.sum() * scale, piece)[0]
         values.append(found.detach().double().cpu())
-    if flat.requires_grad:
-        (found,) = torch.autograd.grad(flat, leaf.value, above, allow_unused=True)
-    gradient = found / scale if flat.requires_grad and found is not None else torch.zeros_like(leaf.value)
+    gradient = _at_leaf(leaf.value, flat, above) / scale
     if not gradient.isfinite().all():
         raise DoesNotFitError(
             f"The gradient at the hook is not finite at {int((~gradient.isfinite()).sum()):,} of {gradient.numel():,} "
@@ -135,6 +137,49 @@ def go_back(
             "model in float32 with `streamlit run app.py -- --dtype float32`, or choose other text."
         )
     return gradient.detach(), torch.cat(values)
+
+
+def _at_leaf(leaf: "Tensor", flat: "Tensor", above: "Tensor") -> "Tensor":
+    import torch
+
+    if not flat.requires_grad:
+        return torch.zeros_like(leaf)
+    try:
+        (found,) = torch.autograd.grad(flat, leaf, above, allow_unused=True)
+    except (NotImplementedError, RuntimeError) as error:
+        if not re.search(r"derivative|differentiable|not implemented", str(error)):
+            raise
+        raise DoesNotFitError(
+            f"torch cannot differentiate a part of this model ({str(error)[:200]}). Expected a model that could be "
+            "trained: choose another one, or one that is not quantised. Single features can still be ablated."
+        ) from error
+    return torch.zeros_like(leaf) if found is None else found
+
+
+def check_slopes(model_name: str, hook_name: str, found: Gradient, value: Callable[["Tensor"], float]) -> None:
+    """Compare a gradient with what the model does when what passes moves a little, in random directions, in float32.
+
+    `value` gives the target's sum with a tensor put at the hook. A part that keeps no graph would go unseen otherwise.
+    Raises WrongNumbersError.
+    """
+    import torch
+
+    drawn = torch.Generator().manual_seed(0)
+    ways = torch.randn((_WAYS, *found.at.shape), generator=drawn, dtype=torch.float32).to(found.at)
+    ways = ways / ways.flatten(1).norm(dim=1)[:, None, None, None]
+    expected = [float((found.gradient * way).sum()) for way in ways]
+    size = float(found.gradient.norm()) / found.gradient.numel() ** 0.5
+    for share in _STEPS:
+        step = share * float(found.at.norm())
+        slopes = [(value(found.at + step * way) - value(found.at - step * way)) / (2 * step) for way in ways]
+        off = (sum((a - b) ** 2 for a, b in zip(slopes, expected, strict=True)) / _WAYS) ** 0.5
+        if off <= _SLOPE_OFF * size + 1e-5:  # NaN is no agreement
+            return
+    raise WrongNumbersError(
+        f"The gradient at {hook_name[:100]} of {model_name} is not how its loss changes there: slopes in random "
+        f"directions are off by {off:.2g}, of {size:.2g}. Some part of the model cannot be differentiated, so nothing "
+        "is attributed through it. Choose another hook or model; single features can still be ablated."
+    )
 
 
 def check_in_memory(module: "torch.nn.Module", name: str) -> None:

@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from core.errors import DoesNotFitError
 from core.models.architecture import Architecture
-from core.models.gradients import Gradient, Leaf, Target, check_in_memory, detached, go_back
+from core.models.gradients import Gradient, Leaf, Target, check_in_memory, check_slopes, detached, go_back, losses
 from core.models.module_hooks import Norm, attach
 from core.models.places import Place, Places
 from core.models.proof import Proof, plainest_attention, stream_names, tokens_to_try
@@ -54,6 +56,7 @@ class HfRunner:
         self._norms: dict[str, Norm] = {}
         self._gives_tuples: dict[int, bool] = {}
         self._proven: set[str] = set()
+        self._differentiated: set[str] = set()
 
     @property
     def can_start_late(self) -> bool:
@@ -99,6 +102,35 @@ class HfRunner:
         """
         check_in_memory(module if module is not None else self.module, self.name)
         self._prove([*names, hook_name])
+        self._prove_gradient(hook_name)
+        return self._gradient(tokens, hook_name, target, names, start, module)
+
+    def _prove_gradient(self, hook_name: str) -> None:
+        """Compare the gradient at a hook that is used for the first time with runs; not in models of short numbers."""
+        import torch
+
+        if hook_name in self._differentiated or str(next(self.module.parameters()).dtype) != "torch.float32":
+            return
+        ids = self._tokens_to_try()
+        tokens, rows = torch.tensor([ids], device=self.device), np.array([ids])
+        target, place = losses(rows, np.ones(rows.shape, bool)), self._places([LAST])
+
+        def value(new: "Tensor") -> float:
+            last = self.run(tokens, place, replace=(hook_name, lambda old: new.reshape(old.shape)))[LAST].flatten(0, 1)
+            return float(target.of(self.logits(last[target.tokens]), slice(None)).double().sum())
+
+        check_slopes(self.name, hook_name, self._gradient(tokens, hook_name, target, (), None, None), value)
+        self._differentiated.add(hook_name)
+
+    def _gradient(
+        self,
+        tokens: "Tensor",
+        hook_name: str,
+        target: Target,
+        names: Sequence[str],
+        start: Start | None,
+        module: Any,
+    ) -> Gradient:
         leaf, replaced = Leaf(tokens), [LAST, *names]
         how = {"replace": (hook_name, leaf.put), "start": start, "module": module, "keep_graph": True}
         seen = self.run(tokens, self._places(replaced), **how)
@@ -116,9 +148,7 @@ class HfRunner:
         new = [name for name in dict.fromkeys((*names, LAST)) if name not in self._proven]
         if not new:
             return
-        embed = self._architecture.meta.get_submodule(self.places.parts["embed"].name)
-        ids = tokens_to_try(embed.num_embeddings, self._n_ctx, self._architecture.config)
-        tokens = torch.tensor([ids], device=self.device)
+        tokens = torch.tensor([self._tokens_to_try()], device=self.device)
         beside = (other for name in new for other in stream_names(name) if self.places.get(other))
         with self._lock:
             self._note_tuples(tokens)
@@ -131,6 +161,10 @@ class HfRunner:
         theirs["logits"] = output.logits[0]
         Proof(self.name, new, ours, theirs, getattr(output, "hidden_states", None) or (), dtype).check()
         self._proven.update(new)
+
+    def _tokens_to_try(self) -> list[int]:
+        embed = self._architecture.meta.get_submodule(self.places.parts["embed"].name)
+        return tokens_to_try(embed.num_embeddings, self._n_ctx, self._architecture.config)
 
     def run(
         self,

@@ -13,6 +13,7 @@ from core.models.architecture import Architecture
 from core.models.gradients import Target, logits_of, losses
 from core.models.hf_runner import LAST, HfRunner
 from core.models.language_model import LanguageModel
+from core.models.proof import WrongNumbersError
 from core.models.search import DEMO
 from tests.doubles.tiny_models import D_VOCAB, N_CTX, tiny_model, write_tiny
 
@@ -225,4 +226,32 @@ def test_a_model_that_is_partly_on_disk_and_numbers_that_are_not_finite_are_refu
         found.gradient(tokens(), "blocks.1.hook_resid_pre", Target(ALL, lambda logits, part: logits[:, 0] * np.inf))
     found.module.transformer.wpe.to("meta")
     with pytest.raises(DoesNotFitError, match="gpt2 runs from the disk"):
+        found.gradient(tokens(), "blocks.1.hook_resid_pre", losses(ROWS, KEEP))
+
+
+def test_a_part_that_keeps_no_graph_is_seen_by_runs():
+    found = runner("gpt2", "float32")
+    block = found.module.transformer.h[1]
+    cut = block.mlp.register_forward_hook(lambda module, args, out: out.detach())
+    with pytest.raises(WrongNumbersError, match=r"gradient at blocks\.1\.hook_resid_pre of gpt2 is not how its loss"):
+        found.gradient(tokens(), "blocks.1.hook_resid_pre", losses(ROWS, KEEP))
+    cut.remove()
+    found.gradient(tokens(), "blocks.1.hook_resid_pre", losses(ROWS, KEEP))
+
+
+def test_a_part_that_torch_cannot_differentiate_is_refused():
+    import torch
+
+    class Forward(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, value):
+            return value.clone()
+
+        @staticmethod
+        def backward(ctx, above):
+            raise NotImplementedError("derivative for aten::_packed is not implemented")
+
+    found = runner("gpt2", "float32")
+    found.module.transformer.h[1].mlp.register_forward_hook(lambda module, args, out: Forward.apply(out))
+    with pytest.raises(DoesNotFitError, match=r"torch cannot differentiate a part .*derivative for aten::_packed"):
         found.gradient(tokens(), "blocks.1.hook_resid_pre", losses(ROWS, KEEP))
