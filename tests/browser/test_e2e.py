@@ -66,6 +66,15 @@ def test_the_demo_opens_on_a_finding_that_leads_to_its_charts(serve, page):
     assert page.left_machine == []
 
 
+def test_a_link_leads_to_its_own_feature_whichever_is_picked(planted_url, page):
+    page.goto(f"{planted_url}/?feature={planted_pages.NEWCOMER}")
+    wait_until_drawn(page)
+    card = page.locator(f"[data-testid=stPageLink] a[href*='feature={planted_pages.POSITIONAL}']").first
+    card.click()
+    page.wait_for_url(lambda url: url.count("feature=") == 1 and f"feature={planted_pages.POSITIONAL}" in url)
+    expect(page.get_by_label("Feature", exact=True).first).to_have_value(str(planted_pages.POSITIONAL))
+
+
 def test_every_page_opens_from_the_navigation_with_the_same_feature_and_asks_nobody(planted_url, page):
     page.goto(f"{planted_url}/positions?feature={planted_pages.NEWCOMER}")
     wait_until_drawn(page)

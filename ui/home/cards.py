@@ -3,24 +3,21 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from core.dictionaries.dictionary import Dictionary
 from core.errors import LoupeError
+from ui.shared import links
 from ui.shared.errors import NotStored, StillRunning
 from ui.shared.escape import plain
 
 if TYPE_CHECKING:
     from core.home.findings import Finding
 
-PAGES = Path(__file__).resolve().parents[2] / "pages"
 WIDTH = 312
 """Of a card, in pixels: three stand side by side in a window of 1,400."""
-_NOT_SHARED = ("tab",)
-"""Names in the address that belong to one page."""
 _FOUND = "_home_found"
 """What was last found for each card, so that a page that is drawn anew does not lose what it says."""
 
@@ -57,7 +54,7 @@ class Card:
     def show(self, found: "Finding") -> None:
         """Draw a finding, and lead the link to it."""
         self.said.markdown(f"**{plain(found.said)}**")
-        draw_link(self.link, self.question.page, found.query)
+        links.to(self.link, self.question.page, found.query)
 
     def fill(self, find: Callable[[], "Finding | None"]) -> None:
         """Draw what was found, or why nothing is said here."""
@@ -92,7 +89,7 @@ def draw(dictionary: Dictionary) -> list[Card]:
                     card.show(found)
                 else:
                     said.caption("…")
-                    draw_link(link, question.page, {})
+                    links.to(link, question.page, {})
                 cards.append(card)
     return cards
 
@@ -103,9 +100,3 @@ def fill(cards: list[Card], dictionary: Dictionary) -> None:
 
     for card in cards:
         card.fill(partial(ANSWERS[card.question.find], dictionary))
-
-
-def draw_link(place: st.delta_generator.DeltaGenerator, page: str, query: dict[str, str]) -> None:
-    """Link to a page with the settings of this one, and what the query says beside them."""
-    kept = {name: st.query_params.get_all(name) for name in st.query_params if name not in _NOT_SHARED}
-    place.page_link(PAGES / f"{page}.py", query_params=kept | dict(query), icon=":material/arrow_forward:")

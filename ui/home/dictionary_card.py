@@ -4,8 +4,7 @@ import streamlit as st
 
 from core.dictionaries.dictionary import Dictionary
 from core.errors import LoupeError
-from ui.home.cards import draw_link
-from ui.shared import errors
+from ui.shared import errors, links
 from ui.shared.errors import NotStored, StillRunning
 from ui.shared.escape import plain
 from ui.sidebar import dictionary_finder
@@ -24,7 +23,7 @@ def draw(dictionary: Dictionary) -> st.delta_generator.DeltaGenerator:
         st.markdown(plain(f"{' · '.join(facts)}, a dictionary of {config.model_name or 'an unknown model'}"))
         place = st.empty()
         place.caption("Health: …")
-        draw_link(st.empty(), "overview", {})
+        links.to(st.empty(), "overview", {})
     return place
 
 
@@ -67,5 +66,5 @@ def notes(dictionary: Dictionary) -> None:
         for row in table.head(MOST_NOTES).itertuples():
             text = " · ".join(filter(None, [row.feature_tags, " ".join(row.feature_note.split())[:100]]))
             with st.container(horizontal=True, vertical_alignment="center"):
-                draw_link(st.empty(), "feature", {"feature": str(row.feature), "tab": "Notes"})
+                links.to(st.empty(), "feature", {"feature": str(row.feature), "tab": "Notes"})
                 st.markdown(plain(f"{row.feature}: {text}"))

@@ -4,6 +4,7 @@ import math
 
 import streamlit as st
 
+from ui.shared import picked_feature
 from ui.shared.escape import plain
 
 TEXTS = frozenset(
@@ -16,6 +17,20 @@ LISTS = frozenset(
 )
 """Names that hold a choice of several, which may be empty."""
 _LEFT_OUT = "_link_left_out"
+
+
+def follow() -> None:
+    """Let a link to another page say which dictionary and feature that shows.
+
+    The browser puts what is picked in front of what the link says, and Streamlit keeps the first. The last counts.
+    """
+    for name in ("sae", picked_feature.KEY):
+        values = st.query_params.get_all(name)
+        if len(values) > 1 and values[-1] != values[0]:
+            if name == "sae":
+                st.session_state[name] = values[-1]
+            elif values[-1].isdecimal():
+                picked_feature.pick_feature(int(values[-1][:12]))
 
 
 def clean() -> None:
