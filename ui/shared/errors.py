@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import StopException, get_script_run_ctx
 
 from core.errors import LoupeError
 from ui.shared.escape import plain
@@ -31,8 +32,14 @@ def shown(*, stop: bool = False) -> Iterator[None]:
         yield
     except StillRunning:
         if stop:
-            st.stop()
+            _stop()
     except (LoupeError, NotStored) as error:
         st.error(plain(str(error)), icon=":material/error:")
         if stop:
-            st.stop()
+            _stop()
+
+
+def _stop() -> None:
+    """End the page's own part of the run. What the app draws around each page follows; `st.stop` would end that too."""
+    if get_script_run_ctx():
+        raise StopException

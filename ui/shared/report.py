@@ -72,7 +72,7 @@ _run: ContextVar[_Run | None] = ContextVar("run", default=None)
 
 @contextmanager
 def watched(page: str) -> Iterator[None]:
-    """Note what a page draws, if a person has asked for a report of what it shows. `page` is its address."""
+    """Note what a page draws, if a person has asked for a report of what it shows. `page` is the name of its file."""
     report = st.session_state.get(_MAKING)
     token = _run.set(_Run(report if report and report.view == _view(page) else None))
     try:

@@ -12,7 +12,7 @@ from ui.shared.figure import is_dark
 def offer(page: str, title: str, question: str, jobs: Jobs) -> None:
     """Offer a report of the page; go on with one that was asked for; offer what is written.
 
-    `page` is its address; `question` what it asks.
+    `page` is the name of its file; `question` what it asks.
     """
     if (written := report.kept(page)) is not None:
         _save(title, written)

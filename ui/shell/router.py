@@ -14,7 +14,7 @@ from core.errors import UnknownNameError
 from ui.shared import errors, naming, progress
 from ui.shared import report as reports
 from ui.shared.garbage import spare_modules
-from ui.shell import history, link, report, style
+from ui.shell import docked, history, link, report, style
 from ui.sidebar import device, dictionary_finder, pickers, running, selection
 from ui.studies import compute, names
 
@@ -92,9 +92,10 @@ def menu() -> dict[str, list[st.Page]]:
     return pages
 
 
-def _question(address: str) -> str:
-    """Return what a page asks; the start page's for the root."""
-    return next((page.question for page in page_files() if page.path.stem == address), start_page().question)
+def _file_of(page: st.Page) -> PageFile:
+    """Return the file of an open page; the start page's for the root."""
+    with errors.shown(stop=True):
+        return next((file for file in page_files() if file.path.stem == page.url_path), None) or start_page()
 
 
 def main() -> None:
@@ -106,6 +107,7 @@ def main() -> None:
     history.keep_tab()
     page = st.navigation(menu(), expanded=True)
     opened.add(page.url_path)
+    link.follow()
     link.clean()
     progress.begin(compute.jobs())
     naming.find_by(names.find)
@@ -116,11 +118,13 @@ def main() -> None:
         selection.draw()
         device.pick()
         work = st.container(key="other_work")  # ui/shell/style.py keeps it in sight
+    file = _file_of(page)
     try:
-        with suppress(StopException), reports.watched(page.url_path):  # a page may stop early, as while it waits
+        with suppress(StopException), reports.watched(file.path.stem):  # a page may stop early, as while it waits
             page.run()
-            report.offer(page.url_path, page.title, _question(page.url_path), compute.jobs())
+            report.offer(file.path.stem, file.title, file.question, compute.jobs())
     finally:
+        docked.draw(file.path.stem)
         with work:
             running.draw(compute.jobs())
     with missing:  # late, because it opens the model, which not every page needs

@@ -19,6 +19,12 @@ _RULES = """
    .streamlit/config.toml). */
 [data-testid="stLayoutWrapper"]:has(> .st-key-other_work) { position: sticky; bottom: 0; z-index: 1; }
 .st-key-other_work:not(:empty) { background: light-dark(#faf9f7, #0b0e11); padding-block: 0.5rem; gap: 0.5rem; }
+/* The picked feature stays in sight at the foot of the page. */
+[data-testid="stLayoutWrapper"]:has(> .st-key-docked) { position: sticky; bottom: 0; z-index: 2; }
+.st-key-docked {
+  background: light-dark(#ffffff, #0f1216); border: 1px solid light-dark(#e2dfd8, #2c333d); border-radius: 8px;
+  padding: 0.4rem 0.8rem; box-shadow: 0 -2px 8px rgba(0, 0, 0, 0.06);
+}
 /* A figure's menu saves tables and pictures. Of Streamlit's own buttons over a chart only the one for the whole screen
    stays, inside the chart, where it covers nothing of the menu. */
 .stElementToolbar:has(~ [data-testid="stVegaLiteChart"]) { top: 0; }

@@ -113,9 +113,22 @@ def pass_over(
         statistics = shared_progress.run(compute.jobs(), f"pass-{key}", label, work, unit="tokens", resumes=True)
     else:
         statistics = compute.result(ActivationStatistics, key, label, work)
+    _latest()[dictionary.sha256] = key
     passed = TokenPass(dictionary, model, sample, store, statistics, device)
     strongest.follow(store, statistics, passed.hashes, left_out)
     return passed
+
+
+@st.cache_resource(show_spinner=False)
+def _latest() -> dict[str, str]:
+    """By dictionary the key of the statistics of its latest pass."""
+    return {}
+
+
+def latest(dictionary: Dictionary) -> ActivationStatistics | None:
+    """Return the statistics of the latest pass over a dictionary that a page has asked for; None if there is none."""
+    key = _latest().get(dictionary.sha256)
+    return compute.stored(ActivationStatistics, key) if key else None
 
 
 def device_for(dictionary: Dictionary, sample: TextSample) -> Device:
