@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LOCAL = ("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser():
     if not chromium_path():
         if os.environ.get("LOUPE_REQUIRE_BROWSER"):
@@ -68,9 +68,9 @@ def planted_url(serve, tmp_path):
     return serve(planted_pages.arguments(tmp_path))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def shared_url(tmp_path_factory, browser):
-    """A server for a planted workspace that all tests of a file visit, so that each result is computed once."""
+    """A server for a planted workspace that many tests visit, so that each result is computed once."""
     folder = tmp_path_factory.mktemp("shared")
     planted_pages.write_workspace(folder)
     with started(folder, planted_pages.arguments(folder)) as url:

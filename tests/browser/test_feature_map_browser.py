@@ -1,14 +1,13 @@
 """The feature map in headless Chromium: what the pointer and the keys do, and what is drawn."""
 
 import io
-import os
 
 import numpy as np
 import pytest
 from playwright.sync_api import expect
 
 from core.maths.polygon import inside
-from tests.browser.chromium import TIMEOUT_MS, chromium_path, open_browser, serve
+from tests.browser.chromium import TIMEOUT_MS, serve
 from tests.feature_map import feature_map_app
 
 pytestmark = pytest.mark.e2e
@@ -21,18 +20,8 @@ HTMLCanvasElement.prototype.getContext = function (kind, ...rest) {
 
 
 @pytest.fixture(scope="module")
-def url():
-    if not chromium_path():
-        if os.environ.get("LOUPE_REQUIRE_BROWSER"):
-            pytest.fail("Chromium is required here (LOUPE_REQUIRE_BROWSER is set) and was not found.")
-        pytest.skip("no Chromium on this machine; install it to run the browser tests")
+def url(browser):
     with serve("tests/feature_map/feature_map_app.py") as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def browser(url):
-    with open_browser() as found:
         yield found
 
 
@@ -63,6 +52,12 @@ def open_map(page, url: str, query: str = "show=1", n: int = N):
 def view(stage) -> tuple[float, float, float]:
     """Centre and scale of the map, as it says itself."""
     return tuple(map(float, stage.get_attribute("data-view").split()))
+
+
+def wait_for_view(page, stage, *expected: float) -> None:
+    """Wait until centre and scale are as expected, to a thousandth."""
+    reached = "e.dataset.view.split(' ').every((value, i) => Math.abs(value - expected[i]) < 0.001)"
+    page.wait_for_function(f"([e, expected]) => {reached}", arg=[stage.element_handle(), list(expected)])
 
 
 def to_page(stage, x: float, y: float) -> tuple[float, float]:
@@ -129,11 +124,9 @@ def test_the_wheel_zooms_at_the_cursor_and_the_keys_move(page, url):
     stage.focus()
     at = view(stage)
     page.keyboard.press("ArrowRight")
-    page.wait_for_timeout(100)
-    assert view(stage) == pytest.approx((at[0] + 40 / at[2], at[1], at[2]))
+    wait_for_view(page, stage, at[0] + 40 / at[2], at[1], at[2])
     page.keyboard.press("0")
-    page.wait_for_timeout(100)
-    assert view(stage) == pytest.approx(before)
+    wait_for_view(page, stage, *before)
 
 
 def test_the_keyboard_reaches_the_map_picks_with_it_and_leaves_it(page, url):
@@ -151,9 +144,7 @@ def test_the_keyboard_reaches_the_map_picks_with_it_and_leaves_it(page, url):
     for key in ("+", "+", "-", "ArrowUp", "ArrowLeft"):
         page.keyboard.press(key)
     x, y, scale = before
-    after = " ".join(f"{value:.3f}" for value in (x - 32 / scale, y + 32 / scale, scale * 1.25))
-    rounded = "e => e.dataset.view.split(' ').map((value) => Number(value).toFixed(3)).join(' ')"
-    page.wait_for_function(f"([e, after]) => ({rounded})(e) === after", arg=[stage.element_handle(), after])
+    wait_for_view(page, stage, x - 32 / scale, y + 32 / scale, scale * 1.25)
 
     said = page.locator(".said").first
     expect(said).to_contain_text("Feature ")

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ui.shared.charts import heatmap
+from ui.shared.charts import heatmap, scatter
 from ui.shared.finish import finished, log_ticks
 
 
@@ -98,3 +98,10 @@ def test_texts_of_tokens_stand_on_an_axis_as_data_whatever_their_letters():
     assert axis["values"] == [5, 6, 7, 8]
     numbered = heatmap(cells, n_pos=9, first=5, **names).to_dict()["layer"][0]["encoding"]["x"]["axis"]
     assert "labelExpr" not in numbered
+
+
+@pytest.mark.parametrize(("values", "domain"), [([1.0, 1 - 2e-16, 1.0], [0.5, 1.5]), ([0.5, 0.75, 1.0], None)])
+def test_points_that_differ_by_rounding_alone_get_an_axis_around_them(values, domain):
+    table = pd.DataFrame({"feature": range(3), "cosine": values, "norm": [1.0, 2.0, 3.0]})
+    scale = scatter(table, "cosine", "norm", x_title="Cosine", y_title="Norm").to_dict()["encoding"]["x"]["scale"]
+    assert scale.get("domain") == (pytest.approx(domain) if domain else None)

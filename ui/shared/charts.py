@@ -131,14 +131,18 @@ def _named(labels: Sequence[str], first: int) -> alt.Axis:
     return alt.Axis(values=numbers, labelExpr=names, labelAngle=-60, labelLimit=90, labelOverlap=False, grid=False)
 
 
+def around(low: float, high: float) -> tuple[float, float]:
+    """Return the ends, or, if they are equal but for rounding, numbers around them: an axis needs an extent."""
+    return (low, high) if high - low > 1e-5 * max(abs(low), abs(high)) else (low - 0.5, high + 0.5)
+
+
 def histogram(
     values: pd.DataFrame, column: str, title: str, *, bins: int = 60, log: bool = False, y_title: str = "Features"
 ) -> alt.Chart:
     """Counts of one column's values, binned here so that the page sends bins only."""
     finite = values[column].dropna().to_numpy(dtype=float)
     low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 1.0)
-    if high - low <= 1e-5 * max(abs(low), abs(high)):  # all equal, but for rounding
-        low, high = low - 0.5, high + 0.5
+    low, high = around(low, high)
     counts, edges = np.histogram(finite, bins=bins, range=(low, high))
     data = pd.DataFrame({"low": edges[:-1], "high": edges[1:], "count": counts})
     scale = alt.Scale(type="symlog") if log else alt.Scale()
@@ -173,6 +177,15 @@ def bars(table: pd.DataFrame, column: str, *, x_title: str, y_title: str = "Toke
     )
 
 
+def _scale(values: pd.Series, *, log: bool) -> alt.Scale:
+    """Return the scale of points; one that would label rounding errors gets other ends."""
+    if log or values.empty:
+        return alt.Scale(type="log" if log else "linear", zero=False)
+    low, high = float(values.min()), float(values.max())
+    ends = around(low, high)
+    return alt.Scale(type="linear", zero=False, **({} if ends == (low, high) else {"domain": list(ends)}))
+
+
 def scatter(
     table: pd.DataFrame,
     x: str,
@@ -202,8 +215,8 @@ def scatter(
         alt.Chart(data[names + ([group] if group else [])])
         .mark_circle(size=26, opacity=0.6)
         .encode(
-            alt.X(f"{x}:Q").title(x_title).scale(type="log" if x_log else "linear", zero=False),
-            alt.Y(f"{y}:Q").title(y_title).scale(type="log" if y_log else "linear", zero=False),
+            alt.X(f"{x}:Q").title(x_title).scale(_scale(data[x], log=x_log)),
+            alt.Y(f"{y}:Q").title(y_title).scale(_scale(data[y], log=y_log)),
             color=colour,
             tooltip=[alt.Tooltip(f"{name}:Q", format=".4~g") for name in names],
         )

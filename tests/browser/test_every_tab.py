@@ -1,0 +1,94 @@
+"""Every tab of every page in headless Chromium, wide and narrow: nothing fails, leaves the machine or is cut off."""
+
+import pytest
+
+from tests.browser.chromium import TIMEOUT_MS, wait_until_settled
+from tests.browser.conftest import LOCAL
+from ui.shell.router import page_files
+
+pytestmark = pytest.mark.e2e
+WIDTHS = (1400, 700)
+PROBED = "_stcore/"
+"""Streamlit asks for its own addresses below each page first, and is told that they are not there."""
+CUT_OFF = """() => {
+  const faults = [];
+  const shown = (e) => e.checkVisibility({ visibilityProperty: true }) && e.getBoundingClientRect().width > 0;
+  const say = (what, e) => faults.push(`${what}: ${(e.textContent || "").trim().slice(0, 80)}`);
+  const whole = "[data-testid=stMetricValue], [data-testid=stMetricLabel], [data-testid=stCaptionContainer]";
+  const labels = `${whole}, [data-testid=stMain] button, [data-testid=stMain] [data-testid=stMarkdownContainer]`;
+  for (const e of document.querySelectorAll(labels))
+    for (const part of [e, ...e.querySelectorAll("*")]) {
+      const { overflowX } = getComputedStyle(part);
+      const hides = overflowX === "hidden" || overflowX === "clip";
+      if (shown(part) && hides && part.clientWidth && part.scrollWidth > part.clientWidth + 1) say("cut off", part);
+    }
+  for (const chart of document.querySelectorAll("[data-testid=stVegaLiteChart]")) {
+    const frame = chart.getBoundingClientRect();
+    for (const text of chart.querySelectorAll("svg text")) {
+      const { left, right, width } = text.getBoundingClientRect();
+      if (width && (left < frame.left - 2 || right > frame.right + 2)) say("outside its chart", text);
+    }
+  }
+  const { scrollWidth, clientWidth } = document.documentElement;
+  if (scrollWidth > clientWidth + 1) faults.push(`the page is ${scrollWidth} wide, its window ${clientWidth}`);
+  return [...new Set(faults)];
+}"""
+
+TWO_FRAMES = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+
+
+@pytest.fixture
+def visitor(browser):
+    """A page that keeps what went wrong in it."""
+    context = browser.new_context(viewport={"width": WIDTHS[0], "height": 950})
+    page = context.new_page()
+    page.set_default_timeout(TIMEOUT_MS)
+    page.faults = []
+    page.on("request", lambda request: request.url.startswith(LOCAL) or page.faults.append(f"asked {request.url}"))
+    page.on("pageerror", lambda error: page.faults.append(f"failed: {error}"))
+    page.on("console", lambda said: page.faults.append(said.text) if _is_error(said) else None)
+    yield page
+    context.close()
+
+
+def _is_error(said) -> bool:
+    return said.type == "error" and PROBED not in said.location.get("url", "")
+
+
+def tabs(page) -> list[str]:
+    return [tab.inner_text() for tab in page.get_by_role("tab").all()]
+
+
+def look(page, tab: str) -> None:
+    """Note what is cut off at each width."""
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 950})
+        page.evaluate(TWO_FRAMES)  # after the first the layout is new, after the second what follows it
+        page.faults += [f"{tab}, {width} px: {fault}" for fault in page.evaluate(CUT_OFF)]
+    page.set_viewport_size({"width": WIDTHS[0], "height": 950})
+
+
+@pytest.mark.parametrize("file", page_files(), ids=lambda file: file.path.stem)
+def test_nothing_on_a_page_fails_or_is_cut_off(shared_url, visitor, file):
+    visitor.goto(f"{shared_url}/{file.path.stem if file.order else ''}")
+    wait_until_settled(visitor)
+    look(visitor, "first view")
+    for name in tabs(visitor)[1:]:
+        visitor.get_by_role("tab", name=name, exact=True).click()
+        wait_until_settled(visitor)
+        look(visitor, name)
+    assert visitor.faults == []
+
+
+def test_the_check_notices_what_is_cut_off(visitor):
+    narrow = "overflow: hidden; white-space: nowrap; width"
+    visitor.set_content(
+        f"<main data-testid=stMain><button style='{narrow}: 40px'>Far too long</button>"
+        f"<button style='{narrow}: 400px'>Short</button></main>"
+        "<div data-testid=stVegaLiteChart style='width: 50px'>"
+        "<svg style='overflow: visible'><text x=40 y=20>tick</text></svg></div><hr style='width: 3000px'>"
+    )
+    look(visitor, "tab")
+    kinds = [fault.removeprefix("tab, 1400 px: ") for fault in visitor.faults if ", 1400" in fault]
+    assert kinds[:2] == ["cut off: Far too long", "outside its chart: tick"]
+    assert kinds[2].startswith("the page is 30")
