@@ -77,6 +77,13 @@ def test_the_atlas_lists_every_feature_and_the_other_pages_have_its_numbers(open
     assert len(few) < len(atlas)
 
 
+def test_the_atlas_can_be_compared_with_ablation(open_tab):
+    assert "Slope, features" not in [metric.label for metric in fine(open_tab("Atlas")).metric]
+    at = fine(open_tab("Atlas", {"atlas_check": "true"}))
+    assert "Slope, features" in [metric.label for metric in at.metric]
+    assert "the first rows of" in text_of(at)
+
+
 def test_the_table_of_all_features_and_the_colours_of_maps_have_the_atlas(open_tab, workspace):
     atlas = table(fine(open_tab("Atlas")), "atlas_per_firing").set_index("feature").sort_index()
 

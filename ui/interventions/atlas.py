@@ -1,13 +1,17 @@
 """The tab Atlas: what every feature does to the loss on a sample of text, beside random directions."""
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
 from core import catalogue
 from core.activations.own_loss import said
+from core.activations.store import counted
 from core.interventions.atlas import QUADRANTS, SILENT_FEATURE
 from core.maths.samples import drawn
+from ui.interventions import attribution
 from ui.interventions import attribution_charts as charts
+from ui.interventions.subject import Subject
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure, listing
 from ui.shared.picked_feature import picked_feature
@@ -17,6 +21,7 @@ from ui.studies.atlas import AtlasStudy
 from ui.studies.token_pass import TokenPass
 
 ALL = "All"
+CHECKED_TOKENS, CHECKED_FEATURES = 1024, 10
 COLUMNS = ("feature", "atlas_quadrant", "density", "atlas_effect", "atlas_size", "atlas_per_firing")
 COLUMNS += ("atlas_mean_firing", "atlas_chance", "atlas_over_chance")
 
@@ -31,7 +36,7 @@ def draw() -> None:
         plain(
             "Each row of text is run forward and back once. A firing's effect is its activation times the gradient of "
             "the row's summed loss along the feature's decoder row: to first order, the loss as it is minus the loss "
-            "without this firing. The tab Attribution shows on single texts how far first order can be trusted. "
+            "without this firing. Below the table, ablation shows how far first order can be trusted. "
             f"{said(study.atlas.ce, study.passed.model.d_vocab)}"
         )
     )
@@ -41,6 +46,7 @@ def draw() -> None:
     _facts(fires, table)
     scatter(study, fires)
     listed(study, table)
+    _trust(study)
 
 
 def _choose_size(passed: TokenPass) -> None:
@@ -115,3 +121,30 @@ def listed(study: AtlasStudy, table: pd.DataFrame) -> None:
         name="causal-atlas-features",
         provenance=study.provenance(),
     )
+
+
+def _trust(study: AtlasStudy) -> None:
+    """Offer to ablate some features on the first tokens of the text, and to compare that with first order."""
+    passed = study.passed
+    rows = passed.sample.rows[: max(1, CHECKED_TOKENS // passed.sample.rows.shape[1])].astype(np.int64)
+    ablate = st.toggle(
+        "Compare with ablation",
+        key="atlas_check",
+        bind="query-params",
+        help=f"Ablates {2 * CHECKED_FEATURES} features, one at a time, and as many random directions, on the first "
+        f"{rows.size:,} tokens of the text.",
+    )
+    if not ablate:
+        return
+    subject = Subject(
+        passed.dictionary,
+        passed.model,
+        picked_feature(),
+        rows,
+        counted(rows, passed.sample.left_out),
+        tuple(range(rows.shape[1]) for _ in rows),
+        tuple(rows.shape[1] - 1 for _ in rows),
+        passed,
+        f"the first rows of {passed.sample.note}",
+    )
+    attribution.compared(attribution.loss_of(subject), CHECKED_FEATURES)

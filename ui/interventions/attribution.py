@@ -31,6 +31,7 @@ from ui.text.charts import token_strip
 
 NUMBERS = {"Loss": "loss", "Logit": "logit", "Logit difference": "difference"}
 ZERO, MEAN = "0", "Mean"
+LOSS = "loss, summed over tokens"
 RANKED = ("feature", "attribution", "token_text", "attribution_there", "attribution_size", "text_tokens", "text_max")
 MOST_STRIPS, SEED = 3, 0
 
@@ -117,6 +118,18 @@ def _view(subject: Subject) -> View:
     return View(subject, len(rows), asked, words, baseline, found, key)
 
 
+def loss_of(subject: Subject) -> View:
+    """Return the attribution of the loss on all rows of a subject. Raises LoupeError, and StillRunning meanwhile."""
+
+    def work(progress) -> Attribution:
+        how = {"keep": subject.may_change, "progress": progress}
+        return attribute(subject.dictionary, subject.model, subject.rows, Asked(), **how)
+
+    key = f"{subject.key} {len(subject.rows)} {Asked()} {ZERO} "
+    found = compute.transient(f"attribution {key}", "Running forward and back", work)
+    return View(subject, len(subject.rows), Asked(), LOSS, ZERO, found, key)
+
+
 def _means(subject: Subject) -> np.ndarray:
     statistics = subject.passed.statistics
     return statistics.total.sum(axis=0) / statistics.n_tokens()
@@ -125,7 +138,7 @@ def _means(subject: Subject) -> np.ndarray:
 def _asked(subject: Subject, kind: str, rows: np.ndarray) -> tuple[Asked, str]:
     """Draw the fields for tokens, if the number is of some; return what is asked about, and it in words."""
     if kind == "loss":
-        return Asked(), "loss, summed over tokens"
+        return Asked(), LOSS
     model, places = subject.model, tuple(subject.centres[: len(rows)])
     key = f"likeliest {subject.key} {places}"
     best = compute.transient(key, "Reading what comes next", lambda _: likeliest(model, rows, places, n=2))[0]
@@ -207,12 +220,16 @@ def _strips(view: View) -> None:
 
 
 def _compared(view: View) -> None:
-    """Ablate the strongest features and a sample of the others, and compare with the guess."""
     n = st.slider(
         "Features to ablate", 5, 50, 20, step=5, key="attr_n", bind="query-params", width=320,
         help="So many of the strongest, and as many from equal strata of all others. For each of them a random "
         "direction runs too.",
     )  # fmt: skip
+    compared(view, n)
+
+
+def compared(view: View, n: int) -> None:
+    """Ablate the n strongest features and n of the others, and draw what that does against the guess."""
     features, strongest = chosen(view.found.table, strongest=n, sampled=n, seed=SEED)
     subject = view.subject
 
