@@ -4,7 +4,7 @@ Runs may be stacked: one pass then carries several of them as rows of one batch.
 differently, so what a stacked run is compared with is the model as it is, stacked alike.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -96,39 +96,52 @@ class SplicedRuns:
         return log_p
 
     def compared(
-        self, puts: Sequence[Put], *, at: Sequence[tuple[int, int]] = (), progress: Progress = SILENT
+        self,
+        puts: Sequence[Callable[[], Put]],
+        *,
+        at: Sequence[tuple[int, int]] = (),
+        next_tokens: bool = True,
+        progress: Progress = SILENT,
     ) -> Compared:
-        """Run once for each of `puts`, several in one pass, after `start`.
+        """Run once for each of `puts`, which are made when they are needed, several in one pass, after `start`.
 
-        `at` are places (row, position) where the caller wants logits, see `logits`. `progress` counts runs.
+        `at` are places (row, position) where the caller wants logits, see `logits`. Without `next_tokens`,
+        `log_p` and `kl` are NaN, and no logits are made. `progress` counts runs.
         """
         n = max(1, min(len(puts), _TOKENS_PER_PASS // self._rows.size))
         if n not in self._plain:
             self._plain[n] = self._run([], n)
         together = n * max(1, _FLOATS_KEPT // self._plain[n].numel())
         parts = [
-            self._stacked(puts[first : first + together], n, at, Stage(progress, first, len(puts)))
+            self._stacked(puts[first : first + together], n, at, next_tokens, Stage(progress, first, len(puts)))
             for first in range(0, len(puts), together)
         ]
         whole = [np.concatenate(each) for each in zip(*parts, strict=True)]
         return Compared(*(each[: len(puts)] for each in whole))
 
     def _stacked(
-        self, puts: Sequence[Put], n: int, at: Sequence[tuple[int, int]], progress: Progress
+        self,
+        puts: Sequence[Callable[[], Put]],
+        n: int,
+        at: Sequence[tuple[int, int]],
+        next_tokens: bool,
+        progress: Progress,
     ) -> tuple[np.ndarray, ...]:
         """Return the fields of Compared for so many runs that their outputs fit in memory together."""
         outputs = []
         for first in range(0, len(puts), n):
             progress.update(first, len(puts))
-            outputs.append(self._run(puts[first : first + n], n))
-        log_p, kl = self._compare(n, outputs, SILENT)
+            outputs.append(self._run([put() for put in puts[first : first + n]], n))
         places = [np.array(each, np.int64) for each in zip(*at, strict=True)] or [np.zeros(0, np.int64)] * 2
         plain, *last = (
             output.unflatten(0, (n, -1))[:, places[0], places[1]].float().numpy()
             for output in (self._plain[n], *outputs)
         )
         by_run = (len(outputs) * n, *self._rows.shape)
-        changes = (log_p[1:] - log_p[:1]).reshape(by_run), kl.reshape(by_run)
+        changes = np.full(by_run, np.nan), np.full(by_run, np.nan)
+        if next_tokens:
+            log_p, kl = self._compare(n, outputs, SILENT)
+            changes = (log_p[1:] - log_p[:1]).reshape(by_run), kl.reshape(by_run)
         return *changes, np.concatenate(last), np.concatenate([plain] * len(outputs))
 
     def logits(self, last: Float[np.ndarray, "token width"]) -> Float[np.ndarray, "token d_vocab"]:
@@ -183,11 +196,13 @@ def _put(old: "torch.Tensor", puts: Sequence[Put], shape: tuple[int, int, int]) 
     import torch
 
     width = puts[0].value.shape[-1]
+    assert len({put.adds for put in puts}) == 1, "one pass adds or replaces"
     if old.numel() == shape[2] * width:  # positions: the same for all rows
         old = old.expand(shape[0] * shape[1], *old.shape[1:])
-    new = old.clone(memory_format=torch.contiguous_format)
-    rows = new.view(*shape, width)
-    for run, put in zip(rows, puts, strict=False):
-        at, value = torch.from_numpy(put.at), torch.from_numpy(np.ascontiguousarray(put.value, np.float32))
-        run[at] = ((run[at].float() + value[at]) if put.adds else value[at]).to(new.dtype)
-    return new
+    rows = old.reshape(*shape, width)
+    value = torch.zeros(shape[0], *puts[0].value.shape)
+    at = torch.zeros(shape, dtype=torch.bool)
+    for i, put in enumerate(puts):
+        value[i], at[i] = torch.from_numpy(np.asarray(put.value, np.float32)), torch.from_numpy(put.at)
+    new = rows.float() + value if puts[0].adds else value
+    return torch.where(at[..., None], new.to(old.dtype), rows).reshape(old.shape)

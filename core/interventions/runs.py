@@ -6,6 +6,7 @@ so what the dictionary does not reconstruct stays. With `error=False` the recons
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -23,9 +24,10 @@ from core.work.jobs import SILENT, Progress
 
 @dataclass(frozen=True, eq=False)
 class Push:
-    """Any vector added to what passes, as large at each token as the caller says; for controls."""
+    """Any vectors added to what passes, as large at each token as the caller says; for controls."""
 
-    direction: Float[np.ndarray, " d_out"]
+    direction: Float[np.ndarray, "*at d_out"]
+    """One for all tokens, or (row, pos, d_out)."""
     sizes: Float[np.ndarray, "row pos"]
     """What the direction is multiplied by; a token with 0 is left as it is."""
 
@@ -100,22 +102,33 @@ class EditedRuns:
         *,
         error: bool = True,
         at: Sequence[tuple[int, int]] = (),
+        next_tokens: bool = True,
         progress: Progress = SILENT,
     ) -> Effects:
         """Run once for each change, several stacked in one pass, and compare with the model as it is.
 
-        `at` are places (row, position) whose logits are wanted. `progress` counts changes and may raise
-        CancelledError. Raises OutOfRangeError.
+        `at` are places (row, position) whose logits are wanted. Without `next_tokens` nothing else is wanted: log_p
+        and kl are NaN. `progress` counts changes and may raise CancelledError. Raises OutOfRangeError.
         """
-        puts = [self._put(change, error) for change in changes]
-        found = self._runs.compared(puts, at=at, progress=progress)
+        overflows = np.zeros(len(changes), bool)
+
+        def put(i: int) -> Put:
+            made = self._put(changes[i], error)
+            # A norm divides by the square root of a sum of squares: infinite, it makes a finite nothing of the value.
+            with np.errstate(over="ignore", invalid="ignore"):
+                overflows[i] = not np.isfinite(np.square(made.value).sum(axis=-1)).all()
+            return made
+
+        puts = [partial(put, i) for i in range(len(changes))]
+        found = self._runs.compared(puts, at=at, next_tokens=next_tokens, progress=progress)
+        overflows |= ~np.isfinite(found.last).all(axis=(1, 2))
+        if next_tokens:
+            overflows |= ~(np.isfinite(found.log_p).all(axis=(1, 2)) & np.isfinite(found.kl).all(axis=(1, 2)))
         change, kl = found.log_p, found.kl
-        # A norm divides by the square root of a sum of squares: infinite, it makes a finite nothing of the value.
-        overflows = [not np.isfinite(_squares(put)).all() for put in puts]
-        overflows |= ~(np.isfinite(change).all(axis=(1, 2)) & np.isfinite(kl).all(axis=(1, 2)))
         change[overflows] = kl[overflows] = np.nan
         change[..., -1] = np.nan
-        return Effects(self._runs.log_p, change, kl, overflows, found.last, found.plain_last)
+        log_p = self._runs.log_p if next_tokens else np.full(self.rows.shape, np.nan)
+        return Effects(log_p, change, kl, overflows, found.last, found.plain_last)
 
     def logits(self, last: Float[np.ndarray, "at width"]) -> Float[np.ndarray, "at d_vocab"]:
         """Return logits of one run at the places asked for, from `Effects.last` or `plain_last`."""
@@ -132,8 +145,3 @@ class EditedRuns:
         if self._x_hat is None:
             self._x_hat = self.dictionary.reconstruct(self._x)
         return Put(self._x_hat + delta, self._may)
-
-
-def _squares(put: Put) -> Float[np.ndarray, "row pos"]:
-    with np.errstate(over="ignore", invalid="ignore"):
-        return np.square(put.value).sum(axis=-1)
