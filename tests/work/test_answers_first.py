@@ -128,3 +128,15 @@ def test_figures_stand_before_random_directions_do(open_page, name, query, contr
     assert missing not in text(at)
     assert not bars(at)
     assert len(at.get("vega_lite_chart")) == charts
+
+
+def test_activations_are_matched_before_a_rotated_basis_is(open_page, monkeypatch):
+    planted_pages.read_little_text(monkeypatch)
+    query = {"tab": "By activations", "match_rotated": "true", "match_least": "1", "match_rows": "20"}
+    slow, at = open_page("matching", "rotated", **query)
+    assert "not yet compared with a rotated basis" in text(fine(at))
+    assert [card.label for card in at.metric] == ["Median, A in B", "Median, B in A"]
+    assert len(bars(at)) == 1
+    slow.release()
+    assert "Median, A in a rotated basis of B" in [card.label for card in fine(at.run()).metric]
+    assert "not yet" not in text(at)

@@ -15,9 +15,10 @@ from core.matching.activation_tables import WAYS, best_table, excess_table, matc
 from core.matching.activations import LEAST, ActivationMatch, K
 from core.matching.baselines import RotatedMatch, UnitMatch
 from core.maths import samples
-from ui.shared import charts, distributions, errors
+from ui.shared import charts, distributions
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure, listing
+from ui.shared.later import Later
 from ui.shared.picked_feature import picked_feature
 from ui.shared.selection import axis_title, choose_feature_from
 from ui.studies import matching_activations
@@ -37,6 +38,8 @@ class Found:
     match: ActivationMatch
     units: UnitMatch | None
     rotated: RotatedMatch | None
+    missing: tuple[str, ...] = ()
+    """What the notes say of baselines that are still being computed."""
 
     @property
     def series(self) -> dict[str, np.ndarray]:
@@ -84,15 +87,16 @@ def activations(a: Dictionary, b: Dictionary) -> None:
             "correlated. Choose more rows, or a smaller number of active tokens."
         )
         return
-    units = rotated = None
-    with errors.shown():
-        units = matching_activations.units(tokens)
-    if rotate:
-        with errors.shown():
-            rotated = matching_activations.rotated(tokens, least=least)
-    view = Found(tokens, match, units, rotated)
+    units = Later(lambda: matching_activations.units(tokens), missing="not yet compared with the models' own units")
+    rotated = Later(
+        lambda: matching_activations.rotated(tokens, least=least) if rotate else None,
+        missing="not yet compared with a rotated basis",
+    )
+    view = Found(tokens, match, units.value, rotated.value, (*units.said, *rotated.said))
     readouts(view)
     histogram(view)
+    units.draw()
+    rotated.draw()
     left, right = st.columns(2, gap="medium")
     with left:
         best(view)
@@ -178,7 +182,7 @@ def histogram(view: Found) -> None:
         altair(chart, "match-activations"),
         pd.concat([known, chance], ignore_index=True),
         explains=["activation_correlation", "median_best_correlation", "unit_correlation", "rotated_correlation"],
-        note=view.note("dotted: medians", *units_note(view)),
+        note=view.note("dotted: medians", *units_note(view), *view.missing),
         name="match-activations-histogram",
         provenance=view.provenance,
     )
