@@ -68,13 +68,20 @@ def read_parts(folder: Path, store: ArtifactStore | None = None) -> ModelParts |
     Weights that are missing or damaged are no matter yet. Raises what `model_parts` raises.
     """
     config = read_layout_config(folder)
-    if config is None:
-        return None
+    return None if config is None else model_parts(config, _stored_names(folder), str(folder), store)
+
+
+def parts_are_known(folder: Path, store: ArtifactStore) -> bool:
+    """Whether `read_parts` imports nothing."""
+    config = read_layout_config(folder)
+    return config is None or store.holds(ModelParts.key(config, tuple(sorted(_stored_names(folder)))))
+
+
+def _stored_names(folder: Path) -> Iterable[str]:
     try:
-        stored = shard_of(folder)
+        return shard_of(folder)
     except BadDictionaryError:
-        stored = {}
-    return model_parts(config, stored, str(folder), store)
+        return ()
 
 
 def files_names(parts: ModelParts, names: Iterable[str]) -> list[str]:

@@ -8,12 +8,13 @@ from core.dictionaries.config import DictionaryConfig
 from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.hooks import split_hook
 from core.errors import DoesNotFitError, LoupeError, NotDownloadedError, UnknownNameError
-from core.models import downloads, names
+from core.models import downloads, layouts, names
 from core.models.batches import readers
 from core.models.config import HOOK_WIDTHS
 from core.models.embeddings import TRAINED
 from core.models.language_model import LanguageModel
 from core.work.artifacts import ArtifactStore
+from core.work.torch_library import model_library_is_imported
 from core.workspace import PROJECT, Workspace
 
 DEMO = PROJECT / "demo" / "model"
@@ -62,6 +63,13 @@ def locate(name: str | None, workspace: Workspace, config: DictionaryConfig | No
             f"models given that has {' and '.join(config.hooks_in)} with its width.",
         )
     raise _missing(name, repository, folders, workspace)
+
+
+def opens_at_once(name: str | None, workspace: Workspace) -> bool:
+    """Whether every folder that may be this model's is understood, so that opening the model imports nothing large."""
+    folders = [*workspace.models, downloads.local_folder(name or "", workspace)]
+    store = ArtifactStore(workspace.cache)
+    return model_library_is_imported() or all(layouts.parts_are_known(folder, store) for folder in folders if folder)
 
 
 def _why_closed(folder: Path, workspace: Workspace) -> LoupeError | None:

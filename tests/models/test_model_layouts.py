@@ -19,8 +19,9 @@ from core.errors import (
 )
 from core.models import downloads, names
 from core.models.language_model import LanguageModel
-from core.models.layouts import model_parts
-from core.models.search import find_model
+from core.models.layouts import model_parts, read_parts
+from core.models.search import find_model, opens_at_once
+from core.work.artifacts import ArtifactStore
 from core.workspace import Workspace
 from tests.doubles.hooked_transformer import hooked_transformer
 from tests.doubles.hub_files import GPT2, use_hub, write_gpt2
@@ -321,3 +322,14 @@ def test_tensors_and_hooks_of_the_neo_families_are_those_of_the_running_model(tm
         assert model.activations(np.zeros((1, 4), int), hook).shape[-1] == model.hook_width(hook)
     parallel = family == "GPTNeoX" and config.get("use_parallel_residual", True)
     assert ("blocks.0.hook_resid_mid" in model.hook_names()) != parallel
+
+
+def test_a_model_opens_at_once_when_what_it_is_made_of_is_stored(tmp_path, monkeypatch):
+    monkeypatch.setattr("core.models.search.model_library_is_imported", lambda: False)
+    workspace = Workspace(cache=tmp_path / "app", models=(write_gpt2(tmp_path / "gpt2"),))
+    assert opens_at_once(None, Workspace(cache=tmp_path / "app", models=()))
+    assert not opens_at_once("gpt2", workspace)
+    read_parts(tmp_path / "gpt2", ArtifactStore(tmp_path / "app"))
+    assert opens_at_once("gpt2", workspace)
+    monkeypatch.setattr("core.models.search.model_library_is_imported", lambda: True)
+    assert opens_at_once("gpt2", Workspace(cache=tmp_path / "other", models=workspace.models))

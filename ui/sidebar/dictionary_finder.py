@@ -8,6 +8,7 @@ from core.dictionaries.sources import sources
 from core.dictionaries.sources.folder import SETTINGS, split_settings
 from core.errors import LoupeError, NotDownloadedError
 from core.hub import cache
+from core.models.search import opens_at_once
 from ui.shared import errors, selection
 from ui.shared.escape import plain, signs
 from ui.sidebar import downloads
@@ -32,11 +33,17 @@ def button() -> None:
 
 
 def offer_missing() -> None:
-    """Offer to download the missing files of the picked dictionary or its model. The page names all other problems."""
+    """Offer to download the missing files of the picked dictionary or its model. The page names all other problems.
+
+    No page waits for seconds of imports only to hear that nothing is missing.
+    """
     if downloads.going_on():
         return
     try:
-        model = opened.model_of(opened.dictionary())
+        picked = opened.dictionary()
+        if not opens_at_once(picked.config.model_name, compute.workspace()):
+            return
+        model = opened.model_of(picked)
     except NotDownloadedError as error:
         downloads.offer(error)
     except LoupeError:
