@@ -324,3 +324,12 @@ def test_decoder_cosines_of_other_spaces_are_refused():
     other = planted_dictionary(d_sae=9, hook_name="blocks.0.mlp.hook_post")
     with pytest.raises(DoesNotFitError, match="cannot be compared"):
         with_decoder_cosines(best_table(match), planted_dictionary(d_sae=9), other)
+
+
+def test_a_match_with_feature_0_is_listed_like_any_other():
+    corr, none = np.array([[0.9, -np.inf]], np.float32), np.array([[0, -1]], np.int32)
+    count = np.array([5])
+    match = ActivationMatch(corr, none, corr, none, count, count, n_tokens=9, least=1)
+    for way in WAYS:
+        assert best_table(match, way)[["feature_a", "feature_b"]].to_numpy().tolist() == [[0, 0]]
+        assert matches_of(match, 0, way)["feature_b"].tolist() == [0]
