@@ -9,7 +9,7 @@ from ui.studies import opened
 
 ICON = ":material/compare_arrows:"
 GROUP = "Compare"
-ORDER = 10
+ORDER = 11
 
 st.title("Matching two dictionaries")
 st.caption("Which features dictionaries A and B share, compared with chance and with a dictionary matched to itself.")

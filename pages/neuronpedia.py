@@ -11,7 +11,7 @@ from ui.studies import opened
 
 ICON = ":material/public:"
 GROUP = "Other tools"
-ORDER = 12
+ORDER = 13
 
 st.title("Neuronpedia")
 st.caption(

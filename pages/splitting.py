@@ -9,7 +9,7 @@ from ui.studies import opened
 
 ICON = ":material/account_tree:"
 GROUP = "Compare"
-ORDER = 11
+ORDER = 12
 
 st.title("Splitting of features")
 st.caption(

@@ -57,7 +57,7 @@ def surroundings(found: Transitions, feature: int, rule: EdgeRule, *, most: int 
     itself = nodes[follows_itself(found, rule)[nodes]]
     if len(itself):
         edges = pd.concat([edges, self_edges(found, itself)], ignore_index=True)
-    place = _layout(nodes, edges)
+    place = _layout(nodes, edges, feature)
     table = pd.DataFrame({"feature": nodes, "step": [step[node] for node in nodes.tolist()]})
     return Surroundings(table.assign(x=place[:, 0], y=place[:, 1]), edges, len(inside) - len(drawn))
 
@@ -75,7 +75,7 @@ def _drawn(found: Transitions, edges: Int[np.ndarray, " edge"]) -> Int[np.ndarra
     return edges[np.union1d(np.flatnonzero(needed), others)]
 
 
-def _layout(nodes: Int[np.ndarray, " node"], edges: pd.DataFrame) -> Float[np.ndarray, "node 2"]:
+def _layout(nodes: Int[np.ndarray, " node"], edges: pd.DataFrame, feature: int) -> Float[np.ndarray, "node 2"]:
     """Return places between 0 and 1: strongly linked features lie close. The seed makes them the same every time."""
     import networkx as nx
 
@@ -84,8 +84,10 @@ def _layout(nodes: Int[np.ndarray, " node"], edges: pd.DataFrame) -> Float[np.nd
     for one, other, lift in edges[["feature", "next_feature", "step_lift"]].itertuples(index=False):
         if one != other:
             graph.add_edge(int(one), int(other), weight=float(np.log2(1 + lift)))
-    start = nx.kamada_kawai_layout(graph, weight=None) if len(nodes) > 2 else None
-    place = nx.spring_layout(graph, pos=start, k=1.6 / np.sqrt(len(nodes)), iterations=60, seed=LAYOUT_SEED)
+    start = nx.kamada_kawai_layout(graph, center=(0, 0), weight=None)
+    start[feature] = np.zeros(2)
+    how = {"k": 2 / np.sqrt(len(nodes)), "iterations": 60, "seed": LAYOUT_SEED}
+    place = nx.spring_layout(graph, pos=start, fixed=[feature], **how)
     xy = np.array([place[node] for node in nodes.tolist()])
     low, high = xy.min(axis=0), xy.max(axis=0)
     return np.where(high > low, (xy - low) / np.where(high > low, high - low, 1), 0.5)

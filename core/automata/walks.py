@@ -19,6 +19,7 @@ OPEN, CLOSE = "⟦", "⟧"
 SHUFFLES = 20
 MOST_PATHS = 40
 ARROW = " → "
+_IN_ONE_LINE = str.maketrans({"\n": "↵", "\r": "↵", "\t": "⇥"})
 
 
 def walks(stretches: Stretches, path: Sequence[int]) -> Int[np.ndarray, " walk"]:
@@ -137,9 +138,13 @@ def example_strings(
 
 
 def marked(rows: Int[np.ndarray, "row pos"], tokenizer, place: int, n: int) -> str:
-    """Return the text around n tokens from a place (row * n_pos + position) on, with each of them in brackets."""
+    """Return the text around n tokens from a place (row * n_pos + position) on, with each of them in brackets.
+
+    It is one line: ↵ stands for a line's end, ⇥ for a tab.
+    """
     row, position = divmod(place, rows.shape[1])
     pieces = token_pieces(tokenizer, rows[row].tolist())
     start, stop = max(0, position - BEFORE), min(len(pieces), position + n + AFTER)
     inside = range(position, position + n)
-    return "".join(f"{OPEN}{pieces[i]}{CLOSE}" if i in inside else pieces[i] for i in range(start, stop))
+    text = "".join(f"{OPEN}{pieces[i]}{CLOSE}" if i in inside else pieces[i] for i in range(start, stop))
+    return text.translate(_IN_ONE_LINE)

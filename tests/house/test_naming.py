@@ -49,8 +49,9 @@ def test_a_column_without_any_name_is_left_out():
     assert naming.with_names(unnamed, naming.names_for(of("aa"))) is unnamed
 
 
-def test_a_table_with_missing_features_keeps_them_without_a_name():
-    table = pd.DataFrame({"feature": [1.0, float("nan")]})
+@pytest.mark.parametrize("column", [[1.0, float("nan")], pd.array([1, None], dtype="Int64")])
+def test_a_table_with_missing_features_keeps_them_without_a_name(column):
+    table = pd.DataFrame({"feature": column})
     assert naming.with_names(table, naming.names_for(of("aa")))["feature_name"].tolist() == ["'import'", ""]
 
 

@@ -31,7 +31,7 @@ FLOORS = {
         "shared",
         "studies",
         "sidebar",
-        "activations dashboards enrichment feature_map geometry logit_weights neuronpedia overview positions "
+        "activations automata dashboards enrichment feature_map geometry logit_weights neuronpedia overview positions "
         "splitting text",
         "home interventions matching",
         "feature shell",

@@ -13,6 +13,7 @@ from core.feature.names import FeatureNames
 
 COLUMNS = {
     "feature": "feature_name",
+    "next_feature": "next_name",
     "neighbor": "neighbor_name",
     "correlated_feature": "correlated_name",
     "feature_a": "name_a",
@@ -20,7 +21,7 @@ COLUMNS = {
     "best_match": "match_name",
 }
 """Columns that hold features, each with the column for their names."""
-_OF_ONE = ("feature", "neighbor", "correlated_feature")
+_OF_ONE = ("feature", "next_feature", "neighbor", "correlated_feature")
 """Those that are of the figure's dictionary, if it has only one."""
 NO_NAMES = FeatureNames(())
 Names = Mapping[str, FeatureNames]
@@ -65,7 +66,7 @@ def with_names(table: pd.DataFrame, names: Names) -> pd.DataFrame:
     for column, called in names.items():
         if column not in table or COLUMNS[column] in table:
             continue
-        texts = [called.of(int(i)) if i == i else "" for i in table[column].tolist()]
+        texts = ["" if pd.isna(i) else called.of(int(i)) for i in table[column].tolist()]
         if any(texts):
             table = table.copy(deep=False)
             table.insert(table.columns.get_loc(column) + 1, COLUMNS[column], texts)

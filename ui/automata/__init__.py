@@ -1,0 +1,1 @@
+"""Automata page: its views and charts."""
