@@ -82,7 +82,10 @@ def serve(folder: Path, cache: str) -> tuple[subprocess.Popen, str]:
     process = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}"
     wait_for_server(url, process)
-    time.sleep(8)
+    used = -1.0
+    while cpu_s(process.pid) - used > 0.05:  # what it imports before a visit
+        used = cpu_s(process.pid)
+        time.sleep(2)
     return process, url
 
 
