@@ -26,9 +26,10 @@ def test_tails_in_logarithms_are_scipys():
     count, mean = np.array([0, 1, 4, 60, 400]), np.array([3.0, 0.2, 1.5, 20.0, 300.0])
     expected = poisson.logsf(count - 1, mean) / np.log(10)
     np.testing.assert_allclose(log10_poisson_tails(count, mean), expected, rtol=1e-8, atol=1e-12)
-    far = log10_poisson_tails(np.array([500]), np.array([1e-3]))[0]  # exp(-650) and below: its first terms by hand
-    by_hand = (500 * np.log(1e-3) - 1e-3 - np.log(np.arange(1, 501)).sum() + np.log1p(1e-3 / 501)) / np.log(10)
-    assert far == pytest.approx(by_hand, rel=1e-12)
+    far = log10_poisson_tails(np.array([3000]), np.array([600.0]))[0]  # under exp(-650): the sum by hand
+    terms = 1 + np.cumprod(600 / np.arange(3001, 3200)).sum()
+    by_hand = (3000 * np.log(600) - 600 - np.log(np.arange(1, 3001)).sum() + np.log(terms)) / np.log(10)
+    assert far == pytest.approx(by_hand, rel=1e-9)
 
 
 def test_the_interval_of_a_share_is_scipys_and_none_where_nothing_was_counted():
