@@ -156,23 +156,23 @@ def _at_leaf(leaf: "Tensor", flat: "Tensor", above: "Tensor") -> "Tensor":
     return torch.zeros_like(leaf) if found is None else found
 
 
-def check_slopes(model_name: str, hook_name: str, found: Gradient, value: Callable[["Tensor"], float]) -> None:
+def check_slopes(model_name: str, hook_name: str, found: Gradient, values: Callable[["Tensor"], "Tensor"]) -> None:
     """Compare a gradient with what the model does when what passes moves a little, in random directions, in float32.
 
-    `value` gives the target's sum with a tensor put at the hook. A part that keeps no graph would go unseen otherwise.
-    Raises WrongNumbersError.
+    `values` gives the target's sum, (run,), with each of so many tensors (run, pos, width) put at the hook. A part that
+    keeps no graph would go unseen otherwise. Raises WrongNumbersError.
     """
     import torch
 
     drawn = torch.Generator().manual_seed(0)
-    ways = torch.randn((_WAYS, *found.at.shape), generator=drawn, dtype=torch.float32).to(found.at)
-    ways = ways / ways.flatten(1).norm(dim=1)[:, None, None, None]
-    expected = [float((found.gradient * way).sum()) for way in ways]
+    ways = torch.randn((_WAYS, *found.at.shape[1:]), generator=drawn, dtype=torch.float32).to(found.at)
+    ways = ways / ways.flatten(1).norm(dim=1)[:, None, None]
+    expected = (found.gradient * ways).double().flatten(1).sum(dim=1).cpu()
     size = float(found.gradient.norm()) / found.gradient.numel() ** 0.5
     for share in _STEPS:
         step = share * float(found.at.norm())
-        slopes = [(value(found.at + step * way) - value(found.at - step * way)) / (2 * step) for way in ways]
-        off = (sum((a - b) ** 2 for a, b in zip(slopes, expected, strict=True)) / _WAYS) ** 0.5
+        above, below = values(torch.cat([found.at + step * ways, found.at - step * ways])).cpu().split(_WAYS)
+        off = float(((above - below) / (2 * step) - expected).square().mean().sqrt())
         if off <= _SLOPE_OFF * size + 1e-5:  # NaN is no agreement
             return
     raise WrongNumbersError(

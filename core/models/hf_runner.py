@@ -115,11 +115,14 @@ class HfRunner:
         tokens, rows = torch.tensor([ids], device=self.device), np.array([ids])
         target, place = losses(rows, np.ones(rows.shape, bool)), self._places([LAST])
 
-        def value(new: "Tensor") -> float:
-            last = self.run(tokens, place, replace=(hook_name, lambda old: new.reshape(old.shape)))[LAST].flatten(0, 1)
-            return float(target.of(self.logits(last[target.tokens]), slice(None)).double().sum())
+        def values(new: "Tensor") -> "Tensor":
+            stacked = tokens.expand(len(new), -1)
+            put = (hook_name, lambda old: new.reshape(old.shape) if old.numel() == new.numel() else new)
+            last = self.run(stacked, place, replace=put)[LAST].flatten(0, 1)
+            every = losses(np.repeat(rows, len(new), axis=0), np.ones(tuple(stacked.shape), bool))
+            return every.of(self.logits(last[every.tokens]), slice(None)).double().reshape(len(new), -1).sum(dim=1)
 
-        check_slopes(self.name, hook_name, self._gradient(tokens, hook_name, target, (), None, None), value)
+        check_slopes(self.name, hook_name, self._gradient(tokens, hook_name, target, (), None, None), values)
         self._differentiated.add(hook_name)
 
     def _gradient(
