@@ -22,6 +22,8 @@ from ui.studies.token_pass import TokenPass
 
 ALL = "All"
 CHECKED_TOKENS, CHECKED_FEATURES = 1024, 10
+MOST_DRAWN = 2_400
+"""Features in the scatter, each with two marks."""
 COLUMNS = ("feature", "atlas_quadrant", "density", "atlas_effect", "atlas_size", "atlas_per_firing")
 COLUMNS += ("atlas_mean_firing", "atlas_chance", "atlas_over_chance")
 
@@ -83,7 +85,7 @@ def scatter(study: AtlasStudy, fires: pd.DataFrame) -> None:
     """Draw how often a feature fires against what a firing does, and random directions in its place."""
     key, y = "iv-atlas-scatter", "atlas_per_firing"
     placed = fires[(fires[y] > 0) & (fires["density"] > 0)]
-    shown = drawn(placed, y)
+    shown = drawn(placed, y, most=MOST_DRAWN)
     chart = charts.atlas_scatter(
         shown,
         x_title=axis_title("density", True),
@@ -91,14 +93,15 @@ def scatter(study: AtlasStudy, fires: pd.DataFrame) -> None:
         middles=(float(fires["density"].median()), float(fires[y].median())),
         picked=placed[placed["feature"] == picked_feature()],
     )
+    some = ", the largest and a sample of the others" if len(shown) < len(placed) else ""
     figure(
         "How often features fire, and what a firing does to the loss",
         altair(chart, key, on_select=choose_feature_from(key, "point"), selection="point"),
         fires,
         explains=["density", y, "atlas_chance", "atlas_quadrant"],
-        note=f"{len(shown):,} of {len(fires):,} features that fire · dashed: medians, which part the four quadrants · "
-        f"grey dashes: expected of random directions, as long and at the same tokens · ring: the picked feature · "
-        f"click to pick · {study.note}",
+        note=f"{len(shown):,} of {len(fires):,} features that fire{some} · dashed: medians, which part the four "
+        f"quadrants · grey dashes: expected of random directions, as long and at the same tokens · ring: the picked "
+        f"feature · click to pick · {study.note}",
         name="causal-atlas",
         provenance=study.provenance(),
         finding=f"{int((fires['atlas_over_chance'] > 1).sum()):,} features do more than a random direction would.",
