@@ -1,15 +1,16 @@
 """One figure as every page shows it: title, formula on hover, chart, note and downloads."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
 from core import catalogue, tables
-from ui.shared import pictures, report
+from ui.shared import following, pictures, report, selected
 from ui.shared.escape import plain, signs, signs_in_table
 from ui.shared.finish import finished
 from ui.shared.naming import COLUMNS, Names, names_for, with_names
@@ -31,7 +32,12 @@ class _Frame:
     name: str
     provenance: dict
     names: Names
+    own: tuple[str, ...]
+    """The columns that hold features of the open dictionary."""
+    table: Table
     charts: list = field(default_factory=list)
+    offers: list[tuple[str, Callable[[], Iterable[int]]]] = field(default_factory=list)
+    """Sets of features that a person may select: what the button says, and the features."""
 
     @property
     def said(self) -> dict:
@@ -76,14 +82,19 @@ def figure(
     with st.container(border=True):
         head = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center")
         head.markdown(f"**{plain(title)}**", help=help_markdown(explains))
-        frame = _Frame(title, finding, note, name, provenance, names_for(provenance, whose))
+        own = following.own_columns(provenance, whose)
+        frame = _Frame(title, finding, note, name, provenance, names_for(provenance, whose), own, table)
         token = _frame.set(frame)
         try:
             event = draw()
         finally:
             _frame.reset(token)
         report.note_figure(lambda: _entry(frame, table, explains))
-        with head.popover("Save", icon=":material/download:", type="tertiary"):
+        buttons = head.container(horizontal=True, width="content", gap="medium") if frame.offers else head
+        with buttons:
+            for number, (label, features) in enumerate(frame.offers):
+                selected.select_these(features, title, label=label, key=f"select-{number}-{name}")
+        with buttons.popover("Save", icon=":material/download:", type="tertiary"):
             _table_buttons(frame, table)
             _picture_buttons(frame)
         st.caption(plain(frame.note))
@@ -159,16 +170,23 @@ def altair(
 
     def draw():
         frame = _frame.get()
-        drawn, left_out = thinned(chart)
-        if frame and left_out:
-            frame.note = f"{frame.note} · {left_out}"
+        own = frame.own if frame else ()
+        brush = following.brushed(chart, own, names) if on_select else None
+        chosen, said_of_selection = following.followed(chart, own)
+        drawn, left_out = thinned(chosen)
+        if frame:
+            frame.note = " · ".join(filter(None, (frame.note, said_of_selection, left_out)))
         done = finished(drawn, dark=is_dark(), names=frame.names if frame else {})
         said = signs(alternative_text(done, *((frame.title, frame.finding, frame.note) if frame else ())))
         if frame:
             frame.charts.append(done)
         if on_select is None:
             return st.altair_chart(done, key=key, width=width, alt=said)
-        return st.altair_chart(done, key=key, width=width, alt=said, on_select=on_select, selection_mode=names)
+        modes = [*names, *([following.BRUSH] if brush and following.BRUSH not in names else [])]
+        event = st.altair_chart(done, key=key, width=width, alt=said, on_select=on_select, selection_mode=modes)
+        if frame and brush and (found := brush.features(event)):
+            frame.offers.append((f"Select {len(found):,}", lambda: found))
+        return event
 
     return draw
 
@@ -186,21 +204,36 @@ def listing(
 
     A click on a row picks the feature in the column `picks`, in the sidebar and in the URL. If `picks` is a function,
     the click calls it with the number of the row. `order` names the columns shown; `config` replaces the catalogue's
-    settings for some columns.
+    settings for some columns. Features of the open dictionary can be selected, all of them or the rows that are
+    ticked, and a person may see those of the selection alone.
     """
+    places: list[np.ndarray] = []  # of the rows shown, if not all are
 
     def take() -> None:
-        clicked = st.session_state[key]["selection"].get("rows") or []
+        before = st.session_state.get(f"_ticked {key}", ())
+        clicked = [row for row in ticked_rows(key) if row not in before]
+        rows = places[0] if places else range(len(table))
         # The table may have become shorter since it was drawn.
-        if clicked and 0 <= clicked[0] < len(table):
+        if clicked and 0 <= clicked[0] < len(rows):
+            row = int(rows[clicked[0]])
             if callable(picks):
-                picks(clicked[0])
+                picks(row)
             else:
-                pick_feature(table[picks].iloc[clicked[0]])
+                pick_feature(table[picks].iloc[row])
 
     def draw():
         frame = _frame.get()
-        shown = with_names(table, frame.names if frame else {})
+        column = following.column_of(table, frame.own) if frame else None
+        members = following.member_rows(table, frame.own) if frame else None
+        mine = table
+        if frame and members is not None:
+            places.append(members)
+            mine = table.iloc[members]
+            frame.note += f" · shown: the {len(members):,} rows of {len(table):,} that the selection has"
+        if frame and column:
+            frame.offers.append(_offer(mine, frame.table, column, ticked_rows(key)))
+        st.session_state[f"_ticked {key}"] = ticked_rows(key)
+        shown = with_names(mine, frame.names if frame else {})
         return st.dataframe(
             signs_in_table(shown),
             hide_index=True,
@@ -209,7 +242,25 @@ def listing(
             height=height,
             key=key,
             on_select=take if picks else "ignore",
-            selection_mode="single-row",
+            selection_mode="multi-row" if column else "single-row",
         )
 
     return draw
+
+
+def ticked_rows(key: str) -> list[int]:
+    """Return the rows of a table that a person has ticked."""
+    event = st.session_state.get(key) or {}
+    return list((event.get("selection") or {}).get("rows") or [])
+
+
+def _offer(mine: pd.DataFrame, whole: Table, column: str, ticked: list[int]) -> tuple[str, Callable[[], Iterable[int]]]:
+    """Offer to select the ticked rows, if there are two or more, else all rows, those that are not shown as well."""
+    ticked = [row for row in ticked if row < len(mine)]
+    rows = mine.iloc[ticked] if len(ticked) > 1 else mine
+    if rows is mine and isinstance(whole, pd.DataFrame) and column in whole:
+        within = following.member_rows(whole, (column,))
+        rows = whole if within is None else whole.iloc[within]
+    features = rows[column].dropna().unique()
+    label = f"Select {len(features):,}" if len(ticked) > 1 else f"Select all {len(features):,}"
+    return label, features.tolist

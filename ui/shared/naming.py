@@ -47,17 +47,22 @@ def names_of(sha256: str) -> FeatureNames:
     return _find.get()(sha256)
 
 
-def names_for(provenance: Mapping[str, Any], whose: Mapping[str, str] | None = None) -> Names:
-    """Return names for the columns of a figure.
+def holders(provenance: Mapping[str, Any], whose: Mapping[str, str] | None = None) -> Mapping[str, str]:
+    """Return for each column of features in a figure the hash of their dictionary, where that is certain.
 
-    `whose` gives the hash of the dictionary that the features in a column are of. Without it, features are of the one
-    dictionary that the provenance names, and have no names where it names several.
+    `whose` says it. Without it, features are of the one dictionary that the provenance names, and of none that is
+    known where it names several.
     """
-    if whose is None:
-        shas = {said.get("sha256") for said in provenance.get("dictionaries") or ()}
-        sha256 = shas.pop() if len(shas) == 1 else None
-        whose = dict.fromkeys(_OF_ONE, sha256) if sha256 else {}
-    found = {column: names_of(sha256) for column, sha256 in whose.items()}
+    if whose is not None:
+        return whose
+    shas = {said.get("sha256") for said in provenance.get("dictionaries") or ()}
+    sha256 = shas.pop() if len(shas) == 1 else None
+    return dict.fromkeys(_OF_ONE, sha256) if sha256 else {}
+
+
+def names_for(provenance: Mapping[str, Any], whose: Mapping[str, str] | None = None) -> Names:
+    """Return names for the columns of a figure; see `holders`."""
+    found = {column: names_of(sha256) for column, sha256 in holders(provenance, whose).items()}
     return {column: names for column, names in found.items() if names}
 
 
