@@ -19,6 +19,7 @@ from ui.shared.escape import plain
 from ui.shared.figure import altair, figure, listing
 from ui.shared.later import Later
 from ui.shared.picked_feature import picked_feature
+from ui.shared.selected import select_these
 from ui.shared.selection import choose_feature_from
 from ui.sidebar import token_set_picker
 from ui.studies import enrichment as enrichment_studies
@@ -147,6 +148,15 @@ def best_features(study: LogitStudy, scores: Enrichment, name: str) -> None:
     table = tables.best_features(scores, name, side=side)
     table = table.merge(study.table[["feature", "top_token", "bottom_token"]], on="feature")
     shown = table.head(ROWS)
+    hits = table["feature"][table["log10_q"] <= np.log10(0.05)]
+    if len(hits):
+        said = {"both": "promote or suppress", "promoted": "promote", "suppressed": "suppress"}[side]
+        select_these(
+            hits.tolist,
+            f"features that {said} {name}, q ≤ 0.05",
+            label=f"Select the {len(hits):,} with q ≤ 0.05",
+            key=f"select-hits-{side}",
+        )
     key = f"best-features-{name}-{side}"  # each table has its own key, because a ticked row belongs to one table
     figure(
         f"Features by {name}",

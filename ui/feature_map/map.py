@@ -14,11 +14,12 @@ from ui.feature_map import colouring as feature_map_colouring
 from ui.feature_map.colouring import Colouring
 from ui.feature_map.component import MapEvent, MapPoints, feature_map
 from ui.feature_map.layers import describe, provenance
-from ui.shared import errors
+from ui.shared import errors, selected
 from ui.shared.escape import plain
 from ui.shared.figure import figure, listing
 from ui.shared.picked_feature import pick_feature, picked_feature
-from ui.studies import compute, geometry
+from ui.shared.selected import select_these
+from ui.studies import compute, geometry, opened
 from ui.studies import feature_map as feature_map_studies
 from ui.studies.opened import naming, shown_id
 
@@ -114,6 +115,7 @@ def the_map(settings: LayoutSettings, ids: list[str]) -> None:
         event = draw(study, colouring, highlighted)
     with metric:
         how_many(event, highlighted, study)
+        offer_selection(event, text, study)
     with right, errors.shown():
         neighbour_panel(study)
     chosen_table(study, colouring, event)
@@ -189,9 +191,9 @@ def colouring_of(name: str, study: MapStudy) -> Colouring:
 
 
 def rows_found(text: str, study: MapStudy) -> np.ndarray | None:
-    """Return which rows a search finds; None if the search is empty."""
+    """Return which rows a search finds; without one, those of the selection, or None if there is none."""
     if not text or not text.strip():
-        return None
+        return None if study.joint else selected.members_of(opened.dictionary(study.ids[0]))
     with errors.shown():
         return search(text, study.stack.feature, cluster=study.cluster, tokens=study.tokens)
     return None
@@ -231,8 +233,18 @@ def draw(study: MapStudy, colouring: Colouring, highlighted: np.ndarray | None) 
 
 def how_many(event: MapEvent, highlighted: np.ndarray | None, study: MapStudy) -> None:
     """Show how many features the lasso or the search chooses."""
-    title = "In the lasso" if event.polygon is not None else "Found" if highlighted is not None else "Features"
+    found = "Found" if st.session_state.get("find") else "Selected"
+    title = "In the lasso" if event.polygon is not None else found if highlighted is not None else "Features"
     st.metric(title, f"{study.n if event.selected is None else int(event.selected.sum()):,}")
+
+
+def offer_selection(event: MapEvent, text: str, study: MapStudy) -> None:
+    """Offer to select what the lasso or the search chooses."""
+    if study.joint or event.selected is None or (event.polygon is None and not text):
+        return
+    found = study.stack.feature[event.selected]
+    by = "a lasso" if event.polygon is not None else f"the search {text}"
+    select_these(found.tolist, f"{by} on the map", label=f"Select {len(found):,}", key="map_select")
 
 
 def neighbour_panel(study: MapStudy) -> None:

@@ -6,6 +6,7 @@ asks) or presses the download button (then the app asks). The URL keeps neither.
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
@@ -20,7 +21,7 @@ from core.neuronpedia.labels import (
     labels_address,
     neuronpedia_source,
 )
-from ui.shared import errors
+from ui.shared import errors, selected
 from ui.shared import progress as shared_progress
 from ui.shared.errors import StillRunning
 from ui.shared.escape import plain
@@ -157,16 +158,20 @@ def _fetch(source: NeuronpediaSource) -> None:
 
 
 def choose_features(dictionary: Dictionary, feature: int) -> list[int]:
-    """Draw the field for a list of features. Empty means the picked feature. Raises LoupeError."""
+    """Draw the field for a list of features. Empty: the selection, or else the picked feature. Raises LoupeError."""
     text = st.text_input(
         "Features",
         key="np_features",
         bind="query-params",
         max_chars=12_000,
         placeholder="12, 45-60",
-        help="Numbers and ranges. Empty: the feature picked in the sidebar.",
+        help="Numbers and ranges. Empty: the selection in the sidebar, or without one the feature picked there.",
     )
-    return parse_features(text, dictionary.d_sae) or [feature]
+    typed, members = parse_features(text, dictionary.d_sae), selected.members_of(dictionary)
+    if typed or members is None:
+        return typed or [feature]
+    st.caption(f"The {int(members.sum()):,} features of the selection. Type others here to take those instead.")
+    return np.flatnonzero(members).tolist()
 
 
 def quick_list(dictionary: Dictionary, features: Sequence[int]) -> None:

@@ -6,6 +6,7 @@ import streamlit as st
 from core import catalogue, tables
 from core.dictionaries.dictionary import Dictionary
 from core.overview.filters import Range, Words, filtered
+from ui.shared import selected
 from ui.shared.escape import plain
 from ui.shared.figure import figure, listing
 from ui.studies import feature_tables, opened
@@ -21,6 +22,8 @@ def all_features(dictionary: Dictionary) -> None:
     chosen = choose_groups(list(groups))
     names = [name for group in groups if group in chosen for name in groups[group]]
     whole = whole[["feature", *names]]
+    members = selected.members_of(dictionary, only=True)
+    whole = whole if members is None else whole[members]
     table, said = filter_by_widgets(whole)
     by = sorting(table)
     shown = table.sort_values(by, ascending=by == "feature", kind="stable").head(MOST_ROWS)
@@ -29,7 +32,14 @@ def all_features(dictionary: Dictionary) -> None:
         lambda: draw(shown),
         table,
         explains=[name for name in ("density", "nearest_cosine", "kurtosis", "position_score") if name in names],
-        note=" · ".join([*said, *cut(len(shown), len(table), by), "click a row to pick its feature"]),
+        note=" · ".join(
+            [
+                *(["of the selection"] if members is not None else []),
+                *said,
+                *cut(len(shown), len(table), by),
+                "click a row to pick its feature",
+            ]
+        ),
         name="all-features",
         provenance=tables.provenance(
             dictionary=dictionary, method="every stored statistic", settings=feature_tables.texts(dictionary)

@@ -14,7 +14,7 @@ from core.positions import tables
 from core.positions.scores import chance_r2, peaks_per_position
 from core.positions.study import Study
 from ui.positions import charts as positions_charts
-from ui.shared import charts
+from ui.shared import charts, selected
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure, listing
 from ui.shared.selection import axis_title, choose_feature_from
@@ -28,12 +28,15 @@ MOST_POINTS = 4_000
 
 def overview(study: Study, count: int) -> None:
     """Draw the heatmap, the scores by rank, and where the peaks lie."""
-    features = study.top(count)
+    top, members = study.top(count), selected.members_of(study.dictionary, only=True)
+    features = top
+    if members is not None:
+        features = [feature for feature in study.top(study.dictionary.d_sae) if members[feature]][:count] or top
     left, right = st.columns([3, 2], gap="medium")
     with left:
         feature_heatmap(study, features)
     with right:
-        score_rank(study, len(features))
+        score_rank(study, len(top))
         peak_counts(study, features)
 
 

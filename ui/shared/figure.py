@@ -229,7 +229,8 @@ def listing(
         if frame and members is not None:
             places.append(members)
             mine = table.iloc[members]
-            frame.note += f" · shown: the {len(members):,} rows of {len(table):,} that the selection has"
+            if len(members) < len(table):
+                frame.note += f" · shown: the {len(members):,} rows of {len(table):,} that the selection has"
         if frame and column:
             frame.offers.append(_offer(mine, frame.table, column, ticked_rows(key)))
         st.session_state[f"_ticked {key}"] = ticked_rows(key)
