@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from ui.overview import all_features, density
+from ui.overview import all_features, density, selection
 from ui.overview import dictionary as overview_dictionary
 from ui.shared import errors, tabs
 from ui.sidebar import pickers
@@ -28,6 +28,7 @@ TABS = {
     "Norms and biases": lambda: overview_dictionary.norms(dictionary),
     "Basis": lambda: overview_dictionary.basis(dictionary),
     "Table of features": lambda: all_features.all_features(dictionary),
+    "Selection": lambda: selection.selection(dictionary),
 }
 FORMERLY = {
     "Overview": "Facts and health",

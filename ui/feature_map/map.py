@@ -112,7 +112,7 @@ def the_map(settings: LayoutSettings, ids: list[str]) -> None:
         colouring = colouring_of(name, study)
     with place:
         highlighted = rows_found(text, study)
-        event = draw(study, colouring, highlighted)
+        event = draw(study, colouring, highlighted, text)
     with metric:
         how_many(event, highlighted, study)
         offer_selection(event, text, study)
@@ -199,7 +199,7 @@ def rows_found(text: str, study: MapStudy) -> np.ndarray | None:
     return None
 
 
-def draw(study: MapStudy, colouring: Colouring, highlighted: np.ndarray | None) -> MapEvent:
+def draw(study: MapStudy, colouring: Colouring, highlighted: np.ndarray | None, text: str) -> MapEvent:
     """Draw the map in its figure."""
     missing = study.n - len(study.points().shown)
     copied = len(feature_map_studies.odd_rows(study.ids, study.settings.side).copies.row)
@@ -215,6 +215,7 @@ def draw(study: MapStudy, colouring: Colouring, highlighted: np.ndarray | None) 
                 highlighted=highlighted,
                 picked=[study.picked_row()],
                 on_pick=study.pick,
+                until_lasso=not text and not only_members(),
             ),
             lambda: study.table(colouring),
             explains=["map_x", "map_y", "preservation", colouring.name],
@@ -236,6 +237,12 @@ def how_many(event: MapEvent, highlighted: np.ndarray | None, study: MapStudy) -
     found = "Found" if st.session_state.get("find") else "Selected"
     title = "In the lasso" if event.polygon is not None else found if highlighted is not None else "Features"
     st.metric(title, f"{study.n if event.selected is None else int(event.selected.sum()):,}")
+
+
+def only_members() -> bool:
+    """Say whether a lasso chooses among members of the selection alone."""
+    here = selected.ground()
+    return here is not None and here.only
 
 
 def offer_selection(event: MapEvent, text: str, study: MapStudy) -> None:

@@ -2,14 +2,22 @@
 
 import re
 
+import numpy as np
+import pandas as pd
 import streamlit as st
 
+from core import catalogue
 from core.dictionaries.dictionary import Dictionary
+from core.enrichment.enrichment import signed_extreme
+from core.errors import LoupeError
 from core.files.stamps import stamp
+from core.logit_weights.unembedding import LogitSettings
 from core.selection.selection import OtherDictionaryError, Selection, is_of, split_link
 from core.selection.store import Kept, SelectionStore, title_of
+from core.selection.summary import summary
+from ui.shared.errors import NotStored
 from ui.shared.selected import remembered
-from ui.studies import compute
+from ui.studies import compute, enrichment, feature_tables, logit_weights, token_sets
 
 _TITLES = "_selection_titles"
 
@@ -55,3 +63,45 @@ def _title(sha256_begins: str) -> str:
     known = st.session_state.get(_TITLES, {}).get(sha256_begins)
     title = known or title_of(compute.workspace().notes, sha256_begins)
     return title or f"the dictionary whose hash begins with {sha256_begins}"
+
+
+_NUMBER_OF_ANOTHER = ("feature", "unit")
+"""Units of columns whose numbers only name something, so that they are neither compared nor counted."""
+_COUNTED = ("token_set", "top_token", "bottom_token", "feature_tags", "cluster", "top_coordinate")
+"""Columns whose values are counted: what features have in common by name."""
+
+
+def compared(dictionary: Dictionary, members: np.ndarray) -> pd.DataFrame:
+    """Return what members share against the other features in all that is stored (see core/selection/summary.py)."""
+    whole, _, _ = feature_tables.stored(dictionary)
+    numbers = {
+        catalogue.statistic(name).title: whole[name].to_numpy(dtype=float)
+        for name in whole.columns
+        if pd.api.types.is_numeric_dtype(whole[name])
+        and name not in ("feature", *_COUNTED)
+        and catalogue.statistic(name).unit not in _NUMBER_OF_ANOTHER
+    }
+    texts = {catalogue.statistic(name).title: _values(whole[name]) for name in _COUNTED if name in whole}
+    return summary(numbers | _of_token_sets(dictionary), texts, members)
+
+
+def _of_token_sets(dictionary: Dictionary) -> dict[str, np.ndarray]:
+    """Return the enrichment score of every token set, if it is stored."""
+    try:
+        with compute.only_stored():
+            study = logit_weights.logit_study(LogitSettings(), dictionary.id)
+            scores = enrichment.enrichment_of(study, token_sets.sets(study.model))
+    except (LoupeError, NotStored):
+        return {}
+    signed = signed_extreme(scores.es_high, scores.es_low).astype(np.float64)
+    return {f"Promotes {name}": signed[:, i] for i, name in enumerate(scores.set_names)}
+
+
+def _values(column: pd.Series) -> list[set[str]]:
+    """Return the values of each feature: its tags, or its one token or number; none where there is none."""
+    name = str(column.name)
+    if name == "feature_tags":
+        return [set(filter(None, str(text).split(", "))) if isinstance(text, str) else set() for text in column]
+    if pd.api.types.is_numeric_dtype(column):  # clusters, where -1 is none, and coordinates
+        return [{str(int(number))} if number >= 0 else set() for number in column]
+    return [{text} if isinstance(text, str) and text else set() for text in column]

@@ -64,11 +64,13 @@ def feature_map(
     picked: Sequence[int] = (),
     on_pick: Callable[[int], None] | None = None,
     linked: Callable[[np.ndarray], np.ndarray] | None = None,
+    until_lasso: bool = False,
     height: int = 560,
 ) -> MapEvent:
     """Draw a map and return what a person did on it.
 
     Points in `highlighted` (bool [n]) keep their colour. All others are grey, and so are points outside the lasso.
+    With `until_lasso`, a lasso chooses among all points, and they are highlighted only until one is drawn.
     `picked` rows get a ring. A click on a point calls `on_pick(row)` before the next run, so it may set the state of
     other widgets. `linked` turns the selected points (bool [n]) into the points that keep their colour; without WebGL
     all points keep it. A screen reader says `label`. An animation has no lasso. Raises BadPolygonError for a lasso that
@@ -77,7 +79,7 @@ def feature_map(
     assert len(colours.index) == len(points.x), "colours and points differ in length"
     if st.session_state.get(_without_webgl(key)):
         drawn = fallback.draw(points, colours, key=key, highlighted=highlighted, picked=picked, on_pick=on_pick)
-        return _event(points, drawn["row"], drawn["polygon"], highlighted)
+        return _event(points, drawn["row"], drawn["polygon"], highlighted, until_lasso)
     with st.container(gap=None):
         result = _component(
             key=key,
@@ -86,7 +88,8 @@ def feature_map(
             on_lasso_change=_nothing,
             on_webgl_change=lambda: _note_webgl(key),
         )
-        event = _event(points, _row(points, result.get("point")), _polygon(points, result.get("lasso")), highlighted)
+        row, polygon = _row(points, result.get("point")), _polygon(points, result.get("lasso"))
+        event = _event(points, row, polygon, highlighted, until_lasso)
         _part(key=f"{key}-colours", data=_colours_payload(points, colours, key))
         bright = event.selected if linked is None or event.selected is None else linked(event.selected)
         _part(key=f"{key}-marks", data=_marks_payload(points, replace(event, selected=bright), key, picked))
@@ -126,11 +129,13 @@ def _polygon(points: MapPoints, lasso: object) -> list | None:
     return lasso.get("polygon") if isinstance(lasso, dict) and lasso.get("digest") == points.digest else None
 
 
-def _event(points: MapPoints, row: int | None, polygon: list | None, highlighted: np.ndarray | None) -> MapEvent:
+def _event(
+    points: MapPoints, row: int | None, polygon: list | None, highlighted: np.ndarray | None, until_lasso: bool
+) -> MapEvent:
     selected = highlighted
     if polygon is not None:
         within = inside(points.x, points.y, polygon)
-        selected = within if highlighted is None else within & highlighted
+        selected = within if highlighted is None or until_lasso else within & highlighted
     return MapEvent(row, None if row is None else int(points.feature[row]), polygon, selected)
 
 
