@@ -1,10 +1,12 @@
 """The tab Selection: what the members of the selection share against all other features."""
 
 import numpy as np
+import pandas as pd
 import streamlit as st
 
 from core import tables
 from core.dictionaries.dictionary import Dictionary
+from core.selection.selection import Selection
 from ui.overview.all_features import not_yet
 from ui.shared import selected
 from ui.shared.escape import plain
@@ -12,6 +14,7 @@ from ui.shared.figure import figure, listing
 from ui.studies import feature_tables, selections
 
 SURE = float(np.log10(0.05))
+ORDER = ["member_larger", "member_median", "other_median", "member_share", "other_share", "n_members", "n_others"]
 LOOSE = "Two numbers that go together show up together: compare the selection by what it was not made by."
 
 
@@ -26,28 +29,53 @@ def selection(dictionary: Dictionary) -> None:
         )
         return
     table = selections.compared(dictionary, members)
-    sure = int((table["log10_q_members"] <= SURE).sum())
-    n = int(members.sum())
     if table.empty:
         st.info("Five members and five others must have a number before it can be compared. Select more features.")
     else:
-        figure(
-            f"What {n:,} selected features share",
-            listing(table, "selection-summary", height=520),
-            table,
-            explains=["member_larger", "member_share", "other_share", "log10_q_members"],
-            note=f"{n:,} members against {dictionary.d_sae - n:,} others · "
-            f"{sure:,} of {len(table):,} rows with q ≤ 0.05 · from {here.selection.origin or 'a list'}",
-            name=f"selection-summary-{here.selection.key}",
-            provenance=tables.provenance(
-                dictionary=dictionary,
-                method="rank sums and Fisher's exact test",
-                settings={"features": here.selection.text[:2_000]} | feature_tables.texts(dictionary),
-            ),
-        )
+        left, right = st.columns(2, gap="medium")
+        is_number = table["compared_value"] == ""
+        with left:
+            _shared(dictionary, here.selection, table[is_number], "numbers", ["member_larger"], n_rows=len(table))
+        with right:
+            _shared(
+                dictionary,
+                here.selection,
+                table[~is_number],
+                "tokens, sets and tags",
+                ["member_share", "other_share"],
+                n_rows=len(table),
+            )
         st.caption(plain(LOOSE))
     _members(dictionary, members)
     not_yet(feature_tables.stored(dictionary)[2])
+
+
+def _shared(
+    dictionary: Dictionary, selection: Selection, rows: pd.DataFrame, of: str, effects: list[str], *, n_rows: int
+) -> None:
+    """List what members share in numbers or in texts, the surest first. `n_rows` counts the rows of both."""
+    if rows.empty:
+        st.info(f"No {of} of these features are stored yet.", icon=":material/calculate:")
+        return
+    rows = rows.dropna(axis="columns", how="all").reset_index(drop=True)
+    sure = int((rows["log10_q_members"] <= SURE).sum())
+    if of == "numbers":
+        rows = rows.drop(columns="compared_value")
+    figure(
+        f"What {len(selection):,} selected features share in {of}",
+        listing(rows, f"selection-{of}", height=420, order=["compared", "compared_value", "log10_q_members", *ORDER]),
+        rows,
+        explains=[*effects, "log10_q_members"],
+        note=f"{len(selection):,} members against {dictionary.d_sae - len(selection):,} others · "
+        f"{sure:,} of {len(rows):,} rows with q ≤ 0.05, q over all that is compared ({n_rows:,} rows on this page)",
+        name=f"selection-{of.partition(',')[0]}",
+        provenance=tables.provenance(
+            dictionary=dictionary,
+            method="rank sums" if of == "numbers" else "Fisher's exact test",
+            settings={"features": selection.text[:2_000], "selection": selection.origin}
+            | feature_tables.texts(dictionary),
+        ),
+    )
 
 
 def _members(dictionary: Dictionary, members: np.ndarray) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ui.shared import selected
-from ui.shared.finish import part_of
+from ui.shared.chart_parts import part_of
 from ui.shared.naming import holders
 
 BRUSH = "brush"
