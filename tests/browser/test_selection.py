@@ -50,7 +50,7 @@ def test_a_lasso_goes_along_to_pages_a_reload_and_a_link_and_to_no_other_diction
     wait_until_drawn(page)
     expect(box(page)).to_contain_text("No selection")
     lasso_all(page)
-    page.locator(".st-key-map_select button").first.click()
+    page.locator(".st-key-select-0-feature-map button").first.click()
     expect(box(page)).to_contain_text("Selection: ")
     wait_until_drawn(page)
     n = int("".join(filter(str.isdigit, box(page).inner_text())))

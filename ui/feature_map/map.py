@@ -16,9 +16,8 @@ from ui.feature_map.component import MapEvent, MapPoints, feature_map
 from ui.feature_map.layers import describe, provenance
 from ui.shared import errors, selected
 from ui.shared.escape import plain
-from ui.shared.figure import figure, listing
+from ui.shared.figure import figure, listing, offer
 from ui.shared.picked_feature import pick_feature, picked_feature
-from ui.shared.selected import select_these
 from ui.studies import compute, geometry, opened
 from ui.studies import feature_map as feature_map_studies
 from ui.studies.opened import naming, shown_id
@@ -115,7 +114,6 @@ def the_map(settings: LayoutSettings, ids: list[str]) -> None:
         event = draw(study, colouring, highlighted, text)
     with metric:
         how_many(event, highlighted, study)
-        offer_selection(event, text, study)
     with right, errors.shown():
         neighbour_panel(study)
     chosen_table(study, colouring, event)
@@ -207,16 +205,7 @@ def draw(study: MapStudy, colouring: Colouring, highlighted: np.ndarray | None, 
     with errors.shown(stop=True):
         return figure(
             f"{title} of {study.n:,} features",
-            lambda: feature_map(
-                study.points(),
-                colouring.colours,
-                key=KEY,
-                label=f"Map of {study.n:,} features. Arrow keys move, plus and minus zoom, Enter picks.",
-                highlighted=highlighted,
-                picked=[study.picked_row()],
-                on_pick=study.pick,
-                until_lasso=not text and not only_members(),
-            ),
+            lambda: draw_map(study, colouring, highlighted, text),
             lambda: study.table(colouring),
             explains=["map_x", "map_y", "preservation", colouring.name],
             note=" · ".join(
@@ -232,6 +221,24 @@ def draw(study: MapStudy, colouring: Colouring, highlighted: np.ndarray | None, 
         )
 
 
+def draw_map(study: MapStudy, colouring: Colouring, highlighted: np.ndarray | None, text: str) -> MapEvent:
+    """Draw the map, and offer to select what the lasso or the search chooses."""
+    event = feature_map(
+        study.points(),
+        colouring.colours,
+        key=KEY,
+        label=f"Map of {study.n:,} features. Arrow keys move, plus and minus zoom, Enter picks.",
+        highlighted=highlighted,
+        picked=[study.picked_row()],
+        on_pick=study.pick,
+        until_lasso=not text and not only_members(),
+    )
+    if event.selected is not None and not study.joint and (event.polygon is not None or text):
+        by = "a lasso" if event.polygon is not None else f"the search {text}"
+        offer(study.stack.feature[event.selected].tolist(), f"{by} on the map")
+    return event
+
+
 def how_many(event: MapEvent, highlighted: np.ndarray | None, study: MapStudy) -> None:
     """Show how many features the lasso or the search chooses."""
     found = "Found" if st.session_state.get("find") else "Selected"
@@ -243,15 +250,6 @@ def only_members() -> bool:
     """Say whether a lasso chooses among members of the selection alone."""
     here = selected.ground()
     return here is not None and here.only
-
-
-def offer_selection(event: MapEvent, text: str, study: MapStudy) -> None:
-    """Offer to select what the lasso or the search chooses."""
-    if study.joint or event.selected is None or (event.polygon is None and not text):
-        return
-    found = study.stack.feature[event.selected]
-    by = "a lasso" if event.polygon is not None else f"the search {text}"
-    select_these(found.tolist, f"{by} on the map", label=f"Select {len(found):,}", key="map_select")
 
 
 def neighbour_panel(study: MapStudy) -> None:

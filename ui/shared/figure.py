@@ -36,8 +36,8 @@ class _Frame:
     """The columns that hold features of the open dictionary."""
     table: Table
     charts: list = field(default_factory=list)
-    offers: list[tuple[str, Callable[[], Iterable[int]]]] = field(default_factory=list)
-    """Sets of features that a person may select: what the button says, and the features."""
+    offers: list[tuple[str, Callable[[], Iterable[int]], str]] = field(default_factory=list)
+    """Sets of features that a person may select: what the button says, the features, and where they are from."""
 
     @property
     def said(self) -> dict:
@@ -92,8 +92,8 @@ def figure(
         report.note_figure(lambda: _entry(frame, table, explains))
         buttons = head.container(horizontal=True, width="content", gap="medium") if frame.offers else head
         with buttons:
-            for number, (label, features) in enumerate(frame.offers):
-                selected.select_these(features, title, label=label, key=f"select-{number}-{name}")
+            for number, (label, features, origin) in enumerate(frame.offers):
+                selected.select_these(features, origin, label=label, key=f"select-{number}-{name}")
         with buttons.popover("Save", icon=":material/download:", type="tertiary"):
             _table_buttons(frame, table)
             _picture_buttons(frame)
@@ -185,10 +185,17 @@ def altair(
         modes = [*names, *([following.BRUSH] if brush and following.BRUSH not in names else [])]
         event = st.altair_chart(done, key=key, width=width, alt=said, on_select=on_select, selection_mode=modes)
         if frame and brush and (found := brush.features(event)):
-            frame.offers.append((f"Select {len(found):,}", lambda: found))
+            frame.offers.append((f"Select {len(found):,}", lambda: found, f"a rectangle in {frame.title}"))
         return event
 
     return draw
+
+
+def offer(features: Sequence[int], origin: str) -> None:
+    """Offer to select features, in the head of the figure that is being drawn. They are of the open dictionary."""
+    frame = _frame.get()
+    assert frame is not None
+    frame.offers.append((f"Select {len(features):,}", lambda: features, origin))
 
 
 def listing(
@@ -232,7 +239,7 @@ def listing(
             if len(members) < len(table):
                 frame.note += f" · shown: the {len(members):,} rows of {len(table):,} that the selection has"
         if frame and column:
-            frame.offers.append(_offer(mine, frame.table, column, ticked_rows(key)))
+            frame.offers.append((*_offer(mine, frame.table, column, ticked_rows(key)), frame.title))
         st.session_state[f"_ticked {key}"] = ticked_rows(key)
         shown = with_names(mine, frame.names if frame else {})
         return st.dataframe(
