@@ -15,6 +15,8 @@ from typing import Any, Literal, Protocol, runtime_checkable
 from core.errors import CancelledError
 
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
+_WORKER = "loupe-job"
+"""The name of threads that do work."""
 _SAMPLE_S = 0.25
 _SAMPLES = 40
 """The rate is the mean over the last 40 samples of at least 0.25 s each: about ten seconds."""
@@ -160,13 +162,20 @@ class Job:
 
     def finished_within(self, seconds: float | int) -> bool:
         """Wait at most this long. Return whether the job is done, failed or cancelled."""
+        self._assert_may_wait()
         return self._finished.wait(seconds)
+
+    def _assert_may_wait(self) -> None:
+        """Work of a queue that waits for other work of it would wait for ever, as it holds the thread."""
+        inside = threading.current_thread().name == _WORKER
+        assert self._finished.is_set() or not inside, f"Work waits for another job, {self.label}"
 
     def result(self, timeout: float | int | None = None) -> Any:
         """Wait for the result and return it, or raise the error of the work.
 
         Raises TimeoutError when it is not finished after `timeout` seconds (None waits for ever).
         """
+        self._assert_may_wait()
         if not self._finished.wait(timeout):
             raise TimeoutError(f"{self.label} is {self._state} after {timeout} s.")
         if self.error is not None:
@@ -325,7 +334,7 @@ class Jobs:
         # Threads end when nothing waits, so an unused queue holds none.
         if self._busy < self._workers:
             self._busy += 1
-            threading.Thread(target=self._work, name="loupe-job", daemon=True).start()
+            threading.Thread(target=self._work, name=_WORKER, daemon=True).start()
 
     def _work(self) -> None:
         while True:

@@ -102,6 +102,15 @@ def test_an_answer_comes_before_the_controls_of_an_earlier_one(gate):
     assert order == ["c", "d", "b", "a"]
 
 
+def test_work_that_waits_for_other_work_is_a_bug_that_is_named_and_no_deadlock():
+    jobs = Jobs()
+    outer = jobs.submit("outer", "Outer", lambda _: jobs.submit("inner", "Inner", lambda _: 1).result())
+    with pytest.raises(AssertionError, match="Work waits for another job, Inner"):
+        outer.result(PATIENT)
+    after = jobs.submit("after", "After", lambda _: jobs.submit("inner", "Inner", lambda _: 1).result(PATIENT))
+    assert after.result(PATIENT) == 1  # what has ended needs no waiting
+
+
 def test_two_workers_run_two_jobs_at_once():
     jobs, both = Jobs(workers=2), threading.Barrier(2)
     submitted = [jobs.submit(key, "", lambda progress: both.wait(PATIENT)) for key in "ab"]
