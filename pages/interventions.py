@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from ui.interventions import atlas, attribution, edited_text, subject
+from ui.interventions import atlas, attribution, continuing, dose, edited_text, subject
 from ui.shared import errors, tabs
 from ui.sidebar import pickers, text_picker
 from ui.studies import opened
@@ -29,6 +29,8 @@ with errors.shown(stop=True):
 
 TABS = {
     "Edited text": lambda: edited_text.edited_text(chosen()),
+    "Dose and response": lambda: dose.dose(chosen()),
+    "Continuations": lambda: continuing.continuing(chosen()),
     "Attribution": lambda: attribution.attribution(chosen()),
     "Atlas": atlas.draw,
 }

@@ -82,7 +82,8 @@ def draw_controls(
     if like is not None:
         writes = (W_dec != 0).any(axis=1)
         near = most_alike(like, edited, NEAR * settings.n, among=writes)
-        features = np.sort(rng.choice(near, min(settings.n, len(near)), replace=False)) if len(near) else features
+        n = min(settings.n, len(near))
+        features = np.sort(rng.choice(near, n, replace=False)) if n > 1 else features  # one makes no band
     return Controls(random, _unit(W_dec[features].astype(np.float64)), features)
 
 
@@ -123,7 +124,7 @@ class Band:
 
     def outside(self, effect: Float[np.ndarray, "*what"]) -> Bool[np.ndarray, "*what"]:
         """Return where an effect lies outside; NaN lies nowhere."""
-        return (effect < self.low) | (effect > self.high)
+        return np.asarray((effect < self.low) | (effect > self.high))
 
 
 def band(effects: Float[np.ndarray, "n *what"], *, tail: float = TAIL) -> Band:

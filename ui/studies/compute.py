@@ -45,6 +45,12 @@ def jobs() -> Jobs:
 
 
 @st.cache_resource(show_spinner=False)
+def continuing_jobs() -> Jobs:
+    """Continuations of texts, on threads of their own: they take a while and hold a model for one step at a time."""
+    return Jobs(workers=4, keep=2, present=shared_progress.Session.is_open)
+
+
+@st.cache_resource(show_spinner=False)
 def loaded() -> Loaded:
     """Everything held in memory: up to half of what was free at the start, or up to --memory."""
     return Loaded(workspace().memory_bytes or free_memory() // 2)
