@@ -12,6 +12,8 @@ from core.interventions.edits import Edit
 from core.interventions.runs import EditedRuns, Effects
 from core.work.jobs import SILENT, Progress
 
+LEAST_P = 1e-4
+
 
 @dataclass(frozen=True, eq=False)
 class Impact:
@@ -131,7 +133,7 @@ def impact(
     change = log_softmax(runs.logits(found.last[0])[0]) - log_p
     if found.overflows[0]:
         change[:] = np.nan
-    kept = np.unique([*most_changed(change, top), *tokens]).astype(np.int64)
+    kept = np.unique([*most_changed(log_p, change, top), *tokens]).astype(np.int64)
     of_controls = [_change_of(runs, found, i, kept) for i in range(1, len(changes) - 1)]
     return Impact(
         runs.acts[..., list(edit.features)].sum(axis=-1),
@@ -170,7 +172,14 @@ def log_softmax(logits: Float[np.ndarray, " d_vocab"]) -> Float[np.ndarray, " d_
     return shifted - np.log(np.exp(shifted).sum())
 
 
-def most_changed(change: Float[np.ndarray, " d_vocab"], n: int) -> Int[np.ndarray, " top"]:
-    """Return the n tokens that gain most and the n that lose most; ties: lower id first."""
-    order = np.argsort(change, kind="stable")
-    return np.concatenate([order[:n], np.argsort(-change, kind="stable")[:n]])
+def most_changed(
+    log_p: Float[np.ndarray, " d_vocab"], change: Float[np.ndarray, " d_vocab"], n: int
+) -> Int[np.ndarray, " top"]:
+    """Return the n tokens that gain most and the n that lose most; ties: lower id first.
+
+    Only those that are at least LEAST_P likely before or after: others move by many nats and are never said.
+    """
+    likely = np.flatnonzero(np.exp(log_p + np.fmax(change, 0)) >= LEAST_P)
+    order = likely[np.argsort(change[likely], kind="stable")]
+    upwards = likely[np.argsort(-change[likely], kind="stable")]
+    return np.concatenate([order[:n], upwards[:n]])

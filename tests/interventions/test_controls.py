@@ -18,7 +18,7 @@ from core.interventions.controls import (
 )
 from core.interventions.doses import dose_response
 from core.interventions.edits import Edit
-from core.interventions.impact import impact
+from core.interventions.impact import impact, most_changed
 from core.interventions.runs import EditedRuns
 from tests.doubles.activation_rows import ROWS, planted
 from tests.doubles.planted import planted_dictionary, planted_model
@@ -159,3 +159,9 @@ def test_what_cannot_be_continued_is_said_and_continuing_stops_when_asked(tmp_pa
     found = continuations(dictionary, model, ROWS[0], Edit((2,), "add", 1e38), controls, Sampling(4))
     assert found.overflowed
     assert found.tokens.shape == (5, 0)
+
+
+def test_what_gains_and_loses_are_tokens_that_are_ever_likely():
+    log_p = np.log(np.array([0.5, 0.4, 0.0999, 1e-9, 1e-9]))
+    change = np.array([-1, 0.5, 0.1, 5, 18])
+    assert most_changed(log_p, change, 2).tolist() == [0, 2, 4, 1]

@@ -35,6 +35,7 @@ LEAST = 3
 
 def dose(subject: Subject) -> None:
     """Draw the tab. Raises LoupeError, and StillRunning meanwhile."""
+    subject = subject.first_row()  # hundreds of runs
     picked = edit_picker.pick(subject, amount=False, kinds=KINDS)
     doses = _doses(picked)
     name = RESPONSES[

@@ -6,7 +6,7 @@ import streamlit as st
 
 from core.errors import BadSettingError
 from core.interventions.controls import FEATURE, RANDOM, band
-from core.interventions.impact import Impact, impact
+from core.interventions.impact import LEAST_P, Impact, impact
 from core.interventions.runs import EditedRuns
 from core.models.tokens import label
 from core.work.jobs import Progress
@@ -19,6 +19,8 @@ from ui.sidebar import pickers
 from ui.studies import compute
 
 EDIT = "edit"
+_ENDS = [f"next_log_p_change{kind}_{end}" for kind in ("", "_feature") for end in ("low", "high")]
+_ORDER = ["token_text", "next_log_p_change", *_ENDS, "next_log_p_opposite", "next_p", "next_p_edited", "token"]
 
 
 def edited_text(subject: Subject) -> None:
@@ -55,8 +57,10 @@ def refuse_overflow(overflows: bool) -> None:
 def choose_place(subject: Subject) -> tuple[int, int]:
     """Pick the token after which the next one is looked at; the first choice is the strongest, or a prompt's last."""
     n_rows, n_pos = subject.rows.shape
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    left, right, _ = st.columns([1, 1, 3], vertical_alignment="bottom")
+    with left:
         row = pickers.number("Row", "iv_row", n_rows, default=None) if n_rows > 1 else 0
+    with right:
         typed = st.session_state.get("iv_position")
         centre = subject.centres[row]
         help = f"The next token after this position is looked at. Empty: {centre}, where the feature is strongest."
@@ -197,7 +201,8 @@ def _next(subject: Subject, picked: Picked, found: Impact) -> None:
     gains = table[table["next_log_p_change"] > 0]
     losses = table[table["next_log_p_change"] < 0][::-1].reset_index(drop=True)
     note = (
-        f"after position {position} of row {row}, {here}; divergence {kl:.3g} nats, {_inside(found, kl, control_kl)} "
+        f"after position {position} of row {row}, {here}; tokens with a probability of at least {LEAST_P:g} before or "
+        f"after; divergence {kl:.3g} nats, {_inside(found, kl, control_kl)} "
         f"· {picked.note}"
     )
     for column, (title, part) in zip(
@@ -209,7 +214,7 @@ def _next(subject: Subject, picked: Picked, found: Impact) -> None:
                 continue
             figure(
                 f"{title} as the next token",
-                listing(part, f"iv-{title}", height=330),
+                listing(part, f"iv-{title}", height=330, order=_ORDER),
                 part,
                 explains=["next_log_p_change", "next_p", "token_kl"],
                 note=note,

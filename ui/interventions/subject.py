@@ -5,7 +5,7 @@ The text is a prompt of one's own, or the rows in which the feature is strongest
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import streamlit as st
@@ -68,6 +68,13 @@ class Subject:
         n = int(self.may_change.sum())
         return f"{self.said}: {n:,} tokens in {len(self.rows)} row{'s' * (len(self.rows) > 1)}"
 
+    def first_row(self) -> "Subject":
+        """Return the first row alone, up to its last token that is drawn: later ones change nothing before them."""
+        part = (slice(1), slice(self.shown[0].stop))
+        kept = {"rows": self.rows[part], "may_change": self.may_change[part], "shown": self.shown[:1]}
+        of_several = len(self.rows) > 1
+        return replace(self, **kept, centres=self.centres[:1], said=f"{'first of ' * of_several}{self.said}")
+
     def pieces(self, row: int) -> list[str]:
         """Return the text that each token of a row adds."""
         return token_pieces(self.model.decoder, self.rows[row].tolist())
@@ -120,6 +127,11 @@ def _strongest(dictionary: Dictionary, model: LanguageModel) -> Subject:
     feature.suggest_clearest(lambda: passed.statistics)
     n = st.slider("Contexts", 1, MOST_ROWS, 3, key="iv_contexts", bind="query-params", width=320)
     picked = picked_feature()
+    return strongest_rows(dictionary, model, passed, picked, n)
+
+
+def strongest_rows(dictionary: Dictionary, model: LanguageModel, passed: TokenPass, picked: int, n: int) -> Subject:
+    """Return the n rows of a token pass in which a feature is strongest. Raises CorpusError where it is silent."""
     best = strongest_of_rows(token_pass.of_feature(passed, picked))
     if not len(best.act):
         raise CorpusError(
