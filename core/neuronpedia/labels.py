@@ -79,6 +79,10 @@ class NeuronpediaSource:
             {"embed": "true"} | {name: str(value).lower() for name, value in shown.items()}
         )
 
+    def steer_url(self, feature: int) -> str:
+        """The page that steers a model by one feature."""
+        return f"{SITE}/{self.model_id}/steer?" + urllib.parse.urlencode({"source": self.source_id, "index": feature})
+
     def list_url(self, name: str, features: Sequence[int]) -> str:
         """A page that shows some features together. Raises NeuronpediaError for none or more than 150."""
         if not 0 < len(features) <= MOST_IN_LIST:

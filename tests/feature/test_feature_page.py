@@ -197,3 +197,12 @@ def test_a_direction_that_does_not_fit_another_dictionary_says_so_and_can_be_lef
     assert not at.tabs
     at.button(key="own_back").click().run()
     assert reading(fine(at), "Largest activation") == "1.5"
+
+
+def test_the_summary_says_what_ablating_does_beside_random_directions_and_where_to_steer(open_page):
+    at = fine(open_page({"tab": "Summary"}))
+    said = text_of(at, "caption")
+    assert re.search(r"Ablated on its 3 strongest contexts, it changes log-likelihood by [+-]", said)
+    assert re.search(r"(in|out)side the band of 20 random directions as long, .* \(seed 0\)", said)
+    link = next(each for each in at.get("page_link") if each.proto.label == "Steer it here")
+    assert link.proto.page == "interventions"

@@ -57,6 +57,7 @@ def path(number: int) -> str:
 def test_addresses_have_the_form_that_neuronpedia_documents():
     assert NeuronpediaSource.parse("gpt2-small/8-res-jb") == SOURCE
     assert SOURCE.feature_url(4467) == "https://www.neuronpedia.org/gpt2-small/8-res-jb/4467"
+    assert SOURCE.steer_url(4467) == "https://www.neuronpedia.org/gpt2-small/steer?source=8-res-jb&index=4467"
     embedded = urlsplit(SOURCE.embed_url(4467))
     assert embedded.path == "/gpt2-small/8-res-jb/4467"
     assert parse_qs(embedded.query)["embed"] == ["true"]

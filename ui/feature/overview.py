@@ -13,6 +13,7 @@ from core.models.tokens import label
 from ui.feature import charts as feature_charts
 from ui.feature import examples, logits
 from ui.feature import notes as feature_notes
+from ui.interventions import own_contexts
 from ui.shared import charts, errors, report
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure
@@ -90,6 +91,9 @@ def overview(subject: Subject, settings: LogitSettings) -> None:
     """Draw examples, histogram, positions, tokens and token sets."""
     with errors.shown():
         _on_text(subject)
+    if not subject.own and len(subject.acts.act):
+        with errors.shown():
+            own_contexts.line(subject)
     with errors.shown():
         logits.brief(subject, settings)
 

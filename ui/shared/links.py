@@ -11,7 +11,14 @@ _NOT_SHARED = ("tab",)
 """Names in the address that belong to one page."""
 
 
-def to(place: DeltaGenerator, page: str, query: Mapping[str, str], *, icon: str = ":material/arrow_forward:") -> None:
-    """Link to a page with the settings of this one, and what the query says beside them."""
+def to(
+    place: DeltaGenerator,
+    page: str,
+    query: Mapping[str, str],
+    *,
+    label: str | None = None,
+    icon: str = ":material/arrow_forward:",
+) -> None:
+    """Link to a page with the settings of this one, and what the query says beside them; by default under its title."""
     kept = {name: st.query_params.get_all(name) for name in st.query_params if name not in _NOT_SHARED}
-    place.page_link(PAGES / f"{page}.py", query_params=kept | dict(query), icon=icon)
+    place.page_link(PAGES / f"{page}.py", label=label, query_params=kept | dict(query), icon=icon)

@@ -9,6 +9,7 @@ from ui.shared.escape import plain
 
 TEXTS = frozenset(
     {"own", "own_a", "own_b", "own_pa", "own_pb", "text_name", "np_id", "np_features", "find", "fe_search"}
+    | {"prompt", "iv_also", "iv_positions", "iv_A", "iv_B"}
     | {"fe_proxy_pattern", "note_search", "dash_folder", "selection"}
 )
 """Names that hold text, where any sign is as good as another."""
