@@ -116,7 +116,7 @@ def one_position(study: Study) -> None:
     left, right = st.columns(2, gap="medium")
     with left:
         chart = positions_charts.curves(
-            lines, n_pos=study.n_pos, context_size=study.context_size, y_title="Mean activation", legend="right"
+            lines, n_pos=study.n_pos, context_size=study.context_size, y_title="Mean activation", legend=True
         )
         figure(
             f"The ten strongest features at position {position}, at all positions",
@@ -158,7 +158,7 @@ def curves(study: Study, count: int) -> None:
         n_pos=study.n_pos,
         context_size=study.context_size,
         y_title="Mean pre-activation" if before else "Mean activation",
-        legend="right" if len(features) <= 20 else None,
+        legend=len(features) <= 20,
     )
     figure(
         f"{stage} of the {len(features)} features with the largest position score",

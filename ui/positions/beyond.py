@@ -127,7 +127,7 @@ def newcomers(study: Study) -> None:
     top = [int(i) for i in np.argsort(-outside, kind="stable")[:12] if outside[i] > 0]
     table = tables.curves(study.stats, top)
     chart = positions_charts.curves(
-        table, n_pos=study.n_pos, context_size=study.context_size, y_title="Mean activation", legend="right"
+        table, n_pos=study.n_pos, context_size=study.context_size, y_title="Mean activation", legend=True
     )
     figure(
         f"The {len(top)} features with the largest mean beyond position {study.context_size}",

@@ -1,7 +1,6 @@
 """Charts of the positions page; each takes a table of core.positions.tables or the table of scores."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import altair as alt
 import numpy as np
@@ -125,14 +124,14 @@ def curves(
     context_size: int,
     y_title: str,
     band: bool = True,
-    legend: Literal["right", "top"] | None = None,
+    legend: bool = False,
     by: str = "feature",
 ) -> alt.LayerChart:
     """A line for each value of a column with a band of one standard deviation; needs the columns of `curves`."""
     name = by.capitalize()
     data = table.assign(**{by: table[by].astype(str)})
     order = list(dict.fromkeys(data[by]))
-    key = alt.Legend(orient=legend, symbolLimit=50, symbolOpacity=1, symbolType="stroke") if legend else None
+    key = alt.Legend(orient="top", columns=2, symbolLimit=50, symbolOpacity=1, symbolType="stroke") if legend else None
     colours = COLOURS if len(order) <= len(COLOURS) else ramp(len(order))
     colour = alt.Color(f"{by}:N").sort(order).title(name).scale(range=colours).legend(key)
     base, x = alt.Chart(data), position_axis(n_pos)

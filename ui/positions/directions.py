@@ -198,7 +198,7 @@ def unit_lines(curves: UnitCurves, note: str, provenance: dict) -> None:
         n_pos=n_pos,
         context_size=n_pos,
         y_title="Mean value",
-        legend="right",
+        legend=True,
         by="unit",
     )
     figure(

@@ -44,7 +44,7 @@ def one_feature(study: Study) -> None:
             n_pos=study.n_pos,
             context_size=study.context_size,
             y_title="Mean over tokens",
-            legend="top",
+            legend=True,
             by="stage",
         )
         figure(
@@ -166,7 +166,7 @@ def one_token(study: Study) -> None:
     left, right = st.columns(2, gap="medium")
     with left:
         chart = charts.curves(
-            table, n_pos=study.n_pos, context_size=study.context_size, y_title="Activation", band=False, legend="right"
+            table, n_pos=study.n_pos, context_size=study.context_size, y_title="Activation", band=False, legend=True
         )
         figure(
             f"The {len(top)} strongest features of token {label(study.model.token_strings[token])}",
