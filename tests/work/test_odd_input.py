@@ -89,6 +89,7 @@ every_page = pytest.mark.parametrize("open_page", [page.path.stem for page in pa
 @every_page
 def test_odd_values_of_all_names_in_a_link_show_no_red_box(open_page):
     names = bound() | {"feature", "position", "own", "own_a", "own_b", "own_pa", "own_pb", "text_name", "token_set"}
+    names |= {"selection", "only"}
     for odd in ODD:
         assert not open_page(dict.fromkeys(names - {"sae", "tab", "text"}, odd)).exception, odd[:30]
     for odd in ODD:

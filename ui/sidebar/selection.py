@@ -10,7 +10,7 @@ import streamlit as st
 from core import tables
 from core.dictionaries.dictionary import Dictionary
 from core.errors import LoupeError
-from core.selection.selection import MOST_NAME, Combine, OtherDictionaryError, Selection
+from core.selection.selection import MOST_CHARACTERS, MOST_NAME, Combine, OtherDictionaryError, Selection
 from core.selection.store import Kept, SelectionStore
 from ui.shared import selected
 from ui.shared.escape import plain, signs
@@ -83,6 +83,7 @@ def _contents(here: Ground, store: SelectionStore, known: Kept, dictionary: Dict
         "Selected features",
         key=KEY,
         bind="query-params",
+        max_chars=MOST_CHARACTERS,
         placeholder="3, 7-12",
         help="Numbers and ranges. The address holds them behind the first digits of the dictionary's hash; a long list "
         "is kept on this machine, and the address names it.",
