@@ -73,7 +73,9 @@ def pick(subject: Subject, *, amount: bool = True, kinds: tuple[str, ...] = tupl
         )
         positions, only = None, None
         if where == POSITIONS:
-            typed = st.text_input("Positions", key="iv_positions", bind="query-params", placeholder="3, 5-8", width=140)
+            typed = st.text_input(
+                "Positions", key="iv_positions", bind="query-params", placeholder="3, 5-8", width=140, max_chars=200
+            )
             positions = numbers(typed, subject.rows.shape[1], "Position")
         if where == WHERE:
             only = pickers.number("Feature that must fire", "iv_where", subject.dictionary.d_sae, default=None)
