@@ -1,5 +1,7 @@
 """Controls and what is shown beside them: bands with a stated rate, lengths, doses, and seeded continuations."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -145,6 +147,25 @@ def test_continuations_are_seeded_and_share_their_random_numbers(tmp_path):
     assert (first == again).all()
     assert (first != other).any()
     assert (first == first[0]).all()  # nothing is changed, so all runs draw the same tokens
+
+
+def test_the_model_is_free_for_others_between_the_steps_of_a_continuation(tmp_path):
+    model, dictionary = planted_model(tmp_path), planted("standard", hook_name=HOOK)
+    controls, free = draw_controls(dictionary.W_dec, [2], ControlSettings(2)), []
+
+    def take_and_give_back() -> bool:
+        taken = model.lock.acquire(blocking=False)
+        if taken:
+            model.lock.release()
+        return taken
+
+    class Asking(Watched):
+        def update(self, done: int, total: int) -> None:
+            with ThreadPoolExecutor(1) as other:
+                free.append(other.submit(take_and_give_back).result())
+
+    continuations(dictionary, model, ROWS[0, :4], Edit((2,)), controls, Sampling(3), progress=Asking())
+    assert free == [True] * 4
 
 
 def test_what_cannot_be_continued_is_said_and_continuing_stops_when_asked(tmp_path):
