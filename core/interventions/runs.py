@@ -6,7 +6,7 @@ so what the dictionary does not reconstruct stays. With `error=False` the recons
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -91,10 +91,13 @@ class EditedRuns:
         new, delta = edited(self.acts, edit), np.zeros((*self.rows.shape, self.dictionary.config.d_out), np.float32)
         at = (new != self.acts).any(axis=-1) & self._may
         if at.any():
-            x = self._x[at]
             with np.errstate(over="ignore", invalid="ignore"):
-                delta[at] = self.dictionary.decode(new[at], x) - self.dictionary.decode(self.acts[at], x)
+                delta[at] = self.dictionary.decode(new[at], self._x[at]) - self._decoded[at]
         return delta
+
+    @cached_property
+    def _decoded(self) -> Float[np.ndarray, "row pos d_out"]:
+        return self.dictionary.decode(self.acts, self._x)
 
     def effects(
         self,
