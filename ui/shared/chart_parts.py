@@ -6,6 +6,9 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
+PARTS = ("layer", "hconcat", "vconcat", "concat")
+"""Where a chart holds others."""
+
 
 def groups(chart: Any, data: Any = None, height: Any = None) -> Iterator[list[tuple]]:
     """Yield groups of unit charts, each with its data and height; a group shares its axes."""
@@ -19,6 +22,23 @@ def groups(chart: Any, data: Any = None, height: Any = None) -> Iterator[list[tu
         yield [unit for part in layers for group in groups(part, data, height) for unit in group]
     elif not part_of(chart, "spec"):  # the parts of a facet have no size of their own
         yield [(chart, data, height)]
+
+
+def drawn_units(chart: Any, holder: Any = None) -> Iterator[tuple[Any, Any]]:
+    """Yield each unit chart that has a table, with the part that holds this."""
+    holder = chart if isinstance(getattr(chart, "data", None), pd.DataFrame) else holder
+    parts = [part for name in PARTS for part in part_of(chart, name) or ()]
+    inner = part_of(chart, "spec")
+    for part in [*parts, *([inner] if inner else [])]:
+        yield from drawn_units(part, holder)
+    if holder is not None and mark_of(chart):
+        yield chart, holder
+
+
+def mark_of(unit: Any) -> str | None:
+    """Return the kind of a unit's mark, such as 'line'; None for a chart of several parts."""
+    mark = part_of(unit, "mark")
+    return mark if isinstance(mark, str) else part_of(mark, "type")
 
 
 def part_of(node: Any, name: str) -> Any:

@@ -3,7 +3,7 @@
 A figure knows which of its columns hold features of the open dictionary, as for their names (see ui.shared.naming).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import altair as alt
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ui.shared import selected
-from ui.shared.chart_parts import part_of
+from ui.shared.chart_parts import drawn_units, mark_of, part_of
 from ui.shared.naming import holders
 
 BRUSH = "brush"
@@ -19,7 +19,6 @@ BRUSH = "brush"
 _IN, _OUT = 0.9, 0.1
 """Opacities of members and of others."""
 _POINTS = ("circle", "point", "square")
-_PARTS = ("layer", "hconcat", "vconcat", "concat")
 
 
 def own_columns(provenance: Mapping[str, Any], whose: Mapping[str, str] | None) -> tuple[str, ...]:
@@ -51,7 +50,7 @@ def followed(chart: alt.TopLevelMixin, own: Sequence[str]) -> tuple[alt.TopLevel
     here = selected.ground()
     if here is None or here.members is None or not own:
         return chart, ""
-    units = [(*unit, column) for unit in _units(chart, None) if (column := column_of(unit[1].data, own))]
+    units = [(*unit, column) for unit in drawn_units(chart) if (column := column_of(unit[1].data, own))]
     if not units:
         return chart, ""
     inside = {id(holder): _are_members(holder.data[column], here.members) for _, holder, column in units}
@@ -67,18 +66,6 @@ def _are_members(features: pd.Series, members: np.ndarray) -> np.ndarray:
     numbers = pd.to_numeric(features, errors="coerce").to_numpy(dtype=float)
     known = (numbers >= 0) & (numbers < len(members))
     return known & members[np.where(known, numbers, 0).astype(int)]
-
-
-def _units(node: Any, holder: Any) -> Iterator[tuple[Any, Any]]:
-    """Yield each unit of a chart with the part that holds its table."""
-    holder = node if isinstance(getattr(node, "data", None), pd.DataFrame) else holder
-    parts = [part for name in _PARTS for part in part_of(node, name) or ()]
-    for part in parts:
-        yield from _units(part, holder)
-    if inner := part_of(node, "spec"):
-        yield from _units(inner, holder)
-    if not parts and holder is not None and part_of(node, "mark") is not None:
-        yield node, holder
 
 
 def _leave_members(units: list[tuple[Any, Any, str]], inside: Mapping[int, np.ndarray]) -> None:
@@ -104,9 +91,8 @@ def _narrow(channel: Any, column: str, left: set[str]) -> None:
 def _grey_others(units: list[tuple[Any, Any, str]], inside: Mapping[int, np.ndarray]) -> str:
     said = ""
     for unit, holder, _ in units:
-        mark, encoding, mask = part_of(unit, "mark"), part_of(unit, "encoding"), inside[id(holder)]
-        kind = mark if isinstance(mark, str) else part_of(mark, "type")
-        if kind not in _POINTS or encoding is None or part_of(encoding, "opacity") is not None:
+        encoding, mask = part_of(unit, "encoding"), inside[id(holder)]
+        if mark_of(unit) not in _POINTS or encoding is None or part_of(encoding, "opacity") is not None:
             continue
         if "in_selection" not in holder.data:
             marked = holder.data.assign(in_selection=mask)
@@ -121,12 +107,11 @@ def brushed(chart: alt.TopLevelMixin, own: Sequence[str], names: Sequence[str]) 
 
     `names` are the selections that the chart has already. The chart is changed.
     """
-    for unit, holder in _units(chart, None):
-        mark, encoding = part_of(unit, "mark"), part_of(unit, "encoding")
-        kind = mark if isinstance(mark, str) else part_of(mark, "type")
+    for unit, holder in drawn_units(chart):
+        encoding = part_of(unit, "encoding")
         fields = [_number_field(part_of(encoding, channel)) for channel in ("x", "y")]
         column = column_of(holder.data, own)
-        if kind in _POINTS and column and all(field in holder.data for field in fields):
+        if mark_of(unit) in _POINTS and column and all(field in holder.data for field in fields):
             if BRUSH not in names:
                 interval = alt.selection_interval(name=BRUSH, encodings=["x", "y"])
                 unit["params"] = [*(part_of(unit, "params") or ()), interval.param]

@@ -14,6 +14,7 @@ import altair as alt
 import pandas as pd
 
 from core.characters import whole
+from ui.shared.chart_parts import PARTS
 from ui.shared.escape import signs
 
 _WIDTH, _HEIGHT = 640, 300
@@ -109,8 +110,8 @@ def _plain(text: str) -> str:
 
 def _inline(chart: Any) -> Any:
     """Return a copy whose tables stand in the specification itself, however many rows they have."""
-    chart = chart.copy(deep=["layer", "hconcat", "vconcat", "concat", "spec"])
-    for name in ("layer", "hconcat", "vconcat", "concat"):
+    chart = chart.copy(deep=[*PARTS, "spec"])
+    for name in PARTS:
         parts = chart._get(name)
         if isinstance(parts, list):
             chart[name] = [_inline(part) for part in parts]

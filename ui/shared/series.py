@@ -6,7 +6,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from ui.shared.chart_parts import part_of
+from ui.shared.chart_parts import mark_of, part_of
 
 DASHES = [[1, 0], [9, 2, 2, 2], [2, 2], [12, 3]]
 """None of these is the [5, 3] to [5, 4] of baselines and rules."""
@@ -20,7 +20,7 @@ def tell_apart(group: list[tuple]) -> None:
     Baselines keep the dashes that their mark has. One legend shows colour and dash.
     """
     for marks, channel, looks in ((("line",), "strokeDash", DASHES), (("circle", "point"), "shape", SHAPES)):
-        units = [(unit, data) for unit, data, _ in group if _mark(unit) in marks and _colour(unit, data) is not None]
+        units = [(unit, data) for unit, data, _ in group if mark_of(unit) in marks and _colour(unit, data) is not None]
         fields = {str(part_of(_colour(*one), "shorthand")) for one in units}
         own = {_series(*one): part_of(part_of(one[0], "mark"), channel) for one in units}
         kinds = _order(units)
@@ -29,11 +29,6 @@ def tell_apart(group: list[tuple]) -> None:
             given = {kind: look for names, look in own.items() if _is_special(look) for kind in names}
             given |= dict(zip(free, looks, strict=False))
             _add(units, channel, {kind: given[kind] for kind in kinds})
-
-
-def _mark(unit: Any) -> str | None:
-    mark = part_of(unit, "mark")
-    return part_of(mark, "type") or mark
 
 
 def _has(unit: Any, channel: str) -> bool:

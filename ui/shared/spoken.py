@@ -10,7 +10,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from ui.shared.chart_parts import axis_of, groups, part_of
+from ui.shared.chart_parts import axis_of, groups, mark_of, part_of
 
 _POINTS = {"point", "circle", "square"}
 _MOST_PARTS = 3
@@ -53,9 +53,7 @@ def _said_of(unit: Any, data: Any) -> str | None:
     x, y = (_channel(axis_of(unit, name), data) for name in ("x", "y"))
     if x is None or y is None:
         return None
-    mark = part_of(unit, "mark")
-    mark = part_of(mark, "type") or mark
-    encoding = part_of(unit, "encoding")
+    mark, encoding = mark_of(unit), part_of(unit, "encoding")
     colour = _channel(part_of(encoding, "color"), data)
     if (end := _channel(part_of(encoding, "x2"), data)) is not None:
         x = replace(x, until=end.field)

@@ -4,7 +4,6 @@ Charts of features choose what they leave out (`core.maths.samples`). This is fo
 here before it is drawn. Whole dictionaries are drawn mark by mark by the map alone (ui.feature_map.component).
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from core.maths.samples import drawn_places
+from ui.shared.chart_parts import drawn_units, mark_of
 
 MOST_MARKS = 5_000
 """The most marks that a browser draws anew without a pause."""
@@ -20,7 +20,6 @@ _SMALL = 100
 """Rows of a table that is drawn whole: a ring, labels, borders."""
 LINES = ("line", "area", "trail")
 """One such mark joins many rows, which are not left out."""
-_PARTS = ("layer", "hconcat", "vconcat", "concat")
 
 
 def thinned(chart: alt.TopLevelMixin) -> tuple[alt.TopLevelMixin, str]:
@@ -29,8 +28,9 @@ def thinned(chart: alt.TopLevelMixin) -> tuple[alt.TopLevelMixin, str]:
     Each large table keeps the same share of its rows, a random sample (seed 0) in their order. The chart is changed.
     """
     tables: dict[int, _Table] = {}
-    for node, data in _drawn(chart, None, None):
-        tables.setdefault(id(node), _Table(node, data)).times += 1
+    for unit, holder in drawn_units(chart):
+        if mark_of(unit) not in LINES:
+            tables.setdefault(id(holder), _Table(holder, holder.data)).times += 1
     n = sum(table.marks for table in tables.values())
     if n <= MOST_MARKS:
         return chart, ""
@@ -56,23 +56,3 @@ class _Table:
     @property
     def marks(self) -> int:
         return self.times * len(self.data)
-
-
-def _drawn(node: Any, above: Any, data: Any) -> Iterator[tuple[Any, pd.DataFrame]]:
-    """Yield for each unit that draws a mark for each row the node that holds its table, and the table."""
-    own = getattr(node, "data", None)
-    if isinstance(own, pd.DataFrame):
-        above, data = node, own
-    for part in [part for name in _PARTS for part in _held(node, name) or ()]:
-        yield from _drawn(part, above, data)
-    if inner := _held(node, "spec"):
-        yield from _drawn(inner, above, data)
-    mark = _held(node, "mark")
-    kind = mark if isinstance(mark, str) else _held(mark, "type")
-    if kind and kind not in LINES and data is not None:
-        yield above, data
-
-
-def _held(node: Any, name: str) -> Any:
-    held = node._get(name) if isinstance(node, alt.SchemaBase) else None
-    return None if held is alt.Undefined else held
