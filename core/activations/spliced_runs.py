@@ -200,7 +200,7 @@ def _put(old: "torch.Tensor", puts: Sequence[Put], shape: tuple[int, int, int]) 
     if old.numel() == shape[2] * width:  # positions: the same for all rows
         old = old.expand(shape[0] * shape[1], *old.shape[1:])
     rows = old.reshape(*shape, width)
-    value = torch.zeros(shape[0], *puts[0].value.shape)
+    value = torch.zeros(shape[0], *puts[0].value.shape, dtype=torch.float32)
     at = torch.zeros(shape, dtype=torch.bool)
     for i, put in enumerate(puts):
         value[i], at[i] = torch.from_numpy(np.asarray(put.value, np.float32)), torch.from_numpy(put.at)

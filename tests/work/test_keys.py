@@ -91,7 +91,7 @@ def settings_of(kind: type) -> list[Any]:
         value = getattr(usual, field.name)
         if field.name in COST_ONLY:
             continue
-        other = not value if type(value) is bool else value and value + type(value)(1)
+        other = not value if type(value) is bool else value if value is None else value + type(value)(1)
         like = kind(method="tsne") if field.name == "perplexity" else usual
         found.append(replace(like, **{field.name: others.get(field.name, other)}))
     return found

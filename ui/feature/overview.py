@@ -91,8 +91,8 @@ def overview(subject: Subject, settings: LogitSettings) -> None:
     """Draw examples, histogram, positions, tokens and token sets."""
     with errors.shown():
         _on_text(subject)
-    if not subject.own and len(subject.acts.act):
-        with errors.shown():
+    with errors.shown():
+        if not subject.own and len(subject.acts.act):
             own_contexts.line(subject)
     with errors.shown():
         logits.brief(subject, settings)

@@ -3,7 +3,9 @@
 import base64
 import json
 from collections.abc import Iterator, Sequence
+from functools import cache
 from html import escape
+from pathlib import Path
 from urllib.parse import quote
 
 from core import catalogue, tables
@@ -19,26 +21,6 @@ _MOST_CSV = 2_000_000
 """Bytes of a table that a report carries as CSV."""
 _MOST_MARKS = 5_000
 """Rows of a chart up to which it is drawn by lines and letters; with more, it is a picture of pixels."""
-_STYLE = """
-:root{--text:light-dark(#1f2328,#e6e8eb);--ground:light-dark(#fff,#0f1216);--quiet:light-dark(#57606a,#a5adb8);
-  --line:light-dark(#e2dfd8,#2c333d)}
-body{font:15px/1.5 system-ui,sans-serif;color:var(--text);background:var(--ground);max-width:64rem;margin:2rem auto;
-  padding:0 1rem}
-h1{font-size:1.7rem;margin-bottom:.2rem}
-h2{font-size:1.3rem;margin-top:2.5rem;border-bottom:1px solid var(--line)}
-h3{font-size:1.05rem;margin:0 0 .5rem}
-p,summary,dt{color:var(--quiet)}
-a{color:light-dark(#c2410c,#fb923c)}
-section{border:1px solid var(--line);border-radius:8px;padding:1rem;margin:1rem 0;overflow-x:auto}
-section,tr{break-inside:avoid}
-img{max-width:100%}
-table{border-collapse:collapse;font-size:.85rem;margin:.5rem 0}
-th,td{border-bottom:1px solid var(--line);padding:.2rem .6rem;text-align:left;white-space:pre}
-dl{display:flex;flex-wrap:wrap;gap:.5rem 2rem}
-dt{font-size:.85rem}
-dd{margin:0;font-size:1.15rem}
-pre{white-space:pre-wrap;overflow-wrap:anywhere;font-size:.8rem}
-"""
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 """What the file may load: nothing but what it holds. Scripts do not run."""
 
@@ -61,10 +43,15 @@ def write(title: str, about: str, sections: Sequence[Section], *, dark: bool, pr
     head = (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{_text(title)}</title>'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
-        f"<style>:root{{color-scheme:{'dark' if dark else 'light'}}}{_STYLE}</style>{token_text.STYLE}</head>"
+        f"<style>:root{{color-scheme:{'dark' if dark else 'light'}}}{_style()}</style>{token_text.STYLE}</head>"
     )
     body = f"<body><h1>{_text(title)}</h1><p>{_text(about)}</p><p>{_text(_sources(sections))}</p>"
     return whole("\n".join([head, body, *parts, "</body></html>"])).encode("utf-8")
+
+
+@cache
+def _style() -> str:
+    return (Path(__file__).parent / "report.css").read_text(encoding="utf-8")
 
 
 def _sources(sections: Sequence[Section]) -> str:
