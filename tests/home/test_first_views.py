@@ -113,3 +113,20 @@ def test_one_position_begins_at_position_5(open_app):
 def test_a_dictionary_without_neighbours_has_no_closest_feature():
     none = np.full((4, 2), np.nan, np.float32)
     assert closest_feature(Neighbors(none, np.full((4, 2), -1), np.arange(4))) is None
+
+
+def test_a_suggestion_never_replaces_what_a_person_typed_while_it_was_made():
+    def app():
+        import streamlit as st
+
+        from ui.shared import picked_feature
+
+        picked_feature.take_up()
+        st.number_input("Feature", 0, 9, None, key=picked_feature.KEY, on_change=picked_feature.keep_picked)
+
+    at = pages.run(app)
+    at.session_state["_feature_next"] = 3  # a page has suggested it, and runs once more
+    at.number_input(key="feature").set_value(5).run()
+    assert at.number_input(key="feature").value == 5
+    at.session_state["_feature_next"] = 3
+    assert at.run().number_input(key="feature").value == 5

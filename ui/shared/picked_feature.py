@@ -47,6 +47,7 @@ def suggest_feature(feature: int, why: str) -> None:
 
 
 def take_up() -> None:
-    """Put what a page suggested into the field, before it is drawn."""
-    if _NEXT in st.session_state:
-        st.session_state[KEY] = st.session_state[_SUGGESTED] = st.session_state.pop(_NEXT)
+    """Put what a page suggested into the field, before it is drawn; not over what a person typed meanwhile."""
+    suggested = st.session_state.pop(_NEXT, None)
+    if suggested is not None and not is_picked():
+        st.session_state[KEY] = st.session_state[_SUGGESTED] = suggested
