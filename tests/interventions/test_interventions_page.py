@@ -76,8 +76,8 @@ def test_a_named_logit_difference_stands_beside_its_controls(open_page):
 @pytest.mark.parametrize(
     ("query", "says"),
     [
-        ({"iv_A": "ab", "iv_B": "a"}, "'ab' is 2 tokens of planted, expected one"),
-        ({"iv_A": "a", "iv_B": "#900"}, "expected one"),
+        ({"iv_A": "ab", "iv_B": "a"}, "'ab' is no token of planted: it reads it as 2 tokens"),
+        ({"iv_A": "a", "iv_B": "#900"}, "Token #900 does not exist: expected a whole number from 0 to 256"),
         ({"iv_also": "3, 99"}, "Feature 99 does not exist: expected a whole number from 0 to 11"),
         ({"iv_also": "x"}, "'x' is no feature: expected whole numbers such as 3, 5-8"),
         ({"iv_at": "chosen positions", "iv_positions": "2-80"}, "Position 80 does not exist"),

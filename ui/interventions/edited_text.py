@@ -9,6 +9,7 @@ from core.interventions.controls import FEATURE, RANDOM, band
 from core.interventions.impact import LEAST_P, Impact, impact
 from core.interventions.runs import EditedRuns
 from core.models.tokens import label
+from core.models.typed_tokens import typed_token
 from core.work.jobs import Progress
 from ui.interventions import charts, edit_picker
 from ui.interventions.edit_picker import Picked
@@ -78,21 +79,7 @@ def choose_pair(subject: Subject) -> tuple[int, int] | None:
         ]
     if not all(typed):
         return None
-    return token_of(subject, typed[0]), token_of(subject, typed[1])
-
-
-def token_of(subject: Subject, typed: str) -> int:
-    """Return the id of one token. Raises BadSettingError for text of none or several."""
-    model = subject.model
-    if typed.startswith("#") and typed[1:].isdecimal() and int(typed[1:10]) < model.d_vocab:
-        return int(typed[1:10])
-    ids = model.tokenizer.encode(typed, add_special_tokens=False).ids if model.has_tokenizer else []
-    if len(ids) != 1:
-        raise BadSettingError(
-            f"{typed[:40]!r} is {len(ids)} tokens of {model.name}, expected one. Type a token with its leading space, "
-            f"or an id from #0 to #{model.d_vocab - 1}."
-        )
-    return int(ids[0])
+    return typed_token(subject.model, typed[0]), typed_token(subject.model, typed[1])
 
 
 def _provenance(subject: Subject, picked: Picked, **more: str | int | float | bool | None) -> dict:
