@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from ui.shared.charts import ACCENT, MUTED
-from ui.shared.token_text import STYLE, visible
+from ui.shared.token_text import visible
 
 BANDS = {"": ("random directions", MUTED), "_feature": ("other features", "#4c78a8")}
-_LINES = """<style>.loupe-edits span,.loupe-edits i{padding-bottom:2px}
+LINES = """<style>.loupe-edits span,.loupe-edits i{padding-bottom:2px}
 .loupe-edits .place{outline:1.5px solid #2563eb}</style>"""
 
 
@@ -40,7 +40,7 @@ def underlined(
             tag = "span" if piece else "i"
             spans.append(f'<{tag} title="{title}" style="{style}"{mark}>{visible(piece) if piece else "‥"}</{tag}>')
         lines.append(f'<div class="loupe-text loupe-edits"><b>{html.escape(head)}</b>{"".join(spans)}</div>')
-    return STYLE + _LINES + "".join(lines)
+    return "".join(lines)
 
 
 def strip(table: pd.DataFrame, value: str, *, title: str, edit: str) -> alt.LayerChart:

@@ -14,6 +14,7 @@ from core.work.jobs import Progress
 from ui.interventions import charts, edit_picker
 from ui.interventions.edit_picker import Picked
 from ui.interventions.subject import Subject
+from ui.shared import token_text
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure, listing
 from ui.sidebar import pickers
@@ -110,7 +111,7 @@ def _text(subject: Subject, picked: Picked, found: Impact) -> None:
 
     figure(
         "The text: activation as shading, change of log-likelihood as underline",
-        lambda: st.html(charts.underlined(rows, largest=largest, most=most)),
+        lambda: token_text.show(charts.underlined(rows, largest=largest, most=most), charts.LINES),
         table,
         explains=["edited_activation", "next_log_p_change", "token_kl", "outside_band"],
         note=f"orange underline: the edit makes the token likelier, blue: less likely; full at {most:.3g} nats; before "

@@ -77,7 +77,7 @@ def draw(texts: Sequence[tuple[Sequence[str], Sequence[float]]]) -> None:
     """Draw texts (tokens and values) on one scale. Each text begins with its largest value."""
     largest = max((max(values) for _, values in texts), default=0.0)
     rows = [f'<div class="loupe-text"><b>{max(v):.3g}</b>{shaded(t, v, largest)}</div>' for t, v in texts]
-    _show("".join(rows))
+    show("".join(rows))
 
 
 def draw_passages(passages: Sequence[Passage], *, largest: float | None = None, one_line: bool = False) -> None:
@@ -92,9 +92,10 @@ def draw_passages(passages: Sequence[Passage], *, largest: float | None = None, 
         head = one.head or f"{max(one.values, key=abs, default=0.0):.3g}"
         text = shaded(one.pieces, one.values, largest, titles=one.titles, marked=one.marked, one_line=one_line)
         rows.append(f'<div class="loupe-text"><b>{html.escape(signs(head))}</b>{text}</div>')
-    _show("".join(rows))
+    show("".join(rows))
 
 
-def _show(rows: str) -> None:
-    st.html(STYLE + rows)
-    report.note_text(rows)
+def show(rows: str, style: str = "") -> None:
+    """Draw texts that are HTML already, escaped, with what style they need beside that of all texts."""
+    st.html(STYLE + style + rows)
+    report.note_text(style + rows)
