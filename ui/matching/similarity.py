@@ -19,7 +19,7 @@ from core.matching.comparison import SIDES
 from core.matching.null import random_nearest
 from core.matching.numbers import Numbers
 from ui.matching import charts, lists
-from ui.shared import errors
+from ui.shared import errors, report
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure
 from ui.shared.later import NOT_YET, Later
@@ -107,11 +107,14 @@ def cards(found: list[Stated], by_chance: list[Stated]) -> None:
     for name, (declared, title) in NUMBERS.items():
         if name not in numbers:
             continue
+        heading, value = title + (" (not proven)" if name in not_proven else ""), shown(declared, numbers[name])
         below = f"by chance {shown(declared, chance[name])}" if name in chance else NOT_YET
+        below += " (not proven)" if name in chance_not_proven else ""
+        report.note_numbers({heading: f"{value}, {below}"})
         row.metric(
-            title + (" (not proven)" if name in not_proven else ""),
-            shown(declared, numbers[name]),
-            below + (" (not proven)" if name in chance_not_proven else ""),
+            heading,
+            value,
+            below,
             delta_color="off",
             delta_arrow="off",
             border=True,
