@@ -1,6 +1,7 @@
 """Headless Chromium for the tests: the system's own, never a downloaded one."""
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -8,7 +9,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 ARGUMENTS = [
@@ -82,6 +83,20 @@ def wait_until_settled(page) -> None:
     wait_until_drawn(page)
     page.wait_for_function(_IS_CALM, timeout=TIMEOUT_MS)
     wait_until_drawn(page)
+
+
+def type_feature(page, feature: int) -> None:
+    """Type a feature into the sidebar, and again where that is lost because the field is just being drawn anew."""
+    from playwright.sync_api import TimeoutError as BrowserTimeoutError
+
+    for _ in range(3):
+        field = page.get_by_label("Feature", exact=True).first
+        field.fill(str(feature))
+        field.press("Enter")
+        with suppress(BrowserTimeoutError):
+            page.wait_for_url(re.compile(rf"[?&]feature={feature}(&|$)"), timeout=20_000)
+            return
+    raise AssertionError(f"feature {feature} was typed three times and is not in {page.url}")
 
 
 def wait_until_drawn(page) -> None:

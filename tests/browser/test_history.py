@@ -6,7 +6,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.chromium import wait_until_drawn
+from tests.browser.chromium import type_feature, wait_until_drawn
 from tests.browser.conftest import ROOT
 from tests.doubles import planted_pages
 from ui.matching import picker
@@ -27,9 +27,7 @@ def feature_field(page):
 
 
 def pick(page, feature):
-    feature_field(page).fill(str(feature))
-    feature_field(page).press("Enter")
-    page.wait_for_url(f"**feature={feature}*")
+    type_feature(page, feature)
     wait_until_drawn(page)
 
 

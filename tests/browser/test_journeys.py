@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import expect
 from safetensors.numpy import load_file, save_file
 
-from tests.browser.chromium import TIMEOUT_MS, wait_until_settled
+from tests.browser.chromium import TIMEOUT_MS, type_feature, wait_until_settled
 from tests.browser.conftest import started
 from tests.doubles import planted_pages
 
@@ -214,9 +214,7 @@ def test_eight_people_at_once_each_see_their_own_feature(browser, place):
     for step in (1, 2, 3):
         picks = [(place + step) % len(pages) for place in range(len(pages))]
         for page, feature in zip(pages, picks, strict=True):
-            field = page.get_by_label("Feature", exact=True).first
-            field.fill(str(feature))
-            field.press("Enter")
+            type_feature(page, feature)
         for page, feature in zip(pages, picks, strict=True):
             chart = page.locator(numbers.format(feature)).first
             chart.wait_for()
