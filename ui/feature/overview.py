@@ -91,11 +91,12 @@ def overview(subject: Subject, settings: LogitSettings) -> None:
     """Draw examples, histogram, positions, tokens and token sets."""
     with errors.shown():
         _on_text(subject)
-    with errors.shown():
-        if not subject.own and len(subject.acts.act):
-            own_contexts.line(subject)
+    place = st.container()
     with errors.shown():
         logits.brief(subject, settings)
+    with place, errors.shown():  # late, as it runs the model
+        if not subject.own and len(subject.acts.act):
+            own_contexts.line(subject)
 
 
 def _on_text(subject: Subject) -> None:

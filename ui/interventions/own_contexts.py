@@ -13,6 +13,7 @@ from core.work.jobs import Progress
 from ui.interventions.subject import Subject, check, strongest_rows
 from ui.shared import links
 from ui.shared.escape import plain
+from ui.shared.later import Later
 from ui.studies import compute
 from ui.studies.feature import Subject as FeatureSubject
 
@@ -26,7 +27,7 @@ def line(subject: FeatureSubject) -> None:
     except LoupeError:
         return
     rows = strongest_rows(subject.dictionary, subject.model, subject.passed, subject.feature, CONTEXTS)
-    place = st.container(horizontal=True, vertical_alignment="center")
+    place, effect = st.container(horizontal=True, vertical_alignment="center"), None
     with place:
         key, asked = f"own contexts {rows.key} {subject.feature}", f"_ablate {rows.key} {subject.feature}"
         if key not in compute.loaded() and not _cheap(rows) and not st.session_state.get(asked):
@@ -37,20 +38,26 @@ def line(subject: FeatureSubject) -> None:
                 on_click=lambda: st.session_state.update({asked: True}),
             )
         else:
-            effect, lies = compute.transient(key, "Ablating the feature on its contexts", lambda p: _effect(rows, p))
-            where = "outside" if lies.outside(np.array(effect)) else "inside"
-            st.caption(
-                plain(
-                    f"Ablated on its {len(rows.rows)} strongest contexts, it changes log-likelihood by {effect:+.3g} "
-                    f"nats per token from its first active one on, {where} the band of {lies.n} random directions as "
-                    f"long, {float(lies.low):.3g} to {float(lies.high):.3g} (seed {CONTROLS.seed})."
-                )
-            )
+            label = "Ablating the feature on its contexts"
+            effect = Later(lambda: compute.transient(key, label, lambda told: _effect(rows, told)))
+            if effect.value:
+                st.caption(plain(_said(rows, *effect.value)))
         query = {"feature": str(subject.feature), "iv_kind": "Add"}
         links.to(place, "interventions", query, label="Steer it here", icon=":material/experiment:")
         source = neuronpedia_source(subject.dictionary)
         if source is not None:
             st.link_button("Steer it on Neuronpedia", source.steer_url(subject.feature), type="tertiary")
+    if effect:
+        effect.draw()
+
+
+def _said(rows: Subject, effect: float, lies: Band) -> str:
+    where = "outside" if lies.outside(np.array(effect)) else "inside"
+    return (
+        f"Ablated on its {len(rows.rows)} strongest contexts, it changes log-likelihood by {effect:+.3g} nats per "
+        f"token from its first active one on, {where} the band of {lies.n} random directions as long, "
+        f"{float(lies.low):.3g} to {float(lies.high):.3g} (seed {CONTROLS.seed})."
+    )
 
 
 def _cheap(rows: Subject) -> bool:
