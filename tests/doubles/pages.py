@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
+import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
@@ -48,6 +49,19 @@ def page(root: Path, patch, name: str, *more: str) -> Iterator[Callable[..., App
 
     with app(patch, *planted_pages.arguments(root), *more, "--page", name):
         yield open_page
+
+
+@contextmanager
+def kept_page(root: Path, name: str, usual: Mapping[str, object]) -> Iterator[Callable[..., AppTest]]:
+    """Write a planted workspace below `root` and give a function that opens its page with a query beside `usual`.
+
+    Its text is read once, and what one opening computed is there for the next.
+    """
+    planted_pages.write_workspace(root)
+    with pytest.MonkeyPatch.context() as patch:
+        planted_pages.read_little_text(patch)
+        with app(patch, *planted_pages.arguments(root), "--page", name):
+            yield lambda query=None: run(SCRIPT, {"sae": planted_pages.id_of(root)} | dict(usual) | dict(query or {}))
 
 
 def run(script: Path | str | Callable, query: Mapping[str, object] | None = None, **state: object) -> AppTest:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.doubles import pages, planted_pages
-from tests.doubles.pages import fine, text_of
+from tests.doubles.pages import fine, table, text_of
 
 FEATURE = planted_pages.POSITIONAL
 QUERY = {"rows": "20", "feature": str(FEATURE), "iv_text": "Your prompt", "prompt": "abcdefgh"}
@@ -12,26 +12,20 @@ QUERY = {"rows": "20", "feature": str(FEATURE), "iv_text": "Your prompt", "promp
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory):
-    """A planted workspace whose text is read once for all tests of this file."""
-    root = tmp_path_factory.mktemp("workspace")
-    planted_pages.write_workspace(root)
-    with pytest.MonkeyPatch.context() as patch:
-        planted_pages.read_little_text(patch)
-        with pages.app(patch, *planted_pages.arguments(root), "--page", "interventions"):
-            yield root
+    return tmp_path_factory.mktemp("workspace")
+
+
+@pytest.fixture(scope="module")
+def open_page(workspace):
+    """Return a function that opens the page with a query, with what the tests before it computed."""
+    with pages.kept_page(workspace, "interventions", QUERY) as open_page:
+        yield open_page
 
 
 @pytest.fixture
-def open_tab(workspace):
-    """Return a function that opens a tab with a query, with what the tests before it computed."""
-    return lambda tab, query=None: pages.run(
-        pages.SCRIPT, {"sae": planted_pages.id_of(workspace), "tab": tab} | QUERY | (query or {})
-    )
-
-
-def table(at, column: str):
-    """The table on the page that has a column."""
-    return next(frame.value for frame in at.dataframe if column in frame.value)
+def open_tab(open_page):
+    """Return a function that opens a tab with a query."""
+    return lambda tab, query=None: open_page({"tab": tab} | (query or {}))
 
 
 @pytest.mark.parametrize("text", ["Strongest contexts", "Your prompt"])

@@ -12,20 +12,10 @@ QUERY = {"rows": "20", "feature": str(FEATURE)}
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory):
-    """A planted workspace whose text is read once for all tests of this file."""
-    root = tmp_path_factory.mktemp("workspace")
-    planted_pages.write_workspace(root)
-    with pytest.MonkeyPatch.context() as patch:
-        planted_pages.read_little_text(patch)
-        with pages.app(patch, *planted_pages.arguments(root), "--page", "interventions"):
-            yield root
-
-
-@pytest.fixture
-def open_page(workspace):
+def open_page(tmp_path_factory):
     """Return a function that opens the page with a query, with what the tests before it computed."""
-    return lambda query=None: pages.run(pages.SCRIPT, {"sae": planted_pages.id_of(workspace)} | QUERY | (query or {}))
+    with pages.kept_page(tmp_path_factory.mktemp("workspace"), "interventions", QUERY) as open_page:
+        yield open_page
 
 
 def errors(at) -> str:
