@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from core import catalogue
 from ui.shared.charts import heatmap, scatter
 from ui.shared.finish import finished, log_ticks
 
@@ -43,6 +44,21 @@ def axis_of(spec):
 def test_ticks_span_what_all_layers_draw():
     layers = alt.layer(chart([0.5, 2.0]), chart([20.0, 9000.0]))
     assert axis_of(finished(layers, dark=False).to_dict())["values"] == [1, 10, 100, 1000]
+
+
+def test_a_tooltip_has_titles_and_never_names_of_columns():
+    table = pd.DataFrame({"feature": [0, 1], "self_lift": [1.0, 2.0], "n_next": [3, 4], "in_text": [5, 6]})
+    own = alt.Tooltip("feature:Q", title="My own")
+    unit = (
+        alt.Chart(table)
+        .mark_point()
+        .encode(
+            alt.X("self_lift:Q").title("Lift of itself (log)"), tooltip=[own, "self_lift:Q", "n_next:Q", "in_text:Q"]
+        )
+    )
+    lines = finished(alt.layer(unit), dark=False).to_dict()["layer"][0]["encoding"]["tooltip"]
+    titles = ["My own", "Lift of itself", catalogue.statistic("n_next").title, "In text"]
+    assert [line["title"] for line in lines] == titles
 
 
 @pytest.mark.parametrize("axis", [{"values": [1, 7]}, {"values": [1, 7], "format": "d"}])

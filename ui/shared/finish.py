@@ -18,6 +18,7 @@ from ui.shared.chart_parts import axis_of, groups, part_of
 from ui.shared.escape import as_expression, signs, signs_in_table
 from ui.shared.naming import Names
 from ui.shared.series import tell_apart
+from ui.shared.tooltips import field_of, title_tooltip
 
 _HEIGHT = 300
 """Pixels of a chart that names no height, as Streamlit draws it."""
@@ -42,6 +43,7 @@ def finished(chart: alt.TopLevelMixin, *, dark: bool, names: Names = MappingProx
         for channel in ("x", "y"):
             _label_log_axis([(axis, data) for unit, data, _ in group if (axis := axis_of(unit, channel)) is not None])
         for unit, _, height in group:
+            title_tooltip(unit)
             _fit_title(unit, height)
         tell_apart(group)
     look = {} if dark else {"labelColor": _TEXT_ON_LIGHT, "titleColor": _TEXT_ON_LIGHT}
@@ -75,7 +77,7 @@ def _name_features(unit: Any, data: Any, names: FeatureNames | None) -> None:
         return
     called = {feature: names.of(int(feature)) for feature in data["feature"].dropna().unique().tolist()}
     tooltip = part_of(encoding, "tooltip")
-    shown = [_field(one) for one in tooltip] if isinstance(tooltip, list) else []
+    shown = [field_of(one) for one in tooltip] if isinstance(tooltip, list) else []
     place = shown.index("feature") if "feature" in shown else None
     if place is not None and any(called.values()):
         unit.data = signs_in_table(data.assign(feature_name=data["feature"].map(called)))
@@ -97,10 +99,6 @@ def _name_guide(channel: Any, guide: str, made: type, called: Mapping[Any, str])
         labels = {str(i): cut(f"{i} {name}".strip(), _LONGEST_LABEL) for i, name in called.items()}
         own["labelExpr"] = f"{as_expression(labels)}[datum.value] || datum.value"
         channel[guide] = own
-
-
-def _field(encoding: Any) -> str:
-    return str(part_of(encoding, "shorthand") or "").partition(":")[0]
 
 
 def log_ticks(low: float, high: float) -> list[float]:
