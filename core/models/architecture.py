@@ -5,17 +5,16 @@ No weights are read, and no code that comes with a model is run.
 
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from core.errors import BadDictionaryError, DoesNotFitError, LoupeError
+from core.models.layer_kinds import MOST_LAYERS, settle
 from core.work.torch_library import import_model_library
 
 _BUILDING = threading.RLock()
-_MOST_LAYERS = 1000
-"""Far above any model's; a config from anywhere could otherwise ask for billions of modules."""
 _LAYERS = {"num_hidden_layers", "n_layer", "n_layers", "num_layers", "depth", "encoder_layers", "decoder_layers"}
 _HOW = {"attn_implementation", "_attn_implementation", "experts_implementation", "_experts_implementation"}
 """Entries that choose kernels, which may be named as a repository of the hub. We choose ourselves."""
@@ -28,15 +27,16 @@ _SAME_TREE = {"Gemma3nForCausalLM": ("Gemma3nForConditionalGeneration", "model.l
 
 
 class Architecture:
-    """One model's config. Error messages call the model `where`."""
+    """One model's config. Error messages call the model `where`; `names` are those of the tensors in its files."""
 
-    def __init__(self, stored: Mapping[str, Any], where: str):
+    def __init__(self, stored: Mapping[str, Any], where: str, names: Iterable[str] = ()):
         """Raise BadDictionaryError for a config that transformers cannot read, or only by running a stranger's code."""
         import_model_library()
         self.where = where
         config_class = _config_class(stored, where)
         try:
-            self.config = config_class.from_dict(_plain(stored), attn_implementation="eager")
+            plain, self.notes = settle(_plain(stored), names)
+            self.config = config_class.from_dict(plain, attn_implementation="eager")
             text = self.config.get_text_config(decoder=True)
         except Exception as error:  # a config checks itself in many ways
             raise _unusable(where, error) from error
@@ -93,15 +93,15 @@ class Architecture:
         return adapter
 
 
-def read_architecture(folder: Path) -> Architecture:
-    """Read config.json of a folder in Hugging Face's layout. Raises BadDictionaryError."""
+def read_architecture(folder: Path, names: Iterable[str] = ()) -> Architecture:
+    """Read config.json of a folder whose files hold tensors of these names. Raises BadDictionaryError."""
     try:
         stored = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         if not isinstance(stored, dict):
             raise ValueError(f"a {type(stored).__name__}, no object")
     except (OSError, ValueError, RecursionError) as error:
         raise _unusable(str(folder), error) from error
-    return Architecture(stored, str(folder))
+    return Architecture(stored, str(folder), names)
 
 
 def _config_class(stored: Mapping[str, Any], where: str) -> type:
@@ -153,8 +153,8 @@ def _plain(stored: Any) -> Any:
     if stored.keys() == {"__float__"}:  # transformers' way to write infinity (Mamba 2 has one)
         return float(stored["__float__"])
     for name, value in stored.items():
-        if name in _LAYERS and isinstance(value, int | float) and value > _MOST_LAYERS:
-            raise ValueError(f"{name} is {value}, of at most {_MOST_LAYERS}")
+        if name in _LAYERS and isinstance(value, int | float) and value > MOST_LAYERS:
+            raise ValueError(f"{name} is {value}, of at most {MOST_LAYERS}")
     return {key: _plain(value) for key, value in stored.items() if key not in _HOW}
 
 

@@ -6,6 +6,7 @@ module is which part; transformers' own renaming of stored names says what the f
 
 import copy
 import json
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -41,7 +42,8 @@ def find_parts(config_json: str, stored: Iterable[str], where: str) -> ModelPart
 
     Raises BadDictionaryError, and DoesNotFitError for an architecture that nobody has mapped.
     """
-    architecture = Architecture(json.loads(config_json), where)
+    stored = tuple(stored)
+    architecture = Architecture(json.loads(config_json), where, stored)
     model, adapter, text = architecture.meta, architecture.adapter, architecture.text_config
     modules = dict(model.named_modules())
     _check_head(adapter, where)
@@ -70,6 +72,7 @@ def find_parts(config_json: str, stored: Iterable[str], where: str) -> ModelPart
         ours=tuple(found),
         theirs=tuple(found.values()),
         turned=tuple(_is_linear(modules[names[ours].rpartition(".")[0]]) for ours in found),
+        notes=(*architecture.notes, *_left_out(_path(adapter, "blocks"), text.num_hidden_layers, files)),
     )
 
 
@@ -138,6 +141,18 @@ def _stored(model: Any, stored: Iterable[str]) -> dict[str, str]:
     meta = dict.fromkeys(model.state_dict(), True)
     prefix = model.base_model_prefix
     return {rename_source_key(name, steps, [], prefix, meta)[0]: name for name in stored}
+
+
+def _left_out(blocks: str, n_layers: int, names: Iterable[str]) -> list[str]:
+    """Say which blocks of the files are above the number of layers that the config names."""
+    inside = re.compile(re.escape(blocks) + r"\.(\d{1,4})\.")
+    above = {int(found[1]) for name in names if (found := inside.match(name))} - set(range(n_layers))
+    if not above:
+        return []
+    return [
+        f"The files hold {len(above)} more block{'s' * (len(above) > 1)} than the {n_layers} layers that config.json "
+        "says; they are left out. If the model is meant to have them, mend the number."
+    ]
 
 
 def _is_tied(architecture: Architecture, names: dict[str, str], modules: dict[str, Any]) -> bool:

@@ -24,10 +24,11 @@ class HookTable:
     version: ClassVar[int] = 1
 
     @classmethod
-    def key(cls, config_json: str) -> str:
+    def key(cls, config_json: str, n_layers: int) -> str:
+        # The files may decide the number of layers, where a config contradicts itself.
         libraries = " ".join(installed(name) for name in ("transformers", "transformer-lens"))
         config = hashlib.sha256(config_json.encode()).hexdigest()
-        return artifact_key("hook-table", cls.version, config=config, libraries=libraries)
+        return artifact_key("hook-table", cls.version, config=config, layers=n_layers, libraries=libraries)
 
     @cached_property
     def by_name(self) -> dict[str, int]:
@@ -35,7 +36,7 @@ class HookTable:
 
 
 def hook_table(
-    config_json: str, architecture: Callable[[], Architecture], store: ArtifactStore | None = None
+    config_json: str, n_layers: int, architecture: Callable[[], Architecture], store: ArtifactStore | None = None
 ) -> HookTable:
     """Return what is kept for a config in Hugging Face's layout, or find it out, for which torch is imported."""
 
@@ -45,4 +46,4 @@ def hook_table(
         names += places.around()
         return HookTable(tuple(names), np.array([places.get(name).width for name in names], np.int64))
 
-    return store.cached(HookTable, HookTable.key(config_json), find) if store is not None else find()
+    return store.cached(HookTable, HookTable.key(config_json, n_layers), find) if store is not None else find()

@@ -101,6 +101,11 @@ class LanguageModel:
         return hashlib.sha256(f"{weights}{json.dumps(config, sort_keys=True)}".encode()).hexdigest()
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What its config says against itself or its files, and what was believed."""
+        return self.parts.notes if self.parts else ()
+
+    @property
     def nbytes(self) -> int:
         """Bytes in memory now. They grow, as tensors are read only when they are needed."""
         return self._nbytes_read + self._nbytes_built
@@ -222,7 +227,7 @@ class LanguageModel:
     @cached_property
     def architecture(self) -> Architecture:
         """What transformers and TransformerLens say of a folder in Hugging Face's layout (imports both)."""
-        return read_architecture(self.folder)
+        return read_architecture(self.folder, layouts.stored_names(self.folder))
 
     @cached_property
     def hooked(self):
@@ -274,7 +279,7 @@ class LanguageModel:
     @cached_property
     def _hooks(self) -> HookTable:
         content = layouts.read_layout_config(self.folder)
-        return hook_table(content, lambda: self.architecture, self._store)
+        return hook_table(content, self.n_layers, lambda: self.architecture, self._store)
 
     def hook_names(self) -> list[str]:
         """Return the hooks between the parts of a block and in its MLP, layer by layer, without building the model."""

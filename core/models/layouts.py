@@ -68,16 +68,17 @@ def read_parts(folder: Path, store: ArtifactStore | None = None) -> ModelParts |
     Weights that are missing or damaged are no matter yet. Raises what `model_parts` raises.
     """
     config = read_layout_config(folder)
-    return None if config is None else model_parts(config, _stored_names(folder), str(folder), store)
+    return None if config is None else model_parts(config, stored_names(folder), str(folder), store)
 
 
 def parts_are_known(folder: Path, store: ArtifactStore) -> bool:
     """Whether `read_parts` imports nothing."""
     config = read_layout_config(folder)
-    return config is None or store.holds(ModelParts.key(config, tuple(sorted(_stored_names(folder)))))
+    return config is None or store.holds(ModelParts.key(config, tuple(sorted(stored_names(folder)))))
 
 
-def _stored_names(folder: Path) -> Iterable[str]:
+def stored_names(folder: Path) -> Iterable[str]:
+    """Return the names of the tensors in a folder's files; none where these are missing or damaged."""
     try:
         return shard_of(folder)
     except BadDictionaryError:

@@ -61,7 +61,9 @@ class ModelParts:
     """What the files call them."""
     turned: tuple[bool, ...]
     """Whether the files keep it as (out, in), and we as (in, out)."""
-    version: ClassVar[int] = 1
+    notes: tuple[str, ...] = ()
+    """What the config says against itself or its files, and what was believed."""
+    version: ClassVar[int] = 2
 
     @classmethod
     def key(cls, config_json: str, stored: Iterable[str]) -> str:

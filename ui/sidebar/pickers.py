@@ -223,7 +223,7 @@ def facts(dictionary: Dictionary, model: LanguageModel | None = None, reason: st
         st.caption(plain(f"{model.name} has no tokenizer.json{why}: tokens are shown as their ids."))
     if reason:
         st.caption(plain(reason))
-    for note in dictionary.origin.notes:
+    for note in (*dictionary.origin.notes, *(model.notes if model else ())):
         st.warning(plain(note), icon=":material/warning:")
 
 
