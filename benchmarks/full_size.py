@@ -29,7 +29,7 @@ from benchmarks import full_size_analyses
 from benchmarks.common import seconds
 from benchmarks.full_size_data import DICTIONARIES, MODEL, Size, write
 from benchmarks.page import wait_for_server
-from core.workspace import PROJECT
+from core.installation import PROJECT
 from tests.browser.chromium import FIGURE, open_browser
 from tests.doubles.marks import marks_and_bytes
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.common import Record, report
-from core.workspace import PROJECT
+from core.installation import PROJECT
 from tests.browser.chromium import FIGURE, open_browser
 
 LEAST_APP = """import altair as alt

@@ -24,6 +24,7 @@ from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.registry import loaders
 from core.dictionaries.registry.index import RegistryItem, registry
 from core.errors import LoupeError
+from core.installation import PROJECT
 from core.logit_weights.unembedding import LogitSettings, residual_directions, unembedding
 from core.models import downloads, names
 from core.models.architecture import Architecture
@@ -31,7 +32,7 @@ from core.models.language_model import LanguageModel
 from core.models.layouts import model_parts
 from core.models.places import Places
 from core.models.search import check_hooks, find_model
-from core.workspace import PROJECT, Workspace
+from core.workspace import Workspace
 from tests.doubles.registry_files import WRITERS
 from tests.doubles.standin_hub import StandIn
 from tests.doubles.tiny_models import TINY, write_tiny

@@ -20,8 +20,8 @@ import numpy as np
 from benchmarks.cases import CASES, Case
 from benchmarks.common import median_seconds, peak_gb, product_backends
 from core.devices.device import CPU, Device, available, chosen
+from core.installation import PROJECT
 from core.work.threads import available_cpus
-from core.workspace import PROJECT
 
 SIZES = (4096, 8192, 16384, 24576, 32768, 65536, 131072)
 PEER_S = 3.0

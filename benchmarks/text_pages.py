@@ -24,9 +24,10 @@ from core.catalogue import statistic
 from core.corpus.samples import SampleSettings, sample_of_stream
 from core.corpus.streams import standard_library_stream
 from core.dictionaries.sources import demo
+from core.installation import PROJECT
 from core.models.search import find_model
 from core.work.artifacts import ArtifactStore
-from core.workspace import PROJECT, Workspace
+from core.workspace import Workspace
 from tests.browser.chromium import open_browser
 
 DICTIONARY, N_ROWS = "layer2-standard-2048", 1563

@@ -19,9 +19,10 @@ from typing import Any
 from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.sources import open_dictionary, sources
 from core.errors import BadSettingError, LoupeError
+from core.installation import PROJECT, cache_folder
 from core.work.artifacts import ArtifactStore
 from core.work.temporary import temporary_folder
-from core.workspace import PROJECT, Workspace, no_such_path, pinned_text
+from core.workspace import Workspace, no_such_path, pinned_text
 
 _PATIENCE_S = 60.0
 
@@ -119,7 +120,7 @@ def _folder_of(sae: Any) -> str:
         if not place.exists():
             raise AppError(f"There is no folder {place}. Expected one that holds a dictionary; check the path.")
         return key
-    folder = ArtifactStore(PROJECT / "cache").saved_by_notebook(sae.sha256)
+    folder = ArtifactStore(cache_folder()).saved_by_notebook(sae.sha256)
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
         with temporary_folder(folder.parent) as fresh:

@@ -6,17 +6,15 @@ The same table gives the same bytes: nothing written here depends on the time or
 import csv
 import io
 import json
-import tomllib
 from collections.abc import Mapping, Sequence
-from functools import cache
 
 import pandas as pd
 
 from core.catalogue import ALIASES, STATISTICS
 from core.characters import whole, whole_table
 from core.dictionaries.dictionary import Dictionary
+from core.installation import APP_VERSION
 from core.models.language_model import LanguageModel
-from core.workspace import PROJECT
 
 PROVENANCE_KEY = b"sae_loupe"
 """The key in Parquet's file metadata that holds the provenance, as JSON."""
@@ -91,7 +89,7 @@ def provenance(
     """
     dictionaries = [dictionary] if isinstance(dictionary, Dictionary) else list(dictionary)
     return {
-        "app": f"SAE Loupe {app_version()}",
+        "app": f"SAE Loupe {APP_VERSION}",
         "dictionaries": [
             {"id": d.id, "sha256": d.sha256, "decoder_norms_folded": d.folded, "hook_name": d.config.hook_name}
             for d in dictionaries
@@ -100,9 +98,3 @@ def provenance(
         "method": method,
         "settings": dict(settings),
     }
-
-
-@cache
-def app_version() -> str:
-    """Return the version in pyproject.toml."""
-    return tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]

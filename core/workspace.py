@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from core.errors import NoSuchPathError, PathNotAllowedError
-
-PROJECT = Path(__file__).resolve().parents[1]
+from core.installation import PROJECT, cache_folder, notes_folder, readable_folder, started_with
 
 
 def located(path: Path) -> Path:
@@ -40,7 +39,7 @@ def pinned_text(text: str) -> tuple[Path, str]:
 class Workspace:
     """Folders that the app knows."""
 
-    cache: Path = PROJECT / "cache"
+    cache: Path = field(default_factory=cache_folder)
     """Folder of results. It may be deleted at any time."""
     roots: tuple[Path, ...] = (PROJECT,)
     """A path that a person types must lie below one of these."""
@@ -58,7 +57,7 @@ class Workspace:
     """Where large analyses and models run, unless a session chose otherwise (core.devices.device.chosen)."""
     dtype: str = "own"
     """What models run in: float32, bfloat16, float16, or own, which is that of their weights."""
-    notes: Path = PROJECT / "notes"
+    notes: Path = field(default_factory=notes_folder)
     """Folder of notes on features. Unlike the cache, it cannot be computed again."""
 
     def allowed_folder(self, text: str) -> Path:
@@ -118,7 +117,7 @@ class Workspace:
         roots = ", ".join(str(root) for root in self.roots)
         return PathNotAllowedError(
             f"{text[:200]!r} is not {what} that this app may read. Expected {what} below {roots}. "
-            "To allow another place, start the app with: `streamlit run app.py -- --root FOLDER`"
+            f"To allow another place, start the app with: {started_with('--root FOLDER')}"
         )
 
     def _below(self, text: str) -> Path | None:
@@ -143,25 +142,41 @@ def no_such_path(text: str, path: Path, what: str = "a folder or file") -> NoSuc
     )
 
 
-def parse_arguments(arguments: list[str]) -> Workspace:
-    """Turn the arguments after `streamlit run app.py --` into a workspace; ignore unknown words."""
-    parser = argparse.ArgumentParser(prog="streamlit run app.py --", add_help=False, exit_on_error=False)
-    parser.add_argument(
-        "--sae", action="append", default=[], help="dictionary (an SAE) to offer: PATH[#NAME=VALUE&...]"
-    )
+def argument_parser() -> argparse.ArgumentParser:
+    """Return the parser of all words that say what the app looks at; each way to start the app reads them by it."""
+    parser = argparse.ArgumentParser(add_help=False, exit_on_error=False, allow_abbrev=False)
+    offered = "dictionary (an SAE) to offer, a folder or file: PATH[#NAME=VALUE&...]"
+    parser.add_argument("path", nargs="*", default=[], metavar="PATH", help=offered)
+    parser.add_argument("--sae", action="append", default=[], metavar="PATH", help="the same, by name")
     parser.add_argument("--root", action="append", type=Path, default=[], help="allow typed paths below this folder")
     parser.add_argument("--model", action="append", type=Path, default=[], help="folder of a language model")
-    parser.add_argument("--cache", type=Path, default=PROJECT / "cache", help="where results are kept")
-    parser.add_argument("--notes", type=Path, default=PROJECT / "notes", help="where notes on features are kept")
+    parser.add_argument("--cache", type=Path, default=cache_folder(), help="where results are kept")
+    parser.add_argument("--notes", type=Path, default=notes_folder(), help="where notes on features are kept")
     parser.add_argument("--page", help="start page, by its name in the address")
     parser.add_argument("--memory", type=float, help="most GB to hold in memory; default: half of what is free")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps: where to compute")
     parser.add_argument(
         "--dtype", default="own", choices=("own", "float32", "bfloat16", "float16"), help="what models run in"
     )
-    known, _ = parser.parse_known_args(arguments)
-    roots = tuple(path.resolve() for path in known.root) or (PROJECT,)
-    pinned = [pinned_text(text) for text in known.sae]
+    return parser
+
+
+def check_arguments(options: argparse.Namespace) -> None:
+    """Raise NoSuchPathError for a dictionary or model that is not there, so that a command can say so at once."""
+    for text in (*options.path, *options.sae):
+        place, _ = pinned_text(text)
+        if not place.exists():
+            raise no_such_path(text, place)
+    for folder in options.model:
+        if not folder.is_dir():
+            raise no_such_path(str(folder), folder.resolve(), "the folder of a model")
+
+
+def parse_arguments(arguments: list[str]) -> Workspace:
+    """Turn the words that start the app into a workspace; ignore unknown options."""
+    known, _ = argument_parser().parse_known_intermixed_args(arguments)
+    roots = tuple(path.resolve() for path in known.root) or (readable_folder(),)
+    pinned = [pinned_text(text) for text in (*known.path, *known.sae)]
     models = (*(path.resolve() for path in known.model), PROJECT / "demo" / "model")
     return Workspace(
         cache=known.cache.resolve(),

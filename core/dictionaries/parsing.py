@@ -8,6 +8,7 @@ from core.dictionaries.config import ADDITIVE, TRANSCODERS, UNFOLDED_NORMALISATI
 from core.dictionaries.hooks import hook_in_config, hook_of
 from core.errors import BadDictionaryError
 from core.files.fields import ConfigFields
+from core.installation import started_with
 
 CONFIG_FILE = "cfg.json"
 ARCHITECTURES = ADDITIVE | TRANSCODERS | {"topk", "abstopk", "temporal", "matching_pursuit"}
@@ -108,7 +109,7 @@ def not_applied(raw: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         f"The dictionary was trained on a model loaded with {listed[:300]}, which is not done here, so it may read "
         "other values than in training. Name a model folder that was saved this way: "
-        "`streamlit run app.py -- --model FOLDER`",
+        f"{started_with('--model FOLDER')}",
     )
 
 

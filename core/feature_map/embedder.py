@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from core.installation import PROJECT
 from core.work.jobs import SILENT, Progress
 from core.work.temporary import temporary_folder
-from core.workspace import PROJECT
 
 _LOOK_S = 0.2
 _STEP = re.compile(r"step (\d+) of (\d+)")

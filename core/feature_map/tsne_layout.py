@@ -53,7 +53,7 @@ def tsne_layout(
     points = np.full(start.shape, np.nan, np.float32)
     # Two threads give two partial sums, whose order does not matter. With more, bits would differ from run to run.
     threads = {"OMP_NUM_THREADS": "2" if n > 1000 else "1"}
-    points[placed] = run_embedder("core.feature_map.tsne_layout", inputs, progress=progress, environment=threads)
+    points[placed] = run_embedder(__name__, inputs, progress=progress, environment=threads)
     return points
 
 

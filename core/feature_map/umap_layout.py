@@ -49,7 +49,7 @@ def umap_layout(
         "seed": seed,
     }
     points = np.full(start.shape, np.nan, np.float32)
-    points[placed] = run_embedder("core.feature_map.umap_layout", inputs, progress=progress, environment=_ANY_X86)
+    points[placed] = run_embedder(__name__, inputs, progress=progress, environment=_ANY_X86)
     return points
 
 

@@ -16,6 +16,7 @@ from typing import Generic, TypeVar
 
 from core.amounts import of_bytes
 from core.errors import LoupeError
+from core.installation import started_with
 
 T = TypeVar("T")
 _PATIENCE_S = 10
@@ -143,5 +144,5 @@ class KeptFile(Generic[T]):
             raise self.error(
                 f"{self.what.capitalize()} cannot be kept in {self.path.parent} ({str(error)[:200]}). Expected a "
                 "folder that can be written and has room. To name another, start the app with: "
-                "`streamlit run app.py -- --notes FOLDER`"
+                f"{started_with('--notes FOLDER')}"
             ) from error

@@ -20,9 +20,9 @@ from core.amounts import of_bytes
 from core.characters import whole
 from core.dictionaries.dictionary import Dictionary
 from core.errors import LoupeError
+from core.installation import APP_VERSION
 from core.matching.pairs import SIMILARITIES, Matching
 from core.matching.proof import METHODS
-from core.tables import app_version
 
 VERSION = "sae-match/v1"
 COLUMNS = ["a", "b", "score", "decoder", "encoder"]
@@ -66,7 +66,7 @@ def match_file(
 ) -> MatchFile:
     """Put a matching together with its provenance, which names no date and no path of this machine."""
     numbers = dict(settings), dict(stats), dict(null)
-    return MatchFile(_named(a), _named(b), matching, *numbers, f"SAE Loupe {app_version()}", dict(not_proven or {}))
+    return MatchFile(_named(a), _named(b), matching, *numbers, f"SAE Loupe {APP_VERSION}", dict(not_proven or {}))
 
 
 def to_json(file: MatchFile) -> bytes:

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from core.errors import DoesNotFitError
+from core.installation import started_with
 from core.models.proof import WrongNumbersError
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def go_back(
         raise DoesNotFitError(
             f"The gradient at the hook is not finite at {int((~gradient.isfinite()).sum()):,} of {gradient.numel():,} "
             f"places; the model runs in {str(flat.dtype).removeprefix('torch.')}. Expected finite numbers: run the "
-            "model in float32 with `streamlit run app.py -- --dtype float32`, or choose other text."
+            f"model in float32 with {started_with('--dtype float32')}, or choose other text."
         )
     return gradient.detach(), torch.cat(values)
 
@@ -187,7 +188,7 @@ def check_in_memory(module: "torch.nn.Module", name: str) -> None:
     if any(parameter.is_meta for parameter in module.parameters()):
         raise DoesNotFitError(
             f"{name} runs from the disk, as it is larger than the memory left. A gradient needs all of its weights in "
-            "memory. Start the app with a larger budget, `streamlit run app.py -- --memory GB`, or look at what single "
+            f"memory. Start the app with a larger budget, {started_with('--memory GB')}, or look at what single "
             "features do when they are ablated."
         )
 

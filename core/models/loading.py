@@ -9,6 +9,7 @@ from typing import Any
 
 from core.amounts import of_bytes
 from core.errors import BadDictionaryError
+from core.installation import started_with
 from core.models import layouts
 from core.models.architecture import Architecture
 from core.work.memory import MemoryBudgetError
@@ -124,7 +125,7 @@ def _placing(architecture: Architecture, dtype: str, most_bytes: int) -> dict[st
         raise MemoryBudgetError(
             f"{architecture.where} needs {of_bytes(_nbytes(architecture.meta, dtype))}, and at least "
             f"{of_bytes(2 * largest)} when most of it stays on disk, but {of_bytes(most_bytes)} are left. Nothing was "
-            "started. Start the app with a larger budget: `streamlit run app.py -- --memory GB`"
+            f"started. Start the app with a larger budget: {started_with('--memory GB')}"
         )
     return {
         "device_map": "auto",

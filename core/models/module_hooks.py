@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from core.errors import DoesNotFitError
+from core.installation import started_with
 from core.models.places import Place
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ class Norm:
             raise DoesNotFitError(
                 "What passes inside a norm cannot be replaced while the model's weights are partly on disk. Expected "
                 "all of it in memory. Choose another hook, or start the app with a larger budget: "
-                "`streamlit run app.py -- --memory GB`"
+                f"{started_with('--memory GB')}"
             )
         scaled = normalized.float() * (weight.float() + self._one_more)
         return scaled if bias is None else scaled + bias.float()

@@ -11,6 +11,7 @@ from torch import Tensor
 from core.devices.blocks import run_on_device
 from core.devices.device import Device, DeviceError, named_failures
 from core.devices.placed import place, shelf
+from core.installation import started_with
 from core.models.batches import rows_per_run
 from core.models.language_model import LanguageModel
 from core.work.jobs import SILENT, Progress
@@ -27,7 +28,7 @@ def hooked_on(model: LanguageModel, device: Device) -> torch.nn.Module:
             raise DeviceError(
                 f"The model {model.name} runs from the disk, as it is larger than the memory left. To copy it to a "
                 "device, all of it is expected in memory. Compute on the CPU, or start the app with a larger budget: "
-                "`streamlit run app.py -- --memory GB`"
+                f"{started_with('--memory GB')}"
             )
         nbytes = sum(tensor.nbytes for tensor in _tensors(hooked))
         return shelf(device).keep(hooked, nbytes, lambda: _moved(hooked, device), f"The model {model.name}")

@@ -8,6 +8,7 @@ from core.dictionaries.config import DictionaryConfig
 from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.hooks import split_hook
 from core.errors import DoesNotFitError, LoupeError, NotDownloadedError, UnknownNameError
+from core.installation import PROJECT
 from core.models import downloads, layouts, names
 from core.models.batches import readers
 from core.models.config import HOOK_WIDTHS
@@ -15,7 +16,7 @@ from core.models.embeddings import TRAINED
 from core.models.language_model import LanguageModel
 from core.work.artifacts import ArtifactStore
 from core.work.torch_library import model_library_is_imported
-from core.workspace import PROJECT, Workspace
+from core.workspace import Workspace
 
 DEMO = PROJECT / "demo" / "model"
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from core.amounts import of_bytes
 from core.errors import LoupeError
+from core.installation import started_with
 
 T = TypeVar("T")
 _FALLBACK_BYTES = 2 * 2**30
@@ -78,7 +79,7 @@ class Loaded:
             error = MemoryBudgetError(
                 f"{name} needs {of_bytes(nbytes)}, but {of_bytes(self.nbytes)} of {of_bytes(self.budget)} "
                 "are in use. Expected to hold it in what is left: close other sessions, or start the app with a "
-                "larger budget: `streamlit run app.py -- --memory GB`"
+                f"larger budget: {started_with('--memory GB')}"
             )
             error.left = max(0, self.budget - self.nbytes)
             raise error

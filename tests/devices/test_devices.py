@@ -10,7 +10,7 @@ import pytest
 
 from core.devices import device as devices
 from core.devices.device import CPU, TORCH_CPU, WORTH, Device, DeviceError, chosen
-from core.workspace import PROJECT
+from core.installation import PROJECT
 
 CARD = Device("cuda", 1, "Planted card", 8 * 10**9)
 APPLE = Device("mps", 0, "Planted GPU", 8 * 10**9)

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from core import tables
+from core.installation import APP_VERSION
 from tests.doubles.planted import planted_dictionary, planted_model
 
 TOKENS = ['"', 'say "hi"', "a,b", "line\nbreak", "car\rriage", "\r\n", "\ttab", "", "NA", " ", "\x00", "é", "'t", "nan"]
@@ -93,7 +94,7 @@ def test_provenance_names_contents(tmp_path):
     assert note["dictionaries"][0]["sha256"] == dictionary.sha256
     assert note["model"] == {"name": "planted", "sha256": model.sha256}
     assert note["method"] == "additive grid"
-    assert note["app"] == f"SAE Loupe {tables.app_version()}"
+    assert note["app"] == f"SAE Loupe {APP_VERSION}"
     json.dumps(note)
     pair = tables.provenance(dictionary=[dictionary, planted_dictionary(seed=1)], method="cosine", settings={})
     assert len({item["sha256"] for item in pair["dictionaries"]}) == 2

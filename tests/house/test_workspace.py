@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from core.errors import NoSuchPathError, PathNotAllowedError
-from core.workspace import PROJECT, Workspace
+from core.installation import PROJECT
+from core.workspace import Workspace
 
 
 @pytest.fixture

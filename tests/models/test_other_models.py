@@ -6,8 +6,9 @@ import pytest
 
 from core.dictionaries.sources import open_dictionary
 from core.errors import BadDictionaryError, NotDownloadedError, UnknownNameError
+from core.installation import PROJECT
 from core.models.search import find_model, fitting_models, locate, offer_others
-from core.workspace import PROJECT, Workspace, parse_arguments
+from core.workspace import Workspace, parse_arguments
 from tests.doubles.pages import page, text_of
 from tests.doubles.planted import planted_dictionary, planted_model
 from tests.doubles.planted_pages import write_workspace

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from core.errors import CancelledError, CorpusError, DoesNotFitError, OutOfRangeError
+from core.installation import PROJECT
 from core.positions.additive import additive_statistics
 from core.positions.encoded import corpus_statistics, plain_grid_statistics
 from core.positions.methods import choose_method, position_statistics
 from core.positions.statistics import PositionSettings, PositionStatistics, grid_tokens
 from core.work.artifacts import ArtifactStore
-from core.workspace import PROJECT
 from tests.doubles.planted import planted_dictionary, planted_model
 from tests.doubles.positions_by_hand import assert_same, brute_force, grid_inputs
 from tests.doubles.watched import Watched

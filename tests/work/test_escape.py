@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from core.installation import started_with
 from ui.shared.escape import BREAK, plain, signs_in_table
 
 ROOT = Path(__file__).parents[2]
@@ -48,14 +49,14 @@ def test_control_characters_and_half_characters_are_shown_as_one_sign_each():
     assert plain("\x00\x1b\x7f\ud800\t\n") == "␀␛␡\ufffd\t  \n"
 
 
-def test_a_command_between_backticks_stands_in_code_and_all_else_is_escaped():
-    command = "`streamlit run app.py -- --root FOLDER`"
+@pytest.mark.parametrize("command", ["`streamlit run app.py -- --root FOLDER`", "`sae-loupe --root FOLDER`"])
+def test_a_command_between_backticks_stands_in_code_and_all_else_is_escaped(command):
     assert plain(f"Do *not*: {command}.") == plain("Do *not*: ") + command + plain(".")
     for odd in ("`", "a`b`c`d", "a``b", "a`\n`b", "`<b>`", "`streamlit run $x$`", "`streamlit run a\nb`"):
         assert plain(odd).replace(BREAK, "").replace("\\", "") == odd.replace("\n", "  \n")
 
 
-COMMAND = re.compile(r"(?<![\w-])--[a-z]+|streamlit run|hf auth|pip install|python -m ")
+COMMAND = re.compile(r"(?<![\w-])--[a-z]+|streamlit run|sae-loupe --|hf auth|pip install|python -m ")
 
 
 def texts() -> list[tuple[str, str]]:
@@ -67,8 +68,7 @@ def texts() -> list[tuple[str, str]]:
         for node in ast.walk(tree):
             if node not in unseen and isinstance(node, ast.JoinedStr):
                 unseen.update(node.values)
-                parts = (part.value if isinstance(part, ast.Constant) else "X" for part in node.values)
-                found.append((path.name, "".join(parts)))
+                found.append((path.name, "".join(map(said_by, node.values))))
             elif node not in unseen and isinstance(node, ast.Constant) and isinstance(node.value, str):
                 found.append((path.name, node.value))
     toml = [path for path in (ROOT / "core").rglob("*.toml") if path.parent.name != "lists"]
@@ -76,12 +76,22 @@ def texts() -> list[tuple[str, str]]:
     return [(name, text) for name, text in found if COMMAND.search(text) and " " in text]
 
 
+def said_by(part: ast.expr) -> str:
+    """Return what a part of an f-string says: its text, the command of `started_with`, or an X."""
+    if isinstance(part, ast.Constant):
+        return part.value
+    call = part.value if isinstance(part, ast.FormattedValue) else part
+    if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "started_with":
+        return started_with(ast.literal_eval(call.args[0]))
+    return "X"
+
+
 def shows(node: ast.AST) -> bool:
     """Say whether a box may show what a part of the code says: no docstring, argument of a parser or pattern."""
     if isinstance(node, ast.Expr):
         return not isinstance(node.value, ast.Constant)
     called = getattr(node.func, "attr", getattr(node.func, "id", "")) if isinstance(node, ast.Call) else ""
-    return called not in {"add_argument", "ArgumentParser", "compile"}
+    return called not in {"add_argument", "ArgumentParser", "compile", "started_with"}
 
 
 def test_every_command_in_our_texts_stands_in_code_in_any_box():

@@ -61,7 +61,7 @@ def test_a_folder_of_a_killed_writer_is_counted_and_swept_and_one_of_a_living_wr
 
 
 def test_dictionaries_that_notebooks_saved_are_counted_and_cleared_as_other_results(tmp_path, monkeypatch):
-    monkeypatch.setattr(notebook, "PROJECT", tmp_path)
+    monkeypatch.setattr(notebook, "cache_folder", lambda: tmp_path / "cache")
     store = ArtifactStore(tmp_path / "cache")
     sae = planted_dictionary()
     folder = Path(notebook._folder_of(sae))

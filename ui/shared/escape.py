@@ -23,7 +23,7 @@ _TURNING = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
 _HALF = re.compile("[\ud800-\udfff]")
 _ODD = re.compile("|".join(kind.pattern for kind in (_TURNING, _UNSEEN, _HALF)))
-_COMMAND = re.compile(r"(`(?:streamlit run|python -m|pip install|hf auth) [\w./=& -]*\w`)", re.ASCII)
+_COMMAND = re.compile(r"(`(?:streamlit run|sae-loupe|python -m|pip install|hf auth) [\w./=& -]*\w`)", re.ASCII)
 """A command that our texts advise. They mark it by backticks, which a terminal or notebook shows as they are."""
 
 

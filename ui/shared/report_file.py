@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from core import catalogue, tables
 from core.characters import whole
+from core.installation import APP_VERSION
 from core.work.jobs import SILENT, Progress
 from ui.shared import pictures, token_text
 from ui.shared.escape import signs, signs_in_table
@@ -60,7 +61,7 @@ def _sources(sections: Sequence[Section]) -> str:
         held for section in sections for entry in section.entries for held in entry.provenance.get("dictionaries") or ()
     ]
     shown = {f"{held['id']} (sha256 {held['sha256'][:16]})": None for held in said}
-    return f"Of {', '.join(shown)}. Written by SAE Loupe {tables.app_version()}." if shown else ""
+    return f"Of {', '.join(shown)}. Written by SAE Loupe {APP_VERSION}." if shown else ""
 
 
 def _text(text: object) -> str:

@@ -8,6 +8,7 @@ from core.dictionaries.sources import sources
 from core.dictionaries.sources.folder import SETTINGS, split_settings
 from core.errors import LoupeError, NotDownloadedError
 from core.hub import cache
+from core.installation import started_with
 from core.models.search import opens_at_once
 from ui.shared import errors, selection
 from ui.shared.escape import plain, signs
@@ -132,7 +133,7 @@ def _folder() -> None:
         max_chars=1_024,
         key="_folder_path",
         help="A folder or file. It must lie below a folder that the app was started with: "
-        "`streamlit run app.py -- --root FOLDER`",
+        f"{started_with('--root FOLDER')}",
     ).strip()
     settings = _settings("_folder_settings")
     inside = sources()["folder"].inside(path, compute.workspace()) if path else []

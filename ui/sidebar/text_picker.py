@@ -19,6 +19,7 @@ from core.corpus.samples import (
 )
 from core.dictionaries.dictionary import Dictionary
 from core.errors import LoupeError
+from core.installation import started_with
 from core.models.language_model import LanguageModel
 from ui.shared import errors
 from ui.shared.errors import NotReady
@@ -62,7 +63,7 @@ def _path() -> None:
         placeholder="texts, notes.txt, tokens.npy",
         help="A text file, a folder of text files (UTF-8), or token ids. Token ids are a .npy or .safetensors file "
         "with one stream (1-D) or with ready rows (2-D). The path must lie below a folder that the app was started "
-        "with: `streamlit run app.py -- --root FOLDER`",
+        f"with: {started_with('--root FOLDER')}",
     )
     if typed:
         with errors.shown():

@@ -10,7 +10,8 @@ from core.dictionaries.origin import Origin
 from core.dictionaries.sources import Entry
 from core.dictionaries.sources.folder import read_place, split_settings
 from core.errors import UnknownNameError
-from core.workspace import PROJECT, Workspace
+from core.installation import PROJECT
+from core.workspace import Workspace
 
 NAME = "demo"
 TITLE = "Demo"
