@@ -50,9 +50,9 @@ class Bar:
         self._bar = None
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, *, prog: str | None = None) -> int:
     """Run, and return the exit code: 0, 2 after an error that a person can fix, 130 if interrupted."""
-    options = _parser().parse_args(arguments)
+    options = _parser(prog).parse_args(arguments)
     bar = Bar()
     try:
         _run(options, bar)
@@ -67,9 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(prog: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m core.matching",
+        prog=prog or "python -m core.matching",
         description="Match two dictionaries (sparse autoencoders, SAEs) by their weights.",
     )
     parser.add_argument("a", metavar="A", help="id of a dictionary, such as demo/layer2-standard-2048, or its path")

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-OURS = {"app", "benchmarks", "core", "demo", "pages", "tests", "ui"}
+CODE = ("app.py", "pages", "ui", "core", "sae_loupe")
+OURS = {"app", "benchmarks", "core", "demo", "pages", "sae_loupe", "tests", "ui"}
 
 
 def pins(name: str) -> dict[str, str]:
@@ -48,8 +49,11 @@ def imported(*places: str) -> set[str]:
 @pytest.mark.parametrize(
     ("requirements", "places"),
     [
-        ("requirements.txt", ("app.py", "pages", "ui", "core")),
-        ("requirements-dev.txt", ("app.py", "pages", "ui", "core", "demo", "tests", "benchmarks")),
+        ("requirements.txt", CODE),
+        (
+            "requirements-dev.txt",
+            ("app.py", "pages", "ui", "core", "sae_loupe", "demo", "tests", "benchmarks", "setup.py"),
+        ),
     ],
 )
 def test_every_package_that_is_imported_is_pinned(requirements, places):

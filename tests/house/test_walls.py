@@ -13,7 +13,7 @@ from tests.house.imports import Import, circles, imports, made_in, modules
 ROOT = Path(__file__).parents[2]
 FLOORS = {
     "core": (
-        "amounts characters",
+        "amounts characters installation",
         "errors",
         "catalogue dashboards work workspace",
         "devices",
@@ -36,11 +36,12 @@ FLOORS = {
         "home interventions matching",
         "feature shell",
     ),
+    "sae_loupe": ("commands", "command", "__main__"),
 }
 FLOOR_OF = {
     (top, room): floor for top, floors in FLOORS.items() for floor, rooms in enumerate(floors) for room in rooms.split()
 }
-MAY_USE = {"app": {"ui"}, "pages": {"ui"}, "ui": {"ui", "core"}, "core": {"core"}}
+MAY_USE = {"app": {"ui"}, "pages": {"ui"}, "ui": {"ui", "core"}, "core": {"core"}, "sae_loupe": {"sae_loupe", "core"}}
 APART = {("core", "dashboards"): {"amounts", "characters", "errors"}}
 """Rooms that may use less than their floor allows."""
 
