@@ -2,13 +2,14 @@
 
 import argparse
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from core.errors import NoSuchPathError, PathNotAllowedError
 from core.installation import PROJECT, cache_folder, notes_folder, readable_folder, started_with
+from core.policy import OWN, Policy, of_visitors, on_community_cloud
 
 
 def located(path: Path) -> Path:
@@ -59,13 +60,17 @@ class Workspace:
     """What models run in: float32, bfloat16, float16, or own, which is that of their weights."""
     notes: Path = field(default_factory=notes_folder)
     """Folder of notes on features. Unlike the cache, it cannot be computed again."""
+    policy: Policy = OWN
+    """What visitors may do."""
 
     def allowed_folder(self, text: str) -> Path:
         """Resolve a typed path and return it if it is a folder below a root (or pinned).
 
         Links are followed before the check. Raises PathNotAllowedError with the same message for a folder
-        outside and for one that does not exist, so that nobody can probe what lies outside.
+        outside and for one that does not exist, so that nobody can probe what lies outside. Raises
+        ClosedInPublicError for every path in a public app.
         """
+        self.policy.check_path(text)
         for root in (*self.roots, *self.pinned) if len(text) <= 1024 and text.strip() else ():
             # An unknown user, a loop of links, a name that is too long or has invalid bytes: none of these is a folder.
             with suppress(OSError, RuntimeError, ValueError):
@@ -80,6 +85,7 @@ class Workspace:
 
         Like `allowed_folder`. A file that is a link keeps its name, and its target is checked as well.
         """
+        self.policy.check_path(text)
         for root in (*self.roots, *self.pinned) if len(text) <= 1024 and text.strip() else ():
             with suppress(OSError, RuntimeError, ValueError, PathNotAllowedError):
                 typed, root = Path(text.strip()).expanduser(), located(root)
@@ -158,6 +164,11 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--dtype", default="own", choices=("own", "float32", "bfloat16", "float16"), help="what models run in"
     )
+    parser.add_argument("--public", action=argparse.BooleanOptionalAction, help="for visitors whom you do not know")
+    parser.add_argument(
+        "--allow", action="append", default=[], metavar="USER/NAME", help="on the hub, what a public app downloads"
+    )
+    parser.add_argument("--allow-file", type=Path, help="file with such a name on each line")
     return parser
 
 
@@ -172,12 +183,16 @@ def check_arguments(options: argparse.Namespace) -> None:
             raise no_such_path(str(folder), folder.resolve(), "the folder of a model")
 
 
-def parse_arguments(arguments: list[str]) -> Workspace:
-    """Turn the words that start the app into a workspace; ignore unknown options."""
+def parse_arguments(arguments: list[str], environment: Mapping[str, str] | None = None) -> Workspace:
+    """Turn the words that start the app into a workspace; ignore unknown options.
+
+    Where the environment is that of Streamlit Community Cloud, the app is public unless the words say otherwise.
+    """
     known, _ = argument_parser().parse_known_intermixed_args(arguments)
     roots = tuple(path.resolve() for path in known.root) or (readable_folder(),)
     pinned = [pinned_text(text) for text in (*known.path, *known.sae)]
     models = (*(path.resolve() for path in known.model), PROJECT / "demo" / "model")
+    public = on_community_cloud(environment or {}, PROJECT) if known.public is None else known.public
     return Workspace(
         cache=known.cache.resolve(),
         roots=roots,
@@ -189,4 +204,19 @@ def parse_arguments(arguments: list[str]) -> Workspace:
         device=known.device,
         dtype=known.dtype,
         notes=known.notes.resolve(),
+        policy=of_visitors((*known.allow, *_lines(known.allow_file))) if public else OWN,
     )
+
+
+def _lines(file: Path | None) -> list[str]:
+    """Return the lines of a file that are neither empty nor begin with #. Raises NoSuchPathError."""
+    if file is None:
+        return []
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise NoSuchPathError(
+            f"--allow-file {str(file)[:200]!r} cannot be read ({type(error).__name__}). Expected a text file with "
+            "USER/NAME on each line. Check the path."
+        ) from error
+    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]

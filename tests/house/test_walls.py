@@ -15,8 +15,8 @@ FLOORS = {
     "core": (
         "amounts characters installation",
         "errors",
-        "catalogue dashboards work workspace",
-        "devices",
+        "catalogue dashboards policy work",
+        "devices workspace",
         "files hub maths",
         "dictionaries",
         "models notebook",

@@ -91,6 +91,7 @@ def panel(dictionary: Dictionary, feature: int) -> None:
         )
     if st.session_state.get(_FETCH) == Labels.key(source):
         with errors.shown():
+            compute.workspace().policy.check_repository(f"{source.model_id}/{source.source_id}")
             _fetch(source)
     if shown:
         # The caption is above the frame, because below it would be off the screen.
@@ -120,7 +121,9 @@ def _label(known: Labels, dictionary: Dictionary, feature: int) -> None:
 
 
 def _offer_labels(source: NeuronpediaSource) -> None:
-    """Ask before labels are downloaded."""
+    """Ask before labels are downloaded. A public app that does not list them offers nothing."""
+    if not compute.workspace().policy.lists(f"{source.model_id}/{source.source_id}"):
+        return
     with st.popover("Download labels", icon=":material/download:"):
         st.markdown("This machine will ask")
         st.code(labels_address(source), language=None, wrap_lines=True)

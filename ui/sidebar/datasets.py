@@ -13,8 +13,12 @@ from ui.studies import compute, corpus
 
 
 def offer(name: DatasetName, megabytes: int) -> None:
-    """Offer a download, draw the progress of a running one, or say what went wrong."""
+    """Offer a download, draw the progress of a running one, or say what went wrong.
+
+    Raises ClosedInPublicError for a dataset that a public app does not list.
+    """
     key = corpus.dataset_key(name, megabytes)
+    compute.workspace().policy.check_repository(name.repository)
     if compute.at_hand(key):
         return
     if corpus.fetching_flag(key) in st.session_state and not _follow(name, megabytes):

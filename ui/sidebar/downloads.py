@@ -11,7 +11,7 @@ import streamlit as st
 from core.amounts import of_bytes
 from core.dictionaries import sources
 from core.errors import LoupeError, NotDownloadedError
-from core.models import downloads
+from core.models import downloads, names
 from core.work.jobs import Jobs, Progress
 from ui.shared import errors
 from ui.shared import progress as shared_progress
@@ -38,6 +38,7 @@ class Wanted:
         return f"download {self.kind} {self.id}"
 
     def work(self) -> Callable[[Progress], object]:
+        self.check()
         workspace = compute.workspace()
         return {
             DICTIONARY: lambda progress: sources.download(self.id, progress),
@@ -45,8 +46,16 @@ class Wanted:
             TENSORS: lambda progress: downloads.download_tensors(self.id, workspace, progress),
         }[self.kind]
 
+    def check(self) -> None:
+        """Raise ClosedInPublicError for what a public app does not download, UnknownNameError for what nobody can."""
+        policy = compute.workspace().policy
+        if policy.public:
+            of_model = names.repository(self.id) or self.id
+            policy.check_repository(sources.repository(self.id) if self.kind == DICTIONARY else of_model)
+
     def nbytes(self) -> int:
         """Ask the hub how many bytes are missing."""
+        self.check()
         if self.kind == DICTIONARY:
             return sources.cost(self.id).missing
         return downloads.tensor_plan(self.id).nbytes if self.kind == TENSORS else self._model_bytes()
@@ -108,7 +117,13 @@ def _forget() -> None:
 
 
 def buttons(wanted: Wanted, label: str = "Download") -> None:
-    """Draw the buttons that ask for the size and that download."""
+    """Draw the buttons that ask for the size and that download, or say why a public app does not."""
+    with errors.shown():
+        wanted.check()
+        _buttons(wanted, label)
+
+
+def _buttons(wanted: Wanted, label: str) -> None:
     size = f"_size of {wanted.key}"
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("Ask the hub for the size", key=f"ask {wanted.key}", type="tertiary"):
@@ -123,6 +138,12 @@ def buttons(wanted: Wanted, label: str = "Download") -> None:
 
 def offer(error: NotDownloadedError) -> None:
     """Say what is not on this machine, and offer to download it."""
+    with errors.shown():
+        Wanted(error.kind, error.id).check()
+        _offer(error)
+
+
+def _offer(error: NotDownloadedError) -> None:
     st.warning(plain(str(error)), icon=":material/cloud_download:")
     if error.kind == DICTIONARY:
         buttons(Wanted(DICTIONARY, error.id))

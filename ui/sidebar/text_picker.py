@@ -82,7 +82,7 @@ def _dataset() -> None:
     )
     if typed:
         with errors.shown():
-            DatasetName.parse(typed)
+            compute.workspace().policy.check_repository(DatasetName.parse(typed).repository)
     st.selectbox(
         "Fetch at most",
         list(SIZES),

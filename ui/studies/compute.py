@@ -4,6 +4,7 @@ Cached functions take ids and numbers, and look up the objects themselves. Sessi
 nothing changes them. Work that takes over a second runs as a job.
 """
 
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -31,7 +32,7 @@ _only_stored: ContextVar[bool] = ContextVar("only_stored", default=False)
 
 @st.cache_resource(show_spinner=False)
 def workspace() -> Workspace:
-    return parse_arguments(sys.argv[1:])
+    return parse_arguments(sys.argv[1:], os.environ)
 
 
 @st.cache_resource(show_spinner=False)

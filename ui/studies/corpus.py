@@ -94,7 +94,9 @@ def _token_file(path: Path) -> TextTokens:
 
 
 def _dataset(settings: SampleSettings, model: LanguageModel) -> TextTokens:
-    texts = dataset_texts(DatasetName.parse(settings.name), settings.megabytes)
+    name = DatasetName.parse(settings.name)
+    compute.workspace().policy.check_repository(name.repository)
+    texts = dataset_texts(name, settings.megabytes)
 
     def work(progress: Progress) -> TokenStream:
         documents = list(texts.documents())
@@ -187,6 +189,7 @@ def sample(dictionary: Dictionary, model: LanguageModel, chosen: SampleSettings 
     text = find(asked, model)
     config = dictionary.config
     settled = fitting(text.tokens, config, model, asked)
+    compute.workspace().policy.check_tokens(settled.n_rows * context_of(config, model, settled))
     name = f"{text.name} {reading_of(model)}"
     key = f"sample {name} {context_of(config, model, settled)} {with_bos(config, settled)} {settled} {text.title}"
     return compute.loaded().get(key, lambda: sample_of(text.tokens, text.title, config, model, settled, text.unread))

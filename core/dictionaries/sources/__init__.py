@@ -1,7 +1,7 @@
 """Where dictionaries come from: one module per source, found by name.
 
 A source module offers `NAME`, `TITLE`, `entries(workspace)` and `open(key, workspace, ...)`, and, if
-it is one that downloads, `cost(key)` and `download(key, progress)`. A dictionary's id is
+it is one that downloads, `repository(key)`, `cost(key)` and `download(key, progress)`. A dictionary's id is
 `<source>/<key>`; it is what the URL holds. A new source is one new file here.
 """
 
@@ -16,7 +16,10 @@ from core.dictionaries.dictionary import Dictionary
 from core.errors import UnknownNameError
 from core.hub.download import Cost
 from core.work.jobs import SILENT, Progress
-from core.workspace import Workspace
+from core.workspace import Workspace, split_tail
+
+PARTS = ("layer", "target", "side", "level", "features")
+"""Settings behind an id that say what of the files is looked at."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,31 @@ def entries(workspace: Workspace) -> list[Entry]:
     return sorted(listed, key=lambda entry: not entry.id.startswith("folder/"))
 
 
+def check_open(id: str, workspace: Workspace, repository: str | None = None) -> None:
+    """Raise ClosedInPublicError for an id that visitors of a public app may not open.
+
+    Open are the listed ids and, of the hub, the repositories on the app's list; of each, any part of its files.
+    """
+    policy = workspace.policy
+    if not policy.public:
+        return
+    asked, listed = _without_parts(id), {_without_parts(entry.id) for entry in entries(workspace)}
+    if asked in listed:
+        return
+    if asked[1]:
+        policy.check_settings(id)
+    if repository is None:
+        policy.check_path(id)
+    else:
+        policy.check_repository(repository)
+
+
+def _without_parts(id: str) -> tuple[str, frozenset[str]]:
+    """Return an id's part before the #, and the settings behind it that change how files are read."""
+    path, tail = split_tail(id)
+    return path, frozenset(pair for pair in tail.split("&") if pair and pair.partition("=")[0] not in PARTS)
+
+
 def open_dictionary(id: str, workspace: Workspace, *, fold_decoder_norms: bool = True) -> Dictionary:
     """Open the dictionary with an id such as 'demo/layer0-standard-2048' or 'folder/PATH'.
 
@@ -76,6 +104,11 @@ def open_dictionary(id: str, workspace: Workspace, *, fold_decoder_norms: bool =
         known = [entry.id for entry in entries(workspace)]
         raise UnknownNameError("dictionary", id, known)
     return sources()[source].open(key, workspace, fold_decoder_norms=fold_decoder_norms)
+
+
+def repository(id: str) -> str:
+    """Return the repository of the hub that a dictionary is downloaded from. Raises UnknownNameError for another id."""
+    return _downloading(id).repository(id.partition("/")[2])
 
 
 def cost(id: str) -> Cost:

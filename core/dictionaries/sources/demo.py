@@ -7,7 +7,7 @@ from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.formats import Place
 from core.dictionaries.formats.sae_lens import WEIGHTS_FILE
 from core.dictionaries.origin import Origin
-from core.dictionaries.sources import Entry
+from core.dictionaries.sources import Entry, check_open
 from core.dictionaries.sources.folder import read_place, split_settings
 from core.errors import UnknownNameError
 from core.installation import PROJECT
@@ -45,10 +45,14 @@ def entries(workspace: Workspace) -> list[Entry]:
 
 
 def open(key: str, workspace: Workspace, *, fold_decoder_norms: bool = True) -> Dictionary:
-    """Open a demo dictionary by name; raise UnknownNameError for another name."""
+    """Open a demo dictionary by name; raise UnknownNameError for another name.
+
+    Raises ClosedInPublicError for settings that a visitor of a public app writes.
+    """
     name, settings = split_settings(key)
     if name not in _index():
         raise UnknownNameError("dictionary", f"{NAME}/{key}", [f"{NAME}/{name}" for name in _index()])
+    check_open(f"{NAME}/{key}", workspace)
     item = _index()[name]
     return read_place(
         Place(FOLDER / name),

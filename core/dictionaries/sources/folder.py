@@ -20,13 +20,14 @@ from core.dictionaries.formats.stored import unseen_turns
 from core.dictionaries.hooks import norm_warning
 from core.dictionaries.origin import UNKNOWN, Origin
 from core.dictionaries.parsing import not_applied, parse_config
-from core.dictionaries.sources import Entry
+from core.dictionaries.sources import PARTS, Entry, check_open
 from core.dictionaries.sources.folder_entries import dictionaries_at, labels_of, labels_when_open, said_by, titles
 from core.dictionaries.weights import check_tensors
 from core.errors import BadDictionaryError, PathNotAllowedError, UnknownNameError
 from core.files.fields import short
 from core.files.npz import unpacked_bytes
 from core.files.stamps import stamp
+from core.policy import ClosedInPublicError
 from core.workspace import Workspace, located, split_tail
 
 NAME = "folder"
@@ -34,14 +35,12 @@ TITLE = "Folder"
 WHOLE_NUMBERS = ("context_size", "k", "hook_head_index", "layer", "target", "side", "level", "features")
 _FROM_ZERO = ("hook_head_index", "layer", "target", "side")
 FLAGS = ("prepend_bos", "apply_b_dec_to_input")
-_PARTS = ("layer", "target", "side", "level", "features")
-"""Settings that say what of the files is looked at."""
-_OF_FILES = ("format", "dict_class", "hook_names", "model_names", *_PARTS)
+_OF_FILES = ("format", "dict_class", "hook_names", "model_names", *PARTS)
 _OF_TOP = ("architecture", "k", "apply_b_dec_to_input", "normalize_activations")
 SETTINGS = (
     *("format", "dict_class", "architecture", "normalize_activations", "apply_b_dec_to_input"),
     *("model_name", "hook_name", "hook_name_out", "hook_head_index", "context_size", "k", "prepend_bos"),
-    *("hook_names", "model_names", *_PARTS),
+    *("hook_names", "model_names", *PARTS),
 )
 """The settings behind a path, in the order of an id."""
 _LONGEST_SETTING = 200
@@ -76,7 +75,10 @@ def entries(workspace: Workspace) -> list[Entry]:
 
 
 def inside(key: str, workspace: Workspace) -> list[str]:
-    """Return the names of the dictionaries below a folder that is none itself, none where it may not be read."""
+    """Return the names of the dictionaries below a folder that is none itself, none where it may not be read.
+
+    Raises ClosedInPublicError in a public app.
+    """
     try:
         place = _place(workspace.allowed_path(key), workspace)
     except PathNotAllowedError:
@@ -117,13 +119,14 @@ def find(key: str, workspace: Workspace) -> Found:
 
     Raises PathNotAllowedError, UnknownNameError for a setting or format, BadDictionaryError for files of no format.
     """
+    check_open(f"{NAME}/{key}", workspace)
     path, settings = None, {}
     if "#" in key:
-        with suppress(PathNotAllowedError):  # a folder may be called lr=1#seed=2
-            path = workspace.allowed_path(key)
+        with suppress(PathNotAllowedError, ClosedInPublicError):  # a folder may be called lr=1#seed=2
+            path = _allowed(key, workspace)
     if path is None:
         text, settings = split_settings(key)
-        path = workspace.allowed_path(text)
+        path = _allowed(text, workspace)
     place = _place(path, workspace, settings)
     with readable(path):
         module, _ = choose(place, settings.get("format"))
@@ -138,6 +141,13 @@ def find(key: str, workspace: Workspace) -> Found:
         stamp=state,
         nbytes=nbytes,
     )
+
+
+def _allowed(text: str, workspace: Workspace) -> Path:
+    """Return the path that a key names: any that is allowed, or one that a public app lists."""
+    path = Path(text)
+    listed = workspace.policy.public and path.is_absolute() and workspace.is_pinned(located(path)) and path.exists()
+    return located(path) if listed else workspace.allowed_path(text)
 
 
 def _size(file: Path) -> int:
@@ -245,7 +255,7 @@ def read_place(
 
 def _titled(title: str, settings: Mapping[str, str]) -> str:
     """Tell a part of what files hold from the others by its title."""
-    part = "&".join(f"{name}={settings[name]}" for name in _PARTS if name in settings)
+    part = "&".join(f"{name}={settings[name]}" for name in PARTS if name in settings)
     return title if not part or part in title else f"{title}#{part}"
 
 

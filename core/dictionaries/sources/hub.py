@@ -9,7 +9,7 @@ from pathlib import Path
 from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.formats import Place, llama_scope
 from core.dictionaries.origin import Origin
-from core.dictionaries.sources import Entry, Located
+from core.dictionaries.sources import Entry, Located, check_open
 from core.dictionaries.sources.folder import read_place, readable, split_settings
 from core.errors import HubNotFoundError, NotDownloadedError
 from core.files.npz import unpacked_bytes
@@ -69,9 +69,10 @@ def open(key: str, workspace: Workspace, *, fold_decoder_norms: bool = True) -> 
 def find(key: str, workspace: Workspace) -> Located:
     """Say which revision of a folder is in the cache and how large it is. No request is made.
 
-    Raises NotDownloadedError if none is, HubNotFoundError as `parse`.
+    Raises NotDownloadedError if none is, HubNotFoundError as `parse`, ClosedInPublicError.
     """
     folder = parse(key)
+    check_open(f"{NAME}/{key}", workspace, folder.repository)
     with readable(Path(str(folder))):
         place = local_path(folder)
         if place is None:
@@ -94,6 +95,11 @@ def _weights_in(folder: Path) -> list[Path]:
     published = folder / llama_scope.PUBLISHED_WEIGHTS
     there = [path for path in folder.iterdir() if path.suffix in WEIGHTS]
     return there + ([published] if published.is_file() else [])
+
+
+def repository(key: str) -> str:
+    """Return the repository that a key names. Raises HubNotFoundError as `parse`."""
+    return parse(key).repository
 
 
 def cost(key: str) -> Cost:

@@ -8,7 +8,7 @@ from core.dictionaries.origin import Origin
 from core.dictionaries.parsing import not_applied, parse_config
 from core.dictionaries.registry import loaders
 from core.dictionaries.registry.index import RegistryItem, registry
-from core.dictionaries.sources import Entry, Located
+from core.dictionaries.sources import Entry, Located, check_open
 from core.dictionaries.sources.folder import split_settings, typed
 from core.errors import NotDownloadedError, UnknownNameError
 from core.files.npz import unpacked_bytes
@@ -64,9 +64,10 @@ def open(key: str, workspace: Workspace, *, fold_decoder_norms: bool = True) -> 
 def find(key: str, workspace: Workspace) -> Located:
     """Say which revision of an item is in the cache and how large it is. No request is made.
 
-    Raises UnknownNameError for no item, NotDownloadedError for one that is not here.
+    Raises UnknownNameError for no item, NotDownloadedError for one that is not here, ClosedInPublicError.
     """
     item, settings = _parse(key)
+    check_open(f"{NAME}/{key}", workspace, item.repository)
     tail = "&".join(f"{name}={value}" for name, value in settings.items())
     if not is_downloaded(item):
         raise NotDownloadedError("dictionary", item.id)
@@ -95,6 +96,11 @@ def is_downloaded(item: RegistryItem) -> bool:
     """Whether all files that sae-lens needs of an item are in the cache. No request is made."""
     needed, _ = loaders.wanted_files(item)
     return all(cache.cached_file(item.repository, path) for path in needed)
+
+
+def repository(key: str) -> str:
+    """Return the repository that holds an item. Raises UnknownNameError for no item."""
+    return _parse(key)[0].repository
 
 
 def cost(key: str) -> Cost:
