@@ -11,6 +11,7 @@ WIDTHS = (1400, 700)
 PROBED = "_stcore/"
 """Streamlit asks for its own addresses below each page first, and is told that they are not there."""
 CUT_OFF = """() => {
+  const SCROLLS = "[class*=st-key-scrolls_]";
   const faults = [];
   const shown = (e) => e.checkVisibility({ visibilityProperty: true }) && e.getBoundingClientRect().width > 0;
   const say = (what, e) => faults.push(`${what}: ${(e.textContent || "").trim().slice(0, 80)}`);
@@ -23,7 +24,10 @@ CUT_OFF = """() => {
       if (shown(part) && hides && part.clientWidth && part.scrollWidth > part.clientWidth + 1) say("cut off", part);
     }
   for (const chart of document.querySelectorAll("[data-testid=stVegaLiteChart]")) {
+    if (["auto", "scroll"].includes(getComputedStyle(chart.closest(SCROLLS) ?? chart).overflowX)) continue;
     const frame = chart.getBoundingClientRect();
+    for (const drawing of chart.querySelectorAll("svg, canvas"))
+      if (drawing.getBoundingClientRect().right > frame.right + 2) say("wider than its frame", chart);
     for (const text of chart.querySelectorAll("svg text")) {
       const { left, right, width } = text.getBoundingClientRect();
       if (width && (left < frame.left - 2 || right > frame.right + 2)) say("outside its chart", text);
@@ -98,18 +102,19 @@ def test_the_check_notices_what_is_cut_off(visitor):
         f"<main data-testid=stMain><button style='{narrow}: 40px'>Far too long</button>"
         f"<button style='{narrow}: 400px'>Short</button></main>"
         "<div data-testid=stVegaLiteChart style='width: 50px'>"
-        "<svg style='overflow: visible'><text x=40 y=20>tick</text></svg></div><hr style='width: 3000px'>"
+        "<svg width=50 style='overflow: visible'><text x=40 y=20>tick</text></svg></div>"
+        "<div data-testid=stVegaLiteChart style='width: 50px'><svg width=90></svg>wide</div><hr style='width: 3000px'>"
     )
     look(visitor, "tab", patience_ms=200)
     kinds = [fault.removeprefix("tab, 1400 px: ") for fault in visitor.faults if ", 1400" in fault]
-    assert kinds[:2] == ["cut off: Far too long", "outside its chart: tick"]
-    assert kinds[2].startswith("the page is 30")
+    assert kinds[:3] == ["cut off: Far too long", "outside its chart: tick", "wider than its frame: wide"]
+    assert kinds[3].startswith("the page is 30")
 
 
 def test_a_chart_that_follows_its_frame_late_is_whole(visitor):
     visitor.set_content(
         "<main data-testid=stMain></main><div data-testid=stVegaLiteChart style='width: 50px'>"
-        "<svg style='overflow: visible'><text x=40 y=20>tick</text></svg></div>"
+        "<svg width=50 style='overflow: visible'><text x=40 y=20>tick</text></svg></div>"
         "<script>setTimeout(() => document.querySelector('text').setAttribute('x', 0), 600)</script>"
     )
     look(visitor, "tab")

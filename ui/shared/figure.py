@@ -19,6 +19,8 @@ from ui.shared.selection import columns
 from ui.shared.spoken import alternative_text
 from ui.shared.thinned import thinned
 
+SCROLLS = "scrolls_"
+"""How the key of a container begins whose content scrolls where it is wider (see ui.shell.style)."""
 Table = pd.DataFrame | Callable[[], pd.DataFrame]
 
 
@@ -180,10 +182,12 @@ def altair(
         said = signs(alternative_text(done, *((frame.title, frame.finding, frame.note) if frame else ())))
         if frame:
             frame.charts.append(done)
+        # A chart of its own width scrolls where the page is narrower (see ui.shell.style).
+        place = st.container(key=f"{SCROLLS}{key}") if width == "content" else st
         if on_select is None:
-            return st.altair_chart(done, key=key, width=width, alt=said)
+            return place.altair_chart(done, key=key, width=width, alt=said)
         modes = [*names, *([following.BRUSH] if brush and following.BRUSH not in names else [])]
-        event = st.altair_chart(done, key=key, width=width, alt=said, on_select=on_select, selection_mode=modes)
+        event = place.altair_chart(done, key=key, width=width, alt=said, on_select=on_select, selection_mode=modes)
         if frame and brush and (found := brush.features(event)):
             frame.offers.append((f"Select {len(found):,}", lambda: found, f"a rectangle in {frame.title}"))
         return event

@@ -13,6 +13,8 @@ _RULES = """
 /* WCAG AA asks for a contrast of 4.5 to 1. Streamlit's captions have 4.2, and white on the orange of dark pages 3.6. */
 .stApp [data-testid="stCaptionContainer"] { opacity: 0.7; }
 .stApp button[kind="primary"] { background: light-dark(#b4380a, #c2410c); }
+/* Running text keeps its lines, and scrolls where the page is narrower. */
+[class*="st-key-scrolls_"] { overflow-x: auto; }
 /* A script shows nothing, and takes no gap. */
 [data-testid="stLayoutWrapper"]:has(> .st-key-script_of_history), .st-key-script_of_history { position: absolute; }
 /* Work under way stays in sight at the foot of the sidebar, however long that is, on the sidebar's own ground (see
