@@ -3,38 +3,15 @@
 Each processor has matrix products of its own, which a setting of OpenBLAS stands for.
 """
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).parents[2]
-KERNELS = ("Haswell", "Sandybridge", "Prescott", "SkylakeX")
-"""Of processors with AVX2, with AVX, with neither, with AVX-512."""
-
-
-def has_avx512() -> bool:
-    try:
-        return "avx512f" in Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return False
+from tests.doubles.processors import by_kernel
 
 
 @pytest.fixture(scope="module")
 def found() -> dict[str, dict]:
-    """Return what each kernel gives that runs here."""
-    command = [sys.executable, "-m", "tests.doubles.kernel_numbers"]
-    running = {}
-    for kernel in KERNELS if has_avx512() else KERNELS[:-1]:
-        env = os.environ | {"OPENBLAS_CORETYPE": kernel, "OPENBLAS_NUM_THREADS": "2"}
-        running[kernel] = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE)
-    found = {kernel: json.loads(process.communicate()[0]) for kernel, process in running.items()}
-    assert not any(process.returncode for process in running.values())
-    return found
+    return by_kernel("kernel_numbers")
 
 
 def test_what_float64_decides_has_the_same_bits_on_every_processor(found):
