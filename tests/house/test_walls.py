@@ -25,7 +25,7 @@ FLOORS = {
         "enrichment feature feature_map matching overview proxies text",
         "automata interventions",
         "neuronpedia splitting",
-        "home",
+        "home stability",
     ),
     "ui": (
         "shared",

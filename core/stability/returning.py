@@ -1,0 +1,224 @@
+"""Which features of a dictionary return in others: matching cosines over a threshold set against chance.
+
+After the share of seeds in which a feature has a match (arXiv 2606.12138). The matches are those of core.matching.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float, Int
+
+from core.dictionaries.dictionary import Dictionary
+from core.dictionaries.spaces import DictionarySide, check_same_space
+from core.errors import DoesNotFitError
+from core.geometry.neighbors import Between
+from core.matching.comparison import Weights
+from core.matching.matrix import nearest_pair
+from core.matching.overlap import partners
+from core.matching.pairs import THRESHOLD
+from core.maths.significance import wilson
+from core.stability.chance import LEVEL, SecondMoments, chance_threshold, return_chance, second_moments
+from core.work.artifacts import ArtifactStore
+from core.work.jobs import SILENT, Part, Progress
+
+Rule = Literal["nearest", "mutual"]
+RULES: Mapping[Rule, str] = {
+    "nearest": "its nearest feature there; several may share it",
+    "mutual": "its nearest feature there, whose nearest it is",
+}
+"""Which feature of the other dictionary is a feature's match."""
+
+
+@dataclass(frozen=True, eq=False)
+class Returns:
+    """The features of one dictionary, A, in another, B: one returns if its match has a cosine over `threshold`."""
+
+    cos: Float[np.ndarray, " d_sae"]
+    """With the nearest feature of B; NaN for features left out."""
+    partner: Int[np.ndarray, " d_sae"]
+    """The match in B; -1 for features that do not return."""
+    chance: Float[np.ndarray, " d_sae"]
+    """With which each would return in a random dictionary with the second moments of B (core.stability.chance).
+
+    For the rule 'mutual' it is at most this.
+    """
+    threshold: float
+    """The larger of the threshold asked for and `chance_threshold`."""
+    chance_threshold: float
+    """The cosine that a share LEVEL of the features reach by chance."""
+
+    @property
+    def returned(self) -> Bool[np.ndarray, " d_sae"]:
+        return self.partner >= 0
+
+    @property
+    def kept(self) -> Bool[np.ndarray, " d_sae"]:
+        """True for features with a direction; the others cannot return."""
+        return ~np.isnan(self.cos)
+
+    @property
+    def share(self) -> float:
+        """The share of the kept features that return."""
+        return float(self.returned.sum() / max(1, self.kept.sum()))
+
+
+@dataclass(frozen=True, eq=False)
+class Stability:
+    """The features of one dictionary in n others."""
+
+    returns: tuple[Returns, ...]
+
+    @property
+    def n(self) -> int:
+        """Number of other dictionaries."""
+        return len(self.returns)
+
+    @cached_property
+    def kept(self) -> Bool[np.ndarray, " d_sae"]:
+        return self.returns[0].kept
+
+    @cached_property
+    def count(self) -> Int[np.ndarray, " d_sae"]:
+        """In how many others each feature returns; -1 for features left out."""
+        count = np.sum([one.returned for one in self.returns], axis=0)
+        return np.where(self.kept, count, -1)
+
+    @property
+    def share(self) -> Float[np.ndarray, " d_sae"]:
+        """In what share of the others; NaN for features left out."""
+        return np.where(self.kept, self.count / self.n, np.nan)
+
+    @property
+    def interval(self) -> tuple[Float[np.ndarray, " d_sae"], Float[np.ndarray, " d_sae"]]:
+        """The 95 % interval of the share (Wilson 1927), with the others as draws of all such dictionaries."""
+        low, high = wilson(np.maximum(self.count, 0), np.full(len(self.count), self.n))
+        return tuple(np.where(self.kept, end, np.nan) for end in (low, high))
+
+    @property
+    def chance(self) -> Float[np.ndarray, " d_sae"]:
+        """The share that is expected by chance."""
+        return np.mean([one.chance for one in self.returns], axis=0)
+
+    @cached_property
+    def expected(self) -> Float[np.ndarray, " times"]:
+        """How many features would return in 0, 1 … n others by chance, if these were independent."""
+        chance = np.stack([one.chance[self.kept] for one in self.returns])
+        times = np.zeros((self.n + 1, chance.shape[1]))
+        times[0] = 1
+        for p in chance:
+            times[1:] = times[1:] * (1 - p) + times[:-1] * p
+            times[0] *= 1 - p
+        return times.sum(axis=1)
+
+    def at_least(self, times: int) -> Int[np.ndarray, " chosen"]:
+        """Return the features that return in so many others or more."""
+        return np.flatnonzero(self.count >= max(times, 0))
+
+    def table(self) -> pd.DataFrame:
+        """One row per feature: feature, return_count, return_share, return_low, return_high, return_chance.
+
+        And mean_return_cosine, the mean over the others of the cosine with the nearest feature. NaN for features left
+        out.
+        """
+        low, high = self.interval
+        return pd.DataFrame(
+            {
+                "feature": np.arange(len(self.count)),
+                "return_count": np.where(self.kept, self.count, np.nan),
+                "return_share": self.share,
+                "return_low": low,
+                "return_high": high,
+                "return_chance": self.chance,
+                "mean_return_cosine": np.mean([one.cos.astype(float) for one in self.returns], axis=0),
+            }
+        )
+
+    def histogram(self) -> pd.DataFrame:
+        """One row per number of others: return_count, returning_features, random_features (expected by chance)."""
+        found = np.bincount(self.count[self.kept], minlength=self.n + 1)
+        return pd.DataFrame(
+            {"return_count": np.arange(self.n + 1), "returning_features": found, "random_features": self.expected}
+        )
+
+    def by_other(self, names: Sequence[str]) -> pd.DataFrame:
+        """One row per other dictionary: returned_in, returned_share and its interval, random_share, both thresholds."""
+        rows = []
+        for name, one in zip(names, self.returns, strict=True):
+            n, found = int(one.kept.sum()), int(one.returned.sum())
+            low, high = (float(end[0]) for end in wilson(np.array([found]), np.array([n])))
+            chance = float(np.nanmean(one.chance)) if n else np.nan
+            rows.append((name, found / max(1, n), low, high, chance, one.threshold, one.chance_threshold))
+        names = ["returned_in", "returned_share", "returned_low", "returned_high", "random_share"]
+        return pd.DataFrame(rows, columns=[*names, "return_threshold", "chance_threshold"])
+
+
+def returns(
+    between: Between,
+    rows: Float[np.ndarray, "d_sae d"],
+    moments: SecondMoments,
+    *,
+    threshold: float = THRESHOLD,
+    rule: Rule = "nearest",
+    level: float = LEVEL,
+) -> Returns:
+    """Say which features of A return in B, from the nearest of each (`between`), A's directions and B's moments."""
+    least = chance_threshold(rows, moments, level=level)
+    used = max(threshold, least)
+    cos, nearest = between.a_in_b_cos[:, 0], between.a_in_b_idx[:, 0]
+    if rule == "mutual":
+        partner = partners(between, threshold=used)
+    else:
+        partner = np.where(np.nan_to_num(cos, nan=-2) > used, nearest, -1)
+    chance = np.where(np.isnan(cos), np.nan, return_chance(rows, moments, used))
+    return Returns(cos, partner, chance, used, least)
+
+
+def check_others(dictionary: Dictionary, others: Sequence[Dictionary], side: DictionarySide) -> None:
+    """Raise DoesNotFitError unless there is another dictionary, and all have directions in one space."""
+    if not others:
+        raise DoesNotFitError(
+            f"{dictionary.title} is a single dictionary, so nothing says whether its features return. Expected one or "
+            "more others of the same hook, such as other seeds; choose them."
+        )
+    for other in others:
+        check_same_space(dictionary, other, side)
+
+
+def moments_of(dictionary: Dictionary, side: DictionarySide, store: ArtifactStore | None = None) -> SecondMoments:
+    """Return the second moments of a dictionary's directions; the `store` keeps them."""
+
+    def compute() -> SecondMoments:
+        return second_moments(Weights.of(dictionary).side(side))
+
+    key = SecondMoments.key(dictionary.sha256, side)
+    return store.cached(SecondMoments, key, compute) if store else compute()
+
+
+def stability(
+    dictionary: Dictionary,
+    others: Sequence[Dictionary],
+    side: DictionarySide = "decoder",
+    *,
+    threshold: float = THRESHOLD,
+    rule: Rule = "nearest",
+    store: ArtifactStore | None = None,
+    progress: Progress = SILENT,
+) -> Stability:
+    """Look for the features of a dictionary in others, one after the other; memory holds one pair at a time.
+
+    A `store` keeps what takes long: the nearest features of every pair, and second moments. Raises DoesNotFitError (see
+    `check_others`).
+    """
+    check_others(dictionary, others, side)
+    rows, found = Weights.of(dictionary).side(side), []
+    for done, other in enumerate(others):
+        part = Part(progress, done, len(others))
+        part.update(0, 1)
+        between = nearest_pair(dictionary, other, side, store=store, progress=part)
+        how = {"threshold": threshold, "rule": rule}
+        found.append(returns(between, rows, moments_of(other, side, store), **how))
+    return Stability(tuple(found))
