@@ -6,6 +6,7 @@ app = open_in_app(dictionary, page="positions")    # a link; app.stop() ends it
 """
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from typing import Any
 
 from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.sources import open_dictionary, sources
-from core.errors import BadSettingError, LoupeError
+from core.errors import BadSettingError, LoupeError, UnknownNameError
 from core.installation import PROJECT, cache_folder
 from core.work.artifacts import ArtifactStore
 from core.work.temporary import temporary_folder
@@ -39,12 +40,15 @@ def load_dictionary(source: Any, *, fold_decoder_norms: bool = True) -> Dictiona
     "weights.pt#k=32&hook_name=blocks.8.hook_resid_post". The result's `origin` says how the files were read;
     printing the result shows it. Raises a LoupeError that says what is wrong with the id or the files.
     """
-    if hasattr(source, "state_dict") and hasattr(source, "cfg"):
+    if isinstance(source, Dictionary):
+        return source
+    if hasattr(source, "state_dict") and hasattr(source, "cfg") and hasattr(source, "save_model"):
         return from_sae(source, fold_decoder_norms=fold_decoder_norms)
     if not isinstance(source, str | os.PathLike):
+        first = " It may be the first of these." if isinstance(source, tuple) and source else ""
         raise BadSettingError(
             f"load_dictionary was given {type(source).__name__} {str(source)[:100]!r}. Expected an id such as "
-            "demo/layer0-standard-2048, the path of a folder or file, or a sae-lens SAE. Pass one of these."
+            f"demo/layer0-standard-2048, the path of a folder or file, or a sae-lens SAE. Pass one of these.{first}"
         )
     text = os.fspath(source)
     if not text.strip():
@@ -58,13 +62,27 @@ def load_dictionary(source: Any, *, fold_decoder_norms: bool = True) -> Dictiona
 
 
 def from_sae(sae: Any, *, fold_decoder_norms: bool = True) -> Dictionary:
-    """Copy the weights of a sae-lens SAE into a dictionary; the SAE does not change."""
+    """Copy the weights of a sae-lens SAE into a dictionary; the SAE does not change.
+
+    A training class is copied in its inference form, as sae-lens saves it for others.
+    """
+    hook_name = sae.cfg.metadata.hook_name
+    if not hook_name:
+        raise BadSettingError(
+            f"The {type(sae).__name__} in memory does not say which hook it reads. Expected a name such as "
+            "blocks.8.hook_resid_pre; set sae.cfg.metadata.hook_name, and model_name beside it."
+        )
+    save = getattr(sae, "save_inference_model", sae.save_model)
     with temporary_folder() as folder:
-        sae.save_model(str(folder))
-        dictionary = load_dictionary(folder, fold_decoder_norms=fold_decoder_norms)
-    name = sae.cfg.metadata.hook_name or "in memory"
+        save(str(folder))
+        try:
+            dictionary = load_dictionary(folder, fold_decoder_norms=fold_decoder_norms)
+        except LoupeError as error:  # nobody knows the folder, which is gone by then
+            named = f"the {type(sae).__name__} in memory"
+            error.args = tuple(re.sub(rf"{re.escape(str(folder))}(/[\w.]+)?", named, str(said)) for said in error.args)
+            raise
     dictionary.id = f"memory/{dictionary.sha256[:16]}"
-    dictionary.title = f"{sae.cfg.architecture()} · {name} · {dictionary.d_sae:,}"
+    dictionary.title = f"{sae.cfg.architecture()} · {hook_name} · {dictionary.d_sae:,}"
     return dictionary
 
 
@@ -88,9 +106,12 @@ def open_in_app(*saes: Any, page: str | None = None, port: int | None = None, mo
     """Start the app with dictionaries (paths, or dictionaries and sae-lens SAEs in memory); return the running app.
 
     Dictionaries in memory are saved below cache/notebook, named by their content. `page` is a page's name in the
-    address; `model` is the folder of the model that the dictionaries belong to. Raises AppError, with the app's output,
-    if the app does not start.
+    address; `model` is the folder of the model that the dictionaries belong to. Raises UnknownNameError for a page that
+    is not there, and AppError, with the app's output, if the app does not start.
     """
+    pages = sorted(path.stem for path in (PROJECT / "pages").glob("*.py"))
+    if page is not None and page not in pages:
+        raise UnknownNameError("page", str(page), pages)
     port = port or _free_port()
     command = [sys.executable, "-m", "streamlit", "run", str(PROJECT / "app.py")]
     command += ["--server.port", str(port), "--server.address", "127.0.0.1", "--server.headless", "true", "--"]
