@@ -1,0 +1,173 @@
+"""The front door: `open` a dictionary, and call what you want to know of it."""
+
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from core import notebook
+from core.dictionaries.config import check_reconstructs
+from core.dictionaries.sources import entries
+from core.errors import BadSettingError, LoupeError, NoSuchPathError
+from core.notebook import load_dictionary
+from core.workspace import Workspace
+from sae_loupe import arrays, geometry, logits, positions, text
+from sae_loupe.opened import Opened
+from sae_loupe.results import Result
+from sae_loupe.words import in_words
+
+__all__ = [
+    "LoupeError",
+    "OpenDictionary",
+    "Result",
+    "dictionaries",
+    "load_dictionary",
+    "open",
+    "open_in_app",
+]
+
+
+@in_words
+def open(
+    source: Any, *, model: str | PathLike | None = None, device: str = "auto", fold_decoder_norms: bool = True
+) -> "OpenDictionary":
+    """Open a dictionary (a sparse autoencoder): an id of the app, the path of a folder or file, or a sae-lens SAE.
+
+    A sae-lens SAE of a training class is opened by its inference form. `model` is the folder of the language model; a
+    model that is on this machine under the name that the files give is found without it. `device` is auto, cpu, cuda or
+    cuda:N. With `fold_decoder_norms`, as on all pages, decoder rows have length 1 and activations their scale; without,
+    both are as in the files. Raises a LoupeError that says what is wrong with the source.
+    """
+    if model is not None and not Path(model).expanduser().is_dir():
+        raise NoSuchPathError(
+            f"There is no folder {str(model)[:200]!r}. Expected that of a language model; check model=."
+        )
+    dictionary = load_dictionary(source, fold_decoder_norms=fold_decoder_norms)
+    return OpenDictionary(dictionary, model=Path(model) if model else None, device=device)
+
+
+def dictionaries() -> pd.DataFrame:
+    """Return the dictionaries that are here, one row each: id, title, hook_name, model_name, kind, d_sae."""
+    names = ("id", "title", "hook_name", "model_name", "kind", "d_sae")
+    return pd.DataFrame([[getattr(entry, name) for name in names] for entry in entries(Workspace())], columns=names)
+
+
+@in_words
+def open_in_app(
+    *sources: Any, page: str | None = None, port: int | None = None, model: Path | None = None
+) -> notebook.App:
+    """Start the app with dictionaries, given as for `open` or open already; return it, with its link as `url`.
+
+    `page` is a page's name in the address. `stop()` of the result ends the app.
+    """
+    saes = [source.dictionary if isinstance(source, Opened) else source for source in sources]
+    return notebook.open_in_app(*saes, page=page, port=port, model=model)
+
+
+class OpenDictionary(Opened):
+    """One SAE. Every analysis is one call that returns a result with `to_frame()` and `chart()`."""
+
+    @property
+    def d_in(self) -> int:
+        """Length of the vectors that it reads."""
+        return self.dictionary.config.input_width
+
+    @property
+    def d_sae(self) -> int:
+        """Number of features."""
+        return self.dictionary.d_sae
+
+    @property
+    def W_enc(self) -> np.ndarray:
+        """[d_in, d_sae]: column i is what feature i reads. Read-only, like all weights."""
+        return self.dictionary.W_enc
+
+    @property
+    def W_dec(self) -> np.ndarray:
+        """[d_sae, d_out]: row i is what feature i writes."""
+        return self.dictionary.W_dec
+
+    @property
+    def b_enc(self) -> np.ndarray:
+        """[d_sae]"""
+        return self.dictionary.b_enc
+
+    @property
+    def b_dec(self) -> np.ndarray:
+        """[d_out]"""
+        return self.dictionary.b_dec
+
+    @property
+    def sha256(self) -> str:
+        """The content hash of weights and settings, which results are named by."""
+        return self.dictionary.sha256
+
+    def __repr__(self) -> str:
+        return repr(self.dictionary)
+
+    @in_words
+    def encode(self, x: Any) -> Any:
+        """Return the activations of vectors at the dictionary's hook, (..., d_in) to (..., d_sae).
+
+        `x` is a numpy array or a torch tensor of any float dtype, on any device. The result is of the same kind, on the
+        same device, and float32, which is what it is computed in. Raises DoesNotFitError for another width,
+        BadSettingError for what holds no floats.
+        """
+        vectors, back = self._taken(x, "encode")
+        return back(self.dictionary.encode(vectors))
+
+    @in_words
+    def decode(self, acts: Any, x: Any = None) -> Any:
+        """Return what features write, with the bias: activations (..., d_sae) to (..., d_out), float32.
+
+        `x` is the input that the activations belong to. Only dictionaries that normalise each input need it.
+        """
+        values, back = arrays.taken(acts, "decode", self.d_sae, "d_sae", self.dictionary)
+        how = self.dictionary.config.normalize_activations
+        if x is None and how in ("constant_norm_rescale", "layer_norm"):
+            raise BadSettingError(
+                f"{self.dictionary.title} normalises each input ({how}), so what its features write depends on it. "
+                "Expected the input too: decode(acts, x)."
+            )
+        inputs = np.zeros((*values.shape[:-1], self.d_in), np.float32) if x is None else self._taken(x, "decode")[0]
+        if inputs.shape[:-1] != values.shape[:-1]:
+            raise BadSettingError(
+                f"decode was given activations of shape {values.shape} and inputs of shape {inputs.shape}. Expected "
+                "the same axes before the last; pass the input that was encoded."
+            )
+        return back(self.dictionary.decode(values, inputs))
+
+    @in_words
+    def reconstruct(self, x: Any) -> Any:
+        """Return x_hat, what the dictionary makes of vectors: (..., d_in) to (..., d_out), float32. See `encode`."""
+        check_reconstructs(self.dictionary.config, self.dictionary.title)
+        vectors, back = self._taken(x, "reconstruct")
+        return back(self.dictionary.reconstruct(vectors))
+
+    @in_words
+    def positions(self, *, n_pos: int | None = None, n_rows: int = 256, text: text.Text = None) -> positions.Positions:
+        """Find the features that follow token position: mean, std and rate are [d_sae, n_pos].
+
+        At layer 0 over all tokens and positions, elsewhere from `n_rows` rows of `text` (see sae_loupe.text).
+        `n_pos`: positions covered; None means all that the model has. `to_frame()` has one row for each feature, the
+        largest position score first.
+        """
+        return positions.of(self, n_pos=n_pos, n_rows=n_rows, text=text)
+
+    @in_words
+    def logits(self, **settings: Any) -> logits.Logits:
+        """Return statistics of all logit weights W_dec @ W_U: moments are [d_sae], extreme tokens [d_sae, 20].
+
+        `settings` are fields of core.logit_weights.unembedding.LogitSettings, such as center="median".
+        """
+        return logits.of(self, **settings)
+
+    @in_words
+    def neighbors(self, *, side: str = "decoder") -> geometry.NearestFeatures:
+        """Return the 100 nearest features of each by cosine: cos and idx are [d_sae, k]. `side`: decoder or encoder."""
+        return geometry.of(self, side=side)
+
+    def _taken(self, x: Any, call: str) -> tuple[np.ndarray, arrays.Back]:
+        return arrays.taken(x, call, self.d_in, "d_in", self.dictionary)

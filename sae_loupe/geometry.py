@@ -1,0 +1,85 @@
+"""Which features have nearly the same direction."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from core.dictionaries.spaces import directions
+from core.errors import OutOfRangeError, UnknownNameError
+from core.geometry import tables
+from core.geometry.neighbors import K, Neighbors, nearest_features
+from core.geometry.study import GeometryStudy
+from core.maths.degenerate import degenerate
+from core.maths.samples import drawn
+from sae_loupe.opened import Opened
+from sae_loupe.results import Result
+
+SIDES = ("decoder", "encoder")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class NearestFeatures(Result):
+    """The nearest features of each by cosine, best first, from core.geometry: `cos` and `idx` are [d_sae, k]."""
+
+    study: GeometryStudy
+
+    @property
+    def title(self) -> str:
+        return self.study.dictionary.title
+
+    @property
+    def stats(self) -> Neighbors:
+        return self.study.neighbors
+
+    @property
+    def note(self) -> str:
+        return self.study.note()
+
+    @property
+    def provenance(self) -> dict:
+        return self.study.provenance
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row for each direction, with its nearest feature; those that are nearest to many come first.
+
+        Each direction counts once: of features with the same direction, the first stands for all.
+        """
+        return tables.hubs(self.study.distinct)
+
+    def of(self, feature: int) -> pd.DataFrame:
+        """Return one feature's neighbours, best first, and the median cosine at each rank among random directions.
+
+        Columns: neighbor_rank, neighbor, neighbor_cosine, mutual_rank, random_rth_cosine.
+        """
+        if not 0 <= feature < len(self.stats.cos):
+            raise OutOfRangeError("Feature", feature, len(self.stats.cos))
+        return tables.with_random_ranks(tables.neighbors_of(self.stats, feature), self.study.random)
+
+    def chart(self):
+        """Draw for each feature its nearest cosine against the number of features whose nearest it is."""
+        from ui.shared.charts import scatter
+        from ui.shared.finish import finished
+
+        titles = {"x_title": "Nearest of so many features", "y_title": "Nearest cosine"}
+        return finished(
+            scatter(drawn(self.to_frame(), "nearest_cosine"), "in_degree", "nearest_cosine", **titles), dark=False
+        )
+
+
+def of(sae: Opened, *, side: str) -> NearestFeatures:
+    """Find the nearest features, as the page Geometry does."""
+    if side not in SIDES:
+        raise UnknownNameError("side", side, SIDES)
+    rows = directions(sae.dictionary, side)
+    has_copies = bool(len(degenerate(rows).copies.row))
+    near = of_distinct(sae, side, copies=True)
+    return NearestFeatures(GeometryStudy(sae.dictionary, side, near, of_distinct(sae, side) if has_copies else near))
+
+
+def of_distinct(sae: Opened, side: str, *, copies: bool = False) -> Neighbors:
+    """Return the nearest features; without `copies` each direction counts once."""
+    rows = directions(sae.dictionary, side)
+    copies = copies or not len(degenerate(rows).copies.row)
+    k, device = max(1, min(K, sae.dictionary.d_sae - 1)), sae.device(rows.shape[0] * rows.size)
+    key = Neighbors.key(sae.dictionary.sha256, side, k, copies=copies)
+    return sae.result(Neighbors, key, lambda: nearest_features(rows, k=k, copies=copies, device=device))

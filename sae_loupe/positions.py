@@ -1,0 +1,105 @@
+"""Which features follow token position."""
+
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from core.corpus.samples import SampleSettings
+from core.errors import CorpusError
+from core.positions import tables
+from core.positions.methods import choose_method, position_device, position_statistics
+from core.positions.statistics import PositionSettings, PositionStatistics
+from core.positions.study import Study
+from sae_loupe.opened import Opened
+from sae_loupe.results import MOST_MARKS, Result
+from sae_loupe.text import Text, sample
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Positions(Result):
+    """Every feature by position, from core.positions.
+
+    `mean`, `std`, `rate`, `pre_mean`, `pre_std` are [d_sae, n_pos]; `share_position`, `share_token`, `token_score` and
+    others [d_sae]. `context_size` is where the training text ended.
+    """
+
+    study: Study
+
+    @property
+    def title(self) -> str:
+        return self.study.dictionary.title
+
+    @property
+    def stats(self) -> PositionStatistics:
+        return self.study.stats
+
+    @property
+    def note(self) -> str:
+        return self.study.note()
+
+    @property
+    def reason(self) -> str:
+        """By which method it was computed, and why."""
+        return self.study.reason
+
+    @property
+    def provenance(self) -> dict:
+        return self.study.provenance
+
+    @property
+    def positional(self) -> list[int]:
+        """The features that follow position, by the elbow of the scores; the largest score first."""
+        return self.study.top(self.study.suggested)
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row for each feature, the largest position score first."""
+        return self.study.scores
+
+    def curves(self, *features: int) -> pd.DataFrame:
+        """Return the mean activation of some features by position, with one standard deviation either side.
+
+        Columns: feature, position, mean, std, low, high.
+        """
+        return tables.curves(self.stats, features)
+
+    def chart(self, *features: int):
+        """Draw the mean activation by position of these features, by default of those that follow position.
+
+        Of very many cells, only the larger ones are drawn.
+        """
+        from ui.positions.charts import feature_heatmap
+        from ui.shared.finish import finished
+
+        shown = list(features) or self.positional or self.study.top(20)
+        order = tables.feature_order_by_peak(self.stats, shown)
+        floor, cells = 0.0, tables.heatmap_cells(self.stats, order)
+        while len(cells) > MOST_MARKS:
+            floor = max(1.5 * floor, 1e-3)
+            cells = tables.heatmap_cells(self.stats, order, floor=floor)
+        size = {"n_pos": self.study.n_pos, "context_size": self.study.context_size}
+        return finished(feature_heatmap(cells, order, **size), dark=False)
+
+
+def of(sae: Opened, *, n_pos: int | None, n_rows: int, text: Text = None) -> Positions:
+    """Compute positional statistics by the method that fits the dictionary, as the page Positions does."""
+    dictionary, model = sae.dictionary, sae.model
+    n_pos = min(n_pos or model.n_ctx, model.n_ctx)
+    settings = PositionSettings(n_pos=n_pos)
+    method, reason = choose_method(dictionary, model, settings)
+    read = _rows(sae, text, n_pos, n_rows) if method == "corpus" else None
+    rows = None if read is None else read.rows
+    device = position_device(dictionary, model, settings, sae.device())
+    how = {"settings": settings, "rows": rows, "device": device}
+    key = PositionStatistics.key(dictionary.sha256, model.sha256, **how)
+    stats = sae.result(PositionStatistics, key, lambda: position_statistics(dictionary, model, **how))
+    return Positions(Study(dictionary, model, stats, reason, device, "" if read is None else read.note))
+
+
+def _rows(sae: Opened, text: Text, n_pos: int, n_rows: int):
+    read = sample(sae, text, replace(SampleSettings(), n_rows=n_rows, context=n_pos))
+    if read.rows.shape[1] < n_pos:
+        raise CorpusError(
+            f"The rows of {read.title} have {read.rows.shape[1]:,} tokens, expected at least {n_pos:,}. Ask for fewer "
+            "positions with n_pos=, or give other text."
+        )
+    return read

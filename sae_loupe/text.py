@@ -1,0 +1,91 @@
+"""The text that analyses read: the standard library of Python, a file or folder, strings, or rows of token ids."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.corpus.files import TOKEN_SUFFIXES, TextFiles, files_stream, read_tokens, summarise
+from core.corpus.samples import SampleSettings, TextSample, fitting, sample_of
+from core.corpus.streams import (
+    Document,
+    TokenStream,
+    documents_sha256,
+    documents_stream,
+    standard_library_sha256,
+    standard_library_stream,
+)
+from core.errors import BadSettingError, NoSuchPathError
+from core.work.jobs import SILENT
+from sae_loupe.opened import Opened
+
+Text = str | PathLike | Sequence[str] | np.ndarray | None
+"""None: the standard library. A string or path: a file or folder. A list of strings: documents. An array: token ids."""
+
+
+def sample(sae: Opened, text: Any, settings: SampleSettings) -> TextSample:
+    """Return rows of a text for a dictionary, as many and as long as it gives.
+
+    Raises NoSuchPathError for a path that is not there, BadSettingError for what is no text, and CorpusError for text
+    that is too short.
+    """
+    tokens, title, unread = _tokens(sae, text)
+    config = sae.dictionary.config
+    settled = fitting(tokens, config, sae.model, settings)
+    found = sample_of(tokens, title, config, sae.model, settled, *unread)
+    return replace(found, settings=settings)
+
+
+def _tokens(sae: Opened, text: Any) -> tuple[np.ndarray, str, tuple]:
+    """Return a stream of ids (1-D) or rows of them (2-D), a title, and what was not read."""
+    if text is None:
+        return _of_stream(library(sae))
+    if isinstance(text, str | PathLike):
+        return _of_path(sae, text)
+    if isinstance(text, Sequence) and all(isinstance(part, str) for part in text):
+        return _of_stream(_documents(sae, text))
+    ids = np.asarray(text.cpu() if hasattr(text, "cpu") else text)
+    if ids.dtype.kind not in "iu" or ids.ndim not in (1, 2) or not ids.size:
+        raise BadSettingError(
+            f"The text is {type(text).__name__}, which holds no rows of token ids and no documents. Expected None for "
+            "the standard library, a path, a list of strings, or an array of token ids, (row, pos). Pass one of these."
+        )
+    return ids, "your token ids", ()
+
+
+def _of_stream(stream: TokenStream) -> tuple[np.ndarray, str, tuple]:
+    return stream.tokens, stream.title, (stream.unread,)
+
+
+def library(sae: Opened) -> TokenStream:
+    """Return Python's standard library, as the model's tokenizer reads it."""
+    model = sae.model
+    key = TokenStream.key(model.tokenizer_sha256, standard_library_sha256(), separator=model.separator)
+    return sae.result(TokenStream, key, lambda: standard_library_stream(model.tokenizer, separator=model.separator))
+
+
+def _of_path(sae: Opened, text: str | PathLike) -> tuple[np.ndarray, str, tuple]:
+    path = Path(text).expanduser()
+    if not path.exists():
+        raise NoSuchPathError(
+            f"There is no text at {str(text)[:200]!r}. Expected the path of a file or folder. To pass a text itself, "
+            "put it into a list, as in text=['...']."
+        )
+    if path.is_file() and path.suffix in TOKEN_SUFFIXES:
+        return read_tokens(path), path.name, ()
+    files = TextFiles.find(path)
+    about = summarise(files, SILENT)
+    key = TokenStream.key(sae.model.tokenizer_sha256, about.sha256, separator=sae.model.separator)
+    stream = sae.result(TokenStream, key, lambda: files_stream(files, sae.model, about, SILENT))
+    return stream.tokens, about.title, (stream.unread,)
+
+
+def _documents(sae: Opened, texts: Sequence[str]) -> TokenStream:
+    documents = [Document(str(i), text) for i, text in enumerate(texts) if text]
+    title = f"{len(documents):,} text{'s' * (len(documents) != 1)} of yours"
+    key = TokenStream.key(sae.model.tokenizer_sha256, documents_sha256(documents), separator=sae.model.separator)
+    how = {"separator": sae.model.separator, "title": title}
+    return sae.held(key, lambda: documents_stream(sae.model.tokenizer, documents, **how))
