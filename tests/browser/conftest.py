@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -32,13 +32,19 @@ def browser():
 @contextmanager
 def started(folder: Path, arguments: list[str]) -> Iterator[str]:
     """Run the app on a free port with a log in `folder`; give its URL once it answers."""
+    run = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless", "true", "--server.port"]
+    with answering(lambda port: [*run, str(port), "--", *arguments], folder / "server.log", cwd=ROOT) as url:
+        yield url
+
+
+@contextmanager
+def answering(command: Callable[[int], list[str]], log: Path, **how) -> Iterator[str]:
+    """Run the command for a free port, and write what it says; give its URL once it answers."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
-    command += ["--server.headless", "true", "--", *arguments]
-    with open(folder / "server.log", "w") as log:
-        server = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
+    with open(log, "w") as file:
+        server = subprocess.Popen(command(port), stdout=file, stderr=subprocess.STDOUT, **how)
         try:
             url = f"http://127.0.0.1:{port}"
             for _ in range(600):
@@ -48,7 +54,7 @@ def started(folder: Path, arguments: list[str]) -> Iterator[str]:
                 except OSError:
                     time.sleep(0.1)
             else:
-                raise AssertionError("the server did not start: " + (folder / "server.log").read_text()[-2000:])
+                raise AssertionError("the server did not start: " + log.read_text()[-2000:])
             yield url
         finally:
             server.terminate()

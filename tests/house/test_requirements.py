@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 CODE = ("app.py", "pages", "ui", "core", "sae_loupe")
-OURS = {"app", "benchmarks", "core", "demo", "pages", "sae_loupe", "tests", "ui"}
+OURS = {"app", "benchmarks", "core", "demo", "pages", "sae_loupe", "setup", "tests", "ui"}
 
 
 def pins(name: str) -> dict[str, str]:
