@@ -1,5 +1,6 @@
 """Quantiles of every feature's non-zero activations, exact, from the stored activations."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,6 +11,7 @@ from core.activations.statistics import ActivationStatistics
 from core.activations.store import ActivationStore, left_out_name
 from core.work.artifacts import artifact_key
 from core.work.jobs import SILENT, Progress
+from core.work.wanted import Wanted
 
 DECILES = tuple(n / 10 for n in range(1, 11))
 _BUDGET_BYTES = 2**28
@@ -69,6 +71,23 @@ def activation_quantiles(
         values[part] = _quantiles(_by_feature(store, part, count, with_first), count[part], np.array(levels))
         progress.update(done + 1, len(groups))
     return ActivationQuantiles(values, levels, with_first)
+
+
+def wanted_quantiles(
+    store: ActivationStore,
+    statistics: Callable[[], ActivationStatistics],
+    hashes: tuple[str, str, str],
+    *,
+    levels: tuple[float, ...] = DECILES,
+    with_first: bool = True,
+) -> Wanted[ActivationQuantiles]:
+    """Name the quantiles of a pass. `hashes` name its dictionary, its model with the device, and its tokens."""
+    key = ActivationQuantiles.key(*hashes, levels=levels, with_first=with_first, left_out=store.left_out)
+
+    def work(progress: Progress) -> ActivationQuantiles:
+        return activation_quantiles(store, statistics(), levels=levels, with_first=with_first, progress=progress)
+
+    return Wanted(ActivationQuantiles, key, "Quantiles of activations", work)
 
 
 def _groups(count: Int[np.ndarray, " d_sae"], room: int) -> list[slice]:

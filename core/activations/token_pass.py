@@ -131,6 +131,11 @@ def open_store(
     return ActivationStore(artifacts, *shas, rows, left_out=left_out, block_rows=block_rows, device=device)
 
 
+def pass_device(dictionary: Dictionary, rows: Int[np.ndarray, "row pos"], device: Device) -> Device:
+    """Return where a pass is best run, given the chosen device: each token is multiplied with all features, twice."""
+    return device.for_work(2 * rows.size * dictionary.d_in * dictionary.d_sae)
+
+
 def prepare() -> None:
     """Compile the loops of a pass on one token and one feature, so that no visitor waits for it."""
     from core.activations import kernels

@@ -89,6 +89,20 @@ def fitting(
     return replace(settings, n_rows=max(1, min(settings.n_rows, most)), context=chosen)
 
 
+def along_positions(settings: SampleSettings, n_pos: int, n_rows: int) -> SampleSettings:
+    """Return the settings of text for curves over positions: every row as long as these, and all tokens count."""
+    return replace(settings, n_rows=n_rows, context=n_pos, special=True)
+
+
+def check_length(sample: TextSample, n_pos: int) -> None:
+    """Raise CorpusError for ready rows that are shorter than the positions asked for."""
+    if sample.rows.shape[1] < n_pos:
+        raise CorpusError(
+            f"The rows of {sample.title} have {sample.rows.shape[1]:,} tokens, expected at least {n_pos:,}, the "
+            "positions shown. Show fewer positions, or choose other text."
+        )
+
+
 def sample_of(
     tokens: Integer[np.ndarray, "..."],
     title: str,

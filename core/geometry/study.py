@@ -7,11 +7,14 @@ import numpy as np
 from jaxtyping import Float
 
 from core import tables
+from core.devices.device import CPU, Device
 from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.spaces import DictionarySide, directions
-from core.geometry.neighbors import Neighbors
+from core.geometry.neighbors import K, Neighbors, nearest_features
 from core.maths.degenerate import Degenerate, degenerate
 from core.maths.random_directions import Crowding, RandomDirections, crowding, expected_crowding
+from core.work.jobs import Progress
+from core.work.wanted import Wanted
 
 
 @dataclass(frozen=True)
@@ -73,3 +76,20 @@ class GeometryStudy:
         return tables.provenance(
             dictionary=self.dictionary, method="exact nearest neighbours by cosine", settings=settings
         )
+
+
+def wanted_neighbors(
+    dictionary: Dictionary, side: DictionarySide = "decoder", *, copies: bool = True, device: Device = CPU
+) -> Wanted[Neighbors]:
+    """Name the nearest features of a dictionary. Without `copies`, which it must then have, each direction counts once.
+
+    `device` is the one chosen; small work stays on the CPU.
+    """
+    k, rows = max(1, min(K, dictionary.d_sae - 1)), directions(dictionary, side)
+    device = device.for_work(rows.shape[0] * rows.size)
+
+    def work(progress: Progress) -> Neighbors:
+        return nearest_features(rows, k=k, copies=copies, device=device, progress=progress)
+
+    key, what = Neighbors.key(dictionary.sha256, side, k, copies=copies), "features" if copies else "distinct features"
+    return Wanted(Neighbors, key, f"Nearest {what} of {dictionary.title}", work)

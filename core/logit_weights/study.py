@@ -11,10 +11,18 @@ from core import tables
 from core.devices.device import CPU, Device
 from core.dictionaries.dictionary import Dictionary
 from core.logit_weights.classes import ClassThresholds, classify, logit_table
-from core.logit_weights.statistics import LogitStatistics
-from core.logit_weights.unembedding import LogitSettings, describe_directions, residual_directions
+from core.logit_weights.statistics import LogitStatistics, logit_statistics
+from core.logit_weights.unembedding import (
+    LogitSettings,
+    describe_directions,
+    residual_directions,
+    source_key,
+    unembedding,
+)
 from core.maths.samples import drawn_places
 from core.models.language_model import LanguageModel
+from core.work.jobs import Progress
+from core.work.wanted import Wanted
 
 
 @dataclass(frozen=True)
@@ -84,3 +92,28 @@ def drawn_features(
     peaked = stats.kurtosis[varied] > thresholds.peaked
     order = np.concatenate([varied[peaked], varied[~peaked]])
     return drawn_places(order, whole=int(peaked.sum()), most=most, seed=seed)
+
+
+def logits_device(n: int, model: LanguageModel, device: Device) -> Device:
+    """Return where logit weights of so many features are best computed, given the chosen device."""
+    return device.for_work(n * model.d_vocab * model.d_model)
+
+
+def statistics_key(dictionary: Dictionary, model: LanguageModel, settings: LogitSettings, device: Device) -> str:
+    """Name the statistics of a dictionary, given the chosen device."""
+    device = logits_device(dictionary.d_sae, model, device)
+    return LogitStatistics.key(dictionary.sha256, source_key(model, settings), settings, device=device)
+
+
+def wanted_logits(
+    dictionary: Dictionary, model: LanguageModel, settings: LogitSettings, device: Device
+) -> Wanted[LogitStatistics]:
+    """Name the statistics of a dictionary with what computes them. Raises DoesNotFitError when it computes."""
+    where = logits_device(dictionary.d_sae, model, device)
+
+    def work(progress: Progress) -> LogitStatistics:
+        rows, tokens = residual_directions(dictionary, model, settings), unembedding(model, settings)
+        return logit_statistics(rows, tokens, center=settings.center, device=where, progress=progress)
+
+    key = statistics_key(dictionary, model, settings, device)
+    return Wanted(LogitStatistics, key, f"Logit weights of {dictionary.title}", work)

@@ -21,6 +21,7 @@ from core.matching.numbers import share_above
 from core.matching.tables import THRESHOLDS
 from core.work.artifacts import ArtifactStore
 from core.work.jobs import SILENT, Part, Progress
+from core.work.wanted import Wanted
 
 FACTORS = ("seed", "data", "type", "k", "width", "layer")
 """The labels of dictionaries that are compared as factors."""
@@ -88,12 +89,20 @@ def nearest_pair(
     check_same_space(a, b, side)
     if b.sha256 < a.sha256:
         return turned(nearest_pair(b, a, side, store=store, progress=progress))
+    if store:
+        return wanted_pair(a, b, side).get(store, progress)
+    rows = (Weights.of(dictionary).side(side) for dictionary in (a, b))
+    return nearest_between(*rows, k=1, progress=progress)
 
-    def compute() -> Between:
-        rows = (Weights.of(dictionary).side(side) for dictionary in (a, b))
-        return nearest_between(*rows, k=1, progress=progress)
 
-    return store.cached(Between, Between.key(a.sha256, b.sha256, side, 1), compute) if store else compute()
+def wanted_pair(a: Dictionary, b: Dictionary, side: DictionarySide = "decoder") -> Wanted[Between]:
+    """Name the nearest features of two dictionaries, the one with the smaller hash first, as `nearest_pair` keeps it.
+
+    Raises DoesNotFitError when it computes for dictionaries without a common space.
+    """
+    first, second = sorted((a, b), key=lambda dictionary: dictionary.sha256)
+    key, label = Between.key(first.sha256, second.sha256, side, 1), f"Nearest features of {a.title} and {b.title}"
+    return Wanted(Between, key, label, lambda progress: nearest_pair(first, second, side, progress=progress))
 
 
 def turned(between: Between) -> Between:

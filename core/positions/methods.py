@@ -14,6 +14,7 @@ from core.positions.additive import additive_statistics
 from core.positions.encoded import corpus_statistics, plain_grid_statistics
 from core.positions.statistics import PositionSettings, PositionStatistics, grid_tokens
 from core.work.jobs import SILENT, Progress
+from core.work.wanted import Wanted
 
 Method = Literal["additive grid", "plain grid", "corpus"]
 GRID_HOOK = "blocks.0.hook_resid_pre"
@@ -101,3 +102,21 @@ def position_device(dictionary: Dictionary, model: LanguageModel, settings: Posi
     if choose_method(dictionary, model, settings)[0] != "additive grid":
         return CPU
     return device.for_work(dictionary.d_sae * model.d_vocab * dictionary.d_in)
+
+
+def wanted_positions(
+    dictionary: Dictionary,
+    model: LanguageModel,
+    settings: PositionSettings,
+    rows: Int[np.ndarray, "row pos"] | None,
+    device: Device,
+) -> Wanted[PositionStatistics]:
+    """Name the statistics with what computes them, given the chosen device; `rows` as in `position_statistics`."""
+    device = position_device(dictionary, model, settings, device)
+    key = PositionStatistics.key(dictionary.sha256, model.sha256, settings=settings, rows=rows, device=device)
+    how = {"settings": settings, "rows": rows, "device": device}
+
+    def work(progress: Progress) -> PositionStatistics:
+        return position_statistics(dictionary, model, progress=progress, **how)
+
+    return Wanted(PositionStatistics, key, "Positional statistics", work)

@@ -20,6 +20,7 @@ from core.work.artifacts import ArtifactStore
 from core.work.jobs import Jobs
 from core.work.memory import Loaded, free_memory
 from core.work.torch_library import import_model_library, model_library_is_imported
+from core.work.wanted import Wanted
 from core.workspace import Workspace, parse_arguments
 from ui.shared import progress as shared_progress
 from ui.shared.errors import NotStored
@@ -103,6 +104,11 @@ def result(cls: type[T], key: str, label: str, work: Callable[..., T]) -> T:
         )
 
     return _held(key, label, find)
+
+
+def wanted(one: Wanted[T]) -> T:
+    """Return a result that a room of core names, as `result` does."""
+    return result(one.cls, one.key, one.label, one.work)
 
 
 def stored(cls: type[T], key: str, label: str = "A stored result") -> T | None:

@@ -5,8 +5,8 @@ from contextlib import nullcontext, suppress
 from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.spaces import DictionarySide, directions
 from core.geometry.composed import MOST_NEIGHBORS, Composed, composed_features
-from core.geometry.neighbors import K, Neighbors, nearest_features
-from core.geometry.study import GeometryStudy
+from core.geometry.neighbors import Neighbors, nearest_features
+from core.geometry.study import GeometryStudy, wanted_neighbors
 from core.geometry.tables import closest_feature
 from core.logit_weights.statistics import random_directions
 from core.maths.degenerate import Degenerate, degenerate
@@ -25,17 +25,8 @@ def neighbors(id: str | None = None, side: DictionarySide = "decoder", *, copies
     Without `copies` each direction counts once: what maps, means and nulls rest on.
     """
     dictionary = opened.dictionary(id)
-    k = max(1, min(K, dictionary.d_sae - 1))
-
-    rows = directions(dictionary, side)
-    device = compute.device(rows.shape[0] * rows.size)
     copies = copies or not len(odd_features(dictionary, side).copies.row)
-
-    def work(progress: Progress) -> Neighbors:
-        return nearest_features(rows, k=k, copies=copies, device=device, progress=progress)
-
-    key, what = Neighbors.key(dictionary.sha256, side, k, copies=copies), "features" if copies else "distinct features"
-    return compute.result(Neighbors, key, f"Nearest {what} of {dictionary.title}", work)
+    return compute.wanted(wanted_neighbors(dictionary, side, copies=copies, device=compute.device()))
 
 
 def suggest_closest(neighbors: Neighbors) -> None:

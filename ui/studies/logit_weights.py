@@ -6,10 +6,11 @@ import streamlit as st
 from core.corpus.samples import reading_of
 from core.devices.device import Device
 from core.dictionaries.dictionary import Dictionary
+from core.logit_weights import study as studies
 from core.logit_weights.classes import ClassThresholds
 from core.logit_weights.statistics import LogitStatistics, logit_statistics, logit_weights, random_directions
-from core.logit_weights.study import LogitStudy
-from core.logit_weights.unembedding import LogitSettings, Unembedding, residual_directions, source_key, unembedding
+from core.logit_weights.study import LogitStudy, logits_device, wanted_logits
+from core.logit_weights.unembedding import LogitSettings, Unembedding, source_key, unembedding
 from core.models.language_model import LanguageModel
 from core.work.jobs import Progress
 from ui.studies import compute, opened
@@ -103,30 +104,23 @@ def study_of(dictionary: Dictionary, settings: LogitSettings) -> LogitStudy:
     """Return the same for an opened dictionary."""
     model = opened.model_of(dictionary)
     device = device_for(dictionary.d_sae, model)
-
-    def work(progress: Progress) -> LogitStatistics:
-        return _statistics(residual_directions(dictionary, model, settings), model, settings, device, progress)
-
-    key = statistics_key(dictionary, settings)
-    stats = compute.result(LogitStatistics, key, f"Logit weights of {dictionary.title}", work)
+    named = wanted_logits(dictionary, model, settings, compute.device())
+    stats = compute.wanted(named)
     # The study is kept beside the statistics, because its table is the same on every rerun.
     return compute.loaded().get(
-        f"logit study {key} of {dictionary.id} as {reading_of(model)}",
+        f"logit study {named.key} of {dictionary.id} as {reading_of(model)}",
         lambda: LogitStudy(dictionary, model, settings, stats, device),
     )
 
 
 def statistics_key(dictionary: Dictionary, settings: LogitSettings) -> str:
     """Name the statistics of a dictionary that is at hand (raises LoupeError)."""
-    model = opened.model_of(dictionary)
-    return LogitStatistics.key(
-        dictionary.sha256, source_key(model, settings), settings, device=device_for(dictionary.d_sae, model)
-    )
+    return studies.statistics_key(dictionary, opened.model_of(dictionary), settings, compute.device())
 
 
 def device_for(n: int, model: LanguageModel) -> Device:
     """Return where logit weights of so many features are best computed."""
-    return compute.device(n * model.d_vocab * model.d_model)
+    return logits_device(n, model, compute.device())
 
 
 def _statistics(

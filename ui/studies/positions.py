@@ -1,19 +1,16 @@
 """Positional statistics, grids, errors and curves of units for the pages."""
 
-from dataclasses import replace
-
 import numpy as np
 
 from core.activations import reconstruction
 from core.activations.reconstruction import ErrorByPosition
-from core.corpus.samples import TextSample, reading_of
+from core.corpus.samples import TextSample, along_positions, check_length, reading_of
 from core.corpus.streams import rows_sha256
 from core.dictionaries.dictionary import Dictionary
-from core.errors import CorpusError
 from core.models.language_model import LanguageModel
 from core.positions import grids, units
-from core.positions.methods import choose_method, position_device, position_statistics
-from core.positions.statistics import PositionSettings, PositionStatistics
+from core.positions.methods import choose_method, position_device, wanted_positions
+from core.positions.statistics import PositionSettings
 from core.positions.study import Study
 from core.positions.units import UnitCurves
 from core.work.jobs import Progress
@@ -30,18 +27,11 @@ def position_study(id: str | None = None, n_pos: int | None = None, n_rows: int 
     sample = text_of(dictionary, model, n_pos, n_rows) if method == "corpus" else None
     rows, text = (None, "") if sample is None else (sample.rows, sample.note)
     device = position_device(dictionary, model, settings, compute.device())
-    key = PositionStatistics.key(dictionary.sha256, model.sha256, settings=settings, rows=rows, device=device)
-    stats = compute.result(
-        PositionStatistics,
-        key,
-        "Positional statistics",
-        lambda progress: position_statistics(
-            dictionary, model, settings=settings, rows=rows, device=device, progress=progress
-        ),
-    )
+    named = wanted_positions(dictionary, model, settings, rows, compute.device())
+    stats = compute.wanted(named)
     # The study is kept with the statistics, because its scores are the same on every rerun.
     return compute.loaded().get(
-        f"study {key} of {dictionary.id} {text} as {reading_of(model)}",
+        f"study {named.key} of {dictionary.id} {text} as {reading_of(model)}",
         lambda: Study(dictionary, model, stats, reason, device, text),
     )
 
@@ -51,13 +41,8 @@ def text_of(dictionary: Dictionary, model: LanguageModel, n_pos: int, n_rows: in
 
     Raises CorpusError for ready rows that are shorter.
     """
-    chosen = replace(corpus.settings(), n_rows=n_rows, context=n_pos, special=True)
-    sample = corpus.sample(dictionary, model, chosen)
-    if sample.rows.shape[1] < n_pos:
-        raise CorpusError(
-            f"The rows of {sample.title} have {sample.rows.shape[1]:,} tokens, expected at least {n_pos:,}, the "
-            "positions shown. Show fewer positions, or choose other text."
-        )
+    sample = corpus.sample(dictionary, model, along_positions(corpus.settings(), n_pos, n_rows))
+    check_length(sample, n_pos)
     return sample
 
 

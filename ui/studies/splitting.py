@@ -15,7 +15,7 @@ from core.geometry.neighbors import Between
 from core.logit_weights.statistics import logit_weights
 from core.logit_weights.unembedding import LogitSettings, residual_directions, source_key
 from core.matching.activations import EDGE
-from core.matching.matrix import MatchMatrix, match_matrix, nearest_pair, turned
+from core.matching.matrix import MatchMatrix, match_matrix, turned, wanted_pair
 from core.maths.assignment import Edges
 from core.splitting.graph import Links, cosine_links, edge_links, parent_links, wider_entries
 from core.splitting.tables import children_table
@@ -91,14 +91,8 @@ def levels(picked: Dictionary) -> list[Entry]:
 
 def between(a: Dictionary, b: Dictionary) -> Between:
     """Return the nearest features by decoder, both ways, of dictionaries in one space (raises LoupeError)."""
-    first, second = sorted((a, b), key=lambda dictionary: dictionary.sha256)  # one result for both orders
-
-    def work(progress: Progress) -> Between:
-        return nearest_pair(first, second, "decoder", progress=progress)
-
-    key = Between.key(first.sha256, second.sha256, "decoder", 1)
-    between = compute.result(Between, key, f"Nearest features of {a.title} and {b.title}", work)
-    return between if first is a else turned(between)
+    between = compute.wanted(wanted_pair(a, b))  # one result for both orders
+    return between if a.sha256 <= b.sha256 else turned(between)
 
 
 def from_coarse(series: Series) -> dict[int, Between]:

@@ -7,10 +7,10 @@ import streamlit as st
 from jaxtyping import Bool
 
 from core import tables
-from core.activations.quantiles import DECILES, ActivationQuantiles, activation_quantiles
+from core.activations.quantiles import DECILES, ActivationQuantiles, wanted_quantiles
 from core.activations.statistics import ActivationStatistics
 from core.activations.store import ActivationStore, FeatureActivations, counted, feature_activations, on_device
-from core.activations.token_pass import PassCost, activation_pass, estimate_cost, open_store
+from core.activations.token_pass import PassCost, activation_pass, estimate_cost, open_store, pass_device
 from core.amounts import of_bytes, of_seconds
 from core.corpus.samples import SampleSettings, TextSample
 from core.corpus.streams import rows_sha256
@@ -132,8 +132,8 @@ def latest(dictionary: Dictionary) -> ActivationStatistics | None:
 
 
 def device_for(dictionary: Dictionary, sample: TextSample) -> Device:
-    """Return where a pass is best run: its encoder and decoder multiply each token with all features."""
-    return compute.device(2 * sample.rows.size * dictionary.d_in * dictionary.d_sae)
+    """Return where a pass is best run."""
+    return pass_device(dictionary, sample.rows, compute.device())
 
 
 def _agree(dictionary: Dictionary, model: LanguageModel, sample: TextSample, share: float, key: str) -> None:
@@ -186,14 +186,8 @@ def quantiles(
     passed: TokenPass, *, levels: tuple[float, ...] = DECILES, with_first: bool = True
 ) -> ActivationQuantiles:
     """Return quantiles of all features' non-zero activations."""
-    key = ActivationQuantiles.key(*passed.hashes, levels=levels, with_first=with_first, left_out=passed.sample.left_out)
-
-    def work(progress: Progress) -> ActivationQuantiles:
-        return activation_quantiles(
-            passed.store, passed.statistics, levels=levels, with_first=with_first, progress=progress
-        )
-
-    return compute.result(ActivationQuantiles, key, "Quantiles of activations", work)
+    how = {"levels": levels, "with_first": with_first}
+    return compute.wanted(wanted_quantiles(passed.store, lambda: passed.statistics, passed.hashes, **how))
 
 
 def of_feature(passed: TokenPass, feature: int) -> FeatureActivations:
