@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
+from core.corpus.chosen import wanted_dataset, wanted_files, wanted_library
 from core.corpus.datasets import DatasetName, DatasetTexts
-from core.corpus.files import TOKEN_SUFFIXES, TextFiles, files_stream, read_tokens, summarise
+from core.corpus.files import TOKEN_SUFFIXES, TextFiles, read_tokens, summarise
 from core.corpus.samples import (
     DATASET,
     FILES,
@@ -21,18 +22,14 @@ from core.corpus.samples import (
     sample_of,
     with_bos,
 )
-from core.corpus.streams import (
-    TokenStream,
-    documents_stream,
-    standard_library_sha256,
-    standard_library_stream,
-)
+from core.corpus.streams import TokenStream, standard_library_sha256
 from core.corpus.unread import READ_WHOLE, Unread
 from core.dictionaries.dictionary import Dictionary
 from core.errors import NotDownloadedError
 from core.models.language_model import LanguageModel
 from core.overview.sample_text import badge_key, badge_stream
 from core.work.jobs import Progress
+from core.work.wanted import Wanted
 from ui.shared.errors import StillRunning
 from ui.studies import compute
 
@@ -78,10 +75,7 @@ def _files(typed: str, model: LanguageModel) -> TextTokens:
         f"dataset_texts {files.stamp}", f"Reading {path.name}", lambda progress: summarise(files, progress)
     )
 
-    def work(progress: Progress) -> TokenStream:
-        return files_stream(files, model, about, progress)
-
-    return _stream(about.sha256, about.title, model, work)
+    return _stream(wanted_files(files, about, model), about.title)
 
 
 def _token_file(path: Path) -> TextTokens:
@@ -98,31 +92,18 @@ def _dataset(settings: SampleSettings, model: LanguageModel) -> TextTokens:
     compute.workspace().policy.check_repository(name.repository)
     texts = dataset_texts(name, settings.megabytes)
 
-    def work(progress: Progress) -> TokenStream:
-        documents = list(texts.documents())
-        return documents_stream(
-            model.tokenizer, documents, separator=model.separator, title=texts.title, progress=progress
-        )
-
-    return _stream(texts.sha256, texts.title, model, work)
+    return _stream(wanted_dataset(texts, model), texts.title)
 
 
-def _stream(text_sha256: str, title: str, model: LanguageModel, work) -> TextTokens:
-    key = TokenStream.key(model.tokenizer_sha256, text_sha256, separator=model.separator)
-    stream = compute.result(TokenStream, key, f"Tokenising {title}", work)
+def _stream(named: Wanted[TokenStream], title: str) -> TextTokens:
+    stream = compute.wanted(named)
     # The stored title may differ, because the same text may lie in two places.
-    return TextTokens(stream.tokens, title, key, stream.unread)
+    return TextTokens(stream.tokens, title, named.key, stream.unread)
 
 
 def library_stream(model: LanguageModel) -> TokenStream:
     """Return the standard library as a model's tokenizer reads it."""
-    key = TokenStream.key(model.tokenizer_sha256, library_sha256(), separator=model.separator)
-    return compute.result(
-        TokenStream,
-        key,
-        "Reading the standard library",
-        lambda progress: standard_library_stream(model.tokenizer, separator=model.separator, progress=progress),
-    )
+    return compute.wanted(wanted_library(model, library_sha256()))
 
 
 def some_of_library(model: LanguageModel) -> TokenStream:
