@@ -98,7 +98,38 @@ def activation_pass(
         for i in store.missing():
             blocks.get(i)
         return stored
-    tally = Tally(rows.shape[1], dictionary.d_sae, dictionary.config.d_out)
+
+    def finish() -> ActivationStatistics:
+        return statistics_of(_tally(blocks, store, dictionary), dictionary)
+
+    return artifacts.cached(ActivationStatistics, key, finish) if artifacts is not None else finish()
+
+
+def pass_tally(
+    dictionary: Dictionary,
+    model: LanguageModel,
+    rows: Int[np.ndarray, "row pos"],
+    artifacts: ArtifactStore | None,
+    *,
+    left_out: tuple[int, ...] = (),
+    progress: Progress = SILENT,
+    device: Device = CPU,
+) -> Tally:
+    """Return the sums of a pass over rows that are part of a longer text; else like `activation_pass`."""
+    check_hooks(dictionary, model)
+    how = {"left_out": left_out, "device": device}
+    store = open_store(dictionary, model, rows, artifacts, **how)
+    return _tally(_Blocks(store, Encoder(dictionary, **how), model, progress), store, dictionary)
+
+
+def statistics_of(tally: Tally, dictionary: Dictionary) -> ActivationStatistics:
+    """Return the statistics of a whole pass."""
+    statistics = tally.finish()
+    return statistics if dictionary.config.reconstructs else statistics.without_x_hat()
+
+
+def _tally(blocks: "_Blocks", store: ActivationStore, dictionary: Dictionary) -> Tally:
+    tally = Tally(store.rows.shape[1], dictionary.d_sae, dictionary.config.d_out)
     with ThreadPoolExecutor(1) as adding:
         added: Future | None = None
         for i in range(len(store)):
@@ -108,12 +139,7 @@ def activation_pass(
             added = adding.submit(tally.add, block)  # while the next block is computed or read
         if added:
             added.result()
-
-    def finish() -> ActivationStatistics:
-        statistics = tally.finish()
-        return statistics if dictionary.config.reconstructs else statistics.without_x_hat()
-
-    return artifacts.cached(ActivationStatistics, key, finish) if artifacts is not None else finish()
+    return tally
 
 
 def open_store(
