@@ -1,4 +1,4 @@
-"""SAE Loupe: `streamlit run app.py -- [--sae FOLDER] [--root FOLDER] [--model FOLDER] [--cache FOLDER]`."""
+"""SAE Loupe: `streamlit run app.py -- [PATH ...] [--page NAME] ...`; the command `sae-loupe` does the same."""
 
 import streamlit as st
 

@@ -138,3 +138,11 @@ def test_no_option_of_the_server_is_one_of_the_app():
         return {option for action in parser._actions for option in action.option_strings}
 
     assert not names(argument_parser()) & names(command._serving())
+
+
+def test_the_document_of_options_has_a_line_for_each():
+    text = (installation.PROJECT / "docs" / "dictionaries.md").read_text(encoding="utf-8")
+    table = text[text.index("| option | meaning |") :].partition("\n\n")[0]
+    parsers = (argument_parser(), command._serving())
+    options = [option for parser in parsers for action in parser._actions for option in action.option_strings]
+    assert [option for option in options if f"`{option} " not in table and f"`{option}`" not in table] == []
