@@ -201,3 +201,21 @@ def test_the_summary_says_what_ablating_does_beside_random_directions_and_where_
     assert re.search(r"(in|out)side the band of 20 random directions as long, .* \(seed 0\)", said)
     link = next(each for each in at.get("page_link") if each.proto.label == "Steer it here")
     assert link.proto.page == "interventions"
+
+
+def test_the_ablation_is_drawn_without_a_second_run_of_the_page_and_is_not_run_again_where_it_is_stored(
+    open_page, monkeypatch
+):
+    from ui.feature import overview
+    from ui.interventions import own_contexts
+    from ui.studies import compute
+
+    heads, runs, drawn, run = [], [], overview.head, own_contexts.ablated_on_own_contexts
+    monkeypatch.setattr(overview, "head", lambda *given: (heads.append(1), drawn(*given)))
+    monkeypatch.setattr(own_contexts, "ablated_on_own_contexts", lambda *a, **b: (runs.append(1), run(*a, **b))[1])
+    at = fine(open_page({"tab": "Summary"}))
+    assert "Ablated on its" in text_of(at, "caption")
+    assert len(heads) == len(runs) == 1
+    compute.loaded.clear()  # as in a new server
+    assert "Ablated on its" in text_of(fine(at.run()), "caption")
+    assert (len(heads), len(runs)) == (2, 1)

@@ -1,23 +1,23 @@
 """One line for the page of a feature: what its ablation does on its own contexts, and where to steer it."""
 
-import numpy as np
 import streamlit as st
 
 from core.errors import LoupeError
-from core.interventions.controls import Band, ControlSettings, band, draw_controls
-from core.interventions.edits import Edit
-from core.interventions.runs import EditedRuns
+from core.interventions.controls import ControlSettings
+from core.interventions.own_contexts import OwnContexts, ablated_on_own_contexts
 from core.models.running import weights_nbytes
 from core.neuronpedia.labels import neuronpedia_source
 from core.work.jobs import Progress
 from ui.interventions.subject import Subject, check, strongest_rows
-from ui.shared import links
+from ui.shared import errors, links, progress
 from ui.shared.escape import plain
-from ui.shared.later import Later
 from ui.studies import compute
 from ui.studies.feature import Subject as FeatureSubject
 
 CONTEXTS, CONTROLS = 3, ControlSettings()
+PATIENCE_S = 3.0
+"""How long the line is waited for beside the page. Then a bar is drawn, at whose end the whole page runs once more."""
+LABEL = "Ablating the feature on its contexts"
 
 
 def line(subject: FeatureSubject) -> None:
@@ -27,36 +27,54 @@ def line(subject: FeatureSubject) -> None:
     except LoupeError:
         return
     rows = strongest_rows(subject.dictionary, subject.model, subject.passed, subject.feature, CONTEXTS)
-    place, effect = st.container(horizontal=True, vertical_alignment="center"), None
-    with place:
-        key, asked = f"own contexts {rows.key} {subject.feature}", f"_ablate {rows.key} {subject.feature}"
-        if key not in compute.loaded() and not _cheap(rows) and not st.session_state.get(asked):
+    key = OwnContexts.key(
+        rows.dictionary.sha256, rows.model.sha256, rows.sha256, feature=rows.feature, controls=CONTROLS
+    )
+    with st.container(horizontal=True, vertical_alignment="center"):
+        asked = f"_ablate {key}"
+        if compute.at_hand(key) or _cheap(rows) or st.session_state.get(asked):
+            progress.named(key)  # by the page itself, which may come to its end before the fragment begins
+            _effect(rows, key)
+        else:
             st.button(
                 "Ablate it on its own contexts",
                 key="fe_ablate",
                 type="tertiary",
                 on_click=lambda: st.session_state.update({asked: True}),
             )
-        else:
-            label = "Ablating the feature on its contexts"
-            effect = Later(lambda: compute.transient(key, label, lambda told: _effect(rows, told)))
-            if effect.value:
-                st.caption(plain(_said(rows, *effect.value)))
         query = {"feature": str(subject.feature), "iv_kind": "Add"}
-        links.to(place, "interventions", query, label="Steer it here", icon=":material/experiment:")
+        links.to(st, "interventions", query, label="Steer it here", icon=":material/experiment:")
         source = neuronpedia_source(subject.dictionary)
         if source is not None:
             st.link_button("Steer it on Neuronpedia", source.steer_url(subject.feature), type="tertiary")
-    if effect:
-        effect.draw()
 
 
-def _said(rows: Subject, effect: float, lies: Band) -> str:
-    where = "outside" if lies.outside(np.array(effect)) else "inside"
+@st.fragment(parallel=True)
+def _effect(rows: Subject, key: str) -> None:
+    """Draw what the ablation does, beside the rest of the page, which does not wait for it."""
+
+    def work(told: Progress) -> OwnContexts:
+        return ablated_on_own_contexts(
+            rows.dictionary,
+            rows.model,
+            rows.rows,
+            rows.may_change,
+            feature=rows.feature,
+            controls=CONTROLS,
+            progress=told,
+        )
+
+    with errors.shown():
+        with progress.as_control(patience_s=PATIENCE_S):
+            found = compute.result(OwnContexts, key, LABEL, work)
+        st.caption(plain(_said(rows, found)))
+
+
+def _said(rows: Subject, found: OwnContexts) -> str:
     return (
-        f"Ablated on its {len(rows.rows)} strongest contexts, it changes log-likelihood by {effect:+.3g} nats per "
-        f"token from its first active one on, {where} the band of {lies.n} random directions as long, "
-        f"{float(lies.low):.3g} to {float(lies.high):.3g} (seed {CONTROLS.seed})."
+        f"Ablated on its {len(rows.rows)} strongest contexts, it changes log-likelihood by {found.effect:+.3g} nats "
+        f"per token from its first active one on, {'outside' if found.outside else 'inside'} the band of {found.n} "
+        f"random directions as long, {found.low:.3g} to {found.high:.3g} (seed {CONTROLS.seed})."
     )
 
 
@@ -64,15 +82,3 @@ def _cheap(rows: Subject) -> bool:
     """Whether all runs together are work that a page may do unasked."""
     weights = weights_nbytes(rows.model.config) // 4
     return weights * rows.rows.size * (2 + CONTROLS.n) <= compute.CHEAP
-
-
-def _effect(rows: Subject, progress: Progress) -> tuple[float, Band]:
-    """Return the mean change of log-likelihood of next tokens, and the band of random directions."""
-    runs = EditedRuns(rows.dictionary, rows.model, rows.rows, may_change=rows.may_change)
-    written = runs.written(Edit((rows.feature,)))
-    controls = draw_controls(rows.dictionary.W_dec, (rows.feature,), CONTROLS)
-    changes = [Edit((rows.feature,)), *controls.changes(written)[: CONTROLS.n]]
-    change = runs.effects(changes, progress=progress).log_p_change[..., :-1]
-    reached = np.maximum.accumulate((written != 0).any(axis=-1), axis=1)[:, :-1]
-    means = change[:, reached].mean(axis=1) if reached.any() else np.zeros(len(change))
-    return float(means[0]), band(means[1:])

@@ -1,5 +1,6 @@
 """Draw the progress of long work, its rate, the time left and a cancel button. The work itself is in core."""
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -21,6 +22,7 @@ PATIENCE_S = 1.0
 """Work that ends within this time shows no progress bar at all."""
 BACKGROUND_S = 0.0
 """How long work in the background is waited for."""
+_GLANCE_S = 0.05
 _NAMED = "_jobs_named_here"
 _begun: ContextVar[list[Job] | None] = ContextVar("begun", default=None)
 _patience: ContextVar[float | None] = ContextVar("patience", default=None)
@@ -64,9 +66,9 @@ def here(jobs: Jobs) -> list[Job]:
     return [job for job in jobs.unfinished() if job.key in named]
 
 
-def _name(job: Job) -> None:
-    """Note that the open page says how far a job is."""
-    st.session_state.setdefault(_NAMED, set()).add(job.key)
+def named(key: str) -> None:
+    """Note that the open page says how far the job of this name is, which may not have begun."""
+    st.session_state.setdefault(_NAMED, set()).add(key)
 
 
 @contextmanager
@@ -90,9 +92,9 @@ def is_in_background() -> bool:
 
 
 @contextmanager
-def as_control() -> Iterator[None]:
-    """Let work within this block come after the answers that somebody waits for, and draw its bar at once."""
-    token, patience = _control.set(True), _patience.set(0)
+def as_control(*, patience_s: float = 0) -> Iterator[None]:
+    """Let work within this block come after the answers that somebody waits for, and draw its bar after so long."""
+    token, patience = _control.set(True), _patience.set(patience_s)
     try:
         yield
     finally:
@@ -111,7 +113,7 @@ def watch_all(jobs: list[Job]) -> None:
         st.caption(plain("Computing: " + "; ".join(describe(job) for job in jobs)))
 
     for job in jobs:
-        _name(job)
+        named(job.key)
     if jobs:
         watch()
 
@@ -124,6 +126,16 @@ def stands_already(key: str) -> bool:
     return key in get_script_run_ctx().shared.widget_user_keys_this_run
 
 
+def _finished_within(job: Job, seconds: float) -> bool:
+    """Wait for a job, but no longer for a page that the person has left meanwhile."""
+    end = time.monotonic() + seconds
+    while not job.finished_within(min(_GLANCE_S, max(0.0, end - time.monotonic()))):
+        if time.monotonic() >= end:
+            return False
+        _ = _NAMED in st.session_state  # Streamlit ends a run that is out of date where it reads the session
+    return True
+
+
 def wait(job: Job, jobs: Jobs, *, narrow: bool = False):
     """Return the job's result. If the job takes longer than a second, draw its progress and raise StillRunning.
 
@@ -134,10 +146,10 @@ def wait(job: Job, jobs: Jobs, *, narrow: bool = False):
     Raises StillRunning while the job runs (`errors.shown` shows nothing for it), and what the job raised.
     """
     begun, patience = _begun.get(), _patience.get()
-    if job.finished_within(PATIENCE_S if patience is None else patience):
+    if _finished_within(job, PATIENCE_S if patience is None else patience):
         return job.result()
     st.session_state[f"_job_{job.key}"] = job
-    _name(job)
+    named(job.key)
     if begun is not None:
         begun.append(job)
         raise StillRunning(f"{job.label} is still running.")
@@ -155,7 +167,7 @@ def wait(job: Job, jobs: Jobs, *, narrow: bool = False):
         bar.progress(min(1.0, job.fraction or 0.0), text=plain(describe(job, before)))
         button.button("Cancel", key=f"cancel-{job.key}", on_click=_leave, args=(job,), width="stretch")
         for other in before:
-            _name(other)
+            named(other.key)
             offer_to_stop(other, jobs, f"Stop {other.label}", beside=job.key)
 
     watch()
