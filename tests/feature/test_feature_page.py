@@ -7,9 +7,12 @@ import pytest
 
 from core.corpus import streams
 from core.feature.own_direction import OwnDirection
+from core.interventions.controls import ControlSettings
 from core.overview.sample_text import STEP
 from tests.doubles import pages, planted_pages
 from tests.doubles.pages import fine, reading, table, text_of
+from ui.feature import overview
+from ui.interventions import own_contexts
 from ui.studies import compute, token_pass
 
 FEATURE = planted_pages.POSITIONAL
@@ -206,13 +209,10 @@ def test_the_summary_says_what_ablating_does_beside_random_directions_and_where_
 def test_the_ablation_is_drawn_without_a_second_run_of_the_page_and_is_not_run_again_where_it_is_stored(
     open_page, monkeypatch
 ):
-    from ui.feature import overview
-    from ui.interventions import own_contexts
-    from ui.studies import compute
-
     heads, runs, drawn, run = [], [], overview.head, own_contexts.ablated_on_own_contexts
     monkeypatch.setattr(overview, "head", lambda *given: (heads.append(1), drawn(*given)))
     monkeypatch.setattr(own_contexts, "ablated_on_own_contexts", lambda *a, **b: (runs.append(1), run(*a, **b))[1])
+    monkeypatch.setattr(own_contexts, "CONTROLS", ControlSettings(n=5))  # a result that is not there yet
     at = fine(open_page({"tab": "Summary"}))
     assert "Ablated on its" in text_of(at, "caption")
     assert len(heads) == len(runs) == 1

@@ -15,8 +15,8 @@ from ui.studies import compute
 from ui.studies.feature import Subject as FeatureSubject
 
 CONTEXTS, CONTROLS = 3, ControlSettings()
-PATIENCE_S = 3.0
-"""How long the line is waited for beside the page. Then a bar is drawn, at whose end the whole page runs once more."""
+PATIENCE = 3
+"""How many times as long as other work the line may take, as it holds nothing back. After that a bar is drawn."""
 LABEL = "Ablating the feature on its contexts"
 
 
@@ -65,7 +65,7 @@ def _effect(rows: Subject, key: str) -> None:
         )
 
     with errors.shown():
-        with progress.as_control(patience_s=PATIENCE_S):
+        with progress.as_control(patience_s=PATIENCE * progress.PATIENCE_S):
             found = compute.result(OwnContexts, key, LABEL, work)
         st.caption(plain(_said(rows, found)))
 
