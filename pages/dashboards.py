@@ -7,7 +7,7 @@ from ui.shared import errors
 
 ICON = ":material/dashboard:"
 GROUP = "Other tools"
-ORDER = 14
+ORDER = 22
 
 st.title("Dashboards of other tools")
 st.caption(

@@ -11,7 +11,7 @@ from ui.studies import opened
 
 ICON = ":material/public:"
 GROUP = "Other tools"
-ORDER = 13
+ORDER = 21
 
 st.title("Neuronpedia")
 st.caption(

@@ -6,7 +6,7 @@ After the share of seeds in which a feature has a match (arXiv 2606.12138). The 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,7 @@ from core.matching.overlap import partners
 from core.matching.pairs import THRESHOLD
 from core.maths.significance import wilson
 from core.stability.chance import LEVEL, SecondMoments, chance_threshold, return_chance, second_moments
-from core.work.artifacts import ArtifactStore
+from core.work.artifacts import ArtifactStore, artifact_key
 from core.work.jobs import SILENT, Part, Progress
 
 Rule = Literal["nearest", "mutual"]
@@ -31,6 +31,7 @@ RULES: Mapping[Rule, str] = {
     "mutual": "its nearest feature there, whose nearest it is",
 }
 """Which feature of the other dictionary is a feature's match."""
+_THRESHOLDS = ("threshold", "chance_threshold")
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,26 +67,49 @@ class Returns:
         return float(self.returned.sum() / max(1, self.kept.sum()))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Stability:
-    """The features of one dictionary in n others."""
+    """The features of one dictionary in n others; a row of the arrays for each other (see Returns)."""
 
-    returns: tuple[Returns, ...]
+    cos: Float[np.ndarray, "n d_sae"]
+    partner: Int[np.ndarray, "n d_sae"]
+    chance_in: Float[np.ndarray, "n d_sae"]
+    threshold: tuple[float, ...]
+    chance_threshold: tuple[float, ...]
+    version: ClassVar[int] = 1
+
+    @classmethod
+    def of(cls, returns: Sequence[Returns]) -> "Stability":
+        arrays = (np.stack([getattr(one, name) for one in returns]) for name in ("cos", "partner", "chance"))
+        return cls(*arrays, *(tuple(getattr(one, name) for one in returns) for name in _THRESHOLDS))
+
+    @classmethod
+    def key(
+        cls, sha256: str, others_sha256: Sequence[str], side: DictionarySide, *, threshold: float, rule: Rule
+    ) -> str:
+        inputs = {"dictionary": sha256, "others": ",".join(others_sha256), "side": side, "level": LEVEL}
+        return artifact_key("stability", cls.version, **inputs, threshold=threshold, rule=rule)
+
+    @property
+    def returns(self) -> list[Returns]:
+        """The features in each of the others."""
+        thresholds = zip(self.threshold, self.chance_threshold, strict=True)
+        arrays = zip(self.cos, self.partner, self.chance_in, strict=True)
+        return [Returns(*found, *pair) for found, pair in zip(arrays, thresholds, strict=True)]
 
     @property
     def n(self) -> int:
         """Number of other dictionaries."""
-        return len(self.returns)
+        return len(self.cos)
 
     @cached_property
     def kept(self) -> Bool[np.ndarray, " d_sae"]:
-        return self.returns[0].kept
+        return ~np.isnan(self.cos[0])
 
     @cached_property
     def count(self) -> Int[np.ndarray, " d_sae"]:
         """In how many others each feature returns; -1 for features left out."""
-        count = np.sum([one.returned for one in self.returns], axis=0)
-        return np.where(self.kept, count, -1)
+        return np.where(self.kept, (self.partner >= 0).sum(axis=0), -1)
 
     @property
     def share(self) -> Float[np.ndarray, " d_sae"]:
@@ -101,12 +125,12 @@ class Stability:
     @property
     def chance(self) -> Float[np.ndarray, " d_sae"]:
         """The share that is expected by chance."""
-        return np.mean([one.chance for one in self.returns], axis=0)
+        return self.chance_in.mean(axis=0)
 
     @cached_property
     def expected(self) -> Float[np.ndarray, " times"]:
         """How many features would return in 0, 1 … n others by chance, if these were independent."""
-        chance = np.stack([one.chance[self.kept] for one in self.returns])
+        chance = self.chance_in[:, self.kept]
         times = np.zeros((self.n + 1, chance.shape[1]))
         times[0] = 1
         for p in chance:
@@ -133,7 +157,7 @@ class Stability:
                 "return_low": low,
                 "return_high": high,
                 "return_chance": self.chance,
-                "mean_return_cosine": np.mean([one.cos.astype(float) for one in self.returns], axis=0),
+                "mean_return_cosine": self.cos.mean(axis=0, dtype=float),
             }
         )
 
@@ -221,4 +245,4 @@ def stability(
         between = nearest_pair(dictionary, other, side, store=store, progress=part)
         how = {"threshold": threshold, "rule": rule}
         found.append(returns(between, rows, moments_of(other, side, store), **how))
-    return Stability(tuple(found))
+    return Stability.of(found)

@@ -33,7 +33,7 @@ FLOORS = {
         "sidebar",
         "activations automata dashboards enrichment feature_map geometry logit_weights neuronpedia overview positions "
         "splitting text",
-        "home interventions matching",
+        "home interventions matching stability",
         "feature shell",
     ),
     "sae_loupe": (

@@ -1,12 +1,13 @@
 """Stability: 1 for copies, chance for random dictionaries, the same under any numbering; what cannot be is refused."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from core.errors import DoesNotFitError
 from core.matching.null import random_ratio
 from core.stability.chance import return_chance, second_moments
-from core.stability.returning import stability
+from core.stability.returning import Stability, stability
 from core.work.artifacts import ArtifactStore
 from tests.doubles.planted import planted_dictionary
 
@@ -158,3 +159,16 @@ def test_what_takes_long_is_kept_by_content_and_found_again(tmp_path, monkeypatc
     again = stability(own, [other], threshold=0.2, store=store)
     assert again.returns[0].cos.tolist() == once.returns[0].cos.tolist()
     stability(own, [other], rule="mutual", store=store)
+
+
+def test_a_stored_result_is_the_one_that_was_computed(tmp_path):
+    own, others = dictionary(random_rows(0)), [dictionary(random_rows(1)), dictionary(random_rows(2))]
+    found, store = stability(own, others, threshold=0.2), ArtifactStore(tmp_path)
+    how = {"side": "decoder", "threshold": 0.2, "rule": "nearest"}
+    key = Stability.key(own.sha256, [other.sha256 for other in others], **how)
+    store.save(found, key)
+    pd.testing.assert_frame_equal(store.load(Stability, key).table(), found.table())
+    changed = [how | change for change in ({"side": "encoder"}, {"threshold": 0.3}, {"rule": "mutual"})]
+    keys = {Stability.key(own.sha256, [other.sha256 for other in others], **one) for one in [how, *changed]}
+    keys |= {Stability.key(own.sha256, [others[0].sha256], **how), Stability.key(others[0].sha256, ["x"], **how)}
+    assert len(keys) == 6

@@ -10,12 +10,12 @@ from ui.shared.escape import plain
 TEXTS = frozenset(
     {"own", "own_a", "own_b", "own_pa", "own_pb", "text_name", "np_id", "np_features", "find", "fe_search"}
     | {"prompt", "iv_also", "iv_positions", "iv_A", "iv_B"}
-    | {"fe_proxy_pattern", "note_search", "dash_folder", "selection"}
+    | {"fe_proxy_pattern", "note_search", "dash_folder", "selection", "st_glob"}
 )
 """Names that hold text, where any sign is as good as another."""
 LISTS = frozenset(
     {"ov_filters", "ov_groups", "split_wider", "split_many", "split_three", "map_layers", "with", "act_layers"}
-    | {"atlas_which"}
+    | {"atlas_which", "st_others"}
 )
 """Names that hold a choice of several, which may be empty."""
 _LEFT_OUT = "_link_left_out"

@@ -7,17 +7,15 @@ import streamlit as st
 
 from core import tables
 from core.dictionaries.dictionary import Dictionary
-from core.dictionaries.sources import Entry, entries
 from core.dictionaries.spaces import DictionarySide, check_same_space
-from core.matching.matrix import FACTORS, factor_pairs, factor_table, matrix_table, without_implied_k
+from core.matching.matrix import factor_table, matrix_table, without_implied_k
 from core.matching.overlap import overlap_table
 from ui.shared import errors
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure, listing
 from ui.splitting import charts
-from ui.studies import compute, opened, splitting
+from ui.studies import opened, splitting
 
-USUAL = 8
 MOST = 24
 SIDES: dict[str, DictionarySide] = {"Decoder": "decoder", "Encoder": "encoder"}
 
@@ -29,7 +27,7 @@ def many(threshold: float) -> None:
     ids = left.multiselect(
         "Dictionaries",
         opened.dictionary_ids(),
-        usual_set(entries(compute.workspace()), picked),
+        splitting.usual_set(picked),
         key="split_many",
         bind="query-params",
         format_func=opened.in_pickers(),
@@ -58,28 +56,6 @@ def many(threshold: float) -> None:
     ratios(dictionaries, matrix_table(matrix, names(dictionaries), threshold=threshold), side, note)
     labels = without_implied_k([dictionary.origin.labels for dictionary in dictionaries])
     by_factor(dictionaries, factor_table(matrix, names(dictionaries), labels, threshold=threshold), side, note)
-
-
-def usual_set(listed: Sequence[Entry], picked: Dictionary) -> list[str]:
-    """Return the picked dictionary, its pairs for each factor, and others at its hook, from one source."""
-    source = picked.id.partition("/")[0]
-    kin = [
-        entry
-        for entry in listed
-        if entry.id.partition("/")[0] == source and entry.hook_name == picked.config.hook_name and entry.id != picked.id
-    ]
-    chosen = [picked.id] if any(entry.id == picked.id for entry in listed) else []
-    return [*chosen, *by_relevance(picked, kin)][:USUAL]
-
-
-def by_relevance(picked: Dictionary, kin: Sequence[Entry]) -> list[str]:
-    """Return ids. Dictionaries that differ from the picked one in one factor come first, in the order of FACTORS."""
-
-    def place(entry: Entry) -> int:
-        pairs = factor_pairs(without_implied_k([picked.origin.labels, entry.labels]))
-        return FACTORS.index(pairs[0][0]) if pairs else len(FACTORS)
-
-    return [entry.id for entry in sorted(kin, key=place)]
 
 
 def those_that_open(ids: Sequence[str]) -> list[Dictionary]:
@@ -147,7 +123,7 @@ def three(threshold: float) -> None:
     ids = st.multiselect(
         "Three dictionaries, A, B and C",
         opened.dictionary_ids(),
-        usual_set(entries(compute.workspace()), picked)[:3],
+        splitting.usual_set(picked)[:3],
         key="split_three",
         bind="query-params",
         format_func=opened.in_pickers(),

@@ -14,7 +14,7 @@ from core.errors import LoupeError
 from core.geometry.tables import encoder_decoder_cosine
 from core.logit_weights.unembedding import LogitSettings
 from ui.shared.errors import NotReady
-from ui.studies import atlas, compute, geometry, logit_weights, opened, positions, token_pass
+from ui.studies import atlas, compute, geometry, logit_weights, opened, positions, stability, token_pass
 
 Values = Callable[[str | None], np.ndarray]
 
@@ -99,6 +99,8 @@ COLUMNS = {
         FeatureColumn("skewness", _logit_weights("skewness")),
         FeatureColumn("kurtosis", _logit_weights("kurtosis"), log=True),
         FeatureColumn("nearest_cosine", lambda id: geometry.neighbors(id).cos[:, 0]),
+        FeatureColumn("return_share", lambda id: stability.study(id).found.share),
+        FeatureColumn("mean_return_cosine", lambda id: stability.study(id).mean_cosine),
         FeatureColumn("encoder_decoder_cosine", lambda id: encoder_decoder_cosine(opened.dictionary(id))),
     )
 }

@@ -30,6 +30,7 @@ from ui.studies import (
     positions,
     relations,
     second_dictionary,
+    stability,
     token_pass,
     token_sets,
 )
@@ -125,6 +126,7 @@ TABLES = (
     FeatureTable("Neighbours", "geometry", lambda d: tables.hubs(geometry.neighbors(d.id, copies=False))),
     FeatureTable("Clusters", "feature_map", _clusters),
     FeatureTable("Match in dictionary B", "matching", _match),
+    FeatureTable("Stability", "stability", lambda dictionary: stability.study(dictionary.id).table),
     FeatureTable("Neurons", "feature", _neurons),
     FeatureTable("Labels", "neuronpedia", _labels, makes=False),
     FeatureTable("Notes", "feature", _notes, makes=False),

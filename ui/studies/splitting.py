@@ -15,7 +15,15 @@ from core.geometry.neighbors import Between
 from core.logit_weights.statistics import logit_weights
 from core.logit_weights.unembedding import LogitSettings, residual_directions, source_key
 from core.matching.activations import EDGE
-from core.matching.matrix import MatchMatrix, match_matrix, turned, wanted_pair
+from core.matching.matrix import (
+    FACTORS,
+    MatchMatrix,
+    factor_pairs,
+    match_matrix,
+    turned,
+    wanted_pair,
+    without_implied_k,
+)
 from core.maths.assignment import Edges
 from core.splitting.graph import Links, cosine_links, edge_links, parent_links, wider_entries
 from core.splitting.tables import children_table
@@ -27,6 +35,8 @@ from ui.studies import logit_weights as logit_weights_studies
 LOGITS = LogitSettings(unit_rows=True)
 """Decoder rows at length 1, so that features of different dictionaries can be compared."""
 TOKENS_SHOWN = 5
+USUAL = 8
+"""The most dictionaries that are chosen at first."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,3 +172,25 @@ def matrix(dictionaries: Sequence[Dictionary], side: DictionarySide) -> MatchMat
         return match_matrix(dictionaries, side, store=compute.store(), progress=progress)
 
     return compute.transient(key, f"Matching {len(dictionaries)} dictionaries", work)
+
+
+def usual_set(picked: Dictionary) -> list[str]:
+    """Return the picked dictionary, its pairs for each factor, and others at its hook, from one source."""
+    listed, source = entries(compute.workspace()), picked.id.partition("/")[0]
+    kin = [
+        entry
+        for entry in listed
+        if entry.id.partition("/")[0] == source and entry.hook_name == picked.config.hook_name and entry.id != picked.id
+    ]
+    chosen = [picked.id] if any(entry.id == picked.id for entry in listed) else []
+    return [*chosen, *by_relevance(picked, kin)][:USUAL]
+
+
+def by_relevance(picked: Dictionary, kin: Sequence[Entry]) -> list[str]:
+    """Return ids. Dictionaries that differ from the picked one in one factor come first, in the order of FACTORS."""
+
+    def place(entry: Entry) -> int:
+        pairs = factor_pairs(without_implied_k([picked.origin.labels, entry.labels]))
+        return FACTORS.index(pairs[0][0]) if pairs else len(FACTORS)
+
+    return [entry.id for entry in sorted(kin, key=place)]

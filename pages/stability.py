@@ -1,0 +1,29 @@
+"""Stability: which features return in other dictionaries, more often than by chance?"""
+
+import streamlit as st
+
+from ui.shared import errors, tabs
+from ui.sidebar import pickers
+from ui.stability import picker, returning
+from ui.studies import opened
+
+ICON = ":material/verified:"
+GROUP = "Compare"
+ORDER = 13
+
+st.title("Stability of features")
+st.caption(
+    "Which features of a dictionary are found again in others of its hook, such as other seeds, data, widths and "
+    "types, compared with chance."
+)
+
+with errors.shown(stop=True):
+    dictionary = opened.dictionary()
+pickers.facts(dictionary)
+with errors.shown(stop=True):
+    others = picker.others(dictionary)
+
+TABS = {
+    "Returning features": lambda: returning.returning(others),
+}
+tabs.draw(TABS)

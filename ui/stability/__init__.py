@@ -1,0 +1,1 @@
+"""The page Stability: which features return in other dictionaries."""

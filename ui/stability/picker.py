@@ -1,0 +1,101 @@
+"""Picks the other dictionaries, and what counts as returning."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from core import catalogue
+from core.dictionaries.dictionary import Dictionary
+from core.dictionaries.spaces import DictionarySide
+from core.matching.pairs import THRESHOLD
+from core.stability.returning import Rule
+from ui.shared.escape import plain
+from ui.splitting.matrix import those_that_open
+from ui.studies import opened, stability
+from ui.studies.stability import Choice
+
+SIDES: dict[str, DictionarySide] = {"Decoder": "decoder", "Encoder": "encoder"}
+RULES: dict[str, Rule] = {"Nearest": "nearest", "Each other's nearest": "mutual"}
+
+
+def others(dictionary: Dictionary) -> list[Dictionary]:
+    """Pick the others and the settings, and keep them for all pages. Return the others that could be opened."""
+    ids = pick_ids(dictionary)
+    left, middle, right = st.columns([2, 2, 1], vertical_alignment="bottom", gap="medium")
+    threshold = left.slider(
+        catalogue.statistic("match_threshold").title,
+        0.0,
+        1.0,
+        THRESHOLD,
+        0.01,
+        key="st_threshold",
+        bind="query-params",
+        help="A feature returns if its match has a cosine above this. Where random features reach it too often, the "
+        "threshold by chance counts instead: the cosine that one in a hundred reaches.",
+    )
+    rule = middle.segmented_control(
+        "Match",
+        list(RULES),
+        default="Nearest",
+        required=True,
+        key="st_rule",
+        bind="query-params",
+        help="Nearest: the most similar feature of the other dictionary, which several features may share. Each "
+        "other's nearest: none is more similar to that feature either.",
+    )
+    side = right.segmented_control(
+        "Directions", list(SIDES), default="Decoder", required=True, key="st_side", bind="query-params"
+    )
+    stability.choose(Choice(tuple(ids), threshold, RULES[rule], SIDES[side]))
+    return [other for other in those_that_open(ids) if other.id != dictionary.id]
+
+
+def pick_ids(dictionary: Dictionary) -> list[str]:
+    """Pick other dictionaries one by one, or all that fit a pattern."""
+    # Others of another dictionary are dropped.
+    usual = stability.usual_others(dictionary)
+    if st.session_state.setdefault("_st_for", dictionary.id) != dictionary.id:
+        st.session_state["_st_for"] = dictionary.id
+        st.session_state["st_others"] = usual
+    left, right = st.columns([3, 1], vertical_alignment="bottom", gap="medium")
+    ids = left.multiselect(
+        "Other dictionaries",
+        [id for id in dict.fromkeys([*usual, *opened.dictionary_ids()]) if id != dictionary.id],
+        usual,
+        key="st_others",
+        bind="query-params",
+        format_func=opened.in_pickers(),
+        accept_new_options=True,
+        max_selections=stability.MOST,
+        placeholder="Choose one or more, or type a path",
+        help="The page looks for the features of the picked dictionary in these. The first choice is dictionaries at "
+        "its hook that differ in one factor: seed, data, type, k or width.",
+    )
+    pattern = right.text_input(
+        "All that fit",
+        key="st_glob",
+        bind="query-params",
+        max_chars=200,
+        placeholder="demo/layer2-*",
+        help="A pattern with * and ? for the ids of listed dictionaries. Those that fit join the ones chosen.",
+    )
+    return within_limit([*ids, *said_fitting(pattern, dictionary)])
+
+
+def said_fitting(pattern: str, dictionary: Dictionary) -> list[str]:
+    """Return the ids that fit a pattern, without the picked one; say so if there are none."""
+    found = [id for id in stability.fitting(pattern) if id != dictionary.id]
+    if pattern.strip() and not found:
+        st.warning(plain(f"No listed dictionary but the picked one fits {pattern.strip()}."), icon=":material/search:")
+    return found
+
+
+def within_limit(ids: Sequence[str]) -> list[str]:
+    """Return each id once, and no more than a page compares; say how many are left out."""
+    unique = list(dict.fromkeys(ids))
+    if len(unique) > stability.MOST:
+        st.warning(
+            plain(f"{len(unique)} dictionaries are chosen, and the first {stability.MOST} are compared."),
+            icon=":material/warning:",
+        )
+    return unique[: stability.MOST]
