@@ -109,6 +109,10 @@ class OutOfSpaceError(LoupeError):
     """A disk has too little free space."""
 
 
+class SweepError(LoupeError):
+    """A sweep, its plan or its store cannot be used as it is."""
+
+
 class MissingActivationsError(LoupeError):
     """Some of the stored activations are missing."""
 

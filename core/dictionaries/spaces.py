@@ -50,11 +50,18 @@ def _listed(hooks: tuple[str, ...]) -> str:
     return " and ".join(named) or "an unknown hook"
 
 
+Space = tuple[str | None, str, int]
+"""Model, place and width. Cosines between directions of two dictionaries have a meaning if these are equal."""
+
+
+def space(dictionary: Dictionary, side: DictionarySide) -> Space:
+    """Return the space in which a dictionary's directions lie."""
+    return dictionary.config.model_name, _place(dictionary, side), directions(dictionary, side).shape[1]
+
+
 def check_same_space(a: Dictionary, b: Dictionary, side: DictionarySide) -> None:
     """Raise DoesNotFitError unless cosines between directions of the two have a meaning."""
-    widths = [directions(dictionary, side).shape[1] for dictionary in (a, b)]
-    places = [_place(dictionary, side) for dictionary in (a, b)]
-    models = [dictionary.config.model_name for dictionary in (a, b)]
+    models, places, widths = zip(space(a, side), space(b, side), strict=True)
     if models[0] != models[1]:
         differ = [f"belongs to {model or 'an unnamed model'}" for model in models]
     elif places[0] != places[1]:

@@ -101,8 +101,13 @@ def wanted_pair(a: Dictionary, b: Dictionary, side: DictionarySide = "decoder") 
     Raises DoesNotFitError when it computes for dictionaries without a common space.
     """
     first, second = sorted((a, b), key=lambda dictionary: dictionary.sha256)
-    key, label = Between.key(first.sha256, second.sha256, side, 1), f"Nearest features of {a.title} and {b.title}"
+    key, label = pair_key(a.sha256, b.sha256, side), f"Nearest features of {a.title} and {b.title}"
     return Wanted(Between, key, label, lambda progress: nearest_pair(first, second, side, progress=progress))
+
+
+def pair_key(a_sha256: str, b_sha256: str, side: DictionarySide) -> str:
+    """Name the nearest features of two dictionaries, in whichever order they are given."""
+    return Between.key(*sorted((a_sha256, b_sha256)), side, 1)
 
 
 def turned(between: Between) -> Between:

@@ -1,9 +1,10 @@
 """Several models that one dictionary reads at once, as a crosscoder of a model and its fine-tune does."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from core.dictionaries.config import DictionaryConfig
 from core.models.language_model import LanguageModel
 from core.models.search import check_same_tokens
 
@@ -28,3 +29,9 @@ class SideBySide(LanguageModel):
         if name == "beside" or name.startswith("__"):
             return object.__getattribute__(self, name)
         return getattr(object.__getattribute__(self, "_own"), name)
+
+
+def read_by(config: DictionaryConfig, open: Callable[[str], LanguageModel]) -> LanguageModel:
+    """Open the model that a dictionary reads by its name, or all of them side by side."""
+    models = [open(name) for name in config.read_models or (config.model_name or "",)]
+    return models[0] if len(models) == 1 else SideBySide(models, config.side or 0)

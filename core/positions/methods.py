@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Int
 
 from core.devices.device import CPU, Device
+from core.dictionaries.config import DictionaryConfig
 from core.dictionaries.dictionary import Dictionary
 from core.errors import CorpusError, OutOfRangeError
 from core.models.language_model import LanguageModel
@@ -95,6 +96,12 @@ def position_statistics(
         return additive_statistics(dictionary, model, device=device, **common)
     tokens = grid_tokens(model.d_vocab, settings.grid_tokens)
     return plain_grid_statistics(dictionary, model, tokens, budget_bytes=settings.budget_bytes, **common)
+
+
+def usual_positions(config: DictionaryConfig, model: LanguageModel) -> int:
+    """Return how many positions a page shows at first: twice the training context, if the model has them."""
+    context = min(config.context_size or model.n_ctx, model.n_ctx)
+    return min(2 * context, model.n_ctx)
 
 
 def position_device(dictionary: Dictionary, model: LanguageModel, settings: PositionSettings, device: Device) -> Device:

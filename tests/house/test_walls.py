@@ -24,7 +24,7 @@ FLOORS = {
         "activations geometry logit_weights positions",
         "enrichment feature feature_map matching overview proxies text",
         "automata interventions",
-        "neuronpedia splitting",
+        "neuronpedia splitting sweeps",
         "home stability",
     ),
     "ui": (

@@ -11,6 +11,7 @@ from core.dictionaries.spaces import DictionarySide, place_of, two_places
 from core.errors import LoupeError, OutOfRangeError
 from core.models import tokenizer_files
 from core.models.language_model import LanguageModel
+from core.positions.methods import usual_positions
 from core.positions.study import Study
 from ui.shared import errors, naming, picked_feature
 from ui.shared.escape import plain, signs
@@ -148,7 +149,7 @@ def positions() -> int:
         return st.select_slider(
             "Positions",
             sizes,
-            value=min(2 * context, model.n_ctx),
+            value=usual_positions(dictionary.config, model),
             key="positions",
             bind="query-params",
             help=f"How many positions are shown. The dictionary was trained on {context}; the model reads up to "

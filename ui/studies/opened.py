@@ -13,7 +13,7 @@ from core.files.stamps import stamp
 from core.models.embeddings import TRAINED
 from core.models.language_model import LanguageModel
 from core.models.search import check_fit, locate, offer_others, open_located
-from core.models.side_by_side import SideBySide
+from core.models.side_by_side import read_by
 from ui.shared.escape import signs
 from ui.studies import compute
 
@@ -123,8 +123,7 @@ def model_of(dictionary: Dictionary, *, wpe: str | None = None) -> LanguageModel
     config = dictionary.config
     try:
         check_said(config, dictionary.title)
-        models = [_model(name, config, wpe or TRAINED) for name in config.read_models or (config.model_name or "",)]
-        model = models[0] if len(models) == 1 else SideBySide(models, config.side or 0)
+        model = read_by(config, lambda name: _model(name, config, wpe or TRAINED))
     except LoupeError as error:
         offer_others(error, dictionary, compute.workspace())
         raise

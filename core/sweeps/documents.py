@@ -1,0 +1,128 @@
+"""What a sweep writes beside results: plans, and a record of each task. Small JSON files, each written as a whole."""
+
+import json
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal, Protocol, runtime_checkable
+
+from core.errors import SweepError
+
+FOLDER, STORE_VERSION = "sweeps", 1
+_MARK = "store.json"
+State = Literal["waiting", "running", "done", "failed"]
+
+
+@runtime_checkable
+class Documents(Protocol):
+    """Named texts. A reader sees a whole text or none."""
+
+    def read(self, name: str) -> str | None: ...
+
+    def write(self, name: str, text: str) -> None: ...
+
+    def names(self, folder: str) -> list[str]: ...
+
+    def claim(self, name: str, *, wait: bool = False) -> AbstractContextManager[bool]:
+        """Hold a task during the block; yields False at once where another process holds it, unless `wait`."""
+
+
+class LocalDocuments:
+    """Documents in a folder, and locks that end with the process that holds them."""
+
+    def __init__(self, root: Path):
+        self.root = root / FOLDER
+
+    def read(self, name: str) -> str | None:
+        try:
+            return (self.root / name).read_text(encoding="utf-8")
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def write(self, name: str, text: str) -> None:
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+            os.replace(temporary, path)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+
+    def names(self, folder: str) -> list[str]:
+        return sorted(path.name for path in (self.root / folder).glob("*.json"))
+
+    @contextmanager
+    def claim(self, name: str, *, wait: bool = False) -> Iterator[bool]:
+        from filelock import FileLock, Timeout
+
+        place = self.root / "claims"
+        place.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(place / f"{name}.lock")
+        try:
+            lock.acquire(timeout=-1 if wait else 0)
+        except Timeout:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            lock.release()
+
+
+def check_version(documents: Documents) -> None:
+    """Mark a new store, and raise SweepError for one that a newer version wrote or that cannot be written."""
+    try:
+        said = documents.read(_MARK)
+        version = json.loads(said)["version"] if said else None
+        if version is None:
+            documents.write(_MARK, json.dumps({"version": STORE_VERSION}))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SweepError(
+            f"The store cannot be used ({type(error).__name__}: {str(error)[:200]}). Expected a place that this "
+            "process may read and write. Choose another with --store, or mend its rights."
+        ) from error
+    if version is not None and version != STORE_VERSION:
+        raise SweepError(
+            f"The store has version {str(version)[:20]}, expected {STORE_VERSION}: a newer SAE Loupe wrote it. Update "
+            "this one, or choose another store with --store."
+        )
+
+
+@dataclass(frozen=True)
+class Record:
+    """What became of a task."""
+
+    task: str
+    state: Literal["started", "done", "failed"]
+    seconds: float = 0.0
+    words: str = ""
+    """Of a failed task: what went wrong, and what to do."""
+    where: str = ""
+    """The machine, and the process there."""
+    when: float = 0.0
+    """Seconds since 1970."""
+
+
+def record(task: str, state: Literal["started", "done", "failed"], *, seconds: float = 0.0, words: str = "") -> Record:
+    """Return a record of now and here."""
+    return Record(task, state, seconds, words, f"{platform.node()} {os.getpid()}", time.time())
+
+
+def write_record(documents: Documents, one: Record) -> None:
+    documents.write(f"tasks/{one.task}.json", json.dumps(asdict(one)))
+
+
+def read_record(documents: Documents, task: str) -> Record | None:
+    """Return the last record of a task; None if there is none that can be read."""
+    said = documents.read(f"tasks/{task}.json")
+    try:
+        return Record(**json.loads(said)) if said else None
+    except (ValueError, TypeError):
+        return None

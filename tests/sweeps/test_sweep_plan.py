@@ -1,0 +1,194 @@
+"""What a person asks for becomes a plan of tasks, and bad input is said before anything starts."""
+
+import json
+
+import pytest
+
+from core.errors import SweepError, UnknownNameError
+from core.sweeps.__main__ import main
+from core.sweeps.asked import parse_asked, read_asked
+from core.sweeps.plan import choose, from_json
+from core.sweeps.planning import expand, make_plan, workspace_of
+from core.sweeps.sweep import place_at
+from core.workspace import Workspace
+from tests.doubles.planted_sweep import plan_of, small_blocks, spoil, write_sweep
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory):
+    root = tmp_path_factory.mktemp("sweep")
+    toml = write_sweep(root)
+    place = place_at("", root / "cache")
+    return toml, place, plan_of(toml, place)
+
+
+def test_each_dictionary_has_a_task_for_each_analysis_and_each_pair_one(planned):
+    _, _, plan = planned
+    counts = {}
+    for task in plan.tasks:
+        counts[task.analysis] = counts.get(task.analysis, 0) + 1
+    assert counts == {"activations": 3, "positions": 3, "logit_weights": 3, "neighbors": 3, "matching": 3}
+
+
+def test_a_task_is_named_by_the_results_it_makes(planned):
+    _, _, plan = planned
+    kinds = {task.analysis: [key.partition("-v")[0] for key in task.keys] for task in plan.tasks}
+    assert kinds["activations"] == ["activation-statistics", "activation-quantiles"]
+    assert kinds["logit_weights"] == ["logit-statistics"]
+    assert all(task.name == task.keys[0] for task in plan.tasks)
+
+
+def test_a_plan_comes_back_from_its_text_and_equal_plans_have_one_name(planned):
+    toml, place, plan = planned
+    assert from_json(plan.to_json()) == plan
+    assert plan_of(toml, place).name == plan.name
+
+
+def test_the_elements_of_a_plan_are_all_of_it(planned):
+    _, _, plan = planned
+    parts = [choose(plan, f"{i}/4") for i in range(1, 5)]
+    assert sorted(task.name for part in parts for task in part) == sorted(task.name for task in plan.tasks)
+
+
+@pytest.mark.parametrize("element", ["0/4", "5/4", "1", "a/b", "1/0", "/", "-1/4"])
+def test_an_element_that_is_none_is_said(planned, element):
+    with pytest.raises(SweepError, match="Expected I/N"):
+        choose(planned[2], element)
+
+
+def test_a_long_pass_is_cut_into_parts_that_one_task_merges(tmp_path, monkeypatch):
+    small_blocks(monkeypatch)
+    toml = write_sweep(tmp_path, analyses='["activations"]', more="tokens_per_task = 60")
+    plan = plan_of(toml, place_at("", tmp_path / "cache"))
+    parts, merges = ([task for task in plan.tasks if task.stage == stage] for stage in (0, 1))
+    assert [task.analysis for task in merges] == ["activations"] * 3
+    for merge in merges:
+        rows = [plan.by_name[name].rows for name in merge.after]
+        assert len(rows) > 2
+        assert [start for start, _ in rows] == [0, *(stop for _, stop in rows[:-1])]
+        assert rows[-1][1] == 40
+    assert list(plan.tasks) == parts + merges
+
+
+def test_two_texts_are_two_passes(tmp_path):
+    toml = write_sweep(tmp_path, analyses='["activations"]')
+    toml.write_text(toml.read_text() + '[[text]]\nsource = "files"\nname = "text.txt"\nrows = 7\n')
+    plan = plan_of(toml, place_at("", tmp_path / "cache"))
+    assert [task.text for task in plan.tasks] == [0, 1] * 3
+    assert len(plan.by_name) == 6
+
+
+def test_a_dictionary_that_cannot_be_opened_is_listed_with_the_reason(tmp_path):
+    toml = write_sweep(tmp_path, analyses='["neighbors", "matching"]')
+    spoil(tmp_path / "saes" / "b")
+    plan = plan_of(toml, place_at("", tmp_path / "cache"))
+    assert [bool(one.refused) for one in plan.dictionaries] == [False, True, False]
+    assert "sae_weights.safetensors" in plan.dictionaries[1].refused
+    assert [task.analysis for task in plan.tasks] == ["neighbors", "neighbors", "matching"]
+
+
+def test_an_analysis_that_does_not_fit_a_dictionary_is_listed_with_the_reason(tmp_path):
+    toml = write_sweep(tmp_path, analyses='["logit_weights", "neighbors"]', hook_name="blocks.9.hook_resid_pre")
+    plan = plan_of(toml, place_at("", tmp_path / "cache"))
+    assert {task.analysis for task in plan.tasks} == {"neighbors"}
+    assert all("Logit weights: " in one.refused for one in plan.dictionaries)
+
+
+def test_a_series_is_all_that_differs_in_one_factor(tmp_path):
+    asked = parse_asked(
+        {"series": [{"of": "demo/layer2-standard-2048", "by": "seed"}], "analyses": ["neighbors"]}, tmp_path, "x"
+    )
+    assert expand(asked, Workspace()) == ["demo/layer2-standard-2048", "demo/layer2-standard-2048-seed1"]
+
+
+def test_patterns_of_ids_are_those_of_the_lists(tmp_path):
+    said = {"dictionaries": ["demo/layer?-standard-2048", "demo/layer0-*"], "analyses": ["neighbors"]}
+    ids = expand(parse_asked(said, tmp_path, "x"), Workspace())
+    assert len(ids) == len(set(ids))
+    assert "demo/layer0-batchtopk-2048" in ids
+    assert "demo/layer2-standard-512" not in ids
+
+
+BAD = {
+    'analyses = ["neighbours"]\ndictionaries = ["demo/*"]': "analysis called 'neighbours'. Did you mean neighbors",
+    'analyses = []\ndictionaries = ["demo/*"]': "names no analyses",
+    'analyses = ["neighbors"]': "names no dictionaries",
+    'analyses = ["neighbors"]\ndictionaries = "demo/*"': "expected a list of texts",
+    'analyses = ["neighbors"]\ndictionaries = ["demo/layer9-*"]': "matches no dictionary",
+    'analyses = ["neighbors"]\ndictionaries = ["registry/none-such/*"]': "matches no dictionary",
+    'analyses = ["neighbors"]\ndictionaries = ["./nowhere"]': "matches no dictionary",
+    'analyses = ["neighbors"]\ndictionaries = ["demo/*"]\nmodel = ["x"]': "entry of sweep.toml called 'model'",
+    'analyses = ["neighbors"]\ndictionaries = ["demo/*"]\nmodels = ["x"]': "There is no model at",
+    'analyses = ["neighbors"]\ndictionaries = ["demo/*"]\ntokens_per_task = 0': "expected a whole number from 1",
+    'analyses = ["neighbors"]\ndictionaries = ["demo/*"]\ndownload = 1': "expected true or false",
+    'analyses = ["neighbors"]\n[[series]]\nof = "demo/x"\nby = "seed"': "has no dictionaries",
+    'analyses = ["neighbors"]\n[[series]]\nof = "demo/x"\nby = "colour"': "factor of a series called 'colour'",
+    'analyses = ["activations"]\ndictionaries = ["demo/*"]\n[[text]]\nsource = "web"': "source of text called 'web'",
+    'analyses = ["activations"]\ndictionaries = ["demo/*"]\n[[text]]\nrow = 3': "entry of [[text]] called 'row'",
+    'analyses = ["positions"]\ndictionaries = ["demo/*"]\n[[text]]\nsource = "files"\nname = "x"': "There is no text",
+    'analyses = ["neighbors"]\ndictionaries = ["demo/*"]\ndevice = "tpu"': "'tpu' is not a device",
+    'analyses = ["neighbors"]\ndictionaries = ["demo/*"]\ncard = "NVIDIA H100"': "names the card",
+    "analyses = [": "is no TOML",
+}
+
+
+@pytest.mark.parametrize(("text", "words"), BAD.items(), ids=BAD.values())
+def test_bad_input_is_said_before_anything_starts(tmp_path, capsys, text, words):
+    (tmp_path / "sweep.toml").write_text(text)
+    assert main(["run", str(tmp_path / "sweep.toml"), "--cache", str(tmp_path / "cache")]) == 2
+    assert words in capsys.readouterr().err
+    assert not list((tmp_path / "cache").glob("*.safetensors"))
+
+
+def test_a_store_from_the_future_is_refused(tmp_path, capsys):
+    toml = write_sweep(tmp_path)
+    (tmp_path / "cache" / "sweeps").mkdir(parents=True)
+    (tmp_path / "cache" / "sweeps" / "store.json").write_text(json.dumps({"version": 2}))
+    assert main(["run", str(toml), "--cache", str(tmp_path / "cache")]) == 2
+    assert "The store has version 2, expected 1" in capsys.readouterr().err
+
+
+def test_a_store_that_cannot_be_written_is_said(tmp_path, capsys):
+    toml = write_sweep(tmp_path)
+    (tmp_path / "cache").write_text("a file")
+    assert main(["run", str(toml), "--cache", str(tmp_path / "cache")]) == 2
+    assert "The store cannot be used" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "no JSON", '{"version": 1, "tasks": 3}'])
+def test_a_stored_plan_that_is_none_is_said(text):
+    with pytest.raises(SweepError, match=r"[Mm]ake it again"):
+        from_json(text)
+
+
+def test_a_plan_of_another_version_is_said():
+    with pytest.raises(SweepError, match="This plan has version 99, expected 1"):
+        from_json('{"version": 99}')
+
+
+def test_a_plan_that_is_not_stored_is_said(tmp_path, capsys):
+    assert main(["resume", "sweep-000000000000", "--cache", str(tmp_path)]) == 2
+    assert "The store has no plan" in capsys.readouterr().err
+
+
+def test_what_is_not_downloaded_is_refused_unless_it_may_be(tmp_path):
+    said = {"dictionaries": ["registry/gpt2-small-res-jb/blocks.1.*"], "analyses": ["neighbors"]}
+    place = place_at("", tmp_path)
+    with pytest.raises(SweepError, match="download = true"):
+        make_plan(parse_asked(said, tmp_path, "x"), tmp_path, place.store)
+    plan = make_plan(parse_asked(said | {"download": True}, tmp_path, "x"), tmp_path, place.store)
+    assert [task.keys for task in plan.tasks] == [()] * len(plan.dictionaries)
+    assert plan.tasks[0].needs.download_bytes is None
+
+
+def test_the_pattern_of_a_folder_may_have_settings(tmp_path):
+    toml = write_sweep(tmp_path)
+    toml.write_text(toml.read_text().replace("./saes/*", "./saes/a#context_size=5"))
+    asked = read_asked(toml)
+    (id,) = expand(asked, workspace_of(asked, tmp_path))
+    assert id == f"folder/{tmp_path / 'saes' / 'a'}#context_size=5"
+
+
+def test_an_unknown_entry_names_those_that_are_known(tmp_path):
+    with pytest.raises(UnknownNameError, match="Did you mean analyses"):
+        parse_asked({"analysis": []}, tmp_path, "x")
