@@ -17,13 +17,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from core.characters import whole
 from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.sources import open_dictionary, sources
 from core.errors import BadSettingError, LoupeError, UnknownNameError
 from core.installation import PROJECT, cache_folder
 from core.work.artifacts import ArtifactStore
 from core.work.temporary import temporary_folder
-from core.workspace import Workspace, no_such_path, pinned_text
+from core.workspace import Workspace, is_there, no_such_path, pinned_text
 
 _PATIENCE_S = 60.0
 
@@ -53,10 +54,10 @@ def load_dictionary(source: Any, *, fold_decoder_norms: bool = True) -> Dictiona
     text = os.fspath(source)
     if not text.strip():
         raise BadSettingError("load_dictionary was given an empty path. Expected an id or a path; '.' is this folder.")
-    if text.partition("/")[0] in sources() and not Path(text).is_dir():
+    if text.partition("/")[0] in sources() and not is_there(Path(text)):
         return open_dictionary(text, Workspace(), fold_decoder_norms=fold_decoder_norms)
     place, key = pinned_text(text)
-    if not place.exists():
+    if not is_there(place):
         raise no_such_path(text, place)
     return open_dictionary(f"folder/{key}", Workspace(pinned=(place,)), fold_decoder_norms=fold_decoder_norms)
 
@@ -138,8 +139,10 @@ def _folder_of(sae: Any) -> str:
         sae = from_sae(sae, fold_decoder_norms=False)
     if not isinstance(sae, Dictionary):
         place, key = pinned_text(str(sae))
-        if not place.exists():
-            raise AppError(f"There is no folder {place}. Expected one that holds a dictionary; check the path.")
+        if not is_there(place):
+            raise AppError(
+                f"There is no folder {whole(str(place)[:300])}. Expected one that holds a dictionary; check the path."
+            )
         return key
     folder = ArtifactStore(cache_folder()).saved_by_notebook(sae.sha256)
     if not folder.is_dir():

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from core.characters import whole
 from core.errors import NoSuchPathError, PathNotAllowedError
 from core.installation import PROJECT, cache_folder, notes_folder, readable_folder, started_with
 from core.policy import OWN, Policy, of_visitors, on_community_cloud
@@ -139,11 +140,18 @@ class Workspace:
         return None
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is a file or folder; False too for what can be no name: too long, with half a character or NUL."""
+    with suppress(OSError, ValueError):
+        return path.exists()
+    return False
+
+
 def no_such_path(text: str, path: Path, what: str = "a folder or file") -> NoSuchPathError:
     """Say that a typed path does not exist, and how to write ids: the id USER/NAME looks like a path."""
     other = " Write registry/RELEASE/ID for an entry of sae-lens' registry, hub/USER/NAME for a repository."
     return NoSuchPathError(
-        f"There is nothing at {text[:200]!r}. Expected {what}: {str(path)[:300]} does not exist. Check the path."
+        f"There is nothing at {text[:200]!r}. Expected {what}: {whole(str(path)[:300])} does not exist. Check the path."
         + (other if "/" in text and not text.startswith((".", "/", "~")) else "")
     )
 
@@ -176,11 +184,11 @@ def check_arguments(options: argparse.Namespace) -> None:
     """Raise NoSuchPathError for a dictionary or model that is not there, so that a command can say so at once."""
     for text in (*options.path, *options.sae):
         place, _ = pinned_text(text)
-        if not place.exists():
+        if not is_there(place):
             raise no_such_path(text, place)
     for folder in options.model:
-        if not folder.is_dir():
-            raise no_such_path(str(folder), folder.resolve(), "the folder of a model")
+        if not (is_there(folder) and folder.is_dir()):
+            raise no_such_path(str(folder), folder, "the folder of a model")
 
 
 def parse_arguments(arguments: list[str], environment: Mapping[str, str] | None = None) -> Workspace:

@@ -10,6 +10,7 @@ import pytest
 
 from core.errors import BadDictionaryError, BadSettingError, LoupeError, UnknownNameError
 from core.notebook import AppError, load_dictionary, open_in_app
+from core.workspace import argument_parser, check_arguments
 from tests.doubles import planted_pages, saved
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,6 +47,21 @@ def test_what_cannot_be_opened_is_explained(tmp_path):
         load_dictionary(tmp_path)
     with pytest.raises(AppError, match=r"no folder .*nowhere"):
         open_in_app(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("text", ["a" * 300, "x#k=" + "9" * 5000, "a/" * 3000, "demo/" + "a" * 300, "a\0b", "a\ud800b"])
+def test_a_name_that_no_file_can_have_is_explained_in_words_that_can_be_printed(text):
+    for refused in (lambda: load_dictionary(text), lambda: open_in_app(text), lambda: said(["--sae", text])):
+        with pytest.raises(LoupeError) as caught:
+            refused()
+        assert len(str(caught.value).encode()) < 1200
+    if not text.startswith("demo"):
+        with pytest.raises(LoupeError, match="folder of a model"):
+            said(["--model", text])
+
+
+def said(words: list[str]) -> None:
+    check_arguments(argument_parser().parse_args(words))
 
 
 def test_core_offers_both_and_imports_neither_until_asked():
