@@ -25,6 +25,7 @@ __all__ = [
     "Result",
     "dictionaries",
     "load_dictionary",
+    "match",
     "open",
     "open_in_app",
 ]

@@ -1,5 +1,6 @@
 """The front door: `open` a dictionary, and call what you want to know of it."""
 
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,23 @@ import pandas as pd
 from core import notebook
 from core.dictionaries.config import check_reconstructs
 from core.dictionaries.sources import entries
-from core.errors import BadSettingError, LoupeError, NoSuchPathError
+from core.errors import BadSettingError, LoupeError, NoSuchPathError, OutOfRangeError
 from core.notebook import load_dictionary
 from core.workspace import Workspace
-from sae_loupe import arrays, geometry, logits, positions, text
+from sae_loupe import (
+    arrays,
+    enrichment,
+    geometry,
+    interventions,
+    logits,
+    maps,
+    matching,
+    numbers,
+    positions,
+    reading,
+    text,
+    token_pass,
+)
 from sae_loupe.opened import Opened
 from sae_loupe.results import Result
 from sae_loupe.words import in_words
@@ -24,6 +38,7 @@ __all__ = [
     "Result",
     "dictionaries",
     "load_dictionary",
+    "match",
     "open",
     "open_in_app",
 ]
@@ -31,21 +46,28 @@ __all__ = [
 
 @in_words
 def open(
-    source: Any, *, model: str | PathLike | None = None, device: str = "auto", fold_decoder_norms: bool = True
+    source: Any,
+    *,
+    model: str | PathLike | None = None,
+    device: str = "auto",
+    fold_decoder_norms: bool = True,
+    cache: str | PathLike | None = None,
 ) -> "OpenDictionary":
     """Open a dictionary (a sparse autoencoder): an id of the app, the path of a folder or file, or a sae-lens SAE.
 
     A sae-lens SAE of a training class is opened by its inference form. `model` is the folder of the language model; a
     model that is on this machine under the name that the files give is found without it. `device` is auto, cpu, cuda or
     cuda:N. With `fold_decoder_norms`, as on all pages, decoder rows have length 1 and activations their scale; without,
-    both are as in the files. Raises a LoupeError that says what is wrong with the source.
+    both are as in the files. Results are kept in the folder `cache`, by default that of the app. Raises a LoupeError
+    that says what is wrong with the source.
     """
     if model is not None and not Path(model).expanduser().is_dir():
         raise NoSuchPathError(
             f"There is no folder {str(model)[:200]!r}. Expected that of a language model; check model=."
         )
     dictionary = load_dictionary(source, fold_decoder_norms=fold_decoder_norms)
-    return OpenDictionary(dictionary, model=Path(model) if model else None, device=device)
+    places = {"model": Path(model) if model else None, "cache": Path(cache) if cache else None}
+    return OpenDictionary(dictionary, device=device, **places)
 
 
 def dictionaries() -> pd.DataFrame:
@@ -64,6 +86,19 @@ def open_in_app(
     """
     saes = [source.dictionary if isinstance(source, Opened) else source for source in sources]
     return notebook.open_in_app(*saes, page=page, port=port, model=model)
+
+
+@in_words
+def match(
+    a: Any, b: Any, *, similarity: str = "decoder", method: str = "one-to-one", threshold: float = 0.7
+) -> matching.Match:
+    """Match the features of two dictionaries by their weights: a, b, score, decoder and encoder are [pair].
+
+    Both are open, or given as for `open`. `similarity`: decoder, encoder or both; `method`: one-to-one, greedy or
+    mutual. `threshold` is the cosine from which on two features count as the same.
+    """
+    first, second = (source if isinstance(source, Opened) else open(source) for source in (a, b))
+    return matching.of(first, second, similarity=similarity, method=method, threshold=threshold)
 
 
 class OpenDictionary(Opened):
@@ -168,6 +203,112 @@ class OpenDictionary(Opened):
     def neighbors(self, *, side: str = "decoder") -> geometry.NearestFeatures:
         """Return the 100 nearest features of each by cosine: cos and idx are [d_sae, k]. `side`: decoder or encoder."""
         return geometry.of(self, side=side)
+
+    @in_words
+    def enrichment(self, sets: enrichment.Sets | None = None, **settings: Any) -> enrichment.Enriched:
+        """Score every feature in every token set: es, auc, log10_p and log10_q are [d_sae, n_sets].
+
+        `sets` are token sets by name, as ids or as texts of single tokens; None means the library's. `settings` are as
+        for `logits`.
+        """
+        return enrichment.of(self, sets, settings)
+
+    @in_words
+    def map(self, **settings: Any) -> maps.FeatureMap:
+        """Draw a map of all features: x, y and preservation are [d_sae].
+
+        `settings` are fields of core.feature_map.layout.LayoutSettings: method ("umap", "tsne" or "pca"), n_neighbors,
+        min_dist, perplexity, seed, side. The first UMAP of an installation compiles for half a minute.
+        """
+        return maps.of(self, settings)
+
+    @in_words
+    def token_pass(self, text: text.Text = None, **settings: Any) -> token_pass.TokenPass:
+        """Run model and dictionary over a text: count, total, square, largest and smallest are [2, d_sae].
+
+        `text` is None for Python's standard library, a path, a list of strings, or rows of token ids. `settings` are
+        fields of core.corpus.samples.SampleSettings: n_rows (128), context, bos, seed, special. Activations are kept
+        on disk, and a pass that was stopped goes on where it stopped.
+        """
+        return token_pass.of(self, text, token_pass.checked(settings))
+
+    @in_words
+    def read(self, text: str) -> reading.Reading:
+        """Return which features fire on which token of a short text: acts is [token, d_sae]."""
+        return reading.of(self, text)
+
+    @in_words
+    def edit(
+        self,
+        features: int | Sequence[int],
+        kind: str = "ablate",
+        amount: float = 0.0,
+        *,
+        prompt: str | None = None,
+        n_rows: int = 3,
+        place: tuple[int, int] | None = None,
+        tokens: Sequence[int | str] = (),
+        positions: Sequence[int] | None = None,
+        only_where: int | None = None,
+        error: bool = True,
+        controls: int = 20,
+        seed: int = 0,
+    ) -> interventions.EditEffect:
+        """Edit activations and see what the model then says, beside controls of the same length.
+
+        `kind`: ablate (to 0), mean, clamp, scale or add; `amount` is an activation, of scale a factor. The text is
+        `prompt`, or the `n_rows` rows of the token pass in which the first feature is strongest. `place` (row,
+        position) is where the next token is looked at, `tokens` are kept there in any case. `positions` and
+        `only_where` (a feature that must fire) say which tokens are edited. Without `error`, the reconstruction stands
+        in for what passes. log_p and log_p_change are [d_vocab], acts and edited [row, pos].
+        """
+        passed = None if prompt is not None else self.token_pass()
+        how = {"place": place, "tokens": tokens, "positions": positions, "only_where": only_where}
+        how |= {"prompt": prompt, "n_rows": n_rows, "error": error, "controls": controls, "seed": seed}
+        return interventions.of(self, passed, features, kind, amount, **how)
+
+    @in_words
+    def doses(
+        self,
+        features: int | Sequence[int],
+        amounts: Sequence[float],
+        kind: str = "clamp",
+        *,
+        prompt: str | None = None,
+        n_rows: int = 3,
+        error: bool = True,
+        controls: int = 20,
+        seed: int = 0,
+    ) -> interventions.Doses:
+        """Edit with many amounts: log_likelihood and divergence are [dose, run], the edit first, then its controls."""
+        passed = None if prompt is not None else self.token_pass()
+        how = {"prompt": prompt, "n_rows": n_rows, "error": error, "controls": controls, "seed": seed}
+        return interventions.doses(self, passed, features, kind, amounts, **how)
+
+    @in_words
+    def feature(
+        self, feature: int, text: text.Text = None, *, groups: Sequence[str] | None = None
+    ) -> numbers.FeatureReport:
+        """Return every number of one feature, with its formula, n, hashes and page, and its lists.
+
+        `groups` are titles of sae_loupe.numbers.GROUPS, by default all; the token pass reads `text`.
+        """
+        if not 0 <= feature < self.d_sae:
+            raise OutOfRangeError("Feature", feature, self.d_sae)
+        wanted = numbers.chosen(groups)
+        found, missing = numbers.computed(self, wanted, lambda: self.token_pass(text))
+        lists = numbers.lists_of(self, feature, lambda: self.token_pass(text), {group.title for group in found})
+        return numbers.FeatureReport(self, feature, found, missing, lists)
+
+    @in_words
+    def table(self, text: text.Text = None, *, groups: Sequence[str] | None = None) -> numbers.FeatureTable:
+        """Return every number of every feature, side by side: [d_sae] rows. `groups` and `text` as for `feature`."""
+        found, missing = numbers.computed(self, numbers.chosen(groups), lambda: self.token_pass(text))
+        return numbers.FeatureTable(self, found, missing)
+
+    def url(self, page: str = "", feature: int | None = None, *, server: str = numbers.SERVER) -> str | None:
+        """Return the address of a page on this dictionary in an app that runs at `server`; None if it is in memory."""
+        return numbers.address(self, page, "", feature, server=server)
 
     def _taken(self, x: Any, call: str) -> tuple[np.ndarray, arrays.Back]:
         return arrays.taken(x, call, self.d_in, "d_in", self.dictionary)

@@ -23,10 +23,13 @@ T = TypeVar("T")
 class Opened:
     """What analyses share. Results come from memory, else from the app's cache, else they are computed and kept."""
 
-    def __init__(self, dictionary: Dictionary, *, model: Path | None = None, device: str = "auto"):
+    def __init__(
+        self, dictionary: Dictionary, *, model: Path | None = None, device: str = "auto", cache: Path | None = None
+    ):
         models = (*((Path(model).expanduser().resolve(),) if model else ()), DEMO)
+        kept = {"cache": Path(cache).expanduser().resolve()} if cache else {}
         self.dictionary = dictionary
-        self.workspace = Workspace(models=models, device=device)
+        self.workspace = Workspace(models=models, device=device, **kept)
         self.store = ArtifactStore(self.workspace.cache)
         self._held: dict[str, Any] = {}
 

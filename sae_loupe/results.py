@@ -20,10 +20,10 @@ class Result:
     each column.
     """
 
-    title: str = ""
+    title: str
     """What it is of."""
-    stats: Any = None
-    """The dataclass of arrays that core computed."""
+    stats: Any
+    """The dataclass of arrays that core computed; missing where there is none."""
 
     @property
     def note(self) -> str:
@@ -51,20 +51,22 @@ class Result:
     @property
     def arrays(self) -> dict[str, np.ndarray]:
         """The arrays by their names, as the repr lists them."""
-        if self.stats is None:
-            return {}
-        values = {field.name: getattr(self.stats, field.name) for field in fields(self.stats)}
+        stats = getattr(self, "stats", None)
+        values = {field.name: getattr(stats, field.name) for field in fields(stats)} if stats is not None else {}
         return {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
 
     def __getattr__(self, name: str) -> Any:
         # Only what is no attribute of its own comes here.
-        if not name.startswith("_") and self.stats is not None and hasattr(self.stats, name):
-            return getattr(self.stats, name)
+        if name.startswith("_") or name == "stats":
+            raise AttributeError(name)
+        stats = getattr(self, "stats", None)
+        if hasattr(stats, name):
+            return getattr(stats, name)
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}. {_names(self)}")
 
     def __dir__(self) -> list[str]:
-        own = [name for name in super().__dir__() if not name.startswith("_") or name.startswith("__")]
-        return sorted({*own, *(field.name for field in fields(self.stats))}) if self.stats is not None else sorted(own)
+        own = {name for name in super().__dir__() if not name.startswith("_") or name.startswith("__")}
+        return sorted(own | set(self.arrays))
 
     def __repr__(self) -> str:
         table = self.to_frame()

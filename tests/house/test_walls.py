@@ -39,7 +39,9 @@ FLOORS = {
     "sae_loupe": (
         "arrays opened results words",
         "text",
-        "geometry logits positions",
+        "geometry logits matching positions reading token_pass",
+        "enrichment interventions maps",
+        "numbers",
         "front",
         "commands",
         "command",

@@ -1,5 +1,7 @@
 """Every analysis is one call; its result has a table, a chart, shapes, and the page's own numbers."""
 
+from pathlib import Path
+
 import altair as alt
 import numpy as np
 import pytest
@@ -7,17 +9,32 @@ import pytest
 import sae_loupe as loupe
 from core.errors import LoupeError
 from core.logit_weights.unembedding import LogitSettings, residual_directions, unembedding
+from sae_loupe.numbers import GROUPS
+from tests.doubles import saved
 
+ROOT = Path(__file__).resolve().parents[2]
+
+FOUR = {"four": [" the", " import", 300, 301, 302]}
+FEW = {"text": ["import os\nfor path in os.listdir():\n    print(path)\n" * 60], "n_rows": 4, "context": 32}
 CALLS = {
     "positions": lambda sae: sae.positions(),
     "logits": lambda sae: sae.logits(),
     "neighbors": lambda sae: sae.neighbors(),
+    "enrichment": lambda sae: sae.enrichment(FOUR),
+    "map": lambda sae: sae.map(method="pca"),
+    "token_pass": lambda sae: sae.token_pass(**FEW),
+    "read": lambda sae: sae.read("import os\nprint(os.path)"),
+    "edit": lambda sae: sae.edit(269, prompt="import os", controls=2),
+    "doses": lambda sae: sae.doses(269, [0, 1], prompt="import os", controls=2),
+    "feature": lambda sae: sae.feature(269, groups=["Weights", "Position and token"]),
+    "table": lambda sae: sae.table(groups=["Weights", "Basis"]),
+    "match": lambda sae: loupe.match(sae, "demo/layer0-batchtopk-2048"),
 }
 
 
 @pytest.fixture(scope="module")
-def sae():
-    return loupe.open("demo/layer0-standard-2048")
+def sae(tmp_path_factory):
+    return loupe.open("demo/layer0-standard-2048", cache=tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="module", params=CALLS)
@@ -38,9 +55,9 @@ def test_a_result_has_a_table_a_chart_and_where_it_is_from(result):
 
 
 def test_a_result_shows_its_shapes_and_completes_its_arrays(result):
-    assert "d_sae 2,048" in repr(result)
+    assert repr(result).startswith(f"{type(result).__name__} of ")
     assert "to_frame():" in repr(result)
-    assert result.arrays
+    assert all(f" {n:,}" in repr(result) for array in result.arrays.values() for n in array.shape)
     for name, array in result.arrays.items():
         assert name in dir(result)
         assert getattr(result, name) is array
@@ -72,6 +89,76 @@ def test_neighbours_are_sorted_by_true_cosine(sae):
     assert table["neighbor"].tolist()[:3] == np.argsort(-cosines, kind="stable")[:3].tolist()
 
 
+def test_enrichment_of_ones_own_set_is_the_running_sum_of_its_tokens(sae):
+    found = sae.enrichment(FOUR)
+    strings = sae.model.token_strings
+    ids = sorted({strings.index(" the"), strings.index(" import"), 300, 301, 302})
+    member = np.isin(np.argsort(-found.logits.weights(5), kind="stable"), ids)
+    sums = np.cumsum(np.where(member, 1 / len(ids), -1 / (len(strings) - len(ids))))
+    extreme = sums[np.abs(sums).argmax()]
+    assert found.of_feature(5)["enrichment_score"].iloc[0] == pytest.approx(extreme, abs=1e-5)
+    assert found.of_set("four")["log10_p"].is_monotonic_increasing
+
+
+def test_a_token_pass_counts_what_encoding_the_models_vectors_gives(sae):
+    found = sae.token_pass(**FEW)
+    x = sae.model.activations(found.rows, "blocks.0.hook_resid_pre")
+    acts = sae.encode(x)
+    np.testing.assert_array_equal(found.to_frame()["active_tokens"], (acts != 0).sum(axis=(0, 1)))
+    feature = int(acts.max(axis=(0, 1)).argmax())
+    assert found.activations(feature).act.max() == pytest.approx(acts.max(), rel=1e-5)
+    assert found.examples(feature)["activation"].iloc[0] == pytest.approx(acts.max(), rel=1e-5)
+    assert found.tokens(feature)["active_count"].sum() == len(found.activations(feature).act)
+
+
+def test_reading_a_text_gives_the_activations_of_its_tokens(sae):
+    found = sae.read("import os")
+    ids = sae.model.tokenizer.encode("import os", add_special_tokens=False).ids
+    acts = sae.encode(sae.model.activations(np.array([ids]), "blocks.0.hook_resid_pre"))[0]
+    np.testing.assert_allclose(found.acts, acts, atol=1e-5)
+    assert "".join(found.pieces) == "import os"
+
+
+def test_an_edit_that_clamps_to_what_is_there_changes_nothing(sae):
+    silent = int(np.flatnonzero((sae.read("import os").acts == 0).all(axis=0))[0])
+    found = sae.edit(silent, prompt="import os", controls=2)
+    assert np.abs(found.to_frame()["next_log_p_change"]).max() == 0
+    assert found.same_without_edit
+    loud = sae.edit(269, "scale", 5, prompt="import os", controls=2, tokens=[" path"])
+    assert np.abs(loud.log_p_change).max() > 0
+    assert " path" in set(loud.next_tokens()["token_text"])
+
+
+def test_a_matching_says_its_numbers_beside_chance(sae):
+    numbers = CALLS["match"](sae).numbers().set_index("number")
+    assert (numbers.loc[["mmcs_ab", "pw_mcc"], "value"] > numbers.loc[["mmcs_ab", "pw_mcc"], "by_chance"]).all()
+
+
+def test_a_report_holds_each_number_of_the_tables_once_with_its_formula(sae):
+    found = CALLS["feature"](sae)
+    table = found.to_frame().set_index("column")
+    assert table.index.is_unique
+    scores = sae.positions().to_frame().set_index("feature")
+    assert table.loc["position_score", "value"] == scores.loc[269, "position_score"]
+    assert table.loc["position_score", "n"] == 4096
+    assert table.loc["encoder_norm", "formula"] == "‖W_enc[:, i]‖"
+    assert table.loc["encoder_norm", "url"].startswith("http://127.0.0.1:8501/overview?sae=demo%2Flayer0-standard-2048")
+    np.testing.assert_array_equal(found.lists["by_position"]["mean"], sae.positions().mean[269])
+
+
+def test_what_cannot_be_had_of_a_dictionary_is_named_and_the_rest_is_there(tmp_path):
+    found = loupe.open(saved.write(tmp_path / "sae"), cache=tmp_path).feature(3)
+    assert {"Weights", "Basis", "Neighbours"} <= {group.title for group in found.groups}
+    assert set(found.missing) >= {"Logit weights", "Activations on text"}
+    assert set(found.lists) == {"neighbors"}
+
+
+def test_every_page_and_tab_that_a_number_names_exists():
+    for group in GROUPS:
+        page = ROOT / "pages" / f"{group.page}.py"
+        assert f'"{group.tab}": ' in page.read_text(encoding="utf-8")
+
+
 def test_analyses_at_deeper_layers_read_the_text_that_is_given():
     sae = loupe.open("demo/layer1-standard-2048")
     rows = np.random.default_rng(0).integers(0, 4096, (4, 16))
@@ -89,6 +176,25 @@ def test_analyses_at_deeper_layers_read_the_text_that_is_given():
         (lambda sae: sae.logits().tokens(10**6), "Feature 1000000 does not exist"),
         (lambda sae: sae.logits().tokens(3, "left"), "no end called 'left'"),
         (lambda sae: sae.neighbors().of(-1), "Feature -1 does not exist"),
+        (lambda sae: sae.enrichment({"one": []}), "token set 'one' is empty"),
+        (lambda sae: sae.enrichment({"one": [10**6]}), "Token 1000000 does not exist"),
+        (lambda sae: sae.enrichment({"one": ["no such token"]}), "is no token of loupe-demo"),
+        (lambda sae: sae.map(methods="pca"), "no setting of a map called 'methods'. Did you mean method"),
+        (lambda sae: sae.token_pass(rows=3), "no setting of a token pass called 'rows'. Did you mean n_rows"),
+        (lambda sae: sae.token_pass(n_rows=0), "n_rows is 0. Expected a whole number from 1"),
+        (lambda sae: sae.token_pass("no/such/text.txt"), "There is no text at 'no/such/text.txt'.*text="),
+        (lambda sae: sae.token_pass(7), "The text is int, which holds no rows"),
+        (lambda sae: sae.read(7), "The text is int. Expected a string"),
+        (lambda sae: sae.edit(1, "remove", prompt="import os"), "no edit called 'remove'"),
+        (lambda sae: sae.edit(10**6, prompt="import os"), "Feature 1000000 does not exist"),
+        (lambda sae: sae.edit(1, "mean", prompt="import os"), "leave out prompt="),
+        (lambda sae: sae.edit(1, prompt="import os", place=(0, 99)), "Position 99 does not exist"),
+        (lambda sae: sae.edit(1, prompt="a"), "The prompt has 1 tokens"),
+        (lambda sae: sae.doses(1, [0], "ablate", prompt="import os"), "no edit with an amount called 'ablate'"),
+        (lambda sae: sae.feature(-1), "Feature -1 does not exist"),
+        (lambda sae: sae.feature(1, groups=["Weight"]), "no group of numbers called 'Weight'. Did you mean Weights"),
+        (lambda sae: loupe.match(sae, sae), "one dictionary"),
+        (lambda sae: loupe.match(sae, "demo/layer0-batchtopk-2048", method="best"), "no method called 'best'"),
     ],
 )
 def test_a_wrong_argument_is_said_in_words(sae, call, says):

@@ -1,0 +1,26 @@
+"""Print every number of one feature: value, formula, n, where it is from, and the page that shows it."""
+
+import argparse
+from collections.abc import Sequence
+
+import sae_loupe
+from sae_loupe import printing
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run `sae-loupe report DICTIONARY --feature N [--json]`."""
+    made = printing.with_numbers(printing.parser("report", __doc__))
+    made.add_argument("--feature", type=int, required=True, help="number of the feature, from 0")
+    options = made.parse_args(arguments)
+    return printing.run(lambda: _said(options))
+
+
+def _said(options: argparse.Namespace) -> str:
+    sae = sae_loupe.open(options.dictionary, model=options.model, device=options.device, cache=options.cache)
+    found = sae.feature(options.feature, options.text, groups=options.group)
+    table = found.to_frame(server=options.server)
+    if not options.json:
+        missing = [f"{title}: {why}" for title, why in found.missing.items()]
+        return "\n".join([table[["column", "value", "unit", "n", "group"]].to_string(index=False), *missing])
+    content = {"feature": options.feature, "numbers": table, "lists": found.lists, "missing": found.missing}
+    return printing.to_json(printing.head(sae) | content | {"provenance": printing.sources(found.groups)})

@@ -1,0 +1,136 @@
+"""Model and dictionary run once over a text."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from core import tables
+from core.activations.statistics import ActivationStatistics
+from core.activations.store import ActivationStore, FeatureActivations, counted, feature_activations
+from core.activations.token_pass import activation_pass, open_store
+from core.corpus.samples import SampleSettings, TextSample
+from core.corpus.streams import rows_sha256
+from core.devices.device import Device
+from core.errors import BadSettingError, UnknownNameError
+from core.feature.contexts import context_texts
+from core.feature.examples import strongest_of_rows, taken, token_counts
+from core.overview.tables import density_table, unseen_below
+from sae_loupe.opened import Opened
+from sae_loupe.results import Result
+from sae_loupe.text import Text, sample
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class TokenPass(Result):
+    """A dictionary on rows of text, from core.activations.
+
+    `count`, `total`, `square`, `largest`, `smallest` are [2, d_sae]: position 0, and all later ones. The rows of token
+    ids are `rows` [row, pos]; every activation that is not zero is kept on disk.
+    """
+
+    sae: Opened
+    sample: TextSample
+    store: ActivationStore
+    stats: ActivationStatistics
+    device: Device
+
+    @property
+    def title(self) -> str:
+        return self.sae.dictionary.title
+
+    @property
+    def rows(self) -> np.ndarray:
+        """[row, pos]: the token ids that were read."""
+        return self.sample.rows
+
+    @property
+    def n_tokens(self) -> int:
+        """How many tokens count."""
+        return self.stats.n_tokens()
+
+    @property
+    def counted(self) -> np.ndarray:
+        """[row, pos]: which tokens the statistics count."""
+        return counted(self.sample.rows, self.sample.left_out)
+
+    @property
+    def note(self) -> str:
+        return " · ".join([f"{self.n_tokens:,} tokens: {self.sample.note}", *self.device.inputs.values()])
+
+    @property
+    def provenance(self) -> dict:
+        settings = {"text": self.sample.note, "rows_sha256": rows_sha256(self.rows), "wpe": self.sae.model.wpe}
+        settings |= self.device.inputs
+        given = {"dictionary": self.sae.dictionary, "model": self.sae.model}
+        return tables.provenance(**given, method="token pass", settings=settings)
+
+    @property
+    def totals(self) -> dict[str, float]:
+        """Of the whole dictionary: fve, mse, l0, dead_share and others (see docs/statistics.md)."""
+        return self.stats.totals()
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row for each feature, in order: active_tokens, density, mean_active and so on."""
+        return self.stats.feature_table()
+
+    def by_position(self) -> pd.DataFrame:
+        """Return one row for each position: size of activations there, and the reconstruction."""
+        return self.stats.position_table()
+
+    def activations(self, feature: int) -> FeatureActivations:
+        """Return where one feature is active: row, position and act, each [nonzero]."""
+        return feature_activations(self.store, feature, d_sae=self.sae.dictionary.d_sae)
+
+    def examples(self, feature: int, n: int = 20, *, width: int = 10) -> pd.DataFrame:
+        """Return the rows in which a feature is strongest, with `width` tokens on either side of the strongest.
+
+        Columns: text_row, position, activation, token_text, context.
+        """
+        best = strongest_of_rows(self.activations(feature))
+        best = taken(best, np.arange(min(n, len(best.act))))
+        strings = self.sae.model.token_strings
+        ids = self.rows[best.row, best.position].tolist()
+        columns = {"text_row": best.row, "position": best.position, "activation": best.act.astype(float)}
+        columns["token_text"] = [strings[i] for i in ids]
+        return pd.DataFrame(columns | {"context": context_texts(self.sae.model.decoder, self.rows, best, width=width)})
+
+    def tokens(self, feature: int) -> pd.DataFrame:
+        """Return the tokens on which a feature is active, the most frequent first."""
+        table = token_counts(self.activations(feature), self.rows)
+        strings = self.sae.model.token_strings
+        table.insert(1, "token_text", [strings[i] for i in table["token"].tolist()])
+        return table
+
+    def chart(self):
+        """Draw how many features have which density; dead ones are left out."""
+        from core import catalogue
+        from ui.overview.charts import density_histogram
+        from ui.shared.finish import finished
+
+        lines = {"smallest density seen (95 %)": unseen_below(self.n_tokens)}
+        title = catalogue.statistic("log_density").title
+        return finished(density_histogram(density_table(self.stats), lines, x_title=title, log=False), dark=False)
+
+
+def of(sae: Opened, text: Text, settings: SampleSettings) -> TokenPass:
+    """Run model and dictionary over a text, as all pages on activations do, or read what they kept."""
+    dictionary, model, read = sae.dictionary, sae.model, sample(sae, text, settings)
+    device = sae.device(2 * read.rows.size * dictionary.d_in * dictionary.d_sae)
+    how = {"left_out": read.left_out, "device": device}
+    store = open_store(dictionary, model, read.rows, sae.store, **how)
+    name = f"token pass {read.left_out} {rows_sha256(read.rows)}"
+    stats = sae.held(name, lambda: activation_pass(dictionary, model, read.rows, sae.store, **how))
+    return TokenPass(sae, read, store, stats, device)
+
+
+def checked(settings: dict[str, Any]) -> SampleSettings:
+    """Return settings by their names. Raises UnknownNameError, and BadSettingError for numbers below 1."""
+    known = ("n_rows", "context", "bos", "seed", "special")
+    for name, value in settings.items():
+        if name not in known:
+            raise UnknownNameError("setting of a token pass", name, known)
+        if name in ("n_rows", "context") and value is not None and (not isinstance(value, int) or value < 1):
+            raise BadSettingError(f"{name} is {value!r}. Expected a whole number from 1.")
+    return SampleSettings(**settings)
