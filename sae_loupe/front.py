@@ -12,6 +12,7 @@ from core import notebook
 from core.dictionaries.config import check_reconstructs
 from core.dictionaries.sources import entries
 from core.errors import BadSettingError, LoupeError, NoSuchPathError, OutOfRangeError
+from core.models.batches import activations_at
 from core.notebook import load_dictionary
 from core.workspace import Workspace
 from sae_loupe import (
@@ -180,6 +181,14 @@ class OpenDictionary(Opened):
         check_reconstructs(self.dictionary.config, self.dictionary.title)
         vectors, back = self._taken(x, "reconstruct")
         return back(self.dictionary.reconstruct(vectors))
+
+    @in_words
+    def inputs(self, rows: Any) -> np.ndarray:
+        """Return the vectors that the dictionary reads on rows of token ids, [row, pos] to [row, pos, d_in].
+
+        Runs the model; float32. Rows of a text are `token_pass(text).rows`.
+        """
+        return activations_at(self.model, text.ids_of(rows), self.dictionary.config.hooks_in)
 
     @in_words
     def positions(self, *, n_pos: int | None = None, n_rows: int = 256, text: text.Text = None) -> positions.Positions:

@@ -47,13 +47,28 @@ def _tokens(sae: Opened, text: Any) -> tuple[np.ndarray, str, tuple]:
         return _of_path(sae, text)
     if isinstance(text, Sequence) and all(isinstance(part, str) for part in text):
         return _of_stream(_documents(sae, text))
-    ids = np.asarray(text.cpu() if hasattr(text, "cpu") else text)
-    if ids.dtype.kind not in "iu" or ids.ndim not in (1, 2) or not ids.size:
+    ids = _whole_numbers(text)
+    if ids is None or ids.ndim not in (1, 2):
         raise BadSettingError(
             f"The text is {type(text).__name__}, which holds no rows of token ids and no documents. Expected None for "
             "the standard library, a path, a list of strings, or an array of token ids, (row, pos). Pass one of these."
         )
     return ids, "your token ids", ()
+
+
+def ids_of(rows: Any) -> np.ndarray:
+    """Return rows of token ids as int64; one row alone becomes the only one. Raises BadSettingError."""
+    ids = _whole_numbers(rows)
+    if ids is None or ids.ndim not in (1, 2):
+        raise BadSettingError(
+            f"The rows are {type(rows).__name__}, which holds no token ids. Expected whole numbers of shape (row, pos)."
+        )
+    return np.atleast_2d(ids).astype(np.int64)
+
+
+def _whole_numbers(given: Any) -> np.ndarray | None:
+    array = np.asarray(given.cpu() if hasattr(given, "cpu") else given)
+    return array if array.dtype.kind in "iu" and array.size else None
 
 
 def _of_stream(stream: TokenStream) -> tuple[np.ndarray, str, tuple]:

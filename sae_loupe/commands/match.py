@@ -3,9 +3,8 @@
 import argparse
 from collections.abc import Sequence
 
-import sae_loupe
 from core.matching import __main__ as matching
-from sae_loupe import printing
+from sae_loupe import front, printing
 from sae_loupe.numbers import SERVER, address, declared
 
 
@@ -26,9 +25,9 @@ def main(arguments: Sequence[str]) -> int:
 
 def _said(options: argparse.Namespace) -> str:
     how = {"model": options.model, "device": options.device, "cache": options.cache}
-    a, b = (sae_loupe.open(source, **how) for source in (options.a, options.b))
+    a, b = (front.open(source, **how) for source in (options.a, options.b))
     chosen = {"similarity": options.similarity, "method": options.method, "threshold": options.threshold}
-    found = sae_loupe.match(a, b, **chosen)
+    found = front.match(a, b, **chosen)
     numbers = found.numbers()
     formulas = [declared(name) for name in numbers["statistic"]]
     numbers = numbers.assign(title=[f[1] for f in formulas], unit=[f[2] for f in formulas])

@@ -3,8 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-import sae_loupe
-from sae_loupe import printing
+from sae_loupe import front, printing
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -16,7 +15,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _said(options: argparse.Namespace) -> str:
-    sae = sae_loupe.open(options.dictionary, model=options.model, device=options.device, cache=options.cache)
+    sae = front.open(options.dictionary, model=options.model, device=options.device, cache=options.cache)
     found = sae.feature(options.feature, options.text, groups=options.group)
     table = found.to_frame(server=options.server)
     if not options.json:

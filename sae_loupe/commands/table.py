@@ -4,10 +4,9 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-import sae_loupe
 from core import tables
 from core.errors import BadSettingError
-from sae_loupe import printing
+from sae_loupe import front, printing
 
 ENDINGS = (".csv", ".parquet")
 
@@ -24,7 +23,7 @@ def _said(options: argparse.Namespace) -> str:
     target = options.output
     if target is not None and target.suffix not in ENDINGS:
         raise BadSettingError(f"{target.name!r} ends in none of {', '.join(ENDINGS)}. Choose one of these.")
-    sae = sae_loupe.open(options.dictionary, model=options.model, device=options.device, cache=options.cache)
+    sae = front.open(options.dictionary, model=options.model, device=options.device, cache=options.cache)
     found = sae.table(options.text, groups=options.group)
     table = found.to_frame()
     if target is not None:

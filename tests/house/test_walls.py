@@ -42,7 +42,7 @@ FLOORS = {
         "geometry logits matching positions reading token_pass",
         "enrichment interventions maps",
         "numbers",
-        "front",
+        "front printing",
         "commands",
         "command",
         "__main__",
