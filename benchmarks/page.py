@@ -33,13 +33,13 @@ st.altair_chart(alt.Chart(pd.DataFrame({"x": [1, 2], "y": [1, 2]})).mark_point()
 """
 
 
-def start_server(folder: Path, cache: str) -> tuple[subprocess.Popen, str]:
+def start_server(folder: Path, cache: str, *options: str) -> tuple[subprocess.Popen, str]:
     """Start the app of a folder on a free port, without waiting; return its process and address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless", "true"]
-    command += ["--server.port", str(port), "--", "--cache", cache]
+    command += ["--server.port", str(port), "--", "--cache", cache, *options]
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return process, f"http://127.0.0.1:{port}"
 
