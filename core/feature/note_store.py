@@ -1,11 +1,11 @@
 """Store notes in one file for each dictionary, named by its content hash. See core/files/kept.py for its care."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
 from core.feature.notes import MOST_BYTES, DamagedNotesError, Note, Notes, NotesError, from_json
-from core.files.kept import KeptFile
+from core.files.kept import KeptFile, KeptInSession
 
 
 class NoteConflictError(NotesError):
@@ -13,16 +13,36 @@ class NoteConflictError(NotesError):
 
 
 class NoteStore:
-    """The notes on one dictionary, in a folder. Safe to share between threads and between processes."""
+    """The notes on one dictionary, in a folder. Safe to share between threads and between processes.
 
-    def __init__(self, folder: Path, dictionary_sha256: str, title: str, d_sae: int):
+    In place of a folder, the memory of one visitor's session holds them, up to `most_bytes`.
+    """
+
+    def __init__(
+        self,
+        place: Path | MutableMapping[str, bytes],
+        dictionary_sha256: str,
+        title: str,
+        d_sae: int,
+        *,
+        most_bytes: int | None = None,
+    ):
         assert re.fullmatch(r"[0-9a-f]+", dictionary_sha256)
-        self.path = folder / f"{dictionary_sha256}.json"
-        self.d_sae = d_sae
+        self.dictionary_sha256, self.d_sae, name = dictionary_sha256, d_sae, f"{dictionary_sha256}.json"
         self._empty = Notes(dictionary_sha256, title, {})
-        self._file = KeptFile(
-            self.path, "notes", self._parse, Notes.to_json, self._empty, NotesError, DamagedNotesError, MOST_BYTES
+        how = {"what": "notes", "parse": self._parse, "write": Notes.to_json, "empty": self._empty, "error": NotesError}
+        self.path, most = place / name if isinstance(place, Path) else None, most_bytes or MOST_BYTES
+        """Its file; None in a session."""
+        self._file = (
+            KeptFile(self.path, damaged=DamagedNotesError, most_bytes=most, **how)
+            if self.path
+            else KeptInSession(place, name, most_bytes=most, **how)
         )
+
+    @property
+    def state(self) -> str:
+        """A text that changes when the notes do."""
+        return self._file.state
 
     def read(self) -> Notes:
         """Return all notes; none if the file was damaged, which is then set aside (see `set_aside`).
@@ -76,7 +96,9 @@ class NoteStore:
     def _parse(self, data: bytes) -> Notes:
         notes = from_json(data)
         if notes.dictionary_sha256 != self._empty.dictionary_sha256:
-            raise DamagedNotesError(f"{self.path} names the dictionary {notes.dictionary_sha256[:64]!r}.")
+            raise DamagedNotesError(
+                f"{self.path or 'The session'} names the dictionary {notes.dictionary_sha256[:64]!r}."
+            )
         return notes
 
     def _with(self, notes: Notes, changed: Mapping[int, Note]) -> Notes:

@@ -4,11 +4,12 @@ So they live outside the cache, writers take turns, a file is always replaced as
 read is set aside, never overwritten.
 """
 
+import hashlib
 import os
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +17,53 @@ from typing import Generic, TypeVar
 
 from core.amounts import of_bytes
 from core.errors import LoupeError
+from core.files.stamps import stamp
 from core.installation import started_with
 
 T = TypeVar("T")
 _PATIENCE_S = 10
 _DAY_S = 24 * 3600.0
 _UNFINISHED = re.compile(r"\.[0-9a-f]+(\.[a-z]+)?\.json\.[^.]*\.tmp")
+
+
+@dataclass(frozen=True)
+class KeptInSession(Generic[T]):
+    """The same of one visitor of a public app: bytes in the session's memory, which end with it. Nothing is shared."""
+
+    session: MutableMapping[str, bytes]
+    name: str
+    what: str
+    parse: Callable[[bytes], T]
+    write: Callable[[T], bytes]
+    empty: T
+    error: type[LoupeError]
+    most_bytes: int
+    """More is not kept."""
+
+    @property
+    def state(self) -> str:
+        """A text that names the content, so that sessions with equal content may share what is made of it."""
+        return f"{hashlib.sha256(self.session.get(self.name, b'')).hexdigest()} {self.name}"
+
+    def read(self) -> T:
+        """Return what is kept."""
+        return self.parse(self.session[self.name]) if self.name in self.session else self.empty
+
+    def set_aside(self) -> list[Path]:
+        """Return nothing: only this app writes here, so nothing is damaged."""
+        return []
+
+    def change(self, change: Callable[[T], T]) -> T:
+        """Replace what is kept by what `change` makes of it, and return that. Raises `error`, and what it raises."""
+        content = change(self.read())
+        data = self.write(content)
+        if len(data) > self.most_bytes:
+            raise self.error(
+                f"{of_bytes(len(data))} of {self.what} are too many for a visitor's session; expected at most "
+                f"{of_bytes(self.most_bytes)}. Save them as a file, and delete some here."
+            )
+        self.session[self.name] = data
+        return content
 
 
 @dataclass(frozen=True)
@@ -40,6 +82,11 @@ class KeptFile(Generic[T]):
     damaged: type[LoupeError]
     most_bytes: int
     """A larger file is neither read nor written."""
+
+    @property
+    def state(self) -> str:
+        """A text that changes when the file does."""
+        return f"{stamp([self.path])} {self.path}"
 
     def read(self) -> T:
         """Return what is kept; `empty` if the file was damaged, which is then set aside (see `set_aside`).

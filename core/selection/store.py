@@ -5,14 +5,15 @@ Those without a name are there for links that are too long for their list; the o
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from core.characters import whole
 from core.errors import LoupeError, UnknownNameError
-from core.files.kept import KeptFile
+from core.files.kept import KeptFile, KeptInSession
 from core.selection.selection import Selection, SelectionError
 
 FORMAT = "sae-loupe-selections/v1"
@@ -45,25 +46,33 @@ class Kept:
 
 
 class SelectionStore:
-    """The selections kept of one dictionary, in the folder of notes."""
+    """The selections kept of one dictionary, in the folder of notes or, up to `most_bytes`, in a visitor's session."""
 
-    def __init__(self, folder: Path, dictionary_sha256: str, title: str, d_sae: int):
+    def __init__(
+        self,
+        place: Path | MutableMapping[str, bytes],
+        dictionary_sha256: str,
+        title: str,
+        d_sae: int,
+        *,
+        most_bytes: int | None = None,
+    ):
         assert re.fullmatch(r"[0-9a-f]+", dictionary_sha256)
         self.dictionary_sha256, self.title, self.d_sae = dictionary_sha256, whole(title), d_sae
-        self._file = KeptFile(
-            folder / f"{dictionary_sha256}.selections.json",
-            "selections",
-            self._parse,
-            self._write,
-            Kept(),
-            SelectionError,
-            DamagedSelectionsError,
-            MOST_BYTES,
+        name, most = f"{dictionary_sha256}.selections.json", most_bytes or MOST_BYTES
+        how = {"what": "selections", "parse": self._parse, "write": self._write, "empty": Kept()}
+        self.path = place / name if isinstance(place, Path) else None
+        """Its file; None in a session."""
+        self._file = (
+            KeptFile(self.path, error=SelectionError, damaged=DamagedSelectionsError, most_bytes=most, **how)
+            if self.path
+            else KeptInSession(place, name, error=SelectionError, most_bytes=most, **how)
         )
 
     @property
-    def path(self) -> Path:
-        return self._file.path
+    def state(self) -> str:
+        """A text that changes when what is kept does."""
+        return self._file.state
 
     def read(self) -> Kept:
         """Return all; none if the file was damaged, which is then set aside. Raises SelectionError."""
@@ -125,8 +134,8 @@ class SelectionStore:
             kind = content["format"]
             if kind != FORMAT and isinstance(kind, str) and kind.startswith("sae-loupe-selections/"):
                 raise SelectionError(
-                    f"The selections in {self.path} are in the format {kind[:40]!r}; expected {FORMAT!r}. Use a newer "
-                    "version."
+                    f"The selections in {self.path or 'the session'} are in the format {kind[:40]!r}; expected "
+                    f"{FORMAT!r}. Use a newer version."
                 )
             if kind != FORMAT or content["dictionary"]["sha256"] != self.dictionary_sha256:
                 raise ValueError("it is of another format or dictionary")
@@ -153,14 +162,23 @@ class _BadEntryError(Exception):
     """An entry of a file of selections is none."""
 
 
-def title_of(folder: Path, sha256_begins: str) -> str | None:
-    """Return the title of the dictionary whose hash begins so, if selections of it are kept in a folder."""
+def title_of(place: Path | MutableMapping[str, bytes], sha256_begins: str) -> str | None:
+    """Return the title of the dictionary whose hash begins so, if selections of it are kept in a folder or session."""
     assert re.fullmatch(r"[0-9a-f]+", sha256_begins)
-    for path in sorted(folder.glob(f"{sha256_begins}*.selections.json"))[:1]:
-        with path.open(encoding="utf-8", errors="replace") as file:
-            match = _TITLE.search(file.read(2_000))
+    for begin in _beginnings(place, f"{sha256_begins}*.selections.json"):
+        match = _TITLE.search(begin.decode("utf-8", errors="replace"))
         try:
             return json.loads(f'"{match[1]}"') if match else None
         except ValueError:
             return None
     return None
+
+
+def _beginnings(place: Path | MutableMapping[str, bytes], pattern: str) -> list[bytes]:
+    """Return the first bytes of what is kept under the first name that fits."""
+    if not isinstance(place, Path):
+        return [place[name][:2_000] for name in sorted(place) if fnmatchcase(name, pattern)][:1]
+    for path in sorted(place.glob(pattern))[:1]:
+        with path.open("rb") as file:
+            return [file.read(2_000)]
+    return []

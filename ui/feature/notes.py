@@ -35,7 +35,7 @@ def notes(dictionary: Dictionary, feature: int) -> None:
 
 def one(store: NoteStore, known: Notes, feature: int) -> None:
     """Draw the note of one feature. The app saves what is typed when the field loses the focus."""
-    stem = f"{store.path.stem[:16]}-{feature}"
+    stem = f"{store.dictionary_sha256[:16]}-{feature}"
     text, tags, was = f"note-text-{stem}", f"note-tags-{stem}", f"_note-was-{stem}"
     there = known.by_feature.get(feature, Note())
     # The note is new, or another window changed it. What was typed here is saved by then.
@@ -81,6 +81,9 @@ def one(store: NoteStore, known: Notes, feature: int) -> None:
         plain(
             f"The app saves the note in {store.path.parent} when you leave the field. Deleting the cache does "
             "not delete notes."
+            if store.path
+            else "This public app keeps the note in your session alone: nobody else sees it, and closing the tab "
+            "deletes it. Save all notes as JSON to keep them."
         )
     )
 
@@ -119,7 +122,7 @@ def exchange(store: NoteStore, known: Notes) -> None:
         st.download_button(
             "All notes as JSON",
             known.to_json(),
-            f"notes-{store.path.stem[:16]}.json",
+            f"notes-{store.dictionary_sha256[:16]}.json",
             "application/json",
             key="note_export",
             icon=":material/download:",
@@ -139,7 +142,7 @@ def offer(store: NoteStore, read: Notes) -> None:
     """Say what a file holds, and offer to add its notes."""
     n = len(read.by_feature)
     st.markdown(plain(f"{n:,} feature{'s' * (n != 1)} of {read.title[:200]}."))
-    same = read.dictionary_sha256 == store.path.stem
+    same = read.dictionary_sha256 == store.dictionary_sha256
     if not same:
         st.warning(
             "These notes are on another dictionary. Its feature numbers mean something else, unless it is the same "

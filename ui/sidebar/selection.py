@@ -127,7 +127,9 @@ def _kept(here: Ground, store: SelectionStore, known: Kept) -> None:
         list(named),
         key=_KEPT,
         format_func=lambda name: f"{signs(name)} ({len(named[name]):,})",
-        help=f"Kept in {plain(str(store.path.parent))}. Deleting the cache does not delete them.",
+        help=f"Kept in {plain(str(store.path.parent))}. Deleting the cache does not delete them."
+        if store.path
+        else "Kept in your session alone: nobody else sees them, and closing the tab deletes them.",
     )
 
     def chosen() -> Selection:

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from pathlib import Path
 from typing import TypeVar
 
 import streamlit as st
@@ -28,12 +29,20 @@ from ui.shared.errors import NotStored
 T = TypeVar("T")
 CHEAP = 2**34
 """Multiply-adds that a page spends on what nobody asked for: a second or two."""
+_KEPT = "_kept_of_visitor"
 _only_stored: ContextVar[bool] = ContextVar("only_stored", default=False)
 
 
 @st.cache_resource(show_spinner=False)
 def workspace() -> Workspace:
     return parse_arguments(sys.argv[1:], os.environ)
+
+
+def kept_in() -> Path | dict[str, bytes]:
+    """Return where notes and selections are kept: a folder, or the session of a public app's visitor."""
+    if workspace().policy.public:
+        return st.session_state.setdefault(_KEPT, {})
+    return workspace().notes
 
 
 @st.cache_resource(show_spinner=False)

@@ -12,7 +12,6 @@ from core.corpus.streams import rows_sha256
 from core.dictionaries.dictionary import Dictionary
 from core.errors import LoupeError
 from core.feature.names import FeatureNames, StrongestTokens, feature_names, own_names, promoted_tokens
-from core.files.stamps import stamp
 from core.logit_weights.statistics import LogitStatistics
 from core.logit_weights.unembedding import LogitSettings
 from core.models.language_model import LanguageModel
@@ -71,7 +70,7 @@ def names_of(dictionary: Dictionary) -> FeatureNames:
 def _own(dictionary: Dictionary) -> Mapping[int, str]:
     """Return what a person called features. Read anew whenever the file of notes has changed."""
     notes = note_store(dictionary)
-    key = f"own names of {notes.path} {stamp([notes.path])}"
+    key = f"own names of {notes.state}"
     return compute.loaded().get(key, lambda: FeatureNames((), own_names(notes.read().by_feature))).own
 
 

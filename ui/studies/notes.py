@@ -8,4 +8,4 @@ from ui.studies import compute
 def note_store(dictionary: Dictionary) -> NoteStore:
     """Return the store of notes on a dictionary. Notes hold with decoder norms folded or not."""
     names = dictionary.folded_sha256, dictionary.title
-    return NoteStore(compute.workspace().notes, *names, dictionary.d_sae)
+    return NoteStore(compute.kept_in(), *names, dictionary.d_sae, most_bytes=compute.workspace().policy.kept_bytes)

@@ -10,7 +10,6 @@ from core import catalogue
 from core.dictionaries.dictionary import Dictionary
 from core.enrichment.enrichment import signed_extreme
 from core.errors import LoupeError
-from core.files.stamps import stamp
 from core.logit_weights.unembedding import LogitSettings
 from core.selection.selection import OtherDictionaryError, Selection, is_of, split_link
 from core.selection.store import Kept, SelectionStore, title_of
@@ -25,14 +24,17 @@ _TITLES = "_selection_titles"
 def selection_store(dictionary: Dictionary) -> SelectionStore:
     """Return the store of a dictionary's selections, beside its notes."""
     names = dictionary.folded_sha256, dictionary.title
-    return SelectionStore(compute.workspace().notes, *names, dictionary.d_sae)
+    most = compute.workspace().policy.kept_bytes
+    return SelectionStore(compute.kept_in(), *names, dictionary.d_sae, most_bytes=most)
 
 
 def kept(store: SelectionStore) -> Kept:
     """Return the kept selections, read anew only when their file has changed. Raises SelectionError."""
+    if store.path is None:
+        return store.read()
     if not store.path.exists():
         return Kept()
-    return compute.loaded().get(f"selections {stamp([store.path])} {store.path}", store.read, name="Selections")
+    return compute.loaded().get(f"selections {store.state}", store.read, name="Selections")
 
 
 def read(link: str, dictionary: Dictionary) -> Selection | None:
@@ -61,7 +63,7 @@ def _title(sha256_begins: str) -> str:
     """Return how to call the dictionary whose hash begins so."""
     assert re.fullmatch(r"[0-9a-f]+", sha256_begins)
     known = st.session_state.get(_TITLES, {}).get(sha256_begins)
-    title = known or title_of(compute.workspace().notes, sha256_begins)
+    title = known or title_of(compute.kept_in(), sha256_begins)
     return title or f"the dictionary whose hash begins with {sha256_begins}"
 
 
