@@ -9,7 +9,7 @@ from pathlib import Path
 
 from core.characters import whole
 from core.errors import NoSuchPathError, PathNotAllowedError
-from core.installation import PROJECT, cache_folder, notes_folder, readable_folder, started_with
+from core.installation import PROJECT, cache_folder, notes_folder, readable_folder, runs_folder, started_with
 from core.policy import OWN, Policy, of_visitors, on_community_cloud
 
 
@@ -61,6 +61,8 @@ class Workspace:
     """What models run in: float32, bfloat16, float16, or own, which is that of their weights."""
     notes: Path = field(default_factory=notes_folder)
     """Folder of notes on features. Unlike the cache, it cannot be computed again."""
+    runs: Path = field(default_factory=runs_folder)
+    """Folder of training runs and of the dictionaries that they made."""
     policy: Policy = OWN
     """What visitors may do."""
 
@@ -166,6 +168,7 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", action="append", type=Path, default=[], help="folder of a language model")
     parser.add_argument("--cache", type=Path, default=cache_folder(), help="where results are kept")
     parser.add_argument("--notes", type=Path, default=notes_folder(), help="where notes on features are kept")
+    parser.add_argument("--runs", type=Path, default=runs_folder(), help="where training runs are kept")
     parser.add_argument("--page", help="start page, by its name in the address")
     parser.add_argument("--memory", type=float, help="most GB to hold in memory; default: half of what is free")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps: where to compute")
@@ -212,6 +215,7 @@ def parse_arguments(arguments: list[str], environment: Mapping[str, str] | None 
         device=known.device,
         dtype=known.dtype,
         notes=known.notes.resolve(),
+        runs=known.runs.resolve(),
         policy=of_visitors((*known.allow, *_lines(known.allow_file))) if public else OWN,
     )
 

@@ -21,7 +21,7 @@ FLOORS = {
         "dictionaries",
         "models notebook",
         "corpus selection tables token_sets",
-        "activations geometry logit_weights positions",
+        "activations geometry logit_weights positions training",
         "enrichment feature feature_map matching overview proxies text",
         "automata interventions",
         "neuronpedia splitting sweeps",
