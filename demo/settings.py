@@ -49,7 +49,7 @@ class DictionarySettings:
     """sae-lens' training architecture."""
     width: int
     options: Mapping[str, float]
-    """What this architecture adds to the common settings."""
+    """What is set of this type (core.training.types)."""
     seed: int = 0
     data: str = "all"
     """'all' (sources of the standard library and of packages) or 'prose' (their docstrings)."""
@@ -102,7 +102,7 @@ class TextSettings:
 
 def standard(layer: int | str, width: int = 2048, **more) -> DictionarySettings:
     """Settings of a ReLU dictionary with an L1 penalty, the same for all layers and widths."""
-    return DictionarySettings(layer, "standard", width, {"l1_coefficient": 1.5, "l1_warm_up_steps": 200}, **more)
+    return DictionarySettings(layer, "standard", width, {"l1_coefficient": 1.5, "warm_up_steps": 200}, **more)
 
 
 LAYERS = tuple(standard(layer) for layer in (0, 1, 2, 3, "post3"))
@@ -118,12 +118,12 @@ TYPES = (
         2048,
         {
             "l0_coefficient": 0.25,
-            "l0_warm_up_steps": 200,
-            "jumprelu_bandwidth": 0.1,
-            "jumprelu_init_threshold": 0.1,
+            "warm_up_steps": 200,
+            "bandwidth": 0.1,
+            "init_threshold": 0.1,
         },
     ),
-    DictionarySettings(2, "gated", 2048, {"l1_coefficient": 1.5, "l1_warm_up_steps": 200}),
+    DictionarySettings(2, "gated", 2048, {"l1_coefficient": 1.5, "warm_up_steps": 200}),
 )
 LAYER_0 = (
     DictionarySettings(0, "batchtopk", 2048, {"k": 20.0, "aux_loss_coefficient": 0.1}, lr=2e-3),

@@ -4,12 +4,10 @@ Resumable: the token stream and the last checkpoint lie under cache/demo-trainin
 started again goes on from there; deleting that folder starts over. CPU time: see demo/README.md.
 """
 
-import ctypes
 import dataclasses
 import json
 import math
 import os
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,20 +17,12 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from core.corpus.streams import Document, standard_library, token_stream
+from core.work.torch_library import keep_freed_memory
 from demo.settings import MODEL_DIR, SEPARATOR, WORK, ModelSettings
 from demo.text import is_held_out, package_documents
 
 HELD_OUT_ROWS = 128
 CHECKPOINT, LOG = WORK / "checkpoint.pt", WORK / "log.jsonl"
-
-
-def keep_freed_memory() -> None:
-    """Let glibc reuse big buffers: first touch of fresh pages costs half of a training step here."""
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None)
-        if hasattr(libc, "mallopt"):
-            libc.mallopt(-4, 0)  # M_MMAP_MAX: never map a buffer apart
-            libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: never give the heap's top back
 
 
 def train_tokenizer(documents: list[Document], d_vocab: int) -> Tokenizer:

@@ -4,12 +4,12 @@ import argparse
 import signal
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from core.amounts import of_bytes, of_seconds
 from core.errors import LoupeError
 from core.training import log
+from core.training.printed import Printed
 from core.training.runs import Run, absolute, create, find_run
 from core.training.settings import read_settings
 from core.workspace import Workspace, parse_arguments
@@ -71,12 +71,13 @@ def _train(run: Run, workspace: Workspace) -> str:
     asked: list[int] = []
     for one in (signal.SIGTERM, signal.SIGINT):
         signal.signal(one, lambda number, frame: asked.append(number))
-    from core.work.torch_library import import_model_library
+    from core.work.torch_library import import_model_library, keep_freed_memory
 
+    keep_freed_memory()
     import_model_library()
     from core.training.loop import train
 
-    return train(run, replace(workspace, roots=(Path("/"),)), should_stop=lambda: bool(asked))
+    return train(run, workspace, should_stop=lambda: bool(asked), progress=Printed(run.name))
 
 
 if __name__ == "__main__":

@@ -35,11 +35,17 @@ class DivergedError(TrainingError):
     """The loss is no number any more."""
 
 
-def train(run: Run, workspace: Workspace, *, should_stop: Callable[[], bool] = lambda: False) -> str:
+def train(
+    run: Run,
+    workspace: Workspace,
+    *,
+    should_stop: Callable[[], bool] = lambda: False,
+    progress: Progress = SILENT,
+) -> str:
     """Train from the start, or from the last checkpoint, and return how it ended: FINISHED or STOPPED of the log.
 
     The caller holds the run (Run.held). Raises a LoupeError that is also logged: of settings, text or model, and
-    DivergedError; the last checkpoint then stays.
+    DivergedError; the last checkpoint then stays. `progress` counts tokens of each dictionary.
     """
     events, settings = Log(run.log_path), run.settings
     step = max(checkpoints.steps_of(run.folder), default=0)
@@ -49,7 +55,8 @@ def train(run: Run, workspace: Workspace, *, should_stop: Callable[[], bool] = l
         stream, title = _stream(settings, model, ArtifactStore(workspace.cache), device)
         settings = replace(settings, model=model.name)  # as the results will say it
         with named_failures(device):
-            return Training(run, settings, stream, title, device=device, events=events).run(should_stop)
+            training = Training(run, settings, stream, title, device=device, events=events)
+            return training.run(should_stop, progress)
     except LoupeError as error:
         events.event(log.FAILED, step, message=str(error))
         raise
@@ -95,6 +102,7 @@ class Training:
     def run(self, should_stop: Callable[[], bool] = lambda: False, progress: Progress = SILENT) -> str:
         """Train to the end or until asked to stop, save, and return the log's word for how it ended."""
         self._begin()
+        batch = self._settings.batch_tokens
         while self.step < self._settings.steps:
             if should_stop() or self._run.is_asked_to_stop():
                 self._check_weights()
@@ -102,7 +110,7 @@ class Training:
                 self._events.event(log.STOPPED, self.step)
                 return log.STOPPED
             self._advance()
-            progress.update(self.step, self._settings.steps)
+            progress.update(self.step * batch, self._settings.steps * batch)
         self._check_weights()
         self._save_results()
         self._events.event(log.FINISHED, self.step)
