@@ -77,6 +77,11 @@ class Policy:
                 "Upload a smaller file",
             )
 
+    def check_training(self, name: str) -> None:
+        """Raise ClosedInPublicError for a training run that a visitor starts, stops or removes."""
+        if self.public:
+            raise ClosedInPublicError(name, "trains nothing", "the dictionaries that it lists", "Choose one of them")
+
     def check_tokens(self, n: int) -> None:
         """Raise ClosedInPublicError for a token pass over too many tokens."""
         if self.tokens is not None and n > self.tokens:

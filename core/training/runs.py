@@ -17,11 +17,12 @@ from pathlib import Path
 
 from core.corpus.samples import FILES
 from core.errors import LoupeError, OutOfSpaceError, UnknownNameError
+from core.installation import PROJECT
 from core.training import log
 from core.training.log import Curves, read_log
 from core.training.settings import TrainingSettings, read_settings, to_toml
 from core.work.temporary import temporary_folder
-from core.workspace import PROJECT, Workspace
+from core.workspace import Workspace
 
 NEW, RUNNING, STOPPED, FAILED, FINISHED = "not started", "running", "stopped", "failed", "finished"
 _SETTINGS, _LOG, _STOP, _LOCK, _OUTPUT = "settings.toml", "log.jsonl", "stop", "lock", "output.txt"
@@ -31,10 +32,6 @@ _PATIENCE_S = 20.0
 
 class TrainingError(LoupeError):
     """A run cannot begin, go on or end as it should."""
-
-
-def check_allowed(workspace: Workspace) -> None:
-    """Raise TrainingError if nobody may start or stop training in this app. All that does so asks here first."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +146,7 @@ def find_run(name: str, workspace: Workspace) -> Run:
 
 def create(settings: TrainingSettings, workspace: Workspace) -> Run:
     """Make the folder of a new run. Raises TrainingError if there is one of this name, OutOfSpaceError."""
-    check_allowed(workspace)
+    workspace.policy.check_training(settings.name)
     folder = workspace.runs / settings.name
     if folder.exists():
         raise TrainingError(
@@ -172,7 +169,7 @@ def create(settings: TrainingSettings, workspace: Workspace) -> Run:
 
 def launch(run: Run, workspace: Workspace) -> None:
     """Start or go on with a run, in a process that outlives this one. Raises TrainingError if it runs already."""
-    check_allowed(workspace)
+    workspace.policy.check_training(run.name)
     if run.is_running():
         raise TrainingError(f"The run {run.name} is running already. Watch it, or stop it first.")
     (run.folder / _STOP).unlink(missing_ok=True)
@@ -189,13 +186,13 @@ def launch(run: Run, workspace: Workspace) -> None:
 
 def stop(run: Run, workspace: Workspace) -> None:
     """Ask a run to stop. Raises TrainingError where nobody may."""
-    check_allowed(workspace)
+    workspace.policy.check_training(run.name)
     run.ask_to_stop()
 
 
 def remove(run: Run, workspace: Workspace) -> None:
     """Delete a run with its dictionaries. Raises TrainingError while it runs."""
-    check_allowed(workspace)
+    workspace.policy.check_training(run.name)
     if run.is_running():
         raise TrainingError(f"The run {run.name} is running. Expected one that has ended; stop it first.")
     shutil.rmtree(run.folder)

@@ -2,6 +2,7 @@
 
 import errno
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from core.errors import BadSettingError, CorpusError, DoesNotFitError, LoupeError, OutOfSpaceError, UnknownNameError
+from core.policy import ClosedInPublicError, of_visitors
 from core.training import checkpoints, log
 from core.training import runs as runs_module
 from core.training.log import Log, read_log
@@ -244,18 +246,14 @@ def test_two_processes_cannot_hold_one_run(tmp_path):
     assert not run.is_running()
 
 
-def test_everything_that_starts_or_stops_asks_first_whether_it_may(tmp_path, monkeypatch):
-    run = new_run(tmp_path)
-
-    def refuse(workspace):
-        raise TrainingError("not here")
-
-    monkeypatch.setattr(runs_module, "check_allowed", refuse)
+def test_a_public_app_starts_stops_and_removes_nothing(tmp_path):
+    run, public = new_run(tmp_path), replace(workspace(tmp_path), policy=of_visitors())
     for act in (runs_module.launch, runs_module.stop, runs_module.remove):
-        with pytest.raises(TrainingError, match="not here"):
-            act(run, workspace(tmp_path))
-    with pytest.raises(TrainingError, match="not here"):
-        new_run(tmp_path, name="other")
+        with pytest.raises(ClosedInPublicError, match="'tiny': this public app trains nothing"):
+            act(run, public)
+    with pytest.raises(ClosedInPublicError):
+        create(settings(name="other"), public)
+    assert run.state() == NEW
 
 
 def model_run(tmp_path, **more):
