@@ -27,11 +27,9 @@ def notes_folder() -> Path:
 
 
 def runs_folder() -> Path:
-    """Return where training runs go by default: runs/ of a checkout that can be written, else the user's data folder."""
-    own = PROJECT / "runs"
-    return (
-        own if CHECKOUT and os.access(own if own.exists() else PROJECT, os.W_OK) else _users("user_data_path") / "runs"
-    )
+    """Return where training runs go by default: beside the notes of a checkout, else within the user's data folder."""
+    notes = notes_folder()
+    return notes.with_name("runs") if notes == PROJECT / "notes" else notes / "runs"
 
 
 def readable_folder() -> Path:

@@ -7,7 +7,7 @@ from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.formats import Place
 from core.dictionaries.formats.sae_lens import WEIGHTS_FILE
 from core.dictionaries.origin import Origin
-from core.dictionaries.sources import Entry
+from core.dictionaries.sources import Entry, check_open
 from core.dictionaries.sources.folder import read_place, split_settings
 from core.dictionaries.sources.folder_entries import labels_of, said_by
 from core.errors import UnknownNameError
@@ -49,6 +49,7 @@ def _entry(path: Path) -> Entry:
 
 def open(key: str, workspace: Workspace, *, fold_decoder_norms: bool = True) -> Dictionary:
     """Open a trained dictionary by run and seed. Raises UnknownNameError for another name."""
+    check_open(f"{NAME}/{key}", workspace)
     name, settings = split_settings(key)
     known = {f"{path.parent.name}/{path.name}": path for path in folders(workspace)}
     if name not in known:
