@@ -191,14 +191,22 @@ class OpenDictionary(Opened):
         return activations_at(self.model, text.ids_of(rows), self.dictionary.config.hooks_in)
 
     @in_words
-    def positions(self, *, n_pos: int | None = None, n_rows: int = 256, text: text.Text = None) -> positions.Positions:
+    def positions(
+        self,
+        text: text.Text = None,
+        *,
+        n_pos: int | None = None,
+        n_rows: int = 256,
+        bos: bool | None = None,
+        seed: int = 0,
+    ) -> positions.Positions:
         """Find the features that follow token position: mean, std and rate are [d_sae, n_pos].
 
-        At layer 0 over all tokens and positions, elsewhere from `n_rows` rows of `text` (see sae_loupe.text).
-        `n_pos`: positions covered; None means all that the model has. `to_frame()` has one row for each feature, the
-        largest position score first.
+        At layer 0 over all tokens and positions, elsewhere from `n_rows` rows of `text` (as for `token_pass`), which
+        the seed draws. `n_pos`: positions covered; None means all that the model has. `to_frame()` has one row for each
+        feature, the largest position score first.
         """
-        return positions.of(self, n_pos=n_pos, n_rows=n_rows, text=text)
+        return positions.of(self, text=text, n_pos=n_pos, n_rows=n_rows, bos=bos, seed=seed)
 
     @in_words
     def logits(self, **settings: Any) -> logits.Logits:

@@ -1,11 +1,13 @@
 """Which features follow token position."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import get_args
 
 import pandas as pd
 
-from core.corpus.samples import SampleSettings
-from core.errors import CorpusError
+from core.corpus.samples import SampleSettings, TextSample
+from core.errors import CorpusError, OutOfRangeError, UnknownNameError
 from core.positions import tables
 from core.positions.methods import choose_method, position_device, position_statistics
 from core.positions.statistics import PositionSettings, PositionStatistics
@@ -55,12 +57,35 @@ class Positions(Result):
         """One row for each feature, the largest position score first."""
         return self.study.scores
 
-    def curves(self, *features: int) -> pd.DataFrame:
+    def top(self, count: int) -> list[int]:
+        """Return the features with the largest position scores, zeros left out."""
+        return self.study.top(count)
+
+    def curves(self, *features: int, stage: str = "acts") -> pd.DataFrame:
         """Return the mean activation of some features by position, with one standard deviation either side.
 
-        Columns: feature, position, mean, std, low, high.
+        Columns: feature, position, mean, std, low, high. `stage`: acts or pre_acts.
         """
-        return tables.curves(self.stats, features)
+        if stage not in get_args(tables.Stage):
+            raise UnknownNameError("stage", stage, get_args(tables.Stage))
+        self._check(features)
+        return tables.curves(self.stats, features, stage=stage)
+
+    def cells(self, *features: int) -> pd.DataFrame:
+        """Return mean, std and rate of features at each position where the mean is not 0, sorted by their peaks."""
+        self._check(features)
+        return tables.heatmap_cells(self.stats, tables.feature_order_by_peak(self.stats, features))
+
+    def at(self, position: int, *, top: int = 20) -> pd.DataFrame:
+        """Return the features with the largest mean activation at a position: feature, mean, std, rate."""
+        if not 0 <= position < self.study.n_pos:
+            raise OutOfRangeError("Position", position, self.study.n_pos)
+        return tables.at_position(self.stats, position, top=top)
+
+    def _check(self, features: Sequence[int]) -> None:
+        for feature in features:
+            if not 0 <= feature < len(self.stats.mean):
+                raise OutOfRangeError("Feature", feature, len(self.stats.mean))
 
     def chart(self, *features: int):
         """Draw the mean activation by position of these features, by default of those that follow position.
@@ -80,13 +105,16 @@ class Positions(Result):
         return finished(feature_heatmap(cells, order, **size), dark=False)
 
 
-def of(sae: Opened, *, n_pos: int | None, n_rows: int, text: Text = None) -> Positions:
+def of(
+    sae: Opened, *, n_pos: int | None, n_rows: int, text: Text = None, bos: bool | None = None, seed: int = 0
+) -> Positions:
     """Compute positional statistics by the method that fits the dictionary, as the page Positions does."""
     dictionary, model = sae.dictionary, sae.model
     n_pos = min(n_pos or model.n_ctx, model.n_ctx)
     settings = PositionSettings(n_pos=n_pos)
     method, reason = choose_method(dictionary, model, settings)
-    read = _rows(sae, text, n_pos, n_rows) if method == "corpus" else None
+    chosen = SampleSettings(n_rows=n_rows, context=n_pos, bos=bos, seed=seed)
+    read = _rows(sae, text, chosen) if method == "corpus" else None
     rows = None if read is None else read.rows
     device = position_device(dictionary, model, settings, sae.device())
     how = {"settings": settings, "rows": rows, "device": device}
@@ -95,11 +123,11 @@ def of(sae: Opened, *, n_pos: int | None, n_rows: int, text: Text = None) -> Pos
     return Positions(Study(dictionary, model, stats, reason, device, "" if read is None else read.note))
 
 
-def _rows(sae: Opened, text: Text, n_pos: int, n_rows: int):
-    read = sample(sae, text, replace(SampleSettings(), n_rows=n_rows, context=n_pos))
-    if read.rows.shape[1] < n_pos:
+def _rows(sae: Opened, text: Text, chosen: SampleSettings) -> TextSample:
+    read = sample(sae, text, chosen)
+    if read.rows.shape[1] < chosen.context:
         raise CorpusError(
-            f"The rows of {read.title} have {read.rows.shape[1]:,} tokens, expected at least {n_pos:,}. Ask for fewer "
-            "positions with n_pos=, or give other text."
+            f"The rows of {read.title} have {read.rows.shape[1]:,} tokens, expected at least {chosen.context:,}. Ask "
+            "for fewer positions with n_pos=, or give other text."
         )
     return read

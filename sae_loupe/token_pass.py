@@ -75,6 +75,10 @@ class TokenPass(Result):
         """One row for each feature, in order: active_tokens, density, mean_active and so on."""
         return self.stats.feature_table()
 
+    def densities(self) -> pd.DataFrame:
+        """Return one row for each feature: feature, active_tokens, density, log_density (NaN for a dead one)."""
+        return density_table(self.stats)
+
     def by_position(self) -> pd.DataFrame:
         """Return one row for each position: size of activations there, and the reconstruction."""
         return self.stats.position_table()
@@ -111,7 +115,7 @@ class TokenPass(Result):
 
         lines = {"smallest density seen (95 %)": unseen_below(self.n_tokens)}
         title = catalogue.statistic("log_density").title
-        return finished(density_histogram(density_table(self.stats), lines, x_title=title, log=False), dark=False)
+        return finished(density_histogram(self.densities(), lines, x_title=title, log=False), dark=False)
 
 
 def of(sae: Opened, text: Text, settings: SampleSettings) -> TokenPass:

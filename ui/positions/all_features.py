@@ -18,6 +18,7 @@ from ui.shared import charts, selected
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure, listing
 from ui.shared.selection import axis_title, choose_feature_from
+from ui.studies.positions import told
 
 MOST_CURVES = 50
 """The most lines that a reader can follow and a browser redraws without a pause."""
@@ -64,6 +65,7 @@ def feature_heatmap(study: Study, features: list[int]) -> None:
         ),
         name="position-heatmap",
         provenance=study.provenance,
+        told=told(study) | ({"count": len(order)} if features == study.top(len(order)) else {}),
         finding=findings.positional(study).said,
     )
 
@@ -78,6 +80,7 @@ def score_rank(study: Study, count: int) -> None:
         note=study.note(f"positions below {study.context_size}", _elbow(study)),
         name="position-score-rank",
         provenance=study.provenance,
+        told=told(study),
         finding=findings.positional(study).said,
     )
 
@@ -136,6 +139,7 @@ def one_position(study: Study) -> None:
             note=study.note("top 20 by mean activation", "click a row to pick its feature"),
             name=f"position-{position}-features",
             provenance=study.provenance,
+            told=told(study),
         )
 
 
@@ -229,6 +233,7 @@ def scatter(study: Study, pair: str, count: int) -> None:
         ),
         name=f"scatter-{x}-{y}",
         provenance=study.provenance,
+        told=told(study),
     )
 
 
@@ -258,4 +263,5 @@ def all_features(study: Study) -> None:
         note=study.note("sorted by position score; click a column to sort by it, a row to pick its feature"),
         name="positional-features",
         provenance=study.provenance,
+        told=told(study),
     )

@@ -55,6 +55,7 @@ def one_feature(study: Study) -> None:
             note=study.note("band: one standard deviation over tokens either side"),
             name=f"feature-{feature}-curve",
             provenance=study.provenance,
+            told=positions.told(study),
         )
     with right, errors.shown():
         token_heatmap(study, feature)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -10,7 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from core import catalogue, tables
-from ui.shared import following, pictures, report, selected
+from ui.shared import following, pictures, report, same_in_python, selected
 from ui.shared.escape import plain, signs, signs_in_table
 from ui.shared.finish import finished
 from ui.shared.naming import COLUMNS, Names, names_for, with_names
@@ -73,13 +74,15 @@ def figure(
     provenance: dict,
     finding: str = "",
     whose: Mapping[str, str] | None = None,
+    told: Mapping[str, object] = MappingProxyType({}),
 ) -> object:
     """Draw a bordered figure and return what `draw` returns (a selection event, for charts).
 
     `explains` are names in the catalogue; `note` says n, filters and settings; `name` is the stem of the downloaded
     files. `finding` says in a sentence what the figure shows; it is for those who hear the page. If `table` is a
     function, it is called only for a download. `whose` says for columns that hold features the hash of their
-    dictionary, where `provenance` names several (see ui.shared.naming); their names stand beside them.
+    dictionary, where `provenance` names several (see ui.shared.naming); their names stand beside them. `told` is what
+    the same in Python needs beside the provenance (see ui.shared.same_in_python).
     """
     with st.container(border=True):
         head = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center")
@@ -99,6 +102,7 @@ def figure(
         with buttons.popover("Save", icon=":material/download:", type="tertiary"):
             _table_buttons(frame, table)
             _picture_buttons(frame)
+            _in_python(name, provenance, told)
         st.caption(plain(frame.note))
     return event
 
@@ -143,6 +147,14 @@ def _picture_buttons(frame: _Frame) -> None:
         _download(frame, "PNG, large text", lambda: pictures.to_png(spec(1.5)), "large.png", "image/png")
         _download(frame, "SVG", lambda: pictures.to_svg(spec()), "svg", "image/svg+xml")
         _download(frame, "Vega-Lite", lambda: pictures.to_json(spec()), "vl.json", "application/json")
+
+
+def _in_python(name: str, provenance: Mapping[str, object], told: Mapping[str, object]) -> None:
+    """Show the code that gives the figure's numbers, where there is some."""
+    code = same_in_python.snippet(name, provenance, told)
+    if code is not None:
+        st.caption("The same in Python")
+        st.code(signs(code), language="python")
 
 
 def _download(frame: _Frame, label: str, make: Callable[[], bytes], ending: str, mime: str | None = None) -> None:

@@ -46,6 +46,11 @@ def text_of(dictionary: Dictionary, model: LanguageModel, n_pos: int, n_rows: in
     return sample
 
 
+def told(study: Study) -> dict[str, object]:
+    """Return what the same in Python needs of a study's text (see ui.shared.same_in_python)."""
+    return {"text": corpus.settings(), "reads": ("bos", "seed")} if study.text else {}
+
+
 def feature_grid(feature: int, n_pos: int) -> np.ndarray:
     """Return one feature's activation on every token and position of the picked dictionary."""
     dictionary = opened.dictionary()

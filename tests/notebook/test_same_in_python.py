@@ -1,0 +1,145 @@
+"""The same in Python: every snippet that a figure shows runs as it is and gives the figure's numbers."""
+
+import ast
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from core.corpus.samples import DATASET, FILES, SampleSettings
+from sae_loupe.opened import Opened
+from tests.doubles import pages, planted_pages
+from ui.shared import figure
+from ui.shared.same_in_python import SNIPPETS, snippet
+
+DEMO, DEEPER, SEED1 = "demo/layer0-standard-2048", "demo/layer2-standard-2048", "demo/layer2-standard-2048-seed1"
+VIEWS = (
+    ("positions", "Heatmap", {}),
+    ("positions", "Heatmap", {"sae": DEEPER, "positions": 16, "text_seed": 3}),
+    ("positions", "Feature by position", {"feature": 610}),
+    ("positions", "One position", {"position": 3}),
+    ("positions", "Position or token", {}),
+    ("positions", "All scores", {}),
+    ("logit_weights", "Moments", {"lw_center": "Not at all"}),
+    ("logit_weights", "Weights of one feature", {"feature": 7}),
+    ("geometry", "Hubs", {"side": "encoder"}),
+    ("geometry", "Nearest features", {"feature": 7}),
+    ("overview", "Norms and biases", {"fold": "false"}),
+    ("overview", "Basis", {}),
+    ("overview", "Density", {"rows": 3, "length": 32, "special": "false"}),
+    ("matching", "Lists", {"sae": DEEPER, "b": SEED1}),
+)
+ONLY_ON_PAGES = {"in_set", "logit_class", "agreement", "decoder_norm"}
+"""Columns that rest on other pickers of the page, or that are a mark and no number."""
+
+
+@pytest.fixture(scope="module")
+def figures(tmp_path_factory):
+    """Of each figure that shows code: its name, the code, and its table; on a little text, with one cache for all."""
+    found, tables = [], {}
+
+    def keep_table(frame, table):
+        tables[frame.name] = table() if callable(table) else table
+
+    def keep_code(name, provenance, told):
+        code = snippet(name, provenance, told)
+        if code is not None:
+            found.append((name, code, tables[name]))
+
+    cache = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        planted_pages.read_little_text(patch)
+        patch.setattr(figure, "_table_buttons", keep_table)
+        patch.setattr(figure, "_in_python", keep_code)
+        for page, tab, query in VIEWS:
+            with pages.app(patch, "--cache", str(cache), "--page", page):
+                at = pages.run(pages.SCRIPT, {"sae": DEMO, "tab": tab} | query)
+                assert not at.exception
+    with pytest.MonkeyPatch.context() as patch:
+        planted_pages.read_little_text(patch)
+        made = Opened.__init__
+        patch.setattr(Opened, "__init__", lambda *given, **how: made(*given, **(how | {"cache": cache})))
+        yield found
+
+
+def test_every_snippet_of_the_table_is_shown_by_a_figure(figures):
+    names = [name for name, _, _ in figures]
+    for each in SNIPPETS:
+        assert any(re.fullmatch(each.figure, name) for name in names), each.figure
+
+
+def test_every_snippet_gives_the_numbers_of_its_figure(figures):
+    assert len(figures) > 20
+    for name, code, table in figures:
+        result = run(code, {})
+        assert len(result) == len(table), (name, code)
+        held = [column for column in table.columns if column not in ONLY_ON_PAGES]
+        assert set(held) <= set(result.columns), (name, set(held) - set(result.columns))
+        for column in held:
+            np.testing.assert_array_equal(result[column].to_numpy(), table[column].to_numpy(), err_msg=f"{name} {code}")
+
+
+def test_a_snippet_says_only_what_differs_from_the_usual(figures):
+    codes = {name: code for name, code, _ in figures}
+    assert "n_rows=3, context=32" in codes["density"]
+    assert "special=False" in codes["density"]
+    assert "center='none'" in codes["logit-kurtosis-skewness"]
+    assert "fold_decoder_norms=False" in codes["weights-encoder-norm"]
+    assert codes["basis-alignment"].count("(") == 3
+    assert any("seed=3" in code for name, code, _ in figures if name == "position-heatmap")
+
+
+def test_the_menu_of_a_figure_shows_the_code_and_says_nothing_where_there_is_none():
+    def script():
+        import pandas as pd
+        import streamlit as st
+
+        from ui.shared.figure import figure
+
+        said = {"id": "demo/layer0-standard-2048", "sha256": "0" * 64, "decoder_norms_folded": True}
+        for name in ("hubs-decoder", "some-other-figure"):
+            source = {"dictionaries": [said], "settings": {}}
+            frame = pd.DataFrame({"feature": [1]})
+            figure(name, lambda: st.write("drawn"), frame, explains=[], note="n", name=name, provenance=source)
+
+    at = pages.run(script)
+    assert [element.value for element in at.code] == [
+        "import sae_loupe as loupe\n\nsae = loupe.open('demo/layer0-standard-2048')\n"
+        'sae.neighbors(side="decoder").to_frame()'
+    ]
+    assert [element.value for element in at.caption].count("The same in Python") == 1
+
+
+PASSED = {"dictionaries": [{"id": DEMO, "decoder_norms_folded": True}], "settings": {}}
+
+
+def test_text_of_a_file_is_named_and_text_of_the_hub_has_no_snippet():
+    chosen = SampleSettings(source=FILES, name="my 'own' text.txt", seed=4)
+    assert "sae.token_pass(\"my 'own' text.txt\", seed=4)" in snippet("density", PASSED, {"text": chosen})
+    assert snippet("density", PASSED, {"text": SampleSettings(source=DATASET, name="a/b")}) is None
+    assert snippet("density", PASSED, {}) is None
+
+
+@pytest.mark.parametrize("id", ["own/direction", "memory/0123", "", "None"])
+def test_a_dictionary_that_only_the_app_holds_has_no_snippet(id):
+    assert snippet("hubs-decoder", {"dictionaries": [{"id": id}], "settings": {}}, {}) is None
+
+
+def test_an_odd_path_stays_one_text_of_python():
+    odd = 'folder//tmp/a\'b"c\n"); import os; ("'
+    code = snippet("hubs-decoder", {"dictionaries": [{"id": odd}], "settings": {}}, {})
+    (call,) = [
+        node
+        for node in ast.walk(ast.parse(code))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "loupe.open"
+    ]
+    assert ast.literal_eval(call.args[0]) == odd.removeprefix("folder/")
+
+
+def run(source: str, names: dict) -> pd.DataFrame:
+    """Run code and return the value of its last line."""
+    tree = ast.parse(source)
+    last = tree.body.pop()
+    exec(compile(tree, "snippet", "exec"), names)
+    return eval(compile(ast.Expression(last.value), "snippet", "eval"), names)
