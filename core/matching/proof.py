@@ -119,8 +119,7 @@ class _EveryPair:
 
         parts = run_blocks(look, len(rows), _ROWS, progress=progress)
         a, b, score = (np.concatenate([part[i] for part in parts]) if parts else rows for i in range(3))
-        order = np.lexsort((b, a))
-        a, b, score = a[order].astype(np.int32), b[order].astype(np.int32), (score[order] * UNIT).astype(np.float32)
+        a, b, score = a.astype(np.int32), b.astype(np.int32), (score * UNIT).astype(np.float32)
         return Missing(Edges(a, b, score, len(u), len(v)), sum(part.gap for part in parts) * UNIT)
 
     def _suspects(

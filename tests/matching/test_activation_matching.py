@@ -333,3 +333,38 @@ def test_a_match_with_feature_0_is_listed_like_any_other():
     for way in WAYS:
         assert best_table(match, way)[["feature_a", "feature_b"]].to_numpy().tolist() == [[0, 0]]
         assert matches_of(match, 0, way)["feature_b"].tolist() == [0]
+
+
+def test_what_several_workers_found_is_merged_best_first_and_ties_by_number():
+    parts = [activations._Best(2, 2), activations._Best(2, 2)]
+    parts[0].corr[:], parts[0].idx[:] = [[0.9, 0.2], [0.5, 0.4]], [[7, 8], [4, 3]]
+    parts[1].corr[:], parts[1].idx[:] = [[0.9, 0.3], [-np.inf, -np.inf]], [[2, 1], [-1, -1]]
+    best = activations._merged(parts, 2)
+    assert best.corr.tolist() == [[0.9, 0.9], [0.5, 0.4]]
+    assert best.idx.tolist() == [[2, 7], [4, 3]]
+
+
+def test_a_correlation_is_at_most_one_and_feature_0_is_a_match_like_any_other():
+    best = activations._Best.of(np.array([[1 + 1e-9, -np.inf]]), np.array([[0, -1]], np.int32))
+    corr, idx = best.finish()
+    assert corr.tolist()[0][0] == 1
+    assert np.isnan(corr[0, 1])
+    assert idx.tolist() == [[0, -1]]
+    assert activations._Best.of(np.array([[1.1]]), np.array([[0]], np.int32)).finish()[0] == 1
+
+
+def test_an_edge_is_over_the_limit_and_between_features_that_are_active_often_enough():
+    f = np.zeros((6, 3), np.float32)
+    f[:4, 0], f[:2, 1], f[:4, 2] = 2, 2, 2
+    g = sparse(f)
+    found = masked_cosine_edges(g, g, edge=0.9, least=3)
+    assert list(zip(found.a.tolist(), found.b.tolist(), strict=True)) == [(0, 0), (0, 2), (2, 0), (2, 2)]
+    assert found.score.tolist() == [1, 1, 1, 1]
+    assert masked_cosine_edges(g, g, edge=1.0, least=3).a.tolist() == []
+
+
+def test_no_match_for_each_feature_is_refused():
+    g = sparse(drawn(9, 1))
+    assert match_activations(g, g, k=1).a_in_b_corr.shape == (9, 1)
+    with pytest.raises(BadSettingError, match="0 matches for each feature"):
+        match_activations(g, g, k=0)

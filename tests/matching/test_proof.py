@@ -118,6 +118,43 @@ def test_what_is_not_proven_in_time_is_no_further_from_the_best_than_its_gap(mon
     assert gaps[-3:] == [0, 0, 0]
 
 
+def test_rounds_end_at_their_number_unless_all_pairs_are_few(monkeypatch):
+    a, b = clustered(60, 60)
+    comparison, rounds = compare_weights(a, b, k=1), []
+
+    def gap(*, certain: int, most: int, method: str = "one-to-one") -> float:
+        rounds.clear()
+        monkeypatch.setattr(proof, "CERTAIN", certain)
+        monkeypatch.setattr(proof, "ROUNDS", most)
+        solve = proof.METHODS[method]
+        with monkeypatch.context() as patch:
+            patch.setitem(proof.METHODS, method, lambda edges: rounds.append(0) or solve(edges))
+            return match(comparison, "decoder" if method == "one-to-one" else "both", method).gap
+
+    for most in (1, 2):
+        assert gap(certain=60 * 60 - 1, most=most) > 0
+        assert len(rounds) == most
+    assert gap(certain=60 * 60, most=1) == 0
+    assert len(rounds) > 2
+    for method in ("greedy", "mutual"):
+        assert gap(certain=0, most=1, method=method) == 0, "these end by themselves"
+        assert len(rounds) > 1
+
+
+@pytest.mark.parametrize("sides", [("decoder",), ("decoder", "encoder")])
+def test_no_pair_worth_more_than_its_price_is_lost_in_float32(sides):
+    """Each pair alone, at a price of one unit less than it is worth, and at no price."""
+    a, b = clustered(20, 20, d=200, clusters=3)
+    every, free = proof._EveryPair(compare_weights(a, b, k=1), sides), np.zeros(20, np.int64)
+    for row, column in np.ndindex(20, 20):
+        i, j = np.array([row]), np.array([column])
+        worth = whole(every._similarities(i, j))
+        for price in (worth - 1, 0 * worth) if worth > 0 else ():
+            u = np.full(20, price)
+            assert [part.tolist() for part in every._suspects(i, j, (u, free, np.add))] == [[row], [column]]
+            assert [part.tolist() for part in every._suspects(i, j, (free, u, np.maximum))] == [[row], [column]]
+
+
 def test_more_pairs_than_blocks_and_workers_give_the_same_bits(monkeypatch):
     a, b = clustered(120, 130)
     comparison = compare_weights(a, b, k=2)

@@ -1,6 +1,7 @@
 """Tokenizers made of older files, models without one, and what is downloaded of either."""
 
 import json
+import os
 
 import pytest
 
@@ -8,6 +9,7 @@ from core.errors import BadDictionaryError, NotDownloadedError
 from core.models import downloads
 from core.models.language_model import LanguageModel
 from core.models.search import find_model
+from core.models.tokenizer_files import find_bos, special_tokens, tokenizer_sha256, unknown_token
 from core.models.tokens import byte_alphabet
 from core.workspace import Workspace
 from tests.doubles import pages, planted_pages
@@ -125,3 +127,90 @@ def test_pages_on_weights_show_ids_and_say_why(tmp_path, monkeypatch):
     with pages.page(tmp_path, monkeypatch, "logit_weights") as open_page:
         at = pages.fine(open_page())
     assert "none can be made of its vocab.json and merges.txt (" in pages.text_of(at, "caption")
+
+
+def small_tokenizer(*special: str, words=("a", "b"), after: str | None = None, before: str | None = None):
+    """Return a tokenizer of a few words, which puts a special token before or after a text."""
+    from tokenizers import Tokenizer, models, processors
+
+    names = [*words, *special]
+    found = Tokenizer(models.WordLevel({name: i for i, name in enumerate(names)}, unk_token=words[0]))
+    found.add_special_tokens(list(special))
+    if before or after:
+        single = " ".join(filter(None, (before, "$A", after)))
+        ids = [(name, names.index(name)) for name in (before, after) if name]
+        found.post_processor = processors.TemplateProcessing(single=single, special_tokens=ids)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("files", "tokenizer", "d_vocab", "expected"),
+    [
+        ({}, small_tokenizer(), 2, None),
+        ({"config": 1}, small_tokenizer(), 2, 1),
+        ({"config": 1, "generation_config": 0}, small_tokenizer(), 2, 1),
+        ({"generation_config": 0}, small_tokenizer(), 2, 0),
+        ({"tokenizer_config": "b", "config": 0}, small_tokenizer(), 2, 1),
+        ({"tokenizer_config": {"content": "b"}, "config": 0}, small_tokenizer(), 2, 1),
+        ({"tokenizer_config": "z", "config": 0}, small_tokenizer(), 2, 0),
+        ({"config": 2, "generation_config": 1}, small_tokenizer(), 2, 1),
+        ({"config": 2, "generation_config": 1}, small_tokenizer(), 3, 1),
+        ({"config": True, "generation_config": 0}, small_tokenizer(), 2, 0),
+        ({"config": -1, "generation_config": 0}, small_tokenizer(), 2, 0),
+        ({"config": "1"}, None, 2, None),
+        ({"config": 1, "tokenizer_config": "a"}, None, 2, 1),
+        ({}, small_tokenizer("[X]", before="[X]"), 3, 2),
+        ({}, small_tokenizer("[X]", after="[X]"), 3, None),
+        ({}, small_tokenizer("<S>"), 3, 2),
+        ({}, small_tokenizer("[X]", "<S>", before="[X]"), 4, 2),
+        ({}, small_tokenizer(words=("a", "<s>")), 2, None),
+        ({}, small_tokenizer(SEPARATOR, "<BOS>"), 4, 3),
+        ({}, small_tokenizer(SEPARATOR), 3, 2),
+        ({}, small_tokenizer(SEPARATOR), 2, None),
+    ],
+)
+def test_bos_is_the_first_token_named_that_the_vocabulary_has(tmp_path, files, tokenizer, d_vocab, expected):
+    for name, value in files.items():
+        key = "bos_token" if name == "tokenizer_config" else "bos_token_id"
+        (tmp_path / f"{name}.json").write_text(json.dumps({key: value}))
+    assert find_bos(tmp_path, tokenizer, d_vocab) == expected
+
+
+def test_only_marked_tokens_are_special_and_a_unigram_model_has_its_unknown_one():
+    from tokenizers import Tokenizer, models
+
+    found = small_tokenizer("[X]")
+    found.add_tokens(["more"])
+    assert special_tokens(found) == {2: "[X]"}
+    assert unknown_token(found) == 0
+    assert unknown_token(Tokenizer(models.Unigram([("a", -1.0), ("?", -2.0)], unk_id=1))) == 1
+    assert unknown_token(Tokenizer(models.Unigram([("a", -1.0), ("?", -2.0)]))) is None
+    assert unknown_token(Tokenizer(models.BPE())) is None
+
+
+def test_files_that_change_make_another_tokenizer_even_at_the_same_size(tmp_path):
+    folder = make_old(write_gpt2(tmp_path / "gpt2"))
+    before = LanguageModel(folder)
+    ids, sha256 = before.tokenizer.encode("ab").ids, before.tokenizer_sha256
+    text = (folder / "vocab.json").read_text()
+    turned = dict(zip(VOCABULARY, [0, *range(256, 0, -1)], strict=True))
+    other = json.dumps(turned)
+    (folder / "vocab.json").write_text(other.ljust(len(text)))
+    os.utime(folder / "vocab.json", (10**9, 10**9))
+    assert (folder / "vocab.json").stat().st_size == len(text)
+    assert LanguageModel(folder).tokenizer.encode("ab").ids == [257 - i for i in ids]
+    assert LanguageModel(folder).tokenizer_sha256 != sha256
+
+
+def test_a_tokenizer_reads_all_of_a_text_and_nothing_besides(tmp_path):
+    folder = write_gpt2(tmp_path / "gpt2")
+    stored = LanguageModel(folder).tokenizer
+    whole = stored.encode("a long text").ids
+    stored.enable_truncation(3)
+    stored.enable_padding(length=20)
+    stored.save(str(folder / "tokenizer.json"))
+    assert LanguageModel(folder).tokenizer.encode("a long text").ids == whole
+
+
+def test_plain_ids_are_named_by_their_number(tmp_path):
+    assert tokenizer_sha256(tmp_path, 7) != tokenizer_sha256(tmp_path, 8)

@@ -1,13 +1,15 @@
 """Threads of our own: the limit on numpy's products, and stopping early."""
 
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 
 from core.errors import CancelledError
 from core.work import threads
-from core.work.threads import one_thread_per_product, run_all, run_blocks
+from core.work.threads import WhileUsed, one_thread_per_product, run_all, run_blocks
 from tests.doubles.watched import Watched
 
 
@@ -26,6 +28,46 @@ def test_limit_holds_until_the_last_one_leaves_and_is_lifted_then():
     assert set(blas_threads()) <= {1}
     second.__exit__(None, None, None)
     assert blas_threads() == before
+
+
+def test_a_setting_is_made_by_its_first_user_and_undone_by_its_last():
+    told = []
+
+    @contextmanager
+    def setting():
+        told.append("made")
+        yield
+        told.append("undone")
+
+    used = WhileUsed(setting)
+    for _ in range(2):
+        first, second = used.held(), used.held()
+        first.__enter__()
+        second.__enter__()
+        assert told == ["made"]
+        first.__exit__(None, None, None)
+        assert told == ["made"]
+        second.__exit__(None, None, None)
+        assert told == ["made", "undone"]
+        told.clear()
+
+
+def test_work_has_as_many_threads_as_this_process_may_use_processors(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {3, 5, 9}, raising=False)
+    asked = []
+
+    class Pool(ThreadPoolExecutor):
+        def __init__(self, workers):
+            asked.append(workers)
+            super().__init__(workers)
+
+    monkeypatch.setattr(threads, "ThreadPoolExecutor", Pool)
+    run_all(len, ["a"])
+    run_all(len, ["a"], workers=2)
+    assert asked == [3, 2]
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert threads.available_cpus() == 1
 
 
 def test_limit_is_lifted_after_an_error():

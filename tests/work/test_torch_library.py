@@ -1,11 +1,17 @@
 """Heavy libraries are imported by one thread at a time, in one order, whoever asks first."""
 
 import ast
+import gc
+import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from core.work import torch_library
 
 ROOT = Path(__file__).parents[2]
 SEAMS = """
@@ -67,6 +73,35 @@ def test_four_threads_that_need_heavy_libraries_at_once_all_get_whole_ones(first
         [sys.executable, "-c", SEAMS, str(first)], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout) == (0, ""), done.stderr[-2000:]
+
+
+def test_a_whole_import_is_known_to_be_one_and_leaves_garbage_collection_as_it_was():
+    torch_library.import_model_library()
+    assert torch_library.model_library_is_imported()
+    for collecting in (True, False):
+        try:
+            (gc.enable if collecting else gc.disable)()
+            with torch_library._no_garbage():
+                assert not gc.isenabled()
+            assert gc.isenabled() == collecting
+        finally:
+            gc.enable()
+
+
+def test_what_a_person_set_for_these_packages_stays(monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "online")
+    monkeypatch.delenv("TOKENIZERS_PARALLELISM", raising=False)
+    torch_library.quiet_imports()
+    assert (os.environ["WANDB_MODE"], os.environ["TOKENIZERS_PARALLELISM"]) == ("online", "false")
+
+
+def test_a_read_only_array_becomes_a_view_without_a_warning():
+    array = np.arange(3.0, dtype=np.float32)
+    array.flags.writeable = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = torch_library.as_tensor(array)
+    assert found.data_ptr() == array.ctypes.data
 
 
 MODELS = ("transformers", "transformer_lens", "sae_lens")
