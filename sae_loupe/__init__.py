@@ -24,6 +24,7 @@ __all__ = [
     "OpenDictionary",
     "Result",
     "dictionaries",
+    "download",
     "load_dictionary",
     "match",
     "open",

@@ -10,10 +10,12 @@ import pandas as pd
 
 from core import notebook
 from core.dictionaries.config import check_reconstructs
-from core.dictionaries.sources import entries
+from core.dictionaries.dictionary import Dictionary
+from core.dictionaries.sources import download as sources_download
+from core.dictionaries.sources import entries, sources
 from core.errors import BadSettingError, LoupeError, NoSuchPathError, OutOfRangeError
+from core.models import downloads
 from core.models.batches import activations_at
-from core.notebook import load_dictionary
 from core.workspace import Workspace
 from sae_loupe import (
     arrays,
@@ -38,6 +40,7 @@ __all__ = [
     "OpenDictionary",
     "Result",
     "dictionaries",
+    "download",
     "load_dictionary",
     "match",
     "open",
@@ -69,6 +72,27 @@ def open(
     dictionary = load_dictionary(source, fold_decoder_norms=fold_decoder_norms)
     places = {"model": Path(model) if model else None, "cache": Path(cache) if cache else None}
     return OpenDictionary(dictionary, device=device, **places)
+
+
+@in_words
+def load_dictionary(source: Any, *, fold_decoder_norms: bool = True) -> Dictionary:
+    """Open the weights alone, without the calls: a source as for `open`, or what that returns."""
+    given = source.dictionary if isinstance(source, Opened) else source
+    return notebook.load_dictionary(given, fold_decoder_norms=fold_decoder_norms)
+
+
+@in_words
+def download(name: str) -> None:
+    """Download a dictionary (registry/RELEASE/ID or hub/USER/NAME), or a language model by its name, such as gpt2.
+
+    The only call that asks the network. Files go to the Hugging Face hub's cache, where the app finds them too. Raises
+    HubError if the hub does not give them, UnknownNameError for a name that it cannot have.
+    """
+    source = sources().get(str(name).partition("/")[0])
+    if source is not None:
+        sources_download(str(name))
+    else:
+        downloads.download(str(name))
 
 
 def dictionaries() -> pd.DataFrame:

@@ -15,14 +15,10 @@ def said(error: LoupeError) -> str:
     if not isinstance(error, NotDownloadedError):
         return str(error)
     size = f" ({of_bytes(error.nbytes)})" if error.nbytes is not None else ""
-    if error.kind.startswith("model"):
-        return (
-            f"The model {error.id[:200]!r} is not on this machine. Expected its folder or a downloaded copy. Give the "
-            f"folder as open(..., model='PATH'), or download it{size} with huggingface_hub.snapshot_download."
-        )
+    where = "its folder as open(..., model='PATH')" if error.kind.startswith("model") else "the path of its files"
     return (
-        f"The {error.kind} {error.id[:200]!r} is not on this machine. Expected it among the downloads, or a path. "
-        f"Download it{size} in the app, or with huggingface_hub.snapshot_download and open the path that this returns."
+        f"The {error.kind} {error.id[:200]!r} is not on this machine. Expected it among the downloads. Get it{size} "
+        f"with sae_loupe.download({error.id[:200]!r}), or give {where}."
     )
 
 

@@ -12,9 +12,11 @@ import torch
 
 import sae_loupe as loupe
 from core.dictionaries.sources import open_dictionary
-from core.errors import BadSettingError, DoesNotFitError, LoupeError, NoSuchPathError
+from core.errors import BadSettingError, DoesNotFitError, LoupeError, NoSuchPathError, NotDownloadedError
 from core.workspace import Workspace
 from tests.doubles import saved
+from tests.doubles.hub_files import use_hub
+from tests.doubles.standin_hub import StandIn
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = "demo/layer0-standard-2048"
@@ -176,9 +178,24 @@ def test_what_cannot_be_opened_is_explained(source, how, says):
 
 def test_a_model_that_is_not_here_is_asked_for_without_a_button(tmp_path):
     sae = loupe.open(saved.write(tmp_path / "sae", metadata={"model_name": "gpt2-xl"}))
-    with pytest.raises(LoupeError, match=r"open\(..., model='PATH'\)") as caught:
+    with pytest.raises(
+        LoupeError, match=r"download\('gpt2-xl'\), or give its folder as open\(..., model='PATH'\)"
+    ) as caught:
         sae.positions()
     assert "Press" not in str(caught.value)
+
+
+def test_what_is_on_the_hub_is_asked_for_by_a_call_and_then_opens(tmp_path, monkeypatch):
+    folder = saved.write(tmp_path / "sae")
+    with StandIn({"me/sae": folder}) as hub:
+        use_hub(monkeypatch, hub.url, tmp_path / "cache")
+        for call in (loupe.open, loupe.load_dictionary):
+            with pytest.raises(NotDownloadedError, match=r"sae_loupe\.download\('hub/me/sae'\)") as caught:
+                call("hub/me/sae")
+            assert "Press" not in str(caught.value)
+        assert not hub.requests
+        loupe.download("hub/me/sae")
+        assert loupe.open("hub/me/sae").sha256 == loupe.open(folder).sha256
 
 
 def test_a_page_that_is_not_there_is_named_before_the_app_starts():

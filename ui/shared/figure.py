@@ -154,7 +154,7 @@ def _in_python(name: str, provenance: Mapping[str, object], told: Mapping[str, o
     code = same_in_python.snippet(name, provenance, told)
     if code is not None:
         st.caption("The same in Python")
-        st.code(signs(code), language="python")
+        st.code(signs(code), language=None)  # the colours of Python's words have too little contrast
 
 
 def _download(frame: _Frame, label: str, make: Callable[[], bytes], ending: str, mime: str | None = None) -> None:
