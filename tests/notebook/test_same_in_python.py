@@ -126,6 +126,18 @@ def test_a_dictionary_that_only_the_app_holds_has_no_snippet(id):
     assert snippet("hubs-decoder", {"dictionaries": [{"id": id}], "settings": {}}, {}) is None
 
 
+def test_a_model_of_ones_own_is_named_and_the_code_runs(tmp_path):
+    planted_pages.write_workspace(tmp_path)
+    found = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figure, "_in_python", lambda name, *said: found.append((name, snippet(name, *said))))
+        with pages.app(patch, *planted_pages.arguments(tmp_path), "--page", "logit_weights"):
+            pages.run(pages.SCRIPT, {"sae": planted_pages.id_of(tmp_path)})
+    code = dict(found)["logit-kurtosis-skewness"]
+    assert f"model='{(tmp_path / planted_pages.MODEL_NAME).resolve()}'" in code
+    assert len(run(code.replace("model=", f"cache={str(tmp_path)!r}, model="), {}))
+
+
 def test_an_odd_path_stays_one_text_of_python():
     odd = 'folder//tmp/a\'b"c\n"); import os; ("'
     code = snippet("hubs-decoder", {"dictionaries": [{"id": odd}], "settings": {}}, {})

@@ -6,6 +6,7 @@ the names of their files. A figure that is in no line of the table has no snippe
 
 import re
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, fields
 from string import Template
 from typing import Any
@@ -68,6 +69,14 @@ SNIPPETS = (
 )
 
 
+_folder: ContextVar[Callable[[str], str | None]] = ContextVar("folder_of_model", default=lambda name: None)
+
+
+def find_models_by(folder: Callable[[str], str | None]) -> None:
+    """Let snippets of this run say the folder of a model by its name; None where a notebook finds it by itself."""
+    _folder.set(folder)
+
+
 def snippet(figure: str, provenance: Mapping[str, Any], told: Mapping[str, Any]) -> str | None:
     """Return code that gives a figure's numbers; None where the figure has none.
 
@@ -76,8 +85,12 @@ def snippet(figure: str, provenance: Mapping[str, Any], told: Mapping[str, Any])
     """
     for each in SNIPPETS:
         found = re.fullmatch(each.figure, figure)
-        opened = [_opened(said) for said in provenance.get("dictionaries") or ()]
-        if found and opened and None not in opened:
+        if not found:
+            continue
+        model = (provenance.get("model") or {}).get("name")
+        folder = _folder.get()(model) if model else None
+        opened = [_opened(said, folder) for said in provenance.get("dictionaries") or ()]
+        if opened and None not in opened:
             return _filled(each, _Values(found, provenance, told, opened))
     return None
 
@@ -140,10 +153,11 @@ class _Values:
         return ", ".join(said)
 
 
-def _opened(said: Mapping[str, Any]) -> str | None:
+def _opened(said: Mapping[str, Any], model: str | None) -> str | None:
     """Return what opens a dictionary of a provenance, as arguments of `open`; None for one that only the app holds."""
     source, _, key = str(said.get("id")).partition("/")
     if source not in SOURCES or not key:
         return None
     text = key if source == "folder" else f"{source}/{key}"
-    return repr(text) + ("" if said.get("decoder_norms_folded") else ", fold_decoder_norms=False")
+    folded = [] if said.get("decoder_norms_folded") else ["fold_decoder_norms=False"]
+    return ", ".join([repr(text), *([f"model={model!r}"] if model else []), *folded])

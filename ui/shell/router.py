@@ -11,12 +11,13 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import StopException
 
 from core.errors import UnknownNameError
-from ui.shared import errors, naming, progress
+from ui.shared import errors, naming, progress, same_in_python
 from ui.shared import report as reports
 from ui.shared.garbage import spare_modules
 from ui.shell import docked, history, link, report, style
 from ui.sidebar import device, dictionary_finder, pickers, running, selection
 from ui.studies import compute, names
+from ui.studies.opened import model_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -111,6 +112,7 @@ def main() -> None:
     link.clean()
     progress.begin(compute.jobs())
     naming.find_by(names.find)
+    same_in_python.find_models_by(model_folder)
     with st.sidebar:
         missing = pickers.dictionary()
         pickers.choices()

@@ -12,7 +12,7 @@ from core.errors import LoupeError
 from core.files.stamps import stamp
 from core.models.embeddings import TRAINED
 from core.models.language_model import LanguageModel
-from core.models.search import check_fit, locate, offer_others, open_located
+from core.models.search import DEMO, check_fit, locate, offer_others, open_located
 from core.models.side_by_side import read_by
 from ui.shared.escape import signs
 from ui.studies import compute
@@ -105,6 +105,15 @@ def _model(name: str, config: DictionaryConfig, wpe: str) -> LanguageModel:
     # or tokenizer was mended is another object.
     key = f"model {found.folder} {found.name} {centred} {wpe} {stamp([found.folder])}"
     return compute.loaded().get(key, read, name=title)
+
+
+def model_folder(name: str) -> str | None:
+    """Return the folder of a model that was named on the command line; None for others, and in a public app."""
+    with suppress(LoupeError):
+        folder = locate(name, compute.workspace()).folder
+        if folder in compute.workspace().models and folder != DEMO and not compute.workspace().policy.public:
+            return str(folder)
+    return None
 
 
 def why_model(dictionary: Dictionary) -> str:
