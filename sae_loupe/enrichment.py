@@ -60,6 +60,10 @@ class Enriched(Result):
         """Return one row for each feature, the smallest p for this set first."""
         return tables.best_features(self.stats, name)
 
+    def scores(self, name: str) -> pd.DataFrame:
+        """Return one row for each feature, in order, with its scores for one set."""
+        return tables.feature_scores(self.stats, name)
+
     def chart(self, name: str | None = None):
         """Draw one set in all features, by default that with the smallest p of all; of very many, the larger scores."""
         from ui.enrichment.charts import SIDES, manhattan

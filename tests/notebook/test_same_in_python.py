@@ -23,6 +23,7 @@ VIEWS = (
     ("positions", "All scores", {}),
     ("logit_weights", "Moments", {"lw_center": "Not at all"}),
     ("logit_weights", "Weights of one feature", {"feature": 7}),
+    ("logit_weights", "Enrichment", {"feature": 7, "token_set": "starts_with_capital"}),
     ("geometry", "Hubs", {"side": "encoder"}),
     ("geometry", "Nearest features", {"feature": 7}),
     ("overview", "Norms and biases", {"fold": "false"}),
@@ -30,7 +31,7 @@ VIEWS = (
     ("overview", "Density", {"rows": 3, "length": 32, "special": "false"}),
     ("matching", "Lists", {"sae": DEEPER, "b": SEED1}),
 )
-ONLY_ON_PAGES = {"in_set", "logit_class", "agreement", "decoder_norm"}
+ONLY_ON_PAGES = {"in_set", "logit_class", "agreement", "decoder_norm", "es_random"}
 """Columns that rest on other pickers of the page, or that are a mark and no number."""
 
 
@@ -136,6 +137,13 @@ def test_a_model_of_ones_own_is_named_and_the_code_runs(tmp_path):
     code = dict(found)["logit-kurtosis-skewness"]
     assert f"model='{(tmp_path / planted_pages.MODEL_NAME).resolve()}'" in code
     assert len(run(code.replace("model=", f"cache={str(tmp_path)!r}, model="), {}))
+
+
+def test_scores_beside_sets_of_ones_own_have_no_snippet():
+    alone = {"dictionaries": PASSED["dictionaries"], "settings": {"token_set": "it's"}}
+    assert 'enriched.scores("it\'s")' in snippet("enrichment-it-s", alone, {"library_alone": True})
+    assert snippet("enrichment-it-s", alone, {"library_alone": False}) is None
+    assert snippet("enrichment-a-against-b", alone, {"library_alone": True}) is None
 
 
 def test_an_odd_path_stays_one_text_of_python():

@@ -102,6 +102,7 @@ def manhattan(study: LogitStudy, scores: Enrichment, random: Later[Enrichment], 
             enrichment_studies.method(scores),
         ),
         name=f"enrichment-{stem(name)}",
+        told=enrichment_studies.told(),
         provenance=enrichment_studies.provenance(study, scores, token_set=name),
     )
     random.draw()
@@ -204,6 +205,7 @@ def best_sets(study: LogitStudy, scores: Enrichment, random: Later[Enrichment], 
             f"{len(table)} sets, by p", *random.said, "click a row to pick its set", enrichment_studies.method(scores)
         ),
         name=f"token-sets-of-feature-{feature}",
+        told=enrichment_studies.told(),
         provenance=enrichment_studies.provenance(study, scores, feature=feature),
     )
 

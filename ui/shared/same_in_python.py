@@ -20,6 +20,7 @@ _READ = ("n_rows", "context", "bos", "seed", "special")
 """The settings of a text that a token pass takes; a view may tell that it `reads` fewer."""
 _POSITIONS = "positions = sae.positions($positions)\n"
 _LOGITS = "logits = sae.logits($logits)\n"
+_ENRICHED = "enriched = sae.enrichment($logits)\n"
 _PASSED = "passed = sae.token_pass($text)\n"
 
 
@@ -31,6 +32,8 @@ class Snippet:
     """A regular expression that the whole name of a figure's files matches; its groups are values in the code."""
     code: str
     """Behind the line that opens the dictionary. $name is a value: of a group, of a setting, or told by the view."""
+    needs: str = ""
+    """What the view must tell, if its numbers can only then be had in Python."""
 
 
 SNIPPETS = (
@@ -51,6 +54,10 @@ SNIPPETS = (
         'table.assign(excess_kurtosis=table["kurtosis"] - 3)',
     ),
     Snippet(r"logit-feature-(?P<feature>\d+)-(?P<end>top|bottom)", f'{_LOGITS}logits.tokens($feature, "$end")'),
+    Snippet("enrichment-(?!.*-against-).*", f"{_ENRICHED}enriched.scores($token_set)", needs="library_alone"),
+    Snippet(
+        r"token-sets-of-feature-(?P<feature>\d+)", f"{_ENRICHED}enriched.of_feature($feature)", needs="library_alone"
+    ),
     Snippet("hubs-(?P<side>decoder|encoder)", 'sae.neighbors(side="$side").to_frame()'),
     Snippet(
         r"feature-(?P<feature>\d+)-(cosines|neighbors)-(?P<side>decoder|encoder)",
@@ -85,7 +92,7 @@ def snippet(figure: str, provenance: Mapping[str, Any], told: Mapping[str, Any])
     """
     for each in SNIPPETS:
         found = re.fullmatch(each.figure, figure)
-        if not found:
+        if not found or (each.needs and not told.get(each.needs)):
             continue
         model = (provenance.get("model") or {}).get("name")
         folder = _folder.get()(model) if model else None
@@ -121,6 +128,7 @@ class _Values:
             "positions": self._positions,
             "logits": self._logits,
             "text": self._text,
+            "token_set": lambda: repr(self._settings["token_set"]),
             "column": lambda: self.found["dashed"].replace("-", "_"),
             "other": lambda: self.opened[1] if len(self.opened) == 2 else None,
         }

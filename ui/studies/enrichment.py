@@ -12,7 +12,7 @@ from core.logit_weights.study import LogitStudy
 from core.logit_weights.unembedding import source_key
 from core.token_sets.sets import TokenSets
 from core.work.jobs import Progress
-from ui.studies import compute, logit_weights
+from ui.studies import compute, logit_weights, token_sets
 
 RANDOM = 1024
 """The number of random directions behind the 99 % line of each set."""
@@ -48,6 +48,12 @@ def _result(
 
     key = Enrichment.key(content, source_key(study.model, settings), settings, usable.sha256, device=device)
     return compute.result(Enrichment, key, f"{len(usable)} token sets in {of}", work)
+
+
+def told() -> dict[str, object]:
+    """Return what the same in Python needs: whether the sets are those of the library alone."""
+    others = token_sets.own_texts() or token_sets.is_on("ts_raw") or token_sets.is_on("ts_pos")
+    return {"library_alone": not others}
 
 
 def study_tokens(study: LogitStudy) -> np.ndarray:
