@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from core import catalogue, tables
+from core.activations.quantiles import DECILES
 from core.catalogue import ALIASES, STATISTICS
 from core.errors import LoupeError, UnknownNameError
 from core.geometry.basis import basis_alignment
@@ -82,6 +83,13 @@ def _activations(sae: Opened, passed: Callable[[], TokenPass]) -> Numbers:
     return Numbers(found.to_frame(), found.n_tokens, "tokens", found.provenance)
 
 
+def _medians(_: Opened, passed: Callable[[], TokenPass]) -> Numbers:
+    found = passed()
+    median = found.quantiles()[:, DECILES.index(0.5)]
+    table = pd.DataFrame({"feature": np.arange(len(median)), "median_active": median})
+    return Numbers(table, found.n_tokens, "tokens", found.provenance)
+
+
 GROUPS = (
     Group("Weights", "overview", "Norms and biases", _weights),
     Group("Basis", "overview", "Basis", _basis),
@@ -90,6 +98,7 @@ GROUPS = (
     Group("Token sets", "logit_weights", "Enrichment", _enrichment),
     Group("Neighbours", "geometry", "Nearest features", _neighbors),
     Group("Activations on text", "activations", "Values of one feature", _activations),
+    Group("Medians", "activations", "Deciles", _medians),
 )
 
 

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 
 from core import tables
+from core.activations.quantiles import DECILES, ActivationQuantiles, activation_quantiles
 from core.activations.statistics import ActivationStatistics
-from core.activations.store import ActivationStore, FeatureActivations, counted, feature_activations
+from core.activations.store import ActivationStore, FeatureActivations, counted, feature_activations, on_device
 from core.activations.token_pass import activation_pass, open_store
 from core.corpus.samples import SampleSettings, TextSample
 from core.corpus.streams import rows_sha256
@@ -78,6 +79,23 @@ class TokenPass(Result):
     def densities(self) -> pd.DataFrame:
         """Return one row for each feature: feature, active_tokens, density, log_density (NaN for a dead one)."""
         return density_table(self.stats)
+
+    def quantiles(self, *levels: float) -> np.ndarray:
+        """Return quantiles of each feature's non-zero activations, [d_sae, level]; by default the deciles.
+
+        NaN for a feature that is never active.
+        """
+        wanted = levels or DECILES
+        for level in wanted:
+            if not 0 <= level <= 1:
+                raise BadSettingError(f"A quantile of {level} does not exist. Expected levels from 0 to 1.")
+        return self._quantiles(tuple(float(level) for level in wanted)).values
+
+    def _quantiles(self, levels: tuple[float, ...]) -> ActivationQuantiles:
+        names = self.sae.dictionary.sha256, on_device(self.sae.model.sha256, self.device), rows_sha256(self.rows)
+        how = {"levels": levels, "with_first": True}
+        key = ActivationQuantiles.key(*names, **how, left_out=self.sample.left_out)
+        return self.sae.result(ActivationQuantiles, key, lambda: activation_quantiles(self.store, self.stats, **how))
 
     def by_position(self) -> pd.DataFrame:
         """Return one row for each position: size of activations there, and the reconstruction."""

@@ -108,6 +108,8 @@ def test_a_token_pass_counts_what_encoding_the_models_vectors_gives(sae):
     feature = int(acts.max(axis=(0, 1)).argmax())
     assert found.activations(feature).act.max() == pytest.approx(acts.max(), rel=1e-5)
     assert found.examples(feature)["activation"].iloc[0] == pytest.approx(acts.max(), rel=1e-5)
+    one = acts[..., feature]
+    assert found.quantiles()[feature, 4] == pytest.approx(np.quantile(one[one != 0], 0.5), rel=1e-4)
     assert found.tokens(feature)["active_count"].sum() == len(found.activations(feature).act)
 
 
@@ -183,6 +185,10 @@ def test_analyses_at_deeper_layers_read_the_text_that_is_given():
         (lambda sae: sae.token_pass(rows=3), "no setting of a token pass called 'rows'. Did you mean n_rows"),
         (lambda sae: sae.token_pass(n_rows=0), "n_rows is 0. Expected a whole number from 1"),
         (lambda sae: sae.token_pass("no/such/text.txt"), "There is no text at 'no/such/text.txt'.*text="),
+        (lambda sae: sae.token_pass(**FEW).quantiles(2), "A quantile of 2 does not exist"),
+        (lambda sae: sae.positions().at(10**6), "Position 1000000 does not exist"),
+        (lambda sae: sae.positions().curves(10**6), "Feature 1000000 does not exist"),
+        (lambda sae: sae.positions().curves(1, stage="after"), "no stage called 'after'"),
         (lambda sae: sae.token_pass(7), "The text is int, which holds no rows"),
         (lambda sae: sae.read(7), "The text is int. Expected a string"),
         (lambda sae: sae.edit(1, "remove", prompt="import os"), "no edit called 'remove'"),
