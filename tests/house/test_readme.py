@@ -12,8 +12,16 @@ from core import catalogue
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-DOCUMENTS = ["README.md", "CONTRIBUTING.md", "docs/pages.md", "docs/dictionaries.md", "docs/reach.md", "docs/speed.md"]
-DOCUMENTS += ["docs/notebook.md"]
+DOCUMENTS = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/notebook.md",
+    "docs/pages.md",
+    "docs/deploy.md",
+    "docs/dictionaries.md",
+    "docs/reach.md",
+    "docs/speed.md",
+]
 COMMANDS = (
     "pip install -r requirements.txt && streamlit run app.py",
     "pip install -r requirements-dev.txt && pytest",
