@@ -196,7 +196,11 @@ def test_an_issue_template_is_one_that_the_site_accepts(path):
     assert "version" in ids
 
 
-def test_a_report_of_a_fault_asks_for_a_small_case_and_the_right_value():
+def test_a_report_of_a_fault_asks_for_a_small_case_that_runs_and_for_the_right_value(tmp_path, monkeypatch, capsys):
     form = yaml.safe_load((ROOT / ".github" / "ISSUE_TEMPLATE" / "fault.yml").read_text(encoding="utf-8"))
-    needed = {part["id"] for part in form["body"] if part.get("validations", {}).get("required")}
+    fields = {part["id"]: part for part in form["body"] if "id" in part}
+    needed = {name for name, part in fields.items() if part.get("validations", {}).get("required")}
     assert {"case", "right"} <= needed
+    monkeypatch.chdir(tmp_path)
+    exec(fields["case"]["attributes"]["value"], {})
+    assert "d_in 16, d_sae 40" in capsys.readouterr().out

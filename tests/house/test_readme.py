@@ -15,6 +15,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCUMENTS = [
     "README.md",
     "CONTRIBUTING.md",
+    "docs/glossary.md",
     "docs/notebook.md",
     "docs/pages.md",
     "docs/deploy.md",
