@@ -28,6 +28,7 @@ from sae_loupe import (
     numbers,
     positions,
     reading,
+    summary,
     text,
     token_pass,
 )
@@ -340,6 +341,14 @@ class OpenDictionary(Opened):
         found, missing = numbers.computed(self, wanted, lambda: self.token_pass(text))
         lists = numbers.lists_of(self, feature, lambda: self.token_pass(text), {group.title for group in found})
         return numbers.FeatureReport(self, feature, found, missing, lists)
+
+    @in_words
+    def summary(self, text: text.Text = None) -> summary.Summary:
+        """Return the numbers of the whole dictionary: reconstruction and l0 on `text`, positional features, crowding.
+
+        Each with its formula, n, hashes and page, one row in `to_frame()`.
+        """
+        return summary.of(self, lambda: self.token_pass(text))
 
     @in_words
     def table(self, text: text.Text = None, *, groups: Sequence[str] | None = None) -> numbers.FeatureTable:

@@ -238,7 +238,9 @@ class FeatureReport(Result):
                 if name not in seen:
                     seen.add(name)
                     url = address(self.sae, group.page, group.tab, self.feature, server=server)
-                    rows.append([name, _plain(own[name].iloc[0]), *declared(name), found.n, found.of, group.title, url])
+                    rows.append(
+                        [name, plain_cell(own[name].iloc[0]), *declared(name), found.n, found.of, group.title, url]
+                    )
         columns = ["column", "value", *_DECLARED, "n", "of", "group", "url"]
         frame = pd.DataFrame(rows, columns=columns, dtype=object)  # whole numbers stay whole among others
         return frame.astype({"n": int})
@@ -256,7 +258,7 @@ class FeatureReport(Result):
         return finished(curves(table, **size, y_title=title), dark=False)
 
 
-def _plain(value: object) -> object:
+def plain_cell(value: object) -> object:
     """Return a cell as Python has it: numpy's and pandas' numbers as int, float, bool; what is missing as None."""
     if value is None or value is pd.NA:
         return None

@@ -15,7 +15,7 @@ import pandas as pd
 from core.errors import LoupeError
 from core.installation import APP_VERSION
 from core.tables import provenance as provenance_of
-from sae_loupe.numbers import SERVER, Group, Numbers
+from sae_loupe.numbers import SERVER
 from sae_loupe.opened import Opened
 from sae_loupe.words import said
 
@@ -92,6 +92,6 @@ def head(*opened: Opened) -> dict[str, Any]:
     return {"app": f"SAE Loupe {APP_VERSION}", "dictionaries": source["dictionaries"]}
 
 
-def sources(groups: Mapping[Group, Numbers]) -> dict[str, Any]:
+def sources(groups: Mapping) -> dict[str, Any]:
     """Return by group where its numbers are from: hashes of dictionary and model, method, settings."""
     return {group.title: dict(found.provenance) for group, found in groups.items()}

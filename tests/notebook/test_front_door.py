@@ -113,7 +113,10 @@ def test_a_dictionary_that_normalises_each_input_asks_for_the_input(tmp_path):
         sae.decode(acts, x[:2])
 
 
-@pytest.mark.parametrize("architecture", ["standard", "gated", "topk", "batchtopk", "jumprelu", "matryoshka_batchtopk"])
+@pytest.mark.parametrize(
+    "architecture",
+    ["standard", "gated", "topk", "abstopk", "batchtopk", "jumprelu", "matryoshka_batchtopk", "matching_pursuit"],
+)
 def test_a_training_class_opens_by_its_inference_form(architecture, tmp_path):
     from sae_lens import SAE
     from sae_lens.saes.sae import TrainingSAE
@@ -121,6 +124,7 @@ def test_a_training_class_opens_by_its_inference_form(architecture, tmp_path):
     config = {"d_in": 8, "d_sae": 12, "architecture": architecture, "dtype": "float32", "device": "cpu"}
     config |= {"metadata": {"hook_name": "blocks.0.hook_resid_pre"}}
     config |= {"k": 3} if "topk" in architecture else {}
+    config |= {"residual_threshold": 0.5, "max_iterations": 4} if architecture == "matching_pursuit" else {}
     config |= {"matryoshka_widths": [4, 12]} if "matryoshka" in architecture else {}
     trained = TrainingSAE.from_dict(config)
     trained.save_inference_model(tmp_path / "sae")

@@ -9,6 +9,7 @@ import pytest
 import sae_loupe as loupe
 from core.errors import LoupeError
 from core.logit_weights.unembedding import LogitSettings, residual_directions, unembedding
+from sae_loupe import summary
 from sae_loupe.numbers import GROUPS
 from tests.doubles import saved
 
@@ -26,6 +27,7 @@ CALLS = {
     "read": lambda sae: sae.read("import os\nprint(os.path)"),
     "edit": lambda sae: sae.edit(269, prompt="import os", controls=2),
     "doses": lambda sae: sae.doses(269, [0, 1], prompt="import os", controls=2),
+    "summary": lambda sae: sae.summary(np.arange(96).reshape(3, 32)),
     "feature": lambda sae: sae.feature(269, groups=["Weights", "Position and token"]),
     "table": lambda sae: sae.table(groups=["Weights", "Basis"]),
     "match": lambda sae: loupe.match(sae, "demo/layer0-batchtopk-2048"),
@@ -148,6 +150,18 @@ def test_a_report_holds_each_number_of_the_tables_once_with_its_formula(sae):
     np.testing.assert_array_equal(found.lists["by_position"]["mean"], sae.positions().mean[269])
 
 
+def test_a_summary_says_the_totals_of_a_pass_and_how_many_features_follow_position(sae):
+    rows = np.arange(96).reshape(3, 32)
+    table = sae.summary(rows).to_frame().set_index("column")
+    x = sae.inputs(rows)
+    acts, error = sae.encode(x), ((x - sae.reconstruct(x)).astype(float) ** 2).sum()
+    assert table.loc["l0", "value"] == pytest.approx((acts != 0).sum(axis=-1).mean())
+    assert table.loc["l0", "n"] == 96
+    assert table.loc["mse", "value"] == pytest.approx(error / x.size, rel=1e-4)
+    assert table.loc["n_positional", "value"] == 173
+    assert table["formula"].notna().all()
+
+
 def test_what_cannot_be_had_of_a_dictionary_is_named_and_the_rest_is_there(tmp_path):
     found = loupe.open(saved.write(tmp_path / "sae"), cache=tmp_path).feature(3)
     assert {"Weights", "Basis", "Neighbours"} <= {group.title for group in found.groups}
@@ -156,7 +170,7 @@ def test_what_cannot_be_had_of_a_dictionary_is_named_and_the_rest_is_there(tmp_p
 
 
 def test_every_page_and_tab_that_a_number_names_exists():
-    for group in GROUPS:
+    for group in (*GROUPS, *summary.GROUPS):
         page = ROOT / "pages" / f"{group.page}.py"
         assert f'"{group.tab}": ' in page.read_text(encoding="utf-8")
 

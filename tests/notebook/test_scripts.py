@@ -34,6 +34,13 @@ def test_a_report_names_value_formula_n_hashes_and_page_of_every_number(capsys, 
         assert found["provenance"][number["group"]]["dictionaries"][0]["sha256"] == found["dictionaries"][0]["sha256"]
 
 
+def test_a_report_without_a_feature_is_of_the_dictionary_and_says_what_is_missing(capsys, tmp_path):
+    found = answer(capsys, "report", str(saved.write(tmp_path / "sae")), "--json", "--cache", str(tmp_path))
+    assert {number["statistic"] for number in found["numbers"]} >= {"mean_cosine", "largest_cosine"}
+    assert {"On text", "Positions"} == set(found["missing"])
+    assert "feature" not in found
+
+
 def test_a_table_has_a_row_for_each_feature_and_a_definition_for_each_column(capsys, tmp_path):
     found = answer(capsys, "table", DEMO, "--json", "--group", "Weights", "--server", "http://lab:1")
     assert {column["column"] for column in found["columns"]} == set(found["features"]) - {"feature"}

@@ -64,12 +64,23 @@ def test_every_call_is_in_the_document():
 
 @pytest.mark.parametrize("line", [line for line in DOCUMENT.splitlines() if "| `sae." in line])
 def test_what_the_document_says_a_result_has_is_there(line):
-    from sae_loupe import enrichment, geometry, interventions, logits, maps, numbers, positions, reading, token_pass
+    from sae_loupe import (
+        enrichment,
+        geometry,
+        interventions,
+        logits,
+        maps,
+        numbers,
+        positions,
+        reading,
+        summary,
+        token_pass,
+    )
 
     kinds = {"positions": positions.Positions, "logits": logits.Logits, "enrichment": enrichment.Enriched}
     kinds |= {"neighbors": geometry.NearestFeatures, "map": maps.FeatureMap, "token_pass": token_pass.TokenPass}
     kinds |= {"read": reading.Reading, "edit": interventions.EditEffect, "doses": interventions.Doses}
-    kinds |= {"feature": numbers.FeatureReport, "table": numbers.FeatureTable}
+    kinds |= {"summary": summary.Summary, "feature": numbers.FeatureReport, "table": numbers.FeatureTable}
     cells = [cell.strip() for cell in line.strip("| ").split(" | ")]
     call = re.match(r"`sae\.(\w+)", cells[0])[1]
     if call in kinds:
