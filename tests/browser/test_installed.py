@@ -17,6 +17,7 @@ import setup
 from core.installation import APP_VERSION
 from tests.browser.chromium import TIMEOUT_MS, wait_until_drawn
 from tests.browser.conftest import answering
+from tests.house.test_deployment import IMAGE, environment, of
 
 ROOT = Path(__file__).resolve().parents[2]
 MOST_BYTES = 40 * 10**6
@@ -125,6 +126,39 @@ def test_the_command_opens_a_page_with_the_right_number_from_any_folder(installe
     assert sorted(installed.package.rglob("*.safetensors")) == before
     assert list((installed.here / "home" / "cache" / "sae-loupe").glob("position-statistics-*"))
     assert page.left_machine == []
+
+
+def contents(folder: Path) -> dict[str, tuple[int, int]]:
+    """Return size and time of every file below a folder."""
+    return {str(path): (path.stat().st_size, path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_images_command_writes_to_its_cache_folder_alone(installed, page, tmp_path):
+    (volume,) = of(IMAGE, "VOLUME")
+    (entry,), (words,) = of(IMAGE, "ENTRYPOINT"), of(IMAGE, "CMD")
+    cache, here = tmp_path / "cache", tmp_path / "here"
+    places = {
+        name: value.replace(volume.text, str(cache), 1) for name, value in environment().items() if name != "PATH"
+    }
+    for folder in (cache, here):
+        folder.mkdir()
+    before = contents(installed.bin.parent)
+    command = [str(installed.bin / entry.words()[0]), *entry.words()[1:], *words.words()]
+    port_at, host_at = command.index("--port") + 1, command.index("--host") + 1
+    command[host_at] = "127.0.0.1"  # the tests open no port to other machines
+
+    def on(port: int) -> list[str]:
+        return [*command[:port_at], str(port), *command[port_at + 1 :]]
+
+    env = installed.environment() | places
+    with answering(on, tmp_path / "log", cwd=here, env=env) as url:
+        page.goto(f"{url}/positions")
+        wait_until_drawn(page)
+        page.get_by_text("· 173 of 2,048 features ·").first.wait_for(timeout=TIMEOUT_MS)
+    assert contents(installed.bin.parent) == before
+    assert list(here.iterdir()) == []
+    assert {path.name for path in cache.iterdir()} <= {Path(value).name for value in places.values()}
+    assert list(cache.rglob("position-statistics-*"))
 
 
 @pytest.mark.parametrize(
