@@ -47,5 +47,13 @@ def started_with(options: str) -> str:
     return f"`streamlit run app.py -- {options}`" if CHECKOUT else f"`sae-loupe {options}`"
 
 
+def importable(module: str) -> str:
+    """Return the name by which Python finds a module of ours here: core.training, or sae_loupe.core.training.
+
+    The build changes imports, and no text. So a text that a person or a process runs asks here.
+    """
+    return __name__.rpartition("core.")[0] + module
+
+
 def _users(kind: str) -> Path:
     return getattr(platformdirs, kind)("sae-loupe", appauthor=False)

@@ -228,7 +228,7 @@ def _lines(file: Path | None) -> list[str]:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise NoSuchPathError(
-            f"--allow-file {str(file)[:200]!r} cannot be read ({type(error).__name__}). Expected a text file with "
-            "USER/NAME on each line. Check the path."
+            f"The list of allowed repositories, {str(file)[:200]!r}, cannot be read ({type(error).__name__}). "
+            "Expected a text file with USER/NAME on each line. Check the path."
         ) from error
     return [line.strip() for line in lines if line.strip() and not line.startswith("#")]

@@ -11,6 +11,7 @@ from tqdm import tqdm
 from core import tables
 from core.dictionaries.dictionary import Dictionary
 from core.errors import BadSettingError, LoupeError
+from core.installation import importable
 from core.matching.comparison import K, compare, differences
 from core.matching.file import match_file, to_json
 from core.matching.null import SEED
@@ -69,7 +70,7 @@ def main(arguments: Sequence[str] | None = None, *, prog: str | None = None) -> 
 
 def _parser(prog: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog=prog or "python -m core.matching",
+        prog=prog or f"python -m {importable('core.matching')}",
         description="Match two dictionaries (sparse autoencoders, SAEs) by their weights.",
     )
     parser.add_argument("a", metavar="A", help="id of a dictionary, such as demo/layer2-standard-2048, or its path")

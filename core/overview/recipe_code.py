@@ -1,13 +1,18 @@
 """Code to copy: Python that uses a dictionary with sae-lens and TransformerLens as this app does."""
 
+import json
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from core.dictionaries.dictionary import Dictionary
+from core.installation import CHECKOUT, PROJECT, importable
 from core.models import names
 from core.models.config import HOOK_WIDTHS
 
 _HOW = 'device="cpu", dtype="float32"'
-_WORKSPACE = "from core.workspace import Workspace"
+_WORKSPACE = f"from {importable('core.workspace')} import Workspace"
+_DEMO = Path("demo") if CHECKOUT else PROJECT / "demo"
+"""A script from a checkout runs in its folder; one from an installed package runs anywhere."""
 _PATH = "from pathlib import Path"
 
 
@@ -76,7 +81,7 @@ def _open_dictionary(code: _Code, dictionary: Dictionary) -> None:
     repository, _, folder = rest.partition("/")
     calls = {
         "registry": f"SAE.from_pretrained({user!r}, {rest!r}, {_HOW})",
-        "demo": f"SAE.load_from_disk({'demo/dictionaries/' + key!r}, {_HOW})",
+        "demo": f"SAE.load_from_disk({(_DEMO / 'dictionaries' / key).as_posix()!r}, {_HOW})",
         "folder": f"SAE.load_from_disk({key!r}, {_HOW})",
         "hub": f"SAE.from_pretrained({user + '/' + repository!r}, {folder!r}, {_HOW})",
     }
@@ -86,7 +91,7 @@ def _open_dictionary(code: _Code, dictionary: Dictionary) -> None:
         code.lines.append(f"sae = {calls[source]}")
         code.lines += ["sae.fold_W_dec_norm()  # decoder rows of length 1"] if dictionary.folded else []
         return
-    code.imports += ["from core.dictionaries.sources import open_dictionary", _PATH, _WORKSPACE]
+    code.imports += [f"from {importable('core.dictionaries.sources')} import open_dictionary", _PATH, _WORKSPACE]
     code.lines += [
         "# sae-lens does not read these files as they are: this project's reader does.",
         'workspace = Workspace(roots=(Path("/"),))',
@@ -107,11 +112,11 @@ def _open_model(code: _Code, dictionary: Dictionary) -> None:
             f'tokens = model.to_tokens("Your text", prepend_bos={config.prepend_bos}){cut}',
         ]
         return
-    code.imports += ["from core.models.search import find_model", _PATH, _WORKSPACE]
+    code.imports += [f"from {importable('core.models.search')} import find_model", _PATH, _WORKSPACE]
     first = "[found.separator] + " if config.prepend_bos else ""
     code.lines += [
         "# TransformerLens does not know this model by name, or lacks a hook: this project's reader opens its folder.",
-        'workspace = Workspace(models=(Path("demo/model"),))  # the folder of the model',
+        f"workspace = Workspace(models=(Path({json.dumps((_DEMO / 'model').as_posix())}),))  # the folder of the model",
         f"found = find_model({config.model_name!r}, workspace, centred={config.center_writing_weights})",
         "model = found.running",
         f'tokens = torch.tensor([{first}found.tokenizer.encode("Your text", add_special_tokens=False).ids]){cut}',

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from core.amounts import of_bytes, of_seconds
 from core.errors import BadSettingError, LoupeError
-from core.installation import cache_folder
+from core.installation import cache_folder, importable
 from core.sweeps.asked import read_asked
 from core.sweeps.documents import Record
 from core.sweeps.plan import Plan, Task, choose
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m core.sweeps",
+        prog=f"python -m {importable('core.sweeps')}",
         description="Many analyses of many dictionaries, planned as data and run anywhere.",
     )
     parser.add_argument("command", choices=COMMANDS)

@@ -86,12 +86,12 @@ def check_version(documents: Documents) -> None:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SweepError(
             f"The store cannot be used ({type(error).__name__}: {str(error)[:200]}). Expected a place that this "
-            "process may read and write. Choose another with --store, or mend its rights."
+            "process may read and write. Choose another store, or mend its rights."
         ) from error
     if version is not None and version != STORE_VERSION:
         raise SweepError(
             f"The store has version {str(version)[:20]}, expected {STORE_VERSION}: a newer SAE Loupe wrote it. Update "
-            "this one, or choose another store with --store."
+            "this one, or choose another store."
         )
 
 

@@ -132,7 +132,7 @@ def choose(plan: Plan, element: str) -> list[Task]:
     i, slash, n = element.partition("/")
     if not (slash and i.isdecimal() and n.isdecimal() and 1 <= int(i[:9]) <= int(n[:9] or 0)):
         raise SweepError(
-            f"--task {element[:40]!r} is no part of a plan. Expected I/N with I from 1 to N, such as 3/16."
+            f"The task {element[:40]!r} is no part of a plan. Expected I/N with I from 1 to N, such as 3/16."
         )
     return list(plan.tasks[int(i) - 1 :: int(n)])
 

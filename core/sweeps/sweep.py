@@ -8,7 +8,7 @@ from pathlib import Path
 
 from core.devices.device import CPU, Device, chosen
 from core.errors import SweepError
-from core.installation import cache_folder
+from core.installation import cache_folder, importable
 from core.sweeps.documents import Documents, LocalDocuments, check_version
 from core.sweeps.opened import Opened
 from core.sweeps.plan import Plan
@@ -78,7 +78,7 @@ class Sweep:
         where = ["--store", self.place.address] if self.place.address else []
         if self.place.cache != cache_folder():
             where += ["--cache", str(self.place.cache)]
-        return shlex.join(["python", "-m", "core.sweeps", verb, self.plan.name, *where])
+        return shlex.join(["python", "-m", importable("core.sweeps"), verb, self.plan.name, *where])
 
     def _device(self) -> Device:
         planned = self.plan.computing

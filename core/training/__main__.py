@@ -8,6 +8,7 @@ from pathlib import Path
 
 from core.amounts import of_bytes, of_seconds
 from core.errors import LoupeError
+from core.installation import importable
 from core.training import log
 from core.training.printed import Printed
 from core.training.runs import Run, absolute, create, find_run
@@ -28,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 2
     if ended == log.STOPPED:
-        print(f"Stopped; go on with: python -m core.training --resume {run.name}")
+        print(f"Stopped; go on with: python -m {importable('core.training')} --resume {run.name}")
     else:
         print("\n".join(f"Finished: {folder}" for folder in run.results().values()))
     return 0
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m core.training",
+        prog=f"python -m {importable('core.training')}",
         description="Train dictionaries (sparse autoencoders, SAEs) with sae-lens' trainer.",
         epilog="Options of the app hold as well: --runs, --model, --cache, --device, --dtype (docs/dictionaries.md).",
     )

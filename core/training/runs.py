@@ -17,7 +17,7 @@ from pathlib import Path
 
 from core.corpus.samples import FILES
 from core.errors import LoupeError, OutOfSpaceError, UnknownNameError
-from core.installation import PROJECT
+from core.installation import PROJECT, importable, started_with
 from core.training import log
 from core.training.log import Curves, read_log
 from core.training.settings import TrainingSettings, read_settings, to_toml
@@ -151,7 +151,7 @@ def create(settings: TrainingSettings, workspace: Workspace) -> Run:
     if folder.exists():
         raise TrainingError(
             f"There is a run called {settings.name} already, in {workspace.runs}. Expected a new name; choose another, "
-            f"or go on with that run: `python -m core.training --resume {settings.name}`"
+            f"or go on with that run: `python -m {importable('core.training')} --resume {settings.name}`"
         )
     try:
         workspace.runs.mkdir(parents=True, exist_ok=True)
@@ -162,7 +162,7 @@ def create(settings: TrainingSettings, workspace: Workspace) -> Run:
     except OSError as error:
         raise OutOfSpaceError(
             f"The run {settings.name} cannot be kept in {workspace.runs} ({error}). Expected a folder that can be "
-            "written and has room. To name another, use --runs FOLDER."
+            f"written and has room. To name another, start the app with: {started_with('--runs FOLDER')}"
         ) from error
     return Run(folder)
 
@@ -173,7 +173,7 @@ def launch(run: Run, workspace: Workspace) -> None:
     if run.is_running():
         raise TrainingError(f"The run {run.name} is running already. Watch it, or stop it first.")
     (run.folder / _STOP).unlink(missing_ok=True)
-    command = [sys.executable, "-m", "core.training", "--resume", run.name, *arguments(workspace)]
+    command = [sys.executable, "-m", importable("core.training"), "--resume", run.name, *arguments(workspace)]
     with open(run.folder / _OUTPUT, "wb") as output:
         process = subprocess.Popen(
             command, cwd=PROJECT, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True

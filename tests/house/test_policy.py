@@ -126,7 +126,7 @@ def test_an_app_is_public_on_community_cloud_or_when_told(monkeypatch, environme
 
 
 def test_a_list_that_cannot_be_read_is_an_error(tmp_path):
-    with pytest.raises(PathNotAllowedError, match=r"--allow-file .* cannot be read .*Expected a text file"):
+    with pytest.raises(PathNotAllowedError, match=r"allowed repositories, .* cannot be read .*Expected a text file"):
         parse_arguments(["--public", "--allow-file", str(tmp_path / "none")])
 
 

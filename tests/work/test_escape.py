@@ -87,11 +87,11 @@ def said_by(part: ast.expr) -> str:
 
 
 def shows(node: ast.AST) -> bool:
-    """Say whether a box may show what a part of the code says: no docstring, argument of a parser or pattern."""
+    """Say whether a box may show what a part of the code says: no docstring, pattern, or text of a terminal."""
     if isinstance(node, ast.Expr):
         return not isinstance(node.value, ast.Constant)
     called = getattr(node.func, "attr", getattr(node.func, "id", "")) if isinstance(node, ast.Call) else ""
-    return called not in {"add_argument", "ArgumentParser", "compile", "started_with"}
+    return called not in {"add_argument", "ArgumentParser", "compile", "started_with", "print"}
 
 
 def test_every_command_in_our_texts_stands_in_code_in_any_box():

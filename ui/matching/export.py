@@ -8,6 +8,7 @@ import streamlit as st
 
 from core import tables
 from core.dictionaries.dictionary import Dictionary
+from core.installation import importable
 from core.matching import tables as matching_tables
 from core.matching.file import MOST_BYTES, VERSION, MatchFile, from_json
 from ui.matching.picker import choose_pair
@@ -43,7 +44,8 @@ def downloads(study: MatchStudy) -> None:
     st.caption(
         plain(
             f"{VERSION}: pairs, unmatched features, statistics, chance and control, hashes of both dictionaries. The "
-            "command `python -m core.matching A B -o match.json` writes the same bytes. CSV and Parquet hold the pairs."
+            f"command `python -m {importable('core.matching')} A B -o match.json` writes the same bytes. CSV and "
+            "Parquet hold the pairs."
         )
     )
     stem = f"match-{study.similarity}-{study.method}"
