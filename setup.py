@@ -14,6 +14,8 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
+EXTRAS = {"pictures": ("vl-convert-python",)}
+"""What can be left out, for 84 MB less. sae-lens itself needs most of what else looks optional."""
 ROOT = Path(__file__).resolve().parent
 PACKAGE = "sae_loupe"
 CODE = ("core", "ui", "pages")
@@ -72,6 +74,13 @@ def _replace(lines: list[str], node: ast.stmt, text: str) -> None:
     lines[node.lineno - 1] = lines[node.lineno - 1].encode()[: node.col_offset].decode() + text
 
 
+def requirements(text: str) -> tuple[list[str], dict[str, list[str]]]:
+    """Part the pins of requirements.txt into those that everybody needs and those of each extra."""
+    pins = {line.partition("==")[0]: line for line in text.split()}
+    extras = {extra: [pins.pop(name) for name in names] for extra, names in EXTRAS.items()}
+    return list(pins.values()), extras
+
+
 class BelowOnePackage(build_py):
     """Copy what is shipped. An editable install changes nothing: it puts the repository on the path."""
 
@@ -95,4 +104,5 @@ class BelowOnePackage(build_py):
 
 
 if __name__ == "__main__":
-    setup(cmdclass={"build_py": BelowOnePackage})
+    needed, extras = requirements((ROOT / "requirements.txt").read_text(encoding="utf-8"))
+    setup(cmdclass={"build_py": BelowOnePackage}, install_requires=needed, extras_require=extras)

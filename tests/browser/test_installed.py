@@ -14,6 +14,7 @@ from typing import NamedTuple
 import pytest
 
 import setup
+from core import installation
 from core.installation import APP_VERSION
 from tests.browser.chromium import TIMEOUT_MS, wait_until_drawn
 from tests.browser.conftest import answering
@@ -22,6 +23,7 @@ from tests.house.test_deployment import IMAGE, environment, of
 ROOT = Path(__file__).resolve().parents[2]
 MOST_BYTES = 40 * 10**6
 NOT_YOURS = 'raise RuntimeError("the core of somebody else was imported")\n'
+NAMES_A_MODULE = re.compile(r"^(core|ui|pages)(\.[a-z]\w*)+$|python -m (core|ui)\b")
 BESIDE_ANOTHER_CORE = """
 import core, sae_loupe, sys
 from sae_loupe import load_dictionary
@@ -89,6 +91,17 @@ def test_the_wheel_holds_one_package_with_all_that_the_app_needs_and_no_more(ins
     assert [
         name for name in ours if name.startswith(("cache", "notes", "tests", "build")) or "__pycache__" in name
     ] == []
+
+
+def test_the_wheel_asks_for_every_pin_once_some_of_them_in_extras(installed):
+    with zipfile.ZipFile(installed.wheel) as wheel:
+        (name,) = (name for name in wheel.namelist() if name.endswith("METADATA"))
+        said = wheel.read(name).decode("utf-8")
+    asked = re.findall(r"^Requires-Dist: ([^;\n]+?)(?:; extra == \"(\w+)\")?$", said, re.MULTILINE)
+    pins = (ROOT / "requirements.txt").read_text(encoding="utf-8").split()
+    assert sorted(pin for pin, _ in asked) == sorted(pins)
+    extras = {extra: tuple(pin.partition("==")[0] for pin, of in asked if of == extra) for _, extra in asked if extra}
+    assert extras == setup.EXTRAS
 
 
 def test_every_import_of_ours_leads_to_a_file_of_the_package(installed):
@@ -183,12 +196,25 @@ def test_the_build_changes_imports_of_ours_and_nothing_else(source, built):
     assert setup.below_package(source) == built
 
 
-def test_a_module_is_named_by_its_own_name_where_a_text_says_it():
-    """A text such as "core.x" is not rewritten: code that imports or starts by it would miss its module."""
+def test_no_text_that_runs_names_a_module_as_the_repository_does():
+    """Texts are not rewritten, so what a person or a process runs asks `importable`, or is a module's `__name__`."""
     said = []
     for path, _ in setup.shipped():
         tree = ast.parse(path.read_text(encoding="utf-8")) if path.suffix == ".py" else ast.Module([], [])
-        arguments = [arg for node in ast.walk(tree) if isinstance(node, ast.Call) for arg in node.args]
-        texts = [arg.value for arg in arguments if isinstance(arg, ast.Constant) and isinstance(arg.value, str)]
-        said += [(path.name, text) for text in texts if re.fullmatch(r"(core|ui|pages)(\.\w+)+", text)]
-    assert said == []
+        nodes = list(ast.walk(tree))
+        calls = [node for node in nodes if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "importable"]
+        spared = [part for call in calls for part in call.args]
+        spared += [node.value for node in nodes if isinstance(node, ast.Expr)]  # docstrings
+        texts = [node for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+        texts = [node.value for node in texts if not any(node is part for part in spared)]
+        said += [(path.name, text) for text in texts if NAMES_A_MODULE.search(text)]
+    assert said == [], said
+
+
+@pytest.mark.parametrize(
+    ("module", "here"),
+    [("core.installation", "core.training"), ("sae_loupe.core.installation", "sae_loupe.core.training")],
+)
+def test_a_module_is_found_by_where_the_code_lies(module, here, monkeypatch):
+    monkeypatch.setattr(installation, "__name__", module)
+    assert installation.importable("core.training") == here

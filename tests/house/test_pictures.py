@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from ui.shared import pictures
 from ui.shared.finish import finished
 from ui.shared.pictures import specification, to_json, to_png, to_svg
 
@@ -99,3 +100,10 @@ def test_a_specification_is_json_that_opens_again():
     again = json.loads(to_json(spec(points())))
     assert again["usermeta"]["provenance"]["app"] == "SAE Loupe"
     assert alt.Chart.from_dict(again, validate=True)
+
+
+def test_without_what_draws_them_pictures_say_how_to_get_it(monkeypatch):
+    monkeypatch.setattr(pictures.importlib.util, "find_spec", lambda name: None)
+    for draw in (to_png, to_svg):
+        with pytest.raises(pictures.NoPicturesError, match="pip install vl-convert-python"):
+            draw(spec(points()))

@@ -143,10 +143,13 @@ def _picture_buttons(frame: _Frame) -> None:
 
     st.caption("Picture, in the colours of the page")
     with st.container(horizontal=True, gap="small"):
-        _download(frame, "PNG", lambda: pictures.to_png(spec()), "png", "image/png")
-        _download(frame, "PNG, large text", lambda: pictures.to_png(spec(1.5)), "large.png", "image/png")
-        _download(frame, "SVG", lambda: pictures.to_svg(spec()), "svg", "image/svg+xml")
+        if pictures.can_draw():
+            _download(frame, "PNG", lambda: pictures.to_png(spec()), "png", "image/png")
+            _download(frame, "PNG, large text", lambda: pictures.to_png(spec(1.5)), "large.png", "image/png")
+            _download(frame, "SVG", lambda: pictures.to_svg(spec()), "svg", "image/svg+xml")
         _download(frame, "Vega-Lite", lambda: pictures.to_json(spec()), "vl.json", "application/json")
+    if not pictures.can_draw():  # a download runs outside the page's run, where no message could be shown
+        st.caption(plain(pictures.MISSING))
 
 
 def _in_python(name: str, provenance: Mapping[str, object], told: Mapping[str, object]) -> None:

@@ -3,6 +3,7 @@
 A picture has the colours of the page, light or dark, and is drawn on this machine: nothing is fetched.
 """
 
+import importlib.util
 import io
 import json
 import textwrap
@@ -14,6 +15,7 @@ import altair as alt
 import pandas as pd
 
 from core.characters import whole
+from core.errors import LoupeError
 from ui.shared.chart_parts import PARTS
 from ui.shared.escape import signs
 
@@ -21,8 +23,18 @@ _WIDTH, _HEIGHT = 640, 300
 """Pixels of a chart that names no size, because the page stretches it."""
 _COLOURS = {False: ("#ffffff", "#1f2328", "#e6e7ea"), True: ("#0f1216", "#e6e8eb", "#2c333d")}
 """By whether the page is dark: background, text and grid."""
+MISSING = "Pictures need vl-convert, which is not installed: `pip install vl-convert-python`, then start the app again."
 _PIXELS = 3
 """Pixels of a PNG for each pixel on the page: 1,920 across, enough for a column of print."""
+
+
+class NoPicturesError(LoupeError):
+    """What draws pictures is not installed. Of all that the app needs, it alone is an extra of the package."""
+
+
+def can_draw() -> bool:
+    """Whether pictures can be drawn here."""
+    return importlib.util.find_spec("vl_convert") is not None
 
 
 def specification(
@@ -62,6 +74,15 @@ def without_advice(note: str) -> str:
     return " · ".join(part for part in note.split(" · ") if not part.startswith(("click ", "drag ")))
 
 
+def _converter():
+    """Import what turns a specification into a picture. Raises NoPicturesError if it is not installed."""
+    if not can_draw():
+        raise NoPicturesError(MISSING)
+    import vl_convert
+
+    return vl_convert
+
+
 def to_json(spec: dict[str, Any]) -> bytes:
     """Return a specification as UTF-8 text."""
     return whole(json.dumps(spec, ensure_ascii=False, indent=1, default=str)).encode("utf-8")
@@ -69,9 +90,7 @@ def to_json(spec: dict[str, Any]) -> bytes:
 
 def to_svg(spec: dict[str, Any]) -> bytes:
     """Return a picture of lines and letters; title, note and provenance stand in its title and metadata."""
-    import vl_convert
-
-    text = vl_convert.vegalite_to_svg(to_json(spec).decode(), vl_version=_version(), allowed_base_urls=[])
+    text = _converter().vegalite_to_svg(to_json(spec).decode(), vl_version=_version(), allowed_base_urls=[])
     head, close, rest = text.partition(">")
     said = f"<title>{escape(_plain(spec['description']))}</title><metadata>{escape(_provenance(spec))}</metadata>"
     return f"{head}{close}{said}{rest}".encode("utf-8", "replace")
@@ -79,10 +98,9 @@ def to_svg(spec: dict[str, Any]) -> bytes:
 
 def to_png(spec: dict[str, Any]) -> bytes:
     """Return a picture of pixels, three for each on the page; title, note and provenance stand in its text chunks."""
-    import vl_convert
     from PIL import Image, PngImagePlugin
 
-    drawn = vl_convert.vegalite_to_png(
+    drawn = _converter().vegalite_to_png(
         to_json(spec).decode(), vl_version=_version(), scale=_PIXELS, allowed_base_urls=[]
     )
     said = PngImagePlugin.PngInfo()
