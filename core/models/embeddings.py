@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from core.errors import BadDictionaryError
+from core.errors import BadDictionaryError, DoesNotFitError
 
 NAMES = ["embed.W_E", "pos_embed.W_pos", "unembed.W_U", "unembed.b_U", "ln_final.w", "ln_final.b"]
 TRAINED, ZERO, SHUFFLED = "trained", "zero", "shuffled"
@@ -67,3 +67,11 @@ def check_shapes(
                 f"{name} of {folder} is {there}, expected {shape} from its config.json. Export model and config "
                 "together."
             )
+
+
+def no_unembedding(model_name: str) -> DoesNotFitError:
+    """Return the error of a model whose files hold no unembedding: it has activations, but no logits."""
+    return DoesNotFitError(
+        f"{model_name} has no unembedding: expected unembed.W_U and unembed.b_U in its model.safetensors. "
+        "Export the whole model, or choose a dictionary of another one."
+    )

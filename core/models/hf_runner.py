@@ -13,6 +13,7 @@ import numpy as np
 
 from core.errors import DoesNotFitError
 from core.models.architecture import Architecture
+from core.models.embeddings import no_unembedding
 from core.models.gradients import Gradient, Leaf, Target, check_in_memory, check_slopes, detached, go_back, losses
 from core.models.module_hooks import Norm, attach
 from core.models.places import Place, Places
@@ -50,7 +51,18 @@ class HfRunner:
     version = 1
     """Part of a model's hash: bump it when models give other numbers than they did."""
 
-    def __init__(self, module: Any, architecture: Architecture, name: str, *, n_ctx: int, lock: threading.RLock):
+    def __init__(
+        self,
+        module: Any,
+        architecture: Architecture,
+        name: str,
+        *,
+        n_ctx: int,
+        lock: threading.RLock,
+        has_unembedding: bool = True,
+    ):
+        """Take a module; one whose files hold no unembedding has one drawn at random, which is never used."""
+        self._has_unembedding = has_unembedding
         self.module, self.places, self.name, self._lock = module, Places(architecture), name, lock
         self._architecture, self._n_ctx = architecture, n_ctx
         self._norms: dict[str, Norm] = {}
@@ -159,9 +171,9 @@ class HfRunner:
                 theirs = self.run(tokens, self._places((*new, *beside)), whole=True)
             output = theirs.pop("output")
             ours = self.run(tokens, self._places((*new, LAST)))
-            ours["logits"] = self.logits(ours[LAST][0])
+        if self._has_unembedding:
+            ours["logits"], theirs["logits"] = self.logits(ours[LAST][0]), output.logits[0]
         dtype = str(output.logits.dtype).removeprefix("torch.")
-        theirs["logits"] = output.logits[0]
         Proof(self.name, new, ours, theirs, getattr(output, "hidden_states", None) or (), dtype).check()
         self._proven.update(new)
 
@@ -209,13 +221,18 @@ class HfRunner:
         return seen
 
     def logits(self, last: "Tensor", *, module: Any = None) -> "Tensor":
-        """Return logits of what `LAST` read, (token, width) to (token, d_vocab)."""
+        """Return logits of what `LAST` read, (token, width) to (token, d_vocab).
+
+        Raises DoesNotFitError for a model without an unembedding.
+        """
         import torch
 
         with torch.no_grad():
             return self._unembed(module)(last)
 
     def _unembed(self, module: Any) -> Callable[["Tensor"], "Tensor"]:
+        if not self._has_unembedding:
+            raise no_unembedding(self.name)
         unembed = (module if module is not None else self.module).get_submodule(self.places.parts["unembed"].name)
 
         def logits(last: "Tensor") -> "Tensor":

@@ -21,7 +21,7 @@ from core.files.tensors import file_sha256, read_tensors
 from core.models import changes, downloads, layouts, loading, tokenizer_files
 from core.models.architecture import Architecture, read_architecture
 from core.models.config import block_hooks, hook_width, read_model_config
-from core.models.embeddings import NAMES, TRAINED, WPE, Embeddings, check_shapes, embeddings
+from core.models.embeddings import NAMES, TRAINED, WPE, Embeddings, check_shapes, embeddings, no_unembedding
 from core.models.hf_runner import HfRunner
 from core.models.hook_table import HookTable, hook_table
 from core.models.places import Places
@@ -148,11 +148,13 @@ class LanguageModel:
     def W_U(self) -> Float[np.ndarray, "d_model d_vocab"]:
         """The unembedding. Raises DoesNotFitError where the model has none."""
         if self._embeddings.W_U is None:
-            raise DoesNotFitError(
-                f"{self.name} has no unembedding: expected unembed.W_U and unembed.b_U in its model.safetensors. "
-                "Export the whole model, or choose a dictionary of another one."
-            )
+            raise no_unembedding(self.name)
         return self._embeddings.W_U
+
+    @cached_property
+    def has_unembedding(self) -> bool:
+        """Whether the files hold what makes logits of the last stream. Asks for names alone."""
+        return "unembed.W_U" in (self.parts.stored if self.parts else layouts.shard_of(self.folder))
 
     @property
     def b_U(self) -> Float[np.ndarray, " d_vocab"] | None:
@@ -256,7 +258,7 @@ class LanguageModel:
         if self._origin:
             raise self._only_tensors()
         if self.parts is None:
-            return HookedRunner(self.hooked, self.name, lock=self.lock)
+            return HookedRunner(self.hooked, self.name, lock=self.lock, has_unembedding=self.has_unembedding)
         changed = self.centred or self.wpe != TRAINED
         module, self._nbytes_built = loading.load_within(
             self.folder, self.architecture, self.dtype, self.make_room, may_offload=not changed
@@ -265,7 +267,8 @@ class LanguageModel:
             changes.centre(module, self.architecture)
         if self.wpe != TRAINED:
             changes.set_positions(module, self.architecture, self.W_pos, offset=self.parts.pos_offset)
-        return HfRunner(module, self.architecture, self.name, n_ctx=self.n_ctx, lock=self.lock)
+        how = {"n_ctx": self.n_ctx, "lock": self.lock, "has_unembedding": self.has_unembedding}
+        return HfRunner(module, self.architecture, self.name, **how)
 
     @property
     def whole(self) -> bool:

@@ -12,12 +12,14 @@ from jaxtyping import Float
 from core.errors import BadDictionaryError, DoesNotFitError
 from core.files.tensors import read_tensors
 from core.models.config import BEHIND_NORM, n_heads
+from core.models.embeddings import no_unembedding
 from core.models.gradients import Gradient, Leaf, Target, detached, go_back
 from core.models.hf_runner import LAST
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+_UNEMBEDDING = {"unembed.W_U", "unembed.b_U"}
 _BEFORE = ("hook_embed", "hook_pos_embed")
 """Hooks that come before the first block."""
 
@@ -59,6 +61,7 @@ def build_from_own_names(
     state = {k: as_tensor(v).clone() for k, v in read_tensors(folder / "model.safetensors").items()}
     missing, unexpected = model.load_state_dict(state, strict=False)
     lacking = [name for name in missing if not name.endswith((".mask", ".IGNORE", "rotary_sin", "rotary_cos"))]
+    lacking = [] if set(lacking) == _UNEMBEDDING else lacking  # a model may have neither, but not one alone
     if lacking or unexpected:
         raise BadDictionaryError(
             f"The weights in {folder} do not fit its config: missing {lacking[:5]}, "
@@ -87,8 +90,8 @@ def _in_norm(name: str) -> str | None:
 class HookedRunner:
     """A HookedTransformer behind the interface of core.models.hf_runner.HfRunner, which says what each part means."""
 
-    def __init__(self, module: Any, name: str, *, lock: threading.RLock):
-        self.module, self.name, self._lock = module, name, lock
+    def __init__(self, module: Any, name: str, *, lock: threading.RLock, has_unembedding: bool = True):
+        self.module, self.name, self._lock, self._has_unembedding = module, name, lock, has_unembedding
         # A shortformer adds positions in every layer, not once before the first.
         self.can_start_late = module.cfg.positional_embedding_type != "shortformer"
 
@@ -181,6 +184,8 @@ class HookedRunner:
     def _logits(self, last: "Tensor", module: Any) -> "Tensor":
         import torch
 
+        if not self._has_unembedding:
+            raise no_unembedding(self.name)
         module = module if module is not None else self.module
         cap = module.cfg.output_logits_soft_cap
         logits = torch.addmm(module.unembed.b_U, last, module.unembed.W_U)
