@@ -20,6 +20,8 @@ MOST_RATIO, HARMLESS_BYTES = 100, 16 * 2**20
 """A gzip file may unpack to HARMLESS_BYTES, or to MOST_RATIO times its size; real dashboards unpack to 30 times."""
 LONGEST_LINE = 32 * 2**20
 """Longest line in a file with one object on each line. Python needs up to 30 times its size in memory."""
+MOST_LINES = 2**20
+"""Lines of such a file; real batches hold thousands. Millions of empty objects would take minutes to read."""
 MOST_EXAMPLES, MOST_TOKENS, LONGEST_TEXT = 200, 2048, 500
 
 
@@ -114,14 +116,19 @@ def parse(text: bytes | str, path: Path) -> Any:
 
 def lines(path: Path) -> Iterator[Mapping[str, Any]]:
     """Yield the objects of a file with one JSON object on each line. Raises BadDashboardError, as `content` does."""
-    done = 0
+    done, n = 0, 0
     with _opened(path) as (file, most):
         while line := file.readline(LONGEST_LINE + 1):
-            done += len(line)
+            done, n = done + len(line), n + 1
             if len(line) > LONGEST_LINE:
                 raise _too_large(path, LONGEST_LINE, "a line of it")
             if done > most:
                 raise _too_large(path, most)
+            if n > MOST_LINES:
+                raise BadDashboardError(
+                    f"{path} is not read: it holds more than {MOST_LINES:,} lines, expected a batch of dashboards. "
+                    "Split it up."
+                )
             if line.strip():
                 item = parse(line, path)
                 if isinstance(item, dict):

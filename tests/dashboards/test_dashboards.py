@@ -210,6 +210,16 @@ def test_a_small_file_that_unpacks_to_a_large_one_is_refused_before_it_is_parsed
         open_dashboards(tmp_path)
 
 
+@pytest.mark.parametrize("line", [b"{}\n", b"\n"])
+def test_a_file_of_more_lines_than_any_batch_has_is_refused(tmp_path, monkeypatch, line):
+    monkeypatch.setattr("core.dashboards.fields.MOST_LINES", 50)
+    (tmp_path / "features").mkdir()
+    for n, says in ((50, "holds no dashboards"), (51, "it holds more than 50 lines")):
+        (tmp_path / "features" / "batch-0.jsonl.gz").write_bytes(gzip.compress(line * n))
+        with pytest.raises(BadDashboardError, match=says):
+            open_dashboards(tmp_path)
+
+
 def test_files_that_cannot_be_opened_are_named(tmp_path, monkeypatch):
     sae_dashboard(tmp_path)
     (found,) = open_dashboards(tmp_path)
