@@ -141,10 +141,11 @@ def test_rounds_end_at_their_number_unless_all_pairs_are_few(monkeypatch):
         assert len(rounds) > 1
 
 
+@pytest.mark.parametrize("d", [8, 200])
 @pytest.mark.parametrize("sides", [("decoder",), ("decoder", "encoder")])
-def test_no_pair_worth_more_than_its_price_is_lost_in_float32(sides):
+def test_no_pair_worth_more_than_its_price_is_lost_in_float32(sides, d):
     """Each pair alone, at a price of one unit less than it is worth, and at no price."""
-    a, b = clustered(20, 20, d=200, clusters=3)
+    a, b = clustered(20, 20, d=d, clusters=3)
     every, free = proof._EveryPair(compare_weights(a, b, k=1), sides), np.zeros(20, np.int64)
     for row, column in np.ndindex(20, 20):
         i, j = np.array([row]), np.array([column])
