@@ -168,6 +168,10 @@ class OpenDictionary(Opened):
     def __repr__(self) -> str:
         return repr(self.dictionary)
 
+    def __dir__(self) -> list[str]:
+        hidden = {"device", "held", "result", "store", "workspace"}
+        return [name for name in super().__dir__() if name not in hidden and not name.startswith("_")]
+
     @in_words
     def encode(self, x: Any) -> Any:
         """Return the activations of vectors at the dictionary's hook, (..., d_in) to (..., d_sae).

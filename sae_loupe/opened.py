@@ -16,6 +16,7 @@ from core.models.search import DEMO, check_fit, find_model, offer_others
 from core.models.side_by_side import SideBySide
 from core.work.artifacts import ArtifactStore
 from core.workspace import Workspace
+from sae_loupe.words import in_words
 
 T = TypeVar("T")
 
@@ -34,6 +35,7 @@ class Opened:
         self._held: dict[str, Any] = {}
 
     @cached_property
+    @in_words
     def model(self) -> LanguageModel:
         """The language model that the dictionary reads. Raises a LoupeError where it is not here, or does not fit."""
         config = self.dictionary.config

@@ -37,7 +37,8 @@ FLOORS = {
         "feature shell",
     ),
     "sae_loupe": (
-        "arrays opened results words",
+        "arrays results words",
+        "opened",
         "text",
         "geometry logits matching positions reading token_pass",
         "enrichment interventions maps",

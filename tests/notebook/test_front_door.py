@@ -14,6 +14,7 @@ import sae_loupe as loupe
 from core.dictionaries.sources import open_dictionary
 from core.errors import BadSettingError, DoesNotFitError, LoupeError, NoSuchPathError, NotDownloadedError
 from core.workspace import Workspace
+from sae_loupe.words import said
 from tests.doubles import saved
 from tests.doubles.hub_files import use_hub
 from tests.doubles.standin_hub import StandIn
@@ -182,11 +183,30 @@ def test_what_cannot_be_opened_is_explained(source, how, says):
 
 def test_a_model_that_is_not_here_is_asked_for_without_a_button(tmp_path):
     sae = loupe.open(saved.write(tmp_path / "sae", metadata={"model_name": "gpt2-xl"}))
-    with pytest.raises(
-        LoupeError, match=r"download\('gpt2-xl'\), or give its folder as open\(..., model='PATH'\)"
-    ) as caught:
+    says = r"download\('gpt2-xl'\) \(the size is not known yet\), or give its folder as open\(..., model='PATH'\)"
+    with pytest.raises(LoupeError, match=says) as caught:
         sae.positions()
     assert "Press" not in str(caught.value)
+    with pytest.raises(LoupeError, match=says):
+        sae.model  # noqa: B018
+
+
+def test_what_an_error_says_beside_the_button_stays():
+    error = NotDownloadedError("model", "gpt2", 10**9, what="tokenizer.json")
+    error.args = (f"{error} Two models here fit.",)
+    text = said(error)
+    assert text.endswith("(1.00 GB), or give its folder as open(..., model='PATH'). Two models here fit.")
+    assert "(tokenizer.json is missing)" in text
+    error.args = (text,)
+    assert said(error) == text
+
+
+def test_completion_offers_the_calls_and_nothing_of_the_machinery(demo):
+    offered = dir(demo)
+    assert {"encode", "positions", "feature", "W_dec", "model"} <= set(offered)
+    assert not [name for name in offered if name.startswith("_") or name in ("held", "store", "workspace")]
+    for name in offered:
+        assert name == "dictionary" or getattr(type(demo), name).__doc__, name
 
 
 def test_what_is_on_the_hub_is_asked_for_by_a_call_and_then_opens(tmp_path, monkeypatch):
