@@ -17,6 +17,7 @@ from core.token_sets.sets import TokenSet, TokenSets, built_in_sets
 from sae_loupe import logits
 from sae_loupe.opened import Opened
 from sae_loupe.results import MOST_MARKS, Result
+from sae_loupe.words import number
 
 Sets = Mapping[str, Sequence[int | str]]
 """Token sets by name: ids, or the texts of single tokens with their leading space."""
@@ -54,7 +55,7 @@ class Enriched(Result):
 
     def of_feature(self, feature: int) -> pd.DataFrame:
         """Return one row for each token set, the smallest p first."""
-        return tables.best_sets(self.stats, feature)
+        return tables.best_sets(self.stats, number("Feature", feature, len(self.stats.auc)))
 
     def of_set(self, name: str) -> pd.DataFrame:
         """Return one row for each feature, the smallest p for this set first."""

@@ -13,7 +13,7 @@ from core.dictionaries.config import check_reconstructs
 from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.sources import download as sources_download
 from core.dictionaries.sources import entries, sources
-from core.errors import BadSettingError, LoupeError, NoSuchPathError, OutOfRangeError
+from core.errors import BadSettingError, LoupeError, NoSuchPathError
 from core.models import downloads
 from core.models.batches import activations_at
 from core.workspace import Workspace
@@ -34,7 +34,7 @@ from sae_loupe import (
 )
 from sae_loupe.opened import Opened
 from sae_loupe.results import Result
-from sae_loupe.words import in_words
+from sae_loupe.words import in_words, number
 
 __all__ = [
     "LoupeError",
@@ -339,8 +339,7 @@ class OpenDictionary(Opened):
 
         `groups` are titles of sae_loupe.numbers.GROUPS, by default all; the token pass reads `text`.
         """
-        if not 0 <= feature < self.d_sae:
-            raise OutOfRangeError("Feature", feature, self.d_sae)
+        feature = number("Feature", feature, self.d_sae)
         wanted = numbers.chosen(groups)
         found, missing = numbers.computed(self, wanted, lambda: self.token_pass(text))
         lists = numbers.lists_of(self, feature, lambda: self.token_pass(text), {group.title for group in found})

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from core.dictionaries.spaces import directions
-from core.errors import OutOfRangeError, UnknownNameError
+from core.errors import UnknownNameError
 from core.geometry import tables
 from core.geometry.neighbors import K, Neighbors, nearest_features
 from core.geometry.study import GeometryStudy
@@ -13,6 +13,7 @@ from core.maths.degenerate import degenerate
 from core.maths.samples import drawn
 from sae_loupe.opened import Opened
 from sae_loupe.results import Result
+from sae_loupe.words import number
 
 SIDES = ("decoder", "encoder")
 
@@ -51,8 +52,7 @@ class NearestFeatures(Result):
 
         Columns: neighbor_rank, neighbor, neighbor_cosine, mutual_rank, random_rth_cosine.
         """
-        if not 0 <= feature < len(self.stats.cos):
-            raise OutOfRangeError("Feature", feature, len(self.stats.cos))
+        feature = number("Feature", feature, len(self.stats.cos))
         return tables.with_random_ranks(tables.neighbors_of(self.stats, feature), self.study.random)
 
     def chart(self):

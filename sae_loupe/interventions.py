@@ -23,6 +23,7 @@ from core.text.texts import tokenise
 from sae_loupe.opened import Opened
 from sae_loupe.results import Result
 from sae_loupe.token_pass import TokenPass
+from sae_loupe.words import number
 
 EDIT = "edit"
 
@@ -196,7 +197,9 @@ def _setting(
 ) -> _Setting:
     if kind not in KINDS:
         raise UnknownNameError("edit", kind, KINDS)
-    which = (int(features),) if np.ndim(features) == 0 else tuple(int(feature) for feature in features)
+    which = tuple(number("Feature", feature, sae.dictionary.d_sae) for feature in _several(features))
+    if not which:
+        raise BadSettingError("No feature is given. Expected one or more to edit; give their numbers.")
     means = _means(passed, which) if kind == "mean" else ()
     edit = Edit(which, kind, float(amount), means, tuple(positions) if positions is not None else None, only_where)
     edit.check(sae.dictionary.d_sae)
@@ -211,6 +214,10 @@ def _setting(
     drawn = draw_controls(sae.dictionary.W_dec, which, ControlSettings(controls, seed), like=like)
     runs = EditedRuns(sae.dictionary, sae.model, rows, may_change=may_change)
     return _Setting(sae, edit, runs, drawn, place, error, said)
+
+
+def _several(features: object) -> Sequence:
+    return list(features) if isinstance(features, Sequence | np.ndarray) and np.ndim(features) else [features]
 
 
 def _means(passed: TokenPass | None, features: tuple[int, ...]) -> tuple[float, ...]:

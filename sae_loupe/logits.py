@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from core.errors import BadSettingError, OutOfRangeError, UnknownNameError
+from core.errors import BadSettingError, UnknownNameError
 from core.logit_weights.classes import ClassThresholds, token_table
 from core.logit_weights.statistics import LogitStatistics, logit_statistics, logit_weights
 from core.logit_weights.study import LogitStudy, drawn_features
 from core.logit_weights.unembedding import LogitSettings, Unembedding, residual_directions, source_key, unembedding
 from sae_loupe.opened import Opened
 from sae_loupe.results import Result
+from sae_loupe.words import number
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -47,7 +48,7 @@ class Logits(Result):
 
     def weights(self, feature: int) -> np.ndarray:
         """Return one feature's logit weight on every token, [n_tokens]; the tokens are those of `unembedding`."""
-        settings = self.study.settings
+        settings, feature = self.study.settings, number("Feature", feature, len(self.stats.mean))
         return logit_weights(self.study.directions, self.unembedding, [feature], center=settings.center)[0]
 
     @property
@@ -62,8 +63,7 @@ class Logits(Result):
         """
         if end not in ("top", "bottom"):
             raise UnknownNameError("end", end, ["top", "bottom"])
-        if not 0 <= feature < len(self.stats.mean):
-            raise OutOfRangeError("Feature", feature, len(self.stats.mean))
+        feature = number("Feature", feature, len(self.stats.mean))
         return token_table(self.stats, feature, self.study.model.token_strings, end=end)
 
     def chart(self):

@@ -7,7 +7,7 @@ from typing import get_args
 import pandas as pd
 
 from core.corpus.samples import SampleSettings, TextSample
-from core.errors import CorpusError, OutOfRangeError, UnknownNameError
+from core.errors import CorpusError, UnknownNameError
 from core.positions import tables
 from core.positions.methods import choose_method, position_device, position_statistics
 from core.positions.statistics import PositionSettings, PositionStatistics
@@ -15,6 +15,7 @@ from core.positions.study import Study
 from sae_loupe.opened import Opened
 from sae_loupe.results import MOST_MARKS, Result
 from sae_loupe.text import Text, sample
+from sae_loupe.words import number
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -68,24 +69,18 @@ class Positions(Result):
         """
         if stage not in get_args(tables.Stage):
             raise UnknownNameError("stage", stage, get_args(tables.Stage))
-        self._check(features)
-        return tables.curves(self.stats, features, stage=stage)
+        return tables.curves(self.stats, self._known(features), stage=stage)
 
     def cells(self, *features: int) -> pd.DataFrame:
         """Return mean, std and rate of features at each position where the mean is not 0, sorted by their peaks."""
-        self._check(features)
-        return tables.heatmap_cells(self.stats, tables.feature_order_by_peak(self.stats, features))
+        return tables.heatmap_cells(self.stats, tables.feature_order_by_peak(self.stats, self._known(features)))
 
     def at(self, position: int, *, top: int = 20) -> pd.DataFrame:
         """Return the features with the largest mean activation at a position: feature, mean, std, rate."""
-        if not 0 <= position < self.study.n_pos:
-            raise OutOfRangeError("Position", position, self.study.n_pos)
-        return tables.at_position(self.stats, position, top=top)
+        return tables.at_position(self.stats, number("Position", position, self.study.n_pos), top=top)
 
-    def _check(self, features: Sequence[int]) -> None:
-        for feature in features:
-            if not 0 <= feature < len(self.stats.mean):
-                raise OutOfRangeError("Feature", feature, len(self.stats.mean))
+    def _known(self, features: Sequence[int]) -> list[int]:
+        return [number("Feature", feature, len(self.stats.mean)) for feature in features]
 
     def chart(self, *features: int):
         """Draw the mean activation by position of these features, by default of those that follow position.
@@ -95,7 +90,7 @@ class Positions(Result):
         from ui.positions.charts import feature_heatmap
         from ui.shared.finish import finished
 
-        shown = list(features) or self.positional or self.study.top(20)
+        shown = self._known(features) or self.positional or self.study.top(20)
         order = tables.feature_order_by_peak(self.stats, shown)
         floor, cells = 0.0, tables.heatmap_cells(self.stats, order)
         while len(cells) > MOST_MARKS:

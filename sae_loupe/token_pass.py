@@ -21,6 +21,7 @@ from core.overview.tables import density_table, unseen_below
 from sae_loupe.opened import Opened
 from sae_loupe.results import Result
 from sae_loupe.text import Text, sample
+from sae_loupe.words import number
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -103,7 +104,8 @@ class TokenPass(Result):
 
     def activations(self, feature: int) -> FeatureActivations:
         """Return where one feature is active: row, position and act, each [nonzero]."""
-        return feature_activations(self.store, feature, d_sae=self.sae.dictionary.d_sae)
+        d_sae = self.sae.dictionary.d_sae
+        return feature_activations(self.store, number("Feature", feature, d_sae), d_sae=d_sae)
 
     def examples(self, feature: int, n: int = 20, *, width: int = 10) -> pd.DataFrame:
         """Return the rows in which a feature is strongest, with `width` tokens on either side of the strongest.

@@ -1,11 +1,12 @@
 """Errors in the words of a notebook, which has no buttons."""
 
+import operator
 import re
 from collections.abc import Callable
 from functools import wraps
 from typing import TypeVar
 
-from core.errors import LoupeError, NotDownloadedError
+from core.errors import LoupeError, NotDownloadedError, OutOfRangeError
 
 F = TypeVar("F", bound=Callable)
 
@@ -24,6 +25,17 @@ def said(error: LoupeError) -> str:
         return f"Expected it among the downloads. Get it with {call} ({found[1]}), or give {where}."
 
     return _BUTTON.sub(step, str(error))
+
+
+def number(kind: str, value: object, size: int) -> int:
+    """Return a whole number below `size` that a person gave. Raises OutOfRangeError for anything else."""
+    try:
+        found = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise OutOfRangeError(kind, value, size) from None
+    if not 0 <= found < size:
+        raise OutOfRangeError(kind, found, size)
+    return found
 
 
 def in_words(call: F) -> F:

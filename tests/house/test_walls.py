@@ -37,8 +37,8 @@ FLOORS = {
         "feature shell",
     ),
     "sae_loupe": (
-        "arrays results words",
-        "opened",
+        "arrays words",
+        "opened results",
         "text",
         "geometry logits matching positions reading token_pass",
         "enrichment interventions maps",
