@@ -18,6 +18,7 @@ import numpy as np
 from core.amounts import of_bytes
 from core.errors import LoupeError
 from core.installation import started_with
+from core.work.container import ROOT, free_memory_of_container
 
 T = TypeVar("T")
 _FALLBACK_BYTES = 2 * 2**30
@@ -134,10 +135,15 @@ def size_of(value: Any) -> int:
     return 0
 
 
-def free_memory() -> int:
-    """Bytes of free memory on this machine; 2 GiB if the system does not say."""
+def free_memory(root: Path = ROOT) -> int:
+    """Bytes of free memory on this machine, or in this container if that is less; 2 GiB if the system does not say."""
+    machine, container = _free_memory_of_machine(root), free_memory_of_container(root)
+    return min((free for free in (machine, container) if free is not None), default=_FALLBACK_BYTES)
+
+
+def _free_memory_of_machine(root: Path) -> int | None:
     try:
-        with Path("/proc/meminfo").open() as file:
+        with (root / "proc" / "meminfo").open() as file:
             return next(int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable"))
     except (OSError, StopIteration, ValueError, IndexError):
-        return _FALLBACK_BYTES
+        return None

@@ -5,8 +5,10 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
+from core.work.container import ROOT, cpus_of_container
 from core.work.jobs import SILENT, Progress
 
 
@@ -32,9 +34,10 @@ class WhileUsed:
                     self._made.close()
 
 
-def available_cpus() -> int:
-    """Number of processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def available_cpus(root: Path = ROOT) -> int:
+    """Number of processors this process may use, on its machine and in its container."""
+    machine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(machine, cpus_of_container(root) or machine)
 
 
 def _one_blas_thread() -> AbstractContextManager:
