@@ -38,7 +38,7 @@ class Policy:
     """The most tokens of text that a token pass reads. None: as many as a person asks for."""
     waiting: int | None = None
     """The most pieces of work that one session may have waiting. None: any number."""
-    seconds: float | None = None
+    seconds: int | float | None = None
     """The longest that one piece of work may run. None: to its end."""
 
     def check_path(self, text: str) -> None:

@@ -12,7 +12,8 @@ from collections.abc import Callable, Hashable
 from types import TracebackType
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from core.errors import CancelledError
+from core.amounts import of_seconds
+from core.errors import CancelledError, LoupeError
 
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
 _WORKER = "loupe-job"
@@ -20,6 +21,10 @@ _WORKER = "loupe-job"
 _SAMPLE_S = 0.25
 _SAMPLES = 40
 """The rate is the mean over the last 40 samples of at least 0.25 s each: about ten seconds."""
+
+
+class TooMuchWorkError(LoupeError):
+    """One person asked for more than a queue does for one, or for work that takes too long."""
 
 
 @runtime_checkable
@@ -84,6 +89,7 @@ class Job:
         total: int | None,
         clock: Callable[[], float],
         unit: str = "",
+        seconds: int | float | None = None,
     ):
         self.key = key
         self.label = label
@@ -100,6 +106,7 @@ class Job:
         self._result: Any = None
         self._traceback: TracebackType | None = None
         self._clock = clock
+        self._seconds, self._began = seconds, 0.0
         self._samples: deque[tuple[float, int]] = deque(maxlen=_SAMPLES)
         self._lock = threading.Lock()
         self._cancel = threading.Event()
@@ -150,6 +157,11 @@ class Job:
                 self._waiters.add(waiter)
             return True
 
+    def waiters(self) -> tuple[Hashable, ...]:
+        """Return who waits for this job."""
+        with self._lock:
+            return tuple(self._waiters)
+
     def leave(self, waiter: Hashable, *, present: Callable[[Hashable], bool] = lambda waiter: True) -> bool:
         """Remove a waiter. If no other waiter is `present`, cancel the job and return True."""
         with self._lock:
@@ -188,7 +200,7 @@ class Job:
         with self._lock:
             if self._state != "waiting":
                 return
-            self._state, fn = "running", self._fn
+            self._state, fn, self._began = "running", self._fn, self._clock()
         try:
             result = fn(_JobProgress(self))
         except CancelledError as error:
@@ -206,6 +218,13 @@ class Job:
         _free_locals(error)
         self._fn = None
         self._finished.set()
+
+    def _stop_if_late(self) -> None:
+        if self._seconds is not None and self._clock() - self._began > self._seconds:
+            raise TooMuchWorkError(
+                f"{self.label} was stopped after {of_seconds(self._seconds)}. Expected less work, as this app shares "
+                "one machine among all visitors: ask for fewer rows or features, or run SAE Loupe on your own machine."
+            )
 
     def _report(self, done: int, total: int) -> None:
         with self._lock:
@@ -235,13 +254,16 @@ class _JobProgress:
     def _stop_if_cancelled(self) -> None:
         if self._job.cancel_requested:
             raise CancelledError(f"{self._job.label} was cancelled.")
+        self._job._stop_if_late()
 
 
 class Jobs:
     """A queue of work, done by at most `workers` threads at a time.
 
-    Answers that somebody looks at (see `look`) come first, then controls of what somebody looks at, then what was asked
-    for first. `present` says whether a viewer is still there.
+    What somebody looks at (see `look`) comes first. Of that, those who wait take turns: next is who was served longest
+    ago, so that nobody can hold up the others. Of one person's work, answers come before their controls, then what was
+    asked for first. `present` says whether a viewer is still there.
+    One waiter may have `waiting` jobs in the queue, and a job may run for `seconds`; None sets no limit.
     Requests with equal keys share one job while it waits or runs, and after it succeeded; a failed or cancelled job is
     replaced. Only the last `keep` finished jobs stay, because results are large. Work must not wait for another job
     of the same queue. Threads are daemons, so a server can stop.
@@ -254,8 +276,14 @@ class Jobs:
         keep: int = 8,
         clock: Callable[[], float] = time.monotonic,
         present: Callable[[Hashable], bool] = lambda viewer: True,
+        waiting: int | None = None,
+        seconds: int | float | None = None,
     ):
         self._workers = workers
+        self._most_waiting, self._seconds = waiting, seconds
+        self._starts = 0
+        self._served: dict[Hashable, int] = {}
+        """For each waiter that is present, the number of the last start of a job of theirs."""
         self._present = present
         self._views: dict[Hashable, dict[str, bool]] = {}
         """The keys of jobs that each viewer looks at, and whether each is only the control of an answer."""
@@ -278,18 +306,29 @@ class Jobs:
     ) -> Job:
         """Return the job under this key. If none exists, queue `fn(progress)` as a new job and return it.
 
-        `waiter` says who waits for it (see Job.leave).
+        `waiter` says who waits for it (see Job.leave). Raises TooMuchWorkError if too much of theirs waits already.
         """
         with self._lock:
             job = self._jobs.pop(key, None)
             if job is None or not job.join(waiter):
-                job = Job(key, label, fn, total, self._clock, unit)
+                self._check_waiting(label, waiter)
+                job = Job(key, label, fn, total, self._clock, unit, self._seconds)
                 job.join(waiter)
                 self._waiting.append(job)
                 self._start_worker()
             self._jobs[key] = job  # now the most recent
             self._forget_old()
             return job
+
+    def _check_waiting(self, label: str, waiter: Hashable | None) -> None:
+        if self._most_waiting is None or waiter is None:
+            return
+        mine = sum(job.state == "waiting" and waiter in job.waiters() for job in self._waiting)
+        if mine >= self._most_waiting:
+            raise TooMuchWorkError(
+                f"{label}: {mine} pieces of your work wait already, the most that this app queues for one visitor. "
+                "Expected fewer; wait until some are done, or stop some below Other work in the sidebar."
+            )
 
     def look(self, job: Job, viewer: Hashable, *, control: bool = False) -> None:
         """Say that a person's page shows a view that waits for a job: for its answer, or only for a `control`."""
@@ -313,6 +352,16 @@ class Jobs:
         """Return 0 for an answer that somebody looks at, 1 for a control, and 2 for what nobody looks at."""
         seen = (keys for viewer, keys in self._views.items() if job.key in keys and self._present(viewer))
         return min((int(keys[job.key]) for keys in seen), default=2)
+
+    def _order(self, job: Job) -> tuple[bool, int, int]:
+        turn = self._turn(job)
+        return turn == 2, min((self._served.get(waiter, 0) for waiter in job.waiters()), default=0), turn
+
+    def _serve(self, job: Job) -> None:
+        """Note whose turn it was."""
+        self._starts += 1
+        self._served |= dict.fromkeys(job.waiters(), self._starts)
+        self._served = {waiter: start for waiter, start in self._served.items() if self._present(waiter)}
 
     def unfinished(self) -> list[Job]:
         """Return the jobs that run, then those that wait."""
@@ -342,8 +391,9 @@ class Jobs:
                 if not self._waiting:
                     self._busy -= 1
                     return
-                job = min(self._waiting, key=self._turn)  # of equal ones the first
+                job = min(self._waiting, key=self._order)  # of equal ones the first
                 self._waiting.remove(job)
+                self._serve(job)
             job._run()
             with self._lock:
                 if self._jobs.get(job.key) is job:

@@ -7,7 +7,7 @@ import weakref
 import pytest
 
 from core.errors import CancelledError, LoupeError
-from core.work.jobs import SILENT, Jobs, Progress
+from core.work.jobs import SILENT, Jobs, Progress, TooMuchWorkError
 
 PATIENT = 20
 """Seconds until a test that hangs gives up; no test waits for them."""
@@ -100,6 +100,62 @@ def test_an_answer_comes_before_the_controls_of_an_earlier_one(gate):
     for job in waiting.values():
         job.result(PATIENT)
     assert order == ["c", "d", "b", "a"]
+
+
+def test_one_visitor_with_much_work_cannot_hold_up_the_others(gate):
+    jobs, order = Jobs(), []
+    jobs.submit("first", "First", gate, waiter="busy")
+    assert gate.begun.wait(PATIENT)
+    asked = [("busy", i) for i in range(5)] + [("calm", 0), ("late", 0), ("calm", 1)]
+    waiting = []
+    for name in asked:
+        waiting.append(jobs.submit(str(name), "", lambda _, name=name: order.append(name), waiter=name[0]))
+        jobs.look(waiting[-1], name[0])
+    gate.go_on.set()
+    for job in waiting:
+        job.result(PATIENT)
+    turns = ["calm", "late", "busy", "calm", *["busy"] * 4]
+    assert [name for name, _ in order] == turns
+    assert [i for name, i in order if name == "busy"] == [0, 1, 2, 3, 4]
+
+
+def test_what_several_wait_for_comes_with_the_one_who_waited_longest(gate):
+    jobs, order = Jobs(present=lambda viewer: viewer != "gone"), []
+    jobs.submit("first", "First", gate, waiter="busy")
+    assert gate.begun.wait(PATIENT)
+    for key, waiter in (("own", "busy"), ("shared", "busy"), ("shared", "calm"), ("left", "gone")):
+        job = jobs.submit(key, "", lambda _, key=key: order.append(key), waiter=waiter)
+        jobs.look(job, waiter)
+    gate.go_on.set()
+    job.result(PATIENT)
+    assert order == ["shared", "own", "left"]  # what nobody looks at any more comes last
+    assert set(jobs._served) <= {"busy", "calm"}  # who has gone is forgotten
+
+
+def test_one_visitor_may_queue_only_so_much_and_others_still_may(gate):
+    jobs = Jobs(waiting=2)
+    running = jobs.submit("first", "First", gate, waiter="busy")
+    assert gate.begun.wait(PATIENT)
+    for key in "ab":
+        jobs.submit(key, key, lambda _: None, waiter="busy")
+    with pytest.raises(TooMuchWorkError, match=r"Third: 2 pieces of your work wait already.* Other work"):
+        jobs.submit("c", "Third", lambda _: None, waiter="busy")
+    assert jobs.submit("first", "First", gate, waiter="busy") is running  # what is there already is no more work
+    assert jobs.submit("c", "Third", lambda _: None, waiter="calm").state == "waiting"
+    gate.go_on.set()
+
+
+def test_work_that_runs_too_long_stops_at_its_next_report_and_says_so():
+    now = [0.0]
+    jobs = Jobs(seconds=60, clock=lambda: now[0])
+
+    def work(progress: Progress) -> None:
+        for second in (59, 61):
+            now[0] = second
+            progress.update(second, 100)
+
+    with pytest.raises(TooMuchWorkError, match=r"Long one was stopped after 60 s\. Expected less work"):
+        jobs.submit("a", "Long one", work).result(PATIENT)
 
 
 def test_work_that_waits_for_other_work_is_a_bug_that_is_named_and_no_deadlock():

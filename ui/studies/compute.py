@@ -52,13 +52,18 @@ def store() -> ArtifactStore:
 
 @st.cache_resource(show_spinner=False)
 def jobs() -> Jobs:
-    return Jobs(workers=1, keep=2, present=shared_progress.Session.is_open)
+    return Jobs(workers=1, keep=2, present=shared_progress.Session.is_open, **_limits())
 
 
 @st.cache_resource(show_spinner=False)
 def continuing_jobs() -> Jobs:
     """Continuations of texts, on threads of their own: they take a while and hold a model for one step at a time."""
-    return Jobs(workers=4, keep=2, present=shared_progress.Session.is_open)
+    return Jobs(workers=4, keep=2, present=shared_progress.Session.is_open, **_limits())
+
+
+def _limits() -> dict[str, int | float | None]:
+    policy = workspace().policy
+    return {"waiting": policy.waiting, "seconds": policy.seconds}
 
 
 @st.cache_resource(show_spinner=False)
