@@ -10,6 +10,7 @@ from ui.shared import errors
 from ui.shared.escape import plain
 from ui.shared.figure import figure, listing
 from ui.studies.notes import note_store
+from ui.studies.uploads import uploader
 
 _SAID = "_note_said"
 
@@ -130,9 +131,7 @@ def exchange(store: NoteStore, known: Notes) -> None:
             on_click="ignore",
         )
         with st.popover("Add notes of a file", icon=":material/upload:"):
-            file = st.file_uploader(
-                "JSON as downloaded here", type="json", key="note_file", max_upload_size=MOST_BYTES // 2**20
-            )
+            file = uploader("JSON as downloaded here", type="json", key="note_file", most_bytes=MOST_BYTES)
             if file is not None:
                 with errors.shown():
                     offer(store, from_json(file.getvalue()))

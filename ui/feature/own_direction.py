@@ -18,6 +18,7 @@ from ui.shared import errors
 from ui.shared.escape import plain, signs
 from ui.studies import compute, corpus, opened
 from ui.studies.own_direction import OWN, THRESHOLD, check_width, suggested
+from ui.studies.uploads import uploader
 
 
 def notice(among: Dictionary) -> None:
@@ -56,7 +57,7 @@ def offer(among: Dictionary) -> None:
             "a probe, a difference of means, a row of another dictionary."
         )
         endings = [ending.removeprefix(".") for ending in ENDINGS]
-        upload = st.file_uploader("File", type=endings, key="own_upload", max_upload_size=MAX_BYTES // 1_000_000)
+        upload = uploader("File", type=endings, key="own_upload", most_bytes=MAX_BYTES)
         path = st.text_input(
             "or its path", max_chars=1_024, key="own_path", help="Below a folder the app was started with."
         )

@@ -17,6 +17,7 @@ from ui.shared.escape import plain
 from ui.shared.figure import figure, listing
 from ui.studies import compute, matching
 from ui.studies.matching import MatchStudy
+from ui.studies.uploads import uploader
 
 
 def export(study: MatchStudy) -> None:
@@ -25,10 +26,10 @@ def export(study: MatchStudy) -> None:
     with left, errors.shown():
         downloads(study)
     with right:
-        upload = st.file_uploader(
+        upload = uploader(
             f"Show a matching from a file ({VERSION})",
             type=["json"],
-            max_upload_size=MOST_BYTES // 2**20,
+            most_bytes=MOST_BYTES,
             key="match_upload",
             help="A file that this page or the command line wrote. The app reads, checks and shows it, and keeps "
             "nothing.",

@@ -21,6 +21,7 @@ from ui.shared.escape import plain
 from ui.shared.figure import figure, listing
 from ui.studies import compute
 from ui.studies.token_sets import add, add_upload, is_on, made_set, own_texts, pos_key, sets
+from ui.studies.uploads import uploader
 
 
 def choose(model: LanguageModel, label: str, key: str, default: str = "starts_with_space") -> TokenSet:
@@ -118,11 +119,11 @@ def _form(model: LanguageModel) -> None:
             height=120,
             help=plain(SYNTAX),
         )
-        file = st.file_uploader(
+        file = uploader(
             "Or a text file of such lines",
             type=["txt", "csv", "list"],
             key="ts_file",
-            max_upload_size=max(1, MAX_BYTES // 10**6),
+            most_bytes=MAX_BYTES,
             help=f"At most {MAX_BYTES:,} bytes.",
         )
         submitted = st.form_submit_button("Add the set")

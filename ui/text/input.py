@@ -19,6 +19,7 @@ from core.text.features import TextFeatures, encode_text
 from core.text.suited import suited
 from core.text.texts import MAX_BYTES, OwnText, read_upload, split_documents, tokenise
 from ui.studies import compute
+from ui.studies.uploads import uploader
 
 LINK_CHARACTERS = 500
 AS_TRAINED, ON, OFF = "As trained", "With BOS", "Without BOS"
@@ -124,11 +125,11 @@ def offer(name: str, label: str, default: str, *, height: int = 180) -> tuple[st
     # Surrounding spaces stay, because they are tokens.
     text = st.text_area(label, key=box, height=height, persist_state="session") or ""
     with st.popover("Files", icon=":material/upload_file:", type="tertiary"):
-        files = st.file_uploader(
+        files = uploader(
             f"{label}: files in place of the typed text",
             accept_multiple_files=True,
             key=f"{name}_files",
-            max_upload_size=MAX_BYTES // 10**6,
+            most_bytes=MAX_BYTES,
             help="Text files in UTF-8. Each file is one document.",
         )
     if files:
