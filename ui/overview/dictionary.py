@@ -52,7 +52,7 @@ def what_it_is(dictionary: Dictionary) -> None:
         on_click="ignore",
     )
     with st.expander("The same in Python", icon=":material/code:"):
-        st.code(python_recipe(dictionary), language="python")
+        st.code(signs(python_recipe(dictionary)), language="python")
 
 
 def definitions(lines: list[RecipeLine], *, meanings: bool) -> str:

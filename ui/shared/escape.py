@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -27,6 +28,19 @@ _COMMAND = re.compile(r"(`(?:streamlit run|sae-loupe|python -m|pip install|hf au
 """A command that our texts advise. They mark it by backticks, which a terminal or notebook shows as they are."""
 
 
+_folders: tuple[tuple[re.Pattern[str], str], ...] = ()
+
+
+def hide(folders: Iterable[Path]) -> None:
+    """Show the names of these folders of the machine alone from now on, not where they lie. For the whole process."""
+    global _folders
+    there = {str(folder) for folder in folders if len(folder.parts) > 1}
+    _folders = tuple(
+        (re.compile(rf"{re.escape(folder)}(?![\w.-])"), f"…/{Path(folder).name}")
+        for folder in sorted(there, key=len, reverse=True)
+    )
+
+
 def plain(text: str) -> str:
     """Escape text for Streamlit's Markdown, so that it is shown letter by letter.
 
@@ -39,7 +53,12 @@ def plain(text: str) -> str:
 
 
 def signs(text: str) -> str:
-    """Put a sign for every character that is not seen or that turns what follows: a number, a picture or U+FFFD."""
+    """Put a sign for every character that is not seen or that turns what follows: a number, a picture or U+FFFD.
+
+    Of the folders that `hide` named, the last part alone is shown.
+    """
+    for folder, shown in _folders:
+        text = folder.sub(shown, text)
     text = _TURNING.sub(lambda match: f"‹U+{ord(match[0]):04X}›", text)
     return _HALF.sub("\ufffd", _UNSEEN.sub(_picture, text))
 
@@ -48,7 +67,7 @@ def signs_in_table(table: pd.DataFrame) -> pd.DataFrame:
     """Return the table with `signs` in its titles and texts. Columns without such characters are not copied."""
     table = whole_table(table)
     texts = [i for i, dtype in enumerate(table.dtypes) if is_text(dtype)]
-    odd = [i for i in texts if any(isinstance(cell, str) and _ODD.search(cell) for cell in table.iloc[:, i])]
+    odd = [i for i in texts if any(isinstance(cell, str) and _is_odd(cell) for cell in table.iloc[:, i])]
     if odd:
         columns = [
             table.iloc[:, i].astype(object).map(_signs_of) if i in odd else table.iloc[:, i]
@@ -72,6 +91,10 @@ def as_expression(texts: Sequence[str] | dict[str, str]) -> str:
     It is JSON in ASCII: no text can end it, whatever its letters.
     """
     return json.dumps(signs_in(dict(texts) if isinstance(texts, dict) else list(texts)))
+
+
+def _is_odd(text: str) -> bool:
+    return bool(_ODD.search(text)) or any(folder.search(text) for folder, _ in _folders)
 
 
 def _signs_of(cell: Any) -> Any:

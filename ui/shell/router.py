@@ -14,7 +14,7 @@ from core.errors import UnknownNameError
 from ui.shared import errors, naming, progress, same_in_python
 from ui.shared import report as reports
 from ui.shared.garbage import spare_modules
-from ui.shell import docked, history, link, report, style
+from ui.shell import docked, history, link, report, style, visitors
 from ui.sidebar import device, dictionary_finder, pickers, running, selection
 from ui.studies import compute, names
 from ui.studies.opened import model_folder
@@ -103,6 +103,7 @@ def main() -> None:
     """Draw one run of the app."""
     spare_modules()
     st.set_page_config(page_title="SAE Loupe", page_icon=str(ROOT / "ui" / "shell" / "favicon.png"), layout="wide")
+    visitors.settle()
     style.draw()
     history.draw()
     history.keep_tab()

@@ -8,6 +8,9 @@ from contextlib import asynccontextmanager, suppress
 @asynccontextmanager
 async def warm_up(_app) -> AsyncIterator[None]:
     """Import what the first page needs on a thread of its own. The server answers meanwhile."""
+    from ui.shell import visitors
+
+    visitors.settle()
     threading.Thread(target=import_first_page, name="loupe-warm-up", daemon=True).start()
     yield
 
