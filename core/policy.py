@@ -36,6 +36,8 @@ class Policy:
     """The most bytes of notes, and of selections, that a session keeps of a dictionary. None: as a file holds."""
     tokens: int | None = None
     """The most tokens of text that a token pass reads. None: as many as a person asks for."""
+    held_bytes: int | None = None
+    """The most bytes of dictionaries, models and results in memory. None: half of what is free."""
     waiting: int | None = None
     """The most pieces of work that one session may have waiting. None: any number."""
     seconds: int | float | None = None
@@ -105,6 +107,7 @@ def of_visitors(repositories: tuple[str, ...] = ()) -> Policy:
         upload_bytes=2**20,
         kept_bytes=2**20,
         tokens=2**18,
+        held_bytes=2**28,
         waiting=24,
         seconds=300.0,
     )

@@ -278,8 +278,11 @@ class Jobs:
         present: Callable[[Hashable], bool] = lambda viewer: True,
         waiting: int | None = None,
         seconds: int | float | None = None,
+        after: Callable[[], object] | None = None,
     ):
         self._workers = workers
+        self._after = after
+        """Called on the thread of a job when it has ended."""
         self._most_waiting, self._seconds = waiting, seconds
         self._starts = 0
         self._served: dict[Hashable, int] = {}
@@ -395,6 +398,8 @@ class Jobs:
                 self._waiting.remove(job)
                 self._serve(job)
             job._run()
+            if self._after is not None:
+                self._after()
             with self._lock:
                 if self._jobs.get(job.key) is job:
                     self._jobs[job.key] = self._jobs.pop(job.key)

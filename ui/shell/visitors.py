@@ -7,6 +7,7 @@ from streamlit import config
 
 from core.hub.cache import cache_root
 from core.installation import PROJECT
+from core.work import allocator
 from ui.shared import escape
 from ui.studies import compute
 
@@ -20,6 +21,7 @@ def settle() -> None:
     if not workspace.policy.public:
         escape.hide(())
         return
+    allocator.keep_little()
     config.set_option("server.maxUploadSize", _UPLOAD_MB)
     config.set_option("client.showErrorDetails", "none")
     named = (*workspace.roots, *workspace.pinned, *workspace.models, workspace.cache, workspace.notes)

@@ -17,6 +17,7 @@ import streamlit as st
 
 from core.devices import device as devices
 from core.devices.device import Device
+from core.work import allocator
 from core.work.artifacts import ArtifactStore
 from core.work.jobs import Jobs
 from core.work.memory import Loaded, free_memory
@@ -52,7 +53,8 @@ def store() -> ArtifactStore:
 
 @st.cache_resource(show_spinner=False)
 def jobs() -> Jobs:
-    return Jobs(workers=1, keep=2, present=shared_progress.Session.is_open, **_limits())
+    after = allocator.give_back if workspace().policy.public else None
+    return Jobs(workers=1, keep=2, present=shared_progress.Session.is_open, after=after, **_limits())
 
 
 @st.cache_resource(show_spinner=False)
@@ -68,8 +70,9 @@ def _limits() -> dict[str, int | float | None]:
 
 @st.cache_resource(show_spinner=False)
 def loaded() -> Loaded:
-    """Everything held in memory: up to half of what was free at the start, or up to --memory."""
-    return Loaded(workspace().memory_bytes or free_memory() // 2)
+    """Everything held in memory: up to half of what was free at the start and the policy's limit, or up to --memory."""
+    half, most = free_memory() // 2, workspace().policy.held_bytes
+    return Loaded(workspace().memory_bytes or min(half, most or half))
 
 
 def device(multiply_adds: int | None = None) -> Device:
