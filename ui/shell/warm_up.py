@@ -1,5 +1,7 @@
 """Work that the app does between the start of the server and the first visit, so that the first page is fast."""
 
+import os
+import sys
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -8,11 +10,19 @@ from contextlib import asynccontextmanager, suppress
 @asynccontextmanager
 async def warm_up(_app) -> AsyncIterator[None]:
     """Import what the first page needs on a thread of its own. The server answers meanwhile."""
-    from ui.shell import visitors
-
-    visitors.settle()
+    settle_for_visitors()
     threading.Thread(target=import_first_page, name="loupe-warm-up", daemon=True).start()
     yield
+
+
+def settle_for_visitors() -> None:
+    """Set the limits of a public app's server before anybody comes. Of a person's own nothing is imported for it."""
+    from core.workspace import parse_arguments
+
+    if parse_arguments(sys.argv[1:], os.environ).policy.public:
+        from ui.shell import visitors
+
+        visitors.settle()
 
 
 def import_first_page() -> None:
