@@ -19,12 +19,13 @@ EXTRAS = {"pictures": ("vl-convert-python",)}
 ROOT = Path(__file__).resolve().parent
 PACKAGE = "sae_loupe"
 CODE = ("core", "ui", "pages")
-DATA = (".streamlit/config.toml", "demo/README.md", "demo/dictionaries", "demo/model")
+DATA = ("demo/README.md", "demo/dictionaries", "demo/model")
 
 
 def shipped(root: Path = ROOT) -> Iterator[tuple[Path, Path]]:
     """Give every file that the wheel holds: where it lies in the repository, and where below the package."""
-    yield root / "app.py", Path("app.py")
+    for path in (root / "app.py", root / ".streamlit" / "config.toml"):
+        yield path, Path("server") / path.relative_to(root)  # alone: Streamlit puts this folder on the path
     for path in _files(root / PACKAGE):
         yield path, path.relative_to(root / PACKAGE)
     for place in (*CODE, *DATA):

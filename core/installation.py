@@ -12,6 +12,11 @@ PROJECT = Path(__file__).resolve().parents[1]
 """The folder that holds core/, ui/, pages/ and demo/: the repository, or sae_loupe/ among installed packages."""
 CHECKOUT = (PROJECT / "pyproject.toml").is_file()
 """Whether that folder is the repository. The wheel holds no pyproject.toml."""
+START_FOLDER = PROJECT if CHECKOUT else PROJECT / "server"
+"""Where processes of ours begin. Python, or Streamlit, puts this folder first on its path: in the repository it holds
+core/ and ui/; in the wheel app.py alone, as names such as sae_loupe/text.py must hide nobody's modules."""
+APP = START_FOLDER / "app.py"
+"""What `streamlit run` runs."""
 
 
 def cache_folder() -> Path:

@@ -21,7 +21,7 @@ from core.characters import whole
 from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.sources import open_dictionary, sources
 from core.errors import BadSettingError, LoupeError, UnknownNameError
-from core.installation import PROJECT, cache_folder
+from core.installation import APP, PROJECT, START_FOLDER, cache_folder
 from core.work.artifacts import ArtifactStore
 from core.work.temporary import temporary_folder
 from core.workspace import Workspace, is_there, no_such_path, pinned_text
@@ -114,14 +114,14 @@ def open_in_app(*saes: Any, page: str | None = None, port: int | None = None, mo
     if page is not None and page not in pages:
         raise UnknownNameError("page", str(page), pages)
     port = port or _free_port()
-    command = [sys.executable, "-m", "streamlit", "run", str(PROJECT / "app.py")]
+    command = [sys.executable, "-m", "streamlit", "run", str(APP)]
     command += ["--server.port", str(port), "--server.address", "127.0.0.1", "--server.headless", "true", "--"]
     for sae in saes:
         command += ["--sae", _folder_of(sae)]
     command += ["--page", page] if page else []
     command += ["--model", str(Path(model).expanduser().resolve())] if model else []
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(command, cwd=PROJECT, stdout=log, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, cwd=START_FOLDER, stdout=log, stderr=subprocess.STDOUT)
         url = f"http://127.0.0.1:{port}"
         if not _answers(url, process):
             process.kill()

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from core.errors import LoupeError
-from core.installation import APP_VERSION, PROJECT
+from core.installation import APP, APP_VERSION
 from core.workspace import argument_parser, check_arguments
 from sae_loupe import commands
 
@@ -51,7 +51,7 @@ def serve(theirs: Sequence[str], ours: Sequence[str]) -> int:
     """Start Streamlit in this process with options of its own and with the app's words; return when it has ended."""
     from streamlit.web.cli import main as streamlit
 
-    words = ["run", str(PROJECT / "app.py"), *theirs, "--", *ours]
+    words = ["run", str(APP), *theirs, "--", *ours]
     # Streamlit reads the words that follow -- from its own command line, and quotes the whole of it.
     sys.argv = ["streamlit", *words]
     try:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from core.installation import PROJECT
+from core.installation import START_FOLDER
 from core.work.jobs import SILENT, Progress
 from core.work.temporary import temporary_folder
 
@@ -41,7 +41,7 @@ def run_embedder(
         with (
             open(folder / "log", "wb") as log,
             subprocess.Popen(
-                command, cwd=PROJECT, env=os.environ | dict(environment or {}), stdout=log, stderr=log
+                command, cwd=START_FOLDER, env=os.environ | dict(environment or {}), stdout=log, stderr=log
             ) as process,
         ):
             try:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from core.corpus.samples import FILES
 from core.errors import LoupeError, OutOfSpaceError, UnknownNameError
-from core.installation import PROJECT, importable, started_with
+from core.installation import START_FOLDER, importable, started_with
 from core.training import log
 from core.training.log import Curves, read_log
 from core.training.settings import TrainingSettings, read_settings, to_toml
@@ -176,7 +176,7 @@ def launch(run: Run, workspace: Workspace) -> None:
     command = [sys.executable, "-m", importable("core.training"), "--resume", run.name, *arguments(workspace)]
     with open(run.folder / _OUTPUT, "wb") as output:
         process = subprocess.Popen(
-            command, cwd=PROJECT, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+            command, cwd=START_FOLDER, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )
     threading.Thread(target=process.wait, daemon=True).start()  # else a dead process stays on the system's list
     end = time.monotonic() + _PATIENCE_S

@@ -32,6 +32,19 @@ print(load_dictionary("demo/layer0-standard-2048").d_sae, sae_loupe.__version__)
 """
 
 
+MAP_OF_A_FEW_POINTS = """
+import numpy as np
+from sae_loupe.core.feature_map.embedder import run_embedder
+inputs = {"idx": np.zeros(1), "n": 3}
+from sae_loupe.core import installation
+print(sorted(path.name for path in installation.START_FOLDER.iterdir() if path.name != "__pycache__"))
+try:
+    run_embedder("sae_loupe.core.feature_map.tsne_layout", inputs)
+except RuntimeError as error:
+    print(str(error).strip().splitlines()[-1])
+"""
+
+
 class Installed(NamedTuple):
     """A fresh environment with our wheel in it, and an empty folder to be in."""
 
@@ -86,7 +99,7 @@ def test_the_wheel_holds_one_package_with_all_that_the_app_needs_and_no_more(ins
     ours = {name.removeprefix("sae_loupe/") for name in names if name.startswith("sae_loupe/")}
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     tops = ("core/", "ui/", "pages/", "demo/dictionaries/", "demo/model/")
-    needed = {name for name in tracked if name.startswith(tops)} | {"app.py", ".streamlit/config.toml"}
+    needed = {name for name in tracked if name.startswith(tops)} | {"server/app.py", "server/.streamlit/config.toml"}
     assert needed <= ours
     assert [
         name for name in ours if name.startswith(("cache", "notes", "tests", "build")) or "__pycache__" in name
@@ -117,6 +130,14 @@ def test_every_import_of_ours_leads_to_a_file_of_the_package(installed):
                     place = package / rest.replace(".", "/")
                     assert place.is_dir() or place.with_suffix(".py").is_file(), f"{path}:{node.lineno}"
     assert found > 1000
+
+
+def test_processes_begin_in_a_folder_that_hides_nobodys_modules(installed):
+    """sae_loupe/ has modules called text or matching; on the path of a process they would hide those of others."""
+    done = installed.run("python", "-c", MAP_OF_A_FEW_POINTS)
+    folder, said = done.stdout.splitlines()
+    assert folder == "['.streamlit', 'app.py']", done.stderr[-3000:]
+    assert said.startswith("KeyError"), "the process began, imported what it needs, and missed an input"
 
 
 def test_a_notebook_keeps_its_own_core(installed):

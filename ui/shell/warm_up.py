@@ -5,6 +5,10 @@ import sys
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+SCRIPT = Path(__file__).with_name("script.py")
+"""What Streamlit runs for every session and every interaction."""
 
 
 @asynccontextmanager
