@@ -109,10 +109,15 @@ def _model(name: str, config: DictionaryConfig, wpe: str) -> LanguageModel:
 
 def model_folder(name: str) -> str | None:
     """Return the folder of a model that was named on the command line; None for others, and in a public app."""
+    workspace = compute.workspace()
+    return _named_folder(name) if set(workspace.models) - {DEMO} and not workspace.policy.public else None
+
+
+@st.cache_data(show_spinner=False)  # every figure asks, and looking opens the models
+def _named_folder(name: str) -> str | None:
     with suppress(LoupeError):
         folder = locate(name, compute.workspace()).folder
-        if folder in compute.workspace().models and folder != DEMO and not compute.workspace().policy.public:
-            return str(folder)
+        return str(folder) if folder in set(compute.workspace().models) - {DEMO} else None
     return None
 
 
