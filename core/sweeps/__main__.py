@@ -9,8 +9,10 @@ from pathlib import Path
 from core.amounts import of_bytes, of_seconds
 from core.errors import BadSettingError, LoupeError
 from core.installation import cache_folder, importable
+from core.sweeps import on_ray, on_submitit
 from core.sweeps.asked import read_asked
 from core.sweeps.documents import Record
+from core.sweeps.elements import run_elements
 from core.sweeps.plan import Plan, Task, choose
 from core.sweeps.planning import make_plan
 from core.sweeps.run import Outcome
@@ -68,6 +70,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--store", default="", help="where results go (default: what sweep.toml says, else --cache)")
     parser.add_argument("--cache", type=Path, default=cache_folder(), help="the app's folder of results")
     parser.add_argument("--task", metavar="I/N", help="do only every N-th task from the I-th on")
+    parser.add_argument("--elements", type=int, help="deal the tasks to so many workers (default: one task each)")
+    parser.add_argument("--ray", metavar="ADDRESS", help="run on a Ray cluster: its address, or auto; here: local")
+    parser.add_argument("--submitit", metavar="CLUSTER", help="run as jobs by submitit: slurm, local or auto")
+    parser.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a parameter of submitit, such as timeout_min=240 or slurm_partition=gpu",
+    )
     return parser
 
 
@@ -83,9 +95,33 @@ def _run(options: argparse.Namespace) -> int:
         return _status(sweep)
     tasks = choose(sweep.plan, options.task) if options.task else list(sweep.plan.tasks)
     lines = Lines(len(tasks))
-    counts = sweep.worker(lines).run(tasks, lines.told)
+    counts = _executed(options, sweep, tasks, lines)
     print(", ".join(f"{n:,} {outcome}" for outcome, n in counts.items()))
     return 1 if counts["failed"] or any(one.refused for one in sweep.plan.dictionaries) else 0
+
+
+def _executed(options: argparse.Namespace, sweep: Sweep, tasks: list[Task], lines: Lines) -> dict[Outcome, int]:
+    """Do tasks here, or have them done by the workers that are named."""
+    if options.elements is not None and options.elements < 1:
+        raise BadSettingError(f"--elements is {options.elements}; expected a whole number from 1.")
+    if options.ray and options.submitit:
+        raise BadSettingError("--ray and --submitit are both given; expected one of them. Leave one out.")
+    if options.ray:
+        submit = on_ray.submitted(sweep.plan, None if options.ray == "local" else options.ray)
+    elif options.submitit:
+        cluster = None if options.submitit == "auto" else options.submitit
+        folder = sweep.place.cache / "submitit"
+        submit = on_submitit.submitted(sweep.plan, folder, cluster, dict(map(_option, options.option)))
+    else:
+        return sweep.worker(lines).run(tasks, lines.told)
+    return run_elements(sweep, tasks, submit, lines.told, n=options.elements)
+
+
+def _option(text: str) -> tuple[str, str | int]:
+    name, equals, value = text.partition("=")
+    if not (equals and name.isidentifier() and value):
+        raise BadSettingError(f"--option {text[:80]!r} is no NAME=VALUE, such as timeout_min=240. Correct it.")
+    return name, int(value) if value.isdecimal() else value
 
 
 def _sweep(options: argparse.Namespace) -> Sweep:

@@ -1,5 +1,7 @@
 """A small sweep on disk: three planted dictionaries of one planted model, a text, and the sweep.toml of them."""
 
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import numpy as np
 from safetensors import safe_open
 
 from core.sweeps.asked import read_asked
+from core.sweeps.elements import do_element
 from core.sweeps.plan import Plan
 from core.sweeps.planning import make_plan
 from core.sweeps.sweep import Place, Sweep, place_at
@@ -88,3 +91,30 @@ def another(folder: Path) -> None:
 
     shutil.rmtree(folder)
     planted_dictionary(seed=9, hook_name=HOOK, tensors={"b_dec": np.ones(8)}).save(folder)
+
+
+def dies_once(element) -> None:
+    """Do the first task of an element, and then, the first time, end as a killed process does."""
+    *where, names = element
+    do_element((*where, names[:1]))
+    mark = Path(where[2]) / f"died-{names[0]}"
+    if not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    do_element(element)
+
+
+DIES_AFTER_TWO = """
+import os, signal, sys
+from core.sweeps.__main__ import main
+from core.work.artifacts import ArtifactStore
+save, made = ArtifactStore.save, []
+def watched(*given):
+    if len(made) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    made.append(given)
+    return save(*given)
+ArtifactStore.save = watched
+main(sys.argv[1:])
+"""
+"""A run of the command line that is killed while it makes its third result."""
