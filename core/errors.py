@@ -109,6 +109,10 @@ class OutOfSpaceError(LoupeError):
     """A disk has too little free space."""
 
 
+class StoreError(LoupeError):
+    """A place for results cannot be opened."""
+
+
 class SweepError(LoupeError):
     """A sweep, its plan or its store cannot be used as it is."""
 

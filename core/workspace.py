@@ -65,6 +65,8 @@ class Workspace:
     """Folder of training runs and of the dictionaries that they made."""
     policy: Policy = OWN
     """What visitors may do."""
+    store: str = ""
+    """Address of a place where results are shared, see core.work.elsewhere; empty means the cache alone."""
 
     def allowed_folder(self, text: str) -> Path:
         """Resolve a typed path and return it if it is a folder below a root (or pinned).
@@ -167,6 +169,7 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument("--root", action="append", type=Path, default=[], help="allow typed paths below this folder")
     parser.add_argument("--model", action="append", type=Path, default=[], help="folder of a language model")
     parser.add_argument("--cache", type=Path, default=cache_folder(), help="where results are kept")
+    parser.add_argument("--store", default="", help="where results are shared: an address such as s3://BUCKET/PREFIX")
     parser.add_argument("--notes", type=Path, default=notes_folder(), help="where notes on features are kept")
     parser.add_argument("--runs", type=Path, default=runs_folder(), help="where training runs are kept")
     parser.add_argument("--page", help="start page, by its name in the address")
@@ -216,6 +219,7 @@ def parse_arguments(arguments: list[str], environment: Mapping[str, str] | None 
         dtype=known.dtype,
         notes=known.notes.resolve(),
         runs=known.runs.resolve(),
+        store=known.store,
         policy=of_visitors((*known.allow, *_lines(known.allow_file))) if public else OWN,
     )
 

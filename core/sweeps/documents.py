@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
 from core.errors import SweepError
+from core.work.elsewhere import Elsewhere
 
 FOLDER, STORE_VERSION = "sweeps", 1
 _MARK = "store.json"
+_LATELY_S = 2 * 3600.0
 State = Literal["waiting", "running", "done", "failed"]
 
 
@@ -76,6 +78,33 @@ class LocalDocuments:
             lock.release()
 
 
+class DocumentsElsewhere:
+    """Documents at an address of fsspec, which has no locks.
+
+    A task that another process began lately counts as its own. Whoever waits for it does it, too, if it is not done by
+    then: both make the same result under the same name, so that none is lost.
+    """
+
+    def __init__(self, place: Elsewhere):
+        self.place = place
+
+    def read(self, name: str) -> str | None:
+        content = self.place.read(f"{FOLDER}/{name}")
+        return None if content is None else content.decode()
+
+    def write(self, name: str, text: str) -> None:
+        self.place.write(f"{FOLDER}/{name}", text.encode())
+
+    def names(self, folder: str) -> list[str]:
+        return [name for name in self.place.names(f"{FOLDER}/{folder}") if name.endswith(".json")]
+
+    @contextmanager
+    def claim(self, name: str, *, wait: bool = False) -> Iterator[bool]:
+        said = read_record(self, name)
+        taken = said is not None and said.state == "started" and said.where != _here()
+        yield wait or not (taken and time.time() - said.when < _LATELY_S)
+
+
 def check_version(documents: Documents) -> None:
     """Mark a new store, and raise SweepError for one that a newer version wrote or that cannot be written."""
     try:
@@ -112,7 +141,11 @@ class Record:
 
 def record(task: str, state: Literal["started", "done", "failed"], *, seconds: float = 0.0, words: str = "") -> Record:
     """Return a record of now and here."""
-    return Record(task, state, seconds, words, f"{platform.node()} {os.getpid()}", time.time())
+    return Record(task, state, seconds, words, _here(), time.time())
+
+
+def _here() -> str:
+    return f"{platform.node()} {os.getpid()}"
 
 
 def write_record(documents: Documents, one: Record) -> None:

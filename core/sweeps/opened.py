@@ -94,6 +94,7 @@ class Opened:
         except NotDownloadedError:
             if not self.may_download:
                 raise
+        self.workspace.cache.mkdir(parents=True, exist_ok=True)
         with FileLock(self.workspace.cache / "download.lock"):  # once for all processes of a machine
             try:
                 return find()

@@ -100,13 +100,19 @@ class Worker:
             if self.attempt(part, wait=True) == "failed":
                 said = read_record(self.documents, name)
                 raise SweepError(f"A part of this pass failed: {said.words if said else name} Resume the sweep.")
-        text = None if task.text is None else self.plan.texts[task.text]
-        subject = self.opened.subject(task.ids[0], text, *task.ids[1:])
+        subject = self._subject(task)
         self._check_same(task, subject)
         if task.rows:
             self._part(task, subject)
         else:
             self._whole(task, subject)
+
+    def _subject(self, task: Task) -> Subject:
+        text = None if task.text is None else self.plan.texts[task.text]
+        return self.opened.subject(task.ids[0], text, *task.ids[1:])
+
+    def _wanted(self, task: Task) -> list[Wanted]:
+        return ANALYSES[task.analysis].wanted(self._subject(task))
 
     def _part(self, task: Task, subject: Subject) -> None:
         rows, sample = subject.sample.rows, subject.sample

@@ -9,12 +9,13 @@ from pathlib import Path
 from core.devices.device import CPU, Device, chosen
 from core.errors import SweepError
 from core.installation import cache_folder, importable
-from core.sweeps.documents import Documents, LocalDocuments, check_version
+from core.sweeps.documents import Documents, DocumentsElsewhere, LocalDocuments, check_version
 from core.sweeps.opened import Opened
 from core.sweeps.plan import Plan
 from core.sweeps.run import Worker
 from core.sweeps.state import keep_plan, read_plan, stored_plans
 from core.work.artifacts import ArtifactStore
+from core.work.elsewhere import open_results
 from core.work.jobs import SILENT, Progress
 
 
@@ -37,12 +38,12 @@ class Place:
 
 
 def place_at(address: str, cache: Path, *, check: bool = True) -> Place:
-    """Open the place that an address names, and see that it can be used. Raises SweepError.
+    """Open the place that an address names, and see that it can be used. Raises StoreError, SweepError.
 
     Without `check` nothing is written, as for one who only looks.
     """
-    root = Path(address).expanduser().resolve() if address else cache
-    place = Place(address, cache, ArtifactStore(root), LocalDocuments(root))
+    store, elsewhere = open_results(address, cache)
+    place = Place(address, cache, store, DocumentsElsewhere(elsewhere) if elsewhere else LocalDocuments(store.root))
     if check:
         check_version(place.documents)
     return place

@@ -24,9 +24,10 @@ HOOK = "blocks.1.hook_resid_pre"
 def write_sweep(root: Path, *, analyses: str = ANALYSES, more: str = "", hook_name: str = HOOK) -> Path:
     """Write everything below `root` and return the path of sweep.toml. `more` stands before its text."""
     root.mkdir(parents=True, exist_ok=True)
-    planted_model(root)
-    for seed, name in enumerate(NAMES):
-        planted_dictionary(seed=seed, d_sae=12 + 4 * seed, hook_name=hook_name).save(root / "saes" / name)
+    if not (root / "saes").exists():
+        planted_model(root)
+        for seed, name in enumerate(NAMES):
+            planted_dictionary(seed=seed, d_sae=12 + 4 * seed, hook_name=hook_name).save(root / "saes" / name)
     (root / "text.txt").write_text(TEXT)
     path = root / "sweep.toml"
     path.write_text(

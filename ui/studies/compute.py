@@ -19,11 +19,13 @@ from core.devices import device as devices
 from core.devices.device import Device
 from core.work import allocator
 from core.work.artifacts import ArtifactStore
+from core.work.elsewhere import open_results
 from core.work.jobs import Jobs
 from core.work.memory import Loaded, free_memory
 from core.work.torch_library import import_model_library, model_library_is_imported
 from core.work.wanted import Wanted
 from core.workspace import Workspace, parse_arguments
+from ui.shared import errors
 from ui.shared import progress as shared_progress
 from ui.shared.errors import NotStored
 
@@ -46,9 +48,16 @@ def kept_in() -> Path | dict[str, bytes]:
     return workspace().notes
 
 
-@st.cache_resource(show_spinner=False)
 def store() -> ArtifactStore:
-    return ArtifactStore(workspace().cache)
+    """Return where results are kept; the page ends with the reason where that cannot be opened."""
+    with errors.shown(stop=True):
+        return _store()
+    raise AssertionError("outside of a page an error of the store is raised")
+
+
+@st.cache_resource(show_spinner=False)
+def _store() -> ArtifactStore:
+    return open_results(workspace().store, workspace().cache)[0]
 
 
 @st.cache_resource(show_spinner=False)
