@@ -84,6 +84,11 @@ class Policy:
         if self.public:
             raise ClosedInPublicError(name, "trains nothing", "the dictionaries that it lists", "Choose one of them")
 
+    def check_sweeps(self) -> None:
+        """Raise ClosedInPublicError: plans name folders and machines, and the words of failures hold more of them."""
+        if self.public:
+            raise ClosedInPublicError("sweeps", "shows no plans", "one of its other pages", "Choose one in the menu")
+
     def check_tokens(self, n: int) -> None:
         """Raise ClosedInPublicError for a token pass over too many tokens."""
         if self.tokens is not None and n > self.tokens:

@@ -16,8 +16,9 @@ from core.sweeps.elements import run_elements
 from core.sweeps.plan import Plan, Task, choose
 from core.sweeps.planning import make_plan
 from core.sweeps.run import Outcome
-from core.sweeps.state import progress_of, summary, task_table
+from core.sweeps.state import progress_of, summary
 from core.sweeps.sweep import Sweep, place_at
+from core.sweeps.tables import task_table
 
 COMMANDS = ("plan", "run", "status", "resume")
 
@@ -172,7 +173,7 @@ def _status(sweep: Sweep) -> int:
     print(f"{sweep.plan.name}: {summary(states)}")
     for row in task_table(sweep.plan, states).to_dict("records"):
         if row["sweep_state"] == "failed":
-            print(f"failed: {row['sweep_analysis']} of {row['of']}: {row['words']}")
+            print(f"failed: {row['sweep_analysis']} of {row['sweep_of']}: {row['sweep_words']}")
     return 1 if any(one.state == "failed" for one in states) else 0
 
 

@@ -12,9 +12,9 @@ Counted = tuple[int | float, int | float, int | float]
 """Multiply-adds, bytes stored, and bytes of memory beside the dictionary's weights."""
 BLOCK = 512
 """Features whose logit weights are held at a time."""
-RATE = 2e10
+RATE = 3e10
 """Multiply-adds a second that one processor does in float32, until a sweep's own records say better."""
-RATE_CARD = 1e13
+RATE_CARD = 5e12
 """The same of a card."""
 
 

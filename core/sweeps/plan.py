@@ -27,6 +27,8 @@ class Listed:
     sha256: str = ""
     """Empty for one that is still to be downloaded."""
     labels: Mapping[str, str | int] = field(default_factory=dict)
+    d: int = 0
+    """Width of its decoder rows."""
     refused: str = ""
     """Why it cannot be opened; then it has no tasks."""
 

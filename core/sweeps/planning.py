@@ -189,7 +189,7 @@ def _add(asked: Asked, opened: Opened, id: str, draft: _Draft) -> None:
             refused.append(f"{ANALYSES[name].title}: {error}")
     labels = dict(dictionary.origin.labels)
     words = " ".join(dict.fromkeys(refused))
-    listed = Listed(id, dictionary.title, dictionary.sha256, labels, words)
+    listed = Listed(id, dictionary.title, dictionary.sha256, labels, dictionary.W_dec.shape[1], words)
     draft.dictionaries.append(listed)
     draft.known.append(Known(listed, space(dictionary, "decoder"), sizes))
     draft.tasks += tasks

@@ -4,10 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import pandas as pd
-
 from core.errors import SweepError
-from core.sweeps.analyses import ANALYSES
 from core.sweeps.documents import Documents, Record, State, read_record
 from core.sweeps.plan import Plan, Task, from_json
 from core.sweeps.run import is_there
@@ -42,7 +39,12 @@ def read_plan(name: str, documents: Documents) -> Plan:
     if text is None:
         known = ", ".join(stored_plans(documents)[:8]) or "none is there"
         raise SweepError(f"The store has no plan {name[:80]!r}. Expected one of its plans ({known}), or a sweep.toml.")
-    return from_json(text)
+    plan = from_json(text)
+    if plan.name != name:
+        raise SweepError(
+            f"The plan stored as {name} holds another one, {plan.name}. Make it again from its sweep.toml."
+        )
+    return plan
 
 
 def progress_of(plan: Plan, store: ArtifactStore, documents: Documents) -> list[Progressed]:
@@ -67,25 +69,3 @@ def summary(states: Sequence[Progressed]) -> str:
     counts = Counter(one.state for one in states)
     words = {"done": "done", "running": "running", "failed": "failed", "waiting": "to do"}
     return ", ".join(f"{counts[state]:,} {word}" for state, word in words.items() if counts[state] or state == "done")
-
-
-def task_table(plan: Plan, states: Sequence[Progressed]) -> pd.DataFrame:
-    """One row for each task: sweep_state, sweep_analysis, of, text, seconds, words, sweep_task."""
-    titles = {one.id: one.title for one in plan.dictionaries}
-    rows = [
-        {
-            "sweep_state": one.state,
-            "sweep_analysis": ANALYSES[one.task.analysis].title + _part(one.task),
-            "of": " and ".join(titles.get(id, id) for id in one.task.ids),
-            "text": "" if one.task.text is None else str(one.task.text + 1),
-            "seconds": one.record.seconds if one.record and one.record.state == "done" else float("nan"),
-            "words": one.record.words if one.record and one.state == "failed" else "",
-            "sweep_task": one.task.name,
-        }
-        for one in states
-    ]
-    return pd.DataFrame(rows)
-
-
-def _part(task: Task) -> str:
-    return f", rows {task.rows[0]:,} to {task.rows[1] - 1:,}" if task.rows else ""

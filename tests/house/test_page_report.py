@@ -76,7 +76,18 @@ def test_a_chart_of_many_marks_is_a_picture_of_pixels():
     assert "data:image/png" in report(entry(table=table, charts=[chart]))
 
 
-WITHOUT = ("automata", "home", "dashboards", "interventions", "matching", "neuronpedia", "splitting", "stability")
+WITHOUT = (
+    "automata",
+    "home",
+    "dashboards",
+    "interventions",
+    "matching",
+    "neuronpedia",
+    "splitting",
+    "stability",
+    "sweeps",
+)
+WITHOUT += ("sweeps",)
 """Pages that have no figure to show of a single planted dictionary."""
 
 

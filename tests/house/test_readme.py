@@ -22,6 +22,7 @@ DOCUMENTS = [
     "docs/dictionaries.md",
     "docs/reach.md",
     "docs/speed.md",
+    "docs/scale.md",
 ]
 COMMANDS = (
     "pip install -r requirements.txt && streamlit run app.py",

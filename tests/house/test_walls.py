@@ -33,7 +33,7 @@ FLOORS = {
         "sidebar",
         "activations automata dashboards enrichment feature_map geometry logit_weights neuronpedia overview positions "
         "splitting text",
-        "home interventions matching stability",
+        "home interventions matching stability sweeps",
         "feature shell",
     ),
     "sae_loupe": (

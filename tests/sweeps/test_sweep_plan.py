@@ -9,6 +9,7 @@ from core.sweeps.__main__ import main
 from core.sweeps.asked import parse_asked, read_asked
 from core.sweeps.plan import choose, from_json
 from core.sweeps.planning import expand, make_plan, workspace_of
+from core.sweeps.state import read_plan
 from core.sweeps.sweep import place_at
 from core.workspace import Workspace
 from tests.doubles.planted_sweep import plan_of, small_blocks, spoil, write_sweep
@@ -164,6 +165,14 @@ def test_a_stored_plan_that_is_none_is_said(text):
 def test_a_plan_of_another_version_is_said():
     with pytest.raises(SweepError, match="This plan has version 99, expected 1"):
         from_json('{"version": 99}')
+
+
+def test_a_stored_plan_that_is_not_what_its_name_says_is_refused(planned):
+    _, place, plan = planned
+    place.documents.write("plans/sweep-aaaaaaaaaaaa.json", plan.to_json())
+    with pytest.raises(SweepError, match=f"holds another one, {plan.name}"):
+        read_plan("sweep-aaaaaaaaaaaa", place.documents)
+    assert "sweep-aaaaaaaaaaaa" not in dict(place.plans())
 
 
 def test_a_plan_that_is_not_stored_is_said(tmp_path, capsys):

@@ -13,7 +13,8 @@ import pytest
 from core.sweeps.__main__ import main
 from core.sweeps.documents import read_record
 from core.sweeps.plan import choose
-from core.sweeps.state import progress_of, summary, task_table
+from core.sweeps.state import progress_of, summary
+from core.sweeps.tables import task_table
 from core.work import artifacts
 from tests.doubles.planted_sweep import (
     DIES_AFTER_TWO,
@@ -103,7 +104,7 @@ def test_weights_that_changed_after_the_plan_fail_and_resume_ends_well(tmp_path)
     assert sweep.worker().run(sweep.plan.tasks) == {"done": 2, "there": 0, "failed": 1}
     table = task_table(sweep.plan, progress_of(sweep.plan, sweep.place.store, sweep.place.documents))
     assert list(table["sweep_state"]) == ["done", "done", "failed"]
-    assert "sae_weights.safetensors" in table["words"].iloc[2]
+    assert "sae_weights.safetensors" in table["sweep_words"].iloc[2]
     mend()
     assert sweep.worker().run(sweep.plan.tasks) == {"done": 1, "there": 2, "failed": 0}
     assert states(sweep) == {"done": 3}
