@@ -8,7 +8,7 @@ from pathlib import Path
 
 from core.amounts import of_bytes, of_seconds
 from core.errors import BadSettingError, LoupeError
-from core.installation import cache_folder, importable
+from core.installation import cache_folder
 from core.sweeps import on_ray, on_submitit
 from core.sweeps.asked import read_asked
 from core.sweeps.documents import Record
@@ -17,7 +17,7 @@ from core.sweeps.plan import Plan, Task, choose
 from core.sweeps.planning import make_plan
 from core.sweeps.run import Outcome
 from core.sweeps.state import progress_of, summary
-from core.sweeps.sweep import Sweep, place_at
+from core.sweeps.sweep import COMMAND, Sweep, place_at
 from core.sweeps.tables import task_table
 
 COMMANDS = ("plan", "run", "status", "resume")
@@ -48,9 +48,9 @@ class Lines:
         print(f"{clear}[{self.done}/{self.total}] {outcome}{took}  {about}{why}", file=sys.stderr)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, *, prog: str = COMMAND) -> int:
     """Run, and return the exit code: 0, 1 where tasks failed, 2 for bad input, 130 if interrupted."""
-    options = _parser().parse_args(arguments)
+    options = _parser(prog).parse_args(arguments)
     try:
         return _run(options)
     except (LoupeError, OSError) as error:
@@ -61,9 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(prog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog=f"python -m {importable('core.sweeps')}",
+        prog=prog,
         description="Many analyses of many dictionaries, planned as data and run anywhere.",
     )
     parser.add_argument("command", choices=COMMANDS)

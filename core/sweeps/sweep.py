@@ -8,7 +8,7 @@ from pathlib import Path
 
 from core.devices.device import CPU, Device, chosen
 from core.errors import SweepError
-from core.installation import cache_folder, importable
+from core.installation import CHECKOUT, cache_folder, importable
 from core.sweeps.documents import Documents, DocumentsElsewhere, LocalDocuments, check_version
 from core.sweeps.opened import Opened
 from core.sweeps.plan import Plan
@@ -17,6 +17,9 @@ from core.sweeps.state import keep_plan, read_plan, stored_plans
 from core.work.artifacts import ArtifactStore
 from core.work.elsewhere import open_results
 from core.work.jobs import SILENT, Progress
+
+COMMAND = f"python -m {importable('core.sweeps')}" if CHECKOUT else "sae-loupe sweep"
+"""How the command line begins."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ class Sweep:
         where = ["--store", self.place.address] if self.place.address else []
         if self.place.cache != cache_folder():
             where += ["--cache", str(self.place.cache)]
-        return shlex.join(["python", "-m", importable("core.sweeps"), verb, self.plan.name, *where])
+        return f"{COMMAND} {shlex.join([verb, self.plan.name, *where])}"
 
     def _device(self) -> Device:
         planned = self.plan.computing

@@ -3,15 +3,15 @@
 import streamlit as st
 
 from core.sweeps.state import progress_of, summary
-from core.sweeps.sweep import Place, Sweep, place_at
+from core.sweeps.sweep import COMMAND, Place, Sweep, place_at
 from ui.shared.escape import plain
 from ui.studies import compute
 
 HOW = (
     'A sweep is a file such as\n\n```toml\ndictionaries = ["demo/layer2-standard-*"]\n'
     'analyses = ["activations", "positions", "logit_weights", "neighbors", "matching"]\n```\n\n'
-    "and two commands: `python -m core.sweeps plan sweep.toml` says what it would take, and `python -m core.sweeps run "
-    "sweep.toml` does it. Other pages then find the results; docs/scale.md has more."
+    f"and two commands: `{COMMAND} plan sweep.toml` says what it would take, and `{COMMAND} run sweep.toml` does it. "
+    "Other pages then find the results; docs/scale.md has more."
 )
 
 
