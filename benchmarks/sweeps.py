@@ -108,9 +108,9 @@ def scaling(serial_s: float, parts: Sequence[float], rest: Sequence[float], over
     return rows
 
 
-def sweep_in(folder: Path, dictionaries: Sequence[str], rows: int) -> tuple[Sweep, float]:
+def sweep_in(folder: Path, dictionaries: Sequence[str], analyses: Sequence[str], rows: int) -> tuple[Sweep, float]:
     """Plan the demo's sweep in a folder; return it with the seconds that planning took."""
-    said = {"dictionaries": list(dictionaries), "analyses": ["activations", "logit_weights", "neighbors", "matching"]}
+    said = {"dictionaries": list(dictionaries), "analyses": list(analyses)}
     asked = parse_asked(said | {"text": [{"rows": rows}]}, folder, "benchmark")
     place = place_at(str(folder), folder)
     start = time.perf_counter()
@@ -140,6 +140,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=256, help="rows of text of a token pass")
     parser.add_argument("--copies", type=int, default=8, help="how often the simulation repeats the measured tasks")
     parser.add_argument("--dictionaries", nargs="+", default=["demo/layer2-standard-512", "demo/layer2-standard-1024"])
+    parser.add_argument("--analyses", nargs="+", default=["activations", "logit_weights", "neighbors", "matching"])
     options = parser.parse_args()
     if options.tables:
         print(f"{rates_table()}\n\n{worked_table()}")
@@ -147,7 +148,7 @@ def main() -> None:
     overhead, seconds, serial_s = {}, [], 0.0
     with tempfile.TemporaryDirectory() as folder:
         for how in ("warm-up", "here", "submitit", "ray"):
-            sweep, planning_s = sweep_in(Path(folder) / how, options.dictionaries, options.rows)
+            sweep, planning_s = sweep_in(Path(folder) / how, options.dictionaries, options.analyses, options.rows)
             wall_s, work_s = timed_run(sweep, how, 1)
             overhead[how] = wall_s - sum(work_s)
             if how == "here":
