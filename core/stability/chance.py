@@ -22,7 +22,7 @@ from core.errors import DoesNotFitError
 from core.maths.degenerate import with_direction
 from core.maths.unit_rows import unit_rows
 from core.work.artifacts import artifact_key
-from core.work.threads import run_blocks
+from core.work.threads import one_thread_per_product, run_blocks
 
 LEVEL = 0.01
 """A cosine counts only if at most this share of a dictionary's features would reach it by chance."""
@@ -61,10 +61,11 @@ def second_moments(rows: Float[np.ndarray, "n d"]) -> SecondMoments:
             "more; choose another dictionary."
         )
     products = np.zeros((d, d))
-    for start in range(0, len(chosen), _ROWS):
-        unit = unit_rows(rows[chosen[start : start + _ROWS]], np.float64)
-        products += unit.T @ unit
-    values, axes = np.linalg.eigh(products / len(chosen))
+    with one_thread_per_product():  # so that the number of processors changes no bit
+        for start in range(0, len(chosen), _ROWS):
+            unit = unit_rows(rows[chosen[start : start + _ROWS]], np.float64)
+            products += unit.T @ unit
+        values, axes = np.linalg.eigh(products / len(chosen))
     return SecondMoments(np.where(values > 1e-12, values, 0.0), axes, len(chosen))
 
 
@@ -77,15 +78,35 @@ def return_chance(rows: Float[np.ndarray, "n d"], moments: SecondMoments, thresh
     from core.stability.kernels import chances
 
     chosen, out = with_direction(rows), np.full(len(rows), np.nan)
-    found = np.empty(len(chosen))
+    found, least = np.zeros(len(chosen)), _least_variance(moments, threshold)
+    root = (moments.axes * np.sqrt(moments.values)).astype(np.float32)
 
     def work(part: slice) -> None:
-        squares = (unit_rows(rows[chosen[part]], np.float64) @ moments.axes) ** 2
-        chances(squares, moments.values, threshold, found[part])
+        few = rows[chosen[part]]
+        variance = np.square(unit_rows(few) @ root).sum(axis=1, dtype=np.float64)
+        possible = np.flatnonzero(variance > least)  # float32 only says which chances are 0
+        some = np.empty(len(possible))
+        chances(_squares(few[possible], moments), moments.values, threshold, some)
+        found[part][possible] = some
 
     run_blocks(work, len(chosen), _ROWS)
-    out[chosen] = -np.expm1(moments.n * np.log1p(-np.clip(found, 0, 1 - 1e-16)))
+    out[chosen] = _of_any(found, moments.n)
     return out
+
+
+def _least_variance(moments: SecondMoments, threshold: float) -> float:
+    """Return a variance u · C u below which the chance of one direction is under exp(NEVER), rounding included.
+
+    By Chernoff's bound with s = 0.9 / (2 u · C u), q is at most 10^(1/2) Π (1 + 0.9 t² λ / (u · C u))^(−1/2).
+    """
+    from core.stability.kernels import NEVER
+
+    c, low, high = 0.9 * threshold**2 * moments.values, 0.0, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        below = 0.5 * (np.log(10) - np.log1p(c / middle).sum()) < NEVER
+        low, high = (middle, high) if below else (low, middle)
+    return low * (1 - 1e-4)
 
 
 def chance_threshold(rows: Float[np.ndarray, "n d"], moments: SecondMoments, *, level: float = LEVEL) -> float:
@@ -93,14 +114,28 @@ def chance_threshold(rows: Float[np.ndarray, "n d"], moments: SecondMoments, *, 
 
     The mean of `return_chance` is taken over up to 256 rows, spread evenly over all in the order of `in_own_order`.
     """
+    from core.stability.kernels import chances
+
     chosen = in_own_order(rows)
     few = rows[chosen[np.linspace(0, len(chosen) - 1, min(_SAMPLE, len(chosen))).round().astype(int)]]
+    squares, found = _squares(few, moments), np.empty(len(few))
     low, high = 0, _GRID
     while high - low > 1:
         middle = (low + high) // 2
-        reached = return_chance(few, moments, middle / _GRID).mean() > level
+        chances(squares, moments.values, middle / _GRID, found)
+        reached = _of_any(found, moments.n).mean() > level
         low, high = (middle, high) if reached else (low, middle)
     return high / _GRID
+
+
+def _squares(rows: Float[np.ndarray, "n d"], moments: SecondMoments) -> Float[np.ndarray, "n d"]:
+    """Return the squared coordinates of rows at length 1 on the eigenvectors of C."""
+    return (unit_rows(rows, np.float64) @ moments.axes) ** 2
+
+
+def _of_any(chance: Float[np.ndarray, " n"], n: int) -> Float[np.ndarray, " n"]:
+    """Return the chance of any of n, from that of one."""
+    return -np.expm1(n * np.log1p(-np.clip(chance, 0, 1 - 1e-16)))
 
 
 def in_own_order(rows: Float[np.ndarray, "n d"]) -> Int[np.ndarray, " directed"]:

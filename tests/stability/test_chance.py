@@ -60,9 +60,16 @@ def test_a_direction_that_no_random_one_comes_near_returns_never_and_one_without
     assert p[3] > 0.999
 
 
-def test_far_out_where_chance_is_given_by_its_bound_it_is_no_number_that_counts():
+def test_a_chance_that_nobody_will_see_is_0_and_all_others_are_as_without_that_short_cut(monkeypatch):
     moments = SecondMoments(np.full(300, 1 / 300), np.eye(300), 10_000)
-    assert 0 < return_chance(np.eye(300)[:1], moments, 0.7)[0] < 1e-30
+    rows = np.random.default_rng(6).standard_normal((40, 300)) * np.linspace(2, 0.1, 300)
+    assert return_chance(rows, moments, 0.7).tolist() == [0.0] * 40
+    moments = second_moments(np.random.default_rng(7).standard_normal((900, 300)) * np.linspace(2, 0.1, 300))
+    short = [return_chance(rows, moments, t) for t in (0.4, 0.65, 0.7)]
+    monkeypatch.setattr("core.stability.chance._least_variance", lambda moments, threshold: -1.0)
+    whole = [return_chance(rows, moments, t) for t in (0.4, 0.65, 0.7)]
+    assert np.array_equal(short, whole)
+    assert 0 < np.count_nonzero(np.array(whole) == 0) < np.size(whole)
 
 
 def test_second_moments_are_those_of_directions_at_length_1_without_zero_rows():
