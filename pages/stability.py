@@ -4,7 +4,7 @@ import streamlit as st
 
 from ui.shared import errors, tabs
 from ui.sidebar import pickers
-from ui.stability import picker, returning
+from ui.stability import companions, left_over, life, picker, returning, stable_core
 from ui.studies import opened
 
 ICON = ":material/verified:"
@@ -25,5 +25,9 @@ with errors.shown(stop=True):
 
 TABS = {
     "Returning features": lambda: returning.returning(others),
+    "Left over": lambda: left_over.left_over(others),
+    "What goes with it": lambda: companions.companions(others),
+    "Stable core": lambda: stable_core.core(others),
+    "Life over layers": life.life,
 }
 tabs.draw(TABS)

@@ -125,6 +125,25 @@ class ActivationStatistics:
         assert 0 <= inside.start < inside.stop, f"no position from {inside.start} to {inside.stop - 1}"
         return error_of(self.measures, self.shifted, self.position_rows, inside)
 
+    def spread(self, *, with_first: bool = True) -> float:
+        """Return the mean of |x - mean of x|^2 over all tokens, or those after position 0; NaN without any."""
+        part, n = slice(0 if with_first else 1, None), self.position_rows
+        square = square_about_mean(self.measures[Measure.SPREAD], self.shifted, n, part)
+        return float(mean_over(square[None, part], n[part])[0])
+
+    def written_variance(self, W_dec: Float[np.ndarray, "d_sae d_out"]) -> Float[np.ndarray, " d_sae"]:
+        """Return the variance over tokens after position 0 of what each feature writes, as a share of the spread of x.
+
+        Features that overlap each count fully, so the shares may add up to more than 1. NaN without such tokens.
+        """
+        n = float(self.n_tokens(with_first=False))
+        if not n:
+            return np.full(len(W_dec), np.nan)
+        mean = self.total[1] / n
+        variance = np.maximum(self.square[1] / n - mean**2, 0)
+        length = np.einsum("id,id->i", W_dec, W_dec, dtype=np.float64)
+        return ratio(variance * length, np.full(len(length), self.spread(with_first=False)))
+
     def totals(self, *, with_first: bool = True) -> dict[str, float]:
         """Return TOTALS of all tokens, or those after position 0; nmse is 1 - fve.
 
@@ -135,9 +154,7 @@ class ActivationStatistics:
             return dict.fromkeys(TOTALS, np.nan)
         means = mean_over(self.measures[:, part], n[part])
         by_measure = dict(zip(MEASURES, means[:, None], strict=True))
-        square = self.measures[Measure.SPREAD]
-        spread = mean_over(square_about_mean(square, self.shifted, n, part)[None, part], n[part])
-        nmse = ratio(by_measure["error"], spread)[0]
+        nmse = ratio(by_measure["error"], np.array([self.spread(with_first=with_first)]))[0]
         totals = {"fve": 1 - nmse, "nmse": nmse, "mse": by_measure["error"][0] / self.shifted.shape[1]}
         totals |= {name: by_measure[name][0] for name in ("l0", "l1", "cosine", "l2_ratio")}
         totals["reconstruction_bias"] = ratio(by_measure["square_hat"], by_measure["dot"])[0]

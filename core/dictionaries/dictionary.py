@@ -8,17 +8,18 @@ import hashlib
 import json
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from core.dictionaries.config import ADDITIVE, UNFOLDED_NORMALISATIONS, DictionaryConfig
 from core.dictionaries.cross_layer import Blocks
 from core.dictionaries.origin import UNKNOWN, Origin
+from core.dictionaries.prefix import only_features, separable
 from core.dictionaries.sae_lens import build_sae, run, run_decoder, run_halves, run_with_pre_acts
 from core.dictionaries.weights import can_fold, check_tensors, fold_norms
 from core.errors import DoesNotFitError
@@ -230,6 +231,31 @@ class Dictionary:
     def sae(self):
         """The sae-lens object on these very arrays (imports torch and sae-lens on first use)."""
         return build_sae(self._raw_config, self._tensors)
+
+    def part(self, features: Int[np.ndarray, " chosen"], *, title: str) -> "Dictionary":
+        """Return some of the features as a dictionary of their own, in this order, with their present weights.
+
+        Raises DoesNotFitError for no features, and where features are computed from each other or read many places.
+        """
+        if not separable(self.config) or self.config.sides > 1 or self.config.read_hooks:
+            raise DoesNotFitError(
+                f"{self.title} is a {self.config.kind} dictionary, of which some features make no dictionary. Expected "
+                "one whose features do not depend on each other; choose another."
+            )
+        if not len(features):
+            raise DoesNotFitError(
+                f"None of the features of {self.title} is chosen, and a dictionary has at least one. Choose some."
+            )
+        raw, tensors = only_features(self._raw_config, self._tensors, self.config, features)
+        n, k = len(features), self.config.k
+        return Dictionary(
+            id=self.id,
+            title=title,
+            config=replace(self.config, d_sae=n, k=min(k, n) if k else k, matryoshka_widths=()),
+            raw_config=raw,
+            tensors=tensors,
+            fold_decoder_norms=self.folded,
+        )
 
     def save(self, folder: Path) -> None:
         """Write config and weights, as they are held here, to a new folder in sae-lens' format."""

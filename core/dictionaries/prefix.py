@@ -3,10 +3,11 @@
 Bussmann et al. 2025 train each level to reconstruct by itself, so a level's x_hat is that of its features alone.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int
 
 from core.dictionaries.config import ADDITIVE, WITH_K, DictionaryConfig
 from core.dictionaries.origin import Choice
@@ -32,7 +33,7 @@ def number_asked(config: DictionaryConfig, settings: Mapping[str, str | int | bo
             f"{title} has {config.d_sae:,} features, so its first {n:,} cannot be looked at; expected 1 to "
             f"{config.d_sae:,}. Correct it after the #."
         )
-    if config.architecture not in ADDITIVE | WITH_K or config.blocks > 1:
+    if not separable(config):
         raise BadDictionaryError(
             f"{title} is a {config.kind} dictionary, whose features are computed from each other; expected one whose "
             "first features can be looked at by themselves. Leave features and level out after the #."
@@ -40,16 +41,32 @@ def number_asked(config: DictionaryConfig, settings: Mapping[str, str | int | bo
     return None if n == config.d_sae else n
 
 
+def separable(config: DictionaryConfig) -> bool:
+    """Whether some of the features make a dictionary of their own: none is computed from the others, but for k."""
+    return config.architecture in ADDITIVE | WITH_K and config.blocks == 1
+
+
 def first_features(
     raw: Mapping[str, Any], tensors: Mapping[str, np.ndarray], config: DictionaryConfig, n: int
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Return config and weights of the first n features."""
-    kept = {name: array[:n] if name in _BY_FEATURE else array for name, array in tensors.items()}
-    kept["W_enc"] = np.ascontiguousarray(tensors["W_enc"][:, :n])
-    metadata = dict(raw.get("metadata") or {})
     widths = [width for width in config.matryoshka_widths if width <= n]
+    return only_features(raw, tensors, config, slice(n), widths)
+
+
+def only_features(
+    raw: Mapping[str, Any],
+    tensors: Mapping[str, np.ndarray],
+    config: DictionaryConfig,
+    features: slice | Int[np.ndarray, " chosen"],
+    widths: Sequence[int] = (),
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Return config and weights of some features, which have Matryoshka levels of these widths."""
+    kept = {name: array[features] if name in _BY_FEATURE else array for name, array in tensors.items()}
+    kept["W_enc"] = np.ascontiguousarray(tensors["W_enc"][:, features])
+    n, metadata = kept["W_enc"].shape[1], dict(raw.get("metadata") or {})
     if widths:
-        metadata["training_architecture_details"] = {"matryoshka_widths": widths}
+        metadata["training_architecture_details"] = {"matryoshka_widths": list(widths)}
     else:
         metadata.pop("training_architecture_details", None)
     shorter = {"d_sae": n, "metadata": metadata} | ({"k": min(config.k, n)} if config.k else {})

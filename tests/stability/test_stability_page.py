@@ -1,5 +1,7 @@
 """The stability page on a planted workspace with seeds of its dictionary, run by AppTest through the router."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from demo.settings import DICTIONARIES_DIR
 from tests.doubles import pages, planted_pages
 from tests.doubles.pages import button, fine, table, text_of
 from tests.doubles.planted import planted_dictionary
+from ui.stability.life import open_node
 from ui.studies import feature_columns
 from ui.studies.stability import Choice
 
@@ -94,6 +97,37 @@ def test_stability_is_a_column_of_the_table_of_all_features_and_a_colour_of_maps
         assert not at.exception
 
 
+def test_what_is_left_over_is_compared_with_random_subspaces(open_page):
+    at = fine(open_page({"tab": "Left over"}))
+    numbers = table(at, "span_overlap")
+    assert numbers[["leftover_a", "leftover_b"]].to_numpy().tolist() == [[7, 7]]
+    assert 0 <= numbers["random_overlap"][0] <= 1
+    assert "random subspaces" in text_of(at, "caption")
+    assert at.get("vega_lite_chart")
+
+
+def test_statistics_of_weights_and_text_are_correlated_with_returning(open_page, monkeypatch):
+    planted_pages.read_little_text(monkeypatch)
+    at = fine(open_page({"tab": "What goes with it"}))
+    found = table(at, "companion_q").set_index("companion")
+    assert {"encoder_norm", "encoder_bias", "nearest_cosine", "density", "explained_share"} <= set(found.index)
+    assert found["companion_features"]["encoder_norm"] == 12
+    assert "rows of 6 tokens" in text_of(at, "caption")
+
+
+def test_the_stable_core_is_offered_with_what_it_explains(open_page, monkeypatch):
+    planted_pages.read_little_text(monkeypatch)
+    at = fine(open_page({"tab": "Stable core"}))
+    assert "3 of 12 features return in at least 2 of 2" in text_of(at, "markdown")
+    at.slider(key="st_times").set_value(1).run()
+    assert "5 of 12 features return in at least 1 of 2" in text_of(fine(at), "markdown")
+    assert table(at, "core_features")["core_features"].tolist() == [12, 5]
+
+
+def test_without_a_series_of_layers_the_page_says_where_there_is_one(open_page):
+    assert "The demo has such a series" in text_of(fine(open_page({"tab": "Life over layers"})), "info")
+
+
 @demo
 def test_the_demos_seeds_data_types_and_widths_are_chosen_at_first(tmp_path, monkeypatch):
     planted_pages.write_workspace(tmp_path)
@@ -106,3 +140,25 @@ def test_the_demos_seeds_data_types_and_widths_are_chosen_at_first(tmp_path, mon
     assert len(shares) == len(chosen)
     assert (shares["random_share"] < shares["returned_share"]).all()
     assert np.isfinite(shares["return_threshold"]).all()
+
+
+@demo
+def test_a_feature_of_the_demo_is_followed_through_its_layers_and_a_node_opens_its_feature(tmp_path, monkeypatch):
+    planted_pages.write_workspace(tmp_path)
+    with pages.page(tmp_path, monkeypatch, "stability") as run:
+        query = {
+            "sae": "demo/layer1-standard-2048",
+            "tab": "Life over layers",
+            "st_others": "demo/layer0-standard-2048",
+        }
+        at = fine(run(query))
+        layers = at.multiselect(key="st_layers").value
+        assert layers == ["0", "1", "2", "3", "3 resid_post"]
+        edges, steps = table(at, "life_from"), table(at, "life_fate")
+        assert len(edges) >= 4
+        assert set(steps["life_fate"]) <= {"passes through", "born here", "dies here", "here alone"}
+        study = SimpleNamespace(dictionaries=[SimpleNamespace(id=f"demo/{i}") for i in range(5)])
+        state = {"st-life": {"selection": {"node": [{"level": 2, "feature": 7}]}}}
+        monkeypatch.setattr("streamlit.session_state", state)
+        open_node(study)
+        assert (state["sae"], state["feature"]) == ("demo/2", 7)

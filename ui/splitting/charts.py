@@ -19,11 +19,19 @@ _CELL_TEXTS = 12
 """With more dictionaries than this, the cells of the matrix are too narrow for numbers."""
 
 
-def split_graph(nodes: pd.DataFrame, edges: pd.DataFrame, headings: Sequence[str]) -> alt.LayerChart:
+def split_graph(
+    nodes: pd.DataFrame,
+    edges: pd.DataFrame,
+    headings: Sequence[str],
+    *,
+    said: tuple[str, str, str] = ("Widths", "Coarser feature", "Child"),
+    picks: str = "",
+) -> alt.LayerChart:
     """Draw features by dictionary, from left to right, and lines to their children. Stronger lines are more similar.
 
     `nodes` have level, height, label, feature, d_sae, promoted_tokens; `edges` the columns of edge_table and
-    `start` and `end`, places in `nodes`.
+    `start` and `end`, places in `nodes`. `said` are the titles of a step and of its two ends; `picks` names a selection
+    of nodes by level and feature, if there is to be one.
     """
     last = len(headings) - 1
     x = alt.X("level:Q").scale(domain=[-0.02, last + _LABEL], nice=False).axis(None)
@@ -35,6 +43,8 @@ def split_graph(nodes: pd.DataFrame, edges: pd.DataFrame, headings: Sequence[str
     ]
     base = alt.Chart(nodes).encode(x, y, tooltip=tooltip)
     dots = base.mark_circle(size=64, color=ACCENT, opacity=1)
+    if picks:
+        dots = dots.add_params(alt.selection_point(name=picks, fields=["level", "feature"]))
     names = base.mark_text(align="left", dx=8, fontSize=11, color=MUTED, limit=110).encode(alt.Text("label:N"))
     heads = pd.DataFrame({"level": range(len(headings)), "text": list(headings)})
     titles = (
@@ -43,10 +53,10 @@ def split_graph(nodes: pd.DataFrame, edges: pd.DataFrame, headings: Sequence[str
         .encode(x, alt.Text("text:N"), y=alt.value(-6))
     )
     most = int(nodes.groupby("level").size().max())
-    return alt.layer(_lines(nodes, edges, x, y), dots, names, titles).properties(height=max(240, 22 * most + 90))
+    return alt.layer(_lines(nodes, edges, x, y, said), dots, names, titles).properties(height=max(240, 22 * most + 90))
 
 
-def _lines(nodes: pd.DataFrame, edges: pd.DataFrame, x: alt.X, y: alt.Y) -> alt.Chart:
+def _lines(nodes: pd.DataFrame, edges: pd.DataFrame, x: alt.X, y: alt.Y, said: tuple[str, str, str]) -> alt.Chart:
     """Draw the edges of a graph, from the end of one label to the next node."""
     level, height = (nodes[name].to_numpy(dtype=float) for name in ("level", "height"))
     data = edges.assign(
@@ -62,9 +72,9 @@ def _lines(nodes: pd.DataFrame, edges: pd.DataFrame, x: alt.X, y: alt.Y) -> alt.
         .legend(orient="top", gradientLength=200)
     )
     tooltip = [
-        alt.Tooltip("split_step:N", title="Widths"),
-        alt.Tooltip("coarse_feature:Q", title="Coarser feature"),
-        alt.Tooltip("child:Q", title="Child"),
+        alt.Tooltip("split_step:N", title=said[0]),
+        alt.Tooltip("coarse_feature:Q", title=said[1]),
+        alt.Tooltip("child:Q", title=said[2]),
         alt.Tooltip("split_cosine:Q", title="Similarity", format=".3f"),
     ]
     rules = alt.Chart(data).mark_rule(size=1.6, opacity=0.8)

@@ -1,26 +1,34 @@
 """Where stability meets Streamlit: the others and settings that a person chose, and what returns in them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
 from core import tables
+from core.corpus.streams import rows_sha256
 from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.spaces import DictionarySide
 from core.errors import LoupeError
 from core.matching.pairs import THRESHOLD
+from core.overview.tables import weight_table
+from core.stability.left_over import LeftOver, left_over
+from core.stability.life import Life, Step, check_layers, life, step_by_activation
 from core.stability.returning import RULES, Rule, Stability, check_others, stability
+from core.stability.stable_core import core_table
 from core.work.jobs import Progress
-from ui.studies import compute, opened, splitting
+from ui.studies import compute, corpus, geometry, matching_activations, opened, second_dictionary, splitting, token_pass
 
 _KEY = "_stability"
 MOST = 24
 """The most other dictionaries."""
+CORE_ROWS = 32
+"""Rows of text on which the stable core is compared with the whole."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +139,48 @@ def study(id: str | None = None, others: Sequence[Dictionary] | None = None) -> 
     return StabilityStudy(dictionary, others, replace(choice, others=tuple(o.id for o in others)), found)
 
 
+def left_over_with(study: StabilityStudy, place: int) -> LeftOver:
+    """Return how what is left over in the picked dictionary and in one of the others lies in one subspace."""
+    a, b, choice, mine = study.dictionary, study.others[place], study.choice, study.found.returns[place]
+    rows = [second_dictionary.weights(one).side(choice.side) for one in (a, b)]
+
+    def work(progress: Progress) -> LeftOver:
+        how = {"threshold": choice.threshold, "rule": choice.rule}
+        theirs = stability(b, [a], choice.side, **how, store=compute.store(), progress=progress).returns[0]
+        return left_over(*rows, *(np.flatnonzero(one.kept & ~one.returned) for one in (mine, theirs)))
+
+    key = f"left over {a.sha256} {b.sha256} {sorted(study.settings.items())}"
+    return compute.transient(key, f"What is left over in {a.title} and {b.title}", work)
+
+
+def weight_statistics(dictionary: Dictionary) -> dict[str, np.ndarray]:
+    """Return the statistics of the weights that may go with returning, by their names in the catalogue.
+
+    Decoder norms that are folded are all 1, and left out.
+    """
+    names = ["encoder_norm", "encoder_bias", "encoder_decoder_cosine", *([] if dictionary.folded else ["decoder_norm"])]
+    table = weight_table(dictionary)
+    found = {name: table[name].to_numpy(dtype=float) for name in names if name in table}
+    if dictionary.d_sae > 1:
+        found["nearest_cosine"] = geometry.neighbors(dictionary.id).cos[:, 0].astype(float)
+    return found
+
+
+def text_statistics(dictionary: Dictionary) -> dict[str, np.ndarray]:
+    """Return the statistics of a token pass that may go with returning (raises LoupeError)."""
+    passed = token_pass.token_pass(dictionary.id)
+    return {
+        "density": passed.density,
+        "mean_active": passed.statistics.feature_table()["mean_active"].to_numpy(),
+        "explained_share": passed.statistics.written_variance(dictionary.W_dec),
+    }
+
+
+def said_text(dictionary: Dictionary) -> str:
+    """Return the text behind `text_statistics`."""
+    return token_pass.token_pass(dictionary.id).sample.note
+
+
 def _opened(dictionary: Dictionary, choice: Choice) -> list[Dictionary]:
     """Open the others of a dictionary. Those that cannot be opened are left out, as the page that chooses says so."""
     ids = choice.others if choice.others is not None else usual_others(dictionary)
@@ -139,3 +189,85 @@ def _opened(dictionary: Dictionary, choice: Choice) -> list[Dictionary]:
         with suppress(LoupeError):
             found.append(opened.dictionary(id))
     return [other for other in found if other.id != dictionary.id]
+
+
+def core_explained(dictionary: Dictionary, part: Dictionary) -> tuple[pd.DataFrame, str]:
+    """Return what a dictionary and its stable core explain of a little text, and which (raises LoupeError)."""
+    model = opened.model_of(dictionary)
+    sample = corpus.sample(dictionary, model, replace(corpus.settings(), n_rows=CORE_ROWS))
+    key = f"core explained {dictionary.sha256} {part.sha256} {model.sha256} {rows_sha256(sample.rows)}"
+
+    def work(progress: Progress) -> pd.DataFrame:
+        return core_table([dictionary, part], model, sample.rows, progress=progress)
+
+    return compute.transient(key, f"What {part.title} explains", work), sample.note
+
+
+@dataclass(frozen=True, eq=False)
+class LifeStudy:
+    """The life of features over a series of dictionaries, by directions or by activations on text."""
+
+    names: tuple[str, ...]
+    """Of the layers."""
+    dictionaries: tuple[Dictionary, ...]
+    choice: Choice
+    life: Life
+    text: str = ""
+    """What the activations are of; empty for directions."""
+
+    @property
+    def provenance(self) -> dict:
+        how = f"correlations of activations on {self.text}" if self.text else f"{self.choice.side} cosines"
+        settings = {"threshold": self.choice.threshold, "rule": self.choice.rule, "by": how}
+        return tables.provenance(dictionary=self.dictionaries, method="life over layers", settings=settings)
+
+    def note(self, *more: str) -> str:
+        used = [one.threshold for step in self.life.steps for one in (step.successors, step.sources)]
+        what = f"correlation of activations on {self.text}" if self.text else f"{self.choice.side} cosine"
+        over = f"{what} over {min(used):.2f} to {max(used):.2f}, at least what one in a hundred reaches by chance"
+        return " · ".join([f"{len(self.names)} layers", over, *more])
+
+
+def life_study(ids: Mapping[str, str], *, by_activation: bool = False) -> LifeStudy:
+    """Return the life of features over the dictionaries with these ids, by name of the layer (raises LoupeError)."""
+    choice, series = chosen(), tuple(opened.dictionary(id) for id in ids.values())
+    check_layers(series, choice.side)
+    if by_activation:
+        shared = [matching_activations.shared(a, b) for a, b in pairwise(series)]
+        steps = tuple(_step_by_activation(tokens, choice) for tokens in shared)
+        return LifeStudy(tuple(ids), series, choice, Life(steps), shared[0].text)
+    how = {"threshold": choice.threshold, "rule": choice.rule}
+    key = f"life {choice.side} {sorted(how.items())} {','.join(one.sha256 for one in series)}"
+
+    def work(progress: Progress) -> Life:
+        return life(series, choice.side, **how, store=compute.store(), progress=progress)
+
+    return LifeStudy(tuple(ids), series, choice, compute.transient(key, f"Life over {len(series)} layers", work))
+
+
+def _step_by_activation(tokens: matching_activations.SharedTokens, choice: Choice) -> Step:
+    """Match two layers by activations, with a rotated basis of either as chance."""
+    match = matching_activations.match(tokens)
+    swapped = replace(
+        tokens,
+        a=tokens.b,
+        b=tokens.a,
+        model_a=tokens.model_b,
+        model_b=tokens.model_a,
+        store_a=tokens.store_b,
+        store_b=tokens.store_a,
+    )
+    chance = (matching_activations.rotated(one).a_best for one in (tokens, swapped))
+    return step_by_activation(match, *chance, threshold=choice.threshold, rule=choice.rule)
+
+
+def promoted_by(study: LifeStudy, nodes: pd.DataFrame) -> list[list[str]]:
+    """Return the tokens that each node's feature promotes; none where no model is here."""
+    found: list[list[str]] = [[] for _ in range(len(nodes))]
+    for level, dictionary in enumerate(study.dictionaries):
+        rows = np.flatnonzero(nodes["level"].to_numpy() == level)
+        with suppress(LoupeError):
+            texts = splitting.promoted(dictionary, nodes["feature"].to_numpy()[rows]) if len(rows) else []
+            for row, tokens in zip(rows, texts, strict=True):
+                found[row] = tokens
+    return found
