@@ -4,7 +4,7 @@ import streamlit as st
 
 from ui.shared import errors, tabs
 from ui.sidebar import pickers
-from ui.stability import companions, left_over, life, picker, returning, stable_core
+from ui.stability import companions, factors, left_over, life, picker, returning, stable_core
 from ui.studies import opened
 
 ICON = ":material/verified:"
@@ -27,6 +27,7 @@ TABS = {
     "Returning features": lambda: returning.returning(others),
     "Left over": lambda: left_over.left_over(others),
     "What goes with it": lambda: companions.companions(others),
+    "Factors": lambda: factors.factors(others),
     "Stable core": lambda: stable_core.core(others),
     "Life over layers": life.life,
 }

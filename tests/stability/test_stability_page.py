@@ -110,8 +110,8 @@ def test_statistics_of_weights_and_text_are_correlated_with_returning(open_page,
     planted_pages.read_little_text(monkeypatch)
     at = fine(open_page({"tab": "What goes with it"}))
     found = table(at, "companion_q").set_index("companion")
-    assert {"encoder_norm", "encoder_bias", "nearest_cosine", "density", "explained_share"} <= set(found.index)
-    assert found["companion_features"]["encoder_norm"] == 12
+    assert {"Encoder norm", "Encoder bias", "Nearest cosine", "Density", "Variance it explains"} <= set(found.index)
+    assert found["companion_features"]["Encoder norm"] == 12
     assert "rows of 6 tokens" in text_of(at, "caption")
 
 
@@ -140,6 +140,17 @@ def test_the_demos_seeds_data_types_and_widths_are_chosen_at_first(tmp_path, mon
     assert len(shares) == len(chosen)
     assert (shares["random_share"] < shares["returned_share"]).all()
     assert np.isfinite(shares["return_threshold"]).all()
+
+
+@demo
+def test_the_demos_labels_give_bars_by_factor(tmp_path, monkeypatch):
+    planted_pages.write_workspace(tmp_path)
+    with pages.page(tmp_path, monkeypatch, "stability") as run:
+        others = [f"demo/layer2-standard-{name}" for name in ("1024", "2048", "2048-seed1", "2048-prose")]
+        at = fine(run({"sae": "demo/layer2-standard-512", "tab": "Factors", "st_others": others}))
+    bars = table(at, "match_factor")
+    assert set(bars["match_factor"]) == {"seed", "data", "width"}
+    assert (bars["matching_ratio"] > bars["random_ratio"]).all()
 
 
 @demo

@@ -139,8 +139,10 @@ def stacked(
     order: Sequence[str],
     colours: Sequence[str],
     title: str | None,
+    *,
+    columns: int = 4,
 ) -> alt.Chart:
-    """Draw a bar for each `name`, of shares that add up to 1, with parts in the given order."""
+    """Draw a bar for each `name`, of shares that add up to 1, in the given order; the legend has so many columns."""
     data = table.assign(place=[list(order).index(value) for value in table[group]])
     return (
         alt.Chart(data)
@@ -151,7 +153,7 @@ def stacked(
             alt.Color(f"{group}:N")
             .title(None)
             .scale(domain=list(order), range=list(colours))
-            .legend(orient="top", columns=4, labelLimit=200),
+            .legend(orient="top", columns=columns, labelLimit=200),
             alt.Order("place:Q"),
             tooltip=[
                 alt.Tooltip("name:N", title="Dictionary"),

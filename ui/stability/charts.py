@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 
-from core import catalogue
 from core.stability.left_over import FOUND, OTHERS, RANDOM
 from ui.shared.charts import ACCENT, COLOURS, MUTED
 from ui.splitting.charts import stacked
@@ -70,16 +69,15 @@ def angles(table: pd.DataFrame) -> alt.LayerChart:
 
 def companions(table: pd.DataFrame) -> alt.LayerChart:
     """Draw each statistic's correlation and its interval; needs the columns of core.stability.companions."""
-    data = table.assign(title=[catalogue.statistic(name).title for name in table["companion"]])
-    y = alt.Y("title:N").title(None).sort(list(data["title"])).axis(labelLimit=240)
+    y = alt.Y("companion:N").title(None).sort(list(table["companion"])).axis(labelLimit=240)
     tooltip = [
-        alt.Tooltip("title:N", title="Statistic"),
+        alt.Tooltip("companion:N", title="Statistic"),
         alt.Tooltip("companion_correlation:Q", title="Correlation", format=".3f"),
         alt.Tooltip("companion_low:Q", title="From", format=".3f"),
         alt.Tooltip("companion_high:Q", title="To", format=".3f"),
         alt.Tooltip("companion_q:Q", title="q", format=".2~g"),
     ]
-    base = alt.Chart(data).encode(y, tooltip=tooltip)
+    base = alt.Chart(table).encode(y, tooltip=tooltip)
     x = alt.X("companion_correlation:Q").title("Rank correlation with the return share").scale(domain=[-1, 1])
     lines = base.mark_rule(color=ACCENT, size=2).encode(alt.X("companion_low:Q"), alt.X2("companion_high:Q"))
     dots = base.mark_circle(color=ACCENT, size=70, opacity=1).encode(x)
@@ -91,7 +89,7 @@ def fates(table: pd.DataFrame, order: Sequence[str]) -> alt.Chart:
     """Draw a bar for each layer, split by what becomes of its features; needs the columns of Life.table."""
     data = table.assign(name=table["life_layer"])
     colours = [COLOURS[1], ACCENT, COLOURS[2], MUTED]
-    return stacked(data, "life_fate", "fate_share", "fate_features", order, colours, "Layer")
+    return stacked(data, "life_fate", "fate_share", "fate_features", order, colours, "Layer", columns=2)
 
 
 def steps(table: pd.DataFrame) -> alt.LayerChart:

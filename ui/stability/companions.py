@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from core import catalogue
 from core.dictionaries.dictionary import Dictionary
 from core.stability.companions import companions as correlated
 from ui.shared.figure import altair, figure, listing
@@ -15,7 +16,8 @@ def companions(others: Sequence[Dictionary]) -> None:
     study = stability.study(others=others)
     on_text = Later(lambda: stability.text_statistics(study.dictionary), missing="statistics of text not yet computed")
     known = stability.weight_statistics(study.dictionary) | (on_text.value or {})
-    table = correlated(study.found.share, known)
+    titled = {catalogue.statistic(name).title: values for name, values in known.items()}
+    table = correlated(study.found.share, titled)
 
     def draw() -> None:
         altair(charts.companions(table), "st-companions")()

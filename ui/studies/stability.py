@@ -17,6 +17,7 @@ from core.dictionaries.spaces import DictionarySide
 from core.errors import LoupeError
 from core.matching.pairs import THRESHOLD
 from core.overview.tables import weight_table
+from core.stability.factors import factor_table
 from core.stability.left_over import LeftOver, left_over
 from core.stability.life import Life, Step, check_layers, life, step_by_activation
 from core.stability.returning import RULES, Rule, Stability, check_others, stability
@@ -76,12 +77,18 @@ class StabilityStudy:
     def note(self, *more: str) -> str:
         """Return what a figure was computed from."""
         choice, used = self.choice, self.found.threshold
-        span = f"{min(used):.2f}" if max(used) - min(used) < 0.005 else f"{min(used):.2f} to {max(used):.2f}"
+        span = _span(used)
         raised = sum(u > choice.threshold for u in used)
         why = f", raised by chance for {raised} of {len(used)}" if raised else ""
         n = "1 other dictionary" if len(used) == 1 else f"{len(used)} other dictionaries"
         how = f"{choice.side} cosine over {span}{why} with {RULES[choice.rule]}"
         return " · ".join([f"{self.dictionary.title} in {n}", how, *more])
+
+
+def _span(used: Sequence[float]) -> str:
+    """Say between which thresholds those used lie; one number where they are alike."""
+    low, high = f"{min(used):.2f}", f"{max(used):.2f}"
+    return low if low == high else f"{low} to {high}"
 
 
 def chosen() -> Choice:
@@ -191,6 +198,19 @@ def _opened(dictionary: Dictionary, choice: Choice) -> list[Dictionary]:
     return [other for other in found if other.id != dictionary.id]
 
 
+def factor_bars(study: StabilityStudy, names: Sequence[str]) -> pd.DataFrame:
+    """Return the shares that return between those of all the dictionaries that differ in one label."""
+    members, choice = [study.dictionary, *study.others], study.choice
+    how = {"threshold": choice.threshold, "rule": choice.rule, "store": compute.store()}
+    labels = [one.origin.labels for one in members]
+
+    def work(progress: Progress) -> pd.DataFrame:
+        return factor_table(members, names, labels, choice.side, **how, progress=progress)
+
+    key = f"returning by factor {sorted(study.settings.items())} {','.join(one.sha256 for one in members)} {names}"
+    return compute.transient(key, "Returning features by factor", work)
+
+
 def core_explained(dictionary: Dictionary, part: Dictionary) -> tuple[pd.DataFrame, str]:
     """Return what a dictionary and its stable core explain of a little text, and which (raises LoupeError)."""
     model = opened.model_of(dictionary)
@@ -224,7 +244,7 @@ class LifeStudy:
     def note(self, *more: str) -> str:
         used = [one.threshold for step in self.life.steps for one in (step.successors, step.sources)]
         what = f"correlation of activations on {self.text}" if self.text else f"{self.choice.side} cosine"
-        over = f"{what} over {min(used):.2f} to {max(used):.2f}, at least what one in a hundred reaches by chance"
+        over = f"{what} over {_span(used)}, at least what one in a hundred reaches by chance"
         return " · ".join([f"{len(self.names)} layers", over, *more])
 
 
