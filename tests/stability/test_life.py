@@ -64,6 +64,9 @@ def test_a_feature_is_followed_to_both_ends():
     assert (graph.edges["life_similarity"] > 0.8).all()
     assert graph.nodes["height"].between(0, 1).all()
     assert graph.left_off == 0
+    back = life_graph(life(series()), 2, 4)
+    assert back.nodes[["level", "feature"]].to_numpy().tolist() == [[2, 4], [1, 0], [0, 0]]
+    assert back.edges[["start", "end"]].to_numpy().tolist() == [[1, 0], [2, 1]]
 
 
 def test_a_feature_without_source_and_successor_is_alone_and_one_that_is_not_there_is_refused():
