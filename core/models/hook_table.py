@@ -21,7 +21,7 @@ class HookTable:
 
     names: tuple[str, ...]
     widths: Int[np.ndarray, " hook"]
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     @classmethod
     def key(cls, config_json: str, n_layers: int) -> str:

@@ -33,8 +33,8 @@ def selected(value: "Tensor", place: Place) -> "Tensor":
     if place.stream is not None:
         value = value[place.stream]
     if place.part is not None:
-        i, n, groups = place.part
-        value = value.unflatten(-1, (groups, n, -1)).select(-2, i).flatten(-2)
+        start, stop, groups = place.part
+        value = value.unflatten(-1, (groups, -1))[..., start:stop].flatten(-2)
     return value * place.scale if place.scale != 1 else value
 
 
@@ -50,8 +50,8 @@ def _changed(value: "Tensor", place: Place, call: Call) -> "Tensor | None":
     if place.stream is not None:
         whole[place.stream] = new
     else:
-        i, n, groups = place.part
-        whole.unflatten(-1, (groups, n, -1)).select(-2, i).copy_(new.unflatten(-1, (groups, -1)))
+        start, stop, groups = place.part
+        whole.unflatten(-1, (groups, -1))[..., start:stop].copy_(new.unflatten(-1, (groups, -1)))
     return whole
 
 

@@ -26,17 +26,35 @@ _SUMMED = ("hook_attn_out", "hook_resid_mid", "hook_mlp_out")
 _INSIDE_MLP = ("hook_pre", "hook_post", "hook_pre_linear")
 
 
-def _qkv(module: str, by_heads: bool) -> dict[str, tuple[str, int, int, bool]]:
-    return {f"attn.hook_{part}": (module, i, 3, by_heads) for i, part in enumerate("qkv")}
-
-
+_QKV = ("attn.hook_q", "attn.hook_k", "attn.hook_v")
 _FUSED = {
-    "gpt2": _qkv("attn.c_attn", False),
-    "gpt_neox": _qkv("attention.query_key_value", True),
-    "bloom": _qkv("self_attention.query_key_value", True),
-    **{kind: {"mlp.hook_pre": ("mlp.gate_up_proj", 0, 2, False)} for kind in ("phi3", "glm", "glm4")},
+    "gpt2": "attn.c_attn",
+    "gpt_neox": "attention.query_key_value",
+    "bloom": "self_attention.query_key_value",
+    "falcon": "self_attention.query_key_value",
+    "phi3": "self_attn.qkv_proj",
 }
-"""By model_type: hooks that are the i-th of n parts of what one module gives, of all of it or within each head."""
+"""By model_type: the one module that gives queries, keys and values."""
+_GATED_TOGETHER = ("phi3", "glm", "glm4")
+"""Types whose mlp.gate_up_proj gives what enters the activation function, and then what it is multiplied by."""
+
+
+def _shares(config: Any) -> tuple[int, tuple[int, int, int]]:
+    """Return how a fused module of queries, keys and values is laid out: the number of groups, and three sizes in each.
+
+    Queries of heads that share a key and a value may stand in one group with these (Falcon's new architecture), each
+    head may be a group, or all heads together.
+    """
+    n = config.num_attention_heads
+    d = getattr(config, "head_dim", None) or config.hidden_size // n
+    if config.model_type in ("gpt_neox", "bloom"):
+        return n, (d, d, d)
+    if config.model_type == "falcon" and config.new_decoder_architecture:
+        return config.num_kv_heads, (n // config.num_kv_heads * d, d, d)
+    if config.model_type == "falcon":
+        return (1, (n * d, d, d)) if config.multi_query else (n, (d, d, d))
+    shared = (config.num_key_value_heads if config.model_type == "phi3" else n) * d
+    return 1, (n * d, shared, shared)
 
 
 @dataclass(frozen=True)
@@ -50,7 +68,7 @@ class Place:
     layer: int | None = None
     """The block that it lies in."""
     part: tuple[int, int, int] | None = None
-    """(i, n, groups): the i-th of n equal parts, within each of so many groups."""
+    """(start, stop, groups): these of the numbers in each of so many equal groups."""
     scale: float = 1.0
     """What the block multiplies this output by before it adds it to the stream (Granite)."""
     stream: int | None = None
@@ -144,13 +162,18 @@ class Places:
         return found and replace(found, scale=scale)
 
     def _fused(self, path: str, point: str) -> Place | None:
+        """Place a hook at a part of what one module gives."""
         config = self._architecture.text_config
-        if point not in _FUSED.get(config.model_type, {}):
+        if point == "mlp.hook_pre" and config.model_type in _GATED_TOGETHER:
+            whole = self._at(f"{path}.mlp.gate_up_proj", "out")
+            return whole and replace(whole, width=whole.width // 2, part=(0, whole.width // 2, 1))
+        if point not in _QKV or config.model_type not in _FUSED:
             return None
-        module, i, n, by_heads = _FUSED[config.model_type][point]
-        whole = self._at(f"{path}.{module}", "out")
-        groups = config.num_attention_heads if by_heads else 1
-        return whole and replace(whole, width=whole.width // n, part=(i, n, groups))
+        whole, (groups, sizes) = self._at(f"{path}.{_FUSED[config.model_type]}", "out"), _shares(config)
+        if whole is None or whole.width != groups * sum(sizes):
+            return None
+        i = _QKV.index(point)
+        return replace(whole, width=groups * sizes[i], part=(sum(sizes[:i]), sum(sizes[: i + 1]), groups))
 
     def _walk(self, point: str, children: dict[str, Any], path: str, here: Any = None) -> Place | None:
         """Follow a name through TransformerLens' parts and its aliases to a side of a module."""
