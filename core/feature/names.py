@@ -20,7 +20,7 @@ from core.work.jobs import SILENT, Progress
 
 LONGEST, LONGEST_TOKEN = 48, 18
 """Letters of a name, and of each of the two tokens in it. Longer ones are cut."""
-ARROW = "→"
+ARROW, NEAR = "→", "≈"
 _BUDGET_BYTES = 2**26
 _BYTES_PER_PAIR = 16
 
@@ -136,16 +136,18 @@ def feature_names(
     *,
     fires_on: Int[np.ndarray, " d_sae"] | None = None,
     promotes: Int[np.ndarray, " d_sae"] | None = None,
+    nearest: Int[np.ndarray, " d_sae"] | None = None,
     labels: Mapping[int, str] | None = None,
 ) -> FeatureNames:
     """Name all features by what is at hand: by others' labels, else by tokens, ids of `strings`; -1 for none.
 
-    `'import' → ' os'`: of all tokens 'import' holds most of its activation, and it promotes ' os' most.
+    `'import' → ' os'`: of all tokens 'import' holds most of its activation, and it promotes ' os' most. `≈ ' os'`: all
+    that is known is that of all embeddings that of ' os' lies nearest to what it writes.
     """
-    fires, promotes = (np.full(d_sae, -1) if ids is None else ids for ids in (fires_on, promotes))
-    ids = np.unique(np.concatenate([fires, promotes]))
+    known = [np.full(d_sae, -1) if ids is None else ids for ids in (fires_on, promotes, nearest)]
+    ids = np.unique(np.concatenate(known))
     shown = {i: cut(label(strings[i]), LONGEST_TOKEN) for i in ids.tolist() if 0 <= i < len(strings)}
-    names = (_of_tokens(shown.get(a), shown.get(b)) for a, b in zip(fires.tolist(), promotes.tolist(), strict=True))
+    names = (_of_tokens(*map(shown.get, ids)) for ids in zip(*(each.tolist() for each in known), strict=True))
     said = {i: one_line(text) for i, text in (labels or {}).items()}
     return FeatureNames(tuple(said.get(i) or name for i, name in enumerate(names)))
 
@@ -155,8 +157,10 @@ def promoted_tokens(logits: LogitStatistics) -> Int[np.ndarray, " d_sae"]:
     return np.where(logits.constant, -1, logits.top_tokens[:, 0])
 
 
-def _of_tokens(fires: str | None, promotes: str | None) -> str:
-    return f"{fires or ''} {ARROW} {promotes}".lstrip() if promotes else fires or ""
+def _of_tokens(fires: str | None, promotes: str | None, nearest: str | None) -> str:
+    if promotes:
+        return f"{fires or ''} {ARROW} {promotes}".lstrip()
+    return fires or (f"{NEAR} {nearest}" if nearest else "")
 
 
 def own_names(notes: Mapping[int, Note]) -> dict[int, str]:

@@ -7,6 +7,7 @@ import pytest
 
 from core.activations.token_pass import activation_pass, open_store
 from core.feature.names import LONGEST, feature_names, one_line, own_names, promoted_tokens, strongest_tokens
+from core.feature.nearest_embeddings import nearest_embeddings
 from core.feature.notes import Note
 from core.logit_weights.statistics import logit_statistics
 from core.logit_weights.unembedding import Unembedding
@@ -57,6 +58,34 @@ def test_a_name_says_what_a_feature_fires_on_and_what_it_promotes():
     assert not feature_names(4, STRINGS)
 
 
+def test_a_feature_of_which_nothing_else_is_known_is_named_by_the_nearest_embedding():
+    nearest = np.array([1, 1, -1])
+    assert feature_names(3, STRINGS, nearest=nearest).text == ("≈ ' os'", "≈ ' os'", "")
+    assert feature_names(3, STRINGS, fires_on=np.array([0, -1, -1]), nearest=nearest).text[:2] == (
+        "'import'",
+        "≈ ' os'",
+    )
+
+
+@pytest.mark.parametrize("block", [1, 3, 512])
+def test_the_nearest_embedding_is_that_of_a_double_loop_at_any_block_and_of_ties_the_first(block):
+    rng = np.random.default_rng(3)
+    W_E, directions = rng.normal(size=(9, 5)).astype(np.float32), rng.normal(size=(7, 5)).astype(np.float32)
+    W_E[6] = 2 * W_E[2]  # as near as token 2
+    W_E[4] = 0
+    directions[0], directions[1], directions[2, 0] = W_E[6], 0, np.nan
+    found = nearest_embeddings(directions, W_E, block=block)
+    assert found[:3].tolist() == [2, -1, -1]
+    for direction, token in zip(directions[3:].astype(float), found[3:], strict=True):
+        cosines = [
+            direction @ row / np.linalg.norm(direction) / np.linalg.norm(row) if row.any() else 0
+            for row in W_E.astype(float)
+        ]
+        assert token == int(np.argmax(cosines))
+    opposite = nearest_embeddings(-np.ones((1, 2), np.float32), np.ones((3, 2), np.float32))
+    assert opposite.tolist() == [-1]
+
+
 def test_a_label_comes_before_tokens_and_an_own_note_before_a_label():
     names = feature_names(2, STRINGS, fires_on=np.array([0, 0]), labels={1: "brackets"})
     assert names.text == ("'import'", "brackets")
@@ -84,6 +113,10 @@ def test_no_model_is_opened_for_names_before_any_are_stored(tmp_path, monkeypatc
             patch.setattr("ui.studies.names._hash_is_known", lambda model: asked.append(model) or False)
             pages.fine(open_page())
         assert not asked
+        at = open_page(
+            {"tab": "Nearest features"}
+        ).run()  # the sidebar has opened the model at the end of the first run
+        assert pages.table(at, "neighbor_name")["neighbor_name"].str.startswith("≈").any()
     with pages.page(tmp_path, monkeypatch, "logit_weights") as open_page:
         pages.fine(open_page())
         assert compute.store().holds_kind("logit-statistics")

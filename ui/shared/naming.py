@@ -19,6 +19,7 @@ COLUMNS = {
     "feature_a": "name_a",
     "feature_b": "name_b",
     "best_match": "match_name",
+    "sibling": "sibling_name",
 }
 """Columns that hold features, each with the column for their names."""
 _OF_ONE = ("feature", "next_feature", "neighbor", "correlated_feature")
@@ -40,6 +41,12 @@ def find_by(find: Callable[[str], FeatureNames]) -> None:
         return known[sha256]
 
     _find.set(once)
+
+
+def find_also(more: Mapping[str, Callable[[], FeatureNames]]) -> None:
+    """Let figures of this run find the names of further dictionaries, by their hashes."""
+    others = _find.get()
+    find_by(lambda sha256: more[sha256]() if sha256 in more else others(sha256))
 
 
 def names_of(sha256: str) -> FeatureNames:

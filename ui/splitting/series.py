@@ -11,11 +11,12 @@ from core.errors import LoupeError
 from core.matching.pairs import THRESHOLD
 from core.splitting import tables
 from core.splitting.graph import MOST_NODES, SplitGraph, check_series, split_graph
+from ui.shared import naming
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure, listing
 from ui.shared.picked_feature import picked_feature, suggest_feature
 from ui.splitting import charts
-from ui.studies import opened, splitting
+from ui.studies import names, opened, splitting
 from ui.studies.splitting import RULES, Series
 
 MOST_WIDER = 3
@@ -73,6 +74,7 @@ def pick(threshold: float) -> Series | None:
         return None
     wider = sorted((opened.dictionary(id) for id in ids), key=lambda dictionary: dictionary.d_sae)
     check_series([coarse, *wider])
+    names.of_these(wider)
     return Series((coarse, *wider), threshold)
 
 
@@ -138,8 +140,15 @@ def children(series: Series) -> None:
 
 
 def edge_list(series: Series, graph: SplitGraph, edges: pd.DataFrame, nodes: pd.DataFrame, rule: str) -> None:
-    """Return the edges of a graph with the tokens that each child promotes."""
+    """List the edges of a graph with the names of both ends and the tokens that each child promotes."""
+    called = [
+        naming.names_of(series.dictionaries[level].sha256).of(feature)
+        for level, feature in zip(graph.level.tolist(), graph.feature.tolist(), strict=True)
+    ]
     table = edges.assign(promoted_tokens=nodes["promoted_tokens"].to_numpy()[graph.end])
+    for column, name, ends in (("coarse_feature", "coarse_name", graph.start), ("child", "child_name", graph.end)):
+        if any(texts := [called[end] for end in ends]):
+            table.insert(table.columns.get_loc(column) + 1, name, texts)
     figure(
         "Features and their children",
         listing(table, "split-edges", height="auto" if len(table) < 12 else 420),
@@ -241,4 +250,5 @@ def most_split(series: Series, table: pd.DataFrame) -> None:
         ),
         name="split-most",
         provenance=series.provenance,
+        whose={"feature": series.coarse.sha256},
     )

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from core.dictionaries.dictionary import Dictionary
 from core.splitting import siblings as splitting_siblings
 from core.splitting.graph import relation
 from ui.shared.figure import altair, figure, listing
@@ -44,16 +45,22 @@ def siblings(series: Series) -> None:
     texts = model.token_strings
     more = [f"the {len(order)} of {len(children):,} most similar to the parent"] if len(order) < len(children) else []
     note = series.note(f"children of feature {feature} among the {name}", splitting.LOGITS.describe(model), *more)
-    sibling_figures(series, splitting_siblings.Siblings(children[order], weights, tokens), texts, note, feature)
+    sibling_figures(series, wide, splitting_siblings.Siblings(children[order], weights, tokens), texts, note, feature)
 
 
 def sibling_figures(
-    series: Series, siblings: splitting_siblings.Siblings, texts: Sequence[str], note: str, feature: int
+    series: Series,
+    wide: Dictionary,
+    siblings: splitting_siblings.Siblings,
+    texts: Sequence[str],
+    note: str,
+    feature: int,
 ) -> None:
     """Draw differences on distinctive tokens, correlations, and the tokens as a table."""
     k = max(2, min(splitting_siblings.K, MOST_TOKENS // len(siblings.feature)))
     cells = splitting_siblings.difference_cells(siblings, texts, k=k)
     table = splitting_siblings.distinctive_table(siblings, texts)
+    whose = {"sibling": wide.sha256}
     left, right = st.columns([3, 2], gap="medium")
     with left:
         figure(
@@ -64,6 +71,7 @@ def sibling_figures(
             note=f"{note} · the {k} tokens that each sibling raises most above the others",
             name=f"siblings-{feature}",
             provenance=series.provenance,
+            whose=whose,
         )
     with right:
         correlations = splitting_siblings.correlation_table(siblings)
@@ -75,6 +83,7 @@ def sibling_figures(
             note=note,
             name=f"sibling-correlations-{feature}",
             provenance=series.provenance,
+            whose=whose,
         )
         figure(
             "Most distinctive tokens",
@@ -84,6 +93,7 @@ def sibling_figures(
             note=note,
             name=f"sibling-distinctive-{feature}",
             provenance=series.provenance,
+            whose=whose,
         )
 
 

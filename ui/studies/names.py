@@ -1,8 +1,9 @@
-"""Names of features from what is stored. Nothing is computed for them here."""
+"""Names of features from what is stored. Nothing that takes a while is computed for them here."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import TypeVar
 
 import streamlit as st
@@ -12,6 +13,7 @@ from core.corpus.streams import rows_sha256
 from core.dictionaries.dictionary import Dictionary
 from core.errors import LoupeError
 from core.feature.names import FeatureNames, StrongestTokens, feature_names, own_names, promoted_tokens
+from core.feature.nearest_embeddings import nearest_embeddings
 from core.logit_weights.statistics import LogitStatistics
 from core.logit_weights.unembedding import LogitSettings
 from core.models.language_model import LanguageModel
@@ -26,6 +28,8 @@ from ui.studies.notes import note_store
 T = TypeVar("T")
 _AT_ONCE_BYTES = 2**28
 """Of a model that is hashed while a page waits: a part of a second."""
+_AT_ONCE_PRODUCTS = 2**32
+"""Multiply-adds that a page spends on names: a tenth of a second or so."""
 KINDS = ("strongest-tokens", "logit-statistics")
 """The kinds of results that names are made of."""
 NOT_THERE = (LoupeError, NotStored, StillRunning)
@@ -43,6 +47,17 @@ def find(sha256: str) -> FeatureNames:
     return NO_NAMES
 
 
+def of_these(dictionaries: Iterable[Dictionary]) -> None:
+    """Let figures of this run name the features of these dictionaries too, as far as that is stored."""
+
+    def stored(dictionary: Dictionary) -> FeatureNames:
+        with suppress(*NOT_THERE), compute.only_stored():
+            return names_of(dictionary)
+        return NO_NAMES
+
+    naming.find_also({each.sha256: partial(stored, each) for each in dictionaries})
+
+
 def titled(subject: Subject) -> str:
     """Return the title of a feature with its name."""
     name = "" if subject.own else naming.names_of(subject.dictionary.sha256).of(subject.feature)
@@ -53,14 +68,17 @@ def names_of(dictionary: Dictionary) -> FeatureNames:
     """Return the names of all features of a dictionary, as far as what they are made from is stored."""
     labels, own = neuronpedia.downloaded_labels(dictionary), _own(dictionary)
     model, fires_on, logits = _on_hand(dictionary)
+    near = model if model and not logits and _embeds(model, dictionary) else None
     key = f"names of {dictionary.sha256} {hash(labels.text) if labels else ''} {fires_on} {logits}"
+    key += f" near {near.sha256}" if near else ""
 
     def make() -> FeatureNames:
         return feature_names(
             dictionary.d_sae,
-            model.token_strings if model and (fires_on or logits) else (),
+            model.token_strings if model and (fires_on or logits or near) else (),
             fires_on=_stored(StrongestTokens, fires_on).token if fires_on else None,
             promotes=promoted_tokens(_stored(LogitStatistics, logits)) if logits else None,
+            nearest=nearest_embeddings(dictionary.W_dec, near.W_E) if near else None,
             labels=dict(zip(labels.feature.tolist(), labels.text, strict=True)) if labels else None,
         )
 
@@ -77,18 +95,25 @@ def _own(dictionary: Dictionary) -> Mapping[int, str]:
 def _on_hand(dictionary: Dictionary) -> tuple[LanguageModel | None, str | None, str | None]:
     """Return the model, and the keys of the strongest tokens and of the logit weights where these are stored.
 
-    Where nothing of the kind is stored, no model is opened and hashed for names.
+    Where nothing of the kind is stored, no model is opened for names.
     """
-    if not any(map(compute.store().holds_kind, KINDS)):
+    stored = any(map(compute.store().holds_kind, KINDS))
+    if not (stored or dictionary.id in opened.with_model()):
         return None, None, None
     with suppress(*NOT_THERE):
         model = opened.model_of(dictionary)
-        if not _hash_is_known(model):
+        if not (stored or _embeds(model, dictionary)) or not _hash_is_known(model):
             return None, None, None
         fires_on = strongest.latest().get(dictionary.sha256) or _of_chosen_text(dictionary, model)
         logits = logit_weights.statistics_key(dictionary, LogitSettings())
         return model, *(key if key and compute.at_hand(key) else None for key in (fires_on, logits))
     return None, None, None
+
+
+def _embeds(model: LanguageModel, dictionary: Dictionary) -> bool:
+    """Whether what features write can be compared with the embeddings of tokens, at once."""
+    products = dictionary.d_sae * model.d_vocab * model.d_model
+    return dictionary.config.d_out == model.d_model and products <= _AT_ONCE_PRODUCTS
 
 
 def _hash_is_known(model: LanguageModel) -> bool:

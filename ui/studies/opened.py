@@ -142,4 +142,11 @@ def model_of(dictionary: Dictionary, *, wpe: str | None = None) -> LanguageModel
         offer_others(error, dictionary, compute.workspace())
         raise
     check_fit(dictionary.config, model)
+    with_model().add(dictionary.id)
     return model
+
+
+@st.cache_resource(show_spinner=False)
+def with_model() -> set[str]:
+    """The ids of dictionaries whose model was opened."""
+    return set()
