@@ -12,7 +12,8 @@ from core.work.jobs import SILENT
 from tests.doubles import pages, planted_pages
 from tests.doubles.pages import fine, reading, table, text_of
 from tests.doubles.planted import planted_dictionary
-from ui.studies import corpus, opened
+from ui.shared.errors import StillRunning
+from ui.studies import compute, corpus, opened
 
 TABS = [
     "By position",
@@ -155,7 +156,7 @@ def test_losses_wait_for_a_button_and_then_stand_beside_each_other(open_page):
 def test_stored_losses_are_there_at_once_position_by_position(open_page, monkeypatch):
     open_page({"tab": "Loss by position"}).button(key="act_run_losses").click().run()
     shown = []
-    monkeypatch.setattr("ui.activations.loss.curve", lambda subject, found: shown.append(found))
+    monkeypatch.setattr("ui.activations.loss.curve", lambda subject, found, missing: shown.append(found))
     assert not [
         button.key for button in open_page({"tab": "Loss by position"}).button if button.key == "act_run_losses"
     ]
@@ -166,6 +167,18 @@ def test_stored_losses_are_there_at_once_position_by_position(open_page, monkeyp
     np.testing.assert_allclose(table["ce_with_x_hat"], RUNS[1] + inside / 10)
     assert (table["ce_wpe_zero"] == 5).all()
     assert n == 128 * len(inside)
+
+
+def test_the_loss_with_the_dictionary_is_shown_before_those_with_other_position_embeddings(open_page, monkeypatch):
+    def not_yet(subject, wpe):
+        compute.check_may_compute("Loss")
+        raise StillRunning
+
+    monkeypatch.setattr("ui.activations.loss.of_model", not_yet)
+    at = open_page({"tab": "Loss by position"}).button(key="act_run_losses").click().run()
+    assert not at.exception
+    assert "Loss, x̂ in place" in [metric.label for metric in at.metric]
+    assert "not yet with the position embedding zero · not yet with the position embedding shuffled" in said(at)
 
 
 @pytest.fixture

@@ -2,8 +2,9 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -34,6 +35,7 @@ from ui.shared import charts
 from ui.shared.errors import NotStored
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure
+from ui.shared.later import Later
 from ui.studies import compute, corpus, opened
 
 LOSSES = {TRAINED: "ce_wpe_trained", ZERO: "ce_wpe_zero", SHUFFLED: "ce_wpe_shuffled"}
@@ -63,6 +65,11 @@ class Subject:
         return list(LOSSES) if self.model.positions == "absolute" else [TRAINED]
 
     @property
+    def others(self) -> list[str]:
+        """Return the states that it does not have."""
+        return [wpe for wpe in self.conditions if wpe != self.model.wpe]
+
+    @property
     def names(self) -> tuple[str, str]:
         return self.model.sha256, rows_sha256(self.sample.rows)
 
@@ -89,31 +96,37 @@ def losses(view: Chosen) -> None:
     subject = Subject(dictionary, model, sample, view.with_first)
     try:
         with compute.only_stored():
-            losses = curves(subject)
+            of_dictionary(subject)
+            for wpe in subject.others:
+                of_model(subject, wpe)
     except NotStored:
         agreed = f"_act_losses {dictionary.sha256} {subject.names}"
         if not st.session_state.get(agreed):
             offer(subject, agreed)
             return
-        losses = curves(subject)
+    spliced = of_dictionary(subject)
+    others = {
+        wpe: Later(partial(of_model, subject, wpe), missing=f"not yet with the position embedding {wpe}")
+        for wpe in subject.others
+    }
+    losses = curves(subject, spliced, {wpe: other.value for wpe, other in others.items() if other.value})
     numbers(losses.means)
     guess = math.log(model.d_vocab)
     st.caption(plain(f"A guess among all {model.d_vocab:,} tokens has a loss of ln({model.d_vocab:,}) = {guess:.3f}."))
-    curve(subject, losses)
+    curve(subject, losses, [said for other in others.values() for said in other.said])
+    for other in others.values():
+        other.draw()
 
 
-def curves(subject: Subject) -> Losses:
-    """Return the losses from the store or from jobs (raises StillRunning meanwhile)."""
-    spliced = of_dictionary(subject)
+def curves(subject: Subject, spliced: SplicedLoss, others: Mapping[str, LossByPosition]) -> Losses:
+    """Put the losses together: with the dictionary, and with those states of the position embedding that are there."""
     totals = spliced.totals(with_first=subject.with_first)
     own = LOSSES[subject.model.wpe]
     columns = {own: spliced.ce, "ce_with_x_hat": spliced.ce_replaced[REPLACED.index("spliced")]}
     means = {own: totals["ce"], "ce_with_x_hat": totals["ce_spliced"], "ce_recovered": totals["ce_score"]}
-    for wpe in subject.conditions:
-        if wpe != subject.model.wpe:
-            other = of_model(subject, wpe)
-            columns[LOSSES[wpe]] = np.append(other.ce, np.nan)
-            means[LOSSES[wpe]] = tables.mean_loss(other, with_first=subject.with_first)
+    for wpe, other in others.items():
+        columns[LOSSES[wpe]] = np.append(other.ce, np.nan)
+        means[LOSSES[wpe]] = tables.mean_loss(other, with_first=subject.with_first)
     table = pd.DataFrame({"position": np.arange(len(spliced.ce))} | columns)
     part = slice(0 if subject.with_first else 1, -1)  # the last position has no next token
     return Losses(table.iloc[part].reset_index(drop=True), means, int(spliced.position_rows[part].sum()))
@@ -182,8 +195,8 @@ def numbers(means: Mapping[str, float]) -> None:
         cards.metric(item.title, f"{means[name]:.3f}", border=True, help=catalogue.help_text(name))
 
 
-def curve(subject: Subject, losses: Losses) -> None:
-    """Draw all losses by position, smoothed if wanted and if rows are long enough."""
+def curve(subject: Subject, losses: Losses, missing: Sequence[str]) -> None:
+    """Draw all losses by position, smoothed if wanted and if rows are long enough. The note says what is missing."""
     table = losses.table
     wanted = st.toggle("Smoothed", value=True, key="act_loss_smooth", bind="query-params")
     names = [name for name in COLOURS if name in table]
@@ -210,7 +223,7 @@ def curve(subject: Subject, losses: Losses) -> None:
         altair(activations_charts.with_context(chart, context, n_pos), "act-losses"),
         table,
         explains=names,
-        note=subject.note(losses.n, said),
+        note=subject.note(losses.n, said, *missing),
         name="losses-by-position",
         provenance=core_tables.provenance(
             dictionary=subject.dictionary,
