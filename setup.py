@@ -19,7 +19,7 @@ EXTRAS = {"pictures": ("vl-convert-python",)}
 ROOT = Path(__file__).resolve().parent
 PACKAGE = "sae_loupe"
 CODE = ("core", "ui", "pages")
-DATA = ("demo/README.md", "demo/dictionaries", "demo/model")
+DATA = ("demo/README.md", "demo/dashboards", "demo/dictionaries", "demo/model")
 
 
 def shipped(root: Path = ROOT) -> Iterator[tuple[Path, Path]]:

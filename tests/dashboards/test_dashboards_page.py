@@ -30,6 +30,13 @@ def test_a_feature_is_shown_with_all_that_its_file_says(open_page, tmp_path, wri
     assert "<script>" not in text
 
 
+def test_an_example_is_a_click_away_and_has_a_link(open_page):
+    at = fine(open_page("").button(key="dash_example").click().run())
+    assert "8 features" in text_of(at, "caption")
+    assert at.query_params["dash_folder"] in ("example", ["example"])
+    assert len(at.get("vega_lite_chart")) == 2
+
+
 def test_a_feature_without_a_dashboard_is_named(open_page, tmp_path):
     (tmp_path / "made").mkdir()
     sae_dashboard(tmp_path / "made")

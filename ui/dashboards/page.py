@@ -10,11 +10,15 @@ from core import catalogue
 from core.dashboards import Dashboard, DashboardSet, open_dashboards
 from core.errors import OutOfRangeError
 from core.files.stamps import stamp
+from core.installation import PROJECT
 from ui.shared import charts, token_text
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure, listing
 from ui.studies import compute
 
+EXAMPLE = "example"
+"""Typed as the folder, or in a link, it opens the files that come with the app."""
+_EXAMPLE_FOLDER = PROJECT / "demo" / "dashboards"
 _NAMED = 4
 """Damaged files that are named one by one."""
 
@@ -37,8 +41,15 @@ def choose() -> DashboardSet | None:
         "with.",
     )
     if not text.strip():
+        st.button(
+            "Open an example",
+            key="dash_example",
+            icon=":material/dashboard:",
+            help="Eight features of the demo in the files that Neuronpedia keeps, as this app exports them.",
+            on_click=lambda: st.session_state.update({"dash_folder": EXAMPLE}),
+        )
         return None
-    folder = compute.workspace().allowed_folder(text)
+    folder = _EXAMPLE_FOLDER if text.strip() == EXAMPLE else compute.workspace().allowed_folder(text)
     # A file that is written anew in place changes no folder.
     state = stamp([folder, *(path for path in folder.glob("*") if path.is_dir())])
     sets = _sets(str(folder), state)
