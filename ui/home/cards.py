@@ -16,8 +16,6 @@ from ui.shared.escape import plain
 if TYPE_CHECKING:
     from core.home.findings import Finding
 
-WIDTH = 312
-"""Of a card, in pixels: three stand side by side in a window of 1,400."""
 _FOUND = "_home_found"
 """What was last found for each card, so that a page that is drawn anew does not lose what it says."""
 
@@ -79,9 +77,9 @@ def draw(dictionary: Dictionary) -> list[Card]:
     name, cards = (dictionary.id, dictionary.sha256), []
     if st.session_state.get(_FOUND, {}).get("of") != name:
         st.session_state[_FOUND] = {"of": name}
-    with st.container(horizontal=True, gap="small"):
+    with st.container(key="questions", gap="small"):  # ui/shell/style.py puts them side by side
         for question in QUESTIONS:
-            with st.container(border=True, width=WIDTH, height="stretch"):
+            with st.container(border=True, height="stretch"):
                 st.markdown(plain(question.text))
                 said, link = st.empty(), st.empty()
                 card = Card(question, said, link)

@@ -15,6 +15,9 @@ _RULES = """
 .stApp button[kind="primary"] { background: light-dark(#b4380a, #c2410c); }
 /* Running text keeps its lines, and scrolls where the page is narrower. */
 [class*="st-key-scrolls_"] { overflow-x: auto; }
+/* The cards of Home share the width, three to a row in a window of 1,400 pixels, and are as high as their row. */
+.st-key-questions { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 18rem), 1fr)); }
+.st-key-questions > [data-testid="stLayoutWrapper"] { height: 100%; }
 /* A script shows nothing, and takes no gap. */
 [data-testid="stLayoutWrapper"]:has(> .st-key-script_of_history), .st-key-script_of_history { position: absolute; }
 /* Work under way stays in sight at the foot of the sidebar, however long that is, on the sidebar's own ground (see
