@@ -48,16 +48,19 @@ def overview(study: LogitStudy) -> None:
 
 
 def counts(table: pd.DataFrame) -> None:
-    """Count the features of each class, with the borders as set."""
+    """Count the features of each class that has any, with the borders as set, and name the other classes."""
     counts = class_counts(table["logit_class"].to_numpy(dtype=str))
     cards = st.container(horizontal=True)
     for name in CLASSES:
-        cards.metric(
-            name.capitalize(),
-            f"{counts[name]:,}",
-            border=True,
-            help=plain(catalogue.help_text("logit_class")),
-        )
+        if counts[name]:
+            cards.metric(
+                name.capitalize(),
+                f"{counts[name]:,}",
+                border=True,
+                help=plain(catalogue.help_text("logit_class")),
+            )
+    if empty := [name for name in CLASSES if not counts[name]]:
+        st.caption(f"Within these borders no feature is of the kind {' or '.join(empty)}.")
 
 
 def colour_of(study: LogitStudy) -> tuple[str, bool, np.ndarray | None]:
