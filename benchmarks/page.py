@@ -3,9 +3,11 @@
 Cold: a fresh server with an empty result cache, and a fresh browser; seconds from the start of the process to the shell
 (title and pickers) and to the first drawn figure of the page Positions, and, on another such server, to the questions
 and the first finding of the page Home. Again: the same browser loads the page once more. Warm: back to the
-page's first tab in an open session. The floor is the least that Streamlit can do: a page with a title and one chart of
-two points, which takes turns with ours. Everything runs on this machine; the browser draws without a GPU. There is no
-peer.
+page's first tab in an open session. A change of feature on the page Feature: from the key Enter to the figures of the
+new feature, and until nothing runs; for features seen for the first time, and once more. A switch of pages: from the
+click in the menu until nothing runs, on pages opened before. The floor is the least that Streamlit can do: a page with
+a title and one chart of two points, which takes turns with ours. Everything runs on this machine; the browser draws
+without a GPU. There is no peer.
 """
 
 import argparse
@@ -23,6 +25,26 @@ from statistics import median
 from benchmarks.common import Record, report
 from core.installation import PROJECT
 from tests.browser.chromium import FIGURE, open_browser
+
+FEATURES = (12, 300, 892, 1178, 610, 5)
+"""Features that the page Feature is changed to."""
+QUIET_MS = 1_000
+_WATCH = """() => {
+  window.busyUntil = performance.now();
+  const look = () => {
+    const app = document.querySelector('.stApp');
+    const busy = app.dataset.testScriptState !== 'notRunning' || document.querySelector(
+      '[data-stale=true], [data-testid=stProgress], [data-testid=stSkeleton], [data-testid=stSpinner]');
+    if (busy) window.busyUntil = performance.now();
+    requestAnimationFrame(look);
+  };
+  look();
+}"""
+"""Notes at each frame whether anything runs or is still to be drawn."""
+_QUIET = f"() => performance.now() - window.busyUntil > {QUIET_MS}"
+_SHOWN = """feature => [...document.querySelectorAll('[data-testid=stMain] strong')].filter(
+  title => [`Feature ${feature}: activations`, `Feature ${feature}: by position`].includes(title.innerText)).length > 1
+  && !document.querySelector('[data-testid=stMain] [data-stale=true]')"""
 
 LEAST_APP = """import altair as alt
 import pandas as pd
@@ -102,6 +124,56 @@ def home_run(browser) -> dict[str, float]:
         shutil.rmtree(cache, ignore_errors=True)
 
 
+def settled(page, act) -> float:
+    """Return the seconds from an act until nothing runs."""
+    page.evaluate("() => { window.actedAt = window.busyUntil = performance.now(); }")
+    act()
+    page.wait_for_function(_QUIET, timeout=120_000)
+    return page.evaluate("() => (window.busyUntil - window.actedAt) / 1000")
+
+
+def change_feature(page, feature: int) -> tuple[float, float]:
+    """Type a feature; return the seconds to its figures, and until nothing runs."""
+    field, shown = page.get_by_label("Feature", exact=True).first, []
+    field.fill(str(feature))
+
+    def act() -> None:
+        field.press("Enter")
+        page.wait_for_function(_SHOWN, arg=feature, polling="raf", timeout=60_000)
+        shown.append(page.evaluate("() => (performance.now() - window.actedAt) / 1000"))
+
+    quiet = settled(page, act)
+    return shown[0], quiet
+
+
+def visits_run(browser) -> dict[str, float]:
+    """Measure changes of feature and switches of pages in one open session."""
+    cache = tempfile.mkdtemp()
+    process, url = start_server(PROJECT, cache)
+    context = browser.new_context(viewport={"width": 1400, "height": 950})
+    try:
+        wait_for_server(url, process)
+        page = context.new_page()
+        page.goto(f"{url}/feature?feature=269")
+        page.wait_for_selector("h1", timeout=60_000)
+        page.evaluate(_WATCH)
+        page.wait_for_function(_QUIET, timeout=240_000)
+        times = {}
+        for turn in ("first time", "once more"):
+            found = [change_feature(page, feature) for feature in FEATURES]
+            for what, values in zip(("figures", "nothing runs"), zip(*found, strict=True), strict=True):
+                times[f"change of feature, {turn}, {what}"] = median(values)
+        links = page.locator("[data-testid=stSidebarNavLink]")
+        for _ in range(3):  # the last turn counts: before it, pages may compute
+            switches = [settled(page, links.nth(i).click) for i in range(links.count())]
+        return times | {"switch of pages, median": median(switches), "switch of pages, slowest": max(switches)}
+    finally:
+        context.close()
+        process.terminate()
+        process.wait()
+        shutil.rmtree(cache, ignore_errors=True)
+
+
 def one_run(browser, folder: Path = PROJECT) -> dict[str, float]:
     """Measure one cold start, one more load by the same browser and, for our app, one return to the first tab."""
     cache = tempfile.mkdtemp()
@@ -144,7 +216,7 @@ def main() -> None:
         one_run(browser)  # after this, the compiled code of numba and Python is on disk
         for _ in range(2 if arguments.quick else arguments.runs):
             least.append(one_run(browser, floor))
-            runs.append(one_run(browser) | home_run(browser))
+            runs.append(one_run(browser) | home_run(browser) | visits_run(browser))
     records = []
     for name in runs[0]:
         values = sorted(run[name] for run in runs)
