@@ -60,7 +60,7 @@ def counts(table: pd.DataFrame) -> None:
                 help=plain(catalogue.help_text("logit_class")),
             )
     if empty := [name for name in CLASSES if not counts[name]]:
-        st.caption(f"Within these borders no feature is of the kind {' or '.join(empty)}.")
+        st.caption(f"No feature within these borders: {', '.join(empty)}.")
 
 
 def colour_of(study: LogitStudy) -> tuple[str, bool, np.ndarray | None]:
