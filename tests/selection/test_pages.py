@@ -85,3 +85,15 @@ def test_the_summary_says_what_members_share_or_why_it_cannot(opened):
     shared = table(at, "member_larger")
     assert "Encoder norm" in shared["compared"].tolist()
     assert (shared["n_members"] == 6).all()
+
+
+def test_the_summary_says_which_members_are_active_together_once_the_text_is_read(opened, monkeypatch):
+    planted_pages.read_little_text(monkeypatch)
+    at = opened("overview", tab="Selection", selection="0-5", rows="20")
+    assert "needs a token pass over the chosen text" in text_of(at, "info")
+    opened("activations", rows="20")
+    at = opened("overview", tab="Selection", selection="0-5", rows="20")
+    found = table(at, "member_lift")
+    assert set(found["feature"]) <= set(range(6))
+    assert found["log10_q_together"].le(0).all()
+    assert "members are active" in text_of(at, "caption")

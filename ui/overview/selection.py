@@ -5,10 +5,13 @@ import pandas as pd
 import streamlit as st
 
 from core import tables
+from core.activations.members import DRAWS
 from core.dictionaries.dictionary import Dictionary
+from core.errors import LoupeError
 from core.selection.selection import Selection
 from ui.overview.all_features import not_yet
-from ui.shared import selected
+from ui.shared import errors, selected
+from ui.shared.errors import NotStored
 from ui.shared.escape import plain
 from ui.shared.figure import figure, listing
 from ui.studies import feature_tables, selections
@@ -46,6 +49,8 @@ def selection(dictionary: Dictionary) -> None:
                 n_rows=len(table),
             )
         st.caption(plain(LOOSE))
+    with errors.shown():  # for work that still runs
+        _together(dictionary, here.selection)
     _members(dictionary, members)
     not_yet(feature_tables.stored(dictionary)[2])
 
@@ -75,6 +80,34 @@ def _shared(
             settings={"features": selection.text[:2_000], "selection": selection.origin}
             | feature_tables.texts(dictionary),
         ),
+    )
+
+
+def _together(dictionary: Dictionary, selection: Selection) -> None:
+    """List members by how surely they are active on the tokens of others, if a pass over the text is stored."""
+    try:
+        found, passed = selections.together(dictionary, selection)
+    except (NotStored, LoupeError):
+        st.info(
+            "Which members are active on the same tokens needs a token pass over the chosen text. Open the page "
+            "Activations.",
+            icon=":material/calculate:",
+        )
+        return
+    table = found.table()
+    sure = int((table["log10_q_together"] <= SURE).sum())
+    median = "n/a" if table.empty else f"{table['member_lift'].median():.3g}"
+    figure(
+        "Members on the tokens of others",
+        listing(table, "selection-together", height=300, picks="feature"),
+        table,
+        explains=["member_lift", "chance_lift", "log10_q_together"],
+        note=f"{len(table):,} of {len(selection):,} members are active · {sure:,} with q ≤ 0.05 · "
+        f"median lift {median} · {passed.note}",
+        name="selection-together",
+        provenance=passed.provenance(features=selection.text[:2_000], selection=selection.origin, draws=DRAWS, seed=0),
+        finding=f"{sure:,} of {len(table):,} active members are active on the tokens of other members more often than "
+        "beside features drawn at random.",
     )
 
 

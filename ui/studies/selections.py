@@ -7,6 +7,8 @@ import pandas as pd
 import streamlit as st
 
 from core import catalogue
+from core.activations.members import Together
+from core.activations.members import together as count_together
 from core.dictionaries.dictionary import Dictionary
 from core.enrichment.enrichment import signed_extreme
 from core.errors import LoupeError
@@ -14,9 +16,11 @@ from core.logit_weights.unembedding import LogitSettings
 from core.selection.selection import OtherDictionaryError, Selection, is_of, split_link
 from core.selection.store import Kept, SelectionStore, title_of
 from core.selection.summary import summary
+from core.work.jobs import Progress
 from ui.shared.errors import NotStored
 from ui.shared.selected import remembered
-from ui.studies import compute, enrichment, feature_tables, logit_weights, token_sets
+from ui.studies import compute, enrichment, feature_tables, logit_weights, token_pass, token_sets
+from ui.studies.token_pass import TokenPass
 
 _TITLES = "_selection_titles"
 
@@ -85,6 +89,22 @@ def compared(dictionary: Dictionary, members: np.ndarray) -> pd.DataFrame:
     }
     texts = {catalogue.statistic(name).title: _values(whole[name]) for name in _COUNTED if name in whole}
     return summary(numbers | _of_token_sets(dictionary), texts, members)
+
+
+def together(dictionary: Dictionary, selection: Selection) -> tuple[Together, TokenPass]:
+    """Return how often members are active on the tokens of others, over the stored pass on the chosen text.
+
+    Raises NotStored where there is no such pass, StillRunning meanwhile, and LoupeError.
+    """
+    with compute.only_stored():
+        passed = token_pass.token_pass(dictionary.id)
+    members, left_out = selection.mask(dictionary.d_sae), passed.sample.left_out
+
+    def work(progress: Progress) -> Together:
+        return count_together(passed.store, members, passed.statistics.count.sum(axis=0), progress=progress)
+
+    key = Together.key(passed.hashes, selection.key, left_out=left_out)
+    return compute.result(Together, key, "Counting members on the tokens of others", work), passed
 
 
 def _of_token_sets(dictionary: Dictionary) -> dict[str, np.ndarray]:
