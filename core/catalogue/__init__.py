@@ -84,6 +84,13 @@ def statistic(name: str) -> Statistic:
     return STATISTICS[name]
 
 
+def definition(name: str) -> tuple[str, str, str]:
+    """Return the title, then its unit with the formula, then the meaning with its source. Raises UnknownNameError."""
+    item = statistic(name)
+    unit = f", {item.unit}" if item.unit else ""
+    return item.title, f"{unit}: {item.formula}", f"{item.meaning} ({item.source})"
+
+
 def help_text(name: str) -> str:
     """Return the help text of a number, for a chart or a column."""
     item = statistic(name)

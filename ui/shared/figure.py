@@ -52,15 +52,8 @@ _frame: ContextVar[_Frame | None] = ContextVar("frame", default=None)
 
 def help_markdown(names: Sequence[str]) -> str:
     """Formula, unit and source of the statistics a figure shows, from the catalogue."""
-    lines = []
-    for name in names:
-        item = catalogue.statistic(name)
-        unit = f", {item.unit}" if item.unit else ""
-        lines.append(
-            f"**{plain(item.title)}**{plain(unit)}: {plain(item.formula)}  \n{plain(item.meaning)} "
-            f"({plain(item.source)})"
-        )
-    return "\n\n".join(lines)
+    parts = (map(plain, catalogue.definition(name)) for name in names)
+    return "\n\n".join(f"**{title}**{rule}  \n{meaning}" for title, rule, meaning in parts)
 
 
 def figure(

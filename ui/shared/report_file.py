@@ -113,12 +113,8 @@ def _title(column: str) -> str:
 
 
 def _definition(name: str) -> str:
-    item = catalogue.statistic(name)
-    unit = f", {item.unit}" if item.unit else ""
-    return (
-        f"<p><b>{_text(item.title)}</b>{_text(unit)}: {_text(item.formula)}<br>"
-        f"{_text(item.meaning)} ({_text(item.source)})</p>"
-    )
+    title, rule, meaning = map(_text, catalogue.definition(name))
+    return f"<p><b>{title}</b>{rule}<br>{meaning}</p>"
 
 
 def _download(entry: Entry) -> str:

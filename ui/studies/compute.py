@@ -84,6 +84,12 @@ def loaded() -> Loaded:
     return Loaded(workspace().memory_bytes or min(half, most or half))
 
 
+@st.cache_resource(show_spinner=False)
+def latest(kind: str) -> dict[str, str]:
+    """By dictionary (its hash) the key of the result of a kind that a page asked for last."""
+    return {}
+
+
 def device(multiply_adds: int | None = None) -> Device:
     """Return the device that this session computes on, or the one that work of this size is worth taking to.
 

@@ -104,7 +104,7 @@ def _on_hand(dictionary: Dictionary) -> tuple[LanguageModel | None, str | None, 
         model = opened.model_of(dictionary)
         if not (stored or _embeds(model, dictionary)) or not _hash_is_known(model):
             return None, None, None
-        fires_on = strongest.latest().get(dictionary.sha256) or _of_chosen_text(dictionary, model)
+        fires_on = compute.latest(strongest.KIND).get(dictionary.sha256) or _of_chosen_text(dictionary, model)
         logits = logit_weights.statistics_key(dictionary, LogitSettings())
         return model, *(key if key and compute.at_hand(key) else None for key in (fires_on, logits))
     return None, None, None
@@ -133,7 +133,7 @@ def _of_chosen_text(dictionary: Dictionary, model: LanguageModel) -> str:
         place = on_device(model.sha256, token_pass.device_for(dictionary, sample))
         key = StrongestTokens.key(dictionary.sha256, place, rows_sha256(sample.rows), left_out=sample.left_out)
         if compute.at_hand(key):
-            return strongest.latest().setdefault(dictionary.sha256, key)
+            return compute.latest(strongest.KIND).setdefault(dictionary.sha256, key)
     return ""
 
 

@@ -1,7 +1,5 @@
 """The strongest token of each feature, computed behind the pages once a token pass is there."""
 
-import streamlit as st
-
 from core.activations.statistics import ActivationStatistics
 from core.activations.store import ActivationStore
 from core.feature.names import StrongestTokens, strongest_tokens
@@ -9,11 +7,8 @@ from core.work.jobs import Progress
 from ui.shared.errors import NotStored
 from ui.studies import compute
 
-
-@st.cache_resource(show_spinner=False)
-def latest() -> dict[str, str]:
-    """By dictionary the key of what its latest pass gives. Pages that read no text name features by it."""
-    return {}
+KIND = "strongest tokens"
+"""What `compute.latest` remembers them by."""
 
 
 def follow(
@@ -21,7 +16,7 @@ def follow(
 ) -> None:
     """Take up a finished pass. What is not stored is computed when nothing is waited for; no page waits for it."""
     key, label = StrongestTokens.key(*hashes, left_out=left_out), "Naming features by their tokens"
-    latest()[hashes[0]] = key
+    compute.latest(KIND)[hashes[0]] = key
     if compute.at_hand(key):
         return
     try:

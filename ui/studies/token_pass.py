@@ -23,6 +23,7 @@ from ui.shared.errors import StillRunning
 from ui.shared.escape import plain
 from ui.studies import compute, corpus, opened, strongest
 
+_KIND = "statistics of activations"
 AT_ONCE_S, AT_ONCE_BYTES = 10.0, 200e6
 """A pass that takes no more than this starts by itself."""
 
@@ -113,21 +114,15 @@ def pass_over(
         statistics = shared_progress.run(compute.jobs(), f"pass-{key}", label, work, unit="tokens", resumes=True)
     else:
         statistics = compute.result(ActivationStatistics, key, label, work)
-    _latest()[dictionary.sha256] = key
+    compute.latest(_KIND)[dictionary.sha256] = key
     passed = TokenPass(dictionary, model, sample, store, statistics, device)
     strongest.follow(store, statistics, passed.hashes, left_out)
     return passed
 
 
-@st.cache_resource(show_spinner=False)
-def _latest() -> dict[str, str]:
-    """By dictionary the key of the statistics of its latest pass."""
-    return {}
-
-
 def latest(dictionary: Dictionary) -> ActivationStatistics | None:
     """Return the statistics of the latest pass over a dictionary that a page has asked for; None if there is none."""
-    key = _latest().get(dictionary.sha256)
+    key = compute.latest(_KIND).get(dictionary.sha256)
     return compute.stored(ActivationStatistics, key) if key else None
 
 
