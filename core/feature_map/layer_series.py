@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from core.devices.device import CPU, Device
 from core.dictionaries.spaces import DictionarySide
@@ -91,3 +91,17 @@ def trail(stack: Stack, links: LayerLinks, row: int) -> pd.DataFrame:
         steps.append((number, int(stack.feature[row]), match, float(links.cos[row])))
         row = stack.rows(number + 1).start + match
     return pd.DataFrame(steps, columns=["series_step", "feature", "next_match", "next_cosine"])
+
+
+def what_becomes_of(
+    stack: Stack, links: LayerLinks, number: int, features: Bool[np.ndarray, " d_sae"]
+) -> Bool[np.ndarray, " row"]:
+    """Mark features of one dictionary of a stack, and from match to match what becomes of them in those after it."""
+    marked = np.zeros(len(stack.feature), dtype=bool)
+    rows = stack.rows(number)
+    marked[rows] = features[stack.feature[rows]]
+    for step in range(number, stack.count - 1):
+        here, there = stack.rows(step), stack.rows(step + 1)
+        match = links.match[here][marked[here]]
+        marked[there.start + match[match >= 0]] = True
+    return marked

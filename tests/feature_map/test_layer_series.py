@@ -7,7 +7,7 @@ import pytest
 
 from core.catalogue import STATISTICS
 from core.errors import DoesNotFitError
-from core.feature_map.layer_series import LayerLinks, layer_links, layer_steps, step_table, trail
+from core.feature_map.layer_series import LayerLinks, layer_links, layer_steps, step_table, trail, what_becomes_of
 from core.feature_map.layout import LayoutSettings, layout
 from core.feature_map.stack import joint_directions
 from core.geometry.neighbors import nearest_features
@@ -130,3 +130,17 @@ def test_progress_goes_on_over_all_steps(planted):
     seen = [done / total for done, total in watched.told]
     assert seen == sorted(seen)
     assert seen[-1] == 1
+
+
+def test_what_becomes_of_features_is_marked_from_their_dictionary_on(planted):
+    permutations, stack, links = planted
+    features = np.isin(np.arange(9), [2, 5])
+    marked = what_becomes_of(stack, links, 0, features)
+    expected = [2, 5], permutations[0][[2, 5]], permutations[1][permutations[0][[2, 5]]]
+    for number, those in enumerate(expected):
+        assert np.flatnonzero(marked[stack.rows(number)]).tolist() == sorted(those)
+    later = what_becomes_of(stack, links, 1, features)
+    assert not later[stack.rows(0)].any()
+    assert np.flatnonzero(later[stack.rows(2)]).tolist() == sorted(permutations[1][[2, 5]])
+    nowhere = LayerLinks(np.full(27, -1, np.int32), links.cos)
+    assert what_becomes_of(stack, nowhere, 0, features).sum() == 2

@@ -40,6 +40,15 @@ def test_two_layers_are_drawn_apart_and_together(app):
     assert not [button for button in at.button if button.key == "map_layers_compute"]
 
 
+def test_the_maps_of_layers_follow_the_selection_from_its_layer_on(tmp_path, monkeypatch):
+    query = {"sae": "demo/layer2-standard-2048", "tab": "Map of each layer", "map_layers": ["2", "3"]}
+    with pages.app(monkeypatch, "--cache", str(tmp_path / "cache"), "--page", "feature_map"):
+        said = text_of(fine(pages.run(pages.SCRIPT, query | {"selection": "2,5,7"})), "caption")
+        assert "3 members of the selection stand out" in said
+        assert "grey: neither selected nor what becomes of it" in said
+        assert "neither selected" not in text_of(fine(pages.run(pages.SCRIPT, query)), "caption")
+
+
 def test_a_map_that_takes_long_is_offered_first_and_principal_components_are_shown(app):
     at = app("demo/layer2-standard-2048", "umap", {"map_layers": ["2", "3"]})
     assert not at.exception

@@ -107,6 +107,16 @@ def test_a_lasso_takes_the_features_of_the_dictionary_chosen(open_map):
     assert bright(at) == list(range(N_A + N_B))
 
 
+def test_the_selection_stands_out_with_its_partners_until_a_lasso_is_drawn(open_map, monkeypatch):
+    members = np.isin(np.arange(N_A), ORDER[2:4])
+    monkeypatch.setattr("ui.matching.joint_map.selected.members_of", lambda dictionary: members)
+    at = open_map()
+    assert set(bright(at)) == {*ORDER[2:4].tolist(), N_A + 2, N_A + 3}
+    assert reading(at, "In the selection") == "2"
+    at = lasso(at, [[-99, -99], [99, -99], [99, 99], [-99, 99]])
+    assert reading(at, "In the lasso") == str(N_A)
+
+
 def test_a_larger_cosine_leaves_fewer_lines(open_map):
     at = open_map(threshold="1.0")
     assert not messages(at)["points"]["links"]

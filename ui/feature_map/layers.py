@@ -9,12 +9,12 @@ import streamlit as st
 
 from core import tables
 from core.dictionaries.sources import Entry
-from core.feature_map.layer_series import LayerLinks, layer_steps, step_table, trail
+from core.feature_map.layer_series import LayerLinks, layer_steps, step_table, trail, what_becomes_of
 from core.feature_map.layout import Layout, LayoutSettings
 from core.feature_map.stack import Stack
 from ui.feature_map import layer_charts
 from ui.feature_map.component import MapPoints, by_value, feature_map
-from ui.shared import errors
+from ui.shared import errors, selected
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure, listing
 from ui.shared.selection import columns
@@ -90,7 +90,8 @@ def choose_method(settings: LayoutSettings, names: Sequence[str]) -> LayoutSetti
 
 def grid(settings: LayoutSettings, names: Sequence[str], ids: Sequence[str], stack: Stack, links: LayerLinks) -> None:
     """Draw the map of each layer, coloured by how well the next layer keeps a feature."""
-    frames = []
+    frames, here = [], feature_map_studies.dictionaries()[0]
+    members = selected.members_of(here)
     for number, id in enumerate(ids):
         layout = map_of(settings, [id])
         frames.append(grid_table(number, layout, stack, links).assign(layer=names[number]))
@@ -100,7 +101,12 @@ def grid(settings: LayoutSettings, names: Sequence[str], ids: Sequence[str], sta
         for first in range(0, len(names), _COLUMNS):
             for place, column in enumerate(st.columns(_COLUMNS)):
                 if first + place < len(names):
-                    shown = sample(frames[first + place])
+                    frame = frames[first + place]
+                    if ids[first + place] == here.id:  # whose features the selection holds
+                        frame = frame.assign(own_feature=frame["feature"])
+                        shown = sample(frame, always=None if members is None else members[frame["feature"]])
+                    else:
+                        shown = sample(frame)
                     chart = layer_charts.small_map(shown, f"Layer {names[first + place]}")
                     with column:
                         altair(chart, f"small-map-{first + place}")()
@@ -116,6 +122,7 @@ def grid(settings: LayoutSettings, names: Sequence[str], ids: Sequence[str], sta
         "orange; the last layer has none · the maps of different layers are not aligned",
         name="layer-maps",
         provenance=provenance(settings, ids),
+        whose={"own_feature": here.sha256},
     )
 
 
@@ -129,7 +136,8 @@ def animation(
     def draw():
         colours = by_value(links.cos, "Cosine to the next layer")
         label = f"Joint map of {len(names)} layers, an animation from layer to layer"
-        return feature_map(series_points(titles, stack, layout, links), colours, key="layer-map", label=label)
+        points = series_points(titles, stack, layout, links)
+        return feature_map(points, colours, key="layer-map", label=label, highlighted=chosen(ids, stack, links))
 
     kept = [] if settings.method == "pca" else [f"neighbours kept on the joint map: {layout.mean_preservation:.0%}"]
     event = figure(
@@ -141,6 +149,7 @@ def animation(
             [
                 f"{describe(settings)} of all {len(stack.feature):,} features",
                 "each moves to its best match by cosine in the next layer",
+                *([] if chosen(ids, stack, links) is None else ["grey: neither selected nor what becomes of it"]),
                 *kept,
             ]
         ),
@@ -148,6 +157,13 @@ def animation(
         provenance=provenance(settings, ids),
     )
     follow(event.row, names, stack, links)
+
+
+def chosen(ids: Sequence[str], stack: Stack, links: LayerLinks) -> np.ndarray | None:
+    """Return the rows of the selection and of what becomes of it in later layers; None without one."""
+    here = feature_map_studies.dictionaries()[0]
+    members = selected.members_of(here) if here.id in ids else None
+    return None if members is None else what_becomes_of(stack, links, list(ids).index(here.id), members)
 
 
 def follow(row: int | None, names: Sequence[str], stack: Stack, links: LayerLinks) -> None:
@@ -201,12 +217,12 @@ def grid_table(number: int, layout: Layout, stack: Stack, links: LayerLinks) -> 
     )
 
 
-def sample(table: pd.DataFrame) -> pd.DataFrame:
-    """Return at most MOST_POINTS rows, the same ones each time."""
+def sample(table: pd.DataFrame, *, always: np.ndarray | None = None) -> pd.DataFrame:
+    """Return at most MOST_POINTS rows, the same ones each time, and those that are `always` drawn."""
     if len(table) <= MOST_POINTS:
         return table
     chosen = np.random.default_rng(0).choice(len(table), MOST_POINTS, replace=False)
-    return table.iloc[np.sort(chosen)]
+    return table.iloc[np.union1d(chosen, np.zeros(0, int) if always is None else np.flatnonzero(always))]
 
 
 def describe(settings: LayoutSettings) -> str:

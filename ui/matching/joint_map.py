@@ -16,7 +16,7 @@ from ui.feature_map.component import MapColours, MapEvent, MapPoints, by_value, 
 from ui.feature_map.layers import describe
 from ui.feature_map.map import MapStudy
 from ui.matching.picker import B_KEY, PAIR_OF, choose_pair
-from ui.shared import errors
+from ui.shared import errors, selected
 from ui.shared.figure import figure, listing
 from ui.shared.picked_feature import pick_feature, picked_feature
 from ui.studies import compute
@@ -79,6 +79,15 @@ class JointMap:
         if brushed is not None:
             kept &= brushed[self.matching.a] | brushed[self.matching.d_sae_a + self.matching.b]
         return pair_table(self.matching)[kept].sort_values("match_score", ascending=False, kind="stable")
+
+    def chosen(self) -> np.ndarray | None:
+        """Return the rows of the selection, which is of A, and of its partners; None without one."""
+        members = selected.members_of(self.matched.a)
+        if members is None:
+            return None
+        rows = np.zeros(self.study.n, dtype=bool)
+        rows[: self.matching.d_sae_a] = members
+        return with_partners(rows, self.partner)
 
     def picked(self) -> list[int]:
         """Return the rows of the picked feature of A and of its partner."""
@@ -144,6 +153,8 @@ def draw(drawn: JointMap, whose: str, by_score: bool) -> MapEvent:
             key=KEY,
             label=f"Map of the {study.n:,} features of two dictionaries with lines between matched ones. Arrow keys "
             "move, plus and minus zoom, Enter picks.",
+            highlighted=drawn.chosen(),
+            until_lasso=True,
             picked=drawn.picked(),
             on_pick=drawn.pick,
             linked=lambda selected: with_partners(drawn.brushed(selected, whose), drawn.partner),
@@ -179,13 +190,14 @@ def brushed_table(drawn: JointMap, event: MapEvent, whose: str) -> None:
     brushed = None if event.selected is None else drawn.brushed(event.selected, whose)
     chosen = np.isin(drawn.owner, LASSO[whose]) if brushed is None else brushed
     left, right = st.columns(2)
-    left.metric("In the lasso" if brushed is not None else "Features", f"{int(chosen.sum()):,}", border=True)
+    by = "the lasso" if event.polygon is not None else "the selection"
+    left.metric("Features" if brushed is None else f"In {by}", f"{int(chosen.sum()):,}", border=True)
     matched = int((drawn.partner[chosen] >= 0).sum())
     right.metric("With a partner", f"{matched:,}", border=True)
     pairs = drawn.pairs(brushed)
     shown = pairs.head(MOST_ROWS)
     figure(
-        f"{len(pairs):,} pairs" + (" with an end in the lasso" if brushed is not None else ""),
+        f"{len(pairs):,} pairs" + (f" with an end in {by}" if brushed is not None else ""),
         listing(
             shown,
             "match-map-pairs",
