@@ -1,12 +1,14 @@
-"""Take the pictures of README.md and docs/ anew from the running app, in Chromium:   python -m benchmarks.pictures
+"""Take the pictures of README.md and docs/ anew from the running app:   python -m benchmarks.pictures [--cache FOLDER]
 
-Each page is opened on the demo, with a result cache of its own, until nothing runs any more; once to compute and once
-more to be seen as a person finds it.
+Chromium opens each page on the demo, with an empty result cache or a given one, until nothing runs any more; once to
+compute and once more to be seen as a person finds it.
 """
 
+import argparse
 import re
 import shutil
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +17,8 @@ from core.installation import PROJECT
 from tests.browser.chromium import open_browser, wait_until_settled
 
 WIDTH, HEIGHT = 1400, 1000
+PATIENCE = 6
+"""How many times the tests' own patience a page may take."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +35,8 @@ class Picture:
 
 LAYER_0, LAYER_2 = "sae=demo/layer0-standard-2048", "sae=demo/layer2-standard-2048"
 PICTURES = (
-    Picture("docs/positions.png", "positions", (f"feature?{LAYER_0}&rows=1024", f"logit_weights?{LAYER_0}")),
-    Picture("docs/feature.png", f"feature?{LAYER_0}&feature=269&rows=1024"),
+    Picture("docs/positions.png", "positions", (f"feature?{LAYER_0}", f"logit_weights?{LAYER_0}")),
+    Picture("docs/feature.png", f"feature?{LAYER_0}&feature=269"),
     Picture(
         "docs/feature_map.png",
         f"feature_map?{LAYER_2}&feature=892",
@@ -50,13 +54,27 @@ def take(browser, url: str, picture: Picture, target: Path) -> None:
         page.wait_for_selector("h1", timeout=60_000)
         if (compute := page.get_by_role("button", name=re.compile("^(Compute the|Run the token pass)"))).count():
             compute.first.click()
-        wait_until_settled(page)
+        settle(page)
         page.screenshot(path=target)
         context.close()
 
 
+def settle(page) -> None:
+    """Wait until nothing runs, however busy the machine is."""
+    from playwright.sync_api import TimeoutError as BrowserTimeoutError
+
+    for _ in range(PATIENCE):
+        with suppress(BrowserTimeoutError):
+            wait_until_settled(page)
+            return
+    raise RuntimeError(f"{page.url} still computes after {PATIENCE} long waits")
+
+
 def main() -> None:
-    cache = tempfile.mkdtemp()
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--cache", help="a result cache to begin with; it stays")
+    given = parser.parse_args().cache
+    cache = given or tempfile.mkdtemp()
     process, url = start_server(PROJECT, cache)
     try:
         wait_for_server(url, process)
@@ -67,7 +85,8 @@ def main() -> None:
     finally:
         process.terminate()
         process.wait()
-        shutil.rmtree(cache, ignore_errors=True)
+        if not given:
+            shutil.rmtree(cache, ignore_errors=True)
 
 
 if __name__ == "__main__":
