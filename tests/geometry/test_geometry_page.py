@@ -54,6 +54,7 @@ def test_the_readings_are_those_of_the_weights_with_chance_beside_them(open_page
     assert readings["Mean 10th largest"].value == f"{np.sort(found, axis=1)[:, -10].mean():.3f}"
     assert readings["Mean cosine"].delta == "random 0.000"
     assert readings["1 / √d"].value == f"{planted_pages.D**-0.5:.3f}"
+    assert any("a neighbour with a cosine over 0.9" in chart.proto.alt for chart in at.get("vega_lite_chart"))
 
 
 def test_dictionaries_are_compared_and_one_that_cannot_be_opened_is_named(open_page, tmp_path):

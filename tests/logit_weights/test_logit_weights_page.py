@@ -55,6 +55,7 @@ def test_the_table_holds_every_feature_with_its_moments(open_page):
     table = next(d.value for d in at.dataframe if "kurtosis" in d.value)
     assert sorted(table["feature"]) == list(range(12))
     assert (table["kurtosis"] >= 1).all()
+    assert "Features by class: prediction" in at.get("vega_lite_chart")[0].proto.alt
 
 
 def test_settings_in_the_url_change_the_numbers_and_are_said(open_page):

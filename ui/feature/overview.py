@@ -145,6 +145,7 @@ def histogram(subject: Subject) -> None:
         note=subject.note(f"{len(values):,} active tokens", where, "50 bins"),
         name=f"{subject.stem}-activations",
         provenance=subject.passed.provenance(feature=subject.feature),
+        finding=f"{subject.title} is active on {len(acts.act):,} of {subject.passed.statistics.n_tokens():,} tokens.",
     )
 
 

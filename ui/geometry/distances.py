@@ -10,6 +10,7 @@ import streamlit as st
 from core import catalogue, tables
 from core.geometry import tables as geometry_tables
 from core.geometry.study import GeometryStudy
+from core.home import findings
 from core.maths.random_directions import RandomDirections
 from ui.shared import distributions, errors
 from ui.shared.figure import altair, figure, listing
@@ -153,6 +154,7 @@ def histogram(study: GeometryStudy, others: list[GeometryStudy], r: int, *, log:
         ),
         name=f"distances-{study.side}-{r}",
         provenance=provenance(list(studies.values())),
+        finding=findings.coinciding(study.neighbors).said if study.side == "decoder" else "",
     )
     simulated.draw()
 

@@ -49,7 +49,7 @@ def overview(study: LogitStudy) -> None:
 
 def counts(table: pd.DataFrame) -> None:
     """Count the features of each class that has any, with the borders as set, and name the other classes."""
-    counts = class_counts(table["logit_class"].to_numpy(dtype=str))
+    counts = of_classes(table)
     cards = st.container(horizontal=True)
     for name in CLASSES:
         if counts[name]:
@@ -61,6 +61,10 @@ def counts(table: pd.DataFrame) -> None:
             )
     if empty := [name for name in CLASSES if not counts[name]]:
         st.caption(f"No feature within these borders: {', '.join(empty)}.")
+
+
+def of_classes(table: pd.DataFrame) -> dict[str, int]:
+    return class_counts(table["logit_class"].to_numpy(dtype=str))
 
 
 def colour_of(study: LogitStudy) -> tuple[str, bool, np.ndarray | None]:
@@ -115,6 +119,7 @@ def scatter(study: LogitStudy, table: pd.DataFrame, thresholds: ClassThresholds)
         ),
         name=f"logit-{y.replace('_', '-')}-skewness",
         provenance=study.provenance,
+        finding=f"Features by class: {', '.join(f'{name} {count:,}' for name, count in of_classes(table).items())}.",
     )
 
 

@@ -179,6 +179,8 @@ def curve(study: MatchStudy) -> None:
         ),
         name=f"match-ratios-{study.similarity}",
         provenance=study.provenance,
+        finding=f"{int((near.a > study.threshold).sum()):,} of {len(near.a):,} features of A and "
+        f"{int((near.b > study.threshold).sum()):,} of {len(near.b):,} of B have a match over {study.threshold:g}.",
     )
     for part in later:
         part.draw()

@@ -85,6 +85,7 @@ def histogram(table: pd.DataFrame, passed: TokenPass, threshold: float, n_tokens
         name="density",
         provenance=passed.provenance(),
         told={"text": passed.sample.settings} if n_tokens == passed.statistics.n_tokens() else {},
+        finding=f"{dead:,} of {len(table):,} features fire on no token.",
     )
 
 

@@ -8,6 +8,7 @@ import streamlit as st
 from core import catalogue
 from core.dictionaries.dictionary import Dictionary
 from core.errors import LoupeError
+from core.home import findings
 from core.matching.pairs import THRESHOLD
 from core.splitting import tables
 from core.splitting.graph import MOST_NODES, SplitGraph, check_series, split_graph
@@ -192,6 +193,7 @@ def counts(series: Series) -> None:
             note=note,
             name="children-by-width",
             provenance=series.provenance,
+            finding=findings.splitting(table, (series.coarse.d_sae, series.widths[-1])).said,
         )
     with right:
         became = tables.became_table(betweens, threshold=series.threshold)
