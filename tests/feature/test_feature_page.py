@@ -1,6 +1,7 @@
 """The feature page on a planted workspace, run by AppTest through the router."""
 
 import re
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from tests.doubles import pages, planted_pages
 from tests.doubles.pages import fine, reading, table, text_of
 from ui.feature import overview
 from ui.interventions import own_contexts
+from ui.shared.errors import NotStored
 from ui.studies import compute, token_pass
 
 FEATURE = planted_pages.POSITIONAL
@@ -219,3 +221,17 @@ def test_the_ablation_is_drawn_without_a_second_run_of_the_page_and_is_not_run_a
     compute.loaded.clear()  # as in a new server
     assert "Ablated on its" in text_of(fine(at.run()), "caption")
     assert (len(heads), len(runs)) == (2, 1)
+
+
+def test_the_names_of_features_follow_a_pass_that_is_stored_already(open_page, monkeypatch):
+    fine(open_page({"tab": "Summary"}))
+    may_compute = []
+
+    def follow(*given):
+        with suppress(NotStored):
+            compute.check_may_compute("names")
+            may_compute.append(given)
+
+    monkeypatch.setattr("ui.studies.strongest.follow", follow)
+    fine(open_page({"tab": "Summary"}))
+    assert may_compute

@@ -11,7 +11,7 @@ from core.models.language_model import LanguageModel
 from ui.shared.errors import NotStored
 from ui.shared.escape import plain
 from ui.shared.later import Later
-from ui.studies import compute, corpus, opened, token_pass
+from ui.studies import compute, corpus, opened, strongest, token_pass
 from ui.studies.token_pass import TokenPass
 
 FIRST_TOKENS = 2_048
@@ -23,8 +23,13 @@ def growing_pass(*, wpe: str | None = None) -> TokenPass:
     A short pass over the whole starts by itself; a long one when a person presses the button, which is drawn here.
     Raises StillRunning while there is no pass at all, and LoupeError.
     """
+    passed = None
     with suppress(NotStored), compute.only_stored():
-        return token_pass.token_pass(wpe=wpe)
+        passed = token_pass.token_pass(wpe=wpe)
+    if passed is not None:
+        # Names follow each pass. Above, where nothing may be computed, they did not.
+        strongest.follow(passed.store, passed.statistics, passed.hashes, passed.sample.left_out)
+        return passed
     dictionary = opened.dictionary()
     model = opened.model_of(dictionary, wpe=wpe)
     first = token_pass.pass_over(dictionary, model, first_rows(dictionary, model), ask=False)
