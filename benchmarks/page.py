@@ -35,13 +35,14 @@ _WATCH = """() => {
     const app = document.querySelector('.stApp');
     const busy = app.dataset.testScriptState !== 'notRunning' || document.querySelector(
       '[data-stale=true], [data-testid=stProgress], [data-testid=stSkeleton], [data-testid=stSpinner]');
-    if (busy) window.busyUntil = performance.now();
+    if (busy) [window.busyUntil, window.wasBusy] = [performance.now(), true];
     requestAnimationFrame(look);
   };
   look();
 }"""
 """Notes at each frame whether anything runs or is still to be drawn."""
-_QUIET = f"() => performance.now() - window.busyUntil > {QUIET_MS}"
+_QUIET = f"""() => (window.wasBusy || performance.now() - window.busyUntil > {5 * QUIET_MS})
+  && performance.now() - window.busyUntil > {QUIET_MS}"""
 _SHOWN = """feature => [...document.querySelectorAll('[data-testid=stMain] strong')].filter(
   title => [`Feature ${feature}: activations`, `Feature ${feature}: by position`].includes(title.innerText)).length > 1
   && !document.querySelector('[data-testid=stMain] [data-stale=true]')"""
@@ -126,7 +127,7 @@ def home_run(browser) -> dict[str, float]:
 
 def settled(page, act) -> float:
     """Return the seconds from an act until nothing runs."""
-    page.evaluate("() => { window.actedAt = window.busyUntil = performance.now(); }")
+    page.evaluate("() => { window.actedAt = window.busyUntil = performance.now(); window.wasBusy = false; }")
     act()
     page.wait_for_function(_QUIET, timeout=120_000)
     return page.evaluate("() => (window.busyUntil - window.actedAt) / 1000")
