@@ -4,16 +4,17 @@ import numpy as np
 import pytest
 
 from core.activations.members import Together, _sets, together
-from core.activations.store import ActivationBlock
+from core.activations.store import ActivationBlock, ActivationStore
 from core.activations.token_pass import activation_pass, open_store
 from core.work.artifacts import ArtifactStore
+from core.work.jobs import SILENT
 from tests.doubles.activation_rows import dense, planted
 from tests.doubles.planted import planted_model
 
 ROWS = np.random.default_rng(1).integers(0, 9, (11, 7))
 
 
-class Blocks:
+class Blocks(ActivationStore):
     """A store of one block, from a table of tokens x features."""
 
     def __init__(self, active: np.ndarray):
@@ -22,7 +23,7 @@ class Blocks:
         rows, sums = np.zeros((1, len(active)), np.int64), np.zeros((1, len(active)), np.float32)
         self.block = ActivationBlock(rows, ends, features, np.ones(len(features), np.float32), sums, sums.T)
 
-    def blocks(self, progress):
+    def blocks(self, progress=SILENT):
         yield self.block
 
 
