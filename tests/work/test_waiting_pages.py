@@ -27,6 +27,8 @@ class Held:
             return job._finished.wait(60)
 
         monkeypatch.setattr(Job, "finished_within", finished_within)
+        for patience in ("PATIENCE_S", "BACKGROUND_S"):  # else a page looks at an unfinished job for as long as that
+            monkeypatch.setattr(f"ui.shared.progress.{patience}", 0.02)
 
     def release(self) -> bool:
         """End what was waited for; whether there was anything."""
