@@ -207,13 +207,17 @@ def bin_of(size):
 @compiled(fastmath=False)
 @no_type_check
 def gather(ends, features, acts, n_pos, with_first, slots, values):
-    """Sort a block's activations by feature: slots (feature) says where the next value goes, -1 for nowhere."""
+    """Sort a block's activations by feature: slots (feature) says where the next value goes, -1 for nowhere.
+
+    A slot beyond the values is counted and not written: the caller sees by the slots that there are too many.
+    """
     start = 0
     for t in range(len(ends)):
         if with_first or t % n_pos > 0:
             for j in range(start, ends[t]):
                 slot = slots[features[j]]
                 if slot >= 0:
-                    values[slot] = acts[j]
+                    if slot < len(values):
+                        values[slot] = acts[j]
                     slots[features[j]] = slot + 1
         start = ends[t]

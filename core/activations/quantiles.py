@@ -112,6 +112,7 @@ def _by_feature(
     slots[part] = np.cumsum(count[part]) - count[part]
     for block in store.blocks():
         gather(block.ends, block.features, block.acts, block.n_pos, with_first, slots, values)
+    assert np.array_equal(slots[part], np.cumsum(count[part])), "the statistics count other activations than are stored"
     return values
 
 

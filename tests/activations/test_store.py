@@ -1,5 +1,7 @@
 """The token pass on disk: cut, resumed, damaged, read again."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from safetensors import safe_open
@@ -172,6 +174,17 @@ def test_quantiles_are_those_of_all_non_zero_values_at_any_budget(tmp_path, arti
         expected = np.quantile(values, levels) if len(values) else np.full(5, np.nan)
         np.testing.assert_allclose(found.values[i], expected, rtol=1e-12)
     assert np.isnan(found.values[3]).all()
+
+
+@pytest.mark.parametrize("wrong", [-1, 1])
+def test_counts_of_another_pass_never_give_quantiles(tmp_path, artifacts, wrong):
+    dictionary, model = planted("standard"), planted_model(tmp_path)
+    stats = activation_pass(dictionary, model, ROWS, artifacts, block_rows=3)
+    count = stats.count.copy()
+    count[1, int(count[1].argmax())] += wrong
+    store = open_store(dictionary, model, ROWS, artifacts, block_rows=3)
+    with pytest.raises(AssertionError, match="other activations than are stored"):
+        activation_quantiles(store, replace(stats, count=count))
 
 
 @pytest.mark.parametrize("left_out", [(), (int(ROWS[1, 2]), int(ROWS[4, 4]))])
