@@ -210,7 +210,7 @@ def test_the_images_command_writes_to_its_cache_folder_alone(installed, page, tm
         ("é = 1; import core.a as b\n", "é = 1; import sae_loupe.core.a as b\n"),
         ("from corespondence import y\nimport json\n", "from corespondence import y\nimport json\n"),
         ('"from core.x import y"\nx = "core.y"\n', '"from core.x import y"\nx = "core.y"\n'),
-        ("from . import core\n", "from . import core\n"),
+        ("from . import core\nfrom .core import x\n", "from . import core\nfrom .core import x\n"),
     ],
 )
 def test_the_build_changes_imports_of_ours_and_nothing_else(source, built):
