@@ -1,5 +1,6 @@
 """What Streamlit itself must be told where anybody may come."""
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -25,4 +26,4 @@ def settle() -> None:
     config.set_option("server.maxUploadSize", _UPLOAD_MB)
     config.set_option("client.showErrorDetails", "none")
     named = (*workspace.roots, *workspace.pinned, *workspace.models, workspace.cache, workspace.notes)
-    escape.hide((*named, PROJECT, cache_root(), Path(tempfile.gettempdir()), Path.home()))
+    escape.hide((*named, PROJECT, cache_root(), Path(tempfile.gettempdir()), Path(os.path.expanduser("~"))))
