@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -66,6 +67,7 @@ def _model_seconds(settings: TrainingSettings, model: LanguageModel, d_in: int, 
     return settings.training_tokens / _TRIAL_TOKENS * products * trial_seconds(d_in, d_sae)
 
 
+@lru_cache(maxsize=64)
 def trial_seconds(d_in: int, d_sae: int) -> float:
     """Measure one product of _TRIAL_TOKENS rows with a d_in x d_sae matrix on this machine's CPU, in seconds."""
     width = min(d_sae, 2**24 // d_in)  # more would only take longer

@@ -86,8 +86,8 @@ WITHOUT = (
     "splitting",
     "stability",
     "sweeps",
+    "training",
 )
-WITHOUT += ("sweeps",)
 """Pages that have no figure to show of a single planted dictionary."""
 
 

@@ -32,7 +32,7 @@ FLOORS = {
         "studies",
         "sidebar",
         "activations automata dashboards enrichment feature_map geometry logit_weights neuronpedia overview positions "
-        "splitting text",
+        "splitting text training",
         "home interventions matching stability sweeps",
         "feature shell",
     ),

@@ -12,7 +12,7 @@ from core.errors import LoupeError
 from core.files.stamps import stamp
 from core.models.embeddings import TRAINED
 from core.models.language_model import LanguageModel
-from core.models.search import DEMO, check_fit, locate, offer_others, open_located
+from core.models.search import DEMO, Located, check_fit, locate, offer_others, open_located
 from core.models.side_by_side import read_by
 from ui.shared.escape import signs
 from ui.studies import compute
@@ -93,8 +93,17 @@ def dictionary(id: str | None = None) -> Dictionary:
 
 def _model(name: str, config: DictionaryConfig, wpe: str) -> LanguageModel:
     # Of several models that are read together none is found by what fits, as each would.
-    alone, centred = None if config.read_models else config, config.center_writing_weights
-    title, found = f"The model {name}", locate(name, compute.workspace(), alone)
+    alone = None if config.read_models else config
+    return _open(locate(name, compute.workspace(), alone), name, centred=config.center_writing_weights, wpe=wpe)
+
+
+def model_called(name: str) -> LanguageModel:
+    """Open a model by its name, its weights as they are (raises LoupeError)."""
+    return _open(locate(name, compute.workspace()), name, centred=False, wpe=TRAINED)
+
+
+def _open(found: Located, name: str, *, centred: bool, wpe: str) -> LanguageModel:
+    title = f"The model {name}"
 
     def read() -> LanguageModel:
         model = open_located(found, compute.workspace(), centred=centred, wpe=wpe)
