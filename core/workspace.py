@@ -203,6 +203,11 @@ def parse_arguments(arguments: list[str], environment: Mapping[str, str] | None 
     Where the environment is that of Streamlit Community Cloud, the app is public unless the words say otherwise.
     """
     known, _ = argument_parser().parse_known_intermixed_args(arguments)
+    return workspace_of(known, environment)
+
+
+def workspace_of(known: argparse.Namespace, environment: Mapping[str, str] | None = None) -> Workspace:
+    """Return the workspace that the words of `argument_parser` mean."""
     roots = tuple(path.resolve() for path in known.root) or (readable_folder(),)
     pinned = [pinned_text(text) for text in (*known.path, *known.sae)]
     models = (*(path.resolve() for path in known.model), PROJECT / "demo" / "model")

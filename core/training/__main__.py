@@ -3,29 +3,29 @@
 import argparse
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from core.amounts import of_bytes, of_seconds
-from core.errors import LoupeError
+from core.errors import BadSettingError, LoupeError
 from core.installation import importable
 from core.training import log
 from core.training.printed import Printed
 from core.training.runs import Run, absolute, create, find_run
 from core.training.settings import read_settings
-from core.workspace import Workspace, parse_arguments
+from core.workspace import Workspace, argument_parser, workspace_of
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run, and return the exit code: 0 at the end or when stopped, 2 after an error that a person can fix."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    options, rest = _parser().parse_known_args(given)
     try:
-        workspace = parse_arguments(rest)
-        run = find_run(options.resume, workspace) if options.resume else _new(options.settings, workspace)
-        with run.held():
-            ended = _train(run, workspace)
-    except LoupeError as error:
+        options = _read(arguments)
+        workspace = workspace_of(options)
+        run = find_run(options.resume, workspace) if options.resume else _new(Path(options.settings[0]), workspace)
+        with run.held(), _signals() as asked:
+            ended = _train(run, workspace, asked)
+    except (LoupeError, argparse.ArgumentError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 2
     if ended == log.STOPPED:
@@ -35,16 +35,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _read(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line: one file of settings or --resume, and the options of the app.
+
+    The path is left out of what a workspace is made from, where it would stand for a dictionary. Raises
+    BadSettingError and argparse.ArgumentError.
+    """
     parser = argparse.ArgumentParser(
         prog=f"python -m {importable('core.training')}",
-        description="Train dictionaries (sparse autoencoders, SAEs) with sae-lens' trainer.",
-        epilog="Options of the app hold as well: --runs, --model, --cache, --device, --dtype (docs/dictionaries.md).",
+        usage="%(prog)s (SETTINGS.toml | --resume NAME) [options of the app]",
+        description="Train dictionaries (sparse autoencoders, SAEs) with sae-lens' trainer. SETTINGS.toml holds "
+        "core.training.settings.TrainingSettings.",
+        parents=[argument_parser()],
+        exit_on_error=False,
+        allow_abbrev=False,
     )
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("settings", nargs="?", type=Path, help="TOML file of core.training.settings.TrainingSettings")
-    what.add_argument("--resume", metavar="NAME", help="go on with a run that was stopped or killed")
-    return parser
+    parser.add_argument("--resume", metavar="NAME", help="go on with a run that was stopped or killed")
+    options = parser.parse_intermixed_args(arguments)
+    if len(options.path) + bool(options.resume) != 1:
+        raise BadSettingError(
+            f"{len(options.path)} files of settings and {'a' if options.resume else 'no'} run to resume are named. "
+            "Expected one of both: a TOML file, or --resume NAME."
+        )
+    options.settings, options.path = options.path[:1], []
+    return options
 
 
 def _new(path: Path, workspace: Workspace) -> Run:
@@ -68,10 +82,21 @@ def _say_cost(settings, workspace: Workspace) -> None:
     )
 
 
-def _train(run: Run, workspace: Workspace) -> str:
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Yield a list that gets each signal to end: the training then saves a checkpoint first."""
     asked: list[int] = []
-    for one in (signal.SIGTERM, signal.SIGINT):
+    before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)}
+    for one in before:
         signal.signal(one, lambda number, frame: asked.append(number))
+    try:
+        yield asked
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
+def _train(run: Run, workspace: Workspace, asked: list[int]) -> str:
     from core.work.torch_library import import_model_library, keep_freed_memory
 
     keep_freed_memory()

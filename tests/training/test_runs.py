@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 from core.errors import BadSettingError, CorpusError, DoesNotFitError, LoupeError, OutOfSpaceError, UnknownNameError
 from core.policy import ClosedInPublicError, of_visitors
+from core.training import __main__ as command_line
 from core.training import checkpoints, log
 from core.training import runs as runs_module
 from core.training.log import Log, read_log
@@ -290,6 +291,49 @@ def test_a_model_s_run_resumes_to_the_same_bits_in_the_middle_of_a_buffer(tmp_pa
         assert train(run, workspace(tmp_path)) == log.FINISHED
     whole, parted = (weights(find_run(name, workspace(tmp_path))) for name in ("whole", "parted"))
     assert all(torch.equal(whole[name], parted[name]) for name in whole)
+
+
+def test_what_the_app_starts_and_what_a_person_types_do_the_same(tmp_path, monkeypatch, capsys):
+    """The command that the page starts is run here, by the function that its process runs."""
+    commands = []
+
+    class Process:
+        def __init__(self, command, **how):
+            assert how["start_new_session"]  # else it would end with the app
+            commands.append(command)
+
+        def poll(self):
+            return 0
+
+        def wait(self):
+            return 0
+
+    monkeypatch.setattr(runs_module.subprocess, "Popen", Process)
+    monkeypatch.setattr("core.work.torch_library.keep_freed_memory", lambda: None)  # it would hold for all tests
+    started = model_run(tmp_path, name="started")
+    runs_module.launch(started, workspace(tmp_path))
+    assert commands[0][1:3] == ["-m", "core.training"]
+    assert command_line.main(commands[0][3:]) == 0
+    typed = tmp_path / "typed.toml"
+    typed.write_text(to_toml(replace(started.settings, name="typed")))
+    assert command_line.main([*runs_module.arguments(workspace(tmp_path)), str(typed)]) == 0
+    assert "about" in capsys.readouterr().out  # the cost, before it began
+    one, other = (weights(find_run(name, workspace(tmp_path))) for name in ("started", "typed"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "0 files of settings and no run"),
+        (["a.toml", "--resume", "b"], "1 files of settings and a run"),
+        (["no.toml"], "no.toml cannot be read"),
+        (["--resume", "nobody"], "no training run called 'nobody'"),
+    ],
+)
+def test_a_command_line_that_cannot_be_meant_is_refused(words, said, tmp_path, capsys):
+    assert command_line.main([*words, "--runs", str(tmp_path / "runs")]) == 2
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
