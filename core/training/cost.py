@@ -9,6 +9,7 @@ import numpy as np
 from core.devices.device import CPU, Device
 from core.models.language_model import LanguageModel
 from core.training.settings import TrainingSettings
+from core.work.threads import available_cpus, one_thread_per_product
 
 _TRIAL_TOKENS = 256
 _TRIAL_S = 0.3
@@ -69,13 +70,17 @@ def _model_seconds(settings: TrainingSettings, model: LanguageModel, d_in: int, 
 
 @lru_cache(maxsize=64)
 def trial_seconds(d_in: int, d_sae: int) -> float:
-    """Measure one product of _TRIAL_TOKENS rows with a d_in x d_sae matrix on this machine's CPU, in seconds."""
+    """Measure one product of _TRIAL_TOKENS rows with a d_in x d_sae matrix on this machine's CPU, in seconds.
+
+    It is the time of one processor, which other programs do not lengthen, divided among all.
+    """
     width = min(d_sae, 2**24 // d_in)  # more would only take longer
     x, W = np.ones((_TRIAL_TOKENS, d_in), np.float32), np.ones((d_in, width), np.float32)
-    x @ W
-    end, fastest = time.perf_counter() + _TRIAL_S, float("inf")
-    while time.perf_counter() < end:
-        began = time.perf_counter()
-        x @ W
-        fastest = min(fastest, time.perf_counter() - began)  # what other programs take is not counted
-    return fastest * d_sae / width
+    times = []
+    with one_thread_per_product():
+        end = time.perf_counter() + _TRIAL_S
+        while len(times) < 3 or time.perf_counter() < end:
+            began = time.thread_time()
+            x @ W
+            times.append(time.thread_time() - began)
+    return min(times) * d_sae / width / available_cpus()
