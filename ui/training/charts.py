@@ -7,7 +7,7 @@ from core import catalogue
 from core.training.tables import COLUMNS
 from ui.shared.charts import COLOURS, MUTED
 
-HEIGHT = 190
+HEIGHT = 240
 
 
 def curve(table: pd.DataFrame, column: str, run: str) -> alt.LayerChart:
@@ -17,7 +17,10 @@ def curve(table: pd.DataFrame, column: str, run: str) -> alt.LayerChart:
     """
     title = catalogue.statistic(column).title
     x = alt.X("training_tokens:Q").title("Tokens seen").axis(format="~s", tickCount=5)
-    y = alt.Y(f"{column}:Q").title(title).scale(zero=column == COLUMNS["dead_share"])
+    y = alt.Y(f"{column}:Q").title(None).scale(zero=False)  # the figure has the title
+    if column == COLUMNS["dead_share"]:
+        top = max(0.01, float(table[column].max()) if len(table) else 0)
+        y = y.scale(domain=[0, top]).axis(format=".0%")
     form = ".1%" if column == COLUMNS["dead_share"] else ".4~g"
     tooltip = [
         alt.Tooltip("training_run:N", title="Run"),
