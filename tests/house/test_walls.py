@@ -148,3 +148,8 @@ def test_the_check_itself_sees_imports_in_functions_circles_and_borrowed_names(t
     ]
     assert circles({item.by: {item.of} for item in found}) == [["core.a.one", "core.a.three", "core.a.two"]]
     assert made_in(files["core.a.one"]) == {"f"}
+
+
+def test_every_test_file_has_a_name_of_its_own():
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(name for name in set(names) if names.count(name) > 1) == []  # pytest takes two for one module
