@@ -31,16 +31,26 @@ class Together:
     version: ClassVar[int] = 1
 
     @classmethod
-    def key(cls, hashes: tuple[str, str, str], selection: str, *, seed: int = 0, left_out: tuple[int, ...] = ()) -> str:
-        """Name it: `hashes` name the token pass (see TokenPass.hashes), `selection` the members."""
-        dictionary, model, rows = hashes
+    def key(
+        cls,
+        dictionary_sha256: str,
+        model_sha256: str,
+        rows_sha256: str,
+        selection: str,
+        *,
+        n_draws: int = DRAWS,
+        seed: int = 0,
+        left_out: tuple[int, ...] = (),
+    ) -> str:
+        """Name it: the hashes are those of the token pass, `selection` names the members."""
         return artifact_key(
             "together",
             cls.version,
-            dictionary=dictionary,
-            model=model,
-            rows=rows,
+            dictionary=dictionary_sha256,
+            model=model_sha256,
+            rows=rows_sha256,
             selection=selection,
+            n_draws=n_draws,
             seed=seed,
             left_out=left_out_name(left_out),
         )

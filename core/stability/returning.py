@@ -85,9 +85,9 @@ class Stability:
 
     @classmethod
     def key(
-        cls, sha256: str, others_sha256: Sequence[str], side: DictionarySide, *, threshold: float, rule: Rule
+        cls, dictionary_sha256: str, others_sha256: Sequence[str], side: DictionarySide, *, threshold: float, rule: Rule
     ) -> str:
-        inputs = {"dictionary": sha256, "others": ",".join(others_sha256), "side": side, "level": LEVEL}
+        inputs = {"dictionary": dictionary_sha256, "others": ",".join(others_sha256), "side": side, "level": LEVEL}
         return artifact_key("stability", cls.version, **inputs, threshold=threshold, rule=rule)
 
     @property

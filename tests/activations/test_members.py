@@ -88,14 +88,14 @@ def test_of_members_drawn_at_random_few_seem_to_be_active_together():
 
 def test_it_is_stored_by_the_pass_the_members_and_the_seed(tmp_path):
     keys = {
-        Together.key(("d", "m", "r"), "a"),
-        Together.key(("d", "m", "s"), "a"),
-        Together.key(("d", "m", "r"), "b"),
-        Together.key(("d", "m", "r"), "a", seed=1),
-        Together.key(("d", "m", "r"), "a", left_out=(3,)),
+        Together.key("d", "m", "r", "a"),
+        Together.key("d", "m", "s", "a"),
+        Together.key("d", "m", "r", "b"),
+        Together.key("d", "m", "r", "a", seed=1),
+        Together.key("d", "m", "r", "a", left_out=(3,)),
     }
     assert len(keys) == 5
     active, topic = of_topics(np.random.default_rng(4))
     found, store = found_in(active, topic == 0, n_draws=9), ArtifactStore(tmp_path)
-    store.save(found, Together.key(("d", "m", "r"), "a"))
-    np.testing.assert_array_equal(store.load(Together, Together.key(("d", "m", "r"), "a")).lift, found.lift)
+    store.save(found, Together.key("d", "m", "r", "a"))
+    np.testing.assert_array_equal(store.load(Together, Together.key("d", "m", "r", "a")).lift, found.lift)

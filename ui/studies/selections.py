@@ -103,7 +103,7 @@ def together(dictionary: Dictionary, selection: Selection) -> tuple[Together, To
     def work(progress: Progress) -> Together:
         return count_together(passed.store, members, passed.statistics.count.sum(axis=0), progress=progress)
 
-    key = Together.key(passed.hashes, selection.key, left_out=left_out)
+    key = Together.key(*passed.hashes, selection.key, left_out=left_out)
     return compute.result(Together, key, "Counting members on the tokens of others", work), passed
 
 
