@@ -3,7 +3,6 @@
 import json
 import os
 import platform
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -13,6 +12,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 from core.errors import SweepError
 from core.work.elsewhere import Elsewhere
+from core.work.temporary import temporary_folder
 
 FOLDER, STORE_VERSION = "sweeps", 1
 _MARK = "store.json"
@@ -49,13 +49,9 @@ class LocalDocuments:
     def write(self, name: str, text: str) -> None:
         path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-            os.replace(temporary, path)
-        finally:
-            Path(temporary).unlink(missing_ok=True)
+        with temporary_folder(path.parent) as folder:
+            (folder / path.name).write_text(text, encoding="utf-8")
+            os.replace(folder / path.name, path)
 
     def names(self, folder: str) -> list[str]:
         return sorted(path.name for path in (self.root / folder).glob("*.json"))

@@ -6,7 +6,6 @@ checked when it is read. Only this module and core/sweeps/documents.py know that
 
 import logging
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, TypeVar
 
 from core.errors import StoreError
 from core.work.artifacts import ArtifactStore
+from core.work.temporary import temporary_folder
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -144,15 +144,11 @@ class SharedStore(ArtifactStore):
     def _fetch(self, key: str) -> bool:
         path = self._path(key)
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=self.root, prefix=f".{key}.", suffix=".tmp")
-        os.close(handle)
-        try:
-            there = self.elsewhere.get(path.name, Path(name))
+        with temporary_folder(self.root) as folder:
+            there = self.elsewhere.get(path.name, folder / path.name)
             if there:
-                os.replace(name, path)
+                os.replace(folder / path.name, path)
             return there
-        finally:
-            Path(name).unlink(missing_ok=True)
 
     @contextmanager
     def _logged(self, what: str) -> Iterator[None]:
@@ -179,7 +175,7 @@ def _explained(address: str) -> Iterator[None]:
     except ImportError as error:
         raise StoreError(
             f"The store {address[:200]!r} needs a package that is not installed ({error}). Expected it beside the app: "
-            "pip install -r requirements-sweep.txt, or the package of fsspec for this kind of address."
+            "`pip install -r requirements-sweep.txt`, or the package of fsspec for this kind of address."
         ) from error
     except Exception as error:
         raise StoreError(
