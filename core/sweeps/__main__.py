@@ -104,9 +104,9 @@ def _run(options: argparse.Namespace) -> int:
 def _executed(options: argparse.Namespace, sweep: Sweep, tasks: list[Task], lines: Lines) -> dict[Outcome, int]:
     """Do tasks here, or have them done by the workers that are named."""
     if options.elements is not None and options.elements < 1:
-        raise BadSettingError(f"--elements is {options.elements}; expected a whole number from 1.")
+        raise BadSettingError(f"`--elements` is {options.elements}; expected a whole number from 1.")
     if options.ray and options.submitit:
-        raise BadSettingError("--ray and --submitit are both given; expected one of them. Leave one out.")
+        raise BadSettingError("`--ray` and `--submitit` are both given; expected one of them. Leave one out.")
     if options.ray:
         submit = on_ray.submitted(sweep.plan, None if options.ray == "local" else options.ray)
     elif options.submitit:
@@ -121,7 +121,7 @@ def _executed(options: argparse.Namespace, sweep: Sweep, tasks: list[Task], line
 def _option(text: str) -> tuple[str, str | int]:
     name, equals, value = text.partition("=")
     if not (equals and name.isidentifier() and value):
-        raise BadSettingError(f"--option {text[:80]!r} is no NAME=VALUE, such as timeout_min=240. Correct it.")
+        raise BadSettingError(f"`--option` {text[:80]!r} is no NAME=VALUE, such as timeout_min=240. Correct it.")
     return name, int(value) if value.isdecimal() else value
 
 

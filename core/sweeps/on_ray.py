@@ -22,7 +22,7 @@ def submitted(plan: Plan, address: str | None, *, do: Callable[[Element], None] 
         import ray
     except ImportError as error:
         raise SweepError(
-            "ray is not installed. Expected it for --ray: pip install -r requirements-sweep.txt"
+            "ray is not installed. Expected it for `--ray`: `pip install -r requirements-sweep.txt`"
         ) from error
     own = {} if address else {"include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES} | how
     try:

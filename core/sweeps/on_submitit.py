@@ -47,7 +47,7 @@ def submitted(
         import submitit
     except ImportError as error:
         raise SweepError(
-            "submitit is not installed. Expected it for --submitit: pip install -r requirements-sweep.txt"
+            "submitit is not installed. Expected it for `--submitit`: `pip install -r requirements-sweep.txt`"
         ) from error
 
     try:
@@ -55,7 +55,7 @@ def submitted(
         executor.update_parameters(**(needed(plan) | dict(parameters)))
     except (ValueError, NameError, RuntimeError, TypeError) as error:
         raise SweepError(
-            f"submitit cannot be used so: {str(error)[:300]}. Correct --submitit or its options."
+            f"submitit cannot be used so: {str(error)[:300]}. Correct `--submitit` or its options."
         ) from error
 
     def submit(elements: Sequence[Element]) -> list[str]:

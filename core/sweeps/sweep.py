@@ -18,7 +18,7 @@ from core.work.artifacts import ArtifactStore
 from core.work.elsewhere import open_results
 from core.work.jobs import SILENT, Progress
 
-COMMAND = f"python -m {importable('core.sweeps')}" if CHECKOUT else "sae-loupe sweep"
+COMMAND = shlex.join(["python", "-m", importable("core.sweeps")] if CHECKOUT else ["sae-loupe", "sweep"])
 """How the command line begins."""
 
 

@@ -55,7 +55,7 @@ def _read(arguments: Sequence[str] | None) -> argparse.Namespace:
     if len(options.path) + bool(options.resume) != 1:
         raise BadSettingError(
             f"{len(options.path)} files of settings and {'a' if options.resume else 'no'} run to resume are named. "
-            "Expected one of both: a TOML file, or --resume NAME."
+            "Expected one of both: a TOML file, or `--resume NAME`."
         )
     options.settings, options.path = options.path[:1], []
     return options

@@ -52,7 +52,7 @@ def what_it_is(dictionary: Dictionary) -> None:
         on_click="ignore",
     )
     with st.expander("The same in Python", icon=":material/code:"):
-        st.code(signs(python_recipe(dictionary)), language="python")
+        st.code(signs(python_recipe(dictionary)), language=None)  # colours of code have too little contrast
 
 
 def definitions(lines: list[RecipeLine], *, meanings: bool) -> str:

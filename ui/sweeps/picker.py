@@ -8,7 +8,7 @@ from ui.shared.escape import plain
 from ui.studies import compute
 
 HOW = (
-    'A sweep is a file such as\n\n```toml\ndictionaries = ["demo/layer2-standard-*"]\n'
+    'A sweep is a file such as\n\n```text\ndictionaries = ["demo/layer2-standard-*"]\n'
     'analyses = ["activations", "positions", "logit_weights", "neighbors", "matching"]\n```\n\n'
     f"and two commands: `{COMMAND} plan sweep.toml` says what it would take, and `{COMMAND} run sweep.toml` does it. "
     "Other pages then find the results; docs/scale.md has more."

@@ -17,7 +17,7 @@ def tasks(sweep: Sweep) -> None:
     table = task_table(sweep.plan, states)
     if any(one.state != "done" for one in states):
         st.markdown("**Go on with what is left**, in a terminal on a machine that sees the same store:")
-        st.code(sweep.command("resume"), language="bash", wrap_lines=True)
+        st.code(sweep.command("resume"), language=None, wrap_lines=True)
     order = table["sweep_state"].map(SHOWN_FIRST.index)
     table = table.iloc[order.argsort(kind="stable")].reset_index(drop=True)
     figure(
