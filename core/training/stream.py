@@ -36,7 +36,7 @@ class ActivationStream:
         self._model, self._hook, self._rows, self._plan = model, hook_name, rows, plan
         self._batch, self._device = batch_tokens, device
         self._chunk = -1
-        self._buffer = torch.empty(0, self.d_in)
+        self._buffer = torch.empty(0, self.d_in, dtype=torch.float32)
         self._orders: dict[int, Tensor] = {}
         """The order of each seed in this filling."""
 
@@ -56,7 +56,7 @@ class ActivationStream:
         tokens, counted = self._rows.tokens[rows], self._rows.counted[rows]
         n = int(counted.sum())
         if len(self._buffer) != n:
-            self._buffer = torch.empty(n, self.d_in, device=self._device.torch)
+            self._buffer = torch.empty(n, self.d_in, dtype=torch.float32, device=self._device.torch)
         filled, step = 0, rows_per_run(tokens.shape[1])
         for start in range(0, len(rows), step):
             part = slice(start, start + step)
