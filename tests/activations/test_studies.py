@@ -9,7 +9,7 @@ from tests.doubles import pages, planted_pages
 
 def app() -> None:
     """Read a text with the picked dictionary and print what was found."""
-    import sys
+    import os
 
     import streamlit as st
 
@@ -20,7 +20,7 @@ def app() -> None:
     st.session_state["sae"] = opened.dictionary_ids()[0]
     with errors.shown():
         settings = SampleSettings(n_rows=3, context=6)
-        if "only" in sys.argv:
+        if os.environ.get("ASKED") == "only":
             with compute.only_stored():
                 token_pass.token_pass(settings=settings)
         st.session_state["found"] = token_pass.token_pass(settings=settings)
@@ -32,8 +32,9 @@ def run(tmp_path, monkeypatch):
     planted_pages.write_workspace(tmp_path)
     planted_pages.read_little_text(monkeypatch)
 
-    def start(*more: str) -> AppTest:
-        monkeypatch.setattr("sys.argv", ["app.py", *planted_pages.arguments(tmp_path), *more])
+    def start(asked: str = "") -> AppTest:
+        monkeypatch.setenv("ASKED", asked)
+        monkeypatch.setattr("sys.argv", ["app.py", *planted_pages.arguments(tmp_path)])
         pages.forget()
         return pages.run(app)
 

@@ -35,7 +35,7 @@ def test_without_a_name_it_begins_with_the_first_page(open_app):
 
 def test_the_menu_has_every_page_once_and_each_group_in_one_piece():
     groups = [page.group for page in page_files()]
-    assert list(dict.fromkeys(groups)) == ["Start", "One feature", "All features", "Compare", "Other tools"]
+    assert list(dict.fromkeys(groups)) == ["Start", "One feature", "All features", "Compare", "Make", "Other tools"]
     assert groups == sorted(groups, key=list(dict.fromkeys(groups)).index)
 
 

@@ -162,8 +162,8 @@ def test_a_busy_hub_is_asked_again(hub):
 
 
 def test_a_slow_hub_is_not_waited_for(hub, monkeypatch):
-    monkeypatch.setattr("core.hub.client.READ_S", 0.05)
-    hub.faults.append(Fault(f"GET .*{WEIGHTS}", wait_s=0.5))
+    monkeypatch.setattr("core.hub.client.READ_S", 1.0)
+    hub.faults.append(Fault(f"GET .*{WEIGHTS}", wait_s=3.0))
     with pytest.raises(HubDamagedError, match="broke off after 0"):
         sources.download(ID)
 

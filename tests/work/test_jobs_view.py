@@ -167,7 +167,7 @@ def test_work_that_goes_on_where_it_was_says_so_when_it_is_stopped():
 
 
 def test_work_under_way_says_its_share_its_rate_in_its_unit_and_the_time_left():
-    clock = iter([0.0, 2.0, 4.0])
+    clock = iter([0.0, 0.0, 2.0, 4.0])  # the start, and three reports
     jobs, said = Jobs(clock=lambda: next(clock)), []
 
     def count(progress):

@@ -60,13 +60,16 @@ def options(*kinds: str) -> list[tuple[str, set[str]]]:
         for folder in ("ui", "pages")
         for path in (ROOT / folder).rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in kinds
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) in kinds
     ]
 
 
 def test_every_field_for_text_and_for_files_says_how_much_it_takes():
-    files, calls = options("file_uploader"), options("text_input", "text_area")
+    files, calls = options("uploader"), options("text_input", "text_area")
     assert len(files) > 4
+    assert [name for name, given in files if "most_bytes" not in given] == []
+    files = options("file_uploader")
+    assert [name for name, _ in files] == ["uploads.py"]
     assert len(calls) > 20
     assert [name for name, given in files if "max_upload_size" not in given] == []
     # The box for a text of one's own is bounded where it is read, with words that say what to do instead.
