@@ -44,8 +44,9 @@ def chromium_path() -> str | None:
 @contextmanager
 def open_browser() -> Iterator:
     """Start headless Chromium."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=TIMEOUT_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium_path(), headless=True, args=ARGUMENTS)
         yield browser
