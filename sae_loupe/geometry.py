@@ -7,8 +7,8 @@ import pandas as pd
 from core.dictionaries.spaces import directions
 from core.errors import UnknownNameError
 from core.geometry import tables
-from core.geometry.neighbors import K, Neighbors, nearest_features
-from core.geometry.study import GeometryStudy
+from core.geometry.neighbors import Neighbors
+from core.geometry.study import GeometryStudy, wanted_neighbors
 from core.maths.degenerate import degenerate
 from core.maths.samples import drawn
 from sae_loupe.opened import Opened
@@ -78,8 +78,5 @@ def of(sae: Opened, *, side: str) -> NearestFeatures:
 
 def of_distinct(sae: Opened, side: str, *, copies: bool = False) -> Neighbors:
     """Return the nearest features; without `copies` each direction counts once."""
-    rows = directions(sae.dictionary, side)
-    copies = copies or not len(degenerate(rows).copies.row)
-    k, device = max(1, min(K, sae.dictionary.d_sae - 1)), sae.device(rows.shape[0] * rows.size)
-    key = Neighbors.key(sae.dictionary.sha256, side, k, copies=copies)
-    return sae.result(Neighbors, key, lambda: nearest_features(rows, k=k, copies=copies, device=device))
+    copies = copies or not len(degenerate(directions(sae.dictionary, side)).copies.row)
+    return sae.wanted(wanted_neighbors(sae.dictionary, side, copies=copies, device=sae.device()))

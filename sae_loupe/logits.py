@@ -8,9 +8,9 @@ import pandas as pd
 
 from core.errors import BadSettingError, UnknownNameError
 from core.logit_weights.classes import ClassThresholds, token_table
-from core.logit_weights.statistics import LogitStatistics, logit_statistics, logit_weights
-from core.logit_weights.study import LogitStudy, drawn_features
-from core.logit_weights.unembedding import LogitSettings, Unembedding, residual_directions, source_key, unembedding
+from core.logit_weights.statistics import LogitStatistics, logit_weights
+from core.logit_weights.study import LogitStudy, drawn_features, logits_device, wanted_logits
+from core.logit_weights.unembedding import LogitSettings, Unembedding, unembedding
 from sae_loupe.opened import Opened
 from sae_loupe.results import Result
 from sae_loupe.words import number
@@ -81,15 +81,8 @@ class Logits(Result):
 def of(sae: Opened, **settings: Any) -> Logits:
     """Compute statistics of logit weights, as the page Logit weights does."""
     dictionary, model, chosen = sae.dictionary, sae.model, checked(settings)
-    device = sae.device(dictionary.d_sae * model.d_vocab * model.d_model)
-    key = LogitStatistics.key(dictionary.sha256, source_key(model, chosen), chosen, device=device)
-
-    def work() -> LogitStatistics:
-        directions = residual_directions(dictionary, model, chosen)
-        return logit_statistics(directions, unembedding(model, chosen), center=chosen.center, device=device)
-
-    stats = sae.result(LogitStatistics, key, work)
-    return Logits(LogitStudy(dictionary, model, chosen, stats, device))
+    stats = sae.wanted(wanted_logits(dictionary, model, chosen, sae.device()))
+    return Logits(LogitStudy(dictionary, model, chosen, stats, logits_device(dictionary.d_sae, model, sae.device())))
 
 
 def checked(settings: dict[str, Any]) -> LogitSettings:

@@ -15,6 +15,7 @@ from core.models.language_model import LanguageModel
 from core.models.search import DEMO, check_fit, find_model, offer_others
 from core.models.side_by_side import SideBySide
 from core.work.artifacts import ArtifactStore
+from core.work.wanted import Wanted
 from core.workspace import Workspace
 from sae_loupe.words import in_words
 
@@ -57,6 +58,10 @@ class Opened:
         """Return where to compute, or where work of this size is best computed."""
         device = devices.chosen(self.workspace.device)
         return device if multiply_adds is None else device.for_work(multiply_adds)
+
+    def wanted(self, result: Wanted[T]) -> T:
+        """Return what is kept of a result that pages and sweeps name alike, or compute and keep it."""
+        return self.held(result.key, lambda: result.get(self.store))
 
     def result(self, cls: type[T], key: str, work: Callable[[], T]) -> T:
         """Return what is kept under a key, or compute and keep it."""

@@ -9,7 +9,7 @@ import pandas as pd
 from core.corpus.samples import SampleSettings, TextSample
 from core.errors import CorpusError, UnknownNameError
 from core.positions import tables
-from core.positions.methods import choose_method, position_device, position_statistics
+from core.positions.methods import choose_method, position_device, wanted_positions
 from core.positions.statistics import PositionSettings, PositionStatistics
 from core.positions.study import Study
 from sae_loupe.opened import Opened
@@ -112,9 +112,7 @@ def of(
     read = _rows(sae, text, chosen) if method == "corpus" else None
     rows = None if read is None else read.rows
     device = position_device(dictionary, model, settings, sae.device())
-    how = {"settings": settings, "rows": rows, "device": device}
-    key = PositionStatistics.key(dictionary.sha256, model.sha256, **how)
-    stats = sae.result(PositionStatistics, key, lambda: position_statistics(dictionary, model, **how))
+    stats = sae.wanted(wanted_positions(dictionary, model, settings, rows, sae.device()))
     return Positions(Study(dictionary, model, stats, reason, device, "" if read is None else read.note))
 
 

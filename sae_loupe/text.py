@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from core.corpus.files import TOKEN_SUFFIXES, TextFiles, files_stream, read_tokens, summarise
+from core.corpus.chosen import wanted_files, wanted_library
+from core.corpus.files import TOKEN_SUFFIXES, TextFiles, read_tokens, summarise
 from core.corpus.samples import SampleSettings, TextSample, fitting, sample_of
 from core.corpus.streams import (
     Document,
@@ -16,7 +17,6 @@ from core.corpus.streams import (
     documents_sha256,
     documents_stream,
     standard_library_sha256,
-    standard_library_stream,
 )
 from core.errors import BadSettingError, NoSuchPathError
 from core.work.jobs import SILENT
@@ -77,9 +77,7 @@ def _of_stream(stream: TokenStream) -> tuple[np.ndarray, str, tuple]:
 
 def library(sae: Opened) -> TokenStream:
     """Return Python's standard library, as the model's tokenizer reads it."""
-    model = sae.model
-    key = TokenStream.key(model.tokenizer_sha256, standard_library_sha256(), separator=model.separator)
-    return sae.result(TokenStream, key, lambda: standard_library_stream(model.tokenizer, separator=model.separator))
+    return sae.wanted(wanted_library(sae.model, standard_library_sha256()))
 
 
 def _of_path(sae: Opened, text: str | PathLike) -> tuple[np.ndarray, str, tuple]:
@@ -93,8 +91,7 @@ def _of_path(sae: Opened, text: str | PathLike) -> tuple[np.ndarray, str, tuple]
         return read_tokens(path), path.name, ()
     files = TextFiles.find(path)
     about = summarise(files, SILENT)
-    key = TokenStream.key(sae.model.tokenizer_sha256, about.sha256, separator=sae.model.separator)
-    stream = sae.result(TokenStream, key, lambda: files_stream(files, sae.model, about, SILENT))
+    stream = sae.wanted(wanted_files(files, about, sae.model))
     return stream.tokens, about.title, (stream.unread,)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from core import tables
-from core.activations.quantiles import DECILES, ActivationQuantiles, activation_quantiles
+from core.activations.quantiles import DECILES, ActivationQuantiles, wanted_quantiles
 from core.activations.statistics import ActivationStatistics
 from core.activations.store import ActivationStore, FeatureActivations, counted, feature_activations, on_device
 from core.activations.token_pass import activation_pass, open_store
@@ -94,9 +94,7 @@ class TokenPass(Result):
 
     def _quantiles(self, levels: tuple[float, ...]) -> ActivationQuantiles:
         names = self.sae.dictionary.sha256, on_device(self.sae.model.sha256, self.device), rows_sha256(self.rows)
-        how = {"levels": levels, "with_first": True}
-        key = ActivationQuantiles.key(*names, **how, left_out=self.sample.left_out)
-        return self.sae.result(ActivationQuantiles, key, lambda: activation_quantiles(self.store, self.stats, **how))
+        return self.sae.wanted(wanted_quantiles(self.store, lambda: self.stats, names, levels=levels))
 
     def by_position(self) -> pd.DataFrame:
         """Return one row for each position: size of activations there, and the reconstruction."""
