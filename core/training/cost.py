@@ -14,8 +14,10 @@ from core.work.threads import available_cpus, one_thread_per_product
 _TRIAL_TOKENS = 256
 _TRIAL_S = 0.3
 """A trial product is repeated for about this long."""
-_PASSES = 4.0
-"""A step takes about as long as this many times both products: forward, backward, and Adam's pass over the weights."""
+_PASSES = 3.0
+"""Forward and backward take three times both products of a step."""
+_ELSEWHERE = 800
+"""Masks, norms and copies of batch x d_sae take about as long as products with so many more inputs would."""
 _ARRAYS = 6
 """Arrays of batch x d_sae in memory at the peak of a step."""
 
@@ -43,7 +45,8 @@ def estimate(settings: TrainingSettings, model: LanguageModel, device: Device = 
     """
     d_in, n = model.hook_width(settings.hook_name), len(settings.seeds)
     weights = 2 * d_in * settings.d_sae
-    each_s = _PASSES * 2 * settings.batch_tokens / _TRIAL_TOKENS * trial_seconds(d_in, settings.d_sae)
+    products = (_PASSES + _ELSEWHERE / d_in) * 2
+    each_s = products * settings.batch_tokens / _TRIAL_TOKENS * trial_seconds(d_in, settings.d_sae)
     seconds = n * settings.steps * each_s + _model_seconds(settings, model, d_in, settings.d_sae)
     step_bytes = _ARRAYS * settings.batch_tokens * settings.d_sae
     if settings.type == "orthogonal":

@@ -20,7 +20,7 @@ def curve(table: pd.DataFrame, column: str, run: str) -> alt.LayerChart:
     y = alt.Y(f"{column}:Q").title(None).scale(zero=False)  # the figure has the title
     if column == COLUMNS["dead_share"]:
         top = max(0.01, float(table[column].max()) if len(table) else 0)
-        y = y.scale(domain=[0, top]).axis(format=".0%")
+        y = y.scale(domain=[0, top]).axis(format=".2~%")
     form = ".1%" if column == COLUMNS["dead_share"] else ".4~g"
     tooltip = [
         alt.Tooltip("training_run:N", title="Run"),
