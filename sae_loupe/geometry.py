@@ -12,33 +12,21 @@ from core.geometry.study import GeometryStudy, wanted_neighbors
 from core.maths.degenerate import degenerate
 from core.maths.samples import drawn
 from sae_loupe.opened import Opened
-from sae_loupe.results import Result
+from sae_loupe.results import StudyResult
 from sae_loupe.words import number
 
 SIDES = ("decoder", "encoder")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class NearestFeatures(Result):
+class NearestFeatures(StudyResult):
     """The nearest features of each by cosine, best first, from core.geometry: `cos` and `idx` are [d_sae, k]."""
 
     study: GeometryStudy
 
     @property
-    def title(self) -> str:
-        return self.study.dictionary.title
-
-    @property
     def stats(self) -> Neighbors:
         return self.study.neighbors
-
-    @property
-    def note(self) -> str:
-        return self.study.note()
-
-    @property
-    def provenance(self) -> dict:
-        return self.study.provenance
 
     def to_frame(self) -> pd.DataFrame:
         """One row for each direction, with its nearest feature; those that are nearest to many come first.

@@ -8,16 +8,16 @@ import pandas as pd
 
 from core.errors import BadSettingError, UnknownNameError
 from core.logit_weights.classes import ClassThresholds, token_table
-from core.logit_weights.statistics import LogitStatistics, logit_weights
+from core.logit_weights.statistics import logit_weights
 from core.logit_weights.study import LogitStudy, drawn_features, logits_device, wanted_logits
 from core.logit_weights.unembedding import LogitSettings, Unembedding, unembedding
 from sae_loupe.opened import Opened
-from sae_loupe.results import Result
+from sae_loupe.results import StudyResult
 from sae_loupe.words import number
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Logits(Result):
+class Logits(StudyResult):
     """Statistics of the logit weights of every feature, from core.logit_weights.
 
     `mean`, `std`, `skewness`, `kurtosis`, `minimum`, `maximum` are [d_sae]; `top_tokens`, `top_values`,
@@ -25,22 +25,6 @@ class Logits(Result):
     """
 
     study: LogitStudy
-
-    @property
-    def title(self) -> str:
-        return self.study.dictionary.title
-
-    @property
-    def stats(self) -> LogitStatistics:
-        return self.study.stats
-
-    @property
-    def note(self) -> str:
-        return self.study.note()
-
-    @property
-    def provenance(self) -> dict:
-        return self.study.provenance
 
     def to_frame(self) -> pd.DataFrame:
         """One row for each feature, in order: class, moments, and its first token at either end."""

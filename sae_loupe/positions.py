@@ -10,16 +10,16 @@ from core.corpus.samples import SampleSettings, TextSample
 from core.errors import CorpusError, UnknownNameError
 from core.positions import tables
 from core.positions.methods import choose_method, position_device, wanted_positions
-from core.positions.statistics import PositionSettings, PositionStatistics
+from core.positions.statistics import PositionSettings
 from core.positions.study import Study
 from sae_loupe.opened import Opened
-from sae_loupe.results import MOST_MARKS, Result
+from sae_loupe.results import MOST_MARKS, StudyResult
 from sae_loupe.text import Text, sample
 from sae_loupe.words import number
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Positions(Result):
+class Positions(StudyResult):
     """Every feature by position, from core.positions.
 
     `mean`, `std`, `rate`, `pre_mean`, `pre_std` are [d_sae, n_pos]; `share_position`, `share_token`, `token_score` and
@@ -29,25 +29,9 @@ class Positions(Result):
     study: Study
 
     @property
-    def title(self) -> str:
-        return self.study.dictionary.title
-
-    @property
-    def stats(self) -> PositionStatistics:
-        return self.study.stats
-
-    @property
-    def note(self) -> str:
-        return self.study.note()
-
-    @property
     def reason(self) -> str:
         """By which method it was computed, and why."""
         return self.study.reason
-
-    @property
-    def provenance(self) -> dict:
-        return self.study.provenance
 
     @property
     def positional(self) -> list[int]:

@@ -89,5 +89,27 @@ class Result:
         )
 
 
+class StudyResult(Result):
+    """A result that shows the study which the app's views of it share."""
+
+    study: Any
+
+    @property
+    def title(self) -> str:
+        return self.study.dictionary.title
+
+    @property
+    def stats(self) -> Any:
+        return self.study.stats
+
+    @property
+    def note(self) -> str:
+        return self.study.note()
+
+    @property
+    def provenance(self) -> dict:
+        return self.study.provenance
+
+
 def _names(result: Result) -> str:
     return f"It has {', '.join(name for name in dir(result) if not name.startswith('_'))}."
