@@ -5,6 +5,7 @@ A group here is what one page computes; ui/studies/feature_tables.py lists the s
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 from urllib.parse import urlencode
 
 import numpy as np
@@ -25,25 +26,31 @@ SERVER = "http://127.0.0.1:8501"
 """Where the app listens unless it is told otherwise."""
 
 
-@dataclass(frozen=True, eq=False)
-class Numbers:
-    """One row for each feature, how many of what they rest on, and where they are from."""
+V = TypeVar("V")
 
-    table: pd.DataFrame
+
+@dataclass(frozen=True, eq=False)
+class Numbers(Generic[V]):
+    """Numbers, how many of what they rest on, and where they are from.
+
+    Of features, `values` is a table with one row each; of a whole dictionary, a number by its name.
+    """
+
+    values: V
     n: int
     of: str
     provenance: Mapping[str, object]
 
 
 @dataclass(frozen=True)
-class Group:
-    """What one page computes of each feature. `make` gets a dictionary and its token pass, and may raise LoupeError."""
+class Group(Generic[V]):
+    """What one page computes. `make` gets a dictionary and its token pass, and may raise LoupeError."""
 
     title: str
     page: str
     """The page's name in the address."""
     tab: str
-    make: Callable[[Opened, Callable[[], TokenPass]], Numbers]
+    make: Callable[[Opened, Callable[[], TokenPass]], Numbers[V]]
 
 
 def _weights(sae: Opened, _: Callable) -> Numbers:
@@ -138,8 +145,26 @@ def computed(
     return found, missing
 
 
+class Grouped(Result):
+    """A result of several groups, some of which cannot be had here."""
+
+    sae: Opened
+    groups: Mapping[Group, Numbers]
+    missing: Mapping[str, str]
+    """Why a group cannot be had, by its title."""
+
+    def counted(self) -> list[str]:
+        """Say of each group how many of what its numbers rest on."""
+        return [f"{group.title}: {found.n:,} {found.of}" for group, found in self.groups.items()]
+
+    def sources(self, method: str, **settings: object) -> dict:
+        """Return where the whole is from, and each group."""
+        whole = tables.provenance(dictionary=self.sae.dictionary, method=method, settings=settings)
+        return whole | {"groups": {group.title: dict(found.provenance) for group, found in self.groups.items()}}
+
+
 @dataclass(frozen=True, eq=False, repr=False)
-class FeatureTable(Result):
+class FeatureTable(Grouped):
     """All numbers of all features, side by side. `missing` says by group what cannot be had, and why."""
 
     sae: Opened
@@ -152,27 +177,25 @@ class FeatureTable(Result):
 
     @property
     def note(self) -> str:
-        said = [f"{group.title}: {found.n:,} {found.of}" for group, found in self.groups.items()]
-        return " · ".join([f"{self.sae.dictionary.d_sae:,} features", *said])
+        return " · ".join([f"{self.sae.dictionary.d_sae:,} features", *self.counted()])
 
     @property
     def provenance(self) -> dict:
-        whole = tables.provenance(dictionary=self.sae.dictionary, method="all statistics", settings={})
-        return whole | {"groups": {group.title: dict(found.provenance) for group, found in self.groups.items()}}
+        return self.sources("all statistics")
 
     def to_frame(self) -> pd.DataFrame:
         """One row for each feature, in order; a column that two groups have is that of the first."""
         whole = pd.DataFrame({"feature": np.arange(self.sae.dictionary.d_sae)})
         for found in self.groups.values():
-            new = [name for name in found.table.columns if name not in whole.columns]
-            whole = whole.merge(found.table[["feature", *new]], on="feature", how="left", validate="one_to_one")
+            new = [name for name in found.values.columns if name not in whole.columns]
+            whole = whole.merge(found.values[["feature", *new]], on="feature", how="left", validate="one_to_one")
         return whole
 
     def columns(self, *, server: str = SERVER) -> pd.DataFrame:
         """Return one row for each column: column, statistic, title, unit, formula, n, of, group, url."""
         seen, rows = {"feature"}, []
         for group, found in self.groups.items():
-            for name in found.table.columns:
+            for name in found.values.columns:
                 if name not in seen:
                     seen.add(name)
                     url = address(self.sae, group.page, group.tab, server=server)
@@ -203,7 +226,7 @@ def declared(column: str) -> tuple[str | None, ...]:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class FeatureReport(Result):
+class FeatureReport(Grouped):
     """All numbers of one feature, and its lists: neighbours, tokens, token sets, contexts, its curve by position."""
 
     sae: Opened
@@ -219,21 +242,18 @@ class FeatureReport(Result):
 
     @property
     def note(self) -> str:
-        said = [f"{group.title}: {found.n:,} {found.of}" for group, found in self.groups.items()]
         left = [f"missing: {', '.join(self.missing)}"] if self.missing else []
-        return " · ".join([*said, f"lists: {', '.join(self.lists)}", *left])
+        return " · ".join([*self.counted(), f"lists: {', '.join(self.lists)}", *left])
 
     @property
     def provenance(self) -> dict:
-        settings = {"feature": self.feature}
-        whole = tables.provenance(dictionary=self.sae.dictionary, method="report of a feature", settings=settings)
-        return whole | {"groups": {group.title: dict(found.provenance) for group, found in self.groups.items()}}
+        return self.sources("report of a feature", feature=self.feature)
 
     def to_frame(self, *, server: str = SERVER) -> pd.DataFrame:
         """One row for each number: column, value, statistic, title, unit, formula, n, of, group, url."""
         seen, rows = {"feature"}, []
         for group, found in self.groups.items():
-            own = found.table[found.table["feature"] == self.feature]
+            own = found.values[found.values["feature"] == self.feature]
             for name in own.columns if len(own) else ():
                 if name not in seen:
                     seen.add(name)

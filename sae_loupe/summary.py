@@ -6,66 +6,45 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from core import tables
 from core.dictionaries.config import check_reconstructs
-from core.errors import LoupeError
 from sae_loupe import geometry, positions
-from sae_loupe.numbers import SERVER, address, declared, plain_cell
+from sae_loupe.numbers import SERVER, Group, Grouped, Numbers, address, computed, declared, plain_cell
 from sae_loupe.opened import Opened
-from sae_loupe.results import Result
 from sae_loupe.token_pass import TokenPass
 
 
-@dataclass(frozen=True, eq=False)
-class _Found:
-    """Some numbers of one dictionary, how many of what they rest on, and where they are from."""
-
-    values: Mapping[str, float]
-    n: int
-    of: str
-    provenance: Mapping[str, object]
-
-
-@dataclass(frozen=True)
-class _Group:
-    title: str
-    page: str
-    tab: str
-    make: Callable[[Opened, Callable[[], TokenPass]], _Found]
-
-
-def _on_text(sae: Opened, passed: Callable[[], TokenPass]) -> _Found:
+def _on_text(sae: Opened, passed: Callable[[], TokenPass]) -> Numbers:
     check_reconstructs(sae.dictionary.config, sae.dictionary.title)
     found = passed()
-    return _Found(found.totals, found.n_tokens, "tokens", found.provenance)
+    return Numbers(found.totals, found.n_tokens, "tokens", found.provenance)
 
 
-def _positional(sae: Opened, _: Callable) -> _Found:
+def _positional(sae: Opened, _: Callable) -> Numbers:
     found = positions.of(sae, n_pos=None, n_rows=256)
     of = "rows of text" if found.stats.method == "corpus" else "tokens"
-    return _Found(
+    return Numbers(
         {"n_positional": len(found.positional)}, found.stats.n_samples, f"{of} at each position", found.provenance
     )
 
 
-def _crowding(sae: Opened, _: Callable) -> _Found:
+def _crowding(sae: Opened, _: Callable) -> Numbers:
     study = geometry.of(sae, side="decoder").study
-    return _Found(vars(study.crowding), study.n_features, "directions", study.provenance)
+    return Numbers(vars(study.crowding), study.n_features, "directions", study.provenance)
 
 
 GROUPS = (
-    _Group("On text", "overview", "Facts and health", _on_text),
-    _Group("Positions", "positions", "Heatmap", _positional),
-    _Group("Directions", "geometry", "Distances", _crowding),
+    Group("On text", "overview", "Facts and health", _on_text),
+    Group("Positions", "positions", "Heatmap", _positional),
+    Group("Directions", "geometry", "Distances", _crowding),
 )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Summary(Result):
+class Summary(Grouped):
     """The numbers of a whole dictionary. `missing` says by group what cannot be had of it here, and why."""
 
     sae: Opened
-    groups: Mapping[_Group, _Found]
+    groups: Mapping[Group, Numbers]
     missing: Mapping[str, str]
 
     @property
@@ -74,12 +53,11 @@ class Summary(Result):
 
     @property
     def note(self) -> str:
-        return " · ".join(f"{group.title}: {found.n:,} {found.of}" for group, found in self.groups.items())
+        return " · ".join(self.counted())
 
     @property
     def provenance(self) -> dict:
-        whole = tables.provenance(dictionary=self.sae.dictionary, method="summary", settings={})
-        return whole | {"groups": {group.title: dict(found.provenance) for group, found in self.groups.items()}}
+        return self.sources("summary")
 
     def to_frame(self, *, server: str = SERVER) -> pd.DataFrame:
         """One row for each number: column, value, statistic, title, unit, formula, n, of, group, url."""
@@ -91,7 +69,7 @@ class Summary(Result):
         columns = ["column", "value", "statistic", "title", "unit", "formula", "n", "of", "group", "url"]
         return pd.DataFrame(rows, columns=columns, dtype=object).astype({"n": int})
 
-    def _url(self, group: _Group, server: str) -> str | None:
+    def _url(self, group: Group, server: str) -> str | None:
         return address(self.sae, group.page, group.tab, server=server)
 
     def chart(self):
@@ -106,10 +84,4 @@ class Summary(Result):
 
 def of(sae: Opened, passed: Callable[[], TokenPass]) -> Summary:
     """Compute what can be had of a dictionary here."""
-    found, missing = {}, {}
-    for group in GROUPS:
-        try:
-            found[group] = group.make(sae, passed)
-        except LoupeError as error:
-            missing[group.title] = str(error)
-    return Summary(sae, found, missing)
+    return Summary(sae, *computed(sae, GROUPS, passed))
