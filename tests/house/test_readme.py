@@ -26,7 +26,7 @@ DOCUMENTS = [
 ]
 COMMANDS = (
     "pip install -r requirements.txt && streamlit run app.py",
-    "pip install -r requirements-dev.txt && pytest",
+    "pip install -r requirements-dev.txt && pytest -n 2",
 )
 
 
