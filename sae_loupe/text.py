@@ -19,7 +19,7 @@ from core.corpus.streams import (
     standard_library_sha256,
 )
 from core.errors import BadSettingError, NoSuchPathError
-from core.work.jobs import SILENT
+from core.work.progress import SILENT
 from sae_loupe.opened import Opened
 
 Text = str | PathLike | Sequence[str] | np.ndarray | None

@@ -18,7 +18,7 @@ from core.dictionaries.dictionary import Dictionary
 from core.errors import DoesNotFitError
 from core.models.batches import batches, readers
 from core.models.language_model import LanguageModel
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 from core.work.threads import available_cpus, run_blocks
 
 if TYPE_CHECKING:

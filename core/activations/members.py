@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from core.activations.store import ActivationBlock, ActivationStore, left_out_name
 from core.maths.significance import benjamini_hochberg
 from core.work.artifacts import artifact_key
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 
 DRAWS = 199
 _AT_ONCE = 2**15

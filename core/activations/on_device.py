@@ -20,7 +20,7 @@ from core.devices.device import Device, DeviceError
 from core.devices.ordering import top_keys, unpack
 from core.devices.placed import fetch, place
 from core.dictionaries.dictionary import AffineGate, Dictionary
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 
 _BYTES_PER_PRE_ACT, _BYTES_PER_VALUE = 16, 40
 """What a tile takes for each of its features and each dimension of a token, at the peak."""

@@ -13,7 +13,7 @@ from core.activations.store import counted, left_out_name
 from core.errors import CorpusError
 from core.models.language_model import LanguageModel
 from core.work.artifacts import artifact_key
-from core.work.jobs import SILENT, Progress, Stage
+from core.work.progress import SILENT, Progress, Stage
 
 MOST_TOKENS = 2048
 _TOKENS_AT_ONCE = 256

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from core.activations.statistics import ActivationStatistics
 from core.activations.store import ActivationStore, left_out_name
 from core.work.artifacts import artifact_key
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 from core.work.wanted import Wanted
 
 DECILES = tuple(n / 10 for n in range(1, 11))

@@ -20,7 +20,7 @@ from core.devices.device import CPU, Device
 from core.dictionaries.dictionary import Dictionary
 from core.models.language_model import LanguageModel
 from core.work.artifacts import ArtifactStore, artifact_key
-from core.work.jobs import SILENT, Part, Progress
+from core.work.progress import SILENT, Part, Progress
 
 _PLAIN = ("count", "largest", "smallest", "histogram", "by_position", "position_rows")
 _SUMS = ("sums", "measures", "shifted")

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 
 from core.activations.store import ActivationStore
 from core.errors import DoesNotFitError
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 
 _CONSTANT = 1e-12
 """A spread under this share of the sum of squares is rounding: the feature is constant."""

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 
 from core.models.hf_runner import LAST
 from core.models.language_model import LanguageModel
-from core.work.jobs import SILENT, Progress, Stage
+from core.work.progress import SILENT, Progress, Stage
 
 if TYPE_CHECKING:
     import torch

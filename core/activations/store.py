@@ -17,7 +17,7 @@ from core.corpus.streams import rows_sha256
 from core.devices.device import CPU, Device
 from core.errors import MissingActivationsError, OutOfRangeError, OutOfSpaceError
 from core.work.artifacts import ArtifactStore, artifact_key
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 
 _TOKENS_PER_BLOCK, _LEAST_ROWS = 2**14, 32
 TILE = 4096

@@ -14,7 +14,7 @@ from core.models.batches import batches
 from core.models.language_model import LanguageModel
 from core.models.search import check_hooks
 from core.work.artifacts import artifact_key
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 
 _FLOATS_PER_CALL = 2**24
 

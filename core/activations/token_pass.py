@@ -22,7 +22,7 @@ from core.errors import CorpusError
 from core.models.language_model import LanguageModel
 from core.models.search import check_hooks
 from core.work.artifacts import ArtifactStore
-from core.work.jobs import SILENT, Progress, Stage
+from core.work.progress import SILENT, Progress, Stage
 
 _PROBE_TOKENS = 512
 _BYTES_PER_ACTIVATION, _BYTES_PER_TOKEN = 8, 12

@@ -12,7 +12,7 @@ from core.activations.store import ActivationStore
 from core.corpus.samples import special_tokens
 from core.errors import CorpusError
 from core.models.language_model import LanguageModel
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 
 
 @dataclass(frozen=True, eq=False)

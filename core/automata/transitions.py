@@ -21,7 +21,7 @@ from core.activations.store import left_out_name
 from core.automata.stretches import Stretches
 from core.maths.significance import benjamini_hochberg, log10_poisson_tails
 from core.work.artifacts import artifact_key
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 from core.work.threads import run_blocks
 
 if TYPE_CHECKING:

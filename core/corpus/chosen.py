@@ -15,7 +15,7 @@ from core.dictionaries.config import DictionaryConfig
 from core.errors import NotDownloadedError
 from core.models.language_model import LanguageModel
 from core.work.artifacts import ArtifactStore
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 from core.work.wanted import Wanted
 
 

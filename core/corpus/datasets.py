@@ -25,7 +25,7 @@ from core.errors import (
 from core.hub import client
 from core.hub.cache import MAIN, is_repository, is_revision
 from core.work.artifacts import artifact_key
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 
 COLUMNS = ("text", "content", "document", "code", "story", "sentence")
 """Usual names of columns that hold text, the most usual first."""

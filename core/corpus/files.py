@@ -17,7 +17,7 @@ from core.amounts import of_bytes
 from core.corpus.streams import Document, TokenStream, documents_sha256, documents_stream
 from core.errors import CorpusError
 from core.models.language_model import LanguageModel
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 
 MAX_FILES, MAX_BYTES = 20_000, 256 * 2**20
 """Limits of files and their bytes. All text is in memory while it is read; tokenise larger text beforehand."""

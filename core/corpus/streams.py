@@ -20,7 +20,7 @@ from core.corpus.unread import Unread, lost_characters
 from core.errors import CorpusError
 from core.models.encoding import encode
 from core.work.artifacts import artifact_key
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

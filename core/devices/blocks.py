@@ -9,7 +9,7 @@ import torch
 from core.amounts import of_bytes
 from core.devices.device import Device, DeviceError, named_failures
 from core.devices.products import ieee_products
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 
 SHARE = 0.4
 """Share of the free memory for one block: sorting and selecting need as much again, and sessions share the device."""

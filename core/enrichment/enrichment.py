@@ -20,7 +20,7 @@ from core.logit_weights.unembedding import LogitSettings, Unembedding
 from core.maths.significance import benjamini_hochberg, log10_normal_tails
 from core.token_sets.sets import TokenSet, TokenSets
 from core.work.artifacts import artifact_key
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 from core.work.threads import available_cpus, run_blocks
 
 FLAT = 1e-5

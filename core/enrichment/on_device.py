@@ -16,7 +16,7 @@ from core.devices.blocks import rows_that_fit, run_on_device
 from core.devices.device import Device
 from core.devices.placed import fetch, place
 from core.logit_weights.unembedding import Unembedding
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 
 
 def running_sum_extremes(

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 
 from core.activations.statistics import ActivationStatistics
 from core.activations.store import ActivationBlock, ActivationStore, FeatureActivations
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 
 TOP = 20
 LEAST = 10

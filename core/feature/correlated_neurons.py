@@ -22,7 +22,7 @@ from core.feature.correlated_features import correlations
 from core.models.batches import batches
 from core.models.language_model import LanguageModel
 from core.work.artifacts import artifact_key
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 from core.work.threads import run_blocks
 
 K = 10

@@ -16,7 +16,7 @@ from core.feature.notes import Note
 from core.logit_weights.statistics import LogitStatistics
 from core.models.tokens import label
 from core.work.artifacts import artifact_key
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 
 LONGEST, LONGEST_TOKEN = 48, 18
 """Letters of a name, and of each of the two tokens in it. Longer ones are cut."""

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 
 from core.activations.store import ActivationStore, counted
 from core.errors import OutOfRangeError
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 
 
 @dataclass(frozen=True)

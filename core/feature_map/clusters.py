@@ -16,7 +16,7 @@ from core.geometry.neighbors import Neighbors
 from core.maths.degenerate import degenerate
 from core.maths.unit_rows import unit_rows
 from core.work.artifacts import artifact_key
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 
 AXES, N_NEIGHBORS, MIN_DIST = 10, 15, 0.1
 """Settings of the UMAP in which clusters are searched."""

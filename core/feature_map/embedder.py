@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from core.installation import START_FOLDER
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 from core.work.temporary import temporary_folder
 
 _LOOK_S = 0.2

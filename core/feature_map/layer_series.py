@@ -17,7 +17,7 @@ from core.feature_map.layout import Layout
 from core.feature_map.stack import Stack
 from core.geometry.neighbors import nearest_between
 from core.work.artifacts import artifact_key
-from core.work.jobs import SILENT, Part, Progress
+from core.work.progress import SILENT, Part, Progress
 
 
 @dataclass(frozen=True)

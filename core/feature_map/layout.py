@@ -19,7 +19,7 @@ from core.geometry.neighbors import Neighbors
 from core.maths.degenerate import degenerate
 from core.maths.principal_axes import principal_axes
 from core.work.artifacts import artifact_key
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 from core.work.threads import available_cpus
 
 Method = Literal["pca", "umap", "tsne"]

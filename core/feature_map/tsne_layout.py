@@ -14,7 +14,7 @@ from jaxtyping import Float
 from core.errors import DoesNotFitError
 from core.feature_map.embedder import run_embedder, serve
 from core.geometry.neighbors import Neighbors
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 
 ITERATIONS = 1000
 

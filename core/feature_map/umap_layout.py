@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from core.errors import DoesNotFitError
 from core.feature_map.embedder import run_embedder, serve
 from core.geometry.neighbors import Neighbors
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 
 _NOISE = 1e-4
 _ANY_X86 = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}

@@ -17,7 +17,7 @@ from core.maths.unit_rows import unit_rows
 from core.models.language_model import LanguageModel
 from core.models.writing import writing_matrix
 from core.work.artifacts import artifact_key
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 from core.work.threads import run_blocks
 
 TOP = 3

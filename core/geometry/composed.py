@@ -14,7 +14,7 @@ from core.dictionaries.spaces import DictionarySide
 from core.geometry.neighbors import Neighbors
 from core.maths.unit_rows import inverse_lengths
 from core.work.artifacts import artifact_key
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 from core.work.threads import run_blocks
 
 MOST_NEIGHBORS = 20

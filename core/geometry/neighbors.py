@@ -15,7 +15,7 @@ from core.errors import DoesNotFitError
 from core.geometry.search import Side, search
 from core.maths.degenerate import degenerate, with_direction
 from core.work.artifacts import artifact_key
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 
 K = 100
 """Neighbours that are stored for each feature; fewer if the dictionary has fewer."""

@@ -14,7 +14,7 @@ from core.devices.blocks import rows_that_fit, run_on_device
 from core.devices.device import Device
 from core.devices.placed import fetch, place
 from core.geometry.search import Side
-from core.work.jobs import SILENT, Progress, Stage
+from core.work.progress import SILENT, Progress, Stage
 
 RESERVE = 32
 """Candidates beyond k. With k = 100, no row of 24,576 rows of width 768 needed more than 5."""

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from core.maths.unit_rows import inverse_lengths
-from core.work.jobs import SILENT, Progress, Stage
+from core.work.progress import SILENT, Progress, Stage
 from core.work.threads import available_cpus, run_all
 
 _BLOCK = 512

@@ -13,7 +13,7 @@ from core.dictionaries.spaces import DictionarySide, directions
 from core.geometry.neighbors import K, Neighbors, nearest_features
 from core.maths.degenerate import Degenerate, degenerate
 from core.maths.random_directions import Crowding, RandomDirections, crowding, expected_crowding
-from core.work.jobs import Progress
+from core.work.progress import Progress
 from core.work.wanted import Wanted
 
 

@@ -15,7 +15,7 @@ from core.amounts import of_bytes
 from core.errors import HubDamagedError, HubNotFoundError, OutOfSpaceError
 from core.hub import cache, client
 from core.hub.client import CHUNK, HubFile
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 
 _SPARE = 64 << 20
 

@@ -23,7 +23,7 @@ from core.models.batches import rows_per_run
 from core.models.gradients import losses
 from core.models.language_model import LanguageModel
 from core.work.artifacts import artifact_key
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 
 QUADRANTS = ("fires much, does much", "fires much, does little", "fires little, does much", "fires little, does little")
 SILENT_FEATURE = "silent"

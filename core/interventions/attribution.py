@@ -23,7 +23,7 @@ from core.models.batches import rows_per_run
 from core.models.gradients import Target, logits_of, losses
 from core.models.hf_runner import LAST
 from core.models.language_model import LanguageModel
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 
 KINDS = ("loss", "logit", "difference")
 """The loss summed over tokens, the logit of one token, that logit minus the logit of another."""

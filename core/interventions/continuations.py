@@ -16,7 +16,7 @@ from core.interventions.edits import Edit
 from core.interventions.impact import log_softmax
 from core.interventions.runs import EditedRuns, Push
 from core.models.language_model import LanguageModel
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 
 PLAIN, EDITED = "without the edit", "with the edit"
 

@@ -11,7 +11,7 @@ from core.interventions.controls import FEATURE, OPPOSITE, RANDOM, Band, Control
 from core.interventions.edits import Edit
 from core.interventions.impact import log_softmax
 from core.interventions.runs import EditedRuns
-from core.work.jobs import SILENT, Progress, Stage
+from core.work.progress import SILENT, Progress, Stage
 
 RESPONSES = ("log_likelihood", "divergence", "next_token", "difference")
 """Mean change of log-likelihood of next tokens, mean KL, and at the place: change of a token's log-probability, and of

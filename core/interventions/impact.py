@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from core.interventions.controls import FEATURE, RANDOM, Band, Controls, band
 from core.interventions.edits import Edit
 from core.interventions.runs import EditedRuns, Effects
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 
 LEAST_P = 1e-4
 

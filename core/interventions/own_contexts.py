@@ -12,7 +12,7 @@ from core.interventions.edits import Edit
 from core.interventions.runs import EditedRuns
 from core.models.language_model import LanguageModel
 from core.work.artifacts import artifact_key
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from core.interventions.edits import Edit, edited
 from core.models.batches import activations_at
 from core.models.language_model import LanguageModel
 from core.models.search import check_hooks
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 
 
 @dataclass(frozen=True, eq=False)

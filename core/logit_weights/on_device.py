@@ -10,7 +10,7 @@ from core.devices.device import Device
 from core.devices.ordering import extreme_keys, merge_keys, sum64, unpack
 from core.devices.placed import fetch, place
 from core.logit_weights.unembedding import Unembedding
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 
 TILE = 8192
 """Tokens per product."""

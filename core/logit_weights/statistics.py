@@ -17,7 +17,7 @@ from core.errors import OutOfRangeError
 from core.logit_weights.unembedding import Centre, LogitSettings, Unembedding
 from core.maths.unit_rows import unit_rows
 from core.work.artifacts import artifact_key
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 from core.work.threads import one_thread_per_product, run_blocks
 
 CONSTANT = 1e-5

@@ -21,7 +21,7 @@ from core.logit_weights.unembedding import (
 )
 from core.maths.samples import drawn_places
 from core.models.language_model import LanguageModel
-from core.work.jobs import Progress
+from core.work.progress import Progress
 from core.work.wanted import Wanted
 
 

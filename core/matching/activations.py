@@ -16,7 +16,7 @@ from core.activations.store import left_out_name
 from core.devices.device import CPU, Device
 from core.errors import BadSettingError, OutOfRangeError
 from core.work.artifacts import artifact_key
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 from core.work.threads import run_all, run_blocks
 
 K = 10

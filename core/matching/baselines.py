@@ -19,7 +19,7 @@ from core.models.batches import batches
 from core.models.language_model import LanguageModel
 from core.models.search import check_same_tokens
 from core.work.artifacts import artifact_key
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 from core.work.threads import run_blocks
 
 SEED = 0

@@ -13,7 +13,7 @@ from core.geometry.neighbors import Between, nearest_between
 from core.maths.degenerate import with_direction
 from core.maths.equal_rows import copies
 from core.maths.unit_rows import inverse_lengths
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 from core.work.threads import run_blocks
 
 SIDES: tuple[DictionarySide, ...] = ("decoder", "encoder")

@@ -20,7 +20,7 @@ from core.matching.null import own_nearest, random_ratio
 from core.matching.numbers import share_above
 from core.matching.tables import THRESHOLDS
 from core.work.artifacts import ArtifactStore
-from core.work.jobs import SILENT, Part, Progress
+from core.work.progress import SILENT, Part, Progress
 from core.work.wanted import Wanted
 
 FACTORS = ("seed", "data", "type", "k", "width", "layer")

@@ -12,7 +12,7 @@ from core.dictionaries.spaces import DictionarySide
 from core.geometry.neighbors import nearest_features
 from core.matching.comparison import Weights
 from core.maths.random_directions import RandomDirections
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 
 SEED = 0
 

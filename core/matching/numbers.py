@@ -10,7 +10,7 @@ from core.dictionaries.spaces import DictionarySide
 from core.matching.comparison import Comparison, compare_weights
 from core.matching.null import SEED, own_nearest, random_nearest, random_ratio, shuffled
 from core.matching.pairs import THRESHOLD, Matching, Similarity, match, nearest, shared
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 
 Numbers = dict[str, float | None]
 """None where a number has no meaning."""

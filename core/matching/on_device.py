@@ -16,7 +16,7 @@ from core.activations.sparse import SparseActivations
 from core.devices.blocks import rows_that_fit, run_on_device
 from core.devices.device import Device
 from core.devices.placed import fetch, place
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 
 _BITS = 61
 """Bits of a sum of products. A product gets fewer: the number of the feature's active tokens needs the rest."""

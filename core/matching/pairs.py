@@ -18,7 +18,7 @@ from core.matching.comparison import SIDES, Comparison, geometric_mean, pair_cos
 from core.matching.proof import Method, proven
 from core.maths.assignment import Edges
 from core.work.artifacts import artifact_key
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 
 Similarity = Literal["decoder", "encoder", "both"]
 """The cosine that is compared; 'both' is the geometric mean of decoder and encoder cosine, negative ones as 0."""

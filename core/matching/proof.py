@@ -17,7 +17,7 @@ from core.dictionaries.spaces import DictionarySide
 from core.matching.comparison import Comparison, PairCosines, geometric_mean
 from core.maths.assignment import UNIT, Edges, greedy, mutual, one_to_one, prices, whole
 from core.maths.unit_rows import unit_rows
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 from core.work.threads import run_blocks
 
 Method = Literal["one-to-one", "greedy", "mutual"]

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from core.models.language_model import LanguageModel
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 
 TOKENS_PER_RUN = 2**12
 

@@ -23,7 +23,7 @@ from core.models import layouts, names, tokenizer_files
 from core.models.layouts import CONFIG_FILE, EMBEDDINGS, INDEX_FILE, WEIGHTS_FILE
 from core.models.tokenizer_files import TOKENIZER_FILE
 from core.work.artifacts import ArtifactStore
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 from core.work.temporary import temporary_folder
 from core.workspace import Workspace
 

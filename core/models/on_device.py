@@ -14,7 +14,7 @@ from core.devices.placed import place, shelf
 from core.installation import started_with
 from core.models.batches import rows_per_run
 from core.models.language_model import LanguageModel
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 
 
 def hooked_on(model: LanguageModel, device: Device) -> torch.nn.Module:

@@ -22,7 +22,7 @@ from core.logit_weights.unembedding import (
 from core.models.language_model import LanguageModel
 from core.neuronpedia.layouts import MOST_LOGITS, Bars, ExportedFeature
 from core.work.artifacts import artifact_key
-from core.work.jobs import SILENT, Part, Progress
+from core.work.progress import SILENT, Part, Progress
 
 N_BARS = 50
 """Bars of a histogram, as in SAEDashboard."""

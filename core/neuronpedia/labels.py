@@ -24,7 +24,7 @@ from core.characters import whole
 from core.dictionaries.dictionary import Dictionary
 from core.errors import LoupeError
 from core.work.artifacts import artifact_key
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 
 SITE = "https://www.neuronpedia.org"
 BULK = "https://neuronpedia-datasets.s3.us-east-1.amazonaws.com/v1"

@@ -17,7 +17,7 @@ from core.models.language_model import LanguageModel
 from core.models.search import check_hooks
 from core.overview import attempts
 from core.work.artifacts import artifact_key
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 
 POOR, ENOUGH = 0.2, 0.5
 """A recipe that explains less of the variance helps nobody; one that explains so much needs no dearer attempts."""

@@ -4,7 +4,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from core.corpus.streams import TokenStream, documents_stream, standard_library
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

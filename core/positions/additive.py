@@ -15,7 +15,7 @@ from core.dictionaries.dictionary import Dictionary
 from core.maths.equal_rows import Ties, copies
 from core.models.language_model import LanguageModel
 from core.positions.statistics import PositionStatistics, empty_fields, variance_split
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 from core.work.threads import available_cpus, run_blocks
 
 

@@ -11,7 +11,7 @@ from core.dictionaries.dictionary import Dictionary
 from core.models.batches import batches
 from core.models.language_model import LanguageModel
 from core.positions.statistics import PositionStatistics, variance_split
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 
 # What sae-lens and our sums hold of one activation at the same time: input to output of the encoder,
 # a mask or an index, and the pre-activation, in float32.

@@ -12,7 +12,7 @@ from core.positions.additive import additive_parts
 from core.positions.encoded import samples_per_block
 from core.positions.methods import choose_method
 from core.positions.statistics import PositionSettings
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 
 Stage = Literal["acts", "pre_acts"]
 

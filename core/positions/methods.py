@@ -14,7 +14,7 @@ from core.models.search import check_fit
 from core.positions.additive import additive_statistics
 from core.positions.encoded import corpus_statistics, plain_grid_statistics
 from core.positions.statistics import PositionSettings, PositionStatistics, grid_tokens
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 from core.work.wanted import Wanted
 
 Method = Literal["additive grid", "plain grid", "corpus"]

@@ -18,7 +18,7 @@ from core.dictionaries.dictionary import Dictionary
 from core.maths.equal_rows import Ties, copies
 from core.models.language_model import LanguageModel
 from core.positions.statistics import NO_SPREAD
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 
 _BITS = 62
 """Of a sum; a token takes those that its number of tokens leaves."""

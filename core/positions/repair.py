@@ -21,7 +21,7 @@ from core.models.batches import batches
 from core.models.language_model import LanguageModel
 from core.models.search import check_fit
 from core.work.artifacts import artifact_key
-from core.work.jobs import SILENT, Progress, Stage
+from core.work.progress import SILENT, Progress, Stage
 
 REPAIRS = {
     "as it is": "x̂",

@@ -16,7 +16,7 @@ from core.models.batches import batches
 from core.models.language_model import LanguageModel
 from core.positions.statistics import NO_SPREAD
 from core.work.artifacts import artifact_key
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from jaxtyping import Bool
 
 from core.activations.statistics import ActivationStatistics
 from core.activations.store import ActivationStore
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 
 _CONSTANT = 1e-12
 """Activations are constant if their squared deviations add up to less than this share of their squares."""

@@ -11,7 +11,7 @@ from core.matching.matrix import FACTORS, factor_pairs, without_implied_k
 from core.matching.pairs import THRESHOLD
 from core.stability.returning import Rule, stability
 from core.work.artifacts import ArtifactStore
-from core.work.jobs import SILENT, Part, Progress
+from core.work.progress import SILENT, Part, Progress
 
 
 def factor_table(

@@ -25,7 +25,7 @@ from core.splitting.graph import Links, SplitGraph, edge_links, placed, split_gr
 from core.stability.chance import LEVEL, SecondMoments
 from core.stability.returning import Returns, Rule, moments_of, returns
 from core.work.artifacts import ArtifactStore
-from core.work.jobs import SILENT, Part, Progress
+from core.work.progress import SILENT, Part, Progress
 
 FATES = ("passes through", "born here", "dies here", "here alone")
 MOST_NODES = 12

@@ -23,7 +23,7 @@ from core.matching.pairs import THRESHOLD
 from core.maths.significance import wilson
 from core.stability.chance import LEVEL, SecondMoments, chance_threshold, return_chance, second_moments
 from core.work.artifacts import ArtifactStore, artifact_key
-from core.work.jobs import SILENT, Part, Progress
+from core.work.progress import SILENT, Part, Progress
 
 Rule = Literal["nearest", "mutual"]
 RULES: Mapping[Rule, str] = {

@@ -12,7 +12,7 @@ from core.activations.reconstruction import error_by_position
 from core.dictionaries.dictionary import Dictionary
 from core.models.language_model import LanguageModel
 from core.stability.returning import Stability
-from core.work.jobs import SILENT, Part, Progress
+from core.work.progress import SILENT, Part, Progress
 from core.work.temporary import temporary_folder
 
 

@@ -24,7 +24,7 @@ from core.models.search import check_fit, check_hooks
 from core.positions.methods import choose_method, usual_positions, wanted_positions
 from core.positions.statistics import PositionSettings
 from core.work.artifacts import ArtifactStore
-from core.work.jobs import Progress
+from core.work.progress import Progress
 from core.work.wanted import Wanted
 
 Reads = Literal["weights", "model", "text", "pair"]

@@ -19,8 +19,8 @@ from core.models.search import check_fit, find_model
 from core.models.side_by_side import read_by
 from core.sweeps.analyses import Subject
 from core.work.artifacts import ArtifactStore
-from core.work.jobs import SILENT, Progress
 from core.work.memory import Loaded, free_memory
+from core.work.progress import SILENT, Progress
 from core.workspace import Workspace
 
 T = TypeVar("T")

@@ -22,7 +22,7 @@ from core.sweeps.cost import Needs, Sizes, needs
 from core.sweeps.opened import Opened
 from core.sweeps.plan import Listed, Plan, Task
 from core.work.artifacts import ArtifactStore, artifact_key
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 from core.workspace import Workspace, split_tail
 
 _LATER_VERSION = 1

@@ -15,7 +15,7 @@ from core.sweeps.documents import Documents, Record, read_record, record, write_
 from core.sweeps.opened import Opened
 from core.sweeps.plan import Plan, Task, task_of
 from core.work.artifacts import ArtifactStore
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 from core.work.wanted import Wanted
 
 Outcome = Literal["done", "there", "failed"]

@@ -16,7 +16,7 @@ from core.sweeps.run import Worker
 from core.sweeps.state import keep_plan, read_plan, stored_plans
 from core.work.artifacts import ArtifactStore
 from core.work.elsewhere import open_results
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 
 COMMAND = shlex.join(["python", "-m", importable("core.sweeps")] if CHECKOUT else ["sae-loupe", "sweep"])
 """How the command line begins."""

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from core.activations.sparse import SparseActivations
 from core.errors import DoesNotFitError
 from core.maths.significance import benjamini_hochberg, log10_normal_tails
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 
 _FEATURES_PER_PART = 256
 

@@ -15,7 +15,7 @@ from core.errors import DoesNotFitError
 from core.models.language_model import LanguageModel
 from core.text.texts import OwnText, cut_rows
 from core.work.artifacts import artifact_key
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 
 
 @dataclass(frozen=True, eq=False)

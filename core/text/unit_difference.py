@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 
 from core.text.difference import active_in_either, check_sizes, q_values
 from core.text.features import TextFeatures
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 from core.work.threads import one_thread_per_product
 
 DRAWS = 9_999

@@ -8,7 +8,7 @@ from packaging.version import InvalidVersion, Version
 from core.models.vocabulary import Vocabulary
 from core.token_sets.rules import Candidate
 from core.token_sets.sets import SMALLEST, TokenSets, collect
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 
 NAME = "nltk_pos"
 GROUP = "Part of speech"

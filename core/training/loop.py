@@ -24,7 +24,7 @@ from core.training.text import plan, read_rows
 from core.training.trainer import fit_to_inputs, make_trainer, save_result, take_step
 from core.training.wandb_link import Link, link
 from core.work.artifacts import ArtifactStore
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 from core.workspace import Workspace
 
 _SCALE_TOKENS = 100_000

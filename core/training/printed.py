@@ -8,7 +8,7 @@ _EVERY_S = 15.0
 
 
 class Printed:
-    """A Progress (core.work.jobs) that prints tokens, rate and time left about every 15 seconds."""
+    """A Progress (core.work.progress) that prints tokens, rate and time left about every 15 seconds."""
 
     def __init__(self, name: str):
         self._name = name

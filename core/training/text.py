@@ -21,7 +21,7 @@ from core.errors import CorpusError, DoesNotFitError, NoSuchPathError, NotDownlo
 from core.models.language_model import LanguageModel
 from core.training.settings import TextSettings, TrainingSettings
 from core.work.artifacts import ArtifactStore
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from core.work.container import ROOT, cpus_of_container
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 
 
 class WhileUsed:

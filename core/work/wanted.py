@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from core.work.artifacts import ArtifactStore
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from core.activations.spliced_loss import LossByPosition, SplicedLoss
 from core.corpus.samples import SampleSettings
 from core.dictionaries.sources import Entry
 from core.models.language_model import LanguageModel
-from core.work.jobs import SILENT
+from core.work.progress import SILENT
 from tests.doubles import pages, planted_pages
 from tests.doubles.pages import fine, reading, table, text_of
 from tests.doubles.planted import planted_dictionary

@@ -7,7 +7,7 @@ from core.activations.members import Together, _sets, together
 from core.activations.store import ActivationBlock, ActivationStore
 from core.activations.token_pass import activation_pass, open_store
 from core.work.artifacts import ArtifactStore
-from core.work.jobs import SILENT
+from core.work.progress import SILENT
 from tests.doubles.activation_rows import dense, planted
 from tests.doubles.planted import planted_model
 

@@ -11,7 +11,7 @@ from core.corpus.datasets import DatasetName, DatasetTexts, fetch_texts
 from core.corpus.streams import Document, documents_sha256
 from core.hub.client import describe_dataset
 from core.work.artifacts import ArtifactStore
-from core.work.jobs import SILENT
+from core.work.progress import SILENT
 from tests.doubles.hub_files import use_hub
 from tests.doubles.standin_hub import Fault, StandIn, commit_of
 from tests.doubles.watched import Watched

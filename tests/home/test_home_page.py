@@ -60,7 +60,7 @@ def test_links_keep_the_settings_of_the_address(open_home):
 
 def test_work_is_not_waited_for_and_named(open_home, monkeypatch):
     monkeypatch.setattr("ui.shared.progress.BACKGROUND_S", 0)
-    monkeypatch.setattr("core.work.jobs.Job.finished_within", lambda *_: False)
+    monkeypatch.setattr("core.work.job.Job.finished_within", lambda *_: False)
     at = fine(open_home())
     said = text_of(at)
     assert "Computing: Positional statistics" in said

@@ -12,7 +12,7 @@ from core.interventions import atlas as atlases
 from core.interventions.atlas import QUADRANTS, SILENT_FEATURE, CausalAtlas, causal_atlas, mean_coordinate
 from core.interventions.first_order import directions, entry_effects
 from core.work.artifacts import ArtifactStore
-from core.work.jobs import SILENT
+from core.work.progress import SILENT
 from tests.doubles.planted import planted_dictionary, planted_model
 
 ROWS = np.random.default_rng(5).integers(0, 257, (6, 9))

@@ -15,7 +15,7 @@ from core.overview.probe import RecipeProbe, beginnings, expected_l0, probe_reci
 from core.overview.sample_text import badge_key, badge_stream
 from core.overview.suspicions import _first_share, _first_token, better, number
 from core.work.artifacts import ArtifactStore
-from core.work.jobs import SILENT
+from core.work.progress import SILENT
 from tests.doubles.planted import planted_dictionary, planted_model
 
 D_IN, D_SAE, N_POS = 8, 24, 12

@@ -5,7 +5,8 @@ import re
 import pytest
 
 from core.errors import CorpusError
-from core.work.jobs import Job, Jobs
+from core.work.job import Job
+from core.work.jobs import Jobs
 from tests.doubles import pages, planted_pages
 from tests.doubles.pages import fine
 from tests.matching.test_matching_page import write_second
@@ -38,7 +39,7 @@ class Slow:
         self.pattern = pattern
         for key, job in list(self.held.items()):
             if not pattern or not re.search(pattern, job.label):
-                self.held.pop(key)._run()
+                self.held.pop(key).run()
 
 
 @pytest.fixture

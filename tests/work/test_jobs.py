@@ -7,7 +7,9 @@ import weakref
 import pytest
 
 from core.errors import CancelledError, LoupeError
-from core.work.jobs import SILENT, Jobs, Progress, TooMuchWorkError
+from core.work.job import TooMuchWorkError
+from core.work.jobs import Jobs
+from core.work.progress import SILENT, Progress
 
 PATIENT = 20
 """Seconds until a test that hangs gives up; no test waits for them."""

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from core.work.jobs import Job
+from core.work.job import Job
 from tests.doubles import pages, planted_pages
 from tests.splitting.test_splitting_page import write_wider
 from ui.shell.router import page_files

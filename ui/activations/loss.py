@@ -27,7 +27,7 @@ from core.corpus.streams import rows_sha256
 from core.dictionaries.dictionary import Dictionary
 from core.models.embeddings import SHUFFLED, TRAINED, ZERO
 from core.models.language_model import LanguageModel
-from core.work.jobs import Progress
+from core.work.progress import Progress
 from ui.activations import charts as activations_charts
 from ui.activations.error import lengths
 from ui.activations.positions import Chosen, embedding_note, first_title

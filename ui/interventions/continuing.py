@@ -8,7 +8,7 @@ from core.interventions.continuations import PLAIN, Continuations, Sampling, con
 from core.interventions.controls import ControlSettings, draw_controls
 from core.interventions.edits import Edit
 from core.models.pieces import token_pieces
-from core.work.jobs import Progress
+from core.work.progress import Progress
 from ui.interventions import edit_picker
 from ui.interventions.subject import Subject
 from ui.shared import progress as shared_progress

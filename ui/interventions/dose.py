@@ -8,7 +8,7 @@ from core.interventions.controls import RANDOM
 from core.interventions.doses import DoseResponse, dose_response
 from core.interventions.runs import EditedRuns
 from core.models.tokens import label
-from core.work.jobs import Progress
+from core.work.progress import Progress
 from ui.interventions import charts, edit_picker
 from ui.interventions.edit_picker import Picked
 from ui.interventions.edited_text import choose_pair, choose_place

@@ -11,7 +11,7 @@ from core.errors import BadSettingError, OutOfRangeError
 from core.interventions.controls import Controls, ControlSettings, draw_controls
 from core.interventions.edits import Edit
 from core.interventions.runs import EditedRuns
-from core.work.jobs import Progress
+from core.work.progress import Progress
 from ui.interventions.subject import Subject
 from ui.sidebar import pickers
 from ui.studies import compute

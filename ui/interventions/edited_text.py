@@ -10,7 +10,7 @@ from core.interventions.impact import LEAST_P, Impact, impact
 from core.interventions.runs import EditedRuns
 from core.models.tokens import label
 from core.models.typed_tokens import typed_token
-from core.work.jobs import Progress
+from core.work.progress import Progress
 from ui.interventions import charts, edit_picker
 from ui.interventions.edit_picker import Picked
 from ui.interventions.subject import Subject

@@ -7,7 +7,7 @@ from core.interventions.controls import ControlSettings
 from core.interventions.own_contexts import OwnContexts, ablated_on_own_contexts
 from core.models.running import weights_nbytes
 from core.neuronpedia.labels import neuronpedia_source
-from core.work.jobs import Progress
+from core.work.progress import Progress
 from ui.interventions.subject import Subject, check, strongest_rows
 from ui.shared import errors, links, progress
 from ui.shared.escape import plain

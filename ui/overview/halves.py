@@ -7,7 +7,7 @@ from core import tables
 from core.activations.temporal import TemporalHalves, temporal_halves
 from core.corpus.streams import rows_sha256
 from core.dictionaries.dictionary import Dictionary
-from core.work.jobs import Progress
+from core.work.progress import Progress
 from ui.overview import charts, health
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure, listing

@@ -17,7 +17,7 @@ from core.models.language_model import LanguageModel
 from core.models.running import weights_nbytes
 from core.overview.health import BROKEN, HEALTHY, RULES, SUSPICIOUS, UNJUDGED, Health, HealthLine, judge
 from core.overview.probe import RecipeProbe, expected_l0, probe_recipes
-from core.work.jobs import Progress
+from core.work.progress import Progress
 from ui.shared import errors
 from ui.shared.errors import NotStored
 from ui.shared.escape import plain

@@ -9,7 +9,7 @@ from core.positions import tables
 from core.positions.grids import only_beyond_tokens
 from core.positions.repair import RepairCurves, check_repairable, repair_curves
 from core.positions.study import Study
-from core.work.jobs import Progress
+from core.work.progress import Progress
 from ui.positions import charts as positions_charts
 from ui.shared import charts, errors
 from ui.shared.escape import plain

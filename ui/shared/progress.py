@@ -13,7 +13,8 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from core.amounts import of_seconds
 from core.errors import CancelledError
-from core.work.jobs import Job, Jobs
+from core.work.job import Job
+from core.work.jobs import Jobs
 from ui.shared.errors import StillRunning
 from ui.shared.escape import plain
 from ui.shared.garbage import spare_modules

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from core import catalogue, tables
 from core.characters import whole
 from core.installation import APP_VERSION
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 from ui.shared import pictures, token_text
 from ui.shared.escape import signs, signs_in_table
 from ui.shared.report import Entry, Section

@@ -4,7 +4,8 @@ import re
 
 import streamlit as st
 
-from core.work.jobs import Jobs, Progress
+from core.work.jobs import Jobs
+from core.work.progress import Progress
 from ui.shared import errors, progress, report, report_file
 from ui.shared.figure import is_dark
 

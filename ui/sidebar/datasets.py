@@ -4,7 +4,7 @@ import streamlit as st
 
 from core.corpus.datasets import BYTES_PER_TOKEN, MAX_ROWS, DatasetName, DatasetTexts, fetch_texts
 from core.errors import LoupeError
-from core.work.jobs import Progress
+from core.work.progress import Progress
 from ui.shared import progress as shared_progress
 from ui.shared.errors import StillRunning
 from ui.shared.escape import plain

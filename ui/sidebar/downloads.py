@@ -12,7 +12,8 @@ from core.amounts import of_bytes
 from core.dictionaries import sources
 from core.errors import LoupeError, NotDownloadedError
 from core.models import downloads, names
-from core.work.jobs import Jobs, Progress
+from core.work.jobs import Jobs
+from core.work.progress import Progress
 from ui.shared import errors
 from ui.shared import progress as shared_progress
 from ui.shared.errors import StillRunning

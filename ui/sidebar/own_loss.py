@@ -13,7 +13,7 @@ from core.dictionaries.dictionary import Dictionary
 from core.errors import CancelledError, LoupeError
 from core.models.language_model import LanguageModel
 from core.models.running import weights_nbytes
-from core.work.jobs import Progress
+from core.work.progress import Progress
 from ui.shared.escape import plain
 from ui.shared.garbage import spare_modules
 from ui.studies import compute

@@ -15,7 +15,7 @@ from core.interventions.atlas import CausalAtlas, causal_atlas
 from core.interventions.first_order import TOKENS_PER_RUN, check_causes, sensitivity
 from core.models.batches import rows_per_run
 from core.models.gradients import losses
-from core.work.jobs import Progress
+from core.work.progress import Progress
 from ui.shared.errors import StillRunning
 from ui.shared.escape import plain
 from ui.studies import compute, token_pass

@@ -15,7 +15,7 @@ from core.automata.transitions import LEVELS, Transitions, TransitionSettings, t
 from core.errors import LoupeError
 from core.feature.clearest import clearest_feature
 from core.logit_weights.unembedding import LogitSettings
-from core.work.jobs import Progress
+from core.work.progress import Progress
 from ui.shared.picked_feature import is_picked, suggest_feature
 from ui.studies import compute, logit_weights
 from ui.studies.token_pass import TokenPass

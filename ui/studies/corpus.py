@@ -28,7 +28,7 @@ from core.dictionaries.dictionary import Dictionary
 from core.errors import NotDownloadedError
 from core.models.language_model import LanguageModel
 from core.overview.sample_text import badge_key, badge_stream
-from core.work.jobs import Progress
+from core.work.progress import Progress
 from core.work.wanted import Wanted
 from ui.shared.errors import StillRunning
 from ui.studies import compute

@@ -11,7 +11,7 @@ from core.logit_weights.statistics import random_directions
 from core.logit_weights.study import LogitStudy
 from core.logit_weights.unembedding import source_key
 from core.token_sets.sets import TokenSets
-from core.work.jobs import Progress
+from core.work.progress import Progress
 from ui.studies import compute, logit_weights, token_sets
 
 RANDOM = 1024

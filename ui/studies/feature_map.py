@@ -20,7 +20,7 @@ from core.feature_map.stack import Stack, joint_directions
 from core.geometry.neighbors import K, Neighbors, nearest_features
 from core.logit_weights.series import layer_entries
 from core.maths.degenerate import Degenerate, degenerate
-from core.work.jobs import Progress
+from core.work.progress import Progress
 from ui.studies import compute, geometry, opened
 
 Ids = Sequence[str]

@@ -11,7 +11,7 @@ from core.geometry.tables import closest_feature
 from core.logit_weights.statistics import random_directions
 from core.maths.degenerate import Degenerate, degenerate
 from core.maths.random_directions import RandomDirections
-from core.work.jobs import Progress
+from core.work.progress import Progress
 from ui.shared.errors import NotStored
 from ui.shared.picked_feature import suggest_feature
 from ui.studies import compute, opened

@@ -12,7 +12,7 @@ from core.logit_weights.statistics import LogitStatistics, logit_statistics, log
 from core.logit_weights.study import LogitStudy, logits_device, wanted_logits
 from core.logit_weights.unembedding import LogitSettings, Unembedding, source_key, unembedding
 from core.models.language_model import LanguageModel
-from core.work.jobs import Progress
+from core.work.progress import Progress
 from ui.studies import compute, opened
 
 BASELINE_SEED = 0

@@ -25,7 +25,7 @@ from core.matching.numbers import (
 )
 from core.matching.pairs import Matching, Nearest, Similarity, match, sides_of
 from core.matching.proof import Method
-from core.work.jobs import Progress
+from core.work.progress import Progress
 from ui.studies import compute, geometry, second_dictionary
 
 

@@ -14,7 +14,7 @@ from core.matching.activations import LEAST, ActivationMatch, MaskedEdges, maske
 from core.matching.baselines import RotatedMatch, UnitMatch, match_rotated, match_units, same_units
 from core.models.language_model import LanguageModel
 from core.models.search import check_same_tokens
-from core.work.jobs import Progress
+from core.work.progress import Progress
 from ui.studies import compute, corpus, opened, token_pass
 
 N_ROWS = 128

@@ -13,7 +13,7 @@ from core.positions.methods import choose_method, position_device, wanted_positi
 from core.positions.statistics import PositionSettings
 from core.positions.study import Study
 from core.positions.units import UnitCurves
-from core.work.jobs import Progress
+from core.work.progress import Progress
 from ui.studies import compute, corpus, opened
 
 

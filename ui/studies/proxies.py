@@ -13,7 +13,7 @@ from core.proxies.library import MAX_PATTERN, Proxy, pattern_proxy, proxies
 from core.proxies.ranking import rank_features
 from core.proxies.text import ProxyText, proxy_text
 from core.proxies.values import proxy_values
-from core.work.jobs import Progress
+from core.work.progress import Progress
 from ui.shared.escape import plain
 from ui.studies import compute
 from ui.studies.token_pass import TokenPass

@@ -13,7 +13,7 @@ from core.geometry import basis, tables
 from core.geometry.basis import BasisAlignment
 from core.geometry.one_direction import cosines_with, nearest_table
 from core.maths.random_directions import RandomDirections
-from core.work.jobs import Progress
+from core.work.progress import Progress
 from ui.shared.errors import NotStored
 from ui.studies import compute, geometry, token_pass
 from ui.studies.feature import Subject

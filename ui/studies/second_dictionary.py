@@ -11,7 +11,7 @@ from core.dictionaries.spaces import DictionarySide
 from core.geometry.neighbors import Between, nearest_between
 from core.matching.comparison import SIDES, Comparison, K, Weights, check_matchable, compare_weights
 from core.models.names import same_model
-from core.work.jobs import Progress
+from core.work.progress import Progress
 from ui.studies import compute, opened
 
 KEY = "b"

@@ -16,7 +16,7 @@ from core.logit_weights.unembedding import LogitSettings
 from core.selection.selection import OtherDictionaryError, Selection, is_of, split_link
 from core.selection.store import Kept, SelectionStore, title_of
 from core.selection.summary import summary
-from core.work.jobs import Progress
+from core.work.progress import Progress
 from ui.shared.errors import NotStored
 from ui.shared.selected import remembered
 from ui.studies import compute, enrichment, feature_tables, logit_weights, token_pass, token_sets

@@ -28,7 +28,7 @@ from core.maths.assignment import Edges
 from core.splitting.graph import Links, cosine_links, edge_links, parent_links, wider_entries
 from core.splitting.tables import children_table
 from core.splitting.tables import most_split as most_split_of
-from core.work.jobs import Progress
+from core.work.progress import Progress
 from ui.studies import compute, matching_activations, opened
 from ui.studies import logit_weights as logit_weights_studies
 

@@ -22,7 +22,7 @@ from core.stability.left_over import LeftOver, left_over
 from core.stability.life import Life, Step, check_layers, life, step_by_activation
 from core.stability.returning import RULES, Rule, Stability, check_others, stability
 from core.stability.stable_core import core_table
-from core.work.jobs import Progress
+from core.work.progress import Progress
 from ui.studies import compute, corpus, geometry, matching_activations, opened, second_dictionary, splitting, token_pass
 
 _KEY = "_stability"

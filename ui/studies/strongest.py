@@ -3,7 +3,7 @@
 from core.activations.statistics import ActivationStatistics
 from core.activations.store import ActivationStore
 from core.feature.names import StrongestTokens, strongest_tokens
-from core.work.jobs import Progress
+from core.work.progress import Progress
 from ui.shared.errors import NotStored
 from ui.studies import compute
 

@@ -17,7 +17,7 @@ from core.corpus.streams import rows_sha256
 from core.devices.device import CPU, Device
 from core.dictionaries.dictionary import Dictionary
 from core.models.language_model import LanguageModel
-from core.work.jobs import Progress
+from core.work.progress import Progress
 from ui.shared import progress as shared_progress
 from ui.shared.errors import StillRunning
 from ui.shared.escape import plain

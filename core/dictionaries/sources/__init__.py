@@ -15,7 +15,7 @@ from types import ModuleType
 from core.dictionaries.dictionary import Dictionary
 from core.errors import UnknownNameError
 from core.hub.download import Cost
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 from core.workspace import Workspace, split_tail
 
 PARTS = ("layer", "target", "side", "level", "features")

@@ -17,7 +17,7 @@ from core.hub import cache, client
 from core.hub import download as hub_download
 from core.hub.cache import HubFolder
 from core.hub.download import Cost
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 from core.workspace import Workspace
 
 NAME = "hub"

@@ -15,7 +15,7 @@ from core.files.npz import unpacked_bytes
 from core.hub import cache
 from core.hub import download as hub_download
 from core.hub.download import Cost
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 from core.workspace import Workspace
 
 NAME = "registry"
