@@ -1,0 +1,34 @@
+"""Directions at length 1, and which of them count: those that are finite, not zero, and no copy of an earlier one."""
+
+import numpy as np
+
+
+def unit(row: np.ndarray) -> np.ndarray:
+    """Return a row at length 1 in float64; NaN for a row without a direction."""
+    exact = np.asarray(row, np.float64)
+    if not np.isfinite(exact).all() or not exact.any():
+        return np.full(len(exact), np.nan)
+    exact = exact / np.abs(exact).max()
+    return exact / np.sqrt((exact**2).sum())
+
+
+def cosine(one: np.ndarray, other: np.ndarray) -> float:
+    """Return the cosine of two rows, NaN where either has no direction."""
+    return float((unit(one) * unit(other)).sum())
+
+
+def counted(directions: np.ndarray) -> list[int]:
+    """Return the rows that count."""
+    seen, rows = set(), []
+    for i, row in enumerate(np.asarray(directions)):
+        bits = (row + 0.0).tobytes()  # −0 and 0 are equal
+        if np.isfinite(row).all() and row.any() and bits not in seen:
+            rows.append(i)
+            seen.add(bits)
+    return rows
+
+
+def by_nearness(directions: np.ndarray, feature: int, among: list[int]) -> list[tuple[float, int]]:
+    """Return the cosines of a feature with the others `among`, and who they are, the largest first; ties: lower row."""
+    cosines = [(cosine(directions[feature], directions[j]), j) for j in among if j != feature]
+    return sorted(cosines, key=lambda pair: (-round(pair[0], 7), pair[1]))
