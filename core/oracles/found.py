@@ -2,12 +2,12 @@
 
 import inspect
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from importlib import import_module
 from pathlib import Path
 
 Oracle = Callable[..., object]
-_TOOLS = ("found", "directions", "__main__")
+_TOOLS = ("found", "directions", "encode", "__main__")
 """Files of this room that hold no oracles."""
 
 
@@ -33,6 +33,7 @@ def all_oracles() -> dict[str, Oracle]:
     return found
 
 
-def needs(oracle: Oracle) -> list[str]:
-    """Return the names of what an oracle is computed from."""
-    return list(inspect.signature(oracle).parameters)
+def needs(oracle: Oracle, given: Container[str] = ()) -> list[str]:
+    """Return the names of what an oracle is computed from; of what has a default, only what is given."""
+    parameters = inspect.signature(oracle).parameters
+    return [name for name, one in parameters.items() if one.default is one.empty or name in given]

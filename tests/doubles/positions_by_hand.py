@@ -2,27 +2,20 @@
 
 import numpy as np
 
+from core.oracles.encode import encode
+
 
 def by_hand(dictionary, x):
     """Activations and pre-activations of inputs (..., d_in), from the architecture's definition in float64."""
-    w = {name: array.astype(np.float64) for name, array in dictionary._tensors.items()}
     config = dictionary.config
-    x = x.astype(np.float64)
-    if config.normalize_activations == "layer_norm":
-        x = x - x.mean(-1, keepdims=True)
-        x = x / (x.std(-1, ddof=1, keepdims=True) + 1e-5)
-    z = (x - dictionary.input_bias) @ w["W_enc"]
-    if config.architecture == "gated":
-        pre = z * np.exp(w["r_mag"]) + w["b_mag"]
-        return np.maximum(pre, 0) * (z + w["b_gate"] > 0), pre
-    pre = z + w["b_enc"]
-    if config.architecture in ("topk", "abstopk"):
-        strength = np.abs(pre) if config.architecture == "abstopk" else pre
-        kth = np.sort(strength, axis=-1)[..., -config.k, None]
-        kept = np.where(strength >= kth, pre, 0)
-        return (kept if config.architecture == "abstopk" else np.maximum(kept, 0)), pre
-    threshold = w.get("threshold", np.zeros(dictionary.d_sae))
-    return np.maximum(pre, 0) * (pre > threshold), pre
+    return encode(
+        dictionary._tensors,
+        x,
+        architecture=config.architecture,
+        k=getattr(config, "k", None) or 0,
+        input_bias=dictionary.input_bias,
+        layer_norm=config.normalize_activations == "layer_norm",
+    )
 
 
 def brute_force(dictionary, x, context_size):

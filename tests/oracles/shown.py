@@ -61,7 +61,7 @@ class Shown:
         oracle, given = ORACLES[self.statistic(column)], {**self.given, **self.instead.get(column, {})}
         numbered = self.table.assign(**{"#": range(len(self.table))})
         wanted = {name: self.rows[name] for name in needs(oracle) if name in self.rows}
-        fixed = {name: given[name] for name in needs(oracle) if name not in wanted}
+        fixed = {name: given[name] for name in needs(oracle, given) if name not in wanted}
         records = numbered[list(wanted.values())].to_dict("records") if wanted else [{}] * len(numbered)
         return [oracle(**fixed, **{name: row[place] for name, place in wanted.items()}) for row in records]
 
