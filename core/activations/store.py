@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 
 from core.amounts import of_bytes
 from core.corpus.streams import rows_sha256
-from core.devices.device import CPU, Device
+from core.devices.device import CPU, Continued, Device
 from core.errors import MissingActivationsError, OutOfRangeError, OutOfSpaceError
 from core.work.artifacts import ArtifactStore, artifact_key
 from core.work.progress import SILENT, Progress
@@ -77,7 +77,8 @@ class ActivationBlock:
 class ActivationStore:
     """The blocks of one dictionary's activations on rows of text. Without `artifacts` none is stored.
 
-    `left_out` are ids of tokens that the model reads and nothing counts; `device` is what computes the blocks.
+    `left_out` are ids of tokens that the model reads and nothing counts; `device` is what computes the blocks, or what
+    goes on where another device failed.
     """
 
     def __init__(
@@ -96,8 +97,11 @@ class ActivationStore:
         step = block_rows or rows_per_block(rows.shape[1])
         self.parts = [slice(start, min(start + step, len(rows))) for start in range(0, len(rows), step)]
         """Which rows each block holds."""
-        shas, how = (dictionary_sha256, model_sha256), {"left_out": left_out, "device": device}
-        self.keys = [ActivationBlock.key(*shas, rows[part], **how) for part in self.parts]
+        shas = dictionary_sha256, model_sha256
+        self.keys = [
+            ActivationBlock.key(*shas, rows[part], left_out=left_out, device=device.at_row(part.start))
+            for part in self.parts
+        ]
 
     def __len__(self) -> int:
         return len(self.parts)
@@ -105,6 +109,13 @@ class ActivationStore:
     def missing(self) -> list[int]:
         """Return the numbers of the blocks that are not on disk; damage shows only when they are read."""
         return [i for i, key in enumerate(self.keys) if self.artifacts is None or not self.artifacts.holds(key)]
+
+    def going_on(self) -> Device:
+        """Return the CPU as what goes on behind the blocks that are stored before the first missing one."""
+        missing = self.missing()
+        rows = self.parts[missing[0]].start if missing else len(self.rows)
+        first = self.device.at_row(0)
+        return Continued(first=first, rows=rows) if rows and first != CPU else CPU
 
     def load(self, i: int) -> ActivationBlock | None:
         """Read and check one block; None if it is not stored."""

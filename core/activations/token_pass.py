@@ -86,14 +86,14 @@ def activation_pass(
     `artifacts` nothing is kept. Tokens whose ids are `left_out` are read by the model and not counted.
     `progress` counts tokens. What a `device` computes is stored under names of its own. Raises DoesNotFitError,
     CorpusError where no token is counted, OutOfSpaceError where a block cannot be written, and DeviceError where
-    the device fails; the blocks before it stay.
+    the device fails; the blocks before it stay, and a pass on ActivationStore.going_on continues behind them.
     """
     _check(dictionary, model, rows, left_out)
     key = ActivationStatistics.key(dictionary.sha256, model.sha256, rows_sha256(rows), left_out=left_out, device=device)
     stored = artifacts.load(ActivationStatistics, key) if artifacts is not None else None
     how = {"left_out": left_out, "device": device}
     store = open_store(dictionary, model, rows, artifacts, block_rows=block_rows, **how)
-    blocks = _Blocks(store, Encoder(dictionary, workers=workers, **how), model, progress)
+    blocks = _Blocks(store, dictionary, model, progress, workers)
     if stored is not None:
         for i in store.missing():
             blocks.get(i)
@@ -119,7 +119,7 @@ def pass_tally(
     check_hooks(dictionary, model)
     how = {"left_out": left_out, "device": device}
     store = open_store(dictionary, model, rows, artifacts, **how)
-    return _tally(_Blocks(store, Encoder(dictionary, **how), model, progress), store, dictionary)
+    return _tally(_Blocks(store, dictionary, model, progress), store, dictionary)
 
 
 def statistics_of(tally: Tally, dictionary: Dictionary) -> ActivationStatistics:
@@ -185,8 +185,24 @@ def prepare() -> None:
 class _Blocks:
     """Gets blocks, from the store or by encoding, and says how many tokens are done."""
 
-    def __init__(self, store: ActivationStore, encoder: Encoder, model: LanguageModel, progress: Progress):
-        self._store, self._encoder, self._model, self._progress = store, encoder, model, progress
+    def __init__(
+        self,
+        store: ActivationStore,
+        dictionary: Dictionary,
+        model: LanguageModel,
+        progress: Progress,
+        workers: int | None = None,
+    ):
+        self._store, self._dictionary, self._model, self._progress = store, dictionary, model, progress
+        self._workers = workers
+        self._encoders: dict[Device, Encoder] = {}
+
+    def _encoder(self, device: Device) -> Encoder:
+        """Return the encoder of a device. A pass that goes on elsewhere has a second one for blocks that were lost."""
+        if device not in self._encoders:
+            how = {"left_out": self._store.left_out, "workers": self._workers, "device": device}
+            self._encoders[device] = Encoder(self._dictionary, **how)
+        return self._encoders[device]
 
     def get(self, i: int) -> ActivationBlock:
         rows = self._store.rows[self._store.parts[i]]
@@ -195,7 +211,8 @@ class _Blocks:
         if stored is not None:
             progress.update(rows.size, rows.size)
             return stored
-        block = self._encoder.block(self._model, rows, progress)
+        encoder = self._encoder(self._store.device.at_row(self._store.parts[i].start))
+        block = encoder.block(self._model, rows, progress)
         self._store.save(i, block)
         return block
 

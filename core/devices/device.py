@@ -75,6 +75,10 @@ class Device:
         """The device's part of a result's key; empty for the CPU."""
         return {} if self == CPU else {"device": f"torch on {self.name}" if self.kind == "cpu" else self.name}
 
+    def at_row(self, row: int) -> "Device":
+        """Return what computes the block of a token pass that begins at this row."""
+        return self
+
     def wait(self) -> None:
         """Wait until the device has finished all work."""
         if self.kind == "cuda":
@@ -108,6 +112,23 @@ class Device:
 CPU = Device()
 TORCH_CPU = Device(whole_arrays=True)
 """The code for devices, run by torch on the CPU."""
+
+
+@dataclass(frozen=True)
+class Continued(Device):
+    """The CPU, for a token pass whose first rows another device had computed before it failed."""
+
+    first: Device = CPU
+    rows: int = 0
+    """So many rows are of `first`."""
+
+    @property
+    def inputs(self) -> Mapping[str, str]:
+        before = self.first.inputs["device"]
+        return {"device": f"{before}, from row {self.rows:,} on CPU"}
+
+    def at_row(self, row: int) -> Device:
+        return self.first if row < self.rows else CPU
 
 
 def chosen(setting: str = "auto") -> Device:
@@ -217,6 +238,6 @@ def named_failures(device: Device):
             raise
         raise DeviceError(
             f"{device.name} ({device.setting}) failed: {str(error).splitlines()[0][:200]}. What was stored before "
-            "stays. Choose the CPU as device and start again. To use this device again after a fault of its driver, "
-            "restart the app."
+            "stays. Choose the CPU as device: a token pass goes on from there. To use this device again after a fault "
+            "of its driver, restart the app."
         ) from error

@@ -62,7 +62,7 @@ class Chosen:
     def note(self, *more: str) -> str:
         """Return the note of a figure: n, text, what is left out, and the state of the position embedding."""
         counted = f"{self.statistics.n_tokens(with_first=self.with_first):,} tokens"
-        parts = [f"{counted}, {'with' if self.with_first else 'without'} {self.first}", self.passed.sample.note]
+        parts = [f"{counted}, {'with' if self.with_first else 'without'} {self.first}", self.passed.text]
         parts.append(f"d_sae {self.passed.dictionary.d_sae:,}")
         return " · ".join([*parts, *embedding_note(self.passed.model.wpe), *more])
 

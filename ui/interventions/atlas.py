@@ -148,6 +148,6 @@ def _trust(study: AtlasStudy) -> None:
         tuple(range(rows.shape[1]) for _ in rows),
         tuple(rows.shape[1] - 1 for _ in rows),
         passed,
-        f"the first rows of {passed.sample.note}",
+        f"the first rows of {passed.text}",
     )
     attribution.compared(attribution.loss_of(subject), CHECKED_FEATURES)

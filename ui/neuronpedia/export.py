@@ -169,7 +169,7 @@ def _overview(export: FeatureExport, passed: TokenPass) -> None:
         listing(table, "np-export", picks="feature"),
         table,
         explains=[name for name in table.columns if name != "feature"],
-        note=f"{len(table):,} features · density of {texts[0].n_tokens:,} tokens: {passed.sample.note}",
+        note=f"{len(table):,} features · density of {texts[0].n_tokens:,} tokens: {passed.text}",
         name="neuronpedia-export",
         provenance=passed.provenance(features=len(table)),
     )

@@ -6,8 +6,15 @@ from contextlib import contextmanager
 import streamlit as st
 from streamlit.runtime.scriptrunner import StopException, get_script_run_ctx
 
+from core.devices.device import CPU, DeviceError
 from core.errors import LoupeError
 from ui.shared.escape import plain
+
+DEVICE = "device"
+"""Where the session keeps which device it computes on, see ui.sidebar.device."""
+
+
+_ON_CPU = "on_the_cpu"
 
 
 class NotReady(Exception):  # noqa: N818, it is no error
@@ -26,7 +33,8 @@ class NotStored(NotReady):
 def shown(*, stop: bool = False) -> Iterator[None]:
     """Show a LoupeError raised inside and go on after the block, or stop the page with `stop`.
 
-    For StillRunning it shows nothing, because the progress bar is on the page already.
+    For StillRunning it shows nothing, because the progress bar is on the page already. Beside the error of a device
+    stands a button that lets this session compute on the CPU.
     """
     try:
         yield
@@ -35,8 +43,25 @@ def shown(*, stop: bool = False) -> Iterator[None]:
             _stop()
     except (LoupeError, NotStored) as error:
         st.error(plain(str(error)), icon=":material/error:")
+        if isinstance(error, DeviceError):
+            _offer_the_cpu()
         if stop:
             _stop()
+
+
+def _offer_the_cpu() -> None:
+    """Draw a button that chooses the CPU, once on a page: what a failed pass has stored stays, and it goes on there."""
+    context = get_script_run_ctx()
+    if st.session_state.get(DEVICE) == CPU.setting or (context and _ON_CPU in context.shared.widget_user_keys_this_run):
+        return
+    st.button(
+        "Go on on the CPU",
+        key=_ON_CPU,
+        icon=":material/memory:",
+        help="This session computes on the CPU from now on. A token pass goes on behind its last stored part; other "
+        "work begins again.",
+        on_click=lambda: st.session_state.update({DEVICE: CPU.setting}),
+    )
 
 
 def _stop() -> None:

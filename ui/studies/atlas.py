@@ -43,7 +43,7 @@ class AtlasStudy:
     def note(self) -> str:
         """n and settings, for the notes under figures."""
         whole = self.n_rows == len(self.passed.sample.rows)
-        return f"{self.atlas.n_tokens:,} tokens, {'all' if whole else 'the first'} of {self.passed.sample.note}"
+        return f"{self.atlas.n_tokens:,} tokens, {'all' if whole else 'the first'} of {self.passed.text}"
 
     def provenance(self, **more: str | int | float | bool | None) -> dict:
         """Return what a download says of where its numbers are from."""

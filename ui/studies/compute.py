@@ -95,7 +95,7 @@ def device(multiply_adds: int | None = None) -> Device:
 
     Raises DeviceError for a device that is not there.
     """
-    device = devices.chosen(st.session_state.get("device") or workspace().device)
+    device = devices.chosen(st.session_state.get(errors.DEVICE) or workspace().device)
     return device if multiply_adds is None else device.for_work(multiply_adds)
 
 

@@ -67,7 +67,7 @@ def _atlas_text(id: str | None) -> str:
 
 
 def _passed_text(id: str | None) -> str:
-    return token_pass.token_pass(id).sample.note
+    return token_pass.token_pass(id).text
 
 
 def _positions_text(id: str | None) -> str:

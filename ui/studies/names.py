@@ -130,7 +130,7 @@ def _of_chosen_text(dictionary: Dictionary, model: LanguageModel) -> str:
     """Return the key of what a pass over the chosen text gives, empty where that is not stored."""
     with suppress(*NOT_THERE):
         sample = corpus.sample(dictionary, model)
-        place = on_device(model.sha256, token_pass.device_for(dictionary, sample))
+        place = on_device(model.sha256, token_pass.device_for(dictionary, model, sample))
         key = StrongestTokens.key(dictionary.sha256, place, rows_sha256(sample.rows), left_out=sample.left_out)
         if compute.at_hand(key):
             return compute.latest(strongest.KIND).setdefault(dictionary.sha256, key)

@@ -185,7 +185,7 @@ def text_statistics(dictionary: Dictionary) -> dict[str, np.ndarray]:
 
 def said_text(dictionary: Dictionary) -> str:
     """Return the text behind `text_statistics`."""
-    return token_pass.token_pass(dictionary.id).sample.note
+    return token_pass.token_pass(dictionary.id).text
 
 
 def _opened(dictionary: Dictionary, choice: Choice) -> list[Dictionary]:

@@ -14,7 +14,7 @@ from core.activations.token_pass import PassCost, activation_pass, estimate_cost
 from core.amounts import of_bytes, of_seconds
 from core.corpus.samples import SampleSettings, TextSample
 from core.corpus.streams import rows_sha256
-from core.devices.device import CPU, Device
+from core.devices.device import CPU, Device, DeviceError
 from core.dictionaries.dictionary import Dictionary
 from core.models.language_model import LanguageModel
 from core.work.progress import Progress
@@ -24,6 +24,8 @@ from ui.shared.escape import plain
 from ui.studies import compute, corpus, opened, strongest
 
 _KIND = "statistics of activations"
+_GOING_ON = "_passes_going_on"
+"""Where the session keeps what goes on with passes whose device failed, by their key on the CPU."""
 AT_ONCE_S, AT_ONCE_BYTES = 10.0, 200e6
 """A pass that takes no more than this starts by itself."""
 
@@ -62,7 +64,12 @@ class TokenPass:
     @property
     def note(self) -> str:
         """n and settings, for the notes under figures."""
-        return " · ".join([f"{self.statistics.n_tokens():,} tokens: {self.sample.note}", *self.device.inputs.values()])
+        return f"{self.statistics.n_tokens():,} tokens: {self.text}"
+
+    @property
+    def text(self) -> str:
+        """The text, and what ran over it where that was not the CPU."""
+        return " · ".join([self.sample.note, *self.device.inputs.values()])
 
     @property
     def density(self) -> np.ndarray:
@@ -97,11 +104,10 @@ def pass_over(
     `label` is the text before its progress.
     """
     label = label or f"Token pass of {dictionary.title}"
-    names, left_out = (dictionary.sha256, model.sha256, rows_sha256(sample.rows)), sample.left_out
-    device = device_for(dictionary, sample)
+    device, left_out = device_for(dictionary, model, sample), sample.left_out
     how = {"left_out": left_out, "device": device}
     store = open_store(dictionary, model, sample.rows, compute.store(), **how)
-    key, missing = ActivationStatistics.key(*names, **how), store.missing()
+    key, missing = _statistics_key(dictionary, model, sample, device), store.missing()
     if missing:
         compute.check_may_compute(label)
         if ask:
@@ -110,10 +116,15 @@ def pass_over(
     def work(progress: Progress) -> ActivationStatistics:
         return activation_pass(dictionary, model, sample.rows, compute.store(), progress=progress, **how)
 
-    if missing:
-        statistics = shared_progress.run(compute.jobs(), f"pass-{key}", label, work, unit="tokens", resumes=True)
-    else:
-        statistics = compute.result(ActivationStatistics, key, label, work)
+    try:
+        if missing:
+            statistics = shared_progress.run(compute.jobs(), f"pass-{key}", label, work, unit="tokens", resumes=True)
+        else:
+            statistics = compute.result(ActivationStatistics, key, label, work)
+    except DeviceError:
+        on_cpu = _statistics_key(dictionary, model, sample, CPU)
+        st.session_state.setdefault(_GOING_ON, {})[on_cpu] = store.going_on()
+        raise
     compute.latest(_KIND)[dictionary.sha256] = key
     passed = TokenPass(dictionary, model, sample, store, statistics, device)
     strongest.follow(store, statistics, passed.hashes, left_out)
@@ -126,9 +137,17 @@ def latest(dictionary: Dictionary) -> ActivationStatistics | None:
     return compute.stored(ActivationStatistics, key) if key else None
 
 
-def device_for(dictionary: Dictionary, sample: TextSample) -> Device:
-    """Return where a pass is best run."""
-    return pass_device(dictionary, sample.rows, compute.device())
+def device_for(dictionary: Dictionary, model: LanguageModel, sample: TextSample) -> Device:
+    """Return where a pass is best run. On the CPU, one that another device failed in goes on behind its last block."""
+    device = pass_device(dictionary, sample.rows, compute.device())
+    if device != CPU or compute.at_hand(_statistics_key(dictionary, model, sample, CPU)):
+        return device
+    return st.session_state.get(_GOING_ON, {}).get(_statistics_key(dictionary, model, sample, CPU), CPU)
+
+
+def _statistics_key(dictionary: Dictionary, model: LanguageModel, sample: TextSample, device: Device) -> str:
+    names = dictionary.sha256, model.sha256, rows_sha256(sample.rows)
+    return ActivationStatistics.key(*names, left_out=sample.left_out, device=device)
 
 
 def _agree(dictionary: Dictionary, model: LanguageModel, sample: TextSample, share: float, key: str) -> None:
@@ -154,7 +173,7 @@ def _agree(dictionary: Dictionary, model: LanguageModel, sample: TextSample, sha
 def cost(dictionary: Dictionary, model: LanguageModel, sample: TextSample) -> PassCost:
     """Estimate what a pass over all of these rows takes, from a few tokens."""
 
-    device = device_for(dictionary, sample)
+    device = device_for(dictionary, model, sample)
 
     def work(_: Progress) -> PassCost:
         return estimate_cost(dictionary, model, sample.rows, left_out=sample.left_out, device=device)
