@@ -23,7 +23,8 @@ def random_sets(rng: np.random.Generator, sizes=SIZES, n_tokens: int = V) -> Tok
 def scores_of(values: np.ndarray, sets: TokenSets, **options) -> Enrichment:
     """Enrichment of logit weights that are given outright, a row for each feature."""
     rows = np.eye(values.shape[1], dtype=np.float32)
-    return enrichment(values.astype(np.float32), Unembedding(rows, np.arange(len(rows))), sets, draws=500, **options)
+    options = {"draws": 500} | options
+    return enrichment(values.astype(np.float32), Unembedding(rows, np.arange(len(rows))), sets, **options)
 
 
 def tied_values(rng: np.random.Generator, n_features: int = 7) -> np.ndarray:

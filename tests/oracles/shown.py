@@ -13,6 +13,8 @@ from core.oracles.found import all_oracles, needs
 ORACLES = all_oracles()
 CLOSE = 1e-5
 """Most float32 results are right to this share of their column's largest value."""
+ROUNDING = 1e-7
+"""What is 0 but for rounding may be shown as this."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class Shown:
         values = self.table[column] if values is None else values
         expected = self.expected[column]
         sizes = [abs(v) for v in expected if is_number(v) and np.isfinite(v)]
-        allowed = self.close.get(column, CLOSE) * max(sizes, default=0)
+        allowed = self.close.get(column, CLOSE) * max(sizes, default=0) + ROUNDING
         return [
             f"{self.what}, row {row}, {column}: {got!r} is shown, {want!r} is right"
             for row, (got, want) in enumerate(zip(values.tolist(), expected, strict=True))
@@ -146,9 +148,9 @@ def same(got: object, want: object, allowed: float) -> bool:
     return bool(got == want)
 
 
-def disturbed(values: pd.Series) -> pd.Series:
-    """Return a column with every value a little wrong."""
-    plain = values.astype(object)
+def disturbed(values: pd.Series, close: float = CLOSE) -> pd.Series:
+    """Return a column with every value a little wrong, by more than is allowed."""
+    plain, much = values.astype(object), 1 + max(0.01, 4 * close)
     if all(isinstance(v, int | np.integer) or v is pd.NA or v is None for v in plain):
         return plain.map(lambda v: v if v is pd.NA or v is None else v + 1)
-    return plain.map(lambda v: v * 1.01 + 0.001 if is_number(v) else f"{v}?")
+    return plain.map(lambda v: v * much + 0.001 if is_number(v) else f"{v}?")

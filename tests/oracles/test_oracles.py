@@ -10,7 +10,7 @@ import pytest
 from core.catalogue import STATISTICS
 from core.oracles.found import all_oracles, rooms
 from tests.oracles import cases
-from tests.oracles.shown import Case, disturbed, same
+from tests.oracles.shown import CLOSE, Case, disturbed, same
 from tests.oracles.without import BY_BORDER, WITHOUT
 
 CASES = sorted(info.name for info in pkgutil.iter_modules(cases.__path__))
@@ -46,7 +46,9 @@ def test_every_column_is_held_or_excused(case, room):
 def test_a_column_that_is_a_little_wrong_is_noticed(case, room):
     for shown in case(room).shown:
         for column in shown.columns:
-            assert shown.wrong(column, disturbed(shown.table[column])), f"{shown.what}: {column}"
+            assert shown.wrong(column, disturbed(shown.table[column], shown.close.get(column, CLOSE))), (
+                f"{shown.what}: {column}"
+            )
 
 
 @pytest.mark.parametrize("room", CASES)
