@@ -4,19 +4,20 @@ Dictionaries whose features are gates on x @ W_enc, and TopK dictionaries, are e
 on our own threads. sae-lens encodes all others. Only activations that are not zero are kept.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from core.activations.measures import LARGEST, MEASURES, Measure
+from core.activations.reading import Seen, read_places
 from core.activations.store import ActivationBlock, among, counted
 from core.devices.device import CPU, Device
 from core.dictionaries.config import UNFOLDED_NORMALISATIONS
 from core.dictionaries.dictionary import Dictionary
 from core.errors import DoesNotFitError
-from core.models.batches import batches, readers
+from core.models.batches import Place, readers
 from core.models.language_model import LanguageModel
 from core.work.progress import SILENT, Progress
 from core.work.threads import available_cpus, run_blocks
@@ -82,10 +83,19 @@ class Encoder:
 
         Raises DoesNotFitError if the model cannot read the rows, or if a number is not finite.
         """
+        seen = read_places(self.places(model), rows, device=self._device, progress=progress)
+        return self.encoded(rows, seen, progress)
+
+    def places(self, model: LanguageModel) -> list[Place]:
+        """Return what a block is made of: the places that the dictionary reads, then its target if that is another."""
         config = self.dictionary.config
-        x = self._run_model(model, rows, config.hooks_in, progress)
-        target = self._run_model(model, rows, (config.hook_name_out,), progress) if config.hook_name_out else x
-        keep = counted(rows, self.left_out)
+        return [*readers(model, config.hooks_in), *([(model, config.hook_name_out)] if config.hook_name_out else [])]
+
+    def encoded(self, rows: Int[np.ndarray, "row pos"], seen: Seen, progress: Progress = SILENT) -> ActivationBlock:
+        """Encode what was read at `places` on these rows; else like `block`."""
+        n_in, keep = len(self.dictionary.config.hooks_in), counted(rows, self.left_out)
+        x = self._joined(seen[:n_in])
+        target = self._joined(seen[n_in:]) if len(seen) > n_in else x
         if self._on_device:
             tiles = self._on_device.encode(x, target, progress)
             tiles = [Tile(*entries, _whole_measures(*entries[::2], sums)) for *entries, sums in tiles]
@@ -93,20 +103,12 @@ class Encoder:
         tiles = self._tiles(x, rows.shape[1], lambda x, part: self._encode(x, target[part]), progress)
         return self._join(rows, keep, tiles, self._shifted(target, keep))
 
-    def _run_model(
-        self, model: LanguageModel, rows: np.ndarray, hooks: tuple[str, ...], progress: Progress
-    ) -> "np.ndarray | torch.Tensor":
-        """Return the activations at the hooks, joined, one line for each token; on the dictionary's device."""
-        if not self._device.runs_kernels:
-            return run_model(model, rows, hooks, progress)
-        from core.models.on_device import run_model_on_device
-
-        stops = _Stops(progress, rows.size)
-        runs = (run_model_on_device(each, rows, hook, self._device, stops) for each, hook in readers(model, hooks))
-        parts = [x.flatten(0, 1) for x in runs]
-        if self._on_device and len(parts) == 1:
-            return parts[0]
-        return np.concatenate([part.cpu().numpy() for part in parts], axis=1)
+    def _joined(self, seen: Seen) -> "np.ndarray | torch.Tensor":
+        """Return several hooks side by side, one line for each token; on the dictionary's device."""
+        if self._on_device and len(seen) == 1:
+            return seen[0]
+        arrays = [part if isinstance(part, np.ndarray) else part.cpu().numpy() for part in seen]
+        return arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=1)
 
     def reconstruct(
         self, x: Float[np.ndarray, "row pos d_in"], progress: Progress = SILENT
@@ -258,30 +260,3 @@ def read_only(block: ActivationBlock) -> None:
     for array in vars(block).values():
         if isinstance(array, np.ndarray):
             array.flags.writeable = False
-
-
-class _Stops:
-    """Lets a cancelled computation stop between steps that are no progress; `total` is the number of counted units."""
-
-    def __init__(self, progress: Progress, total: int):
-        self._progress, self._total = progress, total
-
-    def update(self, done: int, total: int) -> None:
-        self._progress.update(0, self._total)
-
-    def note(self, text: str) -> None:
-        self._progress.note(text)
-
-
-def run_model(
-    model: LanguageModel, rows: Int[np.ndarray, "row pos"], hook_name: str | Sequence[str], progress: Progress = SILENT
-) -> Float[np.ndarray, "token d_in"]:
-    """Return the activations at a hook, or at several joined, one line for each token, running a few rows at a time.
-
-    After each run, `progress` is told that no token is encoded yet, so that a cancelled computation can stop.
-    """
-    runs = []
-    for _, x in batches(model, rows, hook_name):
-        runs.append(x)
-        progress.update(0, rows.size)
-    return np.ascontiguousarray(np.concatenate(runs).reshape(rows.size, -1), np.float32)

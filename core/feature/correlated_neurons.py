@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
 
-from core.activations.encoding import run_model
+from core.activations.reading import run_model
 from core.activations.sparse import SparseActivations
 from core.activations.statistics import ActivationStatistics
 from core.activations.store import ActivationBlock, ActivationStore, left_out_name

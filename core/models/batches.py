@@ -12,6 +12,8 @@ from core.models.language_model import LanguageModel
 from core.work.progress import SILENT, Progress
 
 TOKENS_PER_RUN = 2**12
+Place = tuple[LanguageModel, str]
+"""A model, and one of its hooks."""
 
 
 def rows_per_run(n_pos: int, tokens: int | None = None) -> int:
@@ -19,18 +21,37 @@ def rows_per_run(n_pos: int, tokens: int | None = None) -> int:
     return max(1, (tokens or TOKENS_PER_RUN) // n_pos)
 
 
-def readers(model: LanguageModel, hooks: Sequence[str]) -> list[tuple[LanguageModel, str]]:
+def readers(model: LanguageModel, hooks: Sequence[str]) -> list[Place]:
     """Return which model each hook is of: all of one, or each of its own (core.models.side_by_side)."""
     beside = getattr(model, "beside", ())
     assert len(hooks) == 1 or len(beside) in (0, len(hooks))
     return [(model, hook) for hook in hooks] if len(hooks) == 1 or not beside else list(zip(beside, hooks, strict=True))
 
 
+def by_model(places: Sequence[Place]) -> list[tuple[LanguageModel, list[str]]]:
+    """Return each model of some places once, with its hooks, each once."""
+    found: dict[int, tuple[LanguageModel, list[str]]] = {}
+    for model, hook in places:
+        hooks = found.setdefault(id(model), (model, []))[1]
+        hooks += [] if hook in hooks else [hook]
+    return list(found.values())
+
+
+def read_each(places: Sequence[Place], tokens: Int[np.ndarray, "row pos"]) -> list[Float[np.ndarray, "row pos _"]]:
+    """Return what passes at each place. A model runs once for all its hooks; none changes what another gives."""
+    found = {}
+    for model, hooks in by_model(places):
+        one = len(hooks) == 1
+        values = {hooks[0]: model.activations(tokens, hooks[0])} if one else model.activations_of(tokens, hooks)
+        found |= {(id(model), hook): value for hook, value in values.items()}
+    return [found[id(model), hook] for model, hook in places]
+
+
 def activations_at(
     model: LanguageModel, tokens: Int[np.ndarray, "row pos"], hooks: Sequence[str]
 ) -> Float[np.ndarray, "row pos d"]:
     """Return what passes at each of the hooks, one after the other in the last axis."""
-    parts = [reader.activations(tokens, hook) for reader, hook in readers(model, hooks)]
+    parts = read_each(readers(model, hooks), tokens)
     return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
 
 

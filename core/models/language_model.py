@@ -9,7 +9,7 @@ user's own, one of the download cache, or one with kept tensors (core.models.dow
 import hashlib
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -314,17 +314,30 @@ class LanguageModel:
         At blocks.0.hook_resid_pre of a model with absolute positions this is W_E + W_pos, without torch.
         Raises DoesNotFitError for rows longer than n_ctx, ids outside the vocabulary, and unknown hooks.
         """
-        self.hook_width(hook_name)
+        return self.activations_of(tokens, [hook_name])[hook_name]
+
+    def activations_of(
+        self, tokens: Int[np.ndarray, "batch pos"], hook_names: Sequence[str]
+    ) -> dict[str, Float[np.ndarray, "batch pos _"]]:
+        """Run the model once, up to the last of some hooks; return for each what `activations` does, to the bit."""
+        for name in hook_names:
+            self.hook_width(name)
         self.check_rows(tokens)
-        if hook_name == "blocks.0.hook_resid_pre" and self.positions == "absolute":
-            return self.W_E[tokens] + self.W_pos[: tokens.shape[1]]
-        from core.work.torch_library import import_model_library
+        found = {name: self.W_E[tokens] + self.W_pos[: tokens.shape[1]] for name in hook_names if self.is_sum(name)}
+        deeper = list(dict.fromkeys(name for name in hook_names if name not in found))
+        if deeper:
+            from core.work.torch_library import import_model_library
 
-        import_model_library()
-        import torch
+            import_model_library()
+            import torch
 
-        value = self.running.read(torch.from_numpy(tokens.astype(np.int64)), [hook_name])[hook_name]
-        return value.float().numpy()
+            values = self.running.read(torch.from_numpy(tokens.astype(np.int64)), deeper)
+            found |= {name: values[name].float().numpy() for name in deeper}
+        return found
+
+    def is_sum(self, hook_name: str) -> bool:
+        """Whether what passes at a hook is the sum of token and position embedding."""
+        return hook_name == "blocks.0.hook_resid_pre" and self.positions == "absolute"
 
     def check_rows(self, tokens: Int[np.ndarray, "batch pos"]) -> None:
         """Raise DoesNotFitError for rows longer than n_ctx and ids outside the vocabulary."""

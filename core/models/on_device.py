@@ -1,5 +1,6 @@
 """A language model on a device: its activations stay there for the next step. Imports torch: import lazily."""
 
+from collections.abc import Sequence
 from copy import deepcopy
 from itertools import chain
 
@@ -57,12 +58,24 @@ def activations_on_device(
 
     Products are IEEE float32 only inside `core.devices.blocks.computing_on`.
     """
-    model.hook_width(hook_name)
+    return activations_of_on_device(model, tokens, [hook_name], device)[hook_name]
+
+
+def activations_of_on_device(
+    model: LanguageModel, tokens: Int[np.ndarray, "batch pos"], hook_names: Sequence[str], device: Device
+) -> dict[str, Float[Tensor, "batch pos _"]]:
+    """Run the model on a device once, up to the last of some hooks; return what passes at each."""
+    for name in hook_names:
+        model.hook_width(name)
     model.check_rows(tokens)
-    there = place(tokens.astype(np.int64), device)
-    if hook_name == "blocks.0.hook_resid_pre" and model.positions == "absolute":
-        return place(model.W_E, device)[there] + place(model.W_pos, device)[: tokens.shape[1]]
-    return model.running.read(there, [hook_name], module=hooked_on(model, device))[hook_name].float()
+    there, n_pos = place(tokens.astype(np.int64), device), tokens.shape[1]
+    sums = [name for name in hook_names if model.is_sum(name)]
+    found = {name: place(model.W_E, device)[there] + place(model.W_pos, device)[:n_pos] for name in sums}
+    deeper = list(dict.fromkeys(name for name in hook_names if name not in found))
+    if deeper:
+        values = model.running.read(there, deeper, module=hooked_on(model, device))
+        found |= {name: values[name].float() for name in deeper}
+    return found
 
 
 def run_model_on_device(
@@ -72,13 +85,24 @@ def run_model_on_device(
     device: Device,
     progress: Progress = SILENT,
 ) -> Float[Tensor, "row pos d_in"]:
-    """Return the activations at a hook for all rows. A few rows run at a time, fewer when memory runs out.
+    """Return the activations at one hook for all rows; else like `run_hooks_on_device`."""
+    return run_hooks_on_device(model, rows, [hook_name], device, progress)[hook_name]
+
+
+def run_hooks_on_device(
+    model: LanguageModel,
+    rows: Int[np.ndarray, "row pos"],
+    hook_names: Sequence[str],
+    device: Device,
+    progress: Progress = SILENT,
+) -> dict[str, Float[Tensor, "row pos _"]]:
+    """Return the activations at hooks for all rows. A few rows run at a time, fewer when memory runs out.
 
     `progress` counts rows. Raises what LanguageModel.activations raises, and DeviceError.
     """
 
-    def work(part: slice) -> Tensor:
-        return activations_on_device(model, rows[part], hook_name, device)
+    def work(part: slice) -> dict[str, Tensor]:
+        return activations_of_on_device(model, rows[part], hook_names, device)
 
-    runs = run_on_device(work, len(rows), rows_per_run(rows.shape[1]), device, progress=progress)
-    return torch.cat(runs) if runs else work(slice(0))
+    runs = run_on_device(work, len(rows), rows_per_run(rows.shape[1]), device, progress=progress) or [work(slice(0))]
+    return {name: torch.cat([run[name] for run in runs]) for name in hook_names}

@@ -71,7 +71,7 @@ def test_memory_that_runs_out_halves_the_rows_of_a_run(tmp_path, monkeypatch):
     import torch
 
     model, tried = planted_model(tmp_path), []
-    expected, run = run_model_on_device(model, ROWS, HOOKS[2], TORCH_CPU), activations_on_device
+    expected, run = run_model_on_device(model, ROWS, HOOKS[2], TORCH_CPU), on_device.activations_of_on_device
 
     def little_memory(model, tokens, *how):
         tried.append(len(tokens))
@@ -79,7 +79,7 @@ def test_memory_that_runs_out_halves_the_rows_of_a_run(tmp_path, monkeypatch):
             raise torch.OutOfMemoryError("planted")
         return run(model, tokens, *how)
 
-    monkeypatch.setattr(on_device, "activations_on_device", little_memory)
+    monkeypatch.setattr(on_device, "activations_of_on_device", little_memory)
     np.testing.assert_allclose(run_model_on_device(model, ROWS, HOOKS[2], TORCH_CPU), expected, atol=1e-5)
     assert tried == [7, 3, 1, 1, 1, 1, 1, 1, 1]
 
