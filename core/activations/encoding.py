@@ -179,6 +179,10 @@ class Encoder:
         self._buffers.append((z, features, acts))
         return entries
 
+    def let_go(self) -> None:
+        """Free what is kept for the next block; it is made again when that comes."""
+        self._buffers.clear()
+
     def _take(self, room: int) -> tuple[np.ndarray, ...]:
         try:
             buffers = self._buffers.pop()

@@ -52,14 +52,14 @@ def run_model(
 def _on_device(places: Sequence[Place], rows: np.ndarray, device: Device, progress: Progress) -> Seen:
     from core.models.on_device import run_hooks_on_device
 
-    stops, found = _Stops(progress, rows.size), {}
+    stops, found = Stops(progress, rows.size), {}
     for model, hooks in by_model(places):
         values = run_hooks_on_device(model, rows, hooks, device, stops)
         found |= {(id(model), hook): x.flatten(0, 1) for hook, x in values.items()}
     return [found[id(model), hook] for model, hook in places]
 
 
-class _Stops:
+class Stops:
     """Lets a cancelled computation stop between steps that are no progress; `total` is the number of counted units."""
 
     def __init__(self, progress: Progress, total: int):
