@@ -18,7 +18,7 @@ from core.amounts import of_bytes
 from core.installation import PROJECT
 from core.sweeps import on_ray, on_submitit
 from core.sweeps.asked import parse_asked
-from core.sweeps.cost import COSTS, Sizes, needs
+from core.sweeps.cost import COSTS, Sizes, needs, together
 from core.sweeps.documents import read_record
 from core.sweeps.elements import run_elements
 from core.sweeps.planning import make_plan
@@ -82,6 +82,8 @@ def worked_table() -> str:
                 continue
             whole = Sizes(**(vars(sizes) | {"other": sizes.d_sae if pairs else 0}))
             one = needs(analysis, whole, gpus=1)
+            if analysis == "activations":  # all dictionaries from one run of the model
+                one, times = together([whole] * n, gpus=1), 1
             lines.append(
                 f"| {title} | {analysis} | {times * one.multiply_adds:.1e} | {times * one.seconds / 3600:,.2f} | "
                 f"{of_bytes(one.memory_bytes)} | {of_bytes(times * one.stored_bytes)} |"

@@ -13,7 +13,7 @@ from core.sweeps import on_ray, on_submitit
 from core.sweeps.asked import read_asked
 from core.sweeps.documents import Record
 from core.sweeps.elements import run_elements
-from core.sweeps.plan import Plan, Task, choose
+from core.sweeps.plan import Plan, Task, choose, named
 from core.sweeps.planning import make_plan
 from core.sweeps.run import Outcome
 from core.sweeps.state import progress_of, summary
@@ -44,7 +44,7 @@ class Lines:
         clear = "\r\033[K" if self._live else ""
         took = f" in {of_seconds(said.seconds)}" if said and outcome == "done" else ""
         why = f": {said.words}" if said and outcome == "failed" else ""
-        about = f"{task.analysis} of {' and '.join(task.ids)}"
+        about = f"{task.analysis} of {named(task.ids)}"
         print(f"{clear}[{self.done}/{self.total}] {outcome}{took}  {about}{why}", file=sys.stderr)
 
 

@@ -42,6 +42,8 @@ class Asked:
     dtype: str = "own"
     tokens_per_task: int = 5_000_000
     """A longer token pass is cut into parts of about this size."""
+    together_gb: int = 16
+    """One run of a model feeds as many dictionaries as have weights of so many GB together; 0: each runs it alone."""
     download: bool = False
     """Whether workers may download dictionaries and models that are not there."""
     store: str = ""
@@ -89,6 +91,7 @@ def parse_asked(said: Mapping[str, Any], folder: Path, name: str) -> Asked:
         card=_one(said, "card", str, ""),
         dtype=_one(said, "dtype", str, "own"),
         tokens_per_task=_one(said, "tokens_per_task", int, Asked.tokens_per_task),
+        together_gb=_one(said, "together_gb", int, Asked.together_gb, least=0),
         download=_one(said, "download", bool, False),
         store=_one(said, "store", str, ""),
     )

@@ -4,14 +4,17 @@ The work of each analysis is its products in multiply-adds; all else it does gro
 was measured against this.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 FLOAT, ID = 4, 8
 Counted = tuple[int | float, int | float, int | float]
 """Multiply-adds, bytes stored, and bytes of memory beside the dictionary's weights."""
 BLOCK = 512
 """Features whose logit weights are held at a time."""
+SEEN = 2**14
+"""Tokens of a block, whose activations are held for each dictionary of a pass at once."""
 RATE = 3e10
 """Multiply-adds a second that one processor does in float32, until a sweep's own records say better."""
 RATE_CARD = 5e12
@@ -61,6 +64,23 @@ def needs(analysis: str, sizes: Sizes, *, gpus: int = 0, cpus: int = 1, download
     work, stored, extra = COSTS[analysis](sizes)
     memory = _weights(sizes) + extra
     return Needs(float(work), round(memory), round(stored), download_bytes, cpus, gpus)
+
+
+def together(each: Sequence[Sizes], **how: Any) -> Needs:
+    """Return what the token passes of several dictionaries need that one run of their model feeds.
+
+    The model counts once, in work and in memory, and so does the text.
+    """
+    first, *others = each
+    all_needs = [needs("activations", first, **how)]
+    all_needs += [needs("activations", replace(one, n_params=0), **how) for one in others]
+    memory = sum(one.memory_bytes for one in all_needs) - sum(ID * one.tokens for one in others)
+    return replace(
+        all_needs[0],
+        multiply_adds=sum(one.multiply_adds for one in all_needs),
+        memory_bytes=memory + sum(FLOAT * SEEN * one.d_in for one in others),
+        stored_bytes=sum(one.stored_bytes for one in all_needs),
+    )
 
 
 def _weights(sizes: Sizes) -> int:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,7 @@ from core.installation import PROJECT
 from core.sweeps.cost import Needs
 from core.workspace import Workspace, split_tail
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,9 @@ class Task:
     keys: tuple[str, ...] = ()
     """The keys of all its results; empty while they are not known."""
     rows: tuple[int, int] | None = None
-    """Of a part of a token pass: its first row, and the row after its last."""
+    """Of a part of token passes: its first row, and the row after its last. One run of the model feeds all `ids`."""
+    makes_for: tuple[tuple[str, ...], ...] = ()
+    """Of a part: for each of `ids` the keys of the results that it is merged into."""
     after: tuple[str, ...] = ()
     """Names of the parts that it merges."""
     needs: Needs = field(default_factory=Needs)
@@ -55,6 +57,16 @@ class Task:
     def stage(self) -> int:
         """Tasks of stage 1 read what those of stage 0 make; within a stage the order is free."""
         return 0 if self.rows else 1
+
+    def key_of(self, id: str) -> str:
+        """Return the key of what a part makes for one dictionary."""
+        return self.keys[self.ids.index(id)]
+
+    def left(self, holds: Callable[[str], bool]) -> list[str]:
+        """Return the ids for which a part is still to be made: neither it nor what it is merged into is there."""
+        into = self.makes_for or ((),) * len(self.ids)
+        both = zip(self.ids, self.keys, into, strict=True)
+        return [id for id, key, whole in both if not (holds(key) or (whole and all(map(holds, whole))))]
 
 
 @dataclass(frozen=True)
@@ -126,6 +138,7 @@ def from_json(text: str) -> Plan:
 def _task(said: dict[str, Any]) -> Task:
     read: dict[str, Any] = {name: tuple(said[name]) for name in ("ids", "keys", "after")}
     read |= {"rows": tuple(said["rows"]) if said["rows"] else None, "needs": Needs(**said["needs"])}
+    read["makes_for"] = tuple(map(tuple, said["makes_for"]))
     return Task(**said | read)
 
 
@@ -144,3 +157,8 @@ def task_of(plan: Plan, name: str) -> Task:
     if name not in plan.by_name:
         raise UnknownNameError("task of this plan", name, list(plan.by_name))
     return plan.by_name[name]
+
+
+def named(titles: Sequence[str]) -> str:
+    """Say which dictionaries a task works on, in a few words."""
+    return " and ".join(titles) if len(titles) < 3 else f"{titles[0]} and {len(titles) - 1:,} more"

@@ -7,8 +7,6 @@ from fnmatch import fnmatchcase
 from itertools import combinations
 from pathlib import Path
 
-from core.activations.shards import part_key, shards
-from core.activations.token_pass import pass_device
 from core.devices.device import CPU, Device, chosen
 from core.dictionaries.registry.index import registry
 from core.dictionaries.sources import Entry, entries
@@ -20,6 +18,7 @@ from core.sweeps.analyses import ANALYSES, Subject
 from core.sweeps.asked import Asked, Series
 from core.sweeps.cost import Needs, Sizes, needs
 from core.sweeps.opened import Opened
+from core.sweeps.passes import Passes
 from core.sweeps.plan import Listed, Plan, Task
 from core.work.artifacts import ArtifactStore, artifact_key
 from core.work.progress import SILENT, Progress
@@ -44,6 +43,7 @@ class _Draft:
     dictionaries: list[Listed] = field(default_factory=list)
     known: list[Known] = field(default_factory=list)
     tasks: list[Task] = field(default_factory=list)
+    passes: Passes = field(default_factory=Passes)
 
 
 def make_plan(asked: Asked, cache: Path, store: ArtifactStore, progress: Progress = SILENT) -> Plan:
@@ -60,6 +60,7 @@ def make_plan(asked: Asked, cache: Path, store: ArtifactStore, progress: Progres
         progress.note(f"Looking at {id}")
         progress.update(done, len(ids))
         _add(asked, opened, id, draft)
+    draft.tasks += draft.passes.tasks(asked.tokens_per_task, asked.together_gb)
     missing = [one.id for one in draft.dictionaries if not one.sha256 and not one.refused]
     if missing and not asked.download:
         raise SweepError(
@@ -184,7 +185,7 @@ def _add(asked: Asked, opened: Opened, id: str, draft: _Draft) -> None:
     sizes = Sizes(dictionary.d_in, dictionary.d_sae)
     for name in asked.analyses:
         try:
-            tasks += _tasks(name, asked, opened, id)
+            tasks += _tasks(name, asked, opened, id, draft)
         except (LoupeError, OSError) as error:
             refused.append(f"{ANALYSES[name].title}: {error}")
     labels = dict(dictionary.origin.labels)
@@ -195,51 +196,26 @@ def _add(asked: Asked, opened: Opened, id: str, draft: _Draft) -> None:
     draft.tasks += tasks
 
 
-def _tasks(name: str, asked: Asked, opened: Opened, id: str) -> list[Task]:
-    """Return the tasks of one analysis of one dictionary, for each text that it reads."""
+def _tasks(name: str, asked: Asked, opened: Opened, id: str, draft: _Draft) -> list[Task]:
+    """Return the tasks of one analysis of one dictionary, for each text that it reads. Token passes are collected."""
     analysis = ANALYSES[name]
     if analysis.reads == "pair":
         return []
     texts = range(len(asked.texts)) if analysis.reads == "text" else (None,)
-    return [task for text in texts for task in _over_text(name, asked, opened, id, text)]
-
-
-def _over_text(name: str, asked: Asked, opened: Opened, id: str, text: int | None) -> list[Task]:
-    subject = opened.subject(id, None if text is None else asked.texts[text])
-    keys = tuple(wanted.key for wanted in ANALYSES[name].wanted(subject))
-    sizes = sizes_of(subject, name)
-    gpus = int(opened.device != CPU and needs(name, sizes).multiply_adds >= 2**35)
-    need = needs(name, sizes, gpus=gpus)
-    whole = Task(keys[0], name, (id,), text, keys, needs=need)
-    if name != "activations" or sizes.tokens <= asked.tokens_per_task:
-        return [whole]
-    parts = _parts(subject, whole, -(-sizes.tokens // asked.tokens_per_task))
-    merge = Task(keys[0], name, (id,), text, keys, after=tuple(part.name for part in parts), needs=_merging(need))
-    return [*parts, merge]
-
-
-def _parts(subject: Subject, whole: Task, n: int) -> list[Task]:
-    rows, dictionary = subject.sample.rows, subject.dictionary
-    how = {"left_out": subject.sample.left_out, "device": pass_device(dictionary, rows, subject.device)}
     tasks = []
-    for part in shards(*rows.shape, n):
-        key = part_key(dictionary, subject.model, rows[part], **how)
-        share = (part.stop - part.start) / len(rows)
-        need = Needs(
-            whole.needs.multiply_adds * share,
-            whole.needs.memory_bytes,
-            round(whole.needs.stored_bytes * share),
-            whole.needs.download_bytes,
-            whole.needs.cpus,
-            whole.needs.gpus,
-        )
-        tasks.append(Task(key, whole.analysis, whole.ids, whole.text, (key,), (part.start, part.stop), needs=need))
+    for text in texts:
+        subject = opened.subject(id, None if text is None else asked.texts[text])
+        tasks.append(_task(name, subject, id, text))
+        if name == "activations":
+            draft.passes.add(tasks.pop(), subject, sizes_of(subject, name))
     return tasks
 
 
-def _merging(need: Needs) -> Needs:
-    """A merge adds whole numbers and sorts what is stored; its products are those of the parts."""
-    return Needs(0.0, need.memory_bytes, 0, need.download_bytes, need.cpus, 0)
+def _task(name: str, subject: Subject, id: str, text: int | None) -> Task:
+    keys = tuple(wanted.key for wanted in ANALYSES[name].wanted(subject))
+    sizes = sizes_of(subject, name)
+    gpus = int(subject.device != CPU and needs(name, sizes).multiply_adds >= 2**35)
+    return Task(keys[0], name, (id,), text, keys, needs=needs(name, sizes, gpus=gpus))
 
 
 def sizes_of(subject: Subject, analysis: str) -> Sizes:

@@ -5,15 +5,17 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from core.activations.shards import merged_pass, part_key, pass_part
+from core.activations.shards import merged_pass, part_key
+from core.activations.together import parts_together
 from core.activations.token_pass import pass_device
+from core.dictionaries.dictionary import Dictionary
 from core.errors import CancelledError, LoupeError, OutOfSpaceError, SweepError
 from core.sweeps.analyses import ANALYSES, Subject
 from core.sweeps.documents import Documents, Record, read_record, record, write_record
 from core.sweeps.opened import Opened
-from core.sweeps.plan import Plan, Task, task_of
+from core.sweeps.plan import Plan, Task, named, task_of
 from core.work.artifacts import ArtifactStore
 from core.work.progress import SILENT, Progress
 from core.work.wanted import Wanted
@@ -95,17 +97,17 @@ class Worker:
 
     def _do(self, task: Task) -> None:
         """Make all results of a task, and see that each is stored. Raises LoupeError."""
+        if task.rows:
+            self._part(task)
+            return
         for name in task.after:
             part = task_of(self.plan, name)
-            if self.attempt(part, wait=True) == "failed":
+            if self.attempt(part, wait=True) == "failed" and not self.store.holds(part.key_of(task.ids[0])):
                 said = read_record(self.documents, name)
                 raise SweepError(f"A part of this pass failed: {said.words if said else name} Resume the sweep.")
         subject = self._subject(task)
-        self._check_same(task, subject)
-        if task.rows:
-            self._part(task, subject)
-        else:
-            self._whole(task, subject)
+        self._check_same(subject, *task.ids)
+        self._whole(task, subject)
 
     def _subject(self, task: Task) -> Subject:
         text = None if task.text is None else self.plan.texts[task.text]
@@ -114,17 +116,42 @@ class Worker:
     def _wanted(self, task: Task) -> list[Wanted]:
         return ANALYSES[task.analysis].wanted(self._subject(task))
 
-    def _part(self, task: Task, subject: Subject) -> None:
-        rows, sample = subject.sample.rows, subject.sample
-        how = {"left_out": sample.left_out, "device": pass_device(subject.dictionary, rows, subject.device)}
-        rows = rows[slice(*task.rows)]
-        self._check_keys(task, [part_key(subject.dictionary, subject.model, rows, **how)])
-        pass_part(subject.dictionary, subject.model, rows, self.store, progress=self.progress, **how)
-        self._check_stored(task.keys)
+    def _part(self, task: Task) -> None:
+        """Make a part of the passes of one or several dictionaries. One that fails does not end the others."""
+        ready, failed, how = {}, {}, {}
+        for id in task.left(self.store.holds):
+            try:
+                ready[id], how = self._for_part(task, id)
+            except CancelledError:
+                raise
+            except (LoupeError, OSError) as error:
+                failed[id] = _words(error)
+        if ready:
+            self.progress.note(f"Token pass of {named(list(ready))}")
+            made = parts_together(list(ready.values()), artifacts=self.store, progress=self.progress, **how)
+            failed |= {id: str(one) for id, one in zip(ready, made, strict=True) if isinstance(one, LoupeError)}
+        if failed:
+            alone = len(task.ids) == 1
+            raise SweepError(" ".join(words if alone else f"{id}: {words}" for id, words in failed.items()))
+        self._check_stored([task.key_of(id) for id in ready])
+
+    def _for_part(self, task: Task, id: str) -> tuple[Dictionary, dict[str, Any]]:
+        """Open a dictionary for a part, with what the part is made of beside it. Raises LoupeError.
+
+        Of a subject no more is kept: each would hold a copy of the rows.
+        """
+        assert task.text is not None
+        subject = self.opened.subject(id, self.plan.texts[task.text])
+        self._check_same(subject, id)
+        sample, dictionary = subject.sample, subject.dictionary
+        device = pass_device(dictionary, sample.rows, subject.device)
+        how = {"rows": sample.rows[slice(*task.rows)], "left_out": sample.left_out, "device": device}
+        self._check_keys([task.key_of(id)], [part_key(dictionary, subject.model, **how)])
+        return dictionary, how | {"model": subject.model}
 
     def _whole(self, task: Task, subject: Subject) -> None:
         wanted = ANALYSES[task.analysis].wanted(subject)
-        self._check_keys(task, [one.key for one in wanted])
+        self._check_keys(task.keys, [one.key for one in wanted])
         if task.after:
             self._merge(task, subject)
         for one in wanted:
@@ -153,20 +180,20 @@ class Worker:
         parts = [slice(*task_of(self.plan, name).rows) for name in task.after]
         merged_pass(subject.dictionary, subject.model, sample.rows, parts, self.store, progress=self.progress, **how)
 
-    def _check_same(self, task: Task, subject: Subject) -> None:
+    def _check_same(self, subject: Subject, *ids: str) -> None:
         """Raise SweepError for a dictionary whose files have changed since the plan was made."""
         planned = {one.id: one.sha256 for one in self.plan.dictionaries}
-        for dictionary, id in zip((subject.dictionary, subject.other), task.ids, strict=False):
+        for dictionary, id in zip((subject.dictionary, subject.other), ids, strict=False):
             if planned.get(id) and dictionary.sha256 != planned[id]:
                 raise SweepError(
                     f"{id} is {dictionary.sha256[:16]} now, and was {planned[id][:16]} when the plan was made. "
                     "Expected the same weights; put them back, or make the plan again."
                 )
 
-    def _check_keys(self, task: Task, keys: Sequence[str]) -> None:
-        if task.keys and list(task.keys) != list(keys):
+    def _check_keys(self, planned: Sequence[str], keys: Sequence[str]) -> None:
+        if planned and list(planned) != list(keys):
             raise SweepError(
-                f"This machine would make {', '.join(keys)}, and the plan expects {', '.join(task.keys)}: model, text, "
+                f"This machine would make {', '.join(keys)}, and the plan expects {', '.join(planned)}: model, text, "
                 "device or version differ from those of the plan. Use the same ones, or make the plan again here."
             )
 
@@ -180,7 +207,9 @@ class Worker:
 
 
 def is_there(task: Task, store: ArtifactStore, documents: Documents) -> bool:
-    """Whether all results of a task are stored. Of names that only a worker found, its record tells."""
+    """Whether all results of a task are stored, or all that a part is for. Of unknown names, its record tells."""
+    if task.rows:
+        return not task.left(store.holds)
     if task.keys:
         return all(map(store.holds, task.keys))
     said = read_record(documents, task.name)

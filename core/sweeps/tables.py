@@ -14,7 +14,7 @@ from core.matching.null import random_ratio
 from core.matching.numbers import share_above
 from core.matching.tables import THRESHOLDS
 from core.sweeps.analyses import ANALYSES
-from core.sweeps.plan import Listed, Plan
+from core.sweeps.plan import Listed, Plan, named
 from core.sweeps.state import Progressed
 from core.work.artifacts import ArtifactStore
 
@@ -41,7 +41,7 @@ def task_table(plan: Plan, states: Sequence[Progressed]) -> pd.DataFrame:
         {
             "sweep_state": one.state,
             "sweep_analysis": ANALYSES[one.task.analysis].title + _part(one),
-            "sweep_of": " and ".join(titles.get(id, id) for id in one.task.ids),
+            "sweep_of": named([titles.get(id, id) for id in one.task.ids]),
             "read_text": "" if one.task.text is None else text_title(plan, one.task.text),
             "sweep_seconds": one.record.seconds if one.record and one.record.state == "done" else float("nan"),
             "sweep_words": one.record.words if one.record and one.state == "failed" else "",

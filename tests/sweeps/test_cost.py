@@ -1,11 +1,12 @@
 """The cost model counts what the analyses multiply, and docs/scale.md says what it says."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from benchmarks import sweeps
-from core.sweeps.cost import COSTS, Sizes, needs
+from core.sweeps.cost import COSTS, Sizes, needs, together
 
 SCALE = (Path(__file__).parents[2] / "docs" / "scale.md").read_text()
 SMALL = Sizes(d_in=2, d_sae=3, d_model=5, n_params=7, d_vocab=11, n_ctx=13, tokens=17, l0=1.0, other=19, rows=23)
@@ -33,6 +34,15 @@ def test_more_of_anything_never_needs_less(analysis):
         assert more.multiply_adds >= base.multiply_adds
         assert more.memory_bytes >= base.memory_bytes
         assert more.stored_bytes >= base.stored_bytes
+
+
+def test_the_model_counts_once_for_passes_that_one_run_feeds():
+    alone, wide = needs("activations", SMALL), replace(SMALL, d_sae=30)
+    both = together([SMALL, wide])
+    assert both.multiply_adds == 17 * (2 * 2 * 3 + 2 * 2 * 30 + 7)
+    assert both.stored_bytes == alone.stored_bytes + needs("activations", wide).stored_bytes
+    assert together([SMALL]) == alone
+    assert alone.memory_bytes < both.memory_bytes
 
 
 def test_the_rates_that_plans_reckon_with_are_near_those_measured():

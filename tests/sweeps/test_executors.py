@@ -45,14 +45,14 @@ def test_elements_hold_every_task_once_and_neighbours_together(tmp_path):
     for n in (None, 1, 4, 99):
         names = [name for element in deal(sweep, sweep.plan.tasks, n) for name in element[3]]
         assert names == [task.name for task in sweep.plan.tasks]
-    assert len(deal(sweep, sweep.plan.tasks, None)) == 15
+    assert len(deal(sweep, sweep.plan.tasks, None)) == 16
     assert most_needs(sweep.plan.tasks).memory_bytes == max(task.needs.memory_bytes for task in sweep.plan.tasks)
 
 
 def test_ray_makes_the_results_of_one_process(tmp_path, whole, cluster):
     sweep = sweep_in(write_sweep(tmp_path, analyses='["activations", "neighbors"]'), tmp_path / "cache")
     submit = on_ray.submitted(sweep.plan, None, **cluster)
-    assert run_elements(sweep, sweep.plan.tasks, submit, silent, n=1) == {"done": 6, "there": 0, "failed": 0}
+    assert run_elements(sweep, sweep.plan.tasks, submit, silent, n=1) == {"done": 7, "there": 0, "failed": 0}
     assert contents(tmp_path / "cache") == whole["all"]
     workers = {read_record(sweep.place.documents, task.name).where for task in sweep.plan.tasks}
     assert str(os.getpid()) not in " ".join(workers).split()

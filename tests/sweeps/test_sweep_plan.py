@@ -7,12 +7,14 @@ import pytest
 from core.errors import SweepError, UnknownNameError
 from core.sweeps.__main__ import main
 from core.sweeps.asked import parse_asked, read_asked
-from core.sweeps.plan import choose, from_json
+from core.sweeps.cost import Sizes
+from core.sweeps.passes import _groups, _Pass
+from core.sweeps.plan import Task, choose, from_json
 from core.sweeps.planning import expand, make_plan, workspace_of
 from core.sweeps.state import read_plan
 from core.sweeps.sweep import place_at
 from core.workspace import Workspace
-from tests.doubles.planted_sweep import plan_of, small_blocks, spoil, write_sweep
+from tests.doubles.planted_sweep import plan_of, small_blocks, spoil, sweep_in, write_sweep
 
 
 @pytest.fixture(scope="module")
@@ -28,15 +30,44 @@ def test_each_dictionary_has_a_task_for_each_analysis_and_each_pair_one(planned)
     counts = {}
     for task in plan.tasks:
         counts[task.analysis] = counts.get(task.analysis, 0) + 1
-    assert counts == {"activations": 3, "positions": 3, "logit_weights": 3, "neighbors": 3, "matching": 3}
+    weights = {"logit_weights": 3, "neighbors": 3, "matching": 3}
+    assert counts == {"activations": 3 + 1, "positions": 3} | weights, "one run of the model feeds three passes"
 
 
 def test_a_task_is_named_by_the_results_it_makes(planned):
     _, _, plan = planned
-    kinds = {task.analysis: [key.partition("-v")[0] for key in task.keys] for task in plan.tasks}
+    kinds = {task.analysis: [key.partition("-v")[0] for key in task.keys] for task in plan.tasks if not task.rows}
     assert kinds["activations"] == ["activation-statistics", "activation-quantiles"]
     assert kinds["logit_weights"] == ["logit-statistics"]
-    assert all(task.name == task.keys[0] for task in plan.tasks)
+    assert all(task.name == task.keys[0] for task in plan.tasks if not task.rows)
+
+
+def test_dictionaries_of_one_model_and_text_share_a_run_and_each_has_its_own_results(planned):
+    _, _, plan = planned
+    (part,) = [task for task in plan.tasks if task.rows]
+    merges = [task for task in plan.tasks if task.after]
+    assert part.ids == tuple(one.id for one in plan.dictionaries)
+    assert part.rows == (0, 40)
+    assert [task.after for task in merges] == [(part.name,)] * 3
+    assert part.makes_for == tuple(task.keys for task in merges)
+    assert [key.partition("-v")[0] for key in part.keys] == ["pass-part"] * 3
+
+
+@pytest.mark.parametrize(("gb", "sizes"), [(0, [1, 1, 1, 1]), (1, [1, 1, 1, 1]), (2, [2, 1, 1]), (16, [4])])
+def test_as_many_share_a_run_as_have_weights_of_so_many_gb(gb, sizes):
+    widths = (10_000, 11_000, 25_000, 9_000)  # 0.8, 0.9, 2 and 0.7 GB
+    each = [_Pass(Task(str(d), "activations", (str(d),)), str(d), Sizes(10_000, d)) for d in widths]
+    assert [len(group) for group in _groups([*each, each[0]], gb)] == sizes
+
+
+def test_what_the_pages_have_computed_is_not_run_again(tmp_path):
+    toml = write_sweep(tmp_path, analyses='["activations"]', more="together_gb = 0")
+    alone = sweep_in(toml, tmp_path / "cache")
+    alone.worker().run(alone.plan.tasks)
+    toml.write_text(toml.read_text().replace("together_gb = 0\n", ""))
+    sweep = sweep_in(toml, tmp_path / "cache")
+    assert any(task.rows for task in sweep.plan.tasks)
+    assert sweep.worker().run(sweep.plan.tasks) == {"done": 0, "there": 4, "failed": 0}
 
 
 def test_a_plan_comes_back_from_its_text_and_equal_plans_have_one_name(planned):
@@ -75,8 +106,8 @@ def test_two_texts_are_two_passes(tmp_path):
     toml = write_sweep(tmp_path, analyses='["activations"]')
     toml.write_text(toml.read_text() + '[[text]]\nsource = "files"\nname = "text.txt"\nrows = 7\n')
     plan = plan_of(toml, place_at("", tmp_path / "cache"))
-    assert [task.text for task in plan.tasks] == [0, 1] * 3
-    assert len(plan.by_name) == 6
+    assert [task.text for task in plan.tasks] == [0, 1, 0, 0, 0, 1, 1, 1], "two runs, and three merges of each"
+    assert len(plan.by_name) == 8
 
 
 def test_a_dictionary_that_cannot_be_opened_is_listed_with_the_reason(tmp_path):
@@ -163,7 +194,7 @@ def test_a_stored_plan_that_is_none_is_said(text):
 
 
 def test_a_plan_of_another_version_is_said():
-    with pytest.raises(SweepError, match="This plan has version 99, expected 1"):
+    with pytest.raises(SweepError, match="This plan has version 99, expected 2"):
         from_json('{"version": 99}')
 
 

@@ -40,7 +40,7 @@ def whole(tmp_path_factory):
     root = tmp_path_factory.mktemp("whole")
     toml = write_sweep(root)
     sweep = sweep_in(toml, root / "cache")
-    assert sweep.worker().run(sweep.plan.tasks) == {"done": 15, "there": 0, "failed": 0}
+    assert sweep.worker().run(sweep.plan.tasks) == {"done": 16, "there": 0, "failed": 0}
     return toml, sweep
 
 
@@ -48,13 +48,13 @@ def test_all_results_that_the_plan_names_are_there(whole):
     _, sweep = whole
     made = contents(sweep.place.store.root)
     assert {key for task in sweep.plan.tasks for key in task.keys} <= made.keys()
-    assert states(sweep) == {"done": 15}
+    assert states(sweep) == {"done": 16}
 
 
 def test_a_second_run_makes_nothing(whole, monkeypatch):
     _, sweep = whole
     saved = counted_saves(monkeypatch)
-    assert sweep.worker().run(sweep.plan.tasks) == {"done": 0, "there": 15, "failed": 0}
+    assert sweep.worker().run(sweep.plan.tasks) == {"done": 0, "there": 16, "failed": 0}
     assert saved == []
 
 
@@ -66,17 +66,20 @@ def test_elements_on_several_machines_make_what_one_run_makes(whole, tmp_path):
     assert contents(other.place.store.root) == contents(sweep.place.store.root)
 
 
-def test_a_pass_in_parts_makes_the_results_of_one_pass(whole, tmp_path, monkeypatch):
+def test_passes_in_parts_and_from_one_run_make_the_results_of_passes_alone(whole, tmp_path, monkeypatch):
     small_blocks(monkeypatch)
     results = []
-    for tokens in (10**6, 60):
-        toml = write_sweep(tmp_path / str(tokens), analyses='["activations"]', more=f"tokens_per_task = {tokens}")
-        sweep = sweep_in(toml, tmp_path / str(tokens) / "cache")
+    for gb, tokens in ((0, 10**6), (0, 60), (16, 10**6), (16, 60)):
+        root = tmp_path / f"{gb} {tokens}"
+        more = f"tokens_per_task = {tokens}\ntogether_gb = {gb}"
+        sweep = sweep_in(write_sweep(root, analyses='["activations"]', more=more), root / "cache")
         assert not sweep.worker().run(sweep.plan.tasks)["failed"]
         results.append(contents(sweep.place.store.root))
-    parts = {key for key in results[1] if key.startswith("pass-part")}
-    assert len(parts) > 6
-    assert {key: value for key, value in results[1].items() if key not in parts} == results[0]
+    parts = [{key: made[key] for key in made if key.startswith("pass-part")} for made in results]
+    assert [len(some) for some in parts] == [0, 12, 3, 12]
+    assert parts[1] == parts[3]
+    for made, some in zip(results, parts, strict=True):
+        assert {key: value for key, value in made.items() if key not in some} == results[0]
 
 
 def test_a_merge_alone_does_the_parts_that_it_needs(tmp_path, monkeypatch):
@@ -85,7 +88,20 @@ def test_a_merge_alone_does_the_parts_that_it_needs(tmp_path, monkeypatch):
     sweep = sweep_in(toml, tmp_path / "cache")
     merge = next(task for task in sweep.plan.tasks if task.after)
     assert sweep.worker().run([merge]) == {"done": 1, "there": 0, "failed": 0}
-    assert all(sweep.place.store.holds(name) for name in merge.after)
+    parts = [sweep.plan.by_name[name] for name in merge.after]
+    assert all(sweep.place.store.holds(key) for part in parts for key in part.keys)
+
+
+def test_a_dictionary_that_fails_in_a_shared_run_fails_alone(tmp_path):
+    sweep = sweep_in(write_sweep(tmp_path, analyses='["activations"]'), tmp_path / "cache")
+    mend = spoil(tmp_path / "saes" / "b")
+    assert sweep.worker().run(sweep.plan.tasks) == {"done": 2, "there": 0, "failed": 2}
+    failed = [one for one in progress_of(sweep.plan, sweep.place.store, sweep.place.documents) if one.state == "failed"]
+    assert [one.task.ids for one in failed] == [sweep.plan.tasks[0].ids, (sweep.plan.dictionaries[1].id,)]
+    assert all(one.record.words.count("sae_weights.safetensors") == 1 for one in failed)
+    mend()
+    assert sweep.worker().run(sweep.plan.tasks) == {"done": 2, "there": 2, "failed": 0}
+    assert states(sweep) == {"done": 4}
 
 
 def test_a_corrupt_dictionary_fails_alone_and_is_named(tmp_path, capsys):
@@ -170,8 +186,8 @@ def test_two_sweeps_at_once_make_each_result_once(tmp_path, monkeypatch):
         thread.start()
     for thread in threads:
         thread.join()
-    assert sum(one["done"] for one in counts) == 9
-    assert all(sum(one.values()) == 9 and not one["failed"] for one in counts)
+    assert sum(one["done"] for one in counts) == 10
+    assert all(sum(one.values()) == 10 and not one["failed"] for one in counts)
     assert max(Counter(saved[before:]).values()) == 1
 
 
@@ -185,8 +201,8 @@ def test_a_task_that_another_process_does_is_seen_as_running(whole, tmp_path):
     with sweep.place.documents.claim(task.name) as mine:
         assert mine
         assert worker.attempt(task) is None
-        assert states(sweep) == {"running": 1, "waiting": 14}
-    assert states(sweep) == {"waiting": 15}
+        assert states(sweep) == {"running": 1, "waiting": 15}
+    assert states(sweep) == {"waiting": 16}
 
 
 def test_a_run_that_is_killed_in_the_middle_is_resumed(tmp_path):

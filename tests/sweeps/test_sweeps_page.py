@@ -43,9 +43,9 @@ def test_tasks_are_listed_with_failures_first_in_their_words_and_a_command_to_go
     _, sweep = made
     at = fine(open_page())
     tasks = table(at, "sweep_task")
-    assert list(tasks["sweep_state"]) == ["failed"] * 6 + ["waiting"] + ["done"] * 8
-    assert all("sae_weights.safetensors" in words for words in tasks["sweep_words"][:6])
-    assert "8 done, 6 failed, 1 to do · 3 dictionaries, 15 tasks" in text_of(at)
+    assert list(tasks["sweep_state"]) == ["failed"] * 7 + ["waiting"] + ["done"] * 8
+    assert all("sae_weights.safetensors" in words for words in tasks["sweep_words"][:7])
+    assert "8 done, 7 failed, 1 to do · 3 dictionaries, 16 tasks" in text_of(at)
     assert f"python -m core.sweeps resume {sweep.plan.name}" in at.code[0].value
 
 
