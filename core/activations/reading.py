@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from core.devices.device import CPU, Device
 from core.models.batches import Place, by_model, read_each, rows_per_run
 from core.models.language_model import LanguageModel
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 
 Seen = list[Any]
 """For each place an array of one line for each token, (token, d); tensors where a device runs kernels."""

@@ -20,7 +20,7 @@ from core.models.batches import Place
 from core.models.language_model import LanguageModel
 from core.models.search import check_hooks
 from core.work.artifacts import ArtifactStore
-from core.work.jobs import SILENT, Progress, Stage
+from core.work.progress import SILENT, Progress, Stage
 
 
 @dataclass
