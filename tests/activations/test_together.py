@@ -9,10 +9,9 @@ from safetensors import safe_open
 from core.activations import store as stores
 from core.activations.shards import pass_part
 from core.activations.together import parts_together
-from core.errors import DoesNotFitError, LoupeError
+from core.errors import CancelledError, DoesNotFitError, LoupeError
 from core.models.language_model import LanguageModel
 from core.work.artifacts import ArtifactStore
-from core.work.jobs import CancelledError
 from tests.doubles.activation_rows import ROWS, assert_same, planted
 from tests.doubles.planted import planted_dictionary, planted_model
 from tests.doubles.watched import Watched
