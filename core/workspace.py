@@ -65,6 +65,8 @@ class Workspace:
     """Folder of training runs and of the dictionaries that they made."""
     policy: Policy = OWN
     """What visitors may do."""
+    apart: bool = False
+    """Whether models run in a process of their own, which ends when it is idle (core.work.apart)."""
     store: str = ""
     """Address of a place where results are shared, see core.work.elsewhere; empty means the cache alone."""
 
@@ -178,6 +180,9 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--dtype", default="own", choices=("own", "float32", "bfloat16", "float16"), help="what models run in"
     )
+    parser.add_argument(
+        "--apart", action=argparse.BooleanOptionalAction, help="run models in a process that ends when it is idle"
+    )
     parser.add_argument("--public", action=argparse.BooleanOptionalAction, help="for visitors whom you do not know")
     parser.add_argument(
         "--allow", action="append", default=[], metavar="USER/NAME", help="on the hub, what a public app downloads"
@@ -225,6 +230,7 @@ def workspace_of(known: argparse.Namespace, environment: Mapping[str, str] | Non
         notes=known.notes.resolve(),
         runs=known.runs.resolve(),
         store=known.store,
+        apart=public if known.apart is None else known.apart,
         policy=of_visitors((*known.allow, *_lines(known.allow_file))) if public else OWN,
     )
 

@@ -4,6 +4,7 @@ Definitions as in SAEBench (Karvonen et al. 2025), position by position. Tokens 
 activation where x_hat is put in place of x, and their own positions do not count; zero and mean replace all tokens.
 """
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
@@ -157,6 +158,16 @@ def token_losses(
         losses[part] = runs.losses(counter)[0][0, :, :-1]
         counter.add(rows[part].size)
     return losses
+
+
+def seconds_for_a_row(model: LanguageModel, rows: Int[np.ndarray, "row pos"]) -> float:
+    """Measure how long `token_losses` takes for a row, on a few of them."""
+    few, taken = rows[: max(1, 512 // rows.shape[1])], []
+    for _ in range(4):  # the first run also loads the model, and other work may run meanwhile
+        start = time.perf_counter()
+        token_losses(model, few)
+        taken.append(time.perf_counter() - start)
+    return min(taken) / len(few)
 
 
 def loss_by_position(

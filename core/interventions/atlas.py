@@ -5,6 +5,7 @@ that on the losses of its own token and of all later ones of its row: the loss a
 activation 0, to first order.
 """
 
+import time
 from dataclasses import dataclass
 from functools import cached_property
 from math import fsum, lgamma, pi
@@ -155,3 +156,18 @@ class _Tally:
 def mean_coordinate(d: int) -> float:
     """Return the mean of |u_1| of a uniformly random unit vector u in d dimensions, about sqrt(2 / (pi d))."""
     return float(np.exp(lgamma(d / 2) - lgamma((d + 1) / 2)) / np.sqrt(pi))
+
+
+def seconds_for_a_row(
+    dictionary: Dictionary, model: LanguageModel, rows: Int[np.ndarray, "row pos"], left_out: tuple[int, ...]
+) -> float:
+    """Measure how long one run forward and back takes for a row, on a few of them."""
+    few = rows[: rows_per_run(rows.shape[1], TOKENS_PER_RUN)]
+
+    def run(rows: np.ndarray) -> None:
+        sensitivity(dictionary, model, rows, losses(rows, counted(rows, left_out)))
+
+    run(few[:1])  # what is loaded only once
+    start = time.perf_counter()
+    run(few)
+    return (time.perf_counter() - start) / len(few)

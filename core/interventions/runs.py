@@ -4,9 +4,10 @@ An edit changes what passes at the dictionary's hook (a transcoder's output hook
 so what the dictionary does not reconstruct stays. With `error=False` the reconstruction stands in for what passes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -148,3 +149,21 @@ class EditedRuns:
         if self._x_hat is None:
             self._x_hat = self.dictionary.reconstruct(self._x)
         return Put(self._x_hat + delta, self._may)
+
+
+def with_edited_runs(
+    measure: Callable[..., Any],
+    dictionary: Dictionary,
+    model: LanguageModel,
+    rows: Int[np.ndarray, "row pos"],
+    may_change: Bool[np.ndarray, "row pos"] | None,
+    *arguments: Any,
+    **options: Any,
+) -> Any:
+    """Return `measure(runs, *arguments, **options)` of new EditedRuns, so that all of it is data."""
+    return measure(EditedRuns(dictionary, model, rows, may_change=may_change), *arguments, **options)
+
+
+def acts_of(runs: EditedRuns, feature: int) -> Float[np.ndarray, "row pos"]:
+    """Return a feature's activations without a change."""
+    return runs.acts[..., feature]

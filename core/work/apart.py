@@ -17,7 +17,7 @@ from core.installation import START_FOLDER, importable
 from core.work.artifacts import ArtifactStore
 from core.work.calls import Call, NoDataError, call, packed
 from core.work.frames import Frames
-from core.work.jobs import SILENT, Progress
+from core.work.progress import SILENT, Progress
 
 _GLANCE_S = 0.2
 """How often work that says nothing is asked to stop, if its job is cancelled."""

@@ -13,8 +13,8 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from core.errors import LoupeError
-from core.work.jobs import SILENT, Progress
 from core.work.memory import Loaded
+from core.work.progress import SILENT, Progress
 
 
 class ChangedError(LoupeError):

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from core.errors import CorpusError, NotDownloadedError
-from core.work.jobs import SILENT
+from core.work.progress import SILENT
 
 
 class Thing:

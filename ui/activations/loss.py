@@ -1,7 +1,6 @@
 """The tab Loss by position: the model's loss as it is, with reconstructions in place, and without positions."""
 
 import math
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,15 +18,15 @@ from core.activations.spliced_loss import (
     LossByPosition,
     SplicedLoss,
     loss_by_position,
+    seconds_for_a_row,
     spliced_loss,
-    token_losses,
 )
 from core.corpus.samples import TextSample
 from core.corpus.streams import rows_sha256
 from core.dictionaries.dictionary import Dictionary
 from core.models.embeddings import SHUFFLED, TRAINED, ZERO
 from core.models.language_model import LanguageModel
-from core.work.progress import Progress
+from core.work.calls import call, silent_call
 from ui.activations import charts as activations_charts
 from ui.activations.error import lengths
 from ui.activations.positions import Chosen, embedding_note, first_title
@@ -135,10 +134,7 @@ def curves(subject: Subject, spliced: SplicedLoss, others: Mapping[str, LossByPo
 def of_dictionary(subject: Subject) -> SplicedLoss:
     """Return the losses with the dictionary's reconstruction in place."""
     rows, left_out = subject.sample.rows, subject.sample.left_out
-
-    def work(progress: Progress) -> SplicedLoss:
-        return spliced_loss(subject.dictionary, subject.model, rows, left_out=left_out, progress=progress)
-
+    work = call(spliced_loss, subject.dictionary, subject.model, rows, left_out=left_out)
     key = SplicedLoss.key(subject.dictionary.sha256, *subject.names, left_out=left_out)
     return compute.result(SplicedLoss, key, "Loss with the reconstruction in place", work)
 
@@ -146,10 +142,7 @@ def of_dictionary(subject: Subject) -> SplicedLoss:
 def of_model(subject: Subject, wpe: str) -> LossByPosition:
     """Return the losses of the model alone, with another state of its position embedding."""
     model, sample = opened.model_of(subject.dictionary, wpe=wpe), subject.sample
-
-    def work(progress: Progress) -> LossByPosition:
-        return loss_by_position(model, sample.rows, left_out=sample.left_out, progress=progress)
-
+    work = call(loss_by_position, model, sample.rows, left_out=sample.left_out)
     key = LossByPosition.key(model.sha256, subject.names[1], left_out=sample.left_out)
     label = f"Loss, position embedding {'as trained' if wpe == TRAINED else wpe}"
     return compute.result(LossByPosition, key, label, work)
@@ -158,15 +151,7 @@ def of_model(subject: Subject, wpe: str) -> LossByPosition:
 def offer(subject: Subject, agreed: str) -> None:
     """Say how long the runs take, and wait for a button."""
     model, rows = subject.model, subject.sample.rows
-
-    def probe(progress: Progress) -> float:
-        few, taken = rows[: max(1, 512 // rows.shape[1])], []
-        for _ in range(4):  # the first run also loads the model, and another session may draw its page meanwhile
-            start = time.perf_counter()
-            token_losses(model, few)
-            taken.append(time.perf_counter() - start)
-        return min(taken) / len(few)
-
+    probe = silent_call(seconds_for_a_row, model, rows)
     runs = _RUNS_SPLICED + len(subject.conditions) - 1
     seconds = runs * len(rows) * compute.transient(f"cost losses {subject.names}", "Looking at a few tokens", probe)
     st.info(

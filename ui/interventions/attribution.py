@@ -20,6 +20,7 @@ from core.interventions.attribution import (
 )
 from core.models.tokens import label
 from core.models.typed_tokens import typed_token
+from core.work.calls import call, silent_call
 from ui.interventions import attribution_charts as charts
 from ui.interventions.subject import PROMPT, Subject
 from ui.shared.escape import plain
@@ -110,21 +111,14 @@ def _view(subject: Subject) -> View:
     asked, words = _asked(subject, kind, rows)
     means = _means(subject) if baseline == MEAN else None
     key = f"{subject.key} {len(rows)} {asked} {baseline} {subject.passed.name if means is not None else ''}"
-
-    def work(progress) -> Attribution:
-        return attribute(subject.dictionary, subject.model, rows, asked, keep=keep, means=means, progress=progress)
-
+    work = call(attribute, subject.dictionary, subject.model, rows, asked, keep=keep, means=means)
     found = compute.transient(f"attribution {key}", "Running forward and back", work)
     return View(subject, len(rows), asked, words, baseline, found, key)
 
 
 def loss_of(subject: Subject) -> View:
     """Return the attribution of the loss on all rows of a subject. Raises LoupeError, and StillRunning meanwhile."""
-
-    def work(progress) -> Attribution:
-        how = {"keep": subject.may_change, "progress": progress}
-        return attribute(subject.dictionary, subject.model, subject.rows, Asked(), **how)
-
+    work = call(attribute, subject.dictionary, subject.model, subject.rows, Asked(), keep=subject.may_change)
     key = f"{subject.key} {len(subject.rows)} {Asked()} {ZERO} "
     found = compute.transient(f"attribution {key}", "Running forward and back", work)
     return View(subject, len(subject.rows), Asked(), LOSS, ZERO, found, key)
@@ -141,7 +135,7 @@ def _asked(subject: Subject, kind: str, rows: np.ndarray) -> tuple[Asked, str]:
         return Asked(), LOSS
     model, places = subject.model, tuple(subject.centres[: len(rows)])
     key = f"likeliest {subject.key} {places}"
-    best = compute.transient(key, "Reading what comes next", lambda _: likeliest(model, rows, places, n=2))[0]
+    best = compute.transient(key, "Reading what comes next", silent_call(likeliest, model, rows, places, n=2))[0]
     fields = {"attr_plus": "Token"} | ({"attr_minus": "Less the token"} if kind == "difference" else {})
     ids = []
     for place, (name, title), likely in zip(st.columns(2, gap="medium"), fields.items(), best, strict=False):
@@ -232,11 +226,8 @@ def compared(view: View, n: int) -> None:
     """Ablate the n strongest features and n of the others, and draw what that does against the guess."""
     features, strongest = chosen(view.found.table, strongest=n, sampled=n, seed=SEED)
     subject = view.subject
-
-    def work(progress) -> Checked:
-        how = {"seed": SEED, "progress": progress}
-        return check_guess(subject.dictionary, subject.model, view.found, view.asked, features, strongest, **how)
-
+    of = subject.dictionary, subject.model, view.found, view.asked
+    work = call(check_guess, *of, features, strongest, seed=SEED)
     checked = compute.transient(f"ablation {view.key} {n}", "Ablating features one at a time", work)
     table = checked.to_frame()
     _fits(checked)

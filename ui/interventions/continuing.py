@@ -8,7 +8,7 @@ from core.interventions.continuations import PLAIN, Continuations, Sampling, con
 from core.interventions.controls import ControlSettings, draw_controls
 from core.interventions.edits import Edit
 from core.models.pieces import token_pieces
-from core.work.progress import Progress
+from core.work.calls import call
 from ui.interventions import edit_picker
 from ui.interventions.subject import Subject
 from ui.shared import progress as shared_progress
@@ -28,11 +28,8 @@ def continuing(subject: Subject) -> None:
     first = int(np.argmax(subject.may_change[row])) if subject.may_change[row].any() else 0
     settings = ControlSettings(DIRECTIONS, picked.settings.seed)
     controls = draw_controls(subject.dictionary.W_dec, picked.edit.features, settings)
-
-    def work(progress: Progress) -> Continuations:
-        args = subject.dictionary, subject.model, prompt, picked.edit, controls, sampling
-        return continuations(*args, first=first, progress=progress)
-
+    of = subject.dictionary, subject.model, prompt, picked.edit, controls, sampling
+    work = compute.placed(call(continuations, *of, first=first))
     key = f"continue {subject.key} {stop} {picked.edit} {settings} {sampling}"
     label = "Continuing the text"
     # On a queue of its own: nobody else's work waits for it, and the model is free after each step.

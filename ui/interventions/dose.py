@@ -6,9 +6,9 @@ import streamlit as st
 from core.errors import BadSettingError
 from core.interventions.controls import RANDOM
 from core.interventions.doses import DoseResponse, dose_response
-from core.interventions.runs import EditedRuns
+from core.interventions.runs import with_edited_runs
 from core.models.tokens import label
-from core.work.progress import Progress
+from core.work.calls import call
 from ui.interventions import charts, edit_picker
 from ui.interventions.edit_picker import Picked
 from ui.interventions.edited_text import choose_pair, choose_place
@@ -54,12 +54,9 @@ def dose(subject: Subject) -> None:
         if pair is None:
             st.info("Name two tokens, A and B, to see how the dose moves them.")
             return
-
-    def work(progress: Progress) -> DoseResponse:
-        runs = EditedRuns(subject.dictionary, subject.model, subject.rows, may_change=subject.may_change)
-        how = {"place": place, "tokens": pair or (), "error": picked.error, "progress": progress}
-        return dose_response(runs, picked.edit, doses, picked.controls, **how)
-
+    of = dose_response, subject.dictionary, subject.model, subject.rows, subject.may_change
+    how = {"place": place, "tokens": pair or (), "error": picked.error}
+    work = call(with_edited_runs, *of, picked.edit, doses, picked.controls, **how)
     key = f"doses {subject.key} {picked.key} {doses.tolist()} {place} {pair}"
     found = compute.transient(key, "Running the text at every dose, with controls", work)
     left = int((~found.overflows).sum())

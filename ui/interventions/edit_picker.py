@@ -10,8 +10,8 @@ import streamlit as st
 from core.errors import BadSettingError, OutOfRangeError
 from core.interventions.controls import Controls, ControlSettings, draw_controls
 from core.interventions.edits import Edit
-from core.interventions.runs import EditedRuns
-from core.work.progress import Progress
+from core.interventions.runs import acts_of, with_edited_runs
+from core.work.calls import silent_call
 from ui.interventions.subject import Subject
 from ui.sidebar import pickers
 from ui.studies import compute
@@ -135,11 +135,8 @@ def unit_of(subject: Subject) -> float:
 
 def acts(subject: Subject) -> np.ndarray:
     """Return the feature's activations on the rows, which takes a run of the model."""
-
-    def work(_: Progress) -> np.ndarray:
-        runs = EditedRuns(subject.dictionary, subject.model, subject.rows, may_change=subject.may_change)
-        return runs.acts[..., subject.feature]
-
+    of = acts_of, subject.dictionary, subject.model, subject.rows, subject.may_change
+    work = silent_call(with_edited_runs, *of, subject.feature)
     return compute.transient(f"acts {subject.key} {subject.feature}", "Running the text", work)
 
 

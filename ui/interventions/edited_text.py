@@ -7,10 +7,10 @@ import streamlit as st
 from core.errors import BadSettingError
 from core.interventions.controls import FEATURE, RANDOM, band
 from core.interventions.impact import LEAST_P, Impact, impact
-from core.interventions.runs import EditedRuns
+from core.interventions.runs import with_edited_runs
 from core.models.tokens import label
 from core.models.typed_tokens import typed_token
-from core.work.progress import Progress
+from core.work.calls import call
 from ui.interventions import charts, edit_picker
 from ui.interventions.edit_picker import Picked
 from ui.interventions.subject import Subject
@@ -29,12 +29,9 @@ def edited_text(subject: Subject) -> None:
     """Draw the tab. Raises LoupeError, and StillRunning meanwhile."""
     picked = edit_picker.pick(subject)
     place, pair = choose_place(subject), choose_pair(subject)
-
-    def work(progress: Progress) -> Impact:
-        runs = EditedRuns(subject.dictionary, subject.model, subject.rows, may_change=subject.may_change)
-        how = {"place": place, "tokens": pair or (), "error": picked.error, "progress": progress}
-        return impact(runs, picked.edit, picked.controls, **how)
-
+    of = impact, subject.dictionary, subject.model, subject.rows, subject.may_change
+    how = {"place": place, "tokens": pair or (), "error": picked.error}
+    work = call(with_edited_runs, *of, picked.edit, picked.controls, **how)
     key = f"impact {subject.key} {picked.key} {place} {pair}"
     found = compute.transient(key, "Running the text with the edit and its controls", work)
     st.caption(f"No edit gives identical logits: {'yes' if found.same_without_edit else 'no'}.")

@@ -7,7 +7,7 @@ from core.interventions.controls import ControlSettings
 from core.interventions.own_contexts import OwnContexts, ablated_on_own_contexts
 from core.models.running import weights_nbytes
 from core.neuronpedia.labels import neuronpedia_source
-from core.work.progress import Progress
+from core.work.calls import call
 from ui.interventions.subject import Subject, check, strongest_rows
 from ui.shared import errors, links, progress
 from ui.shared.escape import plain
@@ -52,18 +52,8 @@ def line(subject: FeatureSubject) -> None:
 @st.fragment(parallel=True)
 def _effect(rows: Subject, key: str) -> None:
     """Draw what the ablation does, beside the rest of the page, which does not wait for it."""
-
-    def work(told: Progress) -> OwnContexts:
-        return ablated_on_own_contexts(
-            rows.dictionary,
-            rows.model,
-            rows.rows,
-            rows.may_change,
-            feature=rows.feature,
-            controls=CONTROLS,
-            progress=told,
-        )
-
+    of = rows.dictionary, rows.model, rows.rows, rows.may_change
+    work = call(ablated_on_own_contexts, *of, feature=rows.feature, controls=CONTROLS)
     with errors.shown():
         with progress.as_control(patience_s=PATIENCE * progress.PATIENCE_S):
             found = compute.result(OwnContexts, key, LABEL, work)

@@ -7,7 +7,7 @@ from core import tables
 from core.activations.temporal import TemporalHalves, temporal_halves
 from core.corpus.streams import rows_sha256
 from core.dictionaries.dictionary import Dictionary
-from core.work.progress import Progress
+from core.work.calls import call
 from ui.overview import charts, health
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure, listing
@@ -21,10 +21,7 @@ def halves(dictionary: Dictionary) -> None:
     model = opened.model_of(dictionary)
     compute.expect_model_run()
     rows = health.sample(dictionary, model).rows
-
-    def work(progress: Progress) -> TemporalHalves:
-        return temporal_halves(dictionary, model, rows, progress=progress)
-
+    work = call(temporal_halves, dictionary, model, rows)
     key = TemporalHalves.key(dictionary.sha256, model.sha256, rows_sha256(rows))
     found = compute.result(TemporalHalves, key, f"Halves of {dictionary.title}", work)
     provenance = tables.provenance(dictionary=dictionary, method="predicted and novel halves", settings={})

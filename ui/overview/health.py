@@ -17,7 +17,7 @@ from core.models.language_model import LanguageModel
 from core.models.running import weights_nbytes
 from core.overview.health import BROKEN, HEALTHY, RULES, SUSPICIOUS, UNJUDGED, Health, HealthLine, judge
 from core.overview.probe import RecipeProbe, expected_l0, probe_recipes
-from core.work.progress import Progress
+from core.work.calls import call
 from ui.shared import errors
 from ui.shared.errors import NotStored
 from ui.shared.escape import plain
@@ -108,17 +108,8 @@ def sample(dictionary: Dictionary, model: LanguageModel) -> TextSample:
 def recipe_probe(passed: TokenPass) -> RecipeProbe:
     """Return the variance explained when the dictionary is fed in other ways."""
     expected, left_out = expected_l0(passed.dictionary), passed.sample.left_out
-
-    def work(progress: Progress) -> RecipeProbe:
-        return probe_recipes(
-            passed.dictionary,
-            passed.model,
-            passed.sample.rows,
-            expected_l0=expected,
-            left_out=left_out,
-            progress=progress,
-        )
-
+    given = passed.dictionary, passed.model, passed.sample.rows
+    work = call(probe_recipes, *given, expected_l0=expected, left_out=left_out)
     key = RecipeProbe.key(*passed.hashes, expected_l0=expected, left_out=left_out)
     return compute.result(RecipeProbe, key, "Trying other ways of feeding the dictionary", work)
 
@@ -126,10 +117,7 @@ def recipe_probe(passed: TokenPass) -> RecipeProbe:
 def loss_recovered(passed: TokenPass) -> SplicedLoss:
     """Return the model's loss with the reconstruction in place, on the first rows of the sample."""
     left_out, rows = passed.sample.left_out, passed.sample.rows[:LOSS_ROWS]
-
-    def work(progress: Progress) -> SplicedLoss:
-        return spliced_loss(passed.dictionary, passed.model, rows, left_out=left_out, progress=progress)
-
+    work = call(spliced_loss, passed.dictionary, passed.model, rows, left_out=left_out)
     key = SplicedLoss.key(passed.dictionary.sha256, passed.model.sha256, rows_sha256(rows), left_out=left_out)
     return compute.result(SplicedLoss, key, "Loss with the reconstruction in place", work)
 

@@ -13,6 +13,8 @@ from core.dictionaries.dictionary import Dictionary
 from core.errors import CancelledError, LoupeError
 from core.models.language_model import LanguageModel
 from core.models.running import weights_nbytes
+from core.work.calls import call
+from core.work.jobs import Jobs
 from core.work.progress import Progress
 from ui.shared.escape import plain
 from ui.shared.garbage import spare_modules
@@ -98,18 +100,28 @@ def _measure(key: str, model: LanguageModel, sample: TextSample) -> None:
             st.session_state[failed] = str(error)
             return
     if not jobs.busy():
+        work = call(own_loss, model, few_rows(sample.rows), left_out=sample.left_out)
+        do = compute.keeping(OwnLoss, key, work)
+        st.session_state[name] = jobs.submit(key, LABEL, lambda progress: do(_GivesWay(progress, jobs)))
 
-        def give_way() -> None:
-            if jobs.awaited():
-                raise CancelledError(f"{LABEL} gives way to the work of a page.")
 
-        def work(progress: Progress) -> OwnLoss:
-            rows = few_rows(sample.rows)
-            return own_loss(model, rows, left_out=sample.left_out, give_way=give_way, progress=progress)
+class _GivesWay:
+    """Progress that ends the measurement when a page's work waits."""
 
-        st.session_state[name] = jobs.submit(
-            key, LABEL, lambda progress: compute.store().cached(OwnLoss, key, lambda: work(progress))
-        )
+    def __init__(self, progress: Progress, jobs: Jobs):
+        self._progress, self._jobs = progress, jobs
+
+    def update(self, done: int, total: int) -> None:
+        self._give_way()
+        self._progress.update(done, total)
+
+    def note(self, text: str) -> None:
+        self._give_way()
+        self._progress.note(text)
+
+    def _give_way(self) -> None:
+        if self._jobs.awaited():
+            raise CancelledError(f"{LABEL} gives way to the work of a page.")
 
 
 def _key(model: LanguageModel, sample: TextSample) -> str:

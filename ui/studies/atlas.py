@@ -1,21 +1,17 @@
 """The causal atlas for the pages: what all features do to the loss, on the first tokens of the token pass's text."""
 
-import time
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 import streamlit as st
 
-from core.activations.store import counted, rows_per_block
+from core.activations.store import rows_per_block
 from core.activations.token_pass import open_store
 from core.amounts import of_seconds
 from core.corpus.streams import rows_sha256
-from core.interventions.atlas import CausalAtlas, causal_atlas
-from core.interventions.first_order import TOKENS_PER_RUN, check_causes, sensitivity
-from core.models.batches import rows_per_run
-from core.models.gradients import losses
-from core.work.progress import Progress
+from core.interventions.atlas import CausalAtlas, causal_atlas, seconds_for_a_row
+from core.interventions.first_order import check_causes
+from core.work.calls import call, silent_call
 from ui.shared.errors import StillRunning
 from ui.shared.escape import plain
 from ui.studies import compute, token_pass
@@ -76,10 +72,7 @@ def study(id: str | None = None, *, ask: bool = False) -> AtlasStudy:
         _agree(passed, n_rows, key)
     how = {"left_out": left_out, "device": passed.device}
     store = open_store(passed.dictionary, passed.model, rows, compute.store(), **how)
-
-    def work(progress: Progress) -> CausalAtlas:
-        return causal_atlas(passed.dictionary, passed.model, store, progress)
-
+    work = call(causal_atlas, passed.dictionary, passed.model, store)
     label = f"Causal atlas of {passed.dictionary.title}"
     return AtlasStudy(passed, compute.result(CausalAtlas, key, label, work), n_rows)
 
@@ -111,15 +104,5 @@ def _agree(passed: TokenPass, n_rows: int, key: str) -> None:
 
 def _seconds(passed: TokenPass) -> float:
     """Return the seconds that a row takes, from one run of a few rows."""
-    few = passed.sample.rows[: rows_per_run(passed.sample.rows.shape[1], TOKENS_PER_RUN)]
-
-    def run(rows: np.ndarray) -> None:
-        sensitivity(passed.dictionary, passed.model, rows, losses(rows, counted(rows, passed.sample.left_out)))
-
-    def work(_: Progress) -> float:
-        run(few[:1])  # what is loaded only once
-        start = time.perf_counter()
-        run(few)
-        return (time.perf_counter() - start) / len(few)
-
+    work = silent_call(seconds_for_a_row, passed.dictionary, passed.model, passed.sample.rows, passed.sample.left_out)
     return compute.transient(f"seconds of an atlas row {passed.name}", "Looking at a few tokens", work)

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,10 +19,13 @@ import streamlit as st
 from core.devices import device as devices
 from core.devices.device import Device
 from core.work import allocator
+from core.work.apart import Apart, ApartSettings, kept
 from core.work.artifacts import ArtifactStore
+from core.work.calls import Call
 from core.work.elsewhere import open_results
 from core.work.jobs import Jobs
 from core.work.memory import Loaded, free_memory
+from core.work.progress import Progress
 from core.work.torch_library import import_model_library, model_library_is_imported
 from core.work.wanted import Wanted
 from core.workspace import Workspace, parse_arguments
@@ -85,6 +89,38 @@ def loaded() -> Loaded:
 
 
 @st.cache_resource(show_spinner=False)
+def apart() -> Apart | None:
+    """Return the process that does work in place of this one; None where this one does its own."""
+    return Apart(ApartSettings(held_bytes=loaded().budget)) if workspace().apart else None
+
+
+def rest() -> None:
+    """Let the process apart end, if it is idle."""
+    if (place := apart()) is not None:
+        place.rest()
+
+
+def placed(work: Callable[[Progress], T]) -> Callable[[Progress], T]:
+    """Return work that is done in the process apart, if there is one and the work is data (core.work.calls)."""
+    place = apart()
+    return partial(place.do, work) if place is not None and isinstance(work, Call) else work
+
+
+def keeping(cls: type[T], key: str, work: Callable[[Progress], T]) -> Callable[[Progress], T]:
+    """Return work that stores its result too."""
+    place, results = apart(), store()
+    if place is None or not isinstance(work, Call):
+        return lambda progress: results.cached(cls, key, lambda: work(progress))
+
+    def elsewhere(progress: Progress) -> T:
+        made = place.do(kept(results, cls, key, work), progress)
+        made = results.load(cls, key) if made is None else made
+        return place.do(work, progress) if made is None else made  # it was stored, and is gone again
+
+    return elsewhere
+
+
+@st.cache_resource(show_spinner=False)
 def latest(kind: str) -> dict[str, str]:
     """By dictionary (its hash) the key of the result of a kind that a page asked for last."""
     return {}
@@ -111,7 +147,7 @@ def only_stored() -> Iterator[None]:
 
 def expect_model_run() -> None:
     """Start to import what runs models, on a thread of its own, while the page does other things."""
-    if not model_library_is_imported():
+    if not (workspace().apart or model_library_is_imported()):
         threading.Thread(target=import_model_library, name="loupe-imports", daemon=True).start()
 
 
@@ -131,9 +167,7 @@ def result(cls: type[T], key: str, label: str, work: Callable[..., T]) -> T:
         if stored is not None:
             return stored
         check_may_compute(label)
-        return shared_progress.run(
-            jobs(), key, label, lambda progress: store().cached(cls, key, lambda: work(progress))
-        )
+        return shared_progress.run(jobs(), key, label, keeping(cls, key, work))
 
     return _held(key, label, find)
 
@@ -162,7 +196,7 @@ def transient(key: str, label: str, work: Callable[..., T]) -> T:
 
     def find() -> T:
         check_may_compute(label)
-        return shared_progress.run(jobs(), key, label, work)
+        return shared_progress.run(jobs(), key, label, placed(work))
 
     return _held(key, label, find)
 

@@ -89,6 +89,7 @@ def layout(settings: LayoutSettings, ids: Ids = ()) -> Layout:
     near = neighbors(ids, settings.side)
 
     def work(progress: Progress) -> Layout:
+        compute.rest()  # a map is made in a process of its own
         return make_layout(rows.directions, near, settings, progress=progress)
 
     what = members[0].title if len(members) == 1 else f"{len(members)} dictionaries"

@@ -14,6 +14,7 @@ from core.matching.activations import LEAST, ActivationMatch, MaskedEdges, maske
 from core.matching.baselines import RotatedMatch, UnitMatch, match_rotated, match_units, same_units
 from core.models.language_model import LanguageModel
 from core.models.search import check_same_tokens
+from core.work.calls import call
 from core.work.progress import Progress
 from ui.studies import compute, corpus, opened, token_pass
 
@@ -121,10 +122,7 @@ def units(tokens: SharedTokens) -> UnitMatch | None:
     a, b = tokens.hooks
     if same_units(a, b):
         return None
-
-    def work(progress: Progress) -> UnitMatch:
-        return match_units(a, b, tokens.rows, **tokens.counting, progress=progress)
-
+    work = call(match_units, a, b, tokens.rows, **tokens.counting)
     names = [f"{model.sha256} {hook}" for model, hook in (a, b)]
     key = UnitMatch.key(*names, rows_sha256(tokens.rows), **tokens.counting)
     return compute.result(UnitMatch, key, "Correlating the models' own units", work)

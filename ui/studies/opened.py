@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 import streamlit as st
 
@@ -14,6 +15,7 @@ from core.models.embeddings import TRAINED
 from core.models.language_model import LanguageModel
 from core.models.search import DEMO, Located, check_fit, locate, offer_others, open_located
 from core.models.side_by_side import read_by
+from core.work.calls import opened_by
 from ui.shared.escape import signs
 from ui.studies import compute
 
@@ -84,11 +86,16 @@ def dictionary(id: str | None = None) -> Dictionary:
         id, state, nbytes = located.id, located.stamp, located.nbytes
     fold = bool(st.session_state.get("fold", True))
 
+    key = f"dictionary {id} {fold} {state}"
+    opens = partial(open_dictionary, id, compute.workspace(), fold_decoder_norms=fold)
+
     def read() -> Dictionary:
         with st.spinner("Reading the dictionary"):
-            return open_dictionary(id, compute.workspace(), fold_decoder_norms=fold)
+            read = opens()
+        opened_by(read, key, opens)
+        return read
 
-    return compute.loaded().get(f"dictionary {id} {fold} {state}", read, nbytes=nbytes, name=id)
+    return compute.loaded().get(key, read, nbytes=nbytes, name=id)
 
 
 def _model(name: str, config: DictionaryConfig, wpe: str) -> LanguageModel:
@@ -103,16 +110,17 @@ def model_called(name: str) -> LanguageModel:
 
 
 def _open(found: Located, name: str, *, centred: bool, wpe: str) -> LanguageModel:
-    title = f"The model {name}"
-
-    def read() -> LanguageModel:
-        model = open_located(found, compute.workspace(), centred=centred, wpe=wpe)
-        model.make_room = lambda nbytes: compute.loaded().make_room(nbytes, title)
-        return model
-
+    title, opens = f"The model {name}", partial(open_located, found, compute.workspace(), centred=centred, wpe=wpe)
     # A model with some tensors on this machine and the same model with all of them lie in two folders; one whose config
     # or tokenizer was mended is another object.
     key = f"model {found.folder} {found.name} {centred} {wpe} {stamp([found.folder])}"
+
+    def read() -> LanguageModel:
+        model = opens()
+        opened_by(model, key, opens)
+        model.make_room = lambda nbytes: compute.loaded().make_room(nbytes, title)
+        return model
+
     return compute.loaded().get(key, read, name=title)
 
 

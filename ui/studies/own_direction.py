@@ -7,6 +7,7 @@ from core.corpus.streams import rows_sha256
 from core.dictionaries.dictionary import Dictionary
 from core.feature.own_direction import DirectionError, OwnDirection, as_dictionary, projections, suggested_threshold
 from core.models.language_model import LanguageModel
+from core.work.calls import silent_call
 from ui.studies import compute, corpus, opened
 
 OWN, THRESHOLD = "_own_direction", "fe_threshold"
@@ -45,7 +46,7 @@ def suggested(direction: OwnDirection, among: Dictionary, model: LanguageModel, 
     hook = among.config.hook_name
     key = f"projections {direction.sha256} {model.sha256} {hook} {rows_sha256(sample.rows)}"
     values = compute.transient(
-        key, "Trying the direction on text", lambda _: projections(direction, model, hook, sample.rows)
+        key, "Trying the direction on text", silent_call(projections, direction, model, hook, sample.rows)
     )
     return suggested_threshold(values)
 

@@ -13,7 +13,7 @@ from core.positions.methods import choose_method, position_device, wanted_positi
 from core.positions.statistics import PositionSettings
 from core.positions.study import Study
 from core.positions.units import UnitCurves
-from core.work.progress import Progress
+from core.work.calls import call, silent_call
 from ui.studies import compute, corpus, opened
 
 
@@ -56,10 +56,7 @@ def feature_grid(feature: int, n_pos: int) -> np.ndarray:
     dictionary = opened.dictionary()
     model = opened.model_of(dictionary)
     key = f"feature-grid-{dictionary.sha256}-{model.sha256}-{feature}-{n_pos}"
-
-    def work(progress: Progress) -> np.ndarray:
-        return grids.feature_grid(dictionary, model, feature, n_pos, progress=progress)
-
+    work = call(grids.feature_grid, dictionary, model, feature, n_pos)
     return compute.transient(key, f"Feature {feature} on all tokens", work)
 
 
@@ -68,9 +65,8 @@ def token_curves(token: int, n_pos: int) -> np.ndarray:
     dictionary = opened.dictionary()
     model = opened.model_of(dictionary)
     key = f"token-curves-{dictionary.sha256}-{model.sha256}-{token}-{n_pos}"
-    return compute.transient(
-        key, f"Token {token} at all positions", lambda _: grids.token_curves(dictionary, model, token, n_pos)
-    )
+    work = silent_call(grids.token_curves, dictionary, model, token, n_pos)
+    return compute.transient(key, f"Token {token} at all positions", work)
 
 
 def error_by_position(n_pos: int, n_rows: int) -> tuple[ErrorByPosition, str]:
@@ -82,10 +78,7 @@ def error_by_position(n_pos: int, n_rows: int) -> tuple[ErrorByPosition, str]:
     # In deep layers the vector at position 0 can be so long that it hides all others. It stays in the curves.
     first = 0 if dictionary.config.layer == 0 or n_pos == 1 else 1
     device = compute.device(2 * rows.size * dictionary.d_in * dictionary.d_sae)
-
-    def work(progress: Progress) -> ErrorByPosition:
-        return reconstruction.error_by_position(dictionary, model, rows, first=first, device=device, progress=progress)
-
+    work = call(reconstruction.error_by_position, dictionary, model, rows, first=first, device=device)
     how = {"first": first, "context_size": None, "device": device}
     key = ErrorByPosition.key(dictionary.sha256, model.sha256, rows_sha256(rows), **how)
     return compute.result(ErrorByPosition, key, "Error by position", work), sample.note
@@ -97,9 +90,6 @@ def unit_curves(hook_name: str, n_pos: int, n_rows: int) -> tuple[UnitCurves, st
     model = opened.model_of(dictionary)
     sample = text_of(dictionary, model, n_pos, n_rows)
     rows = sample.rows
-
-    def work(progress: Progress) -> UnitCurves:
-        return units.unit_curves(model, hook_name, rows, progress=progress)
-
+    work = call(units.unit_curves, model, hook_name, rows)
     key = UnitCurves.key(model.sha256, hook_name, rows_sha256(rows))
     return compute.result(UnitCurves, key, f"Running {model.name} on text", work), sample.note

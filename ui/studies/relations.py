@@ -13,6 +13,7 @@ from core.geometry import basis, tables
 from core.geometry.basis import BasisAlignment
 from core.geometry.one_direction import cosines_with, nearest_table
 from core.maths.random_directions import RandomDirections
+from core.work.calls import call, silent_call
 from core.work.progress import Progress
 from ui.shared.errors import NotStored
 from ui.studies import compute, geometry, token_pass
@@ -106,22 +107,16 @@ def neurons_known(subject: Subject, hook_name: str) -> bool:
 def neuron_cost(subject: Subject, hook_name: str) -> NeuronCost:
     """Return what the correlations with a hook's units will cost."""
     passed = subject.passed
-
-    def work(_: Progress) -> NeuronCost:
-        return correlated_neurons.estimate_cost(passed.store, passed.model, hook_name, passed.dictionary.d_sae)
-
+    of = passed.store, passed.model, hook_name, passed.dictionary.d_sae
+    work = silent_call(correlated_neurons.estimate_cost, *of)
     return compute.transient(f"cost of {neuron_key(subject, hook_name)}", "Running a few tokens", work)
 
 
 def correlated_units(subject: Subject, hook_name: str) -> CorrelatedNeurons:
     """Return the units that correlate with each feature of the subject's dictionary."""
     passed = subject.passed
-
-    def work(progress: Progress) -> CorrelatedNeurons:
-        return correlated_neurons.correlated_neurons(
-            passed.store, passed.statistics, passed.model, hook_name, progress=progress
-        )
-
+    of = passed.store, passed.statistics, passed.model, hook_name
+    work = call(correlated_neurons.correlated_neurons, *of)
     label = f"Features of {passed.dictionary.title} against {hook_name}"
     return compute.result(CorrelatedNeurons, neuron_key(subject, hook_name), label, work)
 

@@ -17,7 +17,7 @@ from core.corpus.streams import rows_sha256
 from core.devices.device import CPU, Device, DeviceError
 from core.dictionaries.dictionary import Dictionary
 from core.models.language_model import LanguageModel
-from core.work.progress import Progress
+from core.work.calls import call, silent_call
 from ui.shared import progress as shared_progress
 from ui.shared.errors import StillRunning
 from ui.shared.escape import plain
@@ -113,12 +113,11 @@ def pass_over(
         if ask:
             _agree(dictionary, model, sample, len(missing) / len(store), key)
 
-    def work(progress: Progress) -> ActivationStatistics:
-        return activation_pass(dictionary, model, sample.rows, compute.store(), progress=progress, **how)
-
+    work = call(activation_pass, dictionary, model, sample.rows, compute.store(), **how)
     try:
         if missing:
-            statistics = shared_progress.run(compute.jobs(), f"pass-{key}", label, work, unit="tokens", resumes=True)
+            do = compute.placed(work)
+            statistics = shared_progress.run(compute.jobs(), f"pass-{key}", label, do, unit="tokens", resumes=True)
         else:
             statistics = compute.result(ActivationStatistics, key, label, work)
     except DeviceError:
@@ -174,10 +173,7 @@ def cost(dictionary: Dictionary, model: LanguageModel, sample: TextSample) -> Pa
     """Estimate what a pass over all of these rows takes, from a few tokens."""
 
     device = device_for(dictionary, model, sample)
-
-    def work(_: Progress) -> PassCost:
-        return estimate_cost(dictionary, model, sample.rows, left_out=sample.left_out, device=device)
-
+    work = silent_call(estimate_cost, dictionary, model, sample.rows, left_out=sample.left_out, device=device)
     key = f"cost {dictionary.sha256} {on_device(model.sha256, device)} {rows_sha256(sample.rows)} {sample.left_out}"
     return compute.transient(key, "Looking at a few tokens", work)
 

@@ -18,6 +18,7 @@ from core.models.pieces import token_pieces
 from core.text.features import TextFeatures, encode_text
 from core.text.suited import suited
 from core.text.texts import MAX_BYTES, OwnText, read_upload, split_documents, tokenise
+from core.work.calls import call
 from ui.studies import compute
 from ui.studies.uploads import uploader
 
@@ -169,8 +170,5 @@ def read(dictionary: Dictionary, model: LanguageModel, texts: tuple[str, ...], h
     known = f"tokens of {digest.hexdigest()} {model.tokenizer_sha256}"
     text = compute.loaded().get(known, lambda: tokenise(model, documents))
     key = TextFeatures.key(dictionary.sha256, model.sha256, text.sha256, length=how.length, bos=how.bos)
-
-    def work(progress) -> TextFeatures:
-        return encode_text(dictionary, model, text, length=how.length, bos=how.bos, progress=progress)
-
+    work = call(encode_text, dictionary, model, text, length=how.length, bos=how.bos)
     return Read(dictionary, model, text, compute.transient(key, f"{what}: tokens and features", work), how, key)
