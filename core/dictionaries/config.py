@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from core.errors import DoesNotFitError
 
+NO_MODEL = "no model (a synthetic world)"
+"""What stands in place of a model's name where there is none (core.dictionaries.world)."""
 _ADDITIVE_TRANSCODERS = {"transcoder", "skip_transcoder", "jumprelu_transcoder", "jumprelu_skip_transcoder"}
 OUR_TRANSCODERS = {"topk_transcoder", "topk_skip_transcoder"}
 """Architectures that core.dictionaries.transcoders adds to those of sae-lens."""
@@ -109,6 +111,12 @@ def check_reconstructs(config: DictionaryConfig, title: str) -> None:
 
 def check_said(config: DictionaryConfig, title: str) -> None:
     """Raise DoesNotFitError unless a config says which model it belongs to, and where in it."""
+    if config.model_name == NO_MODEL:
+        raise DoesNotFitError(
+            f"{title} was made for a synthetic world: there is no language model behind it, and no text that it could "
+            "read. Expected a dictionary of a model; choose one, or read what weights say on Geometry, Matching, "
+            "Splitting, Stability and Ground truth."
+        )
     lacking = config.unsaid
     if lacking:
         raise DoesNotFitError(
