@@ -26,13 +26,14 @@ FLOORS = {
         "automata interventions",
         "neuronpedia splitting sweeps",
         "home stability",
+        "worlds",
     ),
     "ui": (
         "shared",
         "studies",
         "sidebar",
         "activations automata dashboards enrichment feature_map geometry logit_weights neuronpedia overview positions "
-        "splitting text training",
+        "splitting text training worlds",
         "home interventions matching stability sweeps",
         "feature shell",
     ),

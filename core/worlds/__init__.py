@@ -1,0 +1,1 @@
+"""Dictionaries whose truth is known, beside what the pages say of them."""
