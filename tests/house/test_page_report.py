@@ -87,6 +87,7 @@ WITHOUT = (
     "stability",
     "sweeps",
     "training",
+    "worlds",
 )
 """Pages that have no figure to show of a single planted dictionary."""
 
