@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from core.activations.statistics import ActivationStatistics
 from core.activations.store import ActivationStore, left_out_name
 from core.work.artifacts import artifact_key
+from core.work.calls import call
 from core.work.progress import SILENT, Progress
 from core.work.wanted import Wanted
 
@@ -75,19 +76,26 @@ def activation_quantiles(
 
 def wanted_quantiles(
     store: ActivationStore,
-    statistics: Callable[[], ActivationStatistics],
+    statistics: ActivationStatistics | Callable[[], ActivationStatistics],
     hashes: tuple[str, str, str],
     *,
     levels: tuple[float, ...] = DECILES,
     with_first: bool = True,
 ) -> Wanted[ActivationQuantiles]:
-    """Name the quantiles of a pass. `hashes` name its dictionary, its model with the device, and its tokens."""
+    """Name the quantiles of a pass. `hashes` name its dictionary, its model with the device, and its tokens.
+
+    `statistics` may be a function, for those that are not there yet.
+    """
+    title = "Quantiles of activations"
     key = ActivationQuantiles.key(*hashes, levels=levels, with_first=with_first, left_out=store.left_out)
 
     def work(progress: Progress) -> ActivationQuantiles:
-        return activation_quantiles(store, statistics(), levels=levels, with_first=with_first, progress=progress)
+        return activation_quantiles(store, statistics(), **how, progress=progress)
 
-    return Wanted(ActivationQuantiles, key, "Quantiles of activations", work)
+    how = {"levels": levels, "with_first": with_first}
+    if not callable(statistics):
+        return Wanted(ActivationQuantiles, key, title, call(activation_quantiles, store, statistics, **how))
+    return Wanted(ActivationQuantiles, key, title, work)
 
 
 def _groups(count: Int[np.ndarray, " d_sae"], room: int) -> list[slice]:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from core.activations.store import left_out_name
-from core.automata.stretches import Stretches
+from core.activations.store import ActivationStore, left_out_name
+from core.automata.stretches import Stretches, read_stretches
 from core.maths.significance import benjamini_hochberg, log10_poisson_tails
 from core.work.artifacts import artifact_key
 from core.work.progress import SILENT, Progress
@@ -141,6 +141,18 @@ class Transitions:
         with np.errstate(divide="ignore", invalid="ignore"):
             lift = (count / self.source_count[source]) * (self.n_pairs / self.target_count[target])
         return np.where((self.source_count[source] > 0) & (self.target_count[target] > 0), lift, np.nan)
+
+
+def transitions_of_store(
+    store: ActivationStore,
+    d_sae: int,
+    settings: TransitionSettings | None = None,
+    *,
+    apart: Sequence[int],
+    progress: Progress = SILENT,
+) -> Transitions:
+    """Return the transitions of a store's stretches. Raises MissingActivationsError."""
+    return transitions(read_stretches(store, d_sae, apart=apart), settings, progress=progress)
 
 
 def transitions(

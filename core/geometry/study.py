@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -13,7 +14,7 @@ from core.dictionaries.spaces import DictionarySide, directions
 from core.geometry.neighbors import K, Neighbors, nearest_features
 from core.maths.degenerate import Degenerate, degenerate
 from core.maths.random_directions import Crowding, RandomDirections, crowding, expected_crowding
-from core.work.progress import Progress
+from core.work.calls import call
 from core.work.wanted import Wanted
 
 
@@ -86,10 +87,10 @@ def wanted_neighbors(
     `device` is the one chosen; small work stays on the CPU.
     """
     k, rows = max(1, min(K, dictionary.d_sae - 1)), directions(dictionary, side)
-    device = device.for_work(rows.shape[0] * rows.size)
-
-    def work(progress: Progress) -> Neighbors:
-        return nearest_features(rows, k=k, copies=copies, device=device, progress=progress)
-
+    work = call(_nearest, dictionary, side, k=k, copies=copies, device=device.for_work(rows.shape[0] * rows.size))
     key, what = Neighbors.key(dictionary.sha256, side, k, copies=copies), "features" if copies else "distinct features"
     return Wanted(Neighbors, key, f"Nearest {what} of {dictionary.title}", work)
+
+
+def _nearest(dictionary: Dictionary, side: DictionarySide, **how: Any) -> Neighbors:
+    return nearest_features(directions(dictionary, side), **how)

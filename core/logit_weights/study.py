@@ -21,7 +21,8 @@ from core.logit_weights.unembedding import (
 )
 from core.maths.samples import drawn_places
 from core.models.language_model import LanguageModel
-from core.work.progress import Progress
+from core.work.calls import call
+from core.work.progress import SILENT, Progress
 from core.work.wanted import Wanted
 
 
@@ -110,10 +111,13 @@ def wanted_logits(
 ) -> Wanted[LogitStatistics]:
     """Name the statistics of a dictionary with what computes them. Raises DoesNotFitError when it computes."""
     where = logits_device(dictionary.d_sae, model, device)
-
-    def work(progress: Progress) -> LogitStatistics:
-        rows, tokens = residual_directions(dictionary, model, settings), unembedding(model, settings)
-        return logit_statistics(rows, tokens, center=settings.center, device=where, progress=progress)
-
+    work = call(_statistics, dictionary, model, settings, device=where)
     key = statistics_key(dictionary, model, settings, device)
     return Wanted(LogitStatistics, key, f"Logit weights of {dictionary.title}", work)
+
+
+def _statistics(
+    dictionary: Dictionary, model: LanguageModel, settings: LogitSettings, device: Device, progress: Progress = SILENT
+) -> LogitStatistics:
+    rows, tokens = residual_directions(dictionary, model, settings), unembedding(model, settings)
+    return logit_statistics(rows, tokens, center=settings.center, device=device, progress=progress)

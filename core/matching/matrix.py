@@ -20,6 +20,7 @@ from core.matching.null import own_nearest, random_ratio
 from core.matching.numbers import share_above
 from core.matching.tables import THRESHOLDS
 from core.work.artifacts import ArtifactStore
+from core.work.calls import call
 from core.work.progress import SILENT, Part, Progress
 from core.work.wanted import Wanted
 
@@ -102,7 +103,7 @@ def wanted_pair(a: Dictionary, b: Dictionary, side: DictionarySide = "decoder") 
     """
     first, second = sorted((a, b), key=lambda dictionary: dictionary.sha256)
     key, label = pair_key(a.sha256, b.sha256, side), f"Nearest features of {a.title} and {b.title}"
-    return Wanted(Between, key, label, lambda progress: nearest_pair(first, second, side, progress=progress))
+    return Wanted(Between, key, label, call(nearest_pair, first, second, side))
 
 
 def pair_key(a_sha256: str, b_sha256: str, side: DictionarySide) -> str:

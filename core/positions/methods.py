@@ -14,6 +14,7 @@ from core.models.search import check_fit
 from core.positions.additive import additive_statistics
 from core.positions.encoded import corpus_statistics, plain_grid_statistics
 from core.positions.statistics import PositionSettings, PositionStatistics, grid_tokens
+from core.work.calls import call
 from core.work.progress import SILENT, Progress
 from core.work.wanted import Wanted
 
@@ -121,9 +122,5 @@ def wanted_positions(
     """Name the statistics with what computes them, given the chosen device; `rows` as in `position_statistics`."""
     device = position_device(dictionary, model, settings, device)
     key = PositionStatistics.key(dictionary.sha256, model.sha256, settings=settings, rows=rows, device=device)
-    how = {"settings": settings, "rows": rows, "device": device}
-
-    def work(progress: Progress) -> PositionStatistics:
-        return position_statistics(dictionary, model, progress=progress, **how)
-
+    work = call(position_statistics, dictionary, model, settings=settings, rows=rows, device=device)
     return Wanted(PositionStatistics, key, "Positional statistics", work)

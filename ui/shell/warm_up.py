@@ -38,8 +38,10 @@ def import_first_page() -> None:
     import ui.shell.router
     from core.activations import token_pass
     from core.positions import additive
+    from ui.studies import compute
 
-    if ui.shell.router.opened <= {"", "root", "positions"}:  # only if the page to expect still needs them
+    here = not compute.workspace().apart  # else another process runs the loops
+    if here and ui.shell.router.opened <= {"", "root", "positions"}:  # only if the page to expect still needs them
         additive.prepare()
     import ui.overview.health
     import ui.positions.beyond
@@ -50,7 +52,8 @@ def import_first_page() -> None:
     # The first chart of a process makes Altair read its schema.
     ui.shared.charts.histogram(pd.DataFrame({"value": [0.0, 1.0]}), "value", "Value").to_dict()
     # The loops of a token pass come late, because only the health of the dictionary needs them.
-    token_pass.prepare()
+    if here:
+        token_pass.prepare()
     read_models()
 
 

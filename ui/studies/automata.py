@@ -11,10 +11,11 @@ from core.automata import graph, walks
 from core.automata.logit_edges import chance_logit_edges, logit_edges, promotion, token_means
 from core.automata.stretches import Stretches, apart_of, read_stretches
 from core.automata.tables import EdgeRule
-from core.automata.transitions import LEVELS, Transitions, TransitionSettings, transitions
+from core.automata.transitions import LEVELS, Transitions, TransitionSettings, transitions_of_store
 from core.errors import LoupeError
 from core.feature.clearest import clearest_feature
 from core.logit_weights.unembedding import LogitSettings
+from core.work.calls import call, silent_call
 from core.work.progress import Progress
 from ui.shared.picked_feature import is_picked, suggest_feature
 from ui.studies import compute, logit_weights
@@ -69,20 +70,13 @@ def of_pass(passed: TokenPass) -> Transitions:
     """Return the transitions of a pass (raises StillRunning, and CorpusError for a text too short)."""
     apart, left_out = apart_of(passed.model), passed.sample.left_out
     key = Transitions.key(*passed.hashes, SETTINGS, left_out=left_out, apart=apart)
-
-    def work(progress: Progress) -> Transitions:
-        stretches = read_stretches(passed.store, passed.dictionary.d_sae, apart=apart)
-        return transitions(stretches, SETTINGS, progress=progress)
-
+    work = call(transitions_of_store, passed.store, passed.dictionary.d_sae, SETTINGS, apart=apart)
     return compute.result(Transitions, key, f"What follows what in {passed.dictionary.title}", work)
 
 
 def stretches_of(passed: TokenPass) -> Stretches:
     apart = apart_of(passed.model)
-
-    def work(_: Progress) -> Stretches:
-        return read_stretches(passed.store, passed.dictionary.d_sae, apart=apart)
-
+    work = silent_call(read_stretches, passed.store, passed.dictionary.d_sae, apart=apart)
     return compute.transient(f"stretches {passed.name} {apart}", "Reading activations", work)
 
 

@@ -20,6 +20,7 @@ from core.feature_map.stack import Stack, joint_directions
 from core.geometry.neighbors import K, Neighbors, nearest_features
 from core.logit_weights.series import layer_entries
 from core.maths.degenerate import Degenerate, degenerate
+from core.work.calls import call
 from core.work.progress import Progress
 from ui.studies import compute, geometry, opened
 
@@ -48,10 +49,7 @@ def neighbors(ids: Ids = (), side: str = "decoder") -> Neighbors:
     k = min(K, len(rows.feature) - 1)
 
     device = compute.device(len(rows.directions) * rows.directions.size)
-
-    def work(progress: Progress) -> Neighbors:
-        return nearest_features(rows.directions, k=k, copies=False, device=device, progress=progress)
-
+    work = call(nearest_features, rows.directions, k=k, copies=False, device=device)
     key = Neighbors.key(",".join(rows.sha256), side, k, copies=False)
     return compute.result(Neighbors, key, f"Nearest features of {len(ids)} dictionaries", work)
 
@@ -100,10 +98,7 @@ def clusters(id: str | None = None, side: str = "decoder", seed: int = 42) -> Cl
     """Return the clusters of one dictionary."""
     dictionary = opened.dictionary(id)
     near = geometry.neighbors(id, side, copies=False)
-
-    def work(progress: Progress) -> Clusters:
-        return find_clusters(directions(dictionary, side), near, seed=seed, progress=progress)
-
+    work = call(find_clusters, directions(dictionary, side), near, seed=seed)
     key = Clusters.key(dictionary.sha256, side, seed=seed)
     return compute.result(Clusters, key, f"Clusters of {dictionary.title}", work)
 

@@ -11,7 +11,7 @@ from core.geometry.tables import closest_feature
 from core.logit_weights.statistics import random_directions
 from core.maths.degenerate import Degenerate, degenerate
 from core.maths.random_directions import RandomDirections
-from core.work.progress import Progress
+from core.work.calls import call
 from ui.shared.errors import NotStored
 from ui.shared.picked_feature import suggest_feature
 from ui.studies import compute, opened
@@ -64,19 +64,13 @@ def simulated(random: RandomDirections, k: int) -> Neighbors:
     """Return the neighbours of seeded random directions, which check the closed form."""
     name = f"{random.n} random directions in {random.d} dimensions, seed {SIMULATION_SEED}"
     device = compute.device(random.n**2 * random.d)
-
-    def work(progress: Progress) -> Neighbors:
-        rows = random_directions(random.n, random.d, seed=SIMULATION_SEED)
-        return nearest_features(rows, k=k, device=device, progress=progress)
-
+    rows = random_directions(random.n, random.d, seed=SIMULATION_SEED)
+    work = call(nearest_features, rows, k=k, device=device)
     return compute.result(Neighbors, Neighbors.key(name, "decoder", k), f"Nearest of {name}", work)
 
 
 def composed(study: GeometryStudy) -> Composed:
     """Return the best sum of two neighbours for every feature."""
-
-    def work(progress: Progress) -> Composed:
-        return composed_features(study.directions, study.distinct, n_neighbors=MOST_NEIGHBORS, progress=progress)
-
+    work = call(composed_features, study.directions, study.distinct, n_neighbors=MOST_NEIGHBORS)
     key = Composed.key(study.dictionary.sha256, study.side, min(MOST_NEIGHBORS, study.distinct.k))
     return compute.result(Composed, key, f"Sums of two features of {study.dictionary.title}", work)

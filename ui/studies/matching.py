@@ -25,6 +25,7 @@ from core.matching.numbers import (
 )
 from core.matching.pairs import Matching, Nearest, Similarity, match, sides_of
 from core.matching.proof import Method
+from core.work.calls import call
 from core.work.progress import Progress
 from ui.studies import compute, geometry, second_dictionary
 
@@ -118,10 +119,7 @@ def matching(study: MatchStudy, similarity: Similarity | None = None, method: Me
     if (stored := compute.stored(Matching, key)) is not None:
         return stored
     comparison = study.compared(*sides_of(similarity))
-
-    def work(progress: Progress) -> Matching:
-        return match(comparison, similarity, method, progress=progress)
-
+    work = call(match, comparison, similarity, method)
     return compute.result(Matching, key, f"Pairing features by {similarity}, {method}", work)
 
 
@@ -131,10 +129,7 @@ def nearest(study: MatchStudy) -> Nearest:
     compared = study.compared(*sides_of(similarity))
     if similarity != "both":
         return pairs.nearest(compared, similarity)
-
-    def work(progress: Progress) -> Nearest:
-        return pairs.nearest(compared, similarity, progress=progress)
-
+    work = call(pairs.nearest, compared, similarity)
     key = f"nearest by both sides {study.names} {K}"
     return compute.transient(key, "Features nearest by both sides", work)
 
@@ -167,10 +162,7 @@ def control(dictionary: Dictionary, side: DictionarySide) -> Float[np.ndarray, "
     weights = second_dictionary.weights(dictionary)
     if weights.finite.all():  # so that it is what other pages have stored
         return geometry.neighbors(dictionary.id, side).cos[:, 0]
-
-    def work(progress: Progress) -> Float[np.ndarray, " d_sae"]:
-        return own_nearest(weights, side, progress=progress)
-
+    work = call(own_nearest, weights, side)
     return compute.transient(f"control by {side} of {dictionary.sha256}", f"Nearest within {dictionary.title}", work)
 
 

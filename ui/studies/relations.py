@@ -14,7 +14,6 @@ from core.geometry.basis import BasisAlignment
 from core.geometry.one_direction import cosines_with, nearest_table
 from core.maths.random_directions import RandomDirections
 from core.work.calls import call, silent_call
-from core.work.progress import Progress
 from ui.shared.errors import NotStored
 from ui.studies import compute, geometry, token_pass
 from ui.studies.feature import Subject
@@ -58,12 +57,8 @@ def pass_among(subject: Subject) -> TokenPass:
 def correlated(subject: Subject) -> CorrelatedFeatures:
     """Return the feature's correlations with all features of the searched dictionary."""
     among, acts = pass_among(subject), subject.acts
-
-    def work(progress: Progress) -> CorrelatedFeatures:
-        return correlated_features.correlated_features(
-            acts, among.store, among.statistics, itself=itself(subject), progress=progress
-        )
-
+    of = acts, among.store, among.statistics
+    work = call(correlated_features.correlated_features, *of, itself=itself(subject))
     key = f"correlated with {subject.feature} of {subject.passed.name} among {among.name}"
     return compute.transient(key, f"Features correlated with {subject.title}", work)
 
@@ -135,9 +130,6 @@ def alignment(dictionary: Dictionary, subject: Subject, layer: int | None) -> Ba
     """Return how all features of a dictionary are spread over a basis."""
     rows = neuron_basis(subject, layer)
     name = "hook" if layer is None else basis.neuron_basis_key(subject.model.sha256, layer)
-
-    def work(progress: Progress) -> BasisAlignment:
-        return basis.basis_alignment(dictionary, basis=rows, progress=progress)
-
+    work = call(basis.basis_alignment, dictionary, basis=rows)
     label = f"Coefficients of {dictionary.title}"
     return compute.result(BasisAlignment, BasisAlignment.key(dictionary.sha256, name), label, work)

@@ -11,7 +11,7 @@ from core.dictionaries.spaces import DictionarySide
 from core.geometry.neighbors import Between, nearest_between
 from core.matching.comparison import SIDES, Comparison, K, Weights, check_matchable, compare_weights
 from core.models.names import same_model
-from core.work.progress import Progress
+from core.work.calls import call
 from ui.studies import compute, opened
 
 KEY = "b"
@@ -79,8 +79,5 @@ def weights(dictionary: Dictionary) -> Weights:
 
 def _between(one, other, names: tuple[str, str], side: DictionarySide, k: int, label: str) -> Between:
     device = compute.device(one.shape[0] * other.size)
-
-    def work(progress: Progress) -> Between:
-        return nearest_between(one, other, k=k, device=device, progress=progress)
-
+    work = call(nearest_between, one, other, k=k, device=device)
     return compute.result(Between, Between.key(*names, side, k), f"{label}, {side}", work)

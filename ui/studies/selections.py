@@ -16,7 +16,7 @@ from core.logit_weights.unembedding import LogitSettings
 from core.selection.selection import OtherDictionaryError, Selection, is_of, split_link
 from core.selection.store import Kept, SelectionStore, title_of
 from core.selection.summary import summary
-from core.work.progress import Progress
+from core.work.calls import call
 from ui.shared.errors import NotStored
 from ui.shared.selected import remembered
 from ui.studies import compute, enrichment, feature_tables, logit_weights, token_pass, token_sets
@@ -99,10 +99,7 @@ def together(dictionary: Dictionary, selection: Selection) -> tuple[Together, To
     with compute.only_stored():
         passed = token_pass.token_pass(dictionary.id)
     members, left_out = selection.mask(dictionary.d_sae), passed.sample.left_out
-
-    def work(progress: Progress) -> Together:
-        return count_together(passed.store, members, passed.statistics.count.sum(axis=0), progress=progress)
-
+    work = call(count_together, passed.store, members, passed.statistics.count.sum(axis=0))
     key = Together.key(*passed.hashes, selection.key, left_out=left_out)
     return compute.result(Together, key, "Counting members on the tokens of others", work), passed
 

@@ -28,6 +28,7 @@ from core.maths.assignment import Edges
 from core.splitting.graph import Links, cosine_links, edge_links, parent_links, wider_entries
 from core.splitting.tables import children_table
 from core.splitting.tables import most_split as most_split_of
+from core.work.calls import call
 from core.work.progress import Progress
 from ui.studies import compute, matching_activations, opened
 from ui.studies import logit_weights as logit_weights_studies
@@ -167,10 +168,7 @@ def promoted(dictionary: Dictionary, features: Sequence[int]) -> list[list[str]]
 def matrix(dictionaries: Sequence[Dictionary], side: DictionarySide) -> MatchMatrix:
     """Return the ratios of all pairs. Each pair is stored, so another choice computes only new pairs."""
     key = f"match matrix {side} {','.join(dictionary.sha256 for dictionary in dictionaries)}"
-
-    def work(progress: Progress) -> MatchMatrix:
-        return match_matrix(dictionaries, side, store=compute.store(), progress=progress)
-
+    work = call(match_matrix, dictionaries, side, store=compute.store())
     return compute.transient(key, f"Matching {len(dictionaries)} dictionaries", work)
 
 

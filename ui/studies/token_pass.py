@@ -197,7 +197,7 @@ def quantiles(
 ) -> ActivationQuantiles:
     """Return quantiles of all features' non-zero activations."""
     how = {"levels": levels, "with_first": with_first}
-    return compute.wanted(wanted_quantiles(passed.store, lambda: passed.statistics, passed.hashes, **how))
+    return compute.wanted(wanted_quantiles(passed.store, passed.statistics, passed.hashes, **how))
 
 
 def of_feature(passed: TokenPass, feature: int) -> FeatureActivations:
