@@ -70,9 +70,10 @@ def benjamini_hochberg(
 def wilson(
     count: Num[np.ndarray, " n"], of: Num[np.ndarray, " n"]
 ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-    """Return the 95 % interval of a share count / of (Wilson 1927); NaN where `of` is 0."""
+    """Return the 95 % interval of a share count / of (Wilson 1927), which holds the share; NaN where `of` is 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
         share = count / of
         middle = (share + _Z**2 / (2 * of)) / (1 + _Z**2 / of)
         half = _Z / (1 + _Z**2 / of) * np.sqrt(share * (1 - share) / of + _Z**2 / (4 * of**2))
-    return middle - half, middle + half
+    # Rounding would put a share of 0 or 1 outside.
+    return np.clip(middle - half, 0, share), np.clip(middle + half, share, 1)
