@@ -15,6 +15,7 @@ from core.dictionaries.config import DictionaryConfig
 from core.errors import NotDownloadedError
 from core.models.language_model import LanguageModel
 from core.work.artifacts import ArtifactStore
+from core.work.calls import call
 from core.work.progress import SILENT, Progress
 from core.work.wanted import Wanted
 
@@ -31,11 +32,11 @@ class ChosenTokens:
 def wanted_library(model: LanguageModel, library_sha256: str) -> Wanted[TokenStream]:
     """Name the standard library as a model's tokenizer reads it."""
     key = TokenStream.key(model.tokenizer_sha256, library_sha256, separator=model.separator)
+    return Wanted(TokenStream, key, "Reading the standard library", call(_library, model))
 
-    def work(progress: Progress) -> TokenStream:
-        return standard_library_stream(model.tokenizer, separator=model.separator, progress=progress)
 
-    return Wanted(TokenStream, key, "Reading the standard library", work)
+def _library(model: LanguageModel, progress: Progress = SILENT) -> TokenStream:
+    return standard_library_stream(model.tokenizer, separator=model.separator, progress=progress)
 
 
 def wanted_files(files: TextFiles, about: FileTexts, model: LanguageModel) -> Wanted[TokenStream]:

@@ -20,6 +20,7 @@ from core.logit_weights.unembedding import LogitSettings, Unembedding
 from core.maths.significance import benjamini_hochberg, log10_normal_tails
 from core.token_sets.sets import TokenSet, TokenSets
 from core.work.artifacts import artifact_key
+from core.work.calls import Call
 from core.work.progress import SILENT, Progress
 from core.work.threads import available_cpus, run_blocks
 
@@ -220,6 +221,13 @@ def _of_extremes(
     for array in scores.values():
         array[blank] = np.nan
     return scores
+
+
+def enrichment_by(
+    directions: Call, unembedding: Unembedding, sets: TokenSets, *, device: Device = CPU, progress: Progress = SILENT
+) -> Enrichment:
+    """Return the same of the directions that a call makes, where this is computed."""
+    return enrichment(directions(), unembedding, sets, device=device, progress=progress)
 
 
 def prepare() -> None:

@@ -11,7 +11,7 @@ from core import tables
 from core.devices.device import CPU, Device
 from core.dictionaries.dictionary import Dictionary
 from core.logit_weights.classes import ClassThresholds, classify, logit_table
-from core.logit_weights.statistics import LogitStatistics, logit_statistics
+from core.logit_weights.statistics import LogitStatistics, logit_statistics, random_directions
 from core.logit_weights.unembedding import (
     LogitSettings,
     describe_directions,
@@ -120,4 +120,18 @@ def _statistics(
     dictionary: Dictionary, model: LanguageModel, settings: LogitSettings, device: Device, progress: Progress = SILENT
 ) -> LogitStatistics:
     rows, tokens = residual_directions(dictionary, model, settings), unembedding(model, settings)
+    return logit_statistics(rows, tokens, center=settings.center, device=device, progress=progress)
+
+
+def of_random(
+    n: int,
+    model: LanguageModel,
+    settings: LogitSettings,
+    *,
+    seed: int,
+    device: Device = CPU,
+    progress: Progress = SILENT,
+) -> LogitStatistics:
+    """Return the statistics of seeded random directions."""
+    rows, tokens = random_directions(n, model.d_model, seed=seed), unembedding(model, settings)
     return logit_statistics(rows, tokens, center=settings.center, device=device, progress=progress)

@@ -4,6 +4,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from core.corpus.streams import TokenStream, documents_stream, standard_library
+from core.models.language_model import LanguageModel
 from core.work.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -22,3 +23,8 @@ def badge_stream(tokenizer: "Tokenizer", *, separator: int, progress: Progress =
     """Tokenise one document in 16 of the running interpreter's library (raises CorpusError without one)."""
     title = f"one document in {STEP} of the standard library of Python {'.'.join(map(str, sys.version_info[:3]))}"
     return documents_stream(tokenizer, standard_library(step=STEP), separator=separator, title=title, progress=progress)
+
+
+def badge_stream_of(model: LanguageModel, *, progress: Progress = SILENT) -> TokenStream:
+    """Return the same as a model's tokenizer reads it."""
+    return badge_stream(model.tokenizer, separator=model.separator, progress=progress)

@@ -27,8 +27,8 @@ from core.corpus.unread import READ_WHOLE, Unread
 from core.dictionaries.dictionary import Dictionary
 from core.errors import NotDownloadedError
 from core.models.language_model import LanguageModel
-from core.overview.sample_text import badge_key, badge_stream
-from core.work.progress import Progress
+from core.overview.sample_text import badge_key, badge_stream_of
+from core.work.calls import call
 from core.work.wanted import Wanted
 from ui.shared.errors import StillRunning
 from ui.studies import compute
@@ -108,12 +108,8 @@ def library_stream(model: LanguageModel) -> TokenStream:
 
 def some_of_library(model: LanguageModel) -> TokenStream:
     """Return a sample of the standard library's documents, read in about a second by any tokenizer."""
-
-    def work(progress: Progress) -> TokenStream:
-        return badge_stream(model.tokenizer, separator=model.separator, progress=progress)
-
     key = badge_key(model.tokenizer_sha256, library_sha256(), separator=model.separator)
-    return compute.result(TokenStream, key, "Reading some of the standard library", work)
+    return compute.result(TokenStream, key, "Reading some of the standard library", call(badge_stream_of, model))
 
 
 @st.cache_data(show_spinner=False)

@@ -1,17 +1,15 @@
 """Where token-set enrichment meets Streamlit's caches, and the notes that all its figures share."""
 
-from collections.abc import Callable
-
 import numpy as np
 
-from core.enrichment.enrichment import Enrichment, enrichment
+from core.enrichment.enrichment import Enrichment, enrichment_by
 from core.enrichment.inputs import usable_sets
 from core.enrichment.nulls import SMALL
 from core.logit_weights.statistics import random_directions
 from core.logit_weights.study import LogitStudy
-from core.logit_weights.unembedding import source_key
+from core.logit_weights.unembedding import residual_directions, source_key
 from core.token_sets.sets import TokenSets
-from core.work.progress import Progress
+from core.work.calls import Call, call, silent_call
 from ui.studies import compute, logit_weights, token_sets
 
 RANDOM = 1024
@@ -23,29 +21,24 @@ def enrichment_of(study: LogitStudy, sets: TokenSets) -> Enrichment:
 
     One job computes all sets, because q is over all features and sets. Raises LoupeError.
     """
-    n = study.dictionary.d_sae
-    return _result(study, sets, study.dictionary.sha256, n, f"{n:,} features", lambda: study.directions)
+    n, dictionary = study.dictionary.d_sae, study.dictionary
+    directions = silent_call(residual_directions, dictionary, study.model, study.settings)
+    return _result(study, sets, dictionary.sha256, n, f"{n:,} features", directions)
 
 
 def random_enrichment(study: LogitStudy, sets: TokenSets) -> Enrichment:
     """Return the enrichment of RANDOM random directions in the same sets, for comparison."""
     name = f"{RANDOM:,} random directions"
-    width = study.model.d_model
-    return _result(study, sets, f"{name}, seed 0", RANDOM, name, lambda: random_directions(RANDOM, width, seed=0))
+    directions = silent_call(random_directions, RANDOM, study.model.d_model, seed=0)
+    return _result(study, sets, f"{name}, seed 0", RANDOM, name, directions)
 
 
-def _result(
-    study: LogitStudy, sets: TokenSets, content: str, n: int, of: str, directions: Callable[[], np.ndarray]
-) -> Enrichment:
+def _result(study: LogitStudy, sets: TokenSets, content: str, n: int, of: str, directions: Call) -> Enrichment:
     settings = study.settings
     tokens = study_tokens(study) if settings.skip_unused else np.arange(study.model.d_vocab)
     usable = usable_sets(sets, tokens)
     device = logit_weights.device_for(n, study.model)
-
-    def work(progress: Progress) -> Enrichment:
-        rows = logit_weights.processed_unembedding(study)
-        return enrichment(directions(), rows, usable, device=device, progress=progress)
-
+    work = call(enrichment_by, directions, logit_weights.processed_unembedding(study), usable, device=device)
     key = Enrichment.key(content, source_key(study.model, settings), settings, usable.sha256, device=device)
     return compute.result(Enrichment, key, f"{len(usable)} token sets in {of}", work)
 

@@ -8,11 +8,11 @@ from core.devices.device import Device
 from core.dictionaries.dictionary import Dictionary
 from core.logit_weights import study as studies
 from core.logit_weights.classes import ClassThresholds
-from core.logit_weights.statistics import LogitStatistics, logit_statistics, logit_weights, random_directions
+from core.logit_weights.statistics import LogitStatistics, logit_weights
 from core.logit_weights.study import LogitStudy, logits_device, wanted_logits
 from core.logit_weights.unembedding import LogitSettings, Unembedding, source_key, unembedding
 from core.models.language_model import LanguageModel
-from core.work.progress import Progress
+from core.work.calls import call
 from ui.studies import compute, opened
 
 BASELINE_SEED = 0
@@ -123,21 +123,10 @@ def device_for(n: int, model: LanguageModel) -> Device:
     return logits_device(n, model, compute.device())
 
 
-def _statistics(
-    directions: np.ndarray, model: LanguageModel, settings: LogitSettings, device: Device, progress: Progress
-) -> LogitStatistics:
-    rows = unembedding(model, settings)
-    return logit_statistics(directions, rows, center=settings.center, device=device, progress=progress)
-
-
 def random_baseline(study: LogitStudy) -> LogitStatistics:
     """Return the same statistics of as many random directions."""
     model, settings, n, device = study.model, study.settings, study.dictionary.d_sae, study.device
-
-    def work(progress: Progress) -> LogitStatistics:
-        directions = random_directions(n, model.d_model, seed=BASELINE_SEED)
-        return _statistics(directions, model, settings, device, progress)
-
+    work = call(studies.of_random, n, model, settings, seed=BASELINE_SEED, device=device)
     name = f"{n} random directions, seed {BASELINE_SEED}"
     key = LogitStatistics.key(name, source_key(model, settings), settings, device=device)
     return compute.result(LogitStatistics, key, "Logit weights of random directions", work)

@@ -25,7 +25,7 @@ from core.matching.numbers import (
 )
 from core.matching.pairs import Matching, Nearest, Similarity, match, sides_of
 from core.matching.proof import Method
-from core.work.calls import call
+from core.work.calls import call, silent_call
 from core.work.progress import Progress
 from ui.studies import compute, geometry, second_dictionary
 
@@ -170,7 +170,7 @@ def neurons(study: MatchStudy, side: DictionarySide) -> Between:
     """Return the nearest input dimensions, columns over features (raises DoesNotFitError for unequal d_sae)."""
     key = f"nearest neurons {study.names} {side}"
     return compute.transient(
-        key, f"Matching input dimensions, {side}", lambda _: nearest_neurons(study.a, study.b, side)
+        key, f"Matching input dimensions, {side}", silent_call(nearest_neurons, study.a, study.b, side)
     )
 
 

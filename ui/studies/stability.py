@@ -22,6 +22,7 @@ from core.stability.left_over import LeftOver, left_over
 from core.stability.life import Life, Step, check_layers, life, step_by_activation
 from core.stability.returning import RULES, Rule, Stability, check_others, stability
 from core.stability.stable_core import core_table
+from core.work.calls import call
 from core.work.progress import Progress
 from ui.studies import compute, corpus, geometry, matching_activations, opened, second_dictionary, splitting, token_pass
 
@@ -138,10 +139,7 @@ def study(id: str | None = None, others: Sequence[Dictionary] | None = None) -> 
     check_others(dictionary, others, choice.side)
     how = {"threshold": choice.threshold, "rule": choice.rule}
     key = Stability.key(dictionary.sha256, [other.sha256 for other in others], choice.side, **how)
-
-    def work(progress: Progress) -> Stability:
-        return stability(dictionary, others, choice.side, **how, store=compute.store(), progress=progress)
-
+    work = call(stability, dictionary, others, choice.side, **how, store=compute.store())
     found = compute.result(Stability, key, f"Features of {dictionary.title} in {len(others)} others", work)
     return StabilityStudy(dictionary, others, replace(choice, others=tuple(o.id for o in others)), found)
 

@@ -3,7 +3,7 @@
 from core.activations.statistics import ActivationStatistics
 from core.activations.store import ActivationStore
 from core.feature.names import StrongestTokens, strongest_tokens
-from core.work.progress import Progress
+from core.work.calls import call
 from ui.shared.errors import NotStored
 from ui.studies import compute
 
@@ -23,10 +23,5 @@ def follow(
         compute.check_may_compute(label)
     except NotStored:
         return
-
-    def work(progress: Progress) -> StrongestTokens:
-        return compute.store().cached(
-            StrongestTokens, key, lambda: strongest_tokens(store, statistics, progress=progress)
-        )
-
+    work = compute.keeping(StrongestTokens, key, call(strongest_tokens, store, statistics))
     compute.jobs().submit(key, label, work)
