@@ -5,11 +5,40 @@ from pathlib import Path
 WITHOUT = set(Path(__file__).with_name("without.txt").read_text(encoding="utf-8").split())
 """Statistics without an oracle, a planted truth or a held column."""
 
-BY_BORDER: dict[str, str] = {
-    "dictionary": "a name: the id of a row's dictionary",
-    "p_value": "shown as log10_p, whose oracle takes its logarithm",
-    "q_value": "shown as log10_q, whose oracle takes its logarithm",
-    "in_set": "yes or no: tests/token_sets holds the members of every set",
-    "token_label": "a text: tests/models/test_tokens.py",
+_NO_NUMBERS = {
+    "an index: what a row is about": """
+        feature position token unit coordinate token_number own_row text_row feature_a feature_b
+        correlated_feature correlated_unit coarse_feature child sibling other_sibling next_feature
+        life_layer
+    """,
+    "a name that a person or a file gave": """
+        dictionary token_set set_group set_rule set_preview release sae_id of_model hook_kind
+        feature_tags feature_note neuronpedia_label neuronpedia_page training_run sweep_analysis
+        sweep_of sweep_words sweep_task trained_on read_text direction
+    """,
+    "a name of a feature, from numbers that are held: tests/feature/test_names.py": """
+        feature_name neighbor_name correlated_name name_a name_b match_name next_name coarse_name
+        child_name sibling_name
+    """,
+    "a text from the tokenizer: tests/models/test_tokens.py": """
+        token_label token_text token_text_b context_text next_text
+    """,
+    "a setting or a fact of the dictionary, shown as it is": """
+        d_in d_sae context_size expected_l0 expected_fve downloaded width_text compared step dose
+    """,
+    "the name of a curve or of the way that it is counted": """
+        match_way match_series example_group
+    """,
+    "shown as its logarithm, whose oracle takes that": """
+        p_value q_value
+    """,
+    "yes or no: tests/token_sets holds the members of every set": """
+        in_set
+    """,
+    "the state of a task: tests/sweeps": """
+        sweep_state sweep_seconds there_activations there_positions there_logit_weights
+        there_neighbors there_matching
+    """,
 }
+BY_BORDER = {name: why for why, names in _NO_NUMBERS.items() for name in names.split()}
 """Names, labels and verdicts: why they are no number, or where their borders are tested."""
