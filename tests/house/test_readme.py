@@ -23,6 +23,7 @@ DOCUMENTS = [
     "docs/reach.md",
     "docs/speed.md",
     "docs/scale.md",
+    "docs/trust.md",
 ]
 COMMANDS = (
     "pip install -r requirements.txt && streamlit run app.py",

@@ -33,7 +33,8 @@ def perfect_inside(**options):
 
 
 def curves(dictionary, model, **options) -> dict[str, np.ndarray]:
-    found = repair_curves(dictionary, model, ROWS, **({"features": [6, 13], "context_size": C} | options))
+    rows = options.pop("rows", ROWS)
+    found = repair_curves(dictionary, model, rows, **({"features": [6, 13], "context_size": C} | options))
     return dict(zip(NAMES, found.mse, strict=True))
 
 
@@ -99,6 +100,7 @@ def test_the_table_has_a_row_for_each_repair_and_position(model):
         ({"dictionary": {"normalize_activations": "layer_norm"}}, DoesNotFitError, "normalisation: layer_norm"),
         ({"features": [14]}, OutOfRangeError, "14"),
         ({"context_size": 0}, CorpusError, "a context of 0"),
+        ({"rows": ROWS[:0]}, CorpusError, r"got rows of shape \(0, "),
     ],
 )
 def test_what_cannot_be_repaired_is_said(model, options, error, said):
