@@ -8,7 +8,7 @@ WITHOUT = set(Path(__file__).with_name("without.txt").read_text(encoding="utf-8"
 _NO_NUMBERS = {
     "an index: what a row is about": """
         feature position token unit coordinate token_number own_row text_row feature_a feature_b
-        correlated_feature correlated_unit coarse_feature child sibling other_sibling next_feature
+        correlated_feature correlated_unit coarse_feature child sibling other_sibling
         life_layer
     """,
     "a name that a person or a file gave": """
@@ -19,6 +19,9 @@ _NO_NUMBERS = {
     "a name of a feature, from numbers that are held: tests/feature/test_names.py": """
         feature_name neighbor_name correlated_name name_a name_b match_name next_name coarse_name
         child_name sibling_name
+    """,
+    "a text of the walks: tests/automata/test_automaton.py": """
+        path path_example step_example
     """,
     "a text from the tokenizer: tests/models/test_tokens.py": """
         token_label token_text token_text_b context_text next_text
