@@ -20,8 +20,9 @@ def pick_feature(feature: int) -> None:
 
 
 def keep_picked() -> None:
-    """Keep the feature in the field on all pages, as a person typed it."""
-    st.session_state.pop(_SUGGESTED, None)
+    """Keep the feature in the field on all pages, as a person typed it. An empty field keeps none."""
+    if st.session_state.get(KEY) is not None:
+        st.session_state.pop(_SUGGESTED, None)
 
 
 def is_picked() -> bool:

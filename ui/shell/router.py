@@ -15,6 +15,7 @@ from ui.shared import errors, naming, progress, same_in_python
 from ui.shared import report as reports
 from ui.shared.garbage import spare_modules
 from ui.shell import docked, history, link, report, style, visitors
+from ui.shell.told import told
 from ui.sidebar import device, dictionary_finder, pickers, running, selection
 from ui.studies import compute, names
 from ui.studies.opened import model_folder
@@ -101,6 +102,11 @@ def _file_of(page: st.Page) -> PageFile:
 
 def main() -> None:
     """Draw one run of the app."""
+    with told():
+        _run()
+
+
+def _run() -> None:
     spare_modules()
     st.set_page_config(page_title="SAE Loupe", page_icon=str(ROOT / "ui" / "shell" / "favicon.png"), layout="wide")
     visitors.settle()
