@@ -10,13 +10,16 @@ from core import tables
 from core.activations.quantiles import DECILES, ActivationQuantiles, wanted_quantiles
 from core.activations.statistics import ActivationStatistics
 from core.activations.store import ActivationStore, FeatureActivations, counted, feature_activations, on_device
+from core.activations.tables import cumulative_counts, decile_table, error_curves, position_curves
 from core.activations.token_pass import activation_pass, open_store
 from core.corpus.samples import SampleSettings, TextSample
 from core.corpus.streams import rows_sha256
 from core.devices.device import Device
 from core.errors import BadSettingError, UnknownNameError
-from core.feature.contexts import context_texts
+from core.feature.contexts import context_table, context_texts
 from core.feature.examples import strongest_of_rows, taken, token_counts
+from core.feature.profile import position_profile
+from core.models.tokens import label
 from core.overview.tables import density_table, unseen_below
 from sae_loupe.opened import Opened
 from sae_loupe.results import Result
@@ -73,9 +76,12 @@ class TokenPass(Result):
         """Of the whole dictionary: fve, mse, l0, dead_share and others (see docs/statistics.md)."""
         return self.stats.totals()
 
-    def to_frame(self) -> pd.DataFrame:
-        """One row for each feature, in order: active_tokens, density, mean_active and so on."""
-        return self.stats.feature_table()
+    def to_frame(self, *, with_first: bool = True) -> pd.DataFrame:
+        """One row for each feature, in order: active_tokens, density, mean_active and so on.
+
+        Without `with_first`, here and below, tokens at position 0 do not count.
+        """
+        return self.stats.feature_table(with_first=with_first)
 
     def densities(self) -> pd.DataFrame:
         """Return one row for each feature: feature, active_tokens, density, log_density (NaN for a dead one)."""
@@ -92,13 +98,37 @@ class TokenPass(Result):
                 raise BadSettingError(f"A quantile of {level} does not exist. Expected levels from 0 to 1.")
         return self._quantiles(tuple(float(level) for level in wanted)).values
 
-    def _quantiles(self, levels: tuple[float, ...]) -> ActivationQuantiles:
+    def deciles(self, *, with_first: bool = True) -> pd.DataFrame:
+        """Return one row for each feature that is ever active: its mean, standard deviation, and deciles."""
+        return decile_table(self.to_frame(with_first=with_first), self._quantiles(DECILES, with_first=with_first))
+
+    def cumulative(self, *, with_first: bool = True) -> pd.DataFrame:
+        """Return how many features have a mean, and a median, below each of 100 thresholds."""
+        return cumulative_counts(self.deciles(with_first=with_first))
+
+    def _quantiles(self, levels: tuple[float, ...], *, with_first: bool = True) -> ActivationQuantiles:
         names = self.sae.dictionary.sha256, on_device(self.sae.model.sha256, self.device), rows_sha256(self.rows)
-        return self.sae.wanted(wanted_quantiles(self.store, lambda: self.stats, names, levels=levels))
+        return self.sae.wanted(
+            wanted_quantiles(self.store, lambda: self.stats, names, levels=levels, with_first=with_first)
+        )
 
     def by_position(self) -> pd.DataFrame:
         """Return one row for each position: size of activations there, and the reconstruction."""
         return self.stats.position_table()
+
+    def curves(self, *, with_first: bool = True) -> pd.DataFrame:
+        """Return one row for each position: mean_active, smoothed_mean, std_active, active_share of all features."""
+        return position_curves(self.stats, with_first=with_first)
+
+    def errors(self, *, with_first: bool = True) -> pd.DataFrame:
+        """Return one row for each position: the error of the reconstruction with all its measures."""
+        size = self.sae.dictionary.config.context_size or self.stats.n_pos
+        return error_curves(self.stats, context_size=size, with_first=with_first)[0]
+
+    def profile(self, feature: int, *, with_first: bool = True) -> pd.DataFrame:
+        """Return one row for each position: in how many rows a feature is active there, and how strongly."""
+        table = position_profile(self.activations(feature), self.stats.position_rows)
+        return table if with_first else table.iloc[1:].reset_index(drop=True)
 
     def activations(self, feature: int) -> FeatureActivations:
         """Return where one feature is active: row, position and act, each [nonzero]."""
@@ -118,12 +148,19 @@ class TokenPass(Result):
         columns["token_text"] = [strings[i] for i in ids]
         return pd.DataFrame(columns | {"context": context_texts(self.sae.model.decoder, self.rows, best, width=width)})
 
+    def contexts(self, feature: int, n: int | None = None, *, width: int | None = 10) -> pd.DataFrame:
+        """Return what `examples` returns with the columns of the page Feature; by default of every row."""
+        best = strongest_of_rows(self.activations(feature))
+        best = taken(best, np.arange(len(best.act) if n is None else min(n, len(best.act))))
+        texts = context_texts(self.sae.model.decoder, self.rows, best, width=width)
+        return context_table(self.rows, best, texts, self.sae.model.token_strings)
+
     def tokens(self, feature: int) -> pd.DataFrame:
         """Return the tokens on which a feature is active, the most frequent first."""
         table = token_counts(self.activations(feature), self.rows)
         strings = self.sae.model.token_strings
         table.insert(1, "token_text", [strings[i] for i in table["token"].tolist()])
-        return table
+        return table.assign(token_label=[label(text) for text in table["token_text"]])
 
     def chart(self):
         """Draw how many features have which density; dead ones are left out."""

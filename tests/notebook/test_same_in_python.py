@@ -1,7 +1,9 @@
 """The same in Python: every snippet that a figure shows runs as it is and gives the figure's numbers."""
 
 import ast
+import itertools
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,7 +14,9 @@ from sae_loupe.opened import Opened
 from tests.doubles import pages, planted_pages
 from ui.shared import figure
 from ui.shared.same_in_python import SNIPPETS, snippet
+from ui.shared.without_python import REASONS, why_not
 
+ROOT = Path(__file__).resolve().parents[2]
 DEMO, DEEPER, SEED1 = "demo/layer0-standard-2048", "demo/layer2-standard-2048", "demo/layer2-standard-2048-seed1"
 VIEWS = (
     ("positions", "Heatmap", {}),
@@ -29,9 +33,22 @@ VIEWS = (
     ("overview", "Norms and biases", {"fold": "false"}),
     ("overview", "Basis", {}),
     ("overview", "Density", {"rows": 3, "length": 32, "special": "false"}),
+    ("feature", "Summary", {"feature": 269, "rows": 3, "length": 32}),
+    ("feature", "Summary", {"feature": 269, "fe_at": 2}),
+    ("feature", "Examples", {"feature": 269, "fe_width": "5"}),
+    ("feature", "Related", {"feature": 269}),
+    ("feature_map", "Map", {"method": "PCA", "feature": 7}),
+    ("activations", "Features", {"act_first": "true"}),
+    ("activations", "Values of one feature", {"feature": 269}),
+    ("activations", "By position", {}),
+    ("activations", "Deciles", {"act_least": 3}),
+    ("activations", "Error by position", {}),
     ("matching", "Lists", {"sae": DEEPER, "b": SEED1}),
 )
+UNBOUND = ("fe_at",)
+"""Widgets whose values are not in the address."""
 ONLY_ON_PAGES = {"in_set", "logit_class", "agreement", "decoder_norm", "es_random"}
+ONLY_ON_PAGES |= {"cluster", "top_token", "dictionary"}  # colours of a map
 """Columns that rest on other pickers of the page, or that are a mark and no number."""
 
 
@@ -55,7 +72,8 @@ def figures(tmp_path_factory):
         patch.setattr(figure, "_in_python", keep_code)
         for page, tab, query in VIEWS:
             with pages.app(patch, "--cache", str(cache), "--page", page):
-                at = pages.run(pages.SCRIPT, {"sae": DEMO, "tab": tab} | query)
+                state = {name: query[name] for name in UNBOUND if name in query}
+                at = pages.run(pages.SCRIPT, {"sae": DEMO, "tab": tab} | query, **state)
                 assert not at.exception
     with pytest.MonkeyPatch.context() as patch:
         planted_pages.read_little_text(patch)
@@ -71,7 +89,7 @@ def test_every_snippet_of_the_table_is_shown_by_a_figure(figures):
 
 
 def test_every_snippet_gives_the_numbers_of_its_figure(figures):
-    assert len(figures) > 20
+    assert len(figures) > 35
     for name, code, table in figures:
         result = run(code, {})
         assert len(result) == len(table), (name, code)
@@ -79,6 +97,53 @@ def test_every_snippet_gives_the_numbers_of_its_figure(figures):
         assert set(held) <= set(result.columns), (name, set(held) - set(result.columns))
         for column in held:
             np.testing.assert_array_equal(result[column].to_numpy(), table[column].to_numpy(), err_msg=f"{name} {code}")
+
+
+def test_every_figure_has_code_or_a_reason_why_it_has_none():
+    named = {
+        name: alternatives for path in sorted((ROOT / "ui").rglob("*.py")) for name, alternatives in names_in(path)
+    }
+    assert len(named) > 150
+    unexplained = [
+        name
+        for name, alternatives in named.items()
+        if not any(why_not(one) or any(re.fullmatch(each.figure, one) for each in SNIPPETS) for one in alternatives)
+    ]
+    assert unexplained == []
+    tried = {one for alternatives in named.values() for one in alternatives}
+    assert [reason for reason in REASONS if not any(re.fullmatch(reason, one) for one in tried)] == []
+
+
+FILLED = ("7", "top", "decoder", "20", "mean-active", "activation", "position_score", "promoted", "sets", "after")
+"""What stands for a value in the name of a figure, in turn."""
+COMPUTED = {
+    "feature/examples.py": ("feature-7-contexts", "feature-7-intervals", "feature-7-strongest"),
+    "automata/loops.py": ("loops", "feature-7-paths"),
+    "interventions/edited_text.py": ("what-gains", "what-loses"),
+    "matching/activations.py": ("match-activations-cosine",),
+    "matching/export.py": ("match-file-pairs",),
+    "matching/lists.py": ("match-list-matched", "match-list-a-only", "match-density-a"),
+}
+"""Names that a file computes and does not write out."""
+
+
+def names_in(path):
+    """Yield the name of each figure in a file as its code writes it, and names that this can become."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", None) == "figure":
+            name = next(given.value for given in node.keywords if given.arg == "name")
+            written, place = ast.unparse(name), path.relative_to(ROOT / "ui").as_posix()
+            if isinstance(name, ast.Constant | ast.JoinedStr):
+                parts = name.values if isinstance(name, ast.JoinedStr) else [name]
+                yield written, ["".join(one) for one in itertools.product(*map(fillings, parts))]
+            else:
+                yield f"{place}: {written}", COMPUTED[place]
+
+
+def fillings(part):
+    if isinstance(part, ast.Constant):
+        return [part.value]
+    return ["feature-7", "direction"] if ast.unparse(part.value).endswith(".stem") else FILLED
 
 
 def test_a_snippet_says_only_what_differs_from_the_usual(figures):
@@ -91,7 +156,7 @@ def test_a_snippet_says_only_what_differs_from_the_usual(figures):
     assert any("seed=3" in code for name, code, _ in figures if name == "position-heatmap")
 
 
-def test_the_menu_of_a_figure_shows_the_code_and_says_nothing_where_there_is_none():
+def test_the_menu_of_a_figure_shows_the_code_or_says_why_there_is_none():
     def script():
         import pandas as pd
         import streamlit as st
@@ -99,7 +164,7 @@ def test_the_menu_of_a_figure_shows_the_code_and_says_nothing_where_there_is_non
         from ui.shared.figure import figure
 
         said = {"id": "demo/layer0-standard-2048", "sha256": "0" * 64, "decoder_norms_folded": True}
-        for name in ("hubs-decoder", "some-other-figure"):
+        for name in ("hubs-decoder", "pair-1-2-activations", "some-other-figure"):
             source = {"dictionaries": [said], "settings": {}}
             frame = pd.DataFrame({"feature": [1]})
             figure(name, lambda: st.write("drawn"), frame, explains=[], note="n", name=name, provenance=source)
@@ -109,7 +174,9 @@ def test_the_menu_of_a_figure_shows_the_code_and_says_nothing_where_there_is_non
         "import sae_loupe as loupe\n\nsae = loupe.open('demo/layer0-standard-2048')\n"
         'sae.neighbors(side="decoder").to_frame()'
     ]
-    assert [element.value for element in at.caption].count("The same in Python") == 1
+    said = [element.value.replace("\\", "") for element in at.caption]
+    assert said.count("The same in Python") == 1
+    assert [one for one in said if one.startswith("No code")] == [f"No code in Python: {why_not('pair-1-2')}."]
 
 
 PASSED = {"dictionaries": [{"id": DEMO, "decoder_norms_folded": True}], "settings": {}}

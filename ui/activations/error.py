@@ -85,6 +85,7 @@ def curve(view: Chosen, which: str) -> None:
         note=view.note(*totals(sums, context, n_pos)),
         name="activations-error-by-position",
         provenance=view.provenance,
+        told=view.passed.told,
     )
 
 

@@ -61,6 +61,7 @@ def scatter(view: Chosen, table: pd.DataFrame, y: str) -> None:
         ),
         name=f"features-mean-{y.replace('_', '-')}",
         provenance=view.provenance,
+        told=view.passed.told,
     )
 
 
@@ -80,6 +81,7 @@ def means(view: Chosen, table: pd.DataFrame) -> None:
         ),
         name="features-means-histogram",
         provenance=view.provenance,
+        told=view.passed.told,
     )
 
 
@@ -95,6 +97,7 @@ def cumulative(view: Chosen, table: pd.DataFrame) -> None:
         note=view.note(f"{len(table):,} active features", f"{tables.THRESHOLDS} thresholds up to the largest mean"),
         name="features-cumulative",
         provenance=view.provenance,
+        told=view.passed.told,
     )
 
 
@@ -168,8 +171,9 @@ def values(view: Chosen, feature: int, acts: FeatureActivations) -> None:
             "line: kernel density" if len(shown.curve) else "too few or equal values for a curve",
             *([f"{shown.left_out:,} of 0 or less are not on the log axis"] if shown.left_out else []),
         ),
-        name=f"feature-{feature}-activations",
+        name=f"feature-{feature}-activation-bins",
         provenance=view.provenance,
+        told=view.passed.told,
     )
 
 
@@ -200,4 +204,5 @@ def profile(view: Chosen, feature: int, acts: FeatureActivations) -> None:
         ),
         name=f"feature-{feature}-by-position",
         provenance=view.provenance,
+        told=view.passed.told,
     )

@@ -167,6 +167,7 @@ def by_position(
         ),
         name=f"activations-{column.replace('_', '-')}-by-position",
         provenance=view.provenance,
+        told=view.passed.told,
     )
 
 
@@ -181,6 +182,7 @@ def path(view: Chosen, table: pd.DataFrame, x: str, y: str) -> None:
         note=view.note("a dot for each position, a line from each to the next"),
         name=f"activations-path-{y.replace('_', '-')}",
         provenance=view.provenance,
+        told=view.passed.told,
     )
 
 
@@ -240,6 +242,7 @@ def decile_plot(view: Chosen, table: pd.DataFrame, sort: str, least: int) -> Non
         ),
         name="activation-deciles",
         provenance=view.provenance,
+        told=view.passed.told | {"least": least, "sort": sort},
     )
 
 
@@ -270,6 +273,7 @@ def decile_list(view: Chosen, table: pd.DataFrame, sort: str, least: int) -> Non
         ),
         name="activation-decile-table",
         provenance=view.provenance,
+        told=view.passed.told | {"least": least, "sort": sort},
     )
 
 

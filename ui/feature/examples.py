@@ -1,6 +1,7 @@
 """The tab Examples: contexts with shaded tokens, from every level of activation, to search and sort."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -34,7 +35,15 @@ def strongest(subject: Subject, *, n: int) -> None:
     """Draw a few of the strongest contexts."""
     shown = feature_examples.strongest_of_rows(subject.acts)
     shown = feature_examples.taken(shown, np.arange(min(n, len(shown.act))))
-    draw_contexts(subject, "Strongest contexts", [("", shown)], 10, "one for each row", f"{subject.stem}-strongest")
+    draw_contexts(
+        subject,
+        "Strongest contexts",
+        [("", shown)],
+        10,
+        "one for each row",
+        f"{subject.stem}-strongest",
+        told={"count": n},
+    )
 
 
 def examples(subject: Subject) -> None:
@@ -129,8 +138,10 @@ def single_list(subject: Subject, kind: str, width: int | None) -> None:
         st.session_state["fe_page"] = 1  # from a longer list
     page = st.pagination(pages, key="fe_page") if pages > 1 else 1
     shown = feature_examples.taken(acts, np.arange((page - 1) * A_PAGE, min(page * A_PAGE, len(acts.act))))
-    name = f"{subject.stem}-contexts"
-    draw_contexts(subject, f"{kind} contexts", [("", shown)], width, f"page {page} of {pages} · {note}", name, acts)
+    name, usual = f"{subject.stem}-contexts", kind == STRONGEST and by == "activation" and not pattern
+    note = f"page {page} of {pages} · {note}"
+    told = {"of_all_rows": usual, "width": repr(width)}
+    draw_contexts(subject, f"{kind} contexts", [("", shown)], width, note, name, acts, told)
 
 
 def pool(subject: Subject, kind: str) -> FeatureActivations:
@@ -164,6 +175,7 @@ def draw_contexts(
     note: str,
     name: str,
     whole: FeatureActivations | None = None,
+    told: Mapping[str, object] = MappingProxyType({}),
 ) -> None:
     """Draw groups of contexts, each under its head. The download holds `whole`, by default what is drawn."""
     passed, acts = subject.passed, subject.acts
@@ -201,6 +213,7 @@ def draw_contexts(
         ),
         name=name,
         provenance=passed.provenance(feature=subject.feature),
+        told=passed.told | told,
     )
 
 
@@ -233,6 +246,7 @@ def tokens(subject: Subject) -> None:
         note=subject.note(f"{len(table):,} different tokens", f"{len(shown):,} shown", "not counted: context"),
         name=f"{subject.stem}-tokens",
         provenance=passed.provenance(feature=subject.feature),
+        told=passed.told,
     )
     title = catalogue.statistic("share_of_token").title
     st.caption(plain(f"{title} 1: the token alone is enough. Lower: the feature also depends on the context."))

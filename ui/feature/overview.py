@@ -145,6 +145,7 @@ def histogram(subject: Subject) -> None:
         note=subject.note(f"{len(values):,} active tokens", where, "50 bins"),
         name=f"{subject.stem}-activations",
         provenance=subject.passed.provenance(feature=subject.feature),
+        told=subject.passed.told | ({} if at is None else {"one_position": True, "position": at}),
         finding=f"{subject.title} is active on {len(acts.act):,} of {subject.passed.statistics.n_tokens():,} tokens.",
     )
 
@@ -166,6 +167,7 @@ def positions(subject: Subject) -> None:
         note=subject.note("bands: 95 % interval of the density; one standard deviation around the mean"),
         name=f"{subject.stem}-positions",
         provenance=subject.passed.provenance(feature=subject.feature),
+        told=subject.passed.told,
     )
 
 

@@ -76,6 +76,7 @@ def nearest(subject: Subject) -> None:
         name=f"{subject.stem}-nearest",
         provenance=weights_provenance(subject, "cosines of decoder rows"),
         whose={"neighbor": subject.among.sha256},
+        told={"count": len(table)},
     )
 
 

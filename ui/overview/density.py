@@ -84,7 +84,7 @@ def histogram(table: pd.DataFrame, passed: TokenPass, threshold: float, n_tokens
         note=f"{passed.note} · {dead:,} of {len(table):,} features fire on no token and are not drawn · bins of 0.1",
         name="density",
         provenance=passed.provenance(),
-        told={"text": passed.sample.settings} if n_tokens == passed.statistics.n_tokens() else {},
+        told=passed.told if n_tokens == passed.statistics.n_tokens() else {},
         finding=f"{dead:,} of {len(table):,} features fire on no token.",
     )
 

@@ -11,7 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from core import catalogue, tables
-from ui.shared import following, pictures, report, same_in_python, selected
+from ui.shared import following, pictures, report, same_in_python, selected, without_python
 from ui.shared.escape import plain, signs, signs_in_table
 from ui.shared.finish import finished
 from ui.shared.naming import COLUMNS, Names, names_for, with_names
@@ -146,11 +146,13 @@ def _picture_buttons(frame: _Frame) -> None:
 
 
 def _in_python(name: str, provenance: Mapping[str, object], told: Mapping[str, object]) -> None:
-    """Show the code that gives the figure's numbers, where there is some."""
+    """Show the code that gives the figure's numbers, or say why there is none."""
     code = same_in_python.snippet(name, provenance, told)
     if code is not None:
         st.caption("The same in Python")
         st.code(signs(code), language=None)  # the colours of Python's words have too little contrast
+    elif why := without_python.why_not(name):
+        st.caption(plain(f"No code in Python: {why}."))
 
 
 def _download(frame: _Frame, label: str, make: Callable[[], bytes], ending: str, mime: str | None = None) -> None:

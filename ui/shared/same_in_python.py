@@ -12,6 +12,7 @@ from string import Template
 from typing import Any
 
 from core.corpus.samples import FILES, LIBRARY, SampleSettings
+from core.feature_map.layout import LayoutSettings
 from core.logit_weights.unembedding import LogitSettings
 
 SOURCES = ("demo", "folder", "registry", "hub")
@@ -22,6 +23,8 @@ _POSITIONS = "positions = sae.positions($positions)\n"
 _LOGITS = "logits = sae.logits($logits)\n"
 _ENRICHED = "enriched = sae.enrichment($logits)\n"
 _PASSED = "passed = sae.token_pass($text)\n"
+_DECILES = f"{_PASSED}table = passed.deciles(with_first=$with_first)\n"
+_FEATURE = r"feature-(?P<feature>\d+)"
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,40 @@ SNIPPETS = (
     Snippet("basis-alignment", 'sae.table(groups=["Basis"]).to_frame()'),
     Snippet("basis-(?P<dashed>[a-z0-9-]+)", 'sae.table(groups=["Basis"]).to_frame()[["feature", "$column"]]'),
     Snippet("density", f"{_PASSED}passed.densities()"),
+    Snippet(
+        f"{_FEATURE}-activations",
+        f"import pandas as pd\n\n{_PASSED}acts = passed.activations($feature)\n"
+        'pd.DataFrame({"text_activation": acts.act[acts.position == $position].astype(float)})',
+        needs="one_position",
+    ),
+    Snippet(
+        f"{_FEATURE}-activations",
+        f"import pandas as pd\n\n{_PASSED}acts = passed.activations($feature).act\n"
+        'pd.DataFrame({"text_activation": acts.astype(float)})',
+    ),
+    Snippet(f"{_FEATURE}-positions", f"{_PASSED}passed.profile($feature)"),
+    Snippet(f"{_FEATURE}-by-position", f"{_PASSED}passed.profile($feature, with_first=$with_first)"),
+    Snippet(f"{_FEATURE}-tokens", f"{_PASSED}passed.tokens($feature)"),
+    Snippet(f"{_FEATURE}-strongest", f"{_PASSED}passed.contexts($feature, $count)"),
+    Snippet(f"{_FEATURE}-contexts", f"{_PASSED}passed.contexts($feature, width=$width)", needs="of_all_rows"),
+    Snippet(f"{_FEATURE}-nearest", "sae.neighbors().of($feature).head($count)"),
+    Snippet(
+        "feature-map",
+        'sae.map($map).to_frame().rename(columns={"x": "map_x", "y": "map_y"})  # sae.table() has numbers to colour by',
+    ),
+    Snippet(
+        "features-mean-(?P<dashed>[a-z-]+)",
+        f'{_DECILES}table[["feature", "active_tokens", "mean_active", "$column"]]',
+    ),
+    Snippet("features-cumulative", f"{_PASSED}passed.cumulative(with_first=$with_first)"),
+    Snippet(
+        "activations-(.*-by-position|path-.*)(?<!error-by-position)", f"{_PASSED}passed.curves(with_first=$with_first)"
+    ),
+    Snippet("activations-error-by-position", f"{_PASSED}passed.errors(with_first=$with_first)"),
+    Snippet(
+        "activation-decile(s|-table)",
+        f'{_DECILES}table[table["active_tokens"] >= $least].sort_values(["$sort", "feature"], ignore_index=True)',
+    ),
     Snippet(
         "match-list-matched",
         'other = loupe.open($other)\npairs = loupe.match(sae, other, similarity="$similarity", method="$method")\n'
@@ -128,6 +165,8 @@ class _Values:
             "positions": self._positions,
             "logits": self._logits,
             "text": self._text,
+            "map": self._map,
+            "with_first": lambda: repr(bool(self._settings.get("with_first", True))),
             "token_set": lambda: repr(self._settings["token_set"]),
             "column": lambda: self.found["dashed"].replace("-", "_"),
             "other": lambda: self.opened[1] if len(self.opened) == 2 else None,
@@ -146,7 +185,14 @@ class _Values:
         return None if text is None else ", ".join(filter(None, (text, n_pos)))
 
     def _logits(self) -> str:
-        usual = {field.name: field.default for field in fields(LogitSettings)}
+        return self._unusual(LogitSettings)
+
+    def _map(self) -> str:
+        return self._unusual(LayoutSettings)
+
+    def _unusual(self, settings: type) -> str:
+        """Return those settings of the provenance that are not as usual, as arguments."""
+        usual = {field.name: field.default for field in fields(settings)}
         chosen = {name: self._settings[name] for name in usual if name in self._settings}
         return ", ".join(f"{name}={value!r}" for name, value in chosen.items() if value != usual[name])
 

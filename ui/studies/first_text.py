@@ -32,7 +32,7 @@ def growing_pass(*, wpe: str | None = None) -> TokenPass:
         return passed
     dictionary = opened.dictionary()
     model = opened.model_of(dictionary, wpe=wpe)
-    first = token_pass.pass_over(dictionary, model, first_rows(dictionary, model), ask=False)
+    first = replace(token_pass.pass_over(dictionary, model, first_rows(dictionary, model), ask=False), whole=False)
     whole = Later(lambda: token_pass.token_pass(wpe=wpe))
     if whole.value is not None:
         return whole.value

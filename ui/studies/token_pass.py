@@ -16,6 +16,7 @@ from core.corpus.samples import SampleSettings, TextSample
 from core.corpus.streams import rows_sha256
 from core.devices.device import CPU, Device, DeviceError
 from core.dictionaries.dictionary import Dictionary
+from core.models.embeddings import TRAINED
 from core.models.language_model import LanguageModel
 from core.work.calls import call, silent_call
 from ui.shared import progress as shared_progress
@@ -41,6 +42,8 @@ class TokenPass:
     statistics: ActivationStatistics
     device: Device = CPU
     """What ran the model and encoded."""
+    whole: bool = True
+    """Whether it is over all rows of the chosen text; the first views of a page rest on some of them."""
 
     @property
     def hashes(self) -> tuple[str, str, str]:
@@ -75,6 +78,11 @@ class TokenPass:
     def density(self) -> np.ndarray:
         """Return the share of counted tokens on which each feature is active."""
         return self.statistics.count.sum(axis=0) / self.statistics.n_tokens()
+
+    @property
+    def told(self) -> dict[str, object]:
+        """Return what the same in Python needs of the text (see ui.shared.same_in_python); nothing in part of it."""
+        return {"text": self.sample.settings} if self.whole and self.model.wpe == TRAINED else {}
 
     def provenance(self, **more: str | int | float | bool | None) -> dict:
         """Return what a download says of where its numbers are from."""

@@ -162,6 +162,6 @@ def _curve(table, column: str, run: str, note: str, source: dict) -> None:
         table,
         explains=[column, "training_tokens"],
         note=note,
-        name=f"{run}-{column}",
+        name=f"run-{run}-{column}",
         provenance=source,
     )
