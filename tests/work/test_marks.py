@@ -1,5 +1,7 @@
 """No page sends a chart of more marks than a browser draws without a pause, however many features there are."""
 
+import re
+
 import altair as alt
 import numpy as np
 import pandas as pd
@@ -8,6 +10,7 @@ import pytest
 from tests.doubles import pages, planted_pages
 from tests.doubles.marks import marks_and_bytes
 from tests.doubles.planted import planted_dictionary
+from ui.shared.spoken import alternative_text
 from ui.shared.thinned import MOST_MARKS, thinned
 from ui.shell.router import page_files
 
@@ -48,8 +51,16 @@ def write_many(root) -> None:
 
 
 @pytest.mark.parametrize("name", [page.path.stem for page in page_files()])
-def test_no_tab_sends_a_chart_of_too_many_marks(tmp_path, monkeypatch, name):
+def test_no_tab_sends_a_chart_of_too_many_marks_or_without_a_number_in_its_text(tmp_path, monkeypatch, name):
     write_many(tmp_path)
+    silent = []
+
+    def spoken(chart, title="", finding="", note=""):
+        if not re.search(r"\d", f"{finding} {alternative_text(chart)}"):
+            silent.append(title)
+        return alternative_text(chart, title, finding, note)
+
+    monkeypatch.setattr("ui.shared.figure.alternative_text", spoken)
     planted_pages.read_little_text(monkeypatch)
     ids = [planted_pages.id_of(tmp_path, folder) for folder in ("many", "other")]
     query = {"sae": ids[0], "b": ids[1], "split_wider": [ids[1]], "split_many": ids, "feature": "4"}
@@ -62,3 +73,4 @@ def test_no_tab_sends_a_chart_of_too_many_marks(tmp_path, monkeypatch, name):
             for chart in at.get("vega_lite_chart"):
                 marks, _ = marks_and_bytes(chart.proto)
                 assert marks <= MOST_MARKS, (tab, chart.proto.alt, marks)
+    assert silent == []

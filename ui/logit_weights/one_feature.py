@@ -107,6 +107,10 @@ def weight_histogram(study: LogitStudy, feature: int, split: TokenSplit | None) 
         ),
         name=f"logit-feature-{feature}",
         provenance=study.provenance,
+        finding="; ".join(
+            f"{name}: median {median:.3g}, half between {q1:.3g} and {q3:.3g}"
+            for name, q1, median, q3 in boxes[["series", "q1", "median", "q3"]].itertuples(index=False)
+        ),
     )
 
 
