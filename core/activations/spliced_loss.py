@@ -5,9 +5,9 @@ activation where x_hat is put in place of x, and their own positions do not coun
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -15,11 +15,12 @@ from jaxtyping import Bool, Float, Int
 from core.activations.encoding import Encoder
 from core.activations.reconstruction import mean_over, ratio
 from core.activations.spliced_runs import SplicedRuns
-from core.activations.store import counted, left_out_name
+from core.activations.store import TILE, counted, left_out_name
+from core.devices.device import CPU, Device
 from core.dictionaries.config import check_reconstructs
 from core.dictionaries.dictionary import Dictionary
 from core.errors import CorpusError
-from core.models.batches import activations_at, batches, rows_per_run
+from core.models.batches import activations_at, rows_per_run
 from core.models.language_model import LanguageModel
 from core.models.search import check_hooks
 from core.work.artifacts import artifact_key
@@ -48,7 +49,15 @@ class SplicedLoss:
     version: ClassVar[int] = 1
 
     @classmethod
-    def key(cls, dictionary_sha256: str, model_sha256: str, rows_sha256: str, *, left_out: tuple[int, ...] = ()) -> str:
+    def key(
+        cls,
+        dictionary_sha256: str,
+        model_sha256: str,
+        rows_sha256: str,
+        *,
+        left_out: tuple[int, ...] = (),
+        device: Device = CPU,
+    ) -> str:
         return artifact_key(
             "spliced-loss",
             cls.version,
@@ -56,6 +65,7 @@ class SplicedLoss:
             model=model_sha256,
             rows=rows_sha256,
             left_out=left_out_name(left_out),
+            **device.inputs,
         )
 
     def totals(self, *, with_first: bool = True) -> dict[str, float]:
@@ -94,13 +104,14 @@ class LossByPosition:
     version: ClassVar[int] = 1
 
     @classmethod
-    def key(cls, model_sha256: str, rows_sha256: str, *, left_out: tuple[int, ...] = ()) -> str:
+    def key(cls, model_sha256: str, rows_sha256: str, *, left_out: tuple[int, ...] = (), device: Device = CPU) -> str:
         return artifact_key(
             "loss-by-position",
             cls.version,
             model=model_sha256,
             rows=rows_sha256,
             left_out=left_out_name(left_out),
+            **device.inputs,
         )
 
     @property
@@ -116,47 +127,54 @@ def spliced_loss(
     *,
     left_out: tuple[int, ...] = (),
     progress: Progress = SILENT,
+    device: Device = CPU,
 ) -> SplicedLoss:
     """Run the model as it is and with x_hat, 0 and the mean of x at the dictionary's hook (its output hook, if any).
 
     `left_out` are ids of tokens that are not counted and keep their activation. `progress` counts tokens, those
-    of a first run for the mean too. Raises DoesNotFitError, CorpusError where no loss is counted.
+    of a first run for the mean too. Where memory of a `device` runs out, fewer rows are run together. Raises
+    DoesNotFitError, CorpusError where no loss is counted, and DeviceError.
     """
     check_hooks(dictionary, model)
     check_reconstructs(dictionary.config, dictionary.title)
     keep = _check(rows, left_out, model)
     hook = dictionary.config.hook_name_out or dictionary.config.hook_name
     counter = _Counter(progress, 2 * rows.size)
-    mean = _mean_at(model, rows, keep, hook, counter)
-    sums = {name: np.zeros((n, rows.shape[1])) for name, n in (("ce", 1 + len(REPLACED)), ("kl", len(REPLACED)))}
-    encoder = Encoder(dictionary)
-    for part in _parts(rows):
-        runs = SplicedRuns(model, rows[part], hook)
+    mean = _mean_at(model, rows, keep, hook, counter, device)
+    encoder = Encoder(dictionary, device=device)
+
+    def work(part: slice) -> list[np.ndarray]:
+        runs = SplicedRuns(model, rows[part], hook, device=device)
         hooks = dictionary.config.hooks_in
         x = runs.start(hooks[0] if len(hooks) == 1 else None)
         x = activations_at(model, rows[part], hooks) if x is None else x
         x_hat = np.where(keep[part][..., None], encoder.reconstruct(x, counter), runs.target)
         for value in (x_hat, np.zeros_like(x_hat), np.broadcast_to(mean, x_hat.shape)):
             runs.replace(value)
-        for name, values in zip(sums, runs.losses(counter), strict=True):
-            sums[name] += np.where(keep[part], values, 0).sum(axis=1)
+        sums = [np.where(keep[part], values, 0).sum(axis=1) for values in runs.losses(counter)]
         counter.add(rows[part].size)
+        return sums
+
+    ce_sums, kl_sums = (sum(each) for each in zip(*_in_parts(work, rows, device), strict=True))
     n = keep.sum(axis=0)
-    ce = ratio(sums["ce"], np.append(n[:-1], 0).astype(np.float64))
-    return SplicedLoss(ce[0], ce[1:], ratio(sums["kl"], n.astype(np.float64)), n)
+    ce = ratio(ce_sums, np.append(n[:-1], 0).astype(np.float64))
+    return SplicedLoss(ce[0], ce[1:], ratio(kl_sums, n.astype(np.float64)), n)
 
 
 def token_losses(
-    model: LanguageModel, rows: Int[np.ndarray, "row pos"], *, progress: Progress = SILENT
+    model: LanguageModel, rows: Int[np.ndarray, "row pos"], *, progress: Progress = SILENT, device: Device = CPU
 ) -> Float[np.ndarray, "row pos-1"]:
-    """Return the cross-entropy of each next token, in nats, the model as it is. Raises DoesNotFitError."""
+    """Return the cross-entropy of each next token, in nats, the model as it is. Raises DoesNotFitError, DeviceError."""
     _check(rows, (), model)
     losses, counter = np.empty((len(rows), rows.shape[1] - 1)), _Counter(progress, rows.size)
-    for part in _parts(rows):
-        runs = SplicedRuns(model, rows[part], None)
+
+    def work(part: slice) -> None:
+        runs = SplicedRuns(model, rows[part], None, device=device)
         runs.start()
         losses[part] = runs.losses(counter)[0][0, :, :-1]
         counter.add(rows[part].size)
+
+    _in_parts(work, rows, device)
     return losses
 
 
@@ -176,10 +194,11 @@ def loss_by_position(
     *,
     left_out: tuple[int, ...] = (),
     progress: Progress = SILENT,
+    device: Device = CPU,
 ) -> LossByPosition:
     """Average `token_losses` over rows; `left_out` are ids of tokens at which the guess is not counted."""
     keep = _check(rows, left_out, model)[:, :-1]
-    losses, n = token_losses(model, rows, progress=progress), keep.sum(axis=0)
+    losses, n = token_losses(model, rows, progress=progress, device=device), keep.sum(axis=0)
     return LossByPosition(ratio(np.where(keep, losses, 0).sum(axis=0), n.astype(np.float64)), n)
 
 
@@ -205,20 +224,35 @@ class _Counter:
         self._progress.note(text)
 
 
-def _parts(rows: np.ndarray) -> Iterator[slice]:
+def _in_parts(work: Callable[[slice], Any], rows: np.ndarray, device: Device) -> list[Any]:
+    """Return `work` of a few rows at a time, fewer where a device's memory runs out."""
+    if device.runs_kernels:
+        from core.devices.blocks import run_on_device
+
+        return run_on_device(work, len(rows), rows_per_run(rows.shape[1], TILE), device)
     step = rows_per_run(rows.shape[1], _TOKENS_PER_RUN)
-    for start in range(0, len(rows), step):
-        yield slice(start, min(start + step, len(rows)))
+    return [work(slice(start, min(start + step, len(rows)))) for start in range(0, len(rows), step)]
 
 
 def _mean_at(
-    model: LanguageModel, rows: np.ndarray, keep: Bool[np.ndarray, "row pos"], hook: str, counter: _Counter
+    model: LanguageModel,
+    rows: np.ndarray,
+    keep: Bool[np.ndarray, "row pos"],
+    hook: str,
+    counter: _Counter,
+    device: Device,
 ) -> Float[np.ndarray, " d_out"]:
-    total = 0.0
-    for part, x in batches(model, rows, hook, step=rows_per_run(rows.shape[1], _TOKENS_PER_RUN)):
-        total = total + x[keep[part]].sum(axis=0, dtype=np.float64)
+    def work(part: slice) -> np.ndarray:
+        if device.runs_kernels:
+            from core.models.on_device import activations_on_device
+
+            x = activations_on_device(model, rows[part], hook, device).cpu().numpy()
+        else:
+            x = model.activations(rows[part], hook)
         counter.add(rows[part].size)
-    return total / np.count_nonzero(keep)
+        return x[keep[part]].sum(axis=0, dtype=np.float64)
+
+    return sum(_in_parts(work, rows, device)) / np.count_nonzero(keep)
 
 
 def _check(rows: np.ndarray, left_out: tuple[int, ...], model: LanguageModel) -> Bool[np.ndarray, "row pos"]:

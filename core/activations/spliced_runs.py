@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from core.devices.device import CPU, Device
 from core.models.hf_runner import LAST
 from core.models.language_model import LanguageModel
 from core.work.progress import SILENT, Progress, Stage
@@ -49,10 +50,15 @@ class Compared:
 
 
 class SplicedRuns:
-    """One run as the model is, and others with values put in at a hook. The lock is held for one pass, never longer."""
+    """One run as the model is, and others with values put in at a hook. The lock is held for one pass, never longer.
 
-    def __init__(self, model: LanguageModel, rows: Int[np.ndarray, "row pos"], hook: str | None):
-        self._model, self._rows, self._hook = model, rows, hook
+    On a device that runs kernels, call all methods inside core.devices.blocks.computing_on.
+    """
+
+    def __init__(
+        self, model: LanguageModel, rows: Int[np.ndarray, "row pos"], hook: str | None, *, device: Device = CPU
+    ):
+        self._model, self._rows, self._hook, self._device = model, rows, hook, device
         self._given: tuple[int, torch.Tensor] | None = None
         self._plain: dict[int, torch.Tensor] = {}
         """What the unembedding reads when the model runs as it is, by how often the rows are stacked."""
@@ -63,16 +69,22 @@ class SplicedRuns:
         import torch
 
         self._tokens, running = torch.from_numpy(self._rows.astype(np.int64)), self._model.running
+        self._module = None
+        if self._device.runs_kernels:
+            from core.models.on_device import hooked_on
+
+            self._module, self._tokens = hooked_on(self._model, self._device), self._tokens.to(self._device.torch)
         # What comes before the hook's layer is the same in all runs.
         layer = running.layer_of(self._hook) if self._hook and running.can_start_late else None
         before = None if layer is None else f"blocks.{layer}.hook_resid_pre"
-        seen = running.read(self._tokens, list({name for name in (read, self._hook, before, LAST) if name}))
+        names = list({name for name in (read, self._hook, before, LAST) if name})
+        seen = running.read(self._tokens, names, module=self._module)
         self._plain[1] = seen[LAST]
         self._given = (layer, seen[before]) if before else None
         if self._hook is None:
             return None
-        self.target = seen[self._hook].float().numpy()
-        return seen[read].float().numpy() if read else None
+        self.target = seen[self._hook].float().cpu().numpy()
+        return seen[read].float().cpu().numpy() if read else None
 
     def replace(self, value: Float[np.ndarray, "row pos d_out"]) -> None:
         """Run again with a value at the hook."""
@@ -134,7 +146,7 @@ class SplicedRuns:
             outputs.append(self._run([put() for put in puts[first : first + n]], n))
         places = [np.array(each, np.int64) for each in zip(*at, strict=True)] or [np.zeros(0, np.int64)] * 2
         plain, *last = (
-            output.unflatten(0, (n, -1))[:, places[0], places[1]].float().numpy()
+            output.unflatten(0, (n, -1))[:, places[0], places[1]].float().cpu().numpy()
             for output in (self._plain[n], *outputs)
         )
         by_run = (len(outputs) * n, *self._rows.shape)
@@ -148,8 +160,8 @@ class SplicedRuns:
         """Return logits of what the unembedding reads."""
         import torch
 
-        dtype = self._plain[1].dtype
-        return self._model.running.logits(torch.from_numpy(last).to(dtype)).float().numpy()
+        read = torch.from_numpy(last).to(self._plain[1])
+        return self._model.running.logits(read, module=self._module).float().cpu().numpy()
 
     def _run(self, puts: Sequence[Put], n: int) -> "torch.Tensor":
         """Run the rows n times in one pass, with each of `puts` in one of them."""
@@ -157,7 +169,7 @@ class SplicedRuns:
         if given is not None and n > 1:
             given = given[0], given[1].repeat(n, 1, 1)
         replace = (self._hook, lambda old: _put(old, puts, (n, *self._rows.shape))) if puts else None
-        return self._model.running.read(tokens, [LAST], replace=replace, start=given)[LAST]
+        return self._model.running.read(tokens, [LAST], replace=replace, start=given, module=self._module)[LAST]
 
     def _compare(
         self, n: int, outputs: Sequence["torch.Tensor"], progress: Progress
@@ -170,6 +182,9 @@ class SplicedRuns:
 
         size, runs = n * self._rows.size, 1 + len(outputs)
         next_tokens = torch.from_numpy(np.roll(self._rows, -1, axis=1).reshape(-1, 1).astype(np.int64)).repeat(n, 1)
+        next_tokens = next_tokens.to(self._tokens.device)
+        # A sum in float32 over the vocabulary is off by 5e-7 of a divergence of 1, whatever its own size.
+        of_kl = torch.float64 if self._device.runs_kernels else None
         log_p_next, kl = np.zeros((runs, size)), np.zeros((runs - 1, size))
         first_of_all, *others = (output.flatten(0, 1) for output in (self._plain[n], *outputs))
         step = max(1, _LOGITS_PER_CALL // self._model.d_vocab)
@@ -178,17 +193,17 @@ class SplicedRuns:
             part = slice(start, start + step)
             first = self._log_p(first_of_all[part])
             p = first.exp()
-            log_p_next[0, part] = first.gather(1, next_tokens[part])[:, 0].numpy()
+            log_p_next[0, part] = first.gather(1, next_tokens[part])[:, 0].cpu().numpy()
             for i, output in enumerate(others):
                 log_p = self._log_p(output[part])
-                log_p_next[i + 1, part] = log_p.gather(1, next_tokens[part])[:, 0].numpy()
-                kl[i, part] = (p * (first - log_p)).sum(dim=1).numpy()
+                log_p_next[i + 1, part] = log_p.gather(1, next_tokens[part])[:, 0].cpu().numpy()
+                kl[i, part] = (p * (first - log_p)).sum(dim=1, dtype=of_kl).cpu().numpy()
         log_p_next = log_p_next.reshape(runs, n, *self._rows.shape)
         log_p_next[..., -1] = 0
         return log_p_next, kl.reshape(runs - 1, n, *self._rows.shape)
 
     def _log_p(self, output: "torch.Tensor") -> "torch.Tensor":
-        return self._model.running.logits(output).float().log_softmax(dim=1)
+        return self._model.running.logits(output, module=self._module).float().log_softmax(dim=1)
 
 
 def _put(old: "torch.Tensor", puts: Sequence[Put], shape: tuple[int, int, int]) -> "torch.Tensor":
@@ -200,8 +215,8 @@ def _put(old: "torch.Tensor", puts: Sequence[Put], shape: tuple[int, int, int]) 
     if old.numel() == shape[2] * width:  # positions: the same for all rows
         old = old.expand(shape[0] * shape[1], *old.shape[1:])
     rows = old.reshape(*shape, width)
-    value = torch.zeros(shape[0], *puts[0].value.shape, dtype=torch.float32)
-    at = torch.zeros(shape, dtype=torch.bool)
+    value = torch.zeros(shape[0], *puts[0].value.shape, dtype=torch.float32, device=old.device)
+    at = torch.zeros(shape, dtype=torch.bool, device=old.device)
     for i, put in enumerate(puts):
         value[i], at[i] = torch.from_numpy(np.asarray(put.value, np.float32)), torch.from_numpy(put.at)
     new = rows.float() + value if puts[0].adds else value

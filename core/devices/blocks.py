@@ -35,14 +35,23 @@ def rows_that_fit(device: Device, n: int, *, bytes_per_row: int, width: int, fix
 
 
 @contextmanager
-def computing_on(device: Device) -> Iterator[None]:
-    """Compute products in IEEE float32, record no gradients, and turn a driver's failure into DeviceError."""
-    with torch.inference_mode(), ieee_products(), named_failures(device):
+def computing_on(device: Device, *, gradients: bool = False) -> Iterator[None]:
+    """Compute products in IEEE float32, and turn a driver's failure into DeviceError.
+
+    Nothing made inside can be differentiated, unless it is asked for `gradients`.
+    """
+    with torch.inference_mode(not gradients), ieee_products(), named_failures(device):
         yield
 
 
 def run_on_device(
-    work: Callable[[slice], Any], n: int, step: int, device: Device, *, progress: Progress = SILENT
+    work: Callable[[slice], Any],
+    n: int,
+    step: int,
+    device: Device,
+    *,
+    progress: Progress = SILENT,
+    gradients: bool = False,
 ) -> list[Any]:
     """Return `work` on slices that cover 0 to n by `step`, one after the other; `progress` counts to n.
 
@@ -50,7 +59,7 @@ def run_on_device(
     depend on the step. Raises DeviceError if one row does not fit, and if the driver fails.
     """
     results, start = [], 0
-    with computing_on(device):
+    with computing_on(device, gradients=gradients):
         while start < n:
             part, fits = slice(start, min(start + step, n)), True
             try:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from core.amounts import of_bytes
@@ -67,7 +68,8 @@ class Shelf:
             self._held.pop(key, None)
 
     def _copy(self, array: np.ndarray) -> Tensor:
-        with named_failures(self.device):
+        # In inference mode the copy could never be part of a gradient.
+        with torch.inference_mode(False), named_failures(self.device):
             return as_tensor(np.ascontiguousarray(array)).to(self.device.torch)
 
     def _make_room(self, nbytes: int, name: str) -> None:

@@ -16,11 +16,11 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from core.activations.store import ActivationBlock, ActivationStore, counted, left_out_name
+from core.devices.device import CPU, Device
 from core.dictionaries.dictionary import Dictionary
 from core.errors import CorpusError
-from core.interventions.first_order import TOKENS_PER_RUN, check_causes, directions, entry_effects, sensitivity
+from core.interventions.first_order import check_causes, directions, entry_effects, in_runs, sensitivity
 from core.maths.exact_sums import ExactSum
-from core.models.batches import rows_per_run
 from core.models.gradients import losses
 from core.models.language_model import LanguageModel
 from core.work.artifacts import artifact_key
@@ -48,7 +48,16 @@ class CausalAtlas:
     version: ClassVar[int] = 1
 
     @classmethod
-    def key(cls, dictionary_sha256: str, model_sha256: str, rows_sha256: str, *, left_out: tuple[int, ...] = ()) -> str:
+    def key(
+        cls,
+        dictionary_sha256: str,
+        model_sha256: str,
+        rows_sha256: str,
+        *,
+        left_out: tuple[int, ...] = (),
+        device: Device = CPU,
+    ) -> str:
+        """Name it; `device` is what runs the model forward and back."""
         return artifact_key(
             "causal-atlas",
             cls.version,
@@ -56,6 +65,7 @@ class CausalAtlas:
             model=model_sha256,
             rows=rows_sha256,
             left_out=left_out_name(left_out),
+            **device.inputs,
         )
 
     @cached_property
@@ -95,12 +105,17 @@ def _ratio(above: np.ndarray, below: np.ndarray) -> Float[np.ndarray, " n"]:
 
 
 def causal_atlas(
-    dictionary: Dictionary, model: LanguageModel, store: ActivationStore, progress: Progress = SILENT
+    dictionary: Dictionary,
+    model: LanguageModel,
+    store: ActivationStore,
+    progress: Progress = SILENT,
+    *,
+    device: Device = CPU,
 ) -> CausalAtlas:
     """Attribute the summed loss of each row of a store to the activations there, block by block.
 
     Sums are exact, so they depend neither on blocks nor on their order; the gradients are the model's. `progress`
-    counts tokens. Raises DoesNotFitError, CorpusError where no loss is counted, MissingActivationsError.
+    counts tokens. Raises DoesNotFitError, CorpusError where no loss is counted, MissingActivationsError, DeviceError.
     """
     check_causes(dictionary, model, store.rows)
     keep = counted(store.rows, store.left_out)
@@ -110,15 +125,18 @@ def causal_atlas(
             "least 2 tokens; choose a longer text, or count special tokens too."
         )
     tally, done = _Tally(directions(dictionary)), 0
-    step = rows_per_run(store.rows.shape[1], TOKENS_PER_RUN)
     for block in store.blocks():
-        for start in range(0, len(block.rows), step):
-            rows = block.rows[start : start + step]
-            here = sensitivity(dictionary, model, rows, losses(rows, counted(rows, store.left_out)))
-            tally.add(*_entries(block, start, rows), here.gradient)
+
+        def work(part: slice, block: ActivationBlock = block, done: int = done) -> None:
+            rows = block.rows[part]
+            target = losses(rows, counted(rows, store.left_out))
+            here = sensitivity(dictionary, model, rows, target, device=device)
+            tally.add(*_entries(block, part.start, rows), here.gradient)
             tally.losses += here.values.tolist()
-            done += rows.size
-            progress.update(done, store.rows.size)
+            progress.update(done + block.rows[: part.stop].size, store.rows.size)
+
+        in_runs(work, block.rows, device)
+        done += block.rows.size
     return tally.finish(int(np.count_nonzero(keep)))
 
 

@@ -15,11 +15,11 @@ from jaxtyping import Bool, Float, Int
 from core.activations.encoding import Encoder
 from core.activations.sparse import SparseActivations
 from core.activations.store import ActivationBlock
+from core.devices.device import CPU, Device
 from core.dictionaries.dictionary import Dictionary
 from core.errors import BadSettingError, DoesNotFitError, OutOfRangeError
-from core.interventions.first_order import TOKENS_PER_RUN, check_causes, directions, entry_effects, sensitivity
+from core.interventions.first_order import Sensitivity, check_causes, directions, entry_effects, in_runs, sensitivity
 from core.interventions.runs import EditedRuns, Effects, Push
-from core.models.batches import rows_per_run
 from core.models.gradients import Target, logits_of, losses
 from core.models.hf_runner import LAST
 from core.models.language_model import LanguageModel
@@ -195,21 +195,26 @@ def attribute(
     keep: Bool[np.ndarray, "row pos"] | None = None,
     means: Float[np.ndarray, " d_sae"] | None = None,
     progress: Progress = SILENT,
+    device: Device = CPU,
 ) -> Attribution:
     """Attribute a number to the features on a few rows: one run forward and one back.
 
     Tokens that are not of `keep` are read and get nothing. `means` are the features' baselines, by default 0.
-    `progress` counts tokens. Raises DoesNotFitError, CorpusError, OutOfRangeError, BadSettingError.
+    `progress` counts tokens. Both runs are on the `device`; features are encoded on the CPU. Raises DoesNotFitError,
+    CorpusError, OutOfRangeError, BadSettingError, DeviceError.
     """
     check_causes(dictionary, model, rows)
     check_size(rows)
     asked.check(rows, model.d_vocab)
-    keep, found = np.ones(rows.shape, bool) if keep is None else keep, []
-    step = rows_per_run(rows.shape[1], TOKENS_PER_RUN)
-    for start in range(0, len(rows), step):
-        part = slice(start, start + step)
-        found.append(sensitivity(dictionary, model, rows[part], asked.target(rows[part], keep[part], start)))
+    keep = np.ones(rows.shape, bool) if keep is None else keep
+
+    def work(part: slice) -> Sensitivity:
+        target = asked.target(rows[part], keep[part], part.start)
+        here = sensitivity(dictionary, model, rows[part], target, device=device)
         progress.update(rows[: part.stop].size, 2 * rows.size)
+        return here
+
+    found = in_runs(work, rows, device)
     acts = _of_kept(Encoder(dictionary).block(model, rows), keep, dictionary.d_sae)
     gradient, factors = (np.concatenate([getattr(each, name) for each in found]) for name in ("gradient", "factors"))
     written = directions(dictionary)

@@ -5,15 +5,19 @@ what passes at the dictionary's hook (a transcoder's output hook), d_f what f wr
 It stands for the number as it is minus the number with the activation at its baseline (Nanda 2023; Marks et al. 2024).
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from core.devices.device import CPU, Device
 from core.dictionaries.config import DictionaryConfig, check_reconstructs
 from core.dictionaries.dictionary import Dictionary
 from core.errors import CorpusError, DoesNotFitError
-from core.models.gradients import Target
+from core.models.batches import rows_per_run
+from core.models.gradients import Gradient, Target
 from core.models.language_model import LanguageModel
 from core.models.search import check_hooks
 
@@ -62,23 +66,48 @@ class Sensitivity:
 
 
 def sensitivity(
-    dictionary: Dictionary, model: LanguageModel, rows: Int[np.ndarray, "row pos"], target: Target
+    dictionary: Dictionary,
+    model: LanguageModel,
+    rows: Int[np.ndarray, "row pos"],
+    target: Target,
+    *,
+    device: Device = CPU,
 ) -> Sensitivity:
     """Run the model forward and back once. Raises what the runner's `gradient` raises, and MemoryBudgetError."""
-    import torch
-
     config, hook = dictionary.config, hook_written(dictionary.config)
     scaled = config.normalize_activations in _SCALED
     names = [config.hook_name] if scaled else []
-    above = model.n_layers - (model.running.layer_of(hook) or 0)
-    model.make_room(4 * _KEPT * model.d_model * rows.size * above)
-    found = model.running.gradient(torch.from_numpy(rows.astype(np.int64)), hook, target, names=names)
-    gradient = np.ascontiguousarray(found.gradient.flatten(0, 1).float().numpy())
+    found = _gradient(model, rows, hook, target, names, device)
+    gradient = np.ascontiguousarray(found.gradient.flatten(0, 1).float().cpu().numpy())
     factors = np.ones(len(gradient), np.float32)
     if scaled:
-        factors = _factors(dictionary, found.seen[config.hook_name].flatten(0, 1).float().numpy())
+        factors = _factors(dictionary, found.seen[config.hook_name].flatten(0, 1).float().cpu().numpy())
         gradient = gradient * factors[:, None]
     return Sensitivity(gradient, found.values.numpy(), factors)
+
+
+def _gradient(
+    model: LanguageModel, rows: np.ndarray, hook: str, target: Target, names: Sequence[str], device: Device
+) -> Gradient:
+    if device.runs_kernels:
+        from core.models.on_device import gradient_on_device
+
+        return gradient_on_device(model, rows, hook, target, device, names=names)
+    import torch
+
+    above = model.n_layers - (model.running.layer_of(hook) or 0)
+    model.make_room(4 * _KEPT * model.d_model * rows.size * above)
+    return model.running.gradient(torch.from_numpy(rows.astype(np.int64)), hook, target, names=names)
+
+
+def in_runs(work: Callable[[slice], Any], rows: Int[np.ndarray, "row pos"], device: Device) -> list[Any]:
+    """Return `work` of a few rows at a time, fewer where a device's memory runs out on the way back."""
+    step = rows_per_run(rows.shape[1], TOKENS_PER_RUN)
+    if device.runs_kernels:
+        from core.devices.blocks import run_on_device
+
+        return run_on_device(work, len(rows), step, device, gradients=True)
+    return [work(slice(start, min(start + step, len(rows)))) for start in range(0, len(rows), step)]
 
 
 def _factors(dictionary: Dictionary, x: Float[np.ndarray, "token d_in"]) -> Float[np.ndarray, " token"]:

@@ -8,12 +8,19 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
+from core.devices.device import Device
 from core.models.language_model import LanguageModel
+from core.models.running import weights_nbytes
 from core.work.progress import SILENT, Progress
 
 TOKENS_PER_RUN = 2**12
 Place = tuple[LanguageModel, str]
 """A model, and one of its hooks."""
+
+
+def model_device(model: LanguageModel, n_tokens: int, device: Device) -> Device:
+    """Return where a model is best run over so many tokens, given the chosen device: each meets every weight once."""
+    return device.for_work(n_tokens * weights_nbytes(model.config) // 4)
 
 
 def rows_per_run(n_pos: int, tokens: int | None = None) -> int:

@@ -122,7 +122,8 @@ class Norm:
     def __init__(self, module: Any):
         import torch
 
-        self._neutral = copy.deepcopy(module).to_empty(device="cpu").float().requires_grad_(False)
+        with torch.inference_mode(False):  # else nothing that passes here could be differentiated later
+            self._neutral = copy.deepcopy(module).to_empty(device="cpu").float().requires_grad_(False)
         weight, bias = (getattr(self._neutral, name, None) for name in ("weight", "bias"))
         self._one_more = False
         for parameter in (weight, bias):

@@ -9,11 +9,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from core.devices.blocks import run_on_device
+from core.devices.blocks import computing_on, run_on_device
 from core.devices.device import Device, DeviceError, named_failures
 from core.devices.placed import place, shelf
 from core.installation import started_with
 from core.models.batches import rows_per_run
+from core.models.gradients import Gradient, Target
 from core.models.language_model import LanguageModel
 from core.work.progress import SILENT, Progress
 
@@ -23,7 +24,9 @@ def hooked_on(model: LanguageModel, device: Device) -> torch.nn.Module:
 
     The copy counts as weights in the device's memory. Raises DeviceError if it does not fit.
     """
-    with model.lock:  # else the copy could take along hooks that another session has set
+    # Without the lock the copy could take along hooks that another session has set. A model that is built or copied in
+    # inference mode could never be differentiated.
+    with model.lock, torch.inference_mode(False):
         hooked = model.running.module
         if any(tensor.is_meta for tensor in _tensors(hooked)):
             raise DeviceError(
@@ -73,9 +76,26 @@ def activations_of_on_device(
     found = {name: place(model.W_E, device)[there] + place(model.W_pos, device)[:n_pos] for name in sums}
     deeper = list(dict.fromkeys(name for name in hook_names if name not in found))
     if deeper:
-        values = model.running.read(there, deeper, module=hooked_on(model, device))
+        module = hooked_on(model, device)
+        values = model.running.read(there, deeper, module=module)
         found |= {name: values[name].float() for name in deeper}
     return found
+
+
+def gradient_on_device(
+    model: LanguageModel,
+    rows: Int[np.ndarray, "row pos"],
+    hook_name: str,
+    target: Target,
+    device: Device,
+    *,
+    names: Sequence[str] = (),
+) -> Gradient:
+    """Run the model forward and back on a device, as the runner's `gradient` does; tensors stay there."""
+    with computing_on(device, gradients=True):
+        module = hooked_on(model, device)
+        there = place(rows.astype(np.int64), device)
+        return model.running.gradient(there, hook_name, target, names=names, module=module)
 
 
 def run_model_on_device(

@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from core.activations.spliced_loss import LossByPosition, SplicedLoss, loss_by_position, spliced_loss, token_losses
+from core.activations.spliced_runs import SplicedRuns
+from core.devices.device import CPU, TORCH_CPU, DeviceError
 from core.errors import CancelledError, CorpusError, DoesNotFitError
+from tests.doubles import planted_card
 from tests.doubles.activation_rows import ROWS, planted
 from tests.doubles.planted import planted_dictionary, planted_model
 from tests.doubles.watched import Watched
@@ -54,13 +57,14 @@ def slow(dictionary, model, rows, left_out=()):
         ("standard", "hook_embed"),
     ],
 )
-def test_losses_are_those_of_whole_runs_with_all_logits_at_once(tmp_path, monkeypatch, architecture, hook):
+def test_losses_are_those_of_whole_runs_with_all_logits_at_once(tmp_path, monkeypatch, architecture, hook, device):
     monkeypatch.setattr("core.activations.spliced_loss._TOKENS_PER_RUN", 21)
+    monkeypatch.setattr("core.activations.spliced_loss.TILE", 21)
     monkeypatch.setattr("core.activations.spliced_runs._LOGITS_PER_CALL", 257 * 20)
     dictionary, model = planted(architecture, hook_name=hook), planted_model(tmp_path)
     rows, left_out = ROWS.copy(), (0, 256)
     rows[:, 0], rows[2], rows[5, 3] = 0, 256, 0
-    found = spliced_loss(dictionary, model, rows, left_out=left_out)
+    found = spliced_loss(dictionary, model, rows, left_out=left_out, device=device)
     ce, kl, keep = slow(dictionary, model, rows, left_out)
     assert found.position_rows.tolist() == keep.sum(axis=0).tolist()
     assert np.isnan([found.ce[0], found.ce[-1], found.kl_replaced[0, 0]]).all()
@@ -187,3 +191,46 @@ def test_results_are_named_by_what_they_depend_on():
     keys |= {LossByPosition.key("m", "r"), LossByPosition.key("m", "r", left_out=(2, 1)), LossByPosition.key("n", "r")}
     assert len(keys) == 6
     assert LossByPosition.key("m", "r", left_out=(2, 1)) == LossByPosition.key("m", "r", left_out=(1, 2, 2))
+
+
+def test_a_models_own_losses_of_a_device_are_those_of_the_cpu(tmp_path, device):
+    model = planted_model(tmp_path)
+    np.testing.assert_allclose(token_losses(model, ROWS, device=device), token_losses(model, ROWS), rtol=1e-5)
+    found, expected = (loss_by_position(model, ROWS, **how) for how in ({"device": device}, {}))
+    np.testing.assert_allclose(found.ce, expected.ce, rtol=1e-5)
+
+
+def test_memory_that_runs_out_halves_the_rows_of_a_run_and_loses_none(tmp_path, monkeypatch):
+    import torch
+
+    dictionary, model, tried = planted("standard", hook_name=HOOK), planted_model(tmp_path), []
+    expected, compare = spliced_loss(dictionary, model, ROWS), SplicedRuns._compare
+
+    def little_memory(self, *args):
+        tried.append(len(self._rows))
+        if len(self._rows) > 3:
+            raise torch.OutOfMemoryError("planted")
+        return compare(self, *args)
+
+    monkeypatch.setattr(SplicedRuns, "_compare", little_memory)
+    found = spliced_loss(dictionary, model, ROWS, device=TORCH_CPU)
+    assert tried == [11, 5, 2, 2, 2, 2, 2, 1]
+    np.testing.assert_allclose(found.ce_replaced, expected.ce_replaced, rtol=1e-5)
+    np.testing.assert_allclose(found.kl_replaced, expected.kl_replaced, rtol=1e-4)
+
+
+def test_a_driver_that_fails_between_runs_is_named(tmp_path, monkeypatch):
+    planted_card.put_in(monkeypatch)
+
+    def failing(*args):
+        raise RuntimeError(planted_card.FAULT)
+
+    monkeypatch.setattr(SplicedRuns, "_compare", failing)
+    with pytest.raises(DeviceError, match=r"Planted card \(cuda:0\) failed: CUDA error"):
+        spliced_loss(planted("standard", hook_name=HOOK), planted_model(tmp_path), ROWS, device=planted_card.CARD)
+
+
+def test_losses_of_a_device_have_names_of_their_own_and_those_of_the_cpu_keep_theirs():
+    for key in (lambda **how: SplicedLoss.key("d", "m", "r", **how), lambda **how: LossByPosition.key("m", "r", **how)):
+        assert key(device=CPU) == key()
+        assert len({key(), key(device=TORCH_CPU), key(device=planted_card.CARD)}) == 3

@@ -7,12 +7,14 @@ import pytest
 
 from core.activations.store import ActivationBlock, ActivationStore
 from core.activations.token_pass import activation_pass, open_store
+from core.devices.device import CPU, TORCH_CPU
 from core.errors import CorpusError, DoesNotFitError
-from core.interventions import atlas as atlases
+from core.interventions import first_order
 from core.interventions.atlas import QUADRANTS, SILENT_FEATURE, CausalAtlas, causal_atlas, mean_coordinate
 from core.interventions.first_order import directions, entry_effects
 from core.work.artifacts import ArtifactStore
 from core.work.progress import SILENT
+from tests.doubles import planted_card
 from tests.doubles.planted import planted_dictionary, planted_model
 
 ROWS = np.random.default_rng(5).integers(0, 257, (6, 9))
@@ -57,11 +59,11 @@ def dense_effects(dictionary, model, rows, keep, *, hook):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_atlas_is_the_sum_of_dense_effects(kind, tmp_path):
+def test_the_atlas_is_the_sum_of_dense_effects(kind, tmp_path, device):
     dictionary, model = planted_dictionary(kind, d_sae=20, **KINDS[kind]), planted_model(tmp_path)
     left_out = (int(ROWS[2, 3]),)
     keep = ~np.isin(ROWS, left_out)
-    atlas = causal_atlas(dictionary, model, stored(dictionary, model, tmp_path, left_out=left_out))
+    atlas = causal_atlas(dictionary, model, stored(dictionary, model, tmp_path, left_out=left_out), device=device)
     hook = HOOKS.get(kind, dictionary.config.hook_name)
     effects, acts, gradient = dense_effects(dictionary, model, ROWS, keep, hook=hook)
     assert (effects != 0).sum() > 40
@@ -103,9 +105,12 @@ class Stored(ActivationStore):
 
 
 def test_blocks_and_the_order_of_rows_change_no_bit(tmp_path, monkeypatch):
+    # A row at a time: rows together round differently.
     dictionary = planted_dictionary(d_sae=20, hook_name="blocks.1.hook_resid_pre")
     model = planted_model(tmp_path)
-    monkeypatch.setattr(atlases, "TOKENS_PER_RUN", ROWS.shape[1])  # a row at a time: rows together round differently
+    monkeypatch.setattr(
+        first_order, "TOKENS_PER_RUN", ROWS.shape[1]
+    )  # a row at a time: rows together round differently
     (block,) = stored(dictionary, model, tmp_path).blocks()
     whole = causal_atlas(dictionary, model, Stored(block, [list(range(6))]))
     for order in ([[0], [1, 2], [3, 4, 5]], [[5, 3], [0, 4], [1, 2]]):
@@ -193,3 +198,28 @@ def test_progress_counts_tokens(tmp_path):
 
     causal_atlas(dictionary, model, stored(dictionary, model, tmp_path), Seen())
     assert seen[-1] == (ROWS.size, ROWS.size)
+
+
+def test_an_atlas_of_a_device_has_a_name_of_its_own():
+    keys = {CausalAtlas.key("d", "m", "r", device=device) for device in (CPU, TORCH_CPU, planted_card.CARD)}
+    assert len(keys | {CausalAtlas.key("d", "m", "r")}) == 3
+
+
+def test_memory_that_runs_out_on_the_way_back_halves_the_rows(tmp_path, monkeypatch):
+    import torch
+
+    dictionary, model = planted_dictionary(d_sae=20, hook_name="blocks.1.hook_resid_pre"), planted_model(tmp_path)
+    store, tried, back = stored(dictionary, model, tmp_path), [], torch.autograd.grad
+    expected = causal_atlas(dictionary, model, store)
+
+    def little_memory(outputs, inputs, *args, **how):
+        if inputs.ndim == 3:
+            tried.append(len(inputs))
+            if len(inputs) > 2:
+                raise torch.OutOfMemoryError("planted")
+        return back(outputs, inputs, *args, **how)
+
+    monkeypatch.setattr(torch.autograd, "grad", little_memory)
+    found = causal_atlas(dictionary, model, store, device=TORCH_CPU)
+    assert tried == [6, 3, 1, 1, 1, 1, 1, 1]
+    np.testing.assert_allclose(found.size, expected.size, rtol=1e-4, atol=1e-6)

@@ -7,7 +7,7 @@ import pytest
 
 from core.devices import placed
 from core.devices.blocks import computing_on
-from core.devices.device import TORCH_CPU, DeviceError
+from core.devices.device import CPU, TORCH_CPU, DeviceError
 from core.errors import DoesNotFitError
 from core.models import on_device
 from core.models.on_device import activations_on_device, hooked_on, run_model_on_device
@@ -92,3 +92,22 @@ def test_what_the_model_cannot_run_is_refused_as_on_the_cpu(tmp_path, device):
         run_model_on_device(model, np.full((1, 2), 257), HOOKS[1], device)
     with pytest.raises(DoesNotFitError, match="no hook"), computing_on(device):
         activations_on_device(model, ROWS, "blocks.9.hook_resid_pre", device)
+
+
+@pytest.mark.parametrize("hook", ["blocks.1.hook_resid_pre", "ln_final.hook_normalized"])
+def test_a_model_that_first_ran_without_gradients_can_still_be_differentiated(tmp_path, hook, device):
+    """What torch makes in inference mode can never be part of a gradient; a token pass may be what builds the model."""
+    from core.interventions.first_order import sensitivity
+    from core.models.gradients import losses
+    from tests.doubles.planted import planted_dictionary
+
+    rows, dictionary = ROWS[:3], planted_dictionary(hook_name=hook)
+    target = losses(rows, np.ones(rows.shape, bool))
+    expected = sensitivity(dictionary, planted_model(tmp_path), rows, target)
+    model = planted_model(tmp_path)
+    run_model_on_device(model, rows, hook, device)
+    assert expected.gradient.any()
+    for where in (device, CPU):
+        found = sensitivity(dictionary, model, rows, target, device=where)
+        np.testing.assert_allclose(found.gradient, expected.gradient, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(found.values, expected.values, rtol=1e-5)
