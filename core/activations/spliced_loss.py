@@ -178,12 +178,12 @@ def token_losses(
     return losses
 
 
-def seconds_for_a_row(model: LanguageModel, rows: Int[np.ndarray, "row pos"]) -> float:
+def seconds_for_a_row(model: LanguageModel, rows: Int[np.ndarray, "row pos"], *, device: Device = CPU) -> float:
     """Measure how long `token_losses` takes for a row, on a few of them."""
     few, taken = rows[: max(1, 512 // rows.shape[1])], []
     for _ in range(4):  # the first run also loads the model, and other work may run meanwhile
         start = time.perf_counter()
-        token_losses(model, few)
+        token_losses(model, few, device=device)
         taken.append(time.perf_counter() - start)
     return min(taken) / len(few)
 

@@ -19,8 +19,9 @@ from core.activations.store import ActivationBlock, ActivationStore, counted, le
 from core.devices.device import CPU, Device
 from core.dictionaries.dictionary import Dictionary
 from core.errors import CorpusError
-from core.interventions.first_order import check_causes, directions, entry_effects, in_runs, sensitivity
+from core.interventions.first_order import TOKENS_PER_RUN, check_causes, directions, entry_effects, in_runs, sensitivity
 from core.maths.exact_sums import ExactSum
+from core.models.batches import rows_per_run
 from core.models.gradients import losses
 from core.models.language_model import LanguageModel
 from core.work.artifacts import artifact_key
@@ -177,13 +178,18 @@ def mean_coordinate(d: int) -> float:
 
 
 def seconds_for_a_row(
-    dictionary: Dictionary, model: LanguageModel, rows: Int[np.ndarray, "row pos"], left_out: tuple[int, ...]
+    dictionary: Dictionary,
+    model: LanguageModel,
+    rows: Int[np.ndarray, "row pos"],
+    left_out: tuple[int, ...],
+    *,
+    device: Device = CPU,
 ) -> float:
     """Measure how long one run forward and back takes for a row, on a few of them."""
     few = rows[: rows_per_run(rows.shape[1], TOKENS_PER_RUN)]
 
     def run(rows: np.ndarray) -> None:
-        sensitivity(dictionary, model, rows, losses(rows, counted(rows, left_out)))
+        sensitivity(dictionary, model, rows, losses(rows, counted(rows, left_out)), device=device)
 
     run(few[:1])  # what is loaded only once
     start = time.perf_counter()

@@ -6,6 +6,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.activations.spliced_loss import LossByPosition, SplicedLoss
 from core.corpus.samples import SampleSettings
+from core.devices.device import CPU
 from core.dictionaries.sources import Entry
 from core.models.language_model import LanguageModel
 from core.work.progress import SILENT
@@ -37,7 +38,7 @@ def open_page(tmp_path, monkeypatch):
     planted_pages.read_little_text(monkeypatch)
     # Running the model would import torch; tests of the token pass do that.
     monkeypatch.setattr(LanguageModel, "activations", activations)
-    monkeypatch.setattr("core.activations.spliced_loss.token_losses", lambda model, rows: None)
+    monkeypatch.setattr("core.activations.spliced_loss.token_losses", lambda model, rows, **how: None)
     monkeypatch.setattr("ui.activations.loss.spliced_loss", planted_spliced)
     monkeypatch.setattr("ui.activations.loss.loss_by_position", planted_loss)
     # Pinned, so that the picker still knows them on a second run.
@@ -62,12 +63,12 @@ def activations(model: LanguageModel, tokens: np.ndarray, hook_name: str) -> np.
     return x * (3 if "blocks.1" in hook_name else 1)
 
 
-def planted_spliced(dictionary, model, rows, *, left_out=(), progress=SILENT) -> SplicedLoss:
+def planted_spliced(dictionary, model, rows, *, left_out=(), progress=SILENT, device=CPU) -> SplicedLoss:
     losses = np.array(RUNS)[:, None] + np.arange(rows.shape[1]) / 10
     return SplicedLoss(losses[0], losses[1:], losses[1:], np.full(rows.shape[1], len(rows)))
 
 
-def planted_loss(model, rows, *, left_out=(), progress=SILENT) -> LossByPosition:
+def planted_loss(model, rows, *, left_out=(), progress=SILENT, device=CPU) -> LossByPosition:
     n_pos = rows.shape[1] - 1
     return LossByPosition(np.full(n_pos, {"zero": 5.0, "shuffled": 6.0}[model.wpe]), np.full(n_pos, len(rows)))
 

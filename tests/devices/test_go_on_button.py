@@ -65,3 +65,11 @@ def test_a_card_that_is_not_there_is_named_beside_the_button(open_page):
     buttons(app)[0].click().run()
     fine(app)
     assert not app.error
+
+
+def test_losses_of_a_card_name_it_below_their_figure(open_page):
+    app = open_page({"tab": "Loss by position"})
+    app.button(key="act_run_losses").click().run()
+    fine(app)
+    assert "guesses of the next token" in text_of(app, "caption")
+    assert "blocks.0.hook_resid_pre · Planted card" in text_of(app, "caption")

@@ -23,7 +23,9 @@ from core.activations.spliced_loss import (
 )
 from core.corpus.samples import TextSample
 from core.corpus.streams import rows_sha256
+from core.devices.device import Device
 from core.dictionaries.dictionary import Dictionary
+from core.models.batches import model_device
 from core.models.embeddings import SHUFFLED, TRAINED, ZERO
 from core.models.language_model import LanguageModel
 from core.work.calls import call, silent_call
@@ -72,11 +74,17 @@ class Subject:
     def names(self) -> tuple[str, str]:
         return self.model.sha256, rows_sha256(self.sample.rows)
 
+    @property
+    def device(self) -> Device:
+        """What all runs of the model are worth taking to."""
+        return model_device(self.model, _RUNS_SPLICED * self.sample.rows.size, compute.device())
+
     def note(self, n: int, *more: str) -> str:
         """n, text and settings, for the notes under figures."""
         first = f"{'with' if self.with_first else 'without'} {first_title(self.sample.bos)}"
         parts = [f"{n:,} guesses of the next token, {first}", self.sample.note]
-        return " · ".join([*parts, self.dictionary.config.hook_name, *embedding_note(self.model.wpe), *more])
+        parts += [self.dictionary.config.hook_name, *embedding_note(self.model.wpe), *self.device.inputs.values()]
+        return " · ".join([*parts, *more])
 
 
 class Losses(NamedTuple):
@@ -133,27 +141,29 @@ def curves(subject: Subject, spliced: SplicedLoss, others: Mapping[str, LossByPo
 
 def of_dictionary(subject: Subject) -> SplicedLoss:
     """Return the losses with the dictionary's reconstruction in place."""
-    rows, left_out = subject.sample.rows, subject.sample.left_out
-    work = call(spliced_loss, subject.dictionary, subject.model, rows, left_out=left_out)
-    key = SplicedLoss.key(subject.dictionary.sha256, *subject.names, left_out=left_out)
+    rows, how = subject.sample.rows, {"left_out": subject.sample.left_out, "device": subject.device}
+    work = call(spliced_loss, subject.dictionary, subject.model, rows, **how)
+    key = SplicedLoss.key(subject.dictionary.sha256, *subject.names, **how)
     return compute.result(SplicedLoss, key, "Loss with the reconstruction in place", work)
 
 
 def of_model(subject: Subject, wpe: str) -> LossByPosition:
     """Return the losses of the model alone, with another state of its position embedding."""
     model, sample = opened.model_of(subject.dictionary, wpe=wpe), subject.sample
-    work = call(loss_by_position, model, sample.rows, left_out=sample.left_out)
-    key = LossByPosition.key(model.sha256, subject.names[1], left_out=sample.left_out)
+    how = {"left_out": sample.left_out, "device": subject.device}
+    work = call(loss_by_position, model, sample.rows, **how)
+    key = LossByPosition.key(model.sha256, subject.names[1], **how)
     label = f"Loss, position embedding {'as trained' if wpe == TRAINED else wpe}"
     return compute.result(LossByPosition, key, label, work)
 
 
 def offer(subject: Subject, agreed: str) -> None:
     """Say how long the runs take, and wait for a button."""
-    model, rows = subject.model, subject.sample.rows
-    probe = silent_call(seconds_for_a_row, model, rows)
+    model, rows, device = subject.model, subject.sample.rows, subject.device
+    probe = silent_call(seconds_for_a_row, model, rows, device=device)
     runs = _RUNS_SPLICED + len(subject.conditions) - 1
-    seconds = runs * len(rows) * compute.transient(f"cost losses {subject.names}", "Looking at a few tokens", probe)
+    key = f"cost losses {subject.names} {device}"
+    seconds = runs * len(rows) * compute.transient(key, "Looking at a few tokens", probe)
     st.info(
         plain(
             f"This runs the whole model {runs} times over {rows.size:,} tokens: as it is, with the dictionary's "
@@ -219,6 +229,7 @@ def curve(subject: Subject, losses: Losses, missing: Sequence[str]) -> None:
                 "rows_sha256": subject.names[1],
                 "wpe": subject.model.wpe,
                 "with_first": subject.with_first,
-            },
+            }
+            | subject.device.inputs,
         ),
     )

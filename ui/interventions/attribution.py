@@ -7,6 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from core import catalogue
+from core.devices.device import Device
 from core.interventions.attribution import (
     MOST_TOKENS,
     Asked,
@@ -18,6 +19,7 @@ from core.interventions.attribution import (
     fit,
     likeliest,
 )
+from core.models.batches import model_device
 from core.models.tokens import label
 from core.models.typed_tokens import typed_token
 from core.work.calls import call, silent_call
@@ -50,6 +52,8 @@ class View:
     baseline: str
     found: Attribution
     key: str
+    device: Device
+    """What ran forward and back."""
 
     @property
     def note(self) -> str:
@@ -57,10 +61,17 @@ class View:
         n = int(self.found.keep.sum())
         cut = f", the first {self.n_rows} rows of them" if self.n_rows < len(self.subject.rows) else ""
         against = "0" if self.baseline == ZERO else "the mean over the text of the token pass"
-        return f"{self.words} · baseline {against} · {self.subject.said}: {n:,} tokens{cut}"
+        parts = self.words, f"baseline {against}", f"{self.subject.said}: {n:,} tokens{cut}"
+        return " · ".join([*parts, *self.device.inputs.values()])
 
     def provenance(self, method: str, **more: str | int | float | bool | None) -> dict:
-        return self.subject.provenance(method, number=self.words, baseline=self.baseline, rows=self.n_rows, **more)
+        asked = {"number": self.words, "baseline": self.baseline, "rows": self.n_rows}
+        return self.subject.provenance(method, **asked, **self.device.inputs, **more)
+
+
+def _device(subject: Subject, rows: np.ndarray) -> Device:
+    """Return where a run forward and back, which costs twice as much, is best made."""
+    return model_device(subject.model, 3 * rows.size, compute.device())
 
 
 def attribution(subject: Subject) -> None:
@@ -110,18 +121,21 @@ def _view(subject: Subject) -> View:
     rows, keep = subject.rows[:n_rows], subject.may_change[:n_rows]
     asked, words = _asked(subject, kind, rows)
     means = _means(subject) if baseline == MEAN else None
-    key = f"{subject.key} {len(rows)} {asked} {baseline} {subject.passed.name if means is not None else ''}"
-    work = call(attribute, subject.dictionary, subject.model, rows, asked, keep=keep, means=means)
+    device, against = _device(subject, rows), subject.passed.name if means is not None else ""
+    key = " ".join([f"{subject.key} {len(rows)} {asked} {baseline} {against}", *device.inputs.values()])
+    work = call(attribute, subject.dictionary, subject.model, rows, asked, keep=keep, means=means, device=device)
     found = compute.transient(f"attribution {key}", "Running forward and back", work)
-    return View(subject, len(rows), asked, words, baseline, found, key)
+    return View(subject, len(rows), asked, words, baseline, found, key, device)
 
 
 def loss_of(subject: Subject) -> View:
     """Return the attribution of the loss on all rows of a subject. Raises LoupeError, and StillRunning meanwhile."""
-    work = call(attribute, subject.dictionary, subject.model, subject.rows, Asked(), keep=subject.may_change)
-    key = f"{subject.key} {len(subject.rows)} {Asked()} {ZERO} "
+    device = _device(subject, subject.rows)
+    how = {"keep": subject.may_change, "device": device}
+    work = call(attribute, subject.dictionary, subject.model, subject.rows, Asked(), **how)
+    key = " ".join([f"{subject.key} {len(subject.rows)} {Asked()} {ZERO} ", *device.inputs.values()])
     found = compute.transient(f"attribution {key}", "Running forward and back", work)
-    return View(subject, len(subject.rows), Asked(), LOSS, ZERO, found, key)
+    return View(subject, len(subject.rows), Asked(), LOSS, ZERO, found, key, device)
 
 
 def _means(subject: Subject) -> np.ndarray:

@@ -116,9 +116,9 @@ def recipe_probe(passed: TokenPass) -> RecipeProbe:
 
 def loss_recovered(passed: TokenPass) -> SplicedLoss:
     """Return the model's loss with the reconstruction in place, on the first rows of the sample."""
-    left_out, rows = passed.sample.left_out, passed.sample.rows[:LOSS_ROWS]
-    work = call(spliced_loss, passed.dictionary, passed.model, rows, left_out=left_out)
-    key = SplicedLoss.key(passed.dictionary.sha256, passed.model.sha256, rows_sha256(rows), left_out=left_out)
+    rows, how = passed.sample.rows[:LOSS_ROWS], {"left_out": passed.sample.left_out, "device": passed.device}
+    work = call(spliced_loss, passed.dictionary, passed.model, rows, **how)
+    key = SplicedLoss.key(passed.dictionary.sha256, passed.model.sha256, rows_sha256(rows), **how)
     return compute.result(SplicedLoss, key, "Loss with the reconstruction in place", work)
 
 

@@ -67,12 +67,12 @@ def study(id: str | None = None, *, ask: bool = False) -> AtlasStudy:
     n_rows, left_out = rows_of(passed), passed.sample.left_out
     rows = passed.sample.rows[:n_rows]
     check_causes(passed.dictionary, passed.model, rows)
-    key = CausalAtlas.key(*passed.hashes[:2], rows_sha256(rows), left_out=left_out)
+    how = {"left_out": left_out, "device": passed.device}
+    key = CausalAtlas.key(*passed.hashes[:2], rows_sha256(rows), **how)
     if ask and not compute.at_hand(key):
         _agree(passed, n_rows, key)
-    how = {"left_out": left_out, "device": passed.device}
     store = open_store(passed.dictionary, passed.model, rows, compute.store(), **how)
-    work = call(causal_atlas, passed.dictionary, passed.model, store)
+    work = call(causal_atlas, passed.dictionary, passed.model, store, device=passed.device)
     label = f"Causal atlas of {passed.dictionary.title}"
     return AtlasStudy(passed, compute.result(CausalAtlas, key, label, work), n_rows)
 
@@ -104,5 +104,8 @@ def _agree(passed: TokenPass, n_rows: int, key: str) -> None:
 
 def _seconds(passed: TokenPass) -> float:
     """Return the seconds that a row takes, from one run of a few rows."""
-    work = silent_call(seconds_for_a_row, passed.dictionary, passed.model, passed.sample.rows, passed.sample.left_out)
+    sample = passed.sample
+    work = silent_call(
+        seconds_for_a_row, passed.dictionary, passed.model, sample.rows, sample.left_out, device=passed.device
+    )
     return compute.transient(f"seconds of an atlas row {passed.name}", "Looking at a few tokens", work)
