@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, false_discovery_control, norm, poisson
 
+from core.maths import significance
 from core.maths.significance import benjamini_hochberg, log10_normal_tails, log10_poisson_tails, wilson
 from core.maths.square_sums import sum_of_squares
 
@@ -30,6 +31,8 @@ def test_tails_in_logarithms_are_scipys():
     terms = 1 + np.cumprod(600 / np.arange(3001, 3200)).sum()
     by_hand = (3000 * np.log(600) - 600 - np.log(np.arange(1, 3001)).sum() + np.log(terms)) / np.log(10)
     assert far == pytest.approx(by_hand, rel=1e-9)
+    # One event of a mean so small: p is the mean.
+    assert log10_poisson_tails(np.array([1]), np.array([1e-290]))[0] == pytest.approx(-290, rel=1e-12)
 
 
 def test_the_interval_of_a_share_is_scipys_and_none_where_nothing_was_counted():
@@ -45,3 +48,17 @@ def test_a_sum_of_squares_starts_at_nothing():
     assert sum_of_squares(np.array([[3.0, 4.0]], np.float32)) == 25.0
     assert sum_of_squares(np.full((300, 2), 1e-4, np.float32), about=np.float64(np.float32(1e-4))) == 0.0
     assert sum_of_squares(np.zeros((0, 2), np.float32)) == 0.0
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 8])
+def test_q_values_do_not_depend_on_how_many_are_sorted_at_a_time(monkeypatch, chunk):
+    log10_p = np.log10(np.random.default_rng(3).random((5, 4)))
+    log10_p[2, 1] = np.nan
+    whole = benjamini_hochberg(log10_p)
+    monkeypatch.setattr(significance, "_CHUNK", chunk)
+    np.testing.assert_array_equal(benjamini_hochberg(log10_p), whole)
+
+
+def test_an_interval_ends_at_a_share_of_0_or_1():
+    low, high = wilson(np.array([0, 12]), np.array([12, 12]))
+    assert (low[0], high[1]) == (0, 1)

@@ -13,7 +13,7 @@ from core.overview import attempts
 from core.overview.health import BROKEN, DEAD_TOKENS, HEALTHY, SUSPICIOUS, UNJUDGED, judge
 from core.overview.probe import RecipeProbe, beginnings, expected_l0, probe_recipes
 from core.overview.sample_text import badge_key, badge_stream
-from core.overview.suspicions import _first_share, _first_token, better, number
+from core.overview.suspicions import _FAULTS, _first_share, _first_token, _outliers, _recipe, better, number
 from core.work.artifacts import ArtifactStore
 from core.work.progress import SILENT
 from tests.doubles.planted import planted_dictionary, planted_model
@@ -186,9 +186,28 @@ def test_the_first_positions_share_counts_its_tokens_and_none_where_there_are_no
     assert _first_share(np.array([1.0, np.nan]), np.array([2, 0])) == 1
 
 
-@pytest.mark.parametrize(("value", "text"), [(0.5, "0.50"), (-99.99, "-99.99"), (-100.0, "far below 0")])
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.5, "0.50"), (-99.99, "-99.99"), (-100.0, "far below 0"), (-1e9, "far below 0")]
+)
 def test_a_variance_explained_far_below_0_has_no_number(value, text):
     assert number(value) == text
+
+
+def probed(kinds=(attempts.AS_IS,), fve=(0.9,), *, n_outliers=0, with_outliers=0.9) -> RecipeProbe:
+    return RecipeProbe(kinds, ("7",) * len(kinds), np.array(fve), 31.0, 100, n_outliers, with_outliers, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("n_outliers", "with_outliers", "named"), [(3, 0.9, 0), (0, 0.1, 0), (3, 0.1, 1), (3, 0.99, 1)]
+)
+def test_long_inputs_are_named_only_if_there_are_any_and_they_move_what_is_explained(n_outliers, with_outliers, named):
+    assert len(_outliers(probed(n_outliers=n_outliers, with_outliers=with_outliers))) == named
+
+
+@pytest.mark.parametrize("kind", _FAULTS)
+def test_how_many_are_active_is_said_where_a_topk_runs_as_relu_and_nowhere_else(kind):
+    (found,) = _recipe(probed((attempts.AS_IS, kind), (0.1, 0.9)), {})
+    assert ("31.0 are active on a token" in found.evidence) == (kind == attempts.TOP)
 
 
 def test_long_inputs_behind_the_first_are_named_and_spoil_no_other_test(tmp_path):
