@@ -40,13 +40,7 @@ class Weights:
 
         Zero rows have no direction (see core.maths.degenerate). NaN and infinity do not occur: reading refuses them.
         """
-        decoder, encoder = dictionary.W_dec, np.ascontiguousarray(directions(dictionary, "encoder"))
-        damaged = np.ones(len(decoder), bool)
-        damaged[np.intersect1d(with_direction(decoder), with_direction(encoder))] = False
-        if damaged.any():
-            decoder, encoder = decoder.copy(), encoder.copy()
-            decoder[damaged], encoder[damaged] = np.nan, np.nan
-        return cls(decoder, encoder)
+        return cls(*(rows_of(dictionary, side) for side in SIDES))
 
     def side(self, side: DictionarySide) -> Float[np.ndarray, "d_sae d"]:
         return self.decoder if side == "decoder" else self.encoder
@@ -68,6 +62,17 @@ class Weights:
     def finite(self) -> Bool[np.ndarray, " d_sae"]:
         """True for features with a direction on both sides. The others are left out of every match."""
         return np.isfinite(self.decoder).all(axis=1)
+
+
+def rows_of(dictionary: Dictionary, side: DictionarySide) -> Float[np.ndarray, "d_sae d"]:
+    """Return one side of `Weights.of`, without a copy of the other."""
+    damaged = np.ones(dictionary.d_sae, bool)
+    damaged[np.intersect1d(*(with_direction(directions(dictionary, each)) for each in SIDES))] = False
+    if not damaged.any():
+        return np.ascontiguousarray(directions(dictionary, side))
+    rows = np.array(directions(dictionary, side), order="C")
+    rows[damaged] = np.nan
+    return rows
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.spaces import DictionarySide, check_same_space, directions
 from core.errors import DoesNotFitError
 from core.geometry.neighbors import Between, nearest_between
-from core.matching.comparison import Weights
+from core.matching.comparison import Weights, rows_of
 from core.matching.null import own_nearest, random_ratio
 from core.matching.numbers import share_above
 from core.matching.tables import THRESHOLDS
@@ -92,7 +92,7 @@ def nearest_pair(
         return turned(nearest_pair(b, a, side, store=store, progress=progress))
     if store:
         return wanted_pair(a, b, side).get(store, progress)
-    rows = (Weights.of(dictionary).side(side) for dictionary in (a, b))
+    rows = (rows_of(dictionary, side) for dictionary in (a, b))
     return nearest_between(*rows, k=1, progress=progress)
 
 

@@ -17,15 +17,16 @@ from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.spaces import DictionarySide, check_same_space
 from core.errors import DoesNotFitError, OutOfRangeError
 from core.matching.activations import ActivationMatch
-from core.matching.comparison import Weights
+from core.matching.comparison import rows_of
 from core.matching.matrix import nearest_pair, turned
 from core.matching.pairs import THRESHOLD
 from core.maths.assignment import Edges
 from core.splitting.graph import Links, SplitGraph, edge_links, placed, split_graph
-from core.stability.chance import LEVEL, SecondMoments
+from core.stability.chance import LEVEL, SecondMoments, typical
 from core.stability.returning import Returns, Rule, moments_of, returns
 from core.work.artifacts import ArtifactStore
 from core.work.progress import SILENT, Part, Progress
+from core.work.threads import one_thread_per_product
 
 FATES = ("passes through", "born here", "dies here", "here alone")
 MOST_NODES = 12
@@ -165,22 +166,24 @@ def life(
     """
     check_layers(dictionaries, side)
     steps, how = [], {"threshold": threshold, "rule": rule}
-    rows, moments = _known(dictionaries[0], side, store)
-    for number, (here, there) in enumerate(pairwise(dictionaries)):
-        part = Part(progress, number, len(dictionaries) - 1)
-        part.update(0, 1)
-        between = nearest_pair(here, there, side, store=store, progress=part)
-        next_rows, next_moments = _known(there, side, store)
-        successors = returns(between, rows, next_moments, **how)
-        steps.append(Step(successors, returns(turned(between), next_rows, moments, **how)))
-        rows, moments = next_rows, next_moments
+    with one_thread_per_product():  # once, as asking for it takes as long as a small product
+        rows, moments, few = _known(dictionaries[0], side, store)
+        for number, (here, there) in enumerate(pairwise(dictionaries)):
+            part = Part(progress, number, len(dictionaries) - 1)
+            part.update(0, 1)
+            between = nearest_pair(here, there, side, store=store, progress=part)
+            next_rows, next_moments, next_few = _known(there, side, store)
+            successors = returns(between, rows, next_moments, few=few, **how)
+            steps.append(Step(successors, returns(turned(between), next_rows, moments, few=next_few, **how)))
+            rows, moments, few = next_rows, next_moments, next_few
     return Life(tuple(steps))
 
 
 def _known(
     dictionary: Dictionary, side: DictionarySide, store: ArtifactStore | None
-) -> tuple[Float[np.ndarray, "d_sae d"], SecondMoments]:
-    return Weights.of(dictionary).side(side), moments_of(dictionary, side, store)
+) -> tuple[Float[np.ndarray, "d_sae d"], SecondMoments, Float[np.ndarray, "few d"]]:
+    rows = rows_of(dictionary, side)
+    return rows, moments_of(dictionary, side, store), typical(rows)
 
 
 def step_by_activation(

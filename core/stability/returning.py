@@ -16,14 +16,15 @@ from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.spaces import DictionarySide, check_same_space
 from core.errors import DoesNotFitError
 from core.geometry.neighbors import Between
-from core.matching.comparison import Weights
+from core.matching.comparison import rows_of
 from core.matching.matrix import nearest_pair
 from core.matching.overlap import partners
 from core.matching.pairs import THRESHOLD
 from core.maths.significance import wilson
-from core.stability.chance import LEVEL, SecondMoments, chance_threshold, return_chance, second_moments
+from core.stability.chance import LEVEL, SecondMoments, chance_of, chance_threshold, second_moments, typical
 from core.work.artifacts import ArtifactStore, artifact_key
 from core.work.progress import SILENT, Part, Progress
+from core.work.threads import one_thread_per_product
 
 Rule = Literal["nearest", "mutual"]
 RULES: Mapping[Rule, str] = {
@@ -188,16 +189,21 @@ def returns(
     threshold: float = THRESHOLD,
     rule: Rule = "nearest",
     level: float = LEVEL,
+    few: Float[np.ndarray, "few d"] | None = None,
 ) -> Returns:
-    """Say which features of A return in B, from the nearest of each (`between`), A's directions and B's moments."""
-    least = chance_threshold(rows, moments, level=level)
+    """Say which features of A return in B, from the nearest of each (`between`), A's directions and B's moments.
+
+    `few` are the `typical` rows, for a caller that has them already.
+    """
+    least = chance_threshold(rows if few is None else few, moments, level=level)
     used = max(threshold, least)
     cos, nearest = between.a_in_b_cos[:, 0], between.a_in_b_idx[:, 0]
     if rule == "mutual":
         partner = partners(between, threshold=used)
     else:
         partner = np.where(np.nan_to_num(cos, nan=-2) > used, nearest, -1)
-    chance = np.where(np.isnan(cos), np.nan, return_chance(rows, moments, used))
+    kept, chance = np.flatnonzero(~np.isnan(cos)), np.full(len(cos), np.nan)
+    chance[kept] = chance_of(rows, kept, moments, used)
     return Returns(cos, partner, chance, used, least)
 
 
@@ -216,7 +222,7 @@ def moments_of(dictionary: Dictionary, side: DictionarySide, store: ArtifactStor
     """Return the second moments of a dictionary's directions; the `store` keeps them."""
 
     def compute() -> SecondMoments:
-        return second_moments(Weights.of(dictionary).side(side))
+        return second_moments(rows_of(dictionary, side))
 
     key = SecondMoments.key(dictionary.sha256, side)
     return store.cached(SecondMoments, key, compute) if store else compute()
@@ -238,11 +244,12 @@ def stability(
     `check_others`).
     """
     check_others(dictionary, others, side)
-    rows, found = Weights.of(dictionary).side(side), []
-    for done, other in enumerate(others):
-        part = Part(progress, done, len(others))
-        part.update(0, 1)
-        between = nearest_pair(dictionary, other, side, store=store, progress=part)
-        how = {"threshold": threshold, "rule": rule}
-        found.append(returns(between, rows, moments_of(other, side, store), **how))
+    rows, found = rows_of(dictionary, side), []
+    how = {"threshold": threshold, "rule": rule, "few": typical(rows)}
+    with one_thread_per_product():  # once, as asking for it takes as long as a small product
+        for done, other in enumerate(others):
+            part = Part(progress, done, len(others))
+            part.update(0, 1)
+            between = nearest_pair(dictionary, other, side, store=store, progress=part)
+            found.append(returns(between, rows, moments_of(other, side, store), **how))
     return Stability.of(found)
