@@ -1,5 +1,7 @@
 """The stability page on a planted workspace with seeds of its dictionary, run by AppTest through the router."""
 
+import sys
+from shutil import copytree
 from types import SimpleNamespace
 
 import numpy as np
@@ -72,6 +74,15 @@ def test_a_pattern_joins_all_dictionaries_that_fit(open_page, tmp_path):
     assert "No listed dictionary but the picked one fits nothing-like-this*" in text_of(at, "warning")
 
 
+def test_a_training_run_joins_with_all_its_seeds(open_page, tmp_path, monkeypatch):
+    for seed in (1, 2):
+        copytree(tmp_path / f"seed{seed}", tmp_path / "runs" / "mine" / f"seed{seed}")
+    monkeypatch.setattr("sys.argv", [*sys.argv, "--runs", str(tmp_path / "runs")])
+    at = fine(open_page({"st_others": None, "st_runs": ["mine"]}))
+    assert at.multiselect(key="st_runs").options == ["mine"]
+    assert table(at, "returned_in")["returned_share"].tolist() == pytest.approx([5 / 12, 3 / 12])
+
+
 def test_a_single_dictionary_and_another_space_are_refused_in_words(open_page, tmp_path):
     at = open_page({"st_others": None})
     assert not at.exception
@@ -122,6 +133,19 @@ def test_the_stable_core_is_offered_with_what_it_explains(open_page, monkeypatch
     at.slider(key="st_times").set_value(1).run()
     assert "5 of 12 features return in at least 1 of 2" in text_of(fine(at), "markdown")
     assert table(at, "core_features")["core_features"].tolist() == [12, 5]
+
+
+def test_where_no_feature_returns_in_all_that_is_a_finding_with_the_level_that_has_some(open_page, tmp_path):
+    planted_dictionary(seed=99, title="stranger").save(tmp_path / "stranger")
+    others = [planted_pages.id_of(tmp_path, name) for name in ("seed1", "seed2", "stranger")]
+    at = open_page({"tab": "Stable core", "st_others": others})
+    assert not at.exception
+    assert not at.error
+    said = "No feature returns in all 3 other dictionaries. The most is 2 of 3: 3 features return in so many."
+    assert said in text_of(at, "info")
+    at = open_page({"tab": "Stable core", "st_others": others[2:]})
+    assert not at.error
+    assert "No feature returns in the other dictionary, so there is no stable core" in text_of(at, "info")
 
 
 def test_without_a_series_of_layers_the_page_says_where_there_is_one(open_page):

@@ -15,7 +15,7 @@ TEXTS = frozenset(
 """Names that hold text, where any sign is as good as another."""
 LISTS = frozenset(
     {"ov_filters", "ov_groups", "split_wider", "split_many", "split_three", "map_layers", "with", "act_layers"}
-    | {"atlas_which", "st_others", "st_layers"}
+    | {"atlas_which", "st_others", "st_layers", "st_runs"}
 )
 """Names that hold a choice of several, which may be empty."""
 _LEFT_OUT = "_link_left_out"

@@ -51,7 +51,7 @@ def others(dictionary: Dictionary) -> list[Dictionary]:
 
 
 def pick_ids(dictionary: Dictionary) -> list[str]:
-    """Pick other dictionaries one by one, or all that fit a pattern."""
+    """Pick other dictionaries one by one, all of a training run, or all that fit a pattern."""
     # Others of another dictionary are dropped.
     usual = stability.usual_others(dictionary)
     if st.session_state.setdefault("_st_for", dictionary.id) != dictionary.id:
@@ -79,7 +79,23 @@ def pick_ids(dictionary: Dictionary) -> list[str]:
         placeholder="demo/layer2-*",
         help="A pattern with * and ? for the ids of listed dictionaries. Those that fit join the ones chosen.",
     )
-    return within_limit([*ids, *said_fitting(pattern, dictionary)])
+    return within_limit([*ids, *ids_of_runs(dictionary), *said_fitting(pattern, dictionary)])
+
+
+def ids_of_runs(dictionary: Dictionary) -> list[str]:
+    """Pick training runs, if there are any, and return the ids of all their seeds, without the picked dictionary."""
+    runs = stability.trained_runs()
+    if not runs:
+        return []
+    chosen = st.multiselect(
+        "Training runs",
+        list(runs),
+        key="st_runs",
+        bind="query-params",
+        placeholder="Choose a run for all its seeds",
+        help="All dictionaries that these runs of the page Training made join the ones chosen.",
+    )
+    return [id for run in chosen for id in runs[run] if id != dictionary.id]
 
 
 def said_fitting(pattern: str, dictionary: Dictionary) -> list[str]:

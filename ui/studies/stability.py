@@ -13,6 +13,7 @@ import streamlit as st
 from core import tables
 from core.corpus.streams import rows_sha256
 from core.dictionaries.dictionary import Dictionary
+from core.dictionaries.sources.trained import NAME as TRAINED
 from core.dictionaries.spaces import DictionarySide
 from core.errors import LoupeError
 from core.matching.pairs import THRESHOLD
@@ -115,6 +116,15 @@ def fitting(pattern: str) -> list[str]:
     pattern = pattern.strip()
     listed = [id for id in opened.dictionary_ids() if pattern and fnmatchcase(id.lower(), pattern.lower())]
     return list(dict.fromkeys([*listed, *_folders(pattern)]))
+
+
+def trained_runs() -> dict[str, list[str]]:
+    """Return the ids of the dictionaries of each training run that has some, by the run's name, the newest first."""
+    found: dict[str, list[str]] = {}
+    for id in opened.dictionary_ids():
+        if id.startswith(f"{TRAINED}/"):
+            found.setdefault(id.split("/")[1], []).append(id)
+    return found
 
 
 def _folders(pattern: str) -> list[str]:
