@@ -38,14 +38,21 @@ class Policy:
     """The most tokens of text that a token pass reads. None: as many as a person asks for."""
     held_bytes: int | None = None
     """The most bytes of dictionaries, models and results in memory. None: half of what is free."""
+    cache_bytes: int | None = None
+    """The most bytes of results on disk. None: no limit."""
     waiting: int | None = None
     """The most pieces of work that one session may have waiting. None: any number."""
     seconds: int | float | None = None
     """The longest that one piece of work may run. None: to its end."""
 
+    @property
+    def takes_paths(self) -> bool:
+        """Whether a visitor may name paths of this machine: else no field asks for one, and links are refused."""
+        return not self.public
+
     def check_path(self, text: str) -> None:
         """Raise ClosedInPublicError for a path that a visitor names."""
-        if self.public:
+        if not self.takes_paths:
             raise ClosedInPublicError(
                 text, "opens no path that a visitor names", "a dictionary or text of its lists", "Choose one there"
             )
@@ -113,6 +120,7 @@ def of_visitors(repositories: tuple[str, ...] = ()) -> Policy:
         kept_bytes=2**20,
         tokens=2**18,
         held_bytes=2**28,
+        cache_bytes=2**31,
         waiting=24,
         seconds=300.0,
     )

@@ -31,6 +31,8 @@ _UNFINISHED = re.compile(rf"\.{_KEY}\.[^.]*\.tmp|\.tmp[A-Za-z0-9]{{6}}")
 _OWN = re.compile(rf"{_KEY}\.safetensors(\.damaged)?|{_UNFINISHED.pattern}")
 _NOTEBOOK, _SAVED = "notebook", re.compile(r"[0-9a-f]{16}")
 """Where notebooks save the dictionaries that they hold in memory, and what they call them."""
+_IN_USE_S = 60.0
+"""What was read or written within this time stays, whatever the limit: it may be read just now."""
 _DAY_S = 24 * 3600.0
 
 
@@ -50,11 +52,12 @@ class ArtifactStore:
     """One folder of results. Safe to share between threads and between processes.
 
     A reader sees a whole file or none, because writers rename finished files into place. The root may be
-    read-only, full or missing: then everything is computed and nothing is stored.
+    read-only, full or missing: then everything is computed and nothing is stored. `most_bytes` limits the folder: the
+    results that were read or written longest ago leave, but none that was within the last minute.
     """
 
-    def __init__(self, root: Path):
-        self.root = root
+    def __init__(self, root: Path, *, most_bytes: int | None = None):
+        self.root, self.most_bytes = root, most_bytes
 
     def load(self, cls: type[T], key: str) -> T | None:
         """Return the result stored under a key, its arrays read-only; None if nothing is stored.
@@ -64,7 +67,10 @@ class ArtifactStore:
         """
         path = self._path(key)
         try:
-            return _read(path, cls, key) if path.is_file() else None
+            if not path.is_file():
+                return None
+            self._mark_used(path)
+            return _read(path, cls, key)
         except DamagedError as error:
             log.warning("Set aside %s: %s. It is computed again.", path.name, error)
             self._set_aside(path)
@@ -89,6 +95,7 @@ class ArtifactStore:
             os.replace(name, path)
         finally:
             Path(name).unlink(missing_ok=True)
+        self._make_room()
         return path
 
     def cached(self, cls: type[T], key: str, compute: Callable[[], T]) -> T:
@@ -173,6 +180,24 @@ class ArtifactStore:
     def _sweep_folders(self) -> None:
         for place in self._places():
             temporary.sweep(place)
+
+    def _mark_used(self, path: Path) -> None:
+        if self.most_bytes is not None:
+            with suppress(OSError):
+                os.utime(path)
+
+    def _make_room(self) -> None:
+        """Delete what was used longest ago until the folder keeps to its limit."""
+        if self.most_bytes is None:
+            return
+        files = [(status.st_mtime, status.st_size, path) for path, status in self._own_files()]
+        over = sum(size for _, size, _ in files) - self.most_bytes
+        for used, size, path in sorted(files):
+            if over <= 0 or time.time() - used < _IN_USE_S:
+                return
+            with suppress(OSError):  # another process was faster, or has it open where that holds a file
+                path.unlink()
+                over -= size
 
     def _places(self) -> list[Path]:
         """Return the root and the folders in it, such as those of downloads and of notebooks."""

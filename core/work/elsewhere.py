@@ -91,8 +91,8 @@ class Elsewhere:
 class SharedStore(ArtifactStore):
     """A store that other machines share. What it holds is what they can read; the folder here is a copy."""
 
-    def __init__(self, root: Path, elsewhere: Elsewhere):
-        super().__init__(root)
+    def __init__(self, root: Path, elsewhere: Elsewhere, *, most_bytes: int | None = None):
+        super().__init__(root, most_bytes=most_bytes)
         self.elsewhere = elsewhere
         self._shared: set[str] = set()
         """Keys that are known to be there. Nobody deletes results one by one."""
@@ -184,9 +184,11 @@ def _explained(address: str) -> Iterator[None]:
         ) from error
 
 
-def open_results(address: str, cache: Path) -> tuple[ArtifactStore, Elsewhere | None]:
-    """Return the store at an address: `cache` where it is empty. Raises StoreError."""
+def open_results(address: str, cache: Path, *, most_bytes: int | None = None) -> tuple[ArtifactStore, Elsewhere | None]:
+    """Return the store at an address: `cache` where it is empty. `most_bytes` limits the cache. Raises StoreError."""
+    if not address:
+        return ArtifactStore(cache, most_bytes=most_bytes), None
     if not is_elsewhere(address):
-        return ArtifactStore(local_folder(address) if address else cache), None
+        return ArtifactStore(local_folder(address)), None
     place = Elsewhere(address)
-    return SharedStore(cache, place), place
+    return SharedStore(cache, place, most_bytes=most_bytes), place

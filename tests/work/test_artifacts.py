@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -351,3 +352,40 @@ def test_usage_and_clear_know_their_own_files_only(store):
 def test_a_key_cannot_leave_the_folder(store):
     with pytest.raises(AssertionError, match="no artifact key"):
         store.load(Sample, "../sample-v1-0123456789abcdef")
+
+
+def _aged(store: ArtifactStore, key: str, seconds: float) -> None:
+    """Let a result have been used so long ago."""
+    used = time.time() - seconds
+    os.utime(store._path(key), (used, used))
+
+
+def test_a_folder_with_a_limit_loses_what_was_used_longest_ago(tmp_path):
+    old, read, new = (artifact_key("sample", 1, weights=name) for name in ("old", "read", "new"))
+    size = ArtifactStore(tmp_path).save(sample(), old).stat().st_size
+    store = ArtifactStore(tmp_path, most_bytes=2 * size + 100)
+    store.save(sample(), read)
+    _aged(store, old, 500)
+    _aged(store, read, 1000)
+    assert store.load(Sample, read) is not None  # now it is the one used last
+    (tmp_path / "somebody's.txt").write_bytes(bytes(10 * size))
+    store.save(sample(), new)
+    assert [store.holds(key) for key in (old, read, new)] == [False, True, True]
+    assert (tmp_path / "somebody's.txt").exists()
+
+
+def test_nothing_that_was_used_within_the_last_minute_leaves(tmp_path):
+    store, keys = ArtifactStore(tmp_path, most_bytes=1), [artifact_key("sample", 1, weights=str(i)) for i in range(3)]
+    for key in keys:
+        store.save(sample(), key)
+    assert all(map(store.holds, keys))
+
+
+def test_a_folder_without_a_limit_keeps_everything_and_the_times_of_its_files(tmp_path):
+    store = ArtifactStore(tmp_path)
+    store.save(sample(), KEY)
+    _aged(store, KEY, 10_000)
+    before = store._path(KEY).stat().st_mtime
+    store.load(Sample, KEY)
+    store.save(sample(), artifact_key("sample", 1, weights="other"))
+    assert store._path(KEY).stat().st_mtime == before

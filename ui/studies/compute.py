@@ -61,7 +61,7 @@ def store() -> ArtifactStore:
 
 @st.cache_resource(show_spinner=False)
 def _store() -> ArtifactStore:
-    return open_results(workspace().store, workspace().cache)[0]
+    return open_results(workspace().store, workspace().cache, most_bytes=workspace().policy.cache_bytes)[0]
 
 
 @st.cache_resource(show_spinner=False)
