@@ -25,8 +25,12 @@ def forget() -> None:
 
 @contextmanager
 def app(patch, *arguments: str) -> Iterator[None]:
-    """Give the app these arguments and new caches; its pages wait for their jobs, so that a test sees them finished."""
-    patch.setattr("sys.argv", ["app.py", *arguments])
+    """Give the app these arguments and new caches; its pages wait for their jobs, so that a test sees them finished.
+
+    Models run here unless the arguments say --apart: each new cache would start a process that imports torch.
+    """
+    here = () if "--apart" in arguments else ("--no-apart",)
+    patch.setattr("sys.argv", ["app.py", *arguments, *here])
     patch.setattr("ui.shared.progress.PATIENCE_S", 120)
     patch.setattr("ui.shared.progress.BACKGROUND_S", 120)
     forget()
