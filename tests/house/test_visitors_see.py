@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from streamlit import config
+from streamlit.testing.v1 import AppTest
 
 from core.installation import PROJECT
 from tests.doubles import pages, planted_pages
@@ -74,6 +75,38 @@ def test_folders_are_hidden_by_their_whole_names_the_longest_first():
     )
     table = escape.signs_in_table(pd.DataFrame({"place": ["/srv/app/x", "y"]}))
     assert table["place"].tolist() == ["…/app/x", "y"]
+
+
+def test_downloads_name_folders_by_their_last_part_alone(public, monkeypatch):
+    id = planted_pages.id_of(public)
+    said = {"dictionaries": [{"id": id, "sha256": "abc"}], "settings": {"n": 3, "of": (id,)}}
+    with pages.page(public, monkeypatch, "overview", "--public") as open_page:
+        pages.fine(open_page())
+        cleaned = escape.without_folders(said)
+    assert str(public) not in str(cleaned)
+    assert cleaned["dictionaries"][0] == {"id": "folder/…/dictionary", "sha256": "abc"}
+    assert cleaned["settings"] == {"n": 3, "of": ("folder/…/dictionary",)}
+    with pages.page(public, monkeypatch, "overview") as open_page:
+        pages.fine(open_page())
+        assert escape.without_folders(said) == said
+
+
+@pytest.mark.parametrize(("options", "asks"), [(("--public",), False), ((), True)])
+def test_a_public_app_draws_no_field_for_a_path(public, monkeypatch, options, asks):
+    with pages.page(public, monkeypatch, "dashboards", *options) as open_page:
+        assert ("Folder" in {field.label for field in pages.fine(open_page()).text_input}) == asks
+    with pages.page(public, monkeypatch, "activations", *options) as open_page:
+        source = next(box for box in pages.fine(open_page()).selectbox if box.label == "Source")
+        assert ("File or folder" in source.options) == asks
+    with pages.app(monkeypatch, *planted_pages.arguments(public), *options):
+        finder = AppTest.from_function(_find_another, default_timeout=120).run()
+        assert ("Folder" in {tab.label for tab in finder.tabs}) == asks
+
+
+def _find_another():
+    from ui.sidebar import dictionary_finder
+
+    dictionary_finder.contents()
 
 
 def test_every_field_for_uploads_asks_the_policy():

@@ -30,16 +30,7 @@ def _sets(folder: str, state: str) -> list[DashboardSet]:
 
 def choose() -> DashboardSet | None:
     """Pick a folder, and a format if it holds several. Raises LoupeError for a folder without dashboards."""
-    text = st.text_input(
-        "Folder",
-        max_chars=1_024,
-        key="dash_folder",
-        bind="query-params",
-        placeholder="Path of a folder with dashboards",
-        help="A folder with files of SAEDashboard (batch-0.json and so on), of Neuronpedia (bulk files or answers of "
-        "its API), of OpenAI's viewer (atoms/) or of Delphi. It must lie below a folder that the app was started "
-        "with.",
-    )
+    text = _typed() if compute.workspace().policy.takes_paths else _said()
     if not text.strip():
         st.button(
             "Open an example",
@@ -63,6 +54,25 @@ def choose() -> DashboardSet | None:
         "Format", titles, default=titles[0], required=True, key="dash_format", bind="query-params"
     )
     return sets[titles.index(title)]
+
+
+def _typed() -> str:
+    """Draw the field for a folder."""
+    return st.text_input(
+        "Folder",
+        max_chars=1_024,
+        key="dash_folder",
+        bind="query-params",
+        placeholder="Path of a folder with dashboards",
+        help="A folder with files of SAEDashboard (batch-0.json and so on), of Neuronpedia (bulk files or answers of "
+        "its API), of OpenAI's viewer (atoms/) or of Delphi. It must lie below a folder that the app was started "
+        "with.",
+    )
+
+
+def _said() -> str:
+    """Return what a link or the example says where no field is drawn."""
+    return str(st.session_state.get("dash_folder", st.query_params.get("dash_folder", "")))
 
 
 def _passed_over(reasons: Sequence[str]) -> None:

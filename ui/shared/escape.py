@@ -41,6 +41,18 @@ def hide(folders: Iterable[Path]) -> None:
     )
 
 
+def without_folders(value: Any) -> Any:
+    """Return what a download says of where it is from, without the folders that `hide` named."""
+    if isinstance(value, dict):
+        return {name: without_folders(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(without_folders, value))
+    if isinstance(value, str):
+        for folder, shown in _folders:
+            value = folder.sub(shown, value)
+    return value
+
+
 def plain(text: str) -> str:
     """Escape text for Streamlit's Markdown, so that it is shown letter by letter.
 
@@ -57,8 +69,7 @@ def signs(text: str) -> str:
 
     Of the folders that `hide` named, the last part alone is shown.
     """
-    for folder, shown in _folders:
-        text = folder.sub(shown, text)
+    text = without_folders(text)
     text = _TURNING.sub(lambda match: f"‹U+{ord(match[0]):04X}›", text)
     return _HALF.sub("\ufffd", _UNSEEN.sub(_picture, text))
 

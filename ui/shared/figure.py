@@ -11,7 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from core import catalogue, tables
-from ui.shared import following, pictures, report, same_in_python, selected, without_python
+from ui.shared import escape, following, pictures, report, same_in_python, selected, without_python
 from ui.shared.escape import plain, signs, signs_in_table
 from ui.shared.finish import finished
 from ui.shared.naming import COLUMNS, Names, names_for, with_names
@@ -80,7 +80,7 @@ def figure(
     with st.container(border=True):
         head = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center")
         head.markdown(f"**{plain(title)}**", help=help_markdown(explains))
-        own = following.own_columns(provenance, whose)
+        own, provenance = following.own_columns(provenance, whose), escape.without_folders(provenance)
         frame = _Frame(title, finding, note, name, provenance, names_for(provenance, whose), own, table)
         token = _frame.set(frame)
         try:

@@ -66,14 +66,13 @@ def dialog(first: str = "Registry") -> None:
 
 
 def contents(first: str = "Registry") -> None:
-    """Draw the three ways to name a dictionary, each in a tab; `first` is open."""
-    of_registry, of_hub, of_folder = st.tabs(["Registry", "Hub repository", "Folder"], default=first)
-    with of_registry, errors.shown():
-        _registry()
-    with of_hub, errors.shown():
-        _hub()
-    with of_folder, errors.shown():
-        _folder()
+    """Draw the ways to name a dictionary, each in a tab; `first` is open."""
+    ways = {"Registry": _registry, "Hub repository": _hub}
+    if compute.workspace().policy.takes_paths:
+        ways["Folder"] = _folder
+    for tab, way in zip(st.tabs(list(ways), default=first), ways.values(), strict=True):
+        with tab, errors.shown():
+            way()
 
 
 @st.cache_resource(show_spinner="Reading the registry")

@@ -43,9 +43,11 @@ def draw(dictionary: Dictionary, model: LanguageModel) -> None:
 
 
 def _source() -> str:
-    titles = list(SOURCES)
+    said = st.session_state.get("text", st.query_params.get("text"))  # a link may say what no field offers
+    closed = () if compute.workspace().policy.takes_paths else (FILES,)
+    titles = [title for title, source in SOURCES.items() if source not in closed or title == said]
     source = SOURCES[st.selectbox("Source", titles, key="text", bind="query-params")]
-    if source == FILES:
+    if source == FILES and FILES not in closed:
         _path()
     elif source == DATASET:
         _dataset()
