@@ -107,7 +107,7 @@ def standard(layer: int | str, width: int = 2048, **more) -> DictionarySettings:
 
 LAYERS = tuple(standard(layer) for layer in (0, 1, 2, 3, "post3"))
 WIDTHS = tuple(standard(2, width) for width in (512, 1024, 4096))
-SEEDS = (standard(2, seed=1),)
+SEEDS = tuple(standard(2, seed=seed) for seed in (1, 2, 3))
 DATA = (standard(2, data="prose"),)
 TYPES = (
     DictionarySettings(2, "topk", 2048, {"k": 32, "aux_loss_coefficient": 0.1}, lr=2e-3),

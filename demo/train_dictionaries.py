@@ -5,13 +5,14 @@ Finished folders are left alone, and an unfinished training goes on from its las
 with OMP_NUM_THREADS=1 and half of the names each use two cores better than one run does.
 """
 
+import dataclasses
 import fnmatch
 import json
 import os
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from core.errors import UnknownNameError
 from core.models.language_model import LanguageModel
 from core.training import runs
 from core.training.printed import Printed
+from core.training.runs import Run
 from core.training.settings import TextSettings as RunText
 from core.training.settings import TrainingSettings
 from core.training.types import TYPES
@@ -74,25 +76,27 @@ def training_rows(streams: dict[str, np.ndarray], n_tokens: int, text: TextSetti
     return rng.permutation(np.concatenate(parts))
 
 
-def rows_file(settings: DictionarySettings) -> Path:
-    """Return the file of token ids that a dictionary is trained on, written once."""
-    path = WORK / f"rows-{settings.data}-{settings.training_tokens}.npy"
+def rows_file(data: str, n_tokens: int) -> Path:
+    """Return the file of token ids of a data set that dictionaries are trained on, written once."""
+    path = WORK / f"rows-{data}-{n_tokens}.npy"
     if not path.exists():
-        rows = training_rows(training_streams(settings.data), settings.training_tokens, TextSettings())
+        rows = training_rows(training_streams(data), n_tokens, TextSettings())
         save_atomically(path, lambda f: np.save(f, rows.astype(np.uint16)))
     return path
 
 
-def training_settings(settings: DictionarySettings) -> TrainingSettings:
-    """Return what core.training is told."""
+def training_settings(settings: DictionarySettings, seeds: tuple[int, ...]) -> TrainingSettings:
+    """Return what core.training is told: one run for dictionaries that differ in their seed alone."""
+    first = dataclasses.replace(settings, seed=seeds[0]).name
+    rows = rows_file(settings.data, settings.training_tokens)
     return TrainingSettings(
-        name=settings.name,
+        name="-".join([first, *(f"seed{seed}" for seed in seeds[1:])]),
         model="loupe-demo",
         hook_name=settings.hook_name,
         d_sae=settings.width,
         type=settings.type,
         options=TYPES[settings.type](**settings.options),
-        seeds=(settings.seed,),
+        seeds=seeds,
         training_tokens=settings.training_tokens,
         batch_tokens=settings.batch,
         lr=settings.lr,
@@ -100,22 +104,30 @@ def training_settings(settings: DictionarySettings) -> TrainingSettings:
         # bfloat16 products: half the time, the same quality (weights and optimiser stay float32).
         autocast=True,
         buffer_tokens=2**19,
-        text=RunText(source=FILES, name=str(rows_file(settings)), context=TextSettings.context),
+        text=RunText(source=FILES, name=str(rows), context=TextSettings.context),
     )
 
 
-def train_dictionary(settings: DictionarySettings) -> Path:
-    """Train, or go on where a killed run was, and return the folder of the result."""
+def alike(wanted: Iterable[DictionarySettings]) -> list[tuple[DictionarySettings, ...]]:
+    """Group dictionaries that differ in their seed alone: one run trains them on one pass of the model."""
+    groups: dict[str, list[DictionarySettings]] = {}
+    for settings in wanted:
+        groups.setdefault(dataclasses.replace(settings, seed=0).name, []).append(settings)
+    return [tuple(group) for group in groups.values()]
+
+
+def train_together(group: tuple[DictionarySettings, ...]) -> Run:
+    """Train dictionaries that differ in their seed alone, or go on where a killed run was, and return the run."""
     from core.training.loop import train as train_run
 
-    told = training_settings(settings)
+    told = training_settings(group[0], tuple(one.seed for one in group))
     try:
         run = runs.find_run(told.name, WORKSPACE)
     except UnknownNameError:
         run = runs.create(told, WORKSPACE)
     with run.held():
         train_run(run, WORKSPACE, progress=Printed(told.name))
-    return run.result(settings.seed)
+    return run
 
 
 def save_dictionary(result: Path, folder: Path, settings: DictionarySettings, probe: torch.Tensor) -> None:
@@ -166,19 +178,20 @@ def train(patterns: Sequence[str] = ("*",)) -> None:
     keep_freed_memory()
     write_index(read_measured())  # forgets folders that were deleted to be trained anew
     model = LanguageModel(MODEL_DIR)
-    for settings in DICTIONARIES:
-        if not any(fnmatch.fnmatch(settings.name, pattern) for pattern in patterns):
-            continue
-        folder = DICTIONARIES_DIR / settings.name
-        if not folder.is_dir():
-            began = time.time()
-            result = train_dictionary(settings)
-            rows = np.load(rows_file(settings))[:PROBE_ROWS].astype(np.int64)
-            probe = model.activations(rows, settings.hook_name).reshape(-1, model.d_model)
-            save_dictionary(result, folder, settings, torch.from_numpy(probe))
-            print(f"  {settings.name}: trained in {time.time() - began:.0f} s", flush=True)
+    wanted = [one for one in DICTIONARIES if any(fnmatch.fnmatch(one.name, pattern) for pattern in patterns)]
+    for group in alike(one for one in wanted if not (DICTIONARIES_DIR / one.name).is_dir()):
+        began = time.time()
+        run = train_together(group)
+        rows = np.load(rows_file(group[0].data, group[0].training_tokens))[:PROBE_ROWS].astype(np.int64)
+        probe = model.activations(rows, group[0].hook_name).reshape(-1, model.d_model)
+        for settings in group:
+            save_dictionary(
+                run.result(settings.seed), DICTIONARIES_DIR / settings.name, settings, torch.from_numpy(probe)
+            )
+        print(f"  {run.name}: trained in {time.time() - began:.0f} s", flush=True)
+    for settings in wanted:
         if settings.name not in read_measured():
-            found = measure(model, settings.name, folder)
+            found = measure(model, settings.name, DICTIONARIES_DIR / settings.name)
             print(f"  {settings.name}: {found}", flush=True)
             write_index(read_measured() | {settings.name: found})
 

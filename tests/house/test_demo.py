@@ -76,6 +76,16 @@ def test_all_weights_are_half_precision_and_take_at_most_40_mb():
         assert {array.dtype for array in load_file(path).values()} == {np.dtype(np.float16)}, path
 
 
+def test_dictionaries_that_differ_in_their_seed_alone_are_trained_in_one_run():
+    from demo.train_dictionaries import alike
+
+    groups = [[settings.name for settings in group] for group in alike(DICTIONARIES)]
+    several = [group for group in groups if len(group) > 1]
+    base = "layer2-standard-2048"
+    assert several == [[base, *(f"{base}-seed{seed}" for seed in (1, 2, 3))]]
+    assert sorted(name for group in groups for name in group) == sorted(NAMES)
+
+
 @pytest.mark.parametrize("settings", DICTIONARIES, ids=NAMES)
 def test_a_dictionary_opens_and_fits_the_demo_model(settings):
     config = dictionary(settings.name).config

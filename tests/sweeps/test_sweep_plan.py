@@ -130,7 +130,8 @@ def test_a_series_is_all_that_differs_in_one_factor(tmp_path):
     asked = parse_asked(
         {"series": [{"of": "demo/layer2-standard-2048", "by": "seed"}], "analyses": ["neighbors"]}, tmp_path, "x"
     )
-    assert expand(asked, Workspace()) == ["demo/layer2-standard-2048", "demo/layer2-standard-2048-seed1"]
+    seeds = [f"demo/layer2-standard-2048-seed{seed}" for seed in (1, 2, 3)]
+    assert expand(asked, Workspace()) == ["demo/layer2-standard-2048", *seeds]
 
 
 def test_patterns_of_ids_are_those_of_the_lists(tmp_path):
