@@ -67,13 +67,22 @@ def ce_recovered(dictionary: Dictionary, model: LanguageModel, rows: np.ndarray)
     """Return (CE_zero - CE_spliced) / (CE_zero - CE_original)."""
     import torch
 
-    def splice(x):
-        return torch.from_numpy(dictionary.reconstruct(x.flatten(0, 1).numpy())).reshape(x.shape)
-
     hook_name = dictionary.config.hook_name
     original = cross_entropy(model, rows, hook_name, None)
     zero = cross_entropy(model, rows, hook_name, torch.zeros_like)
-    return (zero - cross_entropy(model, rows, hook_name, splice)) / (zero - original)
+    return loss_recovered(dictionary, model, rows, original, zero)
+
+
+def loss_recovered(
+    dictionary: Dictionary, model: LanguageModel, rows: np.ndarray, original: float, zero: float
+) -> float:
+    """Return the same from the two losses that do not depend on the dictionary."""
+    import torch
+
+    def splice(x):
+        return torch.from_numpy(dictionary.reconstruct(x.flatten(0, 1).numpy())).reshape(x.shape)
+
+    return (zero - cross_entropy(model, rows, dictionary.config.hook_name, splice)) / (zero - original)
 
 
 def measure(model: LanguageModel, name: str, folder: Path) -> dict[str, float]:

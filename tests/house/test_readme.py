@@ -23,6 +23,7 @@ DOCUMENTS = [
     "docs/reach.md",
     "docs/speed.md",
     "docs/scale.md",
+    "docs/experiments.md",
     "docs/trust.md",
 ]
 COMMANDS = (
