@@ -57,6 +57,11 @@ class Device:
         return torch.device("cuda", self.index) if self.kind == "cuda" else torch.device(self.kind)
 
     @property
+    def is_cpu(self) -> bool:
+        """Whether it is this machine's processor, by whichever code."""
+        return self.kind == "cpu"
+
+    @property
     def has_float64(self) -> bool:
         """Whether the device has float64, which sums and decisions need. Apple's GPUs have none."""
         return self.kind != "mps"
@@ -155,6 +160,14 @@ def chosen(setting: str = "auto") -> Device:
         f"{setting[:50]} was chosen, but torch finds {', '.join(there)} on this machine. Expected one of these; "
         "choose auto, or install a build of torch for this device and its driver."
     )
+
+
+def of_another_machine(setting: str, card: str) -> Device | None:
+    """Return the device that a setting and the driver's name say, which this machine need not have; None if unclear."""
+    kind, _, number = setting.partition(":")
+    if kind not in ("cuda", "mps") or not (number or "0").isdecimal():
+        return None
+    return Device(kind, int(number or 0), card)
 
 
 def known() -> tuple[Device, ...]:

@@ -63,7 +63,7 @@ def as_array(name: str, tensor, path: Path) -> np.ndarray:
     """Copy a tensor into an array. Raises BadDictionaryError unless it holds plain numbers that are all stored."""
     import torch
 
-    plain = tensor.layout == torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized
+    plain = tensor.layout == torch.strided and tensor.is_cpu and not tensor.is_quantized
     if not plain or tensor.is_complex() or tensor.is_nested:
         raise _bad(path, f"{name[:80]} is no plain tensor of real numbers")
     if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():

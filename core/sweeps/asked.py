@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from core.corpus.samples import DATASET, FILES, LIBRARY, SampleSettings
+from core.devices.device import CPU
 from core.errors import SweepError, UnknownNameError
 from core.matching.matrix import FACTORS
 from core.sweeps.analyses import ANALYSES
@@ -35,7 +36,7 @@ class Asked:
     texts: tuple[SampleSettings, ...] = (SampleSettings(),)
     models: tuple[Path, ...] = ()
     """Folders of models that are not among the downloads."""
-    device: str = "cpu"
+    device: str = CPU.setting
     """cpu, cuda, cuda:N or mps: where large work runs. It is part of the names of results."""
     card: str = ""
     """The driver's name of that device, where the plan is made on a machine without one."""
@@ -87,7 +88,7 @@ def parse_asked(said: Mapping[str, Any], folder: Path, name: str) -> Asked:
         series=series,
         texts=texts or (SampleSettings(),),
         models=tuple((folder / Path(model).expanduser()).resolve() for model in _names(said, "models", needed=False)),
-        device=_one(said, "device", str, "cpu"),
+        device=_one(said, "device", str, CPU.setting),
         card=_one(said, "card", str, ""),
         dtype=_one(said, "dtype", str, "own"),
         tokens_per_task=_one(said, "tokens_per_task", int, Asked.tokens_per_task),

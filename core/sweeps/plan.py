@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from core.corpus.samples import SampleSettings
-from core.devices.device import CPU, Device
+from core.devices.device import CPU, Device, of_another_machine
 from core.errors import SweepError, UnknownNameError
 from core.installation import PROJECT
 from core.sweeps.cost import Needs
@@ -78,7 +78,7 @@ class Plan:
     texts: tuple[SampleSettings, ...]
     tasks: tuple[Task, ...]
     models: tuple[str, ...] = ()
-    device: str = "cpu"
+    device: str = CPU.setting
     card: str = ""
     dtype: str = "own"
     download: bool = False
@@ -98,10 +98,7 @@ class Plan:
     @property
     def computing(self) -> Device:
         """The device that names its results."""
-        if self.device == "cpu":
-            return CPU
-        kind, _, number = self.device.partition(":")
-        return Device(kind, int(number or 0), self.card)
+        return of_another_machine(self.device, self.card) or CPU
 
     def workspace(self, cache: Path) -> Workspace:
         """Return what a worker may read: the plan's folders and models."""

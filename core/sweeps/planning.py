@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from itertools import combinations
 from pathlib import Path
 
-from core.devices.device import CPU, Device, chosen
+from core.devices.device import CPU, Device, chosen, of_another_machine
 from core.dictionaries.registry.index import registry
 from core.dictionaries.sources import Entry, entries
 from core.dictionaries.spaces import Space, space
@@ -90,13 +90,13 @@ def planned_device(asked: Asked) -> Device:
     """Return the device whose name is in the keys: that of this machine, or the card that is named."""
     if not asked.card:
         return chosen(asked.device)
-    kind, _, number = asked.device.partition(":")
-    if kind not in ("cuda", "mps") or not (number or "0").isdecimal():
+    device = of_another_machine(asked.device, asked.card)
+    if device is None:
         raise SweepError(
             f"sweep.toml names the card {asked.card[:80]!r} and device = {asked.device[:40]!r}. Expected device = "
             '"cuda", "cuda:N" or "mps" beside a card.'
         )
-    return Device(kind, int(number or 0), asked.card)
+    return device
 
 
 def workspace_of(asked: Asked, cache: Path) -> Workspace:

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from core.devices import generators
 from core.errors import BadSettingError, OutOfSpaceError
 from core.work.temporary import temporary_folder
 
@@ -41,9 +42,7 @@ def save(folder: Path, step: int, trainers: Mapping[int, Any]) -> None:
         with temporary_folder(folder) as new:
             for seed, trainer in trainers.items():
                 trainer.save_checkpoint(f"seed{seed}", base_path=new / "new")
-            state = {"step": step, "torch": torch.get_rng_state(), "threads": torch.get_num_threads()}
-            if torch.cuda.is_available():
-                state["cuda"] = torch.cuda.get_rng_state_all()
+            state = {"step": step, "threads": torch.get_num_threads(), **generators.states()}
             torch.save(state, new / "new" / _STATE)
             _flush(new / "new")
             place = folder / f"checkpoint-{step}"
@@ -70,9 +69,7 @@ def restore(folder: Path, step: int, trainers: Mapping[int, Any]) -> None:
             trainer.sae.load_weights_from_checkpoint(place / f"seed{seed}")
             trainer.load_trainer_state(place / f"seed{seed}")
             trainer.data_provider.step = step
-        torch.set_rng_state(state["torch"])
-        if "cuda" in state and torch.cuda.is_available():
-            torch.cuda.set_rng_state_all(state["cuda"])
+        generators.restore(state)
     except (OSError, RuntimeError, ValueError, KeyError, json.JSONDecodeError) as error:
         raise BadSettingError(
             f"The checkpoint {place} cannot be read ({type(error).__name__}: {str(error)[:200]}). Expected what this "

@@ -55,7 +55,7 @@ def estimate(settings: TrainingSettings, model: LanguageModel, device: Device = 
     return Cost(
         steps=settings.steps,
         tokens=settings.steps * settings.batch_tokens,
-        seconds=seconds if device.kind == "cpu" else seconds / 20,
+        seconds=seconds if device.is_cpu else seconds / 20,
         memory_bytes=4 * (n * 4 * weights + step_bytes + settings.buffer_tokens * d_in),
         disk_bytes=4 * n * 2 * 3 * weights,
     )

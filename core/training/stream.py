@@ -66,7 +66,7 @@ class ActivationStream:
         self._chunk = chunk
 
     def _run(self, tokens: np.ndarray) -> Float[Tensor, "row pos d_in"]:
-        if self._device.kind == "cpu":
+        if self._device.is_cpu:
             return as_tensor(self._model.activations(tokens.astype(np.int64), self._hook))
         with computing_on(self._device):
             found = activations_on_device(self._model, tokens.astype(np.int64), self._hook, self._device)
