@@ -57,6 +57,11 @@ def test_the_sign_of_the_skewness_alone_tells_prediction_from_suppression():
     assert classify(edge, ClassThresholds()).tolist() == ["other", "prediction"]
 
 
+def test_a_skewness_of_exactly_the_threshold_is_not_even():
+    edge = shaped(skewness=[0.5, -0.5, 0.49, 0], kurtosis=[1, 1, 1, 1], std=[2, 2, 2, 1])
+    assert classify(edge, ClassThresholds(even=0.5, spread=0.0)).tolist() == ["other", "other", "partition", "other"]
+
+
 def test_thresholds_move_the_borders():
     assert classify(STATS, ClassThresholds(peaked=20.0))[0] == "other"
     assert classify(STATS, ClassThresholds(flat=1.5, spread=0.5))[2] == "other"
