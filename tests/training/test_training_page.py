@@ -7,6 +7,7 @@ from core.training import log, runs
 from core.training.log import Log
 from core.training.runs import Run, create
 from core.training.settings import read_settings
+from core.training.types import TYPES
 from core.workspace import Workspace
 from tests.doubles import pages, planted_pages
 from tests.doubles.pages import fine, text_of
@@ -42,6 +43,18 @@ def old_run(root, name, *, finished=False, l0=5.0, **more) -> Run:
 
         planted_dictionary(d_in=8, d_sae=12).save(run.result(0))
     return run
+
+
+def test_a_link_opens_the_form_as_it_was(open_page):
+    said = {"tr_type": TYPES["orthogonal"].TITLE, "tr_orthogonal_nearest_weight": "7"}
+    said |= {"tr_d_sae": "16", "tr_seeds": "0, 2"}
+    said |= {"tr_name": "7e999", "tr_tokens": "20000", "tr_context": "32", "tr_bos": "false", "tr_lr": "0.01"}
+    at = fine(open_page(said))
+    assert at.selectbox(key="tr_type").value == "orthogonal"
+    numbers = ("tr_orthogonal_nearest_weight", "tr_d_sae", "tr_tokens", "tr_context", "tr_lr")
+    assert [at.number_input(key=key).value for key in numbers] == [7.0, 16, 20_000, 32, 0.01]
+    assert [at.text_input(key=key).value for key in ("tr_seeds", "tr_name")] == ["0, 2", "7e999"]
+    assert at.toggle(key="tr_bos").value is False
 
 
 def test_a_form_makes_a_run_with_its_settings_and_shows_it(open_page, launched, tmp_path):

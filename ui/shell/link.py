@@ -11,6 +11,7 @@ TEXTS = frozenset(
     {"own", "own_a", "own_b", "own_pa", "own_pb", "text_name", "np_id", "np_features", "find", "fe_search"}
     | {"prompt", "iv_also", "iv_positions", "iv_A", "iv_B"}
     | {"fe_proxy_pattern", "note_search", "dash_folder", "selection", "st_glob"}
+    | {"tr_name", "tr_seeds", "tr_files", "tr_dataset", "tr_wandb", "tr_matryoshka_widths"}
 )
 """Names that hold text, where any sign is as good as another."""
 LISTS = frozenset(

@@ -44,13 +44,28 @@ def _pick() -> TrainingSettings:
     """Draw the fields and return what they say. Raises LoupeError for what cannot be trained."""
     first, second = st.columns(2, gap="large")
     with first:
-        name = st.selectbox("Model", training.models(), key="tr_model", help="It runs while the dictionary is trained.")
+        name = st.selectbox(
+            "Model",
+            training.models(),
+            key="tr_model",
+            bind="query-params",
+            help="It runs while the dictionary is trained.",
+        )
         hooks = training.model(name).hook_names()
         at = hooks.index(training.usual_hook(hooks))
-        hook = st.selectbox("Hook", hooks, index=at, key="tr_hook", help="What the dictionary reads and reconstructs.")
+        hook = st.selectbox(
+            "Hook",
+            hooks,
+            index=at,
+            key="tr_hook",
+            bind="query-params",
+            help="What the dictionary reads and reconstructs.",
+        )
         text = _text()
     with second:
-        kind = st.selectbox("Type", list(TYPES), key="tr_type", format_func=lambda one: TYPES[one].TITLE)
+        kind = st.selectbox(
+            "Type", list(TYPES), key="tr_type", bind="query-params", format_func=lambda one: TYPES[one].TITLE
+        )
         with st.container(horizontal=True):
             d_sae = _whole("Features", "tr_d_sae", 2048, most=2**24, help="The width of the dictionary, d_sae.")
             tokens = _whole("Tokens", "tr_tokens", 1_000_000, most=10**11, help="What each dictionary is trained on.")
@@ -60,11 +75,14 @@ def _pick() -> TrainingSettings:
             "0",
             max_chars=200,
             key="tr_seeds",
+            bind="query-params",
             help="One dictionary for each, such as 0, 1, 2. The model runs once for all of them.",
         )
         more = _more()
     wanted = training.free_name(f"{hook.replace('blocks.', 'layer').replace('.hook_', '-')}-{kind}-{d_sae}")
-    title = st.text_input("Name", max_chars=80, key="tr_name", placeholder=wanted, help="Of the run and its folder.")
+    title = st.text_input(
+        "Name", max_chars=80, key="tr_name", bind="query-params", placeholder=wanted, help="Of the run and its folder."
+    )
     table = {"name": title.strip() or wanted, "model": name, "hook_name": hook, "d_sae": d_sae, "type": kind}
     table |= {"seeds": whole_numbers(seeds, "seeds"), "training_tokens": tokens, "options": options, "text": text}
     return from_table(table | more)
@@ -88,26 +106,33 @@ def _options(kind: str) -> dict:
             if one.type is int:
                 found[one.name] = _whole(label, key, one.default)
             elif one.type is float:
-                value = st.number_input(label, 0.0, float(_MOST), float(one.default), key=key, format="%g", width=170)
+                value = st.number_input(
+                    label, 0.0, float(_MOST), float(one.default), key=key, format="%g", width=170, bind="query-params"
+                )
                 found[one.name] = float(value)
             else:
-                typed = st.text_input(label, max_chars=200, key=key, placeholder="a sixteenth, a quarter, all")
+                typed = st.text_input(
+                    label, max_chars=200, key=key, bind="query-params", placeholder="a sixteenth, a quarter, all"
+                )
                 found[one.name] = whole_numbers(typed, one.name)
     return found
 
 
 def _whole(label: str, key: str, value: int, *, most: int = _MOST, help: str | None = None) -> int:
-    return int(st.number_input(label, 0, most, value, key=key, help=help, width=170))
+    return int(st.number_input(label, 0, most, value, key=key, help=help, width=170, bind="query-params"))
 
 
 def _text() -> dict:
     """Draw the fields of the text."""
     usual = TextSettings()
-    source = _SOURCES[st.selectbox("Text", list(_SOURCES), key="tr_source")]
+    source = _SOURCES[st.selectbox("Text", list(_SOURCES), key="tr_source", bind="query-params")]
     text: dict = {"source": source}
     if source != LIBRARY:
         typed = st.text_input(
-            "Path" if source == FILES else "Name of a downloaded dataset", max_chars=1_024, key=f"tr_{source}"
+            "Path" if source == FILES else "Name of a downloaded dataset",
+            max_chars=1_024,
+            key=f"tr_{source}",
+            bind="query-params",
         ).strip()
         if not typed:
             raise BadSettingError("No text is named. Expected a path or a dataset that was downloaded; type it.")
@@ -116,8 +141,8 @@ def _text() -> dict:
         text["context"] = _whole("Tokens in a row", "tr_context", usual.context, most=2**20)
         text["repeats"] = _whole("Times it may be read", "tr_repeats", usual.repeats, most=10_000)
         text["seed"] = _whole("Seed of its order", "tr_text_seed", usual.seed, most=2**31)
-    text["bos"] = st.toggle("Every row begins with BOS", usual.bos, key="tr_bos")
-    text["special"] = st.toggle("Train on special tokens too", usual.special, key="tr_special")
+    text["bos"] = st.toggle("Every row begins with BOS", usual.bos, key="tr_bos", bind="query-params")
+    text["special"] = st.toggle("Train on special tokens too", usual.special, key="tr_special", bind="query-params")
     if source == DATASET:
         text["megabytes"] = _whole("Megabytes that were downloaded", "tr_megabytes", usual.megabytes, most=2**16)
     return text
@@ -128,7 +153,9 @@ def _more() -> dict:
     usual = {one.name: one.default for one in fields(TrainingSettings)}
     with st.expander("Optimizer, checkpoints and W&B", icon=":material/tune:"):
         with st.container(horizontal=True):
-            lr = st.number_input("Learning rate", 0.0, 10.0, usual["lr"], key="tr_lr", format="%g", width=170)
+            lr = st.number_input(
+                "Learning rate", 0.0, 10.0, usual["lr"], key="tr_lr", bind="query-params", format="%g", width=170
+            )
             found = {
                 name: _whole(label, f"tr_{name}", usual[name])
                 for name, label in {
@@ -138,11 +165,18 @@ def _more() -> dict:
                     "checkpoint_steps": "Steps to a checkpoint",
                 }.items()
             }
-        fast = st.toggle("Products in bfloat16", usual["autocast"], key="tr_autocast", help="Faster, less exact.")
+        fast = st.toggle(
+            "Products in bfloat16",
+            usual["autocast"],
+            key="tr_autocast",
+            bind="query-params",
+            help="Faster, less exact.",
+        )
         project = st.text_input(
             "Project at Weights & Biases",
             max_chars=100,
             key="tr_wandb",
+            bind="query-params",
             placeholder="empty: nothing is sent",
             help="Curves and results go there by sae-lens' own logger, if this machine is logged in.",
         )
