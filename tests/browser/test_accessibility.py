@@ -3,26 +3,11 @@
 import pytest
 from axe_playwright_python.base import AXE_FILE_PATH
 
+from tests.browser.axe import IS_DARK, broken
 from tests.browser.chromium import wait_until_settled
 from ui.shell.router import page_files
 
 pytestmark = pytest.mark.e2e
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
-NOT_OURS = [
-    # Streamlit's menu puts a div for each heading between the list and its items.
-    ("list", "[data-testid=stSidebarNavItems]"),
-    ("listitem", "[data-testid=stSidebarNavItems]"),
-    # Vega draws a brush as two marks without names, and its grammar has no setting for them. The chart has a name.
-    ("svg-img-alt", "[data-testid=stVegaLiteChart] g[class*=brush_]"),
-]
-"""Rules that are broken inside the elements of a selector, by markup that comes from others."""
-CHECK = """async ([rules, notOurs]) => {
-  const options = { runOnly: rules, resultTypes: ["violations"], elementRef: true };
-  const { violations } = await axe.run(document, options);
-  return violations.flatMap(({ id, nodes }) => nodes
-    .filter(({ element }) => !notOurs.some(([rule, place]) => rule === id && element?.closest(place)))
-    .map(({ html, failureSummary }) => `${id}: ${html.slice(0, 300)}\n${failureSummary}`));
-}"""
 
 
 @pytest.fixture(scope="module")
@@ -34,11 +19,6 @@ def visitor(browser):
     context.close()
 
 
-def broken(page) -> list[str]:
-    """Return what breaks a rule on a page, with the reason."""
-    return page.evaluate(CHECK, [RULES, NOT_OURS])
-
-
 @pytest.mark.parametrize("file", page_files(), ids=lambda file: file.path.stem)
 def test_no_page_breaks_a_rule_in_either_theme(shared_url, visitor, file):
     visitor.emulate_media(color_scheme="light")
@@ -46,8 +26,7 @@ def test_no_page_breaks_a_rule_in_either_theme(shared_url, visitor, file):
     wait_until_settled(visitor)
     light = broken(visitor)
     visitor.emulate_media(color_scheme="dark")
-    dark_ground = "getComputedStyle(document.querySelector('.stApp')).backgroundColor === 'rgb(15, 18, 22)'"
-    visitor.wait_for_function(dark_ground)
+    visitor.wait_for_function(IS_DARK)
     wait_until_settled(visitor)
     assert light + broken(visitor) == []
 

@@ -1,7 +1,12 @@
-"""Every tab of every page in headless Chromium, wide and narrow: nothing fails, leaves the machine or is cut off."""
+"""Every tab of every page in headless Chromium, wide and narrow: nothing fails, leaves the machine or is cut off.
+
+Each tab keeps the rules of axe-core in the dark theme; test_accessibility asks first tabs in both.
+"""
 
 import pytest
+from axe_playwright_python.base import AXE_FILE_PATH
 
+from tests.browser.axe import MAIN, broken
 from tests.browser.chromium import TIMEOUT_MS, wait_until_settled
 from tests.browser.conftest import LOCAL
 from ui.shell.router import page_files
@@ -46,7 +51,8 @@ TWO_FRAMES = "() => new Promise((done) => requestAnimationFrame(() => requestAni
 @pytest.fixture
 def visitor(browser):
     """A page that keeps what went wrong in it."""
-    context = browser.new_context(viewport={"width": WIDTHS[0], "height": 950})
+    context = browser.new_context(viewport={"width": WIDTHS[0], "height": 950}, color_scheme="dark")
+    context.add_init_script(path=AXE_FILE_PATH)
     page = context.new_page()
     page.set_default_timeout(TIMEOUT_MS)
     page.faults = []
@@ -85,7 +91,7 @@ def _lasting_faults(page, patience_ms: int) -> list[str]:
 
 
 @pytest.mark.parametrize("file", page_files(), ids=lambda file: file.path.stem)
-def test_nothing_on_a_page_fails_or_is_cut_off(shared_url, visitor, file):
+def test_nothing_on_a_page_fails_is_cut_off_or_breaks_a_rule(shared_url, visitor, file):
     visitor.goto(f"{shared_url}/{file.path.stem if file.order else ''}")
     wait_until_settled(visitor)
     look(visitor, "first view")
@@ -93,6 +99,7 @@ def test_nothing_on_a_page_fails_or_is_cut_off(shared_url, visitor, file):
         visitor.get_by_role("tab", name=name, exact=True).click()
         wait_until_settled(visitor)
         look(visitor, name)
+        visitor.faults += [f"{name}: {fault}" for fault in broken(visitor, MAIN)]
     assert visitor.faults == []
 
 

@@ -121,3 +121,11 @@ def test_points_that_differ_by_rounding_alone_get_an_axis_around_them(values, do
     table = pd.DataFrame({"feature": range(3), "cosine": values, "norm": [1.0, 2.0, 3.0]})
     scale = scatter(table, "cosine", "norm", x_title="Cosine", y_title="Norm").to_dict()["encoding"]["x"]["scale"]
     assert scale.get("domain") == (pytest.approx(domain) if domain else None)
+
+
+@pytest.mark.parametrize("n", [0, 2])
+def test_a_layer_without_marks_is_not_heard(n):
+    points = alt.Chart(pd.DataFrame({"x": range(3), "y": range(3)})).mark_circle().encode(x="x:Q", y="y:Q")
+    ring = alt.Chart(pd.DataFrame({"x": range(n), "y": range(n)})).mark_point(size=90).encode(x="x:Q", y="y:Q")
+    layers = finished(points + ring + ring.mark_rule(), dark=False).to_dict()["layer"]
+    assert [layer["mark"].get("aria", True) for layer in layers] == [True, n > 0, n > 0]

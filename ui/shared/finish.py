@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from core.feature.names import FeatureNames, cut
-from ui.shared.chart_parts import axis_of, groups, part_of
+from ui.shared.chart_parts import axis_of, groups, mark_of, part_of
 from ui.shared.escape import as_expression, signs, signs_in_table
 from ui.shared.naming import Names
 from ui.shared.series import tell_apart
@@ -42,9 +42,10 @@ def finished(chart: alt.TopLevelMixin, *, dark: bool, names: Names = MappingProx
             _name_features(unit, data, names.get("feature"))
         for channel in ("x", "y"):
             _label_log_axis([(axis, data) for unit, data, _ in group if (axis := axis_of(unit, channel)) is not None])
-        for unit, _, height in group:
+        for unit, data, height in group:
             title_tooltip(unit)
             _fit_title(unit, height)
+            _hide_if_empty(unit, data)
         tell_apart(group)
     look = {} if dark else {"labelColor": _TEXT_ON_LIGHT, "titleColor": _TEXT_ON_LIGHT}
     # Streamlit moves an axis' outermost labels inwards. Names of rows then overlap.
@@ -68,6 +69,17 @@ def _put_signs(node: Any) -> Any:
     if type(node) is dict:
         return {name: _put_signs(inner) for name, inner in node.items()}
     return type(node)(map(_put_signs, node)) if type(node) in (list, tuple) else node
+
+
+def _hide_if_empty(unit: Any, data: Any) -> None:
+    """Hide a layer without marks, such as the ring of a feature that is not drawn, from those who hear the page.
+
+    Vega draws a picture without a name for it.
+    """
+    if isinstance(data, pd.DataFrame) and data.empty and (kind := mark_of(unit)):
+        if isinstance(unit.mark, str):
+            unit.mark = alt.MarkDef(type=kind)
+        unit.mark.aria = False
 
 
 def _name_features(unit: Any, data: Any, names: FeatureNames | None) -> None:

@@ -12,7 +12,9 @@ _RULES = """
 [data-testid="stMainBlockContainer"] { padding: 2.5rem 2rem 4rem; }
 /* WCAG AA asks for a contrast of 4.5 to 1. Streamlit's captions have 4.2, and white on the orange of dark pages 3.6. */
 .stApp [data-testid="stCaptionContainer"] { opacity: 0.7; }
-.stApp button[kind="primary"] { background: light-dark(#b4380a, #c2410c); }
+.stApp button[kind="primary"], .stApp [data-testid="stMultiSelect"] [data-tag] {
+  background: light-dark(#b4380a, #c2410c);
+}
 /* Running text keeps its lines, and scrolls where the page is narrower. */
 [class*="st-key-scrolls_"] { overflow-x: auto; }
 /* The cards of Home share the width, three to a row in a window of 1,400 pixels, and are as high as their row. */
