@@ -23,7 +23,7 @@ FLOORS = {
         "corpus selection tables token_sets",
         "activations geometry logit_weights positions training",
         "enrichment feature feature_map matching overview proxies text",
-        "automata interventions",
+        "audit automata interventions",
         "neuronpedia splitting sweeps",
         "home stability",
         "worlds",

@@ -11,7 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from core import catalogue, tables
-from ui.shared import escape, following, pictures, report, same_in_python, selected, without_python
+from ui.shared import audit, escape, following, pictures, report, same_in_python, selected, without_python
 from ui.shared.escape import plain, signs, signs_in_table
 from ui.shared.finish import finished
 from ui.shared.naming import COLUMNS, Names, names_for, with_names
@@ -88,10 +88,15 @@ def figure(
         finally:
             _frame.reset(token)
         report.note_figure(lambda: _entry(frame, table, explains))
-        buttons = head.container(horizontal=True, width="content", gap="medium") if frame.offers else head
+        checked = audit.columns_of(table, provenance)
+        several = frame.offers or checked
+        buttons = head.container(horizontal=True, width="content", gap="medium") if several else head
         with buttons:
             for number, (label, features, origin) in enumerate(frame.offers):
                 selected.select_these(features, origin, label=label, key=f"select-{number}-{name}")
+        if checked:
+            with buttons.popover("Check", icon=":material/fact_check:", type="tertiary"):
+                audit.draw(table, name, provenance, checked)
         with buttons.popover("Save", icon=":material/download:", type="tertiary"):
             _table_buttons(frame, table)
             _picture_buttons(frame)

@@ -11,13 +11,14 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import StopException
 
 from core.errors import UnknownNameError
-from ui.shared import errors, naming, progress, same_in_python
+from ui.shared import audit, errors, naming, progress, same_in_python
 from ui.shared import report as reports
 from ui.shared.garbage import spare_modules
 from ui.shell import docked, history, link, report, style, visitors
 from ui.shell.told import told
 from ui.sidebar import device, dictionary_finder, pickers, running, selection
 from ui.studies import compute, names
+from ui.studies.audit import recompute
 from ui.studies.opened import model_folder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -120,6 +121,7 @@ def _run() -> None:
     progress.begin(compute.jobs())
     naming.find_by(names.find)
     same_in_python.find_models_by(model_folder)
+    audit.recompute_by(recompute)
     with st.sidebar:
         missing = pickers.dictionary()
         pickers.choices()
