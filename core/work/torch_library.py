@@ -10,8 +10,11 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import ModuleType
 
 import numpy as np
+
+from core.work.threads import available_cpus
 
 _IMPORTING = threading.RLock()
 _IN_ORDER = (
@@ -49,9 +52,16 @@ def import_torch() -> None:
     if "torch" in _whole:
         return
     with _IMPORTING:
-        import torch  # noqa: F401
+        import torch
 
+        keep_to(torch, available_cpus())
         _whole.add("torch")
+
+
+def keep_to(torch: ModuleType, cpus: int) -> None:
+    """Let torch use no more threads than there are processors: it counts those of the machine, not the container's."""
+    if torch.get_num_threads() > cpus:
+        torch.set_num_threads(cpus)
 
 
 def import_model_library() -> None:

@@ -7,11 +7,13 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 
 from core.work import torch_library
+from core.work.threads import available_cpus
 
 ROOT = Path(__file__).parents[2]
 SEAMS = """
@@ -93,6 +95,20 @@ def test_what_a_person_set_for_these_packages_stays(monkeypatch):
     monkeypatch.delenv("TOKENIZERS_PARALLELISM", raising=False)
     torch_library.quiet_imports()
     assert (os.environ["WANDB_MODE"], os.environ["TOKENIZERS_PARALLELISM"]) == ("online", "false")
+
+
+@pytest.mark.parametrize(("own", "quota", "expected"), [(64, "200000 100000", 2), (1, "200000 100000", 1)])
+def test_torch_takes_no_more_threads_than_its_container_has_processors(tmp_path, own, quota, expected):
+    files = {"proc/self/cgroup": "0::/", "sys/fs/cgroup/cpu.max": quota}
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    torch = ModuleType("torch")
+    torch.threads = own
+    torch.get_num_threads = lambda: torch.threads
+    torch.set_num_threads = lambda n: setattr(torch, "threads", n)
+    torch_library.keep_to(torch, available_cpus(tmp_path))
+    assert torch.threads == min(expected, available_cpus())
 
 
 def test_a_read_only_array_becomes_a_view_without_a_warning():
