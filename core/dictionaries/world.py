@@ -11,6 +11,8 @@ from functools import cache
 import numpy as np
 from jaxtyping import Float, Int
 
+from core.work.torch_library import import_model_library
+
 D_IN, N_FAMILIES, N_CHILDREN, N_ALONE = 32, 8, 3, 16
 """Each family is a parent with children; the other features stand alone."""
 N_FEATURES = N_FAMILIES * (1 + N_CHILDREN) + N_ALONE
@@ -50,6 +52,7 @@ class World:
 @cache
 def world() -> World:
     """Make the world: directions drawn and pushed apart by sae-lens."""
+    import_model_library()
     from sae_lens.synthetic import FeatureDictionary
 
     rows = FeatureDictionary(N_FEATURES, D_IN, seed=SEED).feature_vectors.detach().numpy().copy()
@@ -61,6 +64,7 @@ def world() -> World:
 
 def draw(n: int, *, seed: int = SEED) -> tuple[Float[np.ndarray, "n d_in"], Float[np.ndarray, "n feature"]]:
     """Draw n inputs, and the true activations that they are sums of."""
+    import_model_library()
     import torch
 
     # sae-lens draws from torch's own generator, of which a process has one.
@@ -72,6 +76,7 @@ def draw(n: int, *, seed: int = SEED) -> tuple[Float[np.ndarray, "n d_in"], Floa
 
 @cache
 def _generator():
+    import_model_library()
     import torch
     from sae_lens.synthetic import (
         ActivationGenerator,
