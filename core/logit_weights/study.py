@@ -25,6 +25,9 @@ from core.work.calls import call
 from core.work.progress import SILENT, Progress
 from core.work.wanted import Wanted
 
+BASELINE_SEED = 0
+"""Of the random directions that a dictionary is compared with."""
+
 
 @dataclass(frozen=True)
 class LogitStudy:
@@ -123,15 +126,16 @@ def _statistics(
     return logit_statistics(rows, tokens, center=settings.center, device=device, progress=progress)
 
 
-def of_random(
-    n: int,
-    model: LanguageModel,
-    settings: LogitSettings,
-    *,
-    seed: int,
-    device: Device = CPU,
-    progress: Progress = SILENT,
+def wanted_random(n: int, model: LanguageModel, settings: LogitSettings, device: Device) -> Wanted[LogitStatistics]:
+    """Name the statistics of n random directions, seeded, on this device."""
+    work = call(_of_random, n, model, settings, device=device)
+    name = f"{n} random directions, seed {BASELINE_SEED}"
+    key = LogitStatistics.key(name, source_key(model, settings), settings, device=device)
+    return Wanted(LogitStatistics, key, "Logit weights of random directions", work)
+
+
+def _of_random(
+    n: int, model: LanguageModel, settings: LogitSettings, device: Device, progress: Progress = SILENT
 ) -> LogitStatistics:
-    """Return the statistics of seeded random directions."""
-    rows, tokens = random_directions(n, model.d_model, seed=seed), unembedding(model, settings)
+    rows, tokens = random_directions(n, model.d_model, seed=BASELINE_SEED), unembedding(model, settings)
     return logit_statistics(rows, tokens, center=settings.center, device=device, progress=progress)

@@ -30,6 +30,7 @@ COST_ONLY = {"block", "tile", "batch", "memory", "budget_bytes", "block_rows", "
 """Parameters that change what a result costs, where it is fetched or how an error names it. Other tests hold functions
 to that."""
 FOLLOWS_FROM = {"center": "settings", "n_pos": "settings", "context_size": "dictionary_sha256", "title": "text_sha256"}
+FOLLOWS_FROM |= {"d_sae": "dictionary_sha256"}
 """What of a key holds a parameter that has another name."""
 PASS = {"rows_sha256", "left_out"}
 READS = {

@@ -12,7 +12,7 @@ import streamlit as st
 
 from core import catalogue
 from core.logit_weights.classes import CLASSES, ClassThresholds, class_counts
-from core.logit_weights.study import LogitStudy, drawn_features
+from core.logit_weights.study import BASELINE_SEED, LogitStudy, drawn_features
 from ui.logit_weights import charts, one_feature
 from ui.shared import errors
 from ui.shared.escape import plain
@@ -158,7 +158,7 @@ def histograms(study: LogitStudy) -> None:
         value=True,
         key="lw_random",
         bind="query-params",
-        help=f"Draws as many random directions as there are features (seed {logit_weights.BASELINE_SEED}).",
+        help=f"Draws as many random directions as there are features (seed {BASELINE_SEED}).",
     )
     baseline = Later(lambda: logit_weights.random_baseline(study) if against else None)
     for name, title in (("skewness", "Skewness"), ("kurtosis", "log₁₀ kurtosis")):

@@ -9,13 +9,11 @@ from core.dictionaries.dictionary import Dictionary
 from core.logit_weights import study as studies
 from core.logit_weights.classes import ClassThresholds
 from core.logit_weights.statistics import LogitStatistics, logit_weights
-from core.logit_weights.study import LogitStudy, logits_device, wanted_logits
+from core.logit_weights.study import LogitStudy, logits_device, wanted_logits, wanted_random
 from core.logit_weights.unembedding import LogitSettings, Unembedding, source_key, unembedding
 from core.models.language_model import LanguageModel
-from core.work.calls import call
 from ui.studies import compute, opened
 
-BASELINE_SEED = 0
 CENTRES = {"Mean of W_U": "mean", "Median of each feature": "median", "Not at all": "none"}
 
 
@@ -125,11 +123,7 @@ def device_for(n: int, model: LanguageModel) -> Device:
 
 def random_baseline(study: LogitStudy) -> LogitStatistics:
     """Return the same statistics of as many random directions."""
-    model, settings, n, device = study.model, study.settings, study.dictionary.d_sae, study.device
-    work = call(studies.of_random, n, model, settings, seed=BASELINE_SEED, device=device)
-    name = f"{n} random directions, seed {BASELINE_SEED}"
-    key = LogitStatistics.key(name, source_key(model, settings), settings, device=device)
-    return compute.result(LogitStatistics, key, "Logit weights of random directions", work)
+    return compute.wanted(wanted_random(study.dictionary.d_sae, study.model, study.settings, study.device))
 
 
 def processed_unembedding(study: LogitStudy) -> Unembedding:
