@@ -20,13 +20,6 @@ def no_packages_searched(monkeypatch):
         monkeypatch.setattr("streamlit.components.v2.manifest_scanner.scan_component_manifests", list)
 
 
-def pytest_collection_modifyitems(items):
-    """Let one worker drive the browser and the others do the rest: two Chromiums at once slow each other down."""
-    for item in items:
-        if "browser" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("browser"))
-
-
 def pytest_generate_tests(metafunc):
     """Run who asks for a `device` on the compiled loops, on torch's CPU, and on each other device of this machine."""
     if "device" in metafunc.fixturenames:
