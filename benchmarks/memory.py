@@ -1,4 +1,4 @@
-"""Memory of the server while visitors open all pages:   python -m benchmarks.memory [--visitors N] [--rounds N]
+"""Memory of the server while visitors open all pages:   python -m benchmarks.memory [--visitors 8] [--minutes 30]
 
 A fresh server with an empty result cache shows the demo. Each visitor is a session over a websocket, as a browser has
 one, but draws nothing: it opens every page, each visitor in another order, and runs it again while it says that work is
@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -133,19 +134,20 @@ def pages() -> list[str]:
     return ["", *sorted(path.stem for path in (PROJECT / "pages").glob("*.py") if path.stem != "home")]
 
 
-def visit(url: str, seed: int, rounds: int, meter: Meter, said: list[dict]) -> None:
-    """Open all pages `rounds` times in one session."""
+def visit(url: str, seed: int, rounds: int, until: float, meter: Meter, said: list[dict]) -> None:
+    """Open all pages in one session, `rounds` times, and then again until a time has come."""
     visitor, names = Visitor(url), pages()
     random.Random(seed).shuffle(names)
-    for i in range(rounds):
-        for name in names:
-            visitor.open(name)
-            said.append({"visitor": seed, "round": i, "page": name or "home", "mb": meter.now / 1e6})
+    for i, name in ((i, name) for i in count() for name in names):
+        if i >= rounds and time.monotonic() >= until:
+            break
+        visitor.open(name)
+        said.append({"visitor": seed, "round": i, "page": name or "home", "mb": meter.now / 1e6})
     said += [{"visitor": seed, "error": error} for error in visitor.errors]
     visitor.close()
 
 
-def measure(visitors: int, rounds: int, *options: str) -> dict:
+def measure(visitors: int, rounds: int, minutes: float, *options: str) -> dict:
     """Start a server, send visitors, and return what it held."""
     with tempfile.TemporaryDirectory() as cache:
         server, url = start_server(PROJECT, cache, *options)
@@ -155,7 +157,8 @@ def measure(visitors: int, rounds: int, *options: str) -> dict:
             meter.start()
             time.sleep(12)  # the warm-up imports what the first page needs
             began = {"visitors": visitors, "ready_mb": meter.now / 1e6}
-            threads = [threading.Thread(target=visit, args=(url, i, rounds, meter, said)) for i in range(visitors)]
+            how = rounds, time.monotonic() + 60 * minutes, meter, said
+            threads = [threading.Thread(target=visit, args=(url, i, *how)) for i in range(visitors)]
             for thread in threads:
                 thread.start()
             for thread in threads:
@@ -182,9 +185,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--visitors", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--minutes", type=float, default=0, help="how long visitors go on at least")
     parser.add_argument("--options", default="--public", help="options of the app")
     given = parser.parse_args()
-    found = measure(given.visitors, given.rounds, *given.options.split())
+    found = measure(given.visitors, given.rounds, given.minutes, *given.options.split())
     for line in found.pop("pages"):
         print(json.dumps(line), file=sys.stderr)
     print(json.dumps({name: round(value, 1) for name, value in found.items()}))
