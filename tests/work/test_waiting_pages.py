@@ -48,7 +48,7 @@ def test_every_tab_waits_for_its_jobs_one_bar_each(tmp_path, monkeypatch, name):
     with pages.page(tmp_path, monkeypatch, name, "--sae", str(tmp_path / "wide")) as open_page:
         held = Held(monkeypatch)
         ids = [planted_pages.id_of(tmp_path, folder) for folder in ("dictionary", "wide")]
-        query = {"sae": ids[0], "match_b": ids[1], "split_wider": [ids[1]], "split_many": ids, "feature": "4"}
+        query = {"sae": ids[0], "b": ids[1], "split_wider": [ids[1]], "split_many": ids, "feature": "4"}
         tabs = [None]
         while tabs:
             tab = tabs.pop()
