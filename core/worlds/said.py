@@ -14,6 +14,9 @@ from core.matching.pairs import THRESHOLD
 from core.splitting.graph import relation
 from core.worlds.sampled import Sampled
 
+_SILENT, _FIRES = 0.5, 0.9
+"""Shares of inputs."""
+
 
 @dataclass(frozen=True, eq=False)
 class Verdict:
@@ -58,11 +61,21 @@ def split(planted: Planted, labels: Relation) -> Verdict:
     return Verdict("split", "Splitting", rule, _mask(planted, "split"), labels.label == LABELS.index("split"))
 
 
-def absorbed(planted: Planted, labels: Relation) -> Verdict:
-    """Features of a parent that is silent where one child fires, and that child's: no page has a rule for them."""
-    true = _mask(planted, "holed", "absorbing")
-    split = int((true & (labels.label == LABELS.index("split"))).sum())
-    return Verdict("absorbed", "none", f"no page names it; Splitting calls {split} of them split", true, true & False)
+def absorbed(planted: Planted, made: World, found: Sampled, in_world: Between) -> Verdict:
+    """Features of a parent that is silent where one child fires, and that child's, as Chanin et al. 2024 find them.
+
+    That takes the inputs on which parent and child are there, which only a world tells: no other page can say it.
+    """
+    best, said = in_world.b_in_a_idx[:, 0], np.zeros(len(planted.of), bool)
+    for child in np.flatnonzero(made.parent >= 0):
+        parent = made.parent[child]
+        both, rate = found.both[:, best[parent]], found.rate
+        with_child = both[child] / rate[child]
+        without = (both[parent] - both[child]) / (rate[parent] - rate[child])
+        if with_child < _SILENT and without > _FIRES:
+            said[best[[parent, child]]] = True
+    rule = f"a parent's fires on under {_SILENT:g} of the inputs with one child, on over {_FIRES:g} of its others"
+    return Verdict("absorbed", "Ground truth", rule, _mask(planted, "holed", "absorbing"), said)
 
 
 def duplicated(planted: Planted, neighbors: Neighbors) -> Verdict:

@@ -45,8 +45,8 @@ class WorldStudy:
         """What pages say; splitting and absorption only where there is a narrower dictionary to compare with."""
         found = [said.recovered(self.truth, self.in_world, self.world)]
         if self.narrow_wide is not None:
-            labels = said.labels_of(self.narrow_wide)
-            found += [said.split(self.truth, labels), said.absorbed(self.truth, labels)]
+            found.append(said.split(self.truth, said.labels_of(self.narrow_wide)))
+            found.append(said.absorbed(self.truth, self.world, self.found, self.in_world))
         return (*found, said.duplicated(self.truth, self.neighbors), said.dead(self.truth, self.found))
 
     def verdict_table(self) -> pd.DataFrame:
