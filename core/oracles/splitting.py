@@ -7,7 +7,7 @@ order, which have one parent.
 import numpy as np
 
 from core.oracles.directions import cosine
-from core.oracles.matching import match_label, parent
+from core.oracles.matching import match_label, parent, random_ratio
 
 
 def n_children(narrow, wide, feature, threshold):
@@ -23,11 +23,8 @@ def mean_children(narrow, wide, threshold):
 
 
 def random_children(narrow, wide, threshold):
-    from scipy.stats import beta
-
-    (n_a, d), n_b = narrow.shape, len(wide)
-    over = beta.sf((threshold + 1) / 2, (d - 1) / 2, (d - 1) / 2)
-    return n_b * (1 - (1 - over) ** n_a) / n_a
+    n, d = narrow.shape
+    return len(wide) * random_ratio(n, d, threshold) / n
 
 
 def most_children(narrow, wide, threshold):
@@ -59,12 +56,13 @@ def split_cosine(narrow, wide, coarse_feature, child):
 
 
 def sibling_rank(logits, siblings, sibling, token):
-    own = [_difference(logits, siblings, sibling, t) for t in range(logits.shape[1])]
+    own = [sibling_difference(logits, siblings, sibling, t) for t in range(logits.shape[1])]
     return 1 + sorted(range(len(own)), key=lambda t: (-own[t], t)).index(token)
 
 
 def sibling_difference(logits, siblings, sibling, token):
-    return _difference(logits, siblings, sibling, token)
+    others = [row for row, one in zip(logits, siblings, strict=True) if one != sibling]
+    return logits[list(siblings).index(sibling)][token] - np.mean([float(row[token]) for row in others])
 
 
 def sibling_correlation(logits, siblings, sibling, other_sibling):
@@ -76,8 +74,3 @@ def sibling_correlation(logits, siblings, sibling, other_sibling):
 
 def _counts(narrow, wide, threshold):
     return [n_children(narrow, wide, feature, threshold) for feature in range(len(narrow))]
-
-
-def _difference(logits, siblings, sibling, token):
-    others = [row for row, one in zip(logits, siblings, strict=True) if one != sibling]
-    return logits[list(siblings).index(sibling)][token] - np.mean([float(row[token]) for row in others])
