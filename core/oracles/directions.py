@@ -32,3 +32,10 @@ def by_nearness(directions: np.ndarray, feature: int, among: list[int]) -> list[
     """Return the cosines of a feature with the others `among`, and who they are, the largest first; ties: lower row."""
     cosines = [(cosine(directions[feature], directions[j]), j) for j in among if j != feature]
     return sorted(cosines, key=lambda pair: (-round(pair[0], 7), pair[1]))
+
+
+def pearson(f: np.ndarray, g: np.ndarray) -> float:
+    """Return the correlation of two lists of numbers; NaN where either is constant."""
+    f, g = f - np.mean(f), g - np.mean(g)
+    length = np.sqrt((f @ f) * (g @ g))
+    return (f @ g) / length if length > 1e-12 else np.nan

@@ -6,7 +6,7 @@
 
 import numpy as np
 
-from core.oracles.directions import cosine
+from core.oracles.directions import cosine, pearson
 
 
 def decoder_cosine(decoder_a, decoder_b, feature_a, feature_b):
@@ -110,7 +110,7 @@ def match_rank(acts_a, acts_b, feature_a, feature_b, least):
 
 
 def activation_correlation(acts_a, acts_b, feature_a, feature_b):
-    return _pearson(acts_a[:, feature_a], acts_b[:, feature_b])
+    return pearson(acts_a[:, feature_a], acts_b[:, feature_b])
 
 
 def active_tokens_a(acts_a, feature_a):
@@ -123,7 +123,7 @@ def active_tokens_b(acts_b, feature_b):
 
 def rotated_correlation(acts_a, acts_b, mixtures, feature_a):
     """`mixtures` (feature of B, mixture) hold the weights that were drawn."""
-    return max(_pearson(acts_a[:, feature_a], acts_b @ w) for w in mixtures.T)
+    return max(pearson(acts_a[:, feature_a], acts_b @ w) for w in mixtures.T)
 
 
 def excess_correlation(acts_a, acts_b, mixtures, feature_a, least):
@@ -137,7 +137,7 @@ def median_best_correlation(acts_a, acts_b, least):
 
 
 def unit_correlation(values_a, values_b, unit):
-    return max(_pearson(values_a[:, unit], other) for other in values_b.T)
+    return max(pearson(values_a[:, unit], other) for other in values_b.T)
 
 
 def activation_a(acts_a, feature_a, row):
@@ -154,7 +154,7 @@ def pair_masked_cosine(acts_a, acts_b, feature_a, feature_b):
 
 
 def pair_logit_correlation(logits_a, logits_b, feature_a, feature_b):
-    return _pearson(logits_a[feature_a], logits_b[feature_b])
+    return pearson(logits_a[feature_a], logits_b[feature_b])
 
 
 def pair_attribution_correlation(acts_a, acts_b, logits_a, logits_b, rows, feature_a, feature_b):
@@ -164,7 +164,7 @@ def pair_attribution_correlation(acts_a, acts_b, logits_a, logits_b, rows, featu
             after, t = rows[row, p + 1], row * rows.shape[1] + p
             one = acts_a[t, feature_a] * logits_a[feature_a, after]
             found.append((one, acts_b[t, feature_b] * logits_b[feature_b, after]))
-    return _pearson(*np.array(found).T)
+    return pearson(*np.array(found).T)
 
 
 def _all(decoder_a, decoder_b, encoder_a, encoder_b, similarity):
@@ -199,12 +199,6 @@ def _agreed(decoder_a, decoder_b, encoder_a, encoder_b):
 def _nearest(row, others):
     cosines = [cosine(row, other) for other in others]
     return max(cosines), cosines.index(max(cosines))
-
-
-def _pearson(f, g):
-    f, g = f - np.mean(f), g - np.mean(g)
-    length = np.sqrt((f @ f) * (g @ g))
-    return (f @ g) / length if length > 1e-12 else np.nan
 
 
 def _correlations(acts_a, acts_b, feature_a, least):

@@ -6,7 +6,7 @@ order, which have one parent.
 
 import numpy as np
 
-from core.oracles.directions import cosine
+from core.oracles.directions import cosine, pearson
 from core.oracles.matching import match_label, parent, random_ratio
 
 
@@ -67,9 +67,7 @@ def sibling_difference(logits, siblings, sibling, token):
 
 def sibling_correlation(logits, siblings, sibling, other_sibling):
     one, other = (logits[list(siblings).index(i)].astype(float) for i in (sibling, other_sibling))
-    one, other = one - one.mean(), other - other.mean()
-    length = np.sqrt((one**2).sum() * (other**2).sum())
-    return one @ other / length if length > 0 else None
+    return pearson(one, other)
 
 
 def _counts(narrow, wide, threshold):
