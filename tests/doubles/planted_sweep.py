@@ -17,6 +17,7 @@ from tests.doubles.planted import planted_dictionary, planted_model
 
 NAMES = ("a", "b", "c")
 ANALYSES = '["activations", "positions", "logit_weights", "neighbors", "matching"]'
+DEMO = '["demo/layer2-standard-512", "demo/layer2-topk-2048"]'
 TEXT = "import this  # and that\n" * 60
 HOOK = "blocks.1.hook_resid_pre"
 
@@ -33,6 +34,18 @@ def write_sweep(root: Path, *, analyses: str = ANALYSES, more: str = "", hook_na
     path.write_text(
         f'dictionaries = ["./saes/*"]\nanalyses = {analyses}\nmodels = ["planted"]\n{more}\n'
         '[[text]]\nsource = "files"\nname = "text.txt"\nrows = 40\n'
+    )
+    return path
+
+
+def write_demo_sweep(root: Path) -> Path:
+    """Write the sweep.toml of demo dictionaries of several widths and types, on a small text; return its path."""
+    root.mkdir(parents=True, exist_ok=True)
+    (root / "text.txt").write_text(TEXT)
+    path = root / "demo.toml"
+    path.write_text(
+        f'dictionaries = {DEMO}\nanalyses = ["activations", "logit_weights", "neighbors", "matching"]\n'
+        '[[text]]\nsource = "files"\nname = "text.txt"\nrows = 8\ncontext = 16\n'
     )
     return path
 

@@ -9,7 +9,7 @@ from core.sweeps import on_ray, on_submitit
 from core.sweeps.__main__ import main
 from core.sweeps.documents import read_record
 from core.sweeps.elements import deal, do_element, most_needs, run_elements
-from tests.doubles.planted_sweep import contents, dies_once, spoil, sweep_in, write_sweep
+from tests.doubles.planted_sweep import contents, dies_once, spoil, sweep_in, write_demo_sweep, write_sweep
 
 WEIGHTS = '["logit_weights", "neighbors", "matching"]'
 """Analyses that need no running model, so that a worker starts in little time."""
@@ -28,9 +28,18 @@ def whole(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """The results of a sweep over the demo's dictionaries in this process."""
+    root = tmp_path_factory.mktemp("demo")
+    sweep = sweep_in(write_demo_sweep(root), root / "cache")
+    assert not sweep.worker().run(sweep.plan.tasks)["failed"]
+    return contents(root / "cache")
+
+
+@pytest.fixture(scope="module")
 def cluster():
     """A Ray cluster of two workers, for all tests of this file."""
-    import ray
+    ray = pytest.importorskip("ray", reason="Ray is in requirements-sweep.txt")
 
     yield {"num_cpus": 2}
     ray.shutdown()
@@ -94,6 +103,25 @@ def test_submitit_makes_the_results_of_one_process_and_a_failure_is_said(tmp_pat
     assert main(["resume", name, *cache, "--submitit", "local", "--elements", "1"]) == 0
     assert "4 done, 5 there, 0 failed" in capsys.readouterr().out
     assert contents(tmp_path / "cache") == whole["weights"]
+
+
+def by_ray(sweep, cluster):
+    return on_ray.submitted(sweep.plan, None, **cluster)
+
+
+def by_submitit(sweep, _):
+    pytest.importorskip("submitit", reason="submitit is in requirements-sweep.txt")
+    return on_submitit.submitted(sweep.plan, sweep.place.cache / "submitit", "local", {})
+
+
+@pytest.mark.parametrize("submitted", [by_ray, by_submitit])
+def test_two_workers_make_of_the_demo_what_one_process_makes(tmp_path, demo, cluster, submitted):
+    sweep = sweep_in(write_demo_sweep(tmp_path), tmp_path / "cache")
+    counts = run_elements(sweep, sweep.plan.tasks, submitted(sweep, cluster), silent, n=2)
+    assert counts == {"done": len(sweep.plan.tasks), "there": 0, "failed": 0}
+    assert contents(tmp_path / "cache") == demo
+    workers = {read_record(sweep.place.documents, task.name).where for task in sweep.plan.tasks}
+    assert str(os.getpid()) not in " ".join(workers).split()
 
 
 def test_slurm_is_asked_for_what_suffices(tmp_path):
