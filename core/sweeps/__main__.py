@@ -162,10 +162,21 @@ def _work(plan: Plan) -> str:
     seconds = sum(task.needs.seconds for task in plan.tasks)
     memory = max(task.needs.memory_bytes for task in plan.tasks)
     stored = sum(task.needs.stored_bytes for task in plan.tasks)
-    unknown = sum(task.needs.download_bytes is None for task in plan.tasks)
     parts = [f"{products:.2g} multiply-adds", f"about {of_seconds(seconds)} on one processor or card"]
     parts += [f"at most {of_bytes(memory)} of memory", f"about {of_bytes(stored)} stored"]
-    return ", ".join(parts) + (f"; {unknown:,} tasks wait for a download of unknown size" if unknown else "")
+    return ", ".join(parts) + _downloads(plan)
+
+
+def _downloads(plan: Plan) -> str:
+    """Say what is still to be downloaded, and that the work on it is not counted yet; empty where all is here."""
+    missing = {one.id for one in plan.dictionaries if not one.sha256 and not one.refused}
+    sizes = {task.ids[0]: task.needs.download_bytes for task in plan.tasks if task.ids[0] in missing}
+    if not sizes:
+        return ""
+    known = [size for size in sizes.values() if size is not None]
+    parts = [f"{len(known):,} dictionaries of {of_bytes(sum(known))}"] if known else []
+    parts += [f"{len(sizes) - len(known):,} dictionaries of unknown size"] if len(known) < len(sizes) else []
+    return f"; to download, and without their work: {', '.join(parts)}"
 
 
 def _status(sweep: Sweep) -> int:

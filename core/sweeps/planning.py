@@ -17,6 +17,7 @@ from core.matching.matrix import factor_pairs, pair_key, without_implied_k
 from core.sweeps.analyses import ANALYSES, Subject
 from core.sweeps.asked import Asked, Series
 from core.sweeps.cost import Needs, Sizes, needs
+from core.sweeps.downloads import Prices
 from core.sweeps.opened import Opened
 from core.sweeps.passes import Passes
 from core.sweeps.plan import Listed, Plan, Task
@@ -44,6 +45,7 @@ class _Draft:
     known: list[Known] = field(default_factory=list)
     tasks: list[Task] = field(default_factory=list)
     passes: Passes = field(default_factory=Passes)
+    prices: Prices = field(default_factory=Prices)
 
 
 def make_plan(asked: Asked, cache: Path, store: ArtifactStore, progress: Progress = SILENT) -> Plan:
@@ -174,9 +176,7 @@ def _add(asked: Asked, opened: Opened, id: str, draft: _Draft) -> None:
     try:
         subject = opened.subject(id)
     except NotDownloadedError:
-        listed = Listed(id, id)
-        draft.dictionaries.append(listed)
-        draft.tasks += _later(asked, listed)
+        _add_later(asked, id, draft)
         return
     except (LoupeError, OSError) as error:
         draft.dictionaries.append(Listed(id, id, refused=str(error)))
@@ -230,8 +230,20 @@ def sizes_of(subject: Subject, analysis: str) -> Sizes:
     return Sizes(dictionary.d_in, dictionary.d_sae, tokens=tokens, **sizes)
 
 
-def _later(asked: Asked, listed: Listed) -> list[Task]:
-    """Return the tasks of a dictionary that is still to be downloaded. Their results get names then."""
+def _add_later(asked: Asked, id: str, draft: _Draft) -> None:
+    """Add a dictionary that is still to be downloaded; list the reason for one that the hub does not give."""
+    try:
+        nbytes = draft.prices.missing(id) if asked.download else None
+    except LoupeError as error:
+        draft.dictionaries.append(Listed(id, id, refused=str(error)))
+        return
+    listed = Listed(id, id)
+    draft.dictionaries.append(listed)
+    draft.tasks += _later(asked, listed, nbytes)
+
+
+def _later(asked: Asked, listed: Listed, nbytes: int | None) -> list[Task]:
+    """Return the tasks of a dictionary of which so many bytes are missing. Their results get names later."""
     tasks = []
     for name in asked.analyses:
         reads = ANALYSES[name].reads
@@ -239,7 +251,7 @@ def _later(asked: Asked, listed: Listed) -> list[Task]:
             if reads != "pair":
                 inputs = {"id": listed.id, "analysis": name, "text": "" if text is None else repr(asked.texts[text])}
                 key = artifact_key("later", _LATER_VERSION, **inputs)
-                tasks.append(Task(key, name, (listed.id,), text, needs=Needs(download_bytes=None)))
+                tasks.append(Task(key, name, (listed.id,), text, needs=Needs(download_bytes=nbytes)))
     return tasks
 
 

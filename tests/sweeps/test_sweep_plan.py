@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from core.amounts import of_bytes
 from core.errors import SweepError, UnknownNameError
-from core.sweeps.__main__ import main
+from core.sweeps.__main__ import _work, main
 from core.sweeps.asked import parse_asked, read_asked
 from core.sweeps.cost import Sizes
 from core.sweeps.passes import _groups, _Pass
@@ -14,7 +15,9 @@ from core.sweeps.planning import expand, make_plan, workspace_of
 from core.sweeps.state import read_plan
 from core.sweeps.sweep import place_at
 from core.workspace import Workspace
+from tests.doubles.hub_files import RES_JB, use_hub, write_res_jb
 from tests.doubles.planted_sweep import plan_of, small_blocks, spoil, sweep_in, write_sweep
+from tests.doubles.standin_hub import Fault, StandIn
 
 
 @pytest.fixture(scope="module")
@@ -212,14 +215,51 @@ def test_a_plan_that_is_not_stored_is_said(tmp_path, capsys):
     assert "The store has no plan" in capsys.readouterr().err
 
 
-def test_what_is_not_downloaded_is_refused_unless_it_may_be(tmp_path):
-    said = {"dictionaries": ["registry/gpt2-small-res-jb/blocks.1.*"], "analyses": ["neighbors"]}
-    place = place_at("", tmp_path)
-    with pytest.raises(SweepError, match="download = true"):
-        make_plan(parse_asked(said, tmp_path, "x"), tmp_path, place.store)
-    plan = make_plan(parse_asked(said | {"download": True}, tmp_path, "x"), tmp_path, place.store)
-    assert [task.keys for task in plan.tasks] == [()] * len(plan.dictionaries)
-    assert plan.tasks[0].needs.download_bytes is None
+LATER = {"dictionaries": ["registry/gpt2-small-res-jb/blocks.[01].*"], "analyses": ["neighbors", "logit_weights"]}
+
+
+def later_plan(folder, **more):
+    return make_plan(parse_asked(LATER | more, folder, "x"), folder, place_at("", folder).store)
+
+
+def test_what_is_not_downloaded_is_refused_unless_it_may_be(tmp_path, monkeypatch):
+    with StandIn({RES_JB: write_res_jb(tmp_path / "jb", layers=(0, 1))}) as hub:
+        use_hub(monkeypatch, hub.url, tmp_path / "hub cache")
+        with pytest.raises(SweepError, match="download = true"):
+            later_plan(tmp_path)
+        assert hub.requests == []
+        plan = later_plan(tmp_path, download=True)
+    assert [task.keys for task in plan.tasks] == [()] * 4
+
+
+def test_a_plan_says_what_is_still_to_be_downloaded_each_dictionary_once(tmp_path, monkeypatch):
+    with StandIn({RES_JB: write_res_jb(tmp_path / "jb", layers=(0, 1))}) as hub:
+        use_hub(monkeypatch, hub.url, tmp_path / "hub cache")
+        plan = later_plan(tmp_path, download=True)
+        assert hub.count("GET", "/resolve/") == 0
+    sizes = [sum(file.stat().st_size for file in folder.iterdir()) for folder in sorted((tmp_path / "jb").iterdir())]
+    assert [task.needs.download_bytes for task in plan.tasks] == [sizes[0]] * 2 + [sizes[1]] * 2
+    assert _work(plan).endswith(f"; to download, and without their work: 2 dictionaries of {of_bytes(sum(sizes))}")
+
+
+def test_a_hub_that_does_not_answer_is_asked_once_and_the_size_is_unknown(tmp_path, monkeypatch):
+    with StandIn({}) as hub:
+        use_hub(monkeypatch, hub.url, tmp_path / "hub cache")
+        hub.faults.append(Fault("", hangs_up=True))
+        plan = later_plan(tmp_path, download=True)
+        assert hub.count("HEAD", "") == 1
+    assert {task.needs.download_bytes for task in plan.tasks} == {None}
+    assert _work(plan).endswith("without their work: 2 dictionaries of unknown size")
+
+
+def test_a_dictionary_that_the_hub_does_not_give_is_listed_with_the_reason(tmp_path, monkeypatch):
+    with StandIn({RES_JB: write_res_jb(tmp_path / "jb", layers=(0, 1))}) as hub:
+        use_hub(monkeypatch, hub.url, tmp_path / "hub cache")
+        hub.faults.append(Fault("blocks.1", status=403, code="GatedRepo"))
+        plan = later_plan(tmp_path, download=True)
+    assert [one.refused != "" for one in plan.dictionaries] == [False, True]
+    assert "log in with `hf auth login`" in plan.dictionaries[1].refused
+    assert {task.ids[0] for task in plan.tasks} == {plan.dictionaries[0].id}
 
 
 def test_the_pattern_of_a_folder_may_have_settings(tmp_path):
