@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float, Int
 
 from core.dictionaries.config import check_reconstructs
@@ -66,6 +67,11 @@ class RecipeProbe:
             expected_l0=expected_l0,
             left_out=" ".join(map(str, left_out)),
         )
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per attempt: recipe (kind and detail), recipe_fve."""
+        names = [f"{kind} {detail}".strip() for kind, detail in zip(self.kinds, self.details, strict=True)]
+        return pd.DataFrame({"recipe": names, "recipe_fve": self.fve})
 
     @property
     def plain(self) -> float:

@@ -32,6 +32,9 @@ _NO_NUMBERS = {
     "the name of a curve or of the way that it is counted": """
         match_way match_series example_group
     """,
+    "the name of a way, by which the oracles of the numbers beside it know what to compute": """
+        recipe repair
+    """,
     "shown as its logarithm, whose oracle takes that": """
         p_value q_value
     """,

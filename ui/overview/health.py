@@ -4,7 +4,6 @@ import json
 import math
 from contextlib import nullcontext, suppress
 
-import pandas as pd
 import streamlit as st
 
 from core import catalogue
@@ -190,8 +189,7 @@ def written(name: str, value: float) -> str:
 
 def other_recipes(probe: RecipeProbe, passed: TokenPass) -> None:
     """List how much each way of feeding the dictionary explains."""
-    names = [f"{kind} {detail}".strip() for kind, detail in zip(probe.kinds, probe.details, strict=True)]
-    table = pd.DataFrame({"recipe": names, "recipe_fve": probe.fve})
+    table = probe.to_frame()
     figure(
         "Variance explained when it is fed in other ways",
         listing(table, "recipes"),

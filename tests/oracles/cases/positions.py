@@ -4,8 +4,10 @@ import numpy as np
 import pandas as pd
 
 from core.dictionaries.spaces import directions
+from core.oracles.encode import encode
 from core.positions import embeddings, grids, scores, tables
 from core.positions.methods import position_statistics
+from core.positions.repair import repair_curves
 from core.positions.statistics import PositionSettings
 from core.positions.units import unit_curves
 from tests.doubles.planted import planted_dictionary, planted_model
@@ -41,6 +43,7 @@ def case(folder) -> Case:
         *of_tokens(dictionary, model, given),
         *of_directions(dictionary, model, given),
         *of_units(model),
+        *of_repairs(dictionary, model),
     ]
     return Case(shown, planted())
 
@@ -123,6 +126,34 @@ def of_units(model) -> list[Shown]:
     bands = dict.fromkeys(("low", "high"), "the mean, one standard deviation less or more")
     curves = Shown("unit curves", found.curve_table(range(4)), given, both, {"mean": "mean_unit"}, not_held=bands)
     return [Shown("units", found.score_table(), given, {"unit": "unit", "feature": "unit"}), curves]
+
+
+def of_repairs(dictionary, model) -> list[Shown]:
+    """Return what every repair leaves on eleven rows, features 0, 2 and 4 being positional."""
+    rows, features = np.random.default_rng(1).integers(0, V, (11, N_POS)), [AT_3, LATE, 4]
+    found = repair_curves(dictionary, model, rows, features=features, context_size=C).to_frame()
+    tensors = {"W_enc": dictionary.W_enc, "b_enc": dictionary.b_enc}
+    W_dec, b_dec, W_pos = (w.astype(float) for w in (dictionary.W_dec, dictionary.b_dec, model.W_pos))
+    token = model.W_E.astype(float)[rows]
+    x = token + W_pos
+    acts, of_token = encode(tensors, x)[0], encode(tensors, token)[0]
+    x_hat, beyond = acts @ W_dec + b_dec, (np.arange(N_POS) >= C)[:, None]
+    along = (x_hat * W_pos).sum(-1, keepdims=True) / (x_hat**2).sum(-1, keepdims=True)
+    swapped = x_hat - acts[..., features] @ W_dec[features] + W_pos
+    repaired = {
+        "as it is": x_hat,
+        "position added": x_hat + beyond * W_pos,
+        "orthogonal part added": x_hat + beyond * (W_pos - along * x_hat),
+        "positional features swapped": swapped,
+        "swapped and centred": swapped - (swapped - x)[:, :C].mean((0, 1)),
+        "token alone encoded": of_token @ W_dec + b_dec + W_pos,
+    }
+    shown = []
+    for name, mine in found.groupby("repair", sort=False):
+        given = {"x": x, "x_hat": repaired[name], "context_size": C}
+        why = {"repair": "the name of the way"}
+        shown.append(Shown(name, mine.reset_index(drop=True), given, {"position": "position"}, not_held=why))
+    return shown
 
 
 def planted() -> list[Planted | Known]:
