@@ -130,14 +130,14 @@ def _sweep(options: argparse.Namespace) -> Sweep:
     cache = options.cache.resolve()
     path = Path(options.plan)
     if path.suffix != ".toml":
-        return Sweep.stored(options.plan, place_at(options.store, cache))
+        return Sweep.stored(options.plan, place_at(options.store, cache, write=options.command != "status"))
     asked = read_asked(path)
     place = place_at(options.store or asked.store, cache)
     return Sweep.keep(make_plan(asked, cache, place.store, Lines(0)), place)
 
 
 def _all(options: argparse.Namespace) -> int:
-    place = place_at(options.store, options.cache.resolve())
+    place = place_at(options.store, options.cache.resolve(), write=False)
     for name, plan in place.plans():
         print(f"{name}  {plan.title}: {summary(progress_of(plan, place.store, place.documents))}")
     return 0

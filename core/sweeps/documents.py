@@ -17,6 +17,10 @@ from core.work.temporary import temporary_folder
 FOLDER, STORE_VERSION = "sweeps", 1
 _MARK = "store.json"
 _LATELY_S = 2 * 3600.0
+_LOG_IN = (
+    " Credentials are read from AWS_ACCESS_KEY_ID or a profile for s3, and from what "
+    "`gcloud auth application-default login` wrote for gs and `hf auth login` for hf."
+)
 State = Literal["waiting", "running", "done", "failed"]
 
 
@@ -101,19 +105,20 @@ class DocumentsElsewhere:
         yield wait or not (taken and time.time() - said.when < _LATELY_S)
 
 
-def check_version(documents: Documents) -> None:
-    """Mark a new store, and raise SweepError for one that a newer version wrote or that cannot be written."""
+def check_version(documents: Documents, *, write: bool = True) -> None:
+    """Raise SweepError for a store that a newer version wrote, that cannot be read, or, with `write`, not written."""
     try:
         said = documents.read(_MARK)
-        version = json.loads(said)["version"] if said else None
-        if version is None:
+        version = json.loads(said)["version"] if said else STORE_VERSION
+        if version == STORE_VERSION and write:  # whoever may only read learns it here, and not after the first task
             documents.write(_MARK, json.dumps({"version": STORE_VERSION}))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SweepError(
             f"The store cannot be used ({type(error).__name__}: {str(error)[:200]}). Expected a place that this "
-            "process may read and write. Choose another store, or mend its rights."
+            f"process may read{' and write' if write else ''}. Choose another store, or mend its rights."
+            + (_LOG_IN if isinstance(documents, DocumentsElsewhere) else "")
         ) from error
-    if version is not None and version != STORE_VERSION:
+    if version != STORE_VERSION:
         raise SweepError(
             f"The store has version {str(version)[:20]}, expected {STORE_VERSION}: a newer SAE Loupe wrote it. Update "
             "this one, or choose another store."

@@ -40,15 +40,15 @@ class Place:
                 yield name, read_plan(name, self.documents)
 
 
-def place_at(address: str, cache: Path, *, check: bool = True) -> Place:
+def place_at(address: str, cache: Path, *, check: bool = True, write: bool = True) -> Place:
     """Open the place that an address names, and see that it can be used. Raises StoreError, SweepError.
 
-    Without `check` nothing is written, as for one who only looks.
+    Without `write` nothing is written, as for one who only looks; without `check` nothing is read either.
     """
     store, elsewhere = open_results(address, cache)
     place = Place(address, cache, store, DocumentsElsewhere(elsewhere) if elsewhere else LocalDocuments(store.root))
     if check:
-        check_version(place.documents)
+        check_version(place.documents, write=write)
     return place
 
 

@@ -44,7 +44,7 @@ class Elsewhere:
         """Return the content of an object; None if there is none."""
         with _as_os_error():
             try:
-                return self.fs.cat_file(self._at(name))
+                return self.fs.cat_file(self._now(name))
             except FileNotFoundError:
                 return None
 
@@ -54,13 +54,13 @@ class Elsewhere:
 
     def holds(self, name: str) -> bool:
         with _as_os_error():
-            return self.fs.exists(self._at(name))
+            return self.fs.exists(self._now(name))
 
     def names(self, folder: str) -> list[str]:
         """Return the names below a folder, sorted; none where there is no such folder."""
         with _as_os_error():
             try:
-                found = self.fs.ls(self._at(folder), detail=False)
+                found = self.fs.ls(self._now(folder), detail=False)
             except FileNotFoundError:
                 return []
         return sorted(str(path).rpartition("/")[2] for path in found)
@@ -74,7 +74,7 @@ class Elsewhere:
         """Copy an object here; return whether it was there."""
         with _as_os_error():
             try:
-                self.fs.get_file(self._at(name), str(path))
+                self.fs.get_file(self._now(name), str(path))
             except FileNotFoundError:
                 return False
         return True
@@ -86,6 +86,11 @@ class Elsewhere:
 
     def _at(self, name: str) -> str:
         return f"{self.prefix}/{name}"
+
+    def _now(self, name: str) -> str:
+        """Return the path of an object and forget its folder's listing: the file system of hf:// keeps them always."""
+        self.fs.invalidate_cache(self._at(name))
+        return self._at(name)
 
 
 class SharedStore(ArtifactStore):

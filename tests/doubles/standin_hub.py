@@ -6,9 +6,10 @@
         assert hub.count("GET", "model.safetensors") == 2
 
 It answers what huggingface_hub, transformers, sae-lens and we ask: HEAD and GET of files (in parts too),
-what a model is, its files, sizes of paths. Standard library only.
+what a model is, its files, sizes of paths. Whoever has a token may commit files. Standard library only.
 """
 
+import base64
 import hashlib
 import json
 import re
@@ -158,11 +159,16 @@ class _Handler(BaseHTTPRequestHandler):
                 return self.hub.repositories[name], parts[n:]
         return None, parts
 
+    def _name(self, repository: Path) -> str:
+        return next(name for name, folder in self.hub.repositories.items() if folder == repository)
+
     def _api(self, repository: Path, rest: list[str], query: dict, body: bytes) -> None:
         names = files_of(repository)
         if rest[:1] == ["paths-info"]:
             wanted = json.loads(body)["paths"] if body[:1] == b"{" else parse_qs(body.decode())["paths"]
             return self._json([describe(repository, name) for name in wanted if name in names])
+        if rest[:1] in (["preupload"], ["commit"]):
+            return self._commit(repository, rest[0], body)
         if rest[:1] == ["tree"]:
             inside = "/".join(rest[2:])
             mine = [name for name in names if not inside or name.startswith(f"{inside}/")]
@@ -172,8 +178,26 @@ class _Handler(BaseHTTPRequestHandler):
                 mine = [name for name in mine if "/" not in name.removeprefix(inside).strip("/")]
             return self._page([describe(repository, name) for name in mine], query)
         siblings = [{"rfilename": name} for name in names]
-        own = next(name for name, folder in self.hub.repositories.items() if folder == repository)
-        return self._json({"id": own, "sha": commit_of(repository), "siblings": siblings, "tags": []})
+        return self._json(
+            {"id": self._name(repository), "sha": commit_of(repository), "siblings": siblings, "tags": []}
+        )
+
+    def _commit(self, repository: Path, step: str, body: bytes) -> None:
+        """Take files as the hub takes small ones: in the commit itself. The hub takes large ones apart from it."""
+        if not self.headers.get("Authorization"):
+            return self._refuse(401, "")
+        if step == "preupload":
+            how = {"uploadMode": "regular", "shouldIgnore": False}
+            return self._json({"files": [{"path": file["path"]} | how for file in json.loads(body)["files"]]})
+        for line in map(json.loads, body.splitlines()):
+            path = repository / line["value"].get("path", "")
+            if line["key"] == "file":
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(base64.b64decode(line["value"]["content"]))
+            elif line["key"] == "deletedFile":
+                path.unlink()
+        own, commit = self._name(repository), commit_of(repository)
+        return self._json({"commitUrl": f"{self.hub.url}/{own}/commit/{commit}", "commitOid": commit})
 
     def _file(self, path: Path, repository: Path, fault: Fault) -> None:
         content = path.read_bytes()

@@ -1,9 +1,15 @@
-"""Results at an address of fsspec: memory, and S3 as moto plays it on loopback."""
+"""Results at an address of fsspec: memory, S3 as moto plays it on loopback, the hub's stand-in, and a Google of ours.
+
+The client of S3 and that of the hub are the real ones. The file system of gs:// is not installed: ours keeps objects in
+memory under that protocol, and refuses in the words of the real one, so it tests addresses and refusals alone.
+"""
 
 import json
+from importlib import import_module
 
 import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from core.errors import StoreError
 from core.sweeps.__main__ import main
@@ -12,7 +18,9 @@ from core.sweeps.state import progress_of, summary
 from core.sweeps.sweep import Sweep, place_at
 from core.work.artifacts import ArtifactStore
 from core.work.elsewhere import Elsewhere, SharedStore, open_results
+from tests.doubles.hub_files import use_hub
 from tests.doubles.planted_sweep import contents, counted_saves, plan_of, sweep_in, write_sweep
+from tests.doubles.standin_hub import StandIn
 
 WEIGHTS = '["logit_weights", "neighbors", "matching"]'
 
@@ -47,7 +55,54 @@ def memory():
 
 
 @pytest.fixture
+def hf(tmp_path, monkeypatch):
+    """A repository of the hub that takes files from whoever has a token."""
+    import huggingface_hub
+
+    (tmp_path / "repository").mkdir()
+    with StandIn({"someone/results": tmp_path / "repository"}) as hub:
+        use_hub(monkeypatch, hub.url, tmp_path / "hub cache")
+        template = f"{hub.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setenv("HF_TOKEN", "hf_planted")
+        huggingface_hub.HfFileSystem.clear_instance_cache()
+        yield "hf://someone/results/sweeps"
+        huggingface_hub.HfFileSystem.clear_instance_cache()
+
+
+class HttpError(Exception):
+    """As gcsfs.retry.HttpError: no OSError."""
+
+
+class PlayedGoogle(MemoryFileSystem):
+    """Objects in memory under gs://, which only those with credentials may write."""
+
+    protocol = ("gs",)
+    store, pseudo_dirs, known = {}, [""], True
+
+    @classmethod
+    def _strip_protocol(cls, path):
+        return f"/{path.removeprefix('gs://').strip('/')}"
+
+    def pipe_file(self, path, value, **how):
+        if not self.known:
+            raise HttpError("Anonymous caller does not have storage.objects.create access, 401")
+        super().pipe_file(path, value, **how)
+
+
+@pytest.fixture
+def gs(monkeypatch):
+    monkeypatch.setattr(PlayedGoogle, "store", {})
+    monkeypatch.setitem(import_module("fsspec.registry")._registry, "gs", PlayedGoogle)
+    PlayedGoogle.clear_instance_cache()
+    return "gs://bucket/sweeps"
+
+
+@pytest.fixture
 def address(request):
+    import s3fs
+
+    s3fs.S3FileSystem.clear_instance_cache()  # one may be logged out
     return f"{request.getfixturevalue(request.param)}/{request.node.name[:12]}"
 
 
@@ -75,6 +130,35 @@ def test_results_there_are_those_of_a_run_here_and_another_machine_reads_them(tm
             assert other.place.store.load(wanted.cls, wanted.key) is not None
     assert saved == []
     assert contents(tmp_path / "other") == contents(tmp_path / "here")
+
+
+@pytest.mark.parametrize("address", ["gs", "hf"], indirect=True)
+def test_a_bucket_of_google_and_a_repository_of_the_hub_hold_what_a_run_here_makes(tmp_path, address, capsys):
+    toml = write_sweep(tmp_path, analyses='["neighbors"]')
+    here = sweep_in(toml, tmp_path / "here")
+    here.worker().run(here.plan.tasks)
+    assert main(["run", str(toml), "--store", address, "--cache", str(tmp_path / "cache")]) == 0
+    assert "3 done" in capsys.readouterr().out
+    other = Sweep.stored(here.plan.name, place_at(address, tmp_path / "other"))
+    assert summary(progress_of(other.plan, other.place.store, other.place.documents)) == "3 done"
+    for task in other.plan.tasks:
+        for wanted in other.worker()._wanted(task):
+            assert other.place.store.load(wanted.cls, wanted.key) is not None
+    assert contents(tmp_path / "other") == contents(tmp_path / "here")
+
+
+def test_what_another_machine_writes_to_the_hub_is_seen(tmp_path, hf):
+    place, folder = Elsewhere(hf), tmp_path / "repository" / "sweeps"
+    place.write("a", b"ours")
+    for name, look in {
+        "b": lambda: place.holds("b"),
+        "c": lambda: place.read("c"),
+        "d": lambda: place.names("")[3:],
+        "e": lambda: place.get("e", tmp_path / "e"),
+    }.items():
+        assert not look()
+        (folder / name).write_bytes(b"theirs")
+        assert look()
 
 
 @BOTH
@@ -145,19 +229,68 @@ def test_a_bucket_that_is_not_there_is_said_before_anything_starts(tmp_path, s3,
     assert not contents(tmp_path / "cache")
 
 
-def test_credentials_that_are_missing_are_said_before_anything_starts(tmp_path, s3, capsys, monkeypatch):
+def no_s3(monkeypatch, tmp_path):
     import s3fs
 
     s3fs.S3FileSystem.clear_instance_cache()
-    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
-    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
     for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
         monkeypatch.setenv(name, str(tmp_path / "none"))
-    toml = write_sweep(tmp_path)
-    assert main(["run", str(toml), "--store", f"{s3}/y", "--cache", str(tmp_path / "cache")]) == 2
-    assert "redentials" in capsys.readouterr().err
-    assert not contents(tmp_path / "cache")
-    s3fs.S3FileSystem.clear_instance_cache()
+
+
+def no_hf(monkeypatch, tmp_path):
+    from huggingface_hub import constants
+
+    monkeypatch.delenv("HF_TOKEN")
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "none"))
+
+
+def no_gs(monkeypatch, tmp_path):
+    monkeypatch.setattr(PlayedGoogle, "known", False)
+
+
+LOGGED_OUT = pytest.mark.parametrize(
+    ("address", "log_out", "words"),
+    [
+        ("s3", no_s3, ("NoCredentialsError", "AWS_ACCESS_KEY_ID")),
+        ("hf", no_hf, ("401 Unauthorized", "`hf auth login`")),
+        ("gs", no_gs, ("Anonymous caller", "`gcloud auth application-default login`")),
+    ],
+    indirect=["address"],
+)
+
+
+@LOGGED_OUT
+@pytest.mark.parametrize("used", [False, True], ids=["new", "used"])
+def test_credentials_that_are_missing_are_said_before_anything_starts(
+    tmp_path, address, capsys, monkeypatch, log_out, words, used
+):
+    toml, cache = write_sweep(tmp_path, analyses='["neighbors"]'), tmp_path / "cache"
+    run = ["run", str(toml), "--store", address, "--cache", str(cache)]
+    if used:
+        assert main(["plan", *run[1:]]) == 0
+        capsys.readouterr()
+    log_out(monkeypatch, tmp_path)
+    assert main(run) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("SweepError: The store cannot be used (")
+    assert all(word in said for word in words)
+    assert not contents(cache)
+
+
+def test_a_stored_plan_is_not_begun_where_results_cannot_be_written_and_its_state_is_said(
+    tmp_path, gs, capsys, monkeypatch
+):
+    where = ["--store", gs, "--cache", str(tmp_path / "cache")]
+    assert main(["plan", str(write_sweep(tmp_path, analyses='["neighbors"]')), *where]) == 0
+    name = f"sweep-{capsys.readouterr().out.rpartition('sweep-')[2].partition(':')[0]}"
+    no_gs(monkeypatch, tmp_path)
+    assert main(["resume", name, *where]) == 2
+    assert "The store cannot be used" in capsys.readouterr().err
+    assert main(["status", name, *where]) == 0
+    assert main(["status", *where]) == 0
+    assert capsys.readouterr().out.count("0 done, 3 to do") == 2
 
 
 def test_a_store_elsewhere_from_the_future_is_refused(tmp_path, memory, capsys):
@@ -174,10 +307,12 @@ def test_an_address_that_is_none_is_said(tmp_path, capsys, address):
     assert capsys.readouterr().err.startswith(("StoreError: The store", "SweepError: The store"))
 
 
-def test_a_file_system_that_is_not_installed_is_named(tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "fsspec", None)
-    with pytest.raises(StoreError, match=r"pip install -r requirements-sweep\.txt"):
-        open_results("s3://x/y", tmp_path)
+@pytest.mark.parametrize(("package", "address"), [("fsspec", "s3://x/y"), ("s3fs", "s3://x/y"), ("gcsfs", "gs://x/y")])
+def test_a_file_system_that_is_not_installed_is_named(tmp_path, monkeypatch, package, address):
+    monkeypatch.setitem(__import__("sys").modules, package, None)
+    monkeypatch.delitem(import_module("fsspec.registry")._registry, address[:2], raising=False)
+    with pytest.raises(StoreError, match=rf"{package}.*pip install -r requirements-sweep\.txt"):
+        open_results(address, tmp_path)
 
 
 def test_a_folder_needs_no_package(tmp_path, monkeypatch):
