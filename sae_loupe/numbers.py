@@ -13,6 +13,7 @@ import pandas as pd
 
 from core import catalogue, tables
 from core.activations.quantiles import DECILES
+from core.activations.tables import median_table
 from core.catalogue import ALIASES, STATISTICS
 from core.errors import LoupeError, UnknownNameError
 from core.geometry.basis import basis_alignment
@@ -92,9 +93,7 @@ def _activations(sae: Opened, passed: Callable[[], TokenPass]) -> Numbers:
 
 def _medians(_: Opened, passed: Callable[[], TokenPass]) -> Numbers:
     found = passed()
-    median = found.quantiles()[:, DECILES.index(0.5)]
-    table = pd.DataFrame({"feature": np.arange(len(median)), "median_active": median})
-    return Numbers(table, found.n_tokens, "tokens", found.provenance)
+    return Numbers(median_table(found.quantiles(), DECILES), found.n_tokens, "tokens", found.provenance)
 
 
 GROUPS = (

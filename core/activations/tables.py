@@ -82,6 +82,11 @@ def decile_table(features: pd.DataFrame, quantiles: ActivationQuantiles) -> pd.D
     return table[table["active_tokens"] > 0].reset_index(drop=True)
 
 
+def median_table(quantiles: Float[np.ndarray, "d_sae level"], levels: Sequence[float]) -> pd.DataFrame:
+    """Return feature and median_active, NaN for a feature that is never active, from quantiles at these levels."""
+    return pd.DataFrame({"feature": np.arange(len(quantiles)), "median_active": quantiles[:, levels.index(0.5)]})
+
+
 def mean_below_median(table: pd.DataFrame) -> tuple[int, int]:
     """Return how many features have a mean below their median, and of how many: those active on 3 tokens or more."""
     table = table[table["active_tokens"] >= _FEWEST]

@@ -35,6 +35,11 @@ class Level:
     """Number of tokens at this level."""
     examples: FeatureActivations
 
+    def said(self, *, n_active: int, n_tokens: int) -> str:
+        """Say its ends, and how many of the feature's active tokens and of all tokens it has."""
+        ends, share = f"{self.low:.3g} to {self.high:.3g}", self.count / n_active
+        return f"{ends}: {self.count:,} active tokens, {share:.2%} of them, density {self.count / n_tokens:.2g}"
+
 
 def taken(activations: FeatureActivations, entries: Int[np.ndarray, " n"]) -> FeatureActivations:
     """Return some entries, in the order given."""
@@ -128,13 +133,13 @@ def token_counts(activations: FeatureActivations, rows: Int[np.ndarray, "row pos
     """Return the tokens on which the feature is active, the most frequent first.
 
     Columns: `token` (its id), `active_count`, `share_of_token` (active_count over all occurrences of the token),
-    `share_of_active` (active_count over all active tokens), `mean_active`, `largest_activation` (by size).
+    `share_of_active` (active_count over all active tokens), `mean_active`, `largest_activation`.
     """
     tokens = rows[activations.row, activations.position]
     times, total = np.bincount(tokens), np.bincount(tokens, weights=activations.act)
     names = np.flatnonzero(times)
-    strongest = ordered(activations)
-    first = np.unique(rows[strongest.row, strongest.position], return_index=True)[1]
+    largest = np.full(len(times), -np.inf, np.float32)
+    np.maximum.at(largest, tokens, activations.act)
     table = pd.DataFrame(
         {
             "token": names,
@@ -142,7 +147,7 @@ def token_counts(activations: FeatureActivations, rows: Int[np.ndarray, "row pos
             "share_of_token": times[names] / np.bincount(rows.ravel(), minlength=len(times))[names],
             "share_of_active": times[names] / max(1, len(tokens)),
             "mean_active": total[names] / times[names],
-            "largest_activation": strongest.act[first],
+            "largest_activation": largest[names],
         }
     )
     return table.sort_values("active_count", ascending=False, kind="stable", ignore_index=True)

@@ -32,3 +32,12 @@ def position_profile(activations: FeatureActivations, counted: Int[np.ndarray, "
         "std_active": std,
     }
     return pd.DataFrame(columns)
+
+
+def strongest_position(profile: pd.DataFrame) -> int | None:
+    """Return the position where the mean over all counted tokens is largest, among those where the feature is active.
+
+    Ties: the lower position. None for a feature that is never active.
+    """
+    mean = (profile["fires_share"] * profile["mean_active"]).to_numpy()
+    return None if np.isnan(mean).all() else int(np.nanargmax(mean.astype(np.float32)))  # rounded, so that equals tie

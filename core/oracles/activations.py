@@ -50,7 +50,19 @@ def active_quantile(acts, feature, level):
 
 
 def median_active(acts, feature):
-    return active_quantile(acts, feature, 0.5)
+    return active_quantile(acts, feature, 0.5) if active_tokens(acts, feature) else None
+
+
+def kernel_density(values, at, log, width=None):
+    """Return the height of the curve; on a log axis all is of log10. Without bars, the area below it is 1.
+
+    `width` is that of a bar, on a log axis in powers of ten.
+    """
+    values, at = (np.log10(values), np.log10(at)) if log else (values, at)
+    n = len(values)
+    std = np.sqrt(sum((values - np.mean(values)) ** 2) / (n - 1)) * n**-0.2
+    height = sum(np.exp(-(((at - one) / std) ** 2) / 2) / (std * np.sqrt(2 * np.pi)) for one in values)
+    return height * (width or 1 / n)
 
 
 def dead_share(acts):

@@ -6,6 +6,11 @@ from itertools import combinations
 import numpy as np
 
 
+def tokens_passed(logits, feature, weight):
+    """`weight` is the logit weight of the last token passed, NaN before the first."""
+    return sum(bool(weight <= L) for L in logits[feature])
+
+
 def running_sum(logits, members, feature, token_set, tokens_passed):
     return _heights(logits[feature], members[token_set])[tokens_passed]
 

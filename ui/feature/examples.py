@@ -11,7 +11,6 @@ from core import catalogue
 from core.activations.store import FeatureActivations
 from core.feature import examples as feature_examples
 from core.feature.contexts import Context, context_table, context_texts, contexts
-from core.feature.examples import Level
 from core.models.tokens import label
 from ui.shared import token_text
 from ui.shared.escape import plain
@@ -92,14 +91,8 @@ def levels(subject: Subject, kind: str, width: int | None) -> None:
     """Draw examples from each level of activation, the highest first."""
     make = feature_examples.intervals if kind == INTERVALS else feature_examples.quantile_groups
     parts = make(subject.acts, seed=seed())[::-1]
-    n_tokens, active = subject.passed.statistics.n_tokens(), len(subject.acts.act)
-
-    def heading(level: Level) -> str:
-        share, density = level.count / active, level.count / n_tokens
-        ends = f"{level.low:.3g} to {level.high:.3g}"
-        return f"{ends}: {level.count:,} active tokens, {share:.2%} of them, density {density:.2g}"
-
-    groups = [(heading(level), level.examples) for level in parts]
+    of = {"n_active": len(subject.acts.act), "n_tokens": subject.passed.statistics.n_tokens()}
+    groups = [(level.said(**of), level.examples) for level in parts]
     title = {INTERVALS: "Equal intervals of activation", QUANTILES: "Groups of equally many active tokens"}[kind]
     note = f"{feature_examples.PER_GROUP} random ones of each, no row twice in a group"
     draw_contexts(subject, title, groups, width, note, f"{subject.stem}-{kind.lower()}")

@@ -6,7 +6,7 @@ import streamlit as st
 
 from core import catalogue
 from core.feature.examples import commonest_strongest
-from core.feature.profile import position_profile
+from core.feature.profile import position_profile, strongest_position
 from core.feature.report import report as as_json
 from core.logit_weights.unembedding import LogitSettings
 from core.models.tokens import label
@@ -26,14 +26,13 @@ TOP = 16
 def head(subject: Subject, settings: LogitSettings) -> None:
     """Draw the feature's numbers and kind, and offer everything as one file."""
     acts, n_tokens = subject.acts.act, subject.passed.statistics.n_tokens()
-    profile = profile_table(subject)
-    peak = (profile["fires_share"] * profile["mean_active"]).argmax() if len(acts) else None
+    peak = strongest_position(profile_table(subject))
     token, share, n = commonest_strongest(subject.acts, subject.passed.sample.rows)
     cards = {
         "density": f"{len(acts) / n_tokens:.4g}" if n_tokens else "n/a",
         "active_tokens": f"{len(acts):,}",
         "mean_active": f"{acts.mean(dtype=np.float64):.4g}" if len(acts) else "n/a",
-        "largest_activation": f"{acts[np.abs(acts).argmax()]:.4g}" if len(acts) else "n/a",
+        "largest_activation": f"{acts.max():.4g}" if len(acts) else "n/a",
         "strongest_token_share": f"{share:.0%}" if n else "n/a",
         "peak_active": "n/a" if peak is None else str(peak),
     }

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from core.activations.tables import median_table
 from core.dictionaries.dictionary import Dictionary
 from core.enrichment.tables import best_set_of_each
 from core.errors import LoupeError
@@ -57,8 +58,7 @@ def _activations(dictionary: Dictionary) -> pd.DataFrame:
 
 def _medians(dictionary: Dictionary) -> pd.DataFrame:
     quantiles = token_pass.quantiles(token_pass.token_pass(dictionary.id))
-    median = quantiles.values[:, quantiles.levels.index(0.5)]
-    return pd.DataFrame({"feature": np.arange(len(median)), "median_active": median})
+    return median_table(quantiles.values, quantiles.levels)
 
 
 def _logit_weights(dictionary: Dictionary) -> pd.DataFrame:

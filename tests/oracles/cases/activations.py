@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from core.activations import tables
 from core.activations.quantiles import activation_quantiles
@@ -39,6 +40,8 @@ def case(folder) -> Case:
             Shown("features", found.feature_table(), {"acts": acts}),
             Shown("later tokens", found.feature_table(with_first=False), {"acts": acts[:, 1:]}),
             Shown("densities", density_table(found), {"acts": acts}),
+            Shown("medians", tables.median_table(deciles.values, deciles.levels), {"acts": acts}),
+            *of_curves(found.feature_table()),
             Shown("deciles", by_feature, {"acts": acts}, instead=levels),
             Shown("below", below, {"acts": acts}, {}),
             Shown("thresholds", counts[["activation_threshold"]], {"acts": acts}, {"bin": "#"}),
@@ -48,6 +51,21 @@ def case(folder) -> Case:
         ],
         planted(),
     )
+
+
+def of_curves(features: pd.DataFrame) -> list[Shown]:
+    """Return smooth curves over the bars of the features' means, on both axes, and those of a layer, without bars."""
+    means = features["mean_active"].dropna().to_numpy(dtype=float)
+    value, height = {"at": "value"}, {"height": "kernel_density"}
+    shown = []
+    for log, of in ((False, means), (True, means)):
+        counted = tables.distribution(of, bins=7, log=log)
+        low, high = np.log10(counted.bars.iloc[0][["low", "high"]]) if log else counted.bars.iloc[0][["low", "high"]]
+        given = {"values": of, "log": log, "width": high - low}
+        shown.append(Shown(f"curve, log {log}", counted.curve, given, value, height))
+    layer = tables.layer_densities({"one": features}, "mean_active")
+    why = {"layer": "the layer's name"}
+    return [*shown, Shown("layer", layer, {"values": means, "log": True}, value, height, not_held=why)]
 
 
 def dictionary_of():
@@ -81,12 +99,19 @@ def planted() -> list[Planted | Known]:
     apart = {"x": np.array([[[3.0, 4]], [[0, 0]]]), "x_hat": np.array([[[4.0, 3]], [[0, 1]]]), "position": 0}
     rows = {"acts": np.array([[[1.0, -2, 0]], [[0, 3, 0]]]), "position": 0}
     lower = {"acts": np.array([[[1.0, 1], [5, 9], [6, 2]]])}
+    lone = np.array([1.0, 2, 4, 5.5])
+    kernel = {"values": lone, "at": 2.5}
+    far = 2**0.2 / 2**0.5  # so far from 0, two values give the kernel a width of 1
+    pair = {"values": np.array([-far, far]), "at": 0.0, "log": False, "width": 1}
     steps = {"acts": np.arange(1.0, 13)[None]}
     return [
         Planted("density", 1, "its bias is far above all else", {"feature": ALWAYS}, "features"),
         Planted("active_tokens", 0, "its bias is far below all else", {"feature": DEAD}, "features"),
         Planted("mean_active", None, "never active", {"feature": DEAD}, "features"),
         Planted("log_density", None, "never active", {"feature": DEAD}, "densities"),
+        Planted("median_active", None, "never active", {"feature": DEAD}, "medians"),
+        known("kernel_density", float(stats.gaussian_kde(lone)(2.5)[0]), "as scipy has it", **kernel, log=False),
+        known("kernel_density", 2 * np.exp(-(far**2) / 2) / (2 * np.pi) ** 0.5, "two of width 1", **pair),
         Planted("dead_share", 1 / 12, "one of twelve", what="totals from 0 on"),
         Planted("beyond", True, "the context has eight positions", {"position": 8}, "errors from 0 on"),
         known("mean_active", 2, "of 3, 1 and 2", **one),

@@ -58,7 +58,8 @@ def running(values, given, feature) -> Shown:
     table = tables.running_sum(values[feature].astype(np.float32), inside)
     given = given | {"feature": feature, "token_set": "early"}
     weights = {"logit_weight": "held by its own oracle"}
-    return Shown(f"running sum of {feature}", table, given, {"tokens_passed": "tokens_passed"}, not_held=weights)
+    rows, itself = {"tokens_passed": "tokens_passed", "weight": "logit_weight"}, {"tokens_passed": "tokens_passed"}
+    return Shown(f"running sum of {feature}", table, given, rows, itself, not_held=weights)
 
 
 def planted() -> list[Planted | Known]:
@@ -77,6 +78,10 @@ def planted() -> list[Planted | Known]:
         Planted("auc", 0, last, low, "features by early"),
         Planted("auc_z", 0.5 / (71 / (12 * 32 * 38)) ** 0.5, first, top, "features by early"),
         Planted("running_sum", 1, first, {"tokens_passed": 32}, f"running sum of {FIRST}"),
+        Planted(
+            "tokens_passed", 8, "its logit weights are 0, −1, −2 …", {"logit_weight": -7}, f"running sum of {FIRST}"
+        ),
+        known("tokens_passed", 3, "4, 3 and 2", logits=np.array([[4.0, 3, 2, 1]]), feature=0, weight=2),
         Planted("score_y", 16, first, top),
         Planted("score_y", -16, last, low),
         known("log10_p", np.log10(1 / 3), "2 of 6 pairs are first or last", **one),
