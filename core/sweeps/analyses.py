@@ -24,7 +24,7 @@ from core.models.search import check_fit, check_hooks
 from core.positions.methods import choose_method, usual_positions, wanted_positions
 from core.positions.statistics import PositionSettings
 from core.work.artifacts import ArtifactStore
-from core.work.progress import Progress
+from core.work.progress import SILENT, Progress
 from core.work.wanted import Wanted
 
 Reads = Literal["weights", "model", "text", "pair"]
@@ -82,7 +82,8 @@ def _activations(subject: Subject) -> list[Wanted]:
     statistics = Wanted(ActivationStatistics, key, f"Token pass of {dictionary.title}", work)
     store = open_store(dictionary, model, sample.rows, subject.store, **how)
     hashes = dictionary.sha256, on_device(model.sha256, device), rows
-    return [statistics, wanted_quantiles(store, lambda: statistics.get(subject.store), hashes)]
+    # By the pass, also where its statistics are stored: quantiles need its blocks, and it makes those that are lost.
+    return [statistics, wanted_quantiles(store, lambda: work(SILENT), hashes)]
 
 
 def _logit_weights(subject: Subject) -> list[Wanted]:

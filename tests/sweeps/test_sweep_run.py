@@ -92,6 +92,20 @@ def test_a_merge_alone_does_the_parts_that_it_needs(tmp_path, monkeypatch):
     assert all(sweep.place.store.holds(key) for part in parts for key in part.keys)
 
 
+@pytest.mark.parametrize("gb", [0, 16], ids=["alone", "merged"])
+def test_quantiles_that_were_lost_with_the_activations_are_made_again(tmp_path, monkeypatch, gb):
+    small_blocks(monkeypatch)
+    toml = write_sweep(tmp_path, analyses='["activations"]', more=f"together_gb = {gb}")
+    sweep = sweep_in(toml, tmp_path / "cache")
+    sweep.worker().run(sweep.plan.tasks)
+    made = contents(tmp_path / "cache")
+    for kind in ("activation-block", "activation-quantiles"):
+        for path in (tmp_path / "cache").glob(f"{kind}-*"):
+            path.unlink()
+    assert sweep.worker().run(sweep.plan.tasks) == {"done": 3, "there": len(sweep.plan.tasks) - 3, "failed": 0}
+    assert contents(tmp_path / "cache") == made
+
+
 def test_a_dictionary_that_fails_in_a_shared_run_fails_alone(tmp_path):
     sweep = sweep_in(write_sweep(tmp_path, analyses='["activations"]'), tmp_path / "cache")
     mend = spoil(tmp_path / "saes" / "b")
