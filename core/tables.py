@@ -98,3 +98,10 @@ def provenance(
         "method": method,
         "settings": dict(settings),
     }
+
+
+def with_settings(provenance: Mapping[str, object], **more: object) -> dict[str, object]:
+    """Return a provenance with more settings."""
+    settings = provenance["settings"]
+    assert isinstance(settings, Mapping)
+    return {**provenance, "settings": {**settings, **more}}

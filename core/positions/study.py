@@ -26,6 +26,8 @@ class Study:
     """Where it was computed."""
     text: str = ""
     """The rows of text, for captions and downloads; empty where no text was read."""
+    rows_sha256: str = ""
+    """Their hash."""
 
     @property
     def n_pos(self) -> int:
@@ -69,7 +71,7 @@ class Study:
             model=self.model,
             method=self.stats.method,
             settings={"n_pos": self.n_pos, "context_size": self.context_size, "n_samples": self.stats.n_samples}
-            | ({"text": self.text} if self.text else {})
+            | ({"text": self.text, "rows_sha256": self.rows_sha256} if self.text else {})
             | self.device.inputs,
         )
 

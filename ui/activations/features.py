@@ -9,6 +9,7 @@ from core.activations import tables
 from core.activations.store import FeatureActivations
 from core.feature.profile import position_profile
 from core.maths.samples import drawn
+from core.tables import with_settings
 from ui.activations import charts
 from ui.activations.positions import Chosen
 from ui.shared.escape import plain
@@ -172,7 +173,7 @@ def values(view: Chosen, feature: int, acts: FeatureActivations) -> None:
             *([f"{shown.left_out:,} of 0 or less are not on the log axis"] if shown.left_out else []),
         ),
         name=f"feature-{feature}-activation-bins",
-        provenance=view.provenance,
+        provenance=with_settings(view.provenance, feature=feature),
         told=view.passed.told,
     )
 
@@ -203,6 +204,6 @@ def profile(view: Chosen, feature: int, acts: FeatureActivations) -> None:
             "below: number of rows on which it is active",
         ),
         name=f"feature-{feature}-by-position",
-        provenance=view.provenance,
+        provenance=with_settings(view.provenance, feature=feature),
         told=view.passed.told,
     )

@@ -6,6 +6,7 @@ import streamlit as st
 from core.geometry import tables
 from core.geometry.study import GeometryStudy
 from core.maths import samples
+from core.tables import with_settings
 from ui.geometry import charts as geometry_charts
 from ui.shared import charts, errors
 from ui.shared.figure import altair, figure, listing
@@ -168,6 +169,7 @@ def one_feature(study: GeometryStudy) -> None:
         f"nearest of {int(degree['in_degree']):,} features",
         f"among the {study.distinct.k} nearest of {int(degree['in_degree_top']):,}",
     )
+    about = with_settings(study.provenance, feature=feature)
     left, right = st.columns(2, gap="medium")
     with left:
         figure(
@@ -177,7 +179,7 @@ def one_feature(study: GeometryStudy) -> None:
             explains=["neighbor_cosine", "random_rth_cosine"],
             note=f"{note} · dashed: median of random directions",
             name=f"feature-{feature}-cosines-{study.side}",
-            provenance=study.provenance,
+            provenance=about,
         )
     with right:
         figure(
@@ -193,5 +195,5 @@ def one_feature(study: GeometryStudy) -> None:
             note="rank in return: empty if this feature is not among the neighbour's nearest · click a row to go to "
             "its feature",
             name=f"feature-{feature}-neighbors-{study.side}",
-            provenance=study.provenance,
+            provenance=about,
         )

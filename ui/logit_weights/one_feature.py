@@ -11,6 +11,7 @@ from core.logit_weights.classes import ClassThresholds, token_table
 from core.logit_weights.series import box_table, percentile_table
 from core.logit_weights.study import LogitStudy, drawn_features
 from core.maths.summaries import box
+from core.tables import with_settings
 from ui.logit_weights import charts
 from ui.shared import distributions, errors
 from ui.shared.escape import plain
@@ -106,7 +107,7 @@ def weight_histogram(study: LogitStudy, feature: int, split: TokenSplit | None) 
             "box: quartiles; whiskers: to the last value within 1.5 interquartile ranges",
         ),
         name=f"logit-feature-{feature}",
-        provenance=study.provenance,
+        provenance=with_settings(study.provenance, feature=feature),
         finding="; ".join(
             f"{name}: median {median:.3g}, half between {q1:.3g} and {q3:.3g}"
             for name, q1, median, q3 in boxes[["series", "q1", "median", "q3"]].itertuples(index=False)
@@ -126,7 +127,7 @@ def extreme_tokens(study: LogitStudy, feature: int, end: str, words: str, split:
         explains=[f"{end}_token", "logit_weight"],
         note=study.note(f"feature {feature}"),
         name=f"logit-feature-{feature}-{end}",
-        provenance=study.provenance,
+        provenance=with_settings(study.provenance, feature=feature),
     )
 
 

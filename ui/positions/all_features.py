@@ -13,6 +13,7 @@ from core.maths import samples
 from core.positions import tables
 from core.positions.scores import chance_r2, peaks_per_position
 from core.positions.study import Study
+from core.tables import with_settings
 from ui.positions import charts as positions_charts
 from ui.shared import charts, selected
 from ui.shared.escape import plain
@@ -138,7 +139,7 @@ def one_position(study: Study) -> None:
             explains=["mean_activation", "std_activation", "firing_rate"],
             note=study.note("top 20 by mean activation", "click a row to pick its feature"),
             name=f"position-{position}-features",
-            provenance=study.provenance,
+            provenance=with_settings(study.provenance, position=position),
             told=told(study),
         )
 
@@ -171,7 +172,7 @@ def curves(study: Study, count: int) -> None:
         explains=["mean_pre_activation", "std_pre_activation"] if before else ["mean_activation", "std_activation"],
         note=study.note("band: one standard deviation over tokens either side", *study.context_note),
         name=f"position-curves-{'pre' if before else 'post'}",
-        provenance=study.provenance,
+        provenance=with_settings(study.provenance, stage=stage),
     )
 
 

@@ -10,6 +10,7 @@ from core.models.encoding import encode
 from core.models.tokens import label
 from core.positions import tables
 from core.positions.study import Study
+from core.tables import with_settings
 from ui.positions import charts
 from ui.shared import errors
 from ui.shared.escape import plain
@@ -172,11 +173,11 @@ def one_token(study: Study) -> None:
         figure(
             f"The {len(top)} strongest features of token {label(study.model.token_strings[token])}",
             altair(chart, "token-curves"),
-            table,
-            explains=["activation", "token_score_of_token"],
+            table.rename(columns={"mean": "activation"}),
+            explains=["activation"],
             note=study.note(f"token {token}", f"ranked by mean over positions below {study.context_size}"),
             name=f"token-{token}-features",
-            provenance=study.provenance,
+            provenance=with_settings(study.provenance, token=token),
         )
     with right:
         token_ranking(study, token, ranking)
@@ -191,5 +192,5 @@ def token_ranking(study: Study, token: int, ranking: pd.DataFrame) -> None:
         explains=["token_score_of_token", "share_token", "share_position"],
         note=study.note(f"token {token}", "click a row to pick its feature"),
         name=f"token-{token}-ranking",
-        provenance=study.provenance,
+        provenance=with_settings(study.provenance, token=token),
     )
