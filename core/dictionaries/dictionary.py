@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -152,6 +153,11 @@ class Dictionary:
     @property
     def nbytes(self) -> int:
         return sum(array.nbytes for array in self._tensors.values())
+
+    @property
+    def tensors(self) -> Mapping[str, np.ndarray]:
+        """All weights under sae-lens' names, as they are held."""
+        return MappingProxyType(self._tensors)
 
     @property
     def W_enc(self) -> Float[np.ndarray, "d_in d_sae"]:

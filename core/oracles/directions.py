@@ -30,7 +30,11 @@ def counted(directions: np.ndarray) -> list[int]:
 
 def by_nearness(directions: np.ndarray, feature: int, among: list[int]) -> list[tuple[float, int]]:
     """Return the cosines of a feature with the others `among`, and who they are, the largest first; ties: lower row."""
-    cosines = [(cosine(directions[feature], directions[j]), j) for j in among if j != feature]
+    others = [j for j in among if j != feature]
+    rows = np.asarray(directions, np.float64)[others]
+    rows /= np.abs(rows).max(axis=1, keepdims=True)
+    rows /= np.sqrt((rows**2).sum(axis=1, keepdims=True))
+    cosines = zip((rows * unit(directions[feature])).sum(axis=1).tolist(), others, strict=True)
     return sorted(cosines, key=lambda pair: (-round(pair[0], 7), pair[1]))
 
 

@@ -40,8 +40,8 @@ def es_random(random_logits, members, token_set):
 
 def auc(logits, members, feature, token_set):
     L, inside = logits[feature], members[token_set]
-    outside = [t for t in range(len(L)) if t not in inside]
-    wins = sum(1.0 if L[t] > L[u] else 0.5 if L[t] == L[u] else 0.0 for t in inside for u in outside)
+    outside = np.array([L[t] for t in range(len(L)) if t not in inside])
+    wins = sum((outside < L[t]).sum() + 0.5 * (outside == L[t]).sum() for t in inside)
     return wins / (len(inside) * len(outside))
 
 

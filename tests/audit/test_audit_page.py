@@ -15,9 +15,9 @@ def open_page(tmp_path, monkeypatch):
 
 def test_the_slow_way_stands_beside_what_is_shown_of_the_picked_feature(open_page):
     at = fine(open_page({"tab": "Hubs", "feature": "4"}))
-    assert any("case geometry" in caption.value for caption in at.caption)
+    assert any("case geometry" in text.value for text in at.markdown)
     at = fine(at.button(key="audit-hubs-decoder").click().run())
     (found,) = [table.value for table in at.dataframe if "Slow way" in table.value]
-    assert found["Number"].tolist() == ["Nearest cosine", "Neighbour"]
+    assert found["Number"].tolist() == ["Nearest of", "Among nearest of", "Nearest cosine", "Neighbour"]
     assert found["Difference"].abs().max() < 1e-6
     assert found["Shown"].notna().all()

@@ -1,11 +1,23 @@
 """What the app shows of a feature, computed anew in a clean process from the raw weights."""
 
+import json
+
 import numpy as np
 import pytest
 
 from core import tables
-from core.audit.recompute import AUDITED, GEOMETRY, LOGITS, POSITIONS, ROOMS, audited, needs_model, slow_values
+from core.activations.quantiles import activation_quantiles
+from core.activations.store import feature_activations
+from core.activations.tables import decile_table
+from core.activations.token_pass import activation_pass, open_store
+from core.audit.asked import Asked, Text
+from core.audit.checks import CHECKS, ENRICHMENT, GEOMETRY, POSITIONS, TOKEN_PASS, room_of, why_not
+from core.audit.recompute import checked_columns, slow_numbers
+from core.catalogue import STATISTICS
+from core.enrichment.enrichment import enrichment
+from core.enrichment.tables import best_sets, feature_scores, set_against_set
 from core.errors import CancelledError, DoesNotFitError
+from core.feature.profile import position_profile
 from core.geometry.neighbors import nearest_features
 from core.geometry.study import GeometryStudy
 from core.geometry.tables import hubs
@@ -13,14 +25,19 @@ from core.logit_weights.classes import logit_table
 from core.logit_weights.statistics import logit_statistics
 from core.logit_weights.study import LogitStudy
 from core.logit_weights.unembedding import LogitSettings, residual_directions, unembedding
-from core.oracles.found import oracles_of
+from core.positions import tables as position_tables
+from core.positions.encoded import corpus_statistics
 from core.positions.methods import position_statistics
 from core.positions.scores import score_table
 from core.positions.statistics import PositionSettings
+from core.work.artifacts import ArtifactStore
 from tests.doubles.planted import planted_dictionary, planted_model
+from tests.doubles.token_set_scores import token_sets
 from tests.oracles.shown import CLOSE, ROUNDING, same
 
 FEATURE = 5
+ROWS = np.random.default_rng(1).integers(0, 90, (7, 8))
+NOT_FROM_TEXT = ["share_token", "share_interaction", "token_score", "token_best", "inverse_token_score", "only_beyond"]
 
 
 @pytest.fixture(scope="module")
@@ -33,15 +50,30 @@ def model(tmp_path_factory):
     return planted_model(tmp_path_factory.mktemp("model"), d_vocab=90)
 
 
-def check(table, provenance, dictionary, model=None):
-    """The slow way agrees with the table's row of the feature, and disagrees with another row."""
-    columns = audited(provenance, list(table))
+def slow_rows(table, provenance, *things, **more):
+    """Return the columns of a table's rows of the feature that can be checked, and what the slow way finds."""
+    columns = checked_columns(provenance, list(table))
+    own = table[table["feature"] == FEATURE] if "feature" in table else table
+    rows = json.loads(own.to_json(orient="records", double_precision=15))
+    asked = Asked(things[:1], provenance["settings"], FEATURE, *things[1:], columns=tuple(table), **more)
+    return columns, rows, slow_numbers(asked, provenance, columns, rows)
+
+
+def check(table, provenance, *things, **more):
+    """The slow way agrees with the table's rows of the feature, and disagrees with another row."""
+    columns, rows, slow = slow_rows(table, provenance, *things, **more)
     assert len(columns) > 1
-    slow = slow_values(provenance, columns, FEATURE, dictionary, model if needs_model(provenance) else None)
-    row, other = (table[table["feature"] == feature].iloc[0] for feature in (FEATURE, FEATURE + 1))
+    assert slow.left_out == {}
+    assert len(slow.numbers) == len(columns) * len(rows)
     sizes = {name: table[name].abs().max() for name in columns}
-    assert [name for name in columns if not same(float(row[name]), slow[name], CLOSE * sizes[name] + ROUNDING)] == []
-    assert [name for name in columns if not same(float(other[name]), slow[name], CLOSE * sizes[name] + ROUNDING)] != []
+    wrong = [one for one in slow.numbers if not agrees(rows[one.row][one.column], one, sizes)]
+    assert wrong == []
+    other = table[table["feature"] == FEATURE + 1].iloc[0] if "feature" in table else table.iloc[-1]
+    assert [one for one in slow.numbers if not agrees(other[one.column], one, sizes)] != []
+
+
+def agrees(shown, one, sizes):
+    return same(float(shown), one.value, CLOSE * sizes[one.column] + ROUNDING)
 
 
 def test_distances_agree(dictionary):
@@ -58,6 +90,74 @@ def test_positional_scores_agree(dictionary, model):
     check(score_table(stats), said, dictionary, model)
 
 
+@pytest.mark.parametrize("architecture", ["gated", "topk", "abstopk"])
+def test_positional_scores_of_other_architectures_agree(architecture, model):
+    how = {"topk": "layer_norm"}.get(architecture, "none")
+    other = planted_dictionary(architecture, d_sae=20, normalize_activations=how)
+    stats = position_statistics(other, model, settings=PositionSettings(n_pos=8, grid_tokens=70))
+    settings = {"n_pos": 8, "context_size": stats.context_size, "n_samples": stats.n_samples}
+    said = tables.provenance(dictionary=other, model=model, method=stats.method, settings=settings)
+    check(score_table(stats), said, other, model)
+
+
+def test_positional_scores_from_text_agree(dictionary, model):
+    stats = corpus_statistics(dictionary, model, ROWS, n_pos=8, context_size=6, budget_bytes=2**20)
+    settings = {"n_pos": 8, "context_size": 6, "n_samples": len(ROWS)}
+    said = tables.provenance(dictionary=dictionary, model=model, method=stats.method, settings=settings)
+    table = score_table(stats).drop(columns=NOT_FROM_TEXT)
+    check(table, said, dictionary, model, text=Text(ROWS))
+    curves = position_tables.curves(stats, [FEATURE, FEATURE + 1], stage="pre_acts").drop(columns=["low", "high"])
+    check(curves, tables.with_settings(said, stage="Pre-activations"), dictionary, model, text=Text(ROWS))
+
+
+@pytest.mark.parametrize("architecture", ["jumprelu", "gated", "topk"])
+@pytest.mark.parametrize(("left_out", "with_first"), [((), True), ((3, 4), False)])
+def test_activations_on_text_agree(architecture, left_out, with_first, model, tmp_path):
+    reader = planted_dictionary(architecture, d_sae=20, hook_name="blocks.0.hook_resid_post")
+    artifacts = ArtifactStore(tmp_path)
+    found = activation_pass(reader, model, ROWS, artifacts, left_out=left_out)
+    store = open_store(reader, model, ROWS, artifacts, left_out=left_out)
+    deciles = activation_quantiles(store, found, with_first=with_first)
+    said = tables.provenance(dictionary=reader, model=model, method=TOKEN_PASS, settings={"with_first": with_first})
+    whole = found.feature_table(with_first=with_first)
+    for table in (whole, decile_table(whole, deciles)):
+        check(table, said, reader, model, text=Text(ROWS, left_out))
+
+
+def test_activations_at_each_position_agree(model, tmp_path):
+    reader = planted_dictionary(d_sae=20, hook_name="blocks.0.hook_resid_post")
+    artifacts = ArtifactStore(tmp_path)
+    activation_pass(reader, model, ROWS, artifacts)
+    store = open_store(reader, model, ROWS, artifacts)
+    profile = position_profile(feature_activations(store, FEATURE, d_sae=20), np.full(ROWS.shape[1], len(ROWS)))
+    said = tables.provenance(dictionary=reader, model=model, method=TOKEN_PASS, settings={"feature": FEATURE})
+    check(profile, said, reader, model, text=Text(ROWS))
+
+
+@pytest.mark.parametrize("hook", ["blocks.0.mlp.hook_post", "blocks.0.attn.hook_z"])
+def test_logit_weights_behind_a_matrix_agree(hook, model):
+    inside = planted_dictionary(d_sae=20, d_in=model.hook_width(hook), hook_name=hook)
+    settings = LogitSettings(unit_rows=True)
+    rows, tokens = residual_directions(inside, model, settings), unembedding(model, settings)
+    study = LogitStudy(inside, model, settings, logit_statistics(rows, tokens, center=settings.center))
+    check(logit_table(study.stats, model.token_strings), study.provenance, inside, model)
+
+
+def test_enrichment_agrees(dictionary, model):
+    settings = LogitSettings()
+    rows, tokens = residual_directions(dictionary, model, settings), unembedding(model, settings)
+    sets = token_sets(early=set(range(40)), pair={3, 4}, last=set(range(60, 90)))
+    scores = enrichment(rows, tokens, sets, draws=50)
+    told = settings.done_to(model).as_inputs()
+    said = tables.provenance(dictionary=dictionary, model=model, method=ENRICHMENT, settings=told)
+    named = {one.name: one.tokens for one in sets.sets}
+    check(feature_scores(scores, "early"), tables.with_settings(said, token_set="early"), dictionary, model, sets=named)
+    table = set_against_set(scores, "early", "last")
+    about = tables.with_settings(said, token_set="early", other_set="last")
+    check(table, about, dictionary, model, sets=named)
+    check(best_sets(scores, FEATURE), tables.with_settings(said, feature=FEATURE), dictionary, model, sets=named)
+
+
 @pytest.mark.parametrize("settings", [LogitSettings(), LogitSettings(center="none", fold_ln=False, unit_rows=True)])
 def test_logit_weights_agree(dictionary, model, settings):
     rows, tokens = residual_directions(dictionary, model, settings), unembedding(model, settings)
@@ -65,31 +165,33 @@ def test_logit_weights_agree(dictionary, model, settings):
     check(logit_table(study.stats, model.token_strings), study.provenance, dictionary, model)
 
 
-def test_only_tables_of_one_dictionary_whose_method_is_known_are_audited(dictionary):
+def test_what_is_not_computed_anew_has_its_reason(dictionary):
     said = tables.provenance(dictionary=dictionary, method=GEOMETRY, settings={})
-    assert audited(said, ["feature", "in_degree", "nearest_cosine"]) == ["nearest_cosine"]
-    assert audited(said, ["nearest_cosine"]) == []
-    assert audited(said | {"method": "a new one"}, ["feature", "nearest_cosine"]) == []
+    assert checked_columns(said, ["feature", "features_in_bin", "nearest_cosine"]) == ["nearest_cosine"]
+    assert why_not(said, "features_in_bin", ["feature"]) == "it counts, and chance lies beside"
+    assert "here it is a number of all features" in why_not(said, "nearest_cosine", ["d_sae"])
+    assert "no slow version" in why_not(said, "atlas_effect", ["feature"])
+    assert why_not(said | {"method": "a new one"}, "nearest_cosine", ["feature"]).startswith("figures by a new one")
     both = tables.provenance(dictionary=[dictionary, dictionary], method=GEOMETRY, settings={})
-    assert audited(both, ["feature", "nearest_cosine"]) == []
+    assert "is of 2 dictionaries" in why_not(both, "nearest_cosine", ["feature"])
 
 
-def test_every_audited_number_has_an_oracle_in_the_room_that_the_page_names():
-    for method, names in AUDITED.items():
-        assert set(names.split()) <= set(oracles_of(ROOMS[method]))
+def test_every_number_that_is_checked_has_an_oracle():
+    for check in CHECKS.values():
+        assert [name for name in check.statistics.split() if room_of(name) is None] == []
+        assert set(check.of_all.split()) <= set(check.statistics.split())
+        reasons = {name for names in check.not_these for name in names.split()}
+        assert reasons & set(check.statistics.split()) == set()
+        assert reasons <= set(STATISTICS)
 
 
 def test_what_the_slow_way_does_not_cover_is_explained(dictionary, model):
-    gated, settings = planted_dictionary("gated"), {"n_pos": 8, "context_size": 6}
-    said = tables.provenance(dictionary=gated, model=model, method=POSITIONS, settings=settings)
-    with pytest.raises(DoesNotFitError, match=r"its architecture is gated\. Expected standard or jumprelu"):
-        slow_values(said, ["peak"], 0, gated, model)
+    pursuit, settings = planted_dictionary("matching_pursuit"), {"n_pos": 8, "context_size": 6, "n_samples": 90}
+    said = tables.provenance(dictionary=pursuit, model=model, method=POSITIONS, settings=settings)
+    with pytest.raises(DoesNotFitError, match=r"it is a matching_pursuit dictionary\. Expected one of standard"):
+        slow_numbers(Asked((pursuit,), settings, 0, model), said, ["peak"], [{"feature": 0}])
     with pytest.raises(DoesNotFitError, match="is not the dictionary that this table was made from"):
-        slow_values(said, ["peak"], 0, dictionary, model)
-    inside = planted_dictionary(hook_name="blocks.0.mlp.hook_post")
-    said = tables.provenance(dictionary=inside, model=model, method=LOGITS, settings={"skip_unused": False})
-    with pytest.raises(DoesNotFitError, match=r"it writes to blocks\.0\.mlp\.hook_post"):
-        slow_values(said, ["kurtosis"], 0, inside, model)
+        slow_numbers(Asked((dictionary,), settings, 0, model), said, ["peak"], [{"feature": 0}])
 
 
 def test_a_cancelled_audit_ends(dictionary):
@@ -101,6 +203,7 @@ def test_a_cancelled_audit_ends(dictionary):
             pass
 
     said = tables.provenance(dictionary=dictionary, method=GEOMETRY, settings={"side": "decoder"})
+    asked, rows = Asked((dictionary,), said["settings"], 0), [{"feature": 0}]
     with pytest.raises(CancelledError):
-        slow_values(said, ["nearest_cosine"], 0, dictionary, progress=Cancelled())
-    assert np.isfinite(slow_values(said, ["nearest_cosine"], 0, dictionary)["nearest_cosine"])
+        slow_numbers(asked, said, ["nearest_cosine"], rows, progress=Cancelled())
+    assert np.isfinite(slow_numbers(asked, said, ["nearest_cosine"], rows).numbers[0].value)

@@ -4,17 +4,23 @@ from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
 from core import catalogue
-from core.audit.recompute import ROOMS, audited
+from core.audit.checks import name_of, room_of, statistics_of, why_not
+from core.audit.recompute import MOST_ROWS, Slow, checked_columns
 from ui.shared import errors
 from ui.shared.escape import plain, signs_in_table
 from ui.shared.picked_feature import picked_feature
 
-Recompute = Callable[[Mapping[str, Any], Sequence[str], int], dict[str, float]]
+Row = Mapping[str, Any]
+Recompute = Callable[[Mapping[str, Any], Sequence[str], Sequence[Row], int], Slow]
 _recompute: ContextVar[Recompute | None] = ContextVar("recompute", default=None)
+HELD_BY = "tests/oracles/test_oracles.py, case"
+_KEYS = ("neighbor", "neighbor_rank", "token_set", "token_label", "token", "position", "stage", "feature_b", "bin_low")
+"""Columns that tell one row of a feature from another."""
 
 
 def recompute_by(recompute: Recompute) -> None:
@@ -22,63 +28,119 @@ def recompute_by(recompute: Recompute) -> None:
     _recompute.set(recompute)
 
 
-def columns_of(table: object, provenance: Mapping[str, Any]) -> list[str]:
-    """Return the columns of a figure's table that can be audited; none outside of the app."""
-    if _recompute.get() is None or not isinstance(table, pd.DataFrame):
-        return []
-    return audited(provenance, list(table))
+def is_offered() -> bool:
+    """Whether this run can compute numbers anew; outside of the app it cannot."""
+    return _recompute.get() is not None
 
 
-def draw(table: pd.DataFrame, name: str, provenance: Mapping[str, Any], columns: Sequence[str]) -> None:
-    """Say how the columns were made, and offer to compute those of the picked feature anew."""
+def draw(
+    table: pd.DataFrame | Callable[[], pd.DataFrame], name: str, provenance: Mapping[str, Any], explains: Sequence[str]
+) -> None:
+    """Say how the numbers of a figure were made, and offer to compute those of the picked feature anew.
+
+    A table that is a function is not made before a person asks; `explains` names its numbers until then.
+    """
+    columns = list(table) if isinstance(table, pd.DataFrame) else list(explains)
+    known = statistics_of([*columns, *explains])
     st.caption("How these numbers are made")
-    said = {catalogue.statistic(column).title: catalogue.statistic(column).formula for column in columns}
-    st.markdown("\n".join(f"- **{plain(title)}**: {plain(formula)}" for title, formula in said.items()))
-    st.caption(plain(_made_from(provenance)))
-    feature, own = picked_feature(), table[table["feature"] == picked_feature()]
-    if len(own) != 1:
-        st.caption(f"Feature {feature} has no row of its own here. Pick one that has to compute it the slow way.")
-        return
-    asked = f"_audit {name}"
-    if st.button("Recompute by the slow way", key=f"audit-{name}", help=_HELP):
-        st.session_state[asked] = feature
-    if st.session_state.get(asked) == feature:
-        with errors.shown():
-            _compare(own.iloc[0], columns, _recomputed(provenance, columns, feature))
+    st.markdown("\n".join(f"- {_said(one)}" for one in known))
+    st.caption(plain(made_from(provenance)))
+    if callable(table) and "feature" not in columns:
+        columns = ["feature", *columns]  # as tables of many rows have
+    if checked_columns(provenance, columns):
+        _offer(table, name, provenance)
+    reasons: dict[str, list[str]] = {}
+    for one in known:
+        if why := why_not(provenance, one, columns):
+            reasons.setdefault(why, []).append(catalogue.statistic(one).title)
+    if reasons:
+        st.caption("Not by the slow way here")
+        st.markdown("\n".join(f"- {plain(', '.join(titles))}: {plain(why)}." for why, titles in reasons.items()))
+
+
+def held_by(statistic: str) -> str:
+    """Say which test holds a number to its slow version."""
+    room = room_of(statistic)
+    return f"held by {HELD_BY} {room}" if room else "held by the tests of its page"
+
+
+def made_from(provenance: Mapping[str, Any]) -> str:
+    """Say from which weights and settings, and by which code."""
+    dictionaries, model = provenance.get("dictionaries") or (), provenance.get("model")
+    parts = [f"dictionary {one['sha256'][:16]}" for one in dictionaries]
+    parts += [f"model {model['sha256'][:16]}"] if model else []
+    parts += [str(provenance["method"])] if provenance.get("method") else []
+    parts += [f"{name} {value}" for name, value in (provenance.get("settings") or {}).items()]
+    return " · ".join([*parts, str(provenance.get("app", ""))])
+
+
+def _said(name: str) -> str:
+    one = catalogue.statistic(name)
+    return f"**{plain(one.title)}**: {plain(one.formula)} ({plain(held_by(name))})"
 
 
 _HELP = (
     "Computes the picked feature from the raw weights in 64-bit numbers, step by step as the formulas say, in a "
-    "process of its own that loads none of the code that made the figure."
+    "process of its own that loads none of the code that made the figure. Where a text is read, the model runs as it "
+    "does for the figure; what it gives is encoded anew."
 )
 
 
-def _recomputed(provenance: Mapping[str, Any], columns: Sequence[str], feature: int) -> dict[str, float]:
+def _offer(table: pd.DataFrame | Callable[[], pd.DataFrame], name: str, provenance: Mapping[str, Any]) -> None:
+    """Draw the button, and behind it what the slow way finds."""
+    asked, feature = f"_audit {name}", picked_feature()
+    if st.button("Recompute by the slow way", key=f"audit-{name}", help=_HELP):
+        st.session_state[asked] = feature
+    if st.session_state.get(asked) != feature:
+        return
+    whole = table() if callable(table) else table
+    own, feature = _rows(whole, provenance)
+    if not len(own):
+        st.caption(f"Feature {feature} has no row here. Pick one that has to compute it the slow way.")
+        return
+    rows = [{key: _bare(value) for key, value in row.items()} for row in own.head(MOST_ROWS).to_dict("records")]
+    with errors.shown():
+        _compare(rows, provenance, _recomputed(provenance, checked_columns(provenance, list(own)), rows, feature))
+        if len(own) > MOST_ROWS:
+            st.caption(f"The first {MOST_ROWS} of {len(own):,} rows.")
+
+
+def _rows(table: pd.DataFrame, provenance: Mapping[str, Any]) -> tuple[pd.DataFrame, int]:
+    """Return the rows of a table that are about a feature, and the feature."""
+    if "feature" in table:
+        return table[table["feature"] == picked_feature()], picked_feature()
+    return table, int((provenance.get("settings") or {}).get("feature", picked_feature()))
+
+
+def _bare(value: Any) -> Any:
+    """Return a cell as plain data: numbers and texts."""
+    value = value.item() if isinstance(value, np.generic) else value
+    return value if isinstance(value, int | float | str) else None if value is pd.NA else str(value)
+
+
+def _recomputed(provenance: Mapping[str, Any], columns: Sequence[str], rows: Sequence[Row], feature: int) -> Slow:
     recompute = _recompute.get()
     assert recompute is not None
-    return recompute(provenance, columns, feature)
+    return recompute(provenance, columns, rows, feature)
 
 
-def _compare(row: pd.Series, columns: Sequence[str], slow: Mapping[str, float]) -> None:
+def _compare(rows: Sequence[Row], provenance: Mapping[str, Any], slow: Slow) -> None:
     """List what is shown, what the slow way finds, and the difference."""
-    shown = [float(row[column]) if pd.notna(row[column]) else float("nan") for column in columns]
-    found = [slow[column] for column in columns]
-    titles = [catalogue.statistic(column).title for column in columns]
-    table = pd.DataFrame({"Number": titles, "Shown": shown, "Slow way": found})
-    table = table.assign(Difference=table["Shown"] - table["Slow way"])
-    digits = st.column_config.NumberColumn(format="%.7g")
-    small = st.column_config.NumberColumn(format="%.1e")
-    st.dataframe(
-        signs_in_table(table),
-        hide_index=True,
-        column_config={"Shown": digits, "Slow way": digits, "Difference": small},
-    )
-
-
-def _made_from(provenance: Mapping[str, Any]) -> str:
-    """Say from which weights and settings, by which code, and where a test holds the slow way to the fast one."""
-    dictionary, model = provenance["dictionaries"][0], provenance.get("model")
-    parts = [f"dictionary {dictionary['sha256'][:16]}", *([f"model {model['sha256'][:16]}"] if model else [])]
-    parts += [f"{name} {value}" for name, value in provenance["settings"].items()]
-    room = ROOMS[provenance["method"]]
-    return f"{' · '.join([*parts, provenance['app']])} · held by tests/oracles/test_oracles.py, case {room}"
+    settings = provenance.get("settings") or {}
+    keys = [key for key in _KEYS if len({str(row.get(key)) for row in rows}) > 1]
+    found = []
+    for one in slow.numbers:
+        row = rows[one.row]
+        title = catalogue.statistic(name_of(one.column, row, settings)).title
+        shown = row[one.column]
+        at = {"Row": ", ".join(str(row[key]) for key in keys)} if len(rows) > 1 else {}
+        found.append({**at, "Number": title, "Shown": np.nan if shown is None else float(shown), "Slow way": one.value})
+    if found:
+        table = pd.DataFrame(found)
+        table = table.assign(Difference=table["Shown"] - table["Slow way"])
+        digits, small = (st.column_config.NumberColumn(format=form) for form in ("%.7g", "%.1e"))
+        config = {"Shown": digits, "Slow way": digits, "Difference": small}
+        st.dataframe(signs_in_table(table), hide_index=True, column_config=config)
+    for column, why in slow.left_out.items():
+        title = catalogue.statistic(name_of(column, {}, settings)).title
+        st.caption(plain(f"{title} is left out: {why}."))

@@ -88,7 +88,7 @@ def figure(
         finally:
             _frame.reset(token)
         report.note_figure(lambda: _entry(frame, table, explains))
-        checked = audit.columns_of(table, provenance)
+        checked = audit.is_offered()
         several = frame.offers or checked
         buttons = head.container(horizontal=True, width="content", gap="medium") if several else head
         with buttons:
@@ -96,7 +96,7 @@ def figure(
                 selected.select_these(features, origin, label=label, key=f"select-{number}-{name}")
         if checked:
             with buttons.popover("Check", icon=":material/fact_check:", type="tertiary"):
-                audit.draw(table, name, provenance, checked)
+                audit.draw(table, name, provenance, explains)
         with buttons.popover("Save", icon=":material/download:", type="tertiary"):
             _table_buttons(frame, table)
             _picture_buttons(frame)

@@ -14,7 +14,7 @@ from core.positions.statistics import PositionSettings
 from core.positions.study import Study
 from core.positions.units import UnitCurves
 from core.work.calls import call, silent_call
-from ui.studies import compute, corpus, opened
+from ui.studies import audit, compute, corpus, opened
 
 
 def position_study(id: str | None = None, n_pos: int | None = None, n_rows: int = 256) -> Study:
@@ -25,14 +25,14 @@ def position_study(id: str | None = None, n_pos: int | None = None, n_rows: int 
     settings = PositionSettings(n_pos=n_pos)
     method, reason = choose_method(dictionary, model, settings)
     sample = text_of(dictionary, model, n_pos, n_rows) if method == "corpus" else None
-    rows, text = (None, "") if sample is None else (sample.rows, sample.note)
+    rows, text, named_by = (None, "", "") if sample is None else (sample.rows, sample.note, rows_sha256(sample.rows))
     device = position_device(dictionary, model, settings, compute.device())
     named = wanted_positions(dictionary, model, settings, rows, compute.device())
     stats = compute.wanted(named)
     # The study is kept with the statistics, because its scores are the same on every rerun.
     return compute.loaded().get(
         f"study {named.key} of {dictionary.id} {text} as {reading_of(model)}",
-        lambda: Study(dictionary, model, stats, reason, device, text),
+        lambda: Study(dictionary, model, stats, reason, device, text, named_by),
     )
 
 
@@ -43,6 +43,7 @@ def text_of(dictionary: Dictionary, model: LanguageModel, n_pos: int, n_rows: in
     """
     sample = corpus.sample(dictionary, model, along_positions(corpus.settings(), n_pos, n_rows))
     check_length(sample, n_pos)
+    audit.note_text(sample)
     return sample
 
 

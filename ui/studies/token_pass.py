@@ -22,7 +22,7 @@ from core.work.calls import call, silent_call
 from ui.shared import progress as shared_progress
 from ui.shared.errors import StillRunning
 from ui.shared.escape import plain
-from ui.studies import compute, corpus, opened, strongest
+from ui.studies import audit, compute, corpus, opened, strongest
 
 _KIND = "statistics of activations"
 _GOING_ON = "_passes_going_on"
@@ -134,6 +134,7 @@ def pass_over(
         raise
     compute.latest(_KIND)[dictionary.sha256] = key
     passed = TokenPass(dictionary, model, sample, store, statistics, device)
+    audit.note_text(sample)
     strongest.follow(store, statistics, passed.hashes, left_out)
     return passed
 
