@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from core.matching.labels import LABELS, Relation
 from core.matching.null import random_ratio
 from core.matching.numbers import share_above
-from core.matching.pairs import Matching
+from core.matching.pairs import Matching, shared
 
 THRESHOLDS = np.linspace(0, 1, 101)
 
@@ -55,6 +55,13 @@ def label_table(relation: Relation) -> pd.DataFrame:
         }
     )
     return table[relation.label >= 0].reset_index(drop=True)
+
+
+def with_agreement(table: pd.DataFrame, decoder: Matching, encoder: Matching) -> pd.DataFrame:
+    """Add to a table of pairs `agreement`: whether matching by decoder and by encoder both make this pair."""
+    agree = shared(decoder, encoder, threshold=-np.inf)
+    made = pd.MultiIndex.from_arrays([decoder.a[agree], decoder.b[agree]])
+    return table.assign(agreement=pd.MultiIndex.from_frame(table[["feature_a", "feature_b"]]).isin(made))
 
 
 def unmatched_table(

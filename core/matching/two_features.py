@@ -23,6 +23,12 @@ MOST_DRAWN = 4_000
 Values = Float[np.ndarray, " token"]
 
 
+def logit_weight_table(a: Float[np.ndarray, " token_a"], b: Float[np.ndarray, " token_b"]) -> pd.DataFrame:
+    """Return token, logit_weight_a, logit_weight_b for the tokens of both; one of the two may end with unused ids."""
+    n = min(len(a), len(b))
+    return pd.DataFrame({"token": np.arange(n), "logit_weight_a": a[:n], "logit_weight_b": b[:n]})
+
+
 def pair_cosine(a: Dictionary, b: Dictionary, feature_a: int, feature_b: int, side: DictionarySide) -> float | None:
     """Return the cosine of two features' directions, summed in float64; None if either is zero or not finite.
 

@@ -7,6 +7,7 @@
 import numpy as np
 
 from core.oracles.directions import cosine, pearson
+from core.oracles.logits import logits
 
 
 def decoder_cosine(decoder_a, decoder_b, feature_a, feature_b):
@@ -47,6 +48,10 @@ def one_to_one_ratio(decoder_a, decoder_b, encoder_a, encoder_b, similarity, thr
 def pw_mcc(decoder_a, decoder_b, encoder_a, encoder_b, similarity):
     s = _all(decoder_a, decoder_b, encoder_a, encoder_b, similarity)
     return sum(s[pair] for pair in _one_to_one(s)) / min(s.shape)
+
+
+def agreement(decoder_a, decoder_b, encoder_a, encoder_b, feature_a, feature_b):
+    return (feature_a, feature_b) in _agreed(decoder_a, decoder_b, encoder_a, encoder_b)
 
 
 def agreeing(decoder_a, decoder_b, encoder_a, encoder_b):
@@ -104,6 +109,18 @@ def best_match(rows, others, feature):
     return _nearest(rows[feature], others)[1]
 
 
+def rth_match_cosine(rows, others, feature, r):
+    return sorted((cosine(rows[feature], row) for row in others), reverse=True)[r - 1]
+
+
+def density_decile(densities, feature):
+    """Return the group of a feature that fires; the first groups have one more where ten do not divide them."""
+    order = sorted((d, i) for i, d in enumerate(densities) if d > 0)
+    n, more = divmod(len(order), 10)
+    ends = np.cumsum([n + (i < more) for i in range(10)])
+    return 1 + sum(order.index((densities[feature], feature)) >= end for end in ends)
+
+
 def match_rank(acts_a, acts_b, feature_a, feature_b, least):
     own = activation_correlation(acts_a, acts_b, feature_a, feature_b)
     return 1 + sum(c > own + 1e-9 for c in _correlations(acts_a, acts_b, feature_a, least))
@@ -146,6 +163,14 @@ def activation_a(acts_a, feature_a, row):
 
 def activation_b(acts_b, feature_b, row):
     return acts_b[row, feature_b]
+
+
+def logit_weight_a(W_dec_a, W_U, how, feature_a, token):
+    return logits(W_dec_a, W_U, feature_a, how)[token]
+
+
+def logit_weight_b(W_dec_b, W_U, how, feature_b, token):
+    return logits(W_dec_b, W_U, feature_b, how)[token]
 
 
 def pair_masked_cosine(acts_a, acts_b, feature_a, feature_b):

@@ -55,6 +55,15 @@ def split_cosine(narrow, wide, coarse_feature, child):
     return cosine(narrow[coarse_feature], wide[child])
 
 
+def split_step(narrow, wide):
+    return f"{len(narrow):,} → {len(wide):,}"
+
+
+def promoted_tokens(logits, feature, strings):
+    best = sorted(range(logits.shape[1]), key=lambda t: (-logits[feature][t], t))[:5]
+    return " ".join(repr(strings[t]) for t in best)
+
+
 def sibling_rank(logits, siblings, sibling, token):
     own = [sibling_difference(logits, siblings, sibling, t) for t in range(logits.shape[1])]
     return 1 + sorted(range(len(own)), key=lambda t: (-own[t], t)).index(token)

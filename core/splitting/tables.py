@@ -5,11 +5,15 @@ from itertools import pairwise
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float, Int
 
 from core.geometry.neighbors import Between
 from core.matching.labels import LABELS
 from core.matching.null import random_ratio
 from core.splitting.graph import SplitGraph, placed, relation
+
+PROMOTED = 5
+"""Number of tokens that are shown for each feature of a graph."""
 
 
 def node_table(graph: SplitGraph, widths: Sequence[int]) -> pd.DataFrame:
@@ -35,6 +39,21 @@ def edge_table(graph: SplitGraph, widths: Sequence[int]) -> pd.DataFrame:
             "split_cosine": graph.score.astype(float),
         }
     )
+
+
+def promoted_tokens(
+    weights: Float[np.ndarray, "feature token"],
+    tokens: Int[np.ndarray, " token"],
+    strings: Sequence[str],
+    *,
+    k: int = PROMOTED,
+) -> list[list[str]]:
+    """Return the k tokens that each feature promotes most, quoted, from its logit weights on `tokens`.
+
+    Ties: the earlier token.
+    """
+    best = np.argsort(-weights, axis=1, kind="stable")[:, :k]
+    return [[repr(strings[token]) for token in tokens[row]] for row in best]
 
 
 def children_table(betweens: Mapping[int, Between], *, threshold: float) -> pd.DataFrame:

@@ -30,9 +30,10 @@ def both_sides(study: MatchStudy) -> None:
         pairs, other = other, pairs
     agree = shared(pairs, other, threshold=-np.inf)
     over = int(shared(pairs, other, threshold=study.threshold).sum())
-    table = tables.pair_table(pairs).assign(agreement=np.where(agree, "both sides agree", "one side only"))
-    table = table.sort_values("agreement", kind="stable", ignore_index=True)
+    table = tables.with_agreement(tables.pair_table(pairs), pairs, other)
+    table = table.sort_values("agreement", ascending=False, kind="stable", ignore_index=True)
     drawn = samples.drawn(table.rename(columns={"feature_a": "feature"}), "alignment")
+    drawn = drawn.assign(agreement=drawn["agreement"].map({True: "both sides agree", False: "one side only"}))
     chart = charts.scatter(
         drawn,
         "decoder_cosine",
@@ -95,9 +96,7 @@ def matched(study: MatchStudy, pairs: pd.DataFrame) -> None:
     )
     table, agreed = pairs, agreement.said
     if agreement.there:
-        agree = shared(*agreement.value, threshold=-np.inf)
-        made = pd.MultiIndex.from_arrays([agreement.value[0].a[agree], agreement.value[0].b[agree]])
-        table = pairs.assign(agreement=pd.MultiIndex.from_frame(pairs[["feature_a", "feature_b"]]).isin(made))
+        table = tables.with_agreement(pairs, *agreement.value)
         agreed = [f"both decoder and encoder make {int(table['agreement'].sum()):,} of them"]
     table = table.sort_values("match_score", ascending=False, kind="stable", ignore_index=True)
     listed(

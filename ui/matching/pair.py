@@ -13,7 +13,7 @@ from core.errors import DoesNotFitError, LoupeError, OutOfRangeError
 from core.logit_weights.classes import token_table
 from core.logit_weights.study import LogitStudy
 from core.logit_weights.unembedding import LogitSettings, source_key
-from core.matching.two_features import PairActivations, correlation, drawn, pair_cosine
+from core.matching.two_features import PairActivations, correlation, drawn, logit_weight_table, pair_cosine
 from core.models.search import check_same_tokens
 from core.models.tokens import label
 from ui.matching.pair_charts import pair_scatter
@@ -145,20 +145,17 @@ def by_weights(a: Half, b: Half) -> None:
         metrics(readings)
         return
     check_same_tokens(a.study.model, b.study.model)
-    n = min(len(half.weights()) for half in (a, b))  # one of the two may end with unused ids
-    weights = [half.weights()[:n] for half in (a, b)]
-    metrics(readings | {"pair_logit_correlation": correlation(*weights)})
-    weights_scatter(a, b, weights, a.study)
+    table = logit_weight_table(a.weights(), b.weights())
+    both = table["logit_weight_a"].to_numpy(), table["logit_weight_b"].to_numpy()
+    metrics(readings | {"pair_logit_correlation": correlation(*both)})
+    weights_scatter(a, b, table, a.study)
 
 
-def weights_scatter(a: Half, b: Half, weights: list[np.ndarray], study: LogitStudy) -> None:
+def weights_scatter(a: Half, b: Half, table: pd.DataFrame, study: LogitStudy) -> None:
     """Draw one point for each token, by its logit weights in the two features."""
-    texts, n = study.model.token_strings, len(weights[0])
+    texts = study.model.token_strings
     chosen = token_set_picker.choose(study.model, "Colour by token set", "match_tokens")
-    inside = np.isin(np.arange(n), chosen.tokens)
-    table = pd.DataFrame(
-        {"token": np.arange(n), "in_set": inside, "logit_weight_a": weights[0], "logit_weight_b": weights[1]}
-    )
+    table.insert(1, "in_set", np.isin(table["token"], chosen.tokens))
     shown = drawn(table, "logit_weight_a", "logit_weight_b")
     shown = shown.assign(
         group=np.where(shown["in_set"], chosen.name, "other tokens"),

@@ -26,7 +26,7 @@ from core.matching.matrix import (
 )
 from core.maths.assignment import Edges
 from core.splitting.graph import Links, cosine_links, edge_links, parent_links, wider_entries
-from core.splitting.tables import children_table
+from core.splitting.tables import children_table, promoted_tokens
 from core.splitting.tables import most_split as most_split_of
 from core.work.calls import call
 from core.work.progress import Progress
@@ -35,7 +35,6 @@ from ui.studies import logit_weights as logit_weights_studies
 
 LOGITS = LogitSettings(unit_rows=True)
 """Decoder rows at length 1, so that features of different dictionaries can be compared."""
-TOKENS_SHOWN = 5
 USUAL = 8
 """The most dictionaries that are chosen at first."""
 
@@ -161,8 +160,7 @@ def promoted(dictionary: Dictionary, features: Sequence[int]) -> list[list[str]]
     """Return the tokens each feature promotes most, as text (raises LoupeError)."""
     weights, tokens = logits(dictionary, features)
     texts = opened.model_of(dictionary).token_strings
-    best = np.argsort(-weights, axis=1, kind="stable")[:, :TOKENS_SHOWN]
-    return [[repr(texts[token]) for token in tokens[row]] for row in best]
+    return promoted_tokens(weights, tokens, texts)
 
 
 def matrix(dictionaries: Sequence[Dictionary], side: DictionarySide) -> MatchMatrix:

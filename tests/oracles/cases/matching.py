@@ -4,6 +4,9 @@ import numpy as np
 import pandas as pd
 
 from core.activations.store import FeatureActivations
+from core.geometry.tables import common_edges, histograms
+from core.logit_weights.statistics import logit_weights
+from core.logit_weights.unembedding import LogitSettings, residual_directions, unembedding
 from core.matching import activation_tables, tables
 from core.matching.activations import match_activations
 from core.matching.baselines import match_rotated, mixtures
@@ -11,8 +14,9 @@ from core.matching.comparison import compare
 from core.matching.labels import relate
 from core.matching.numbers import pair_numbers
 from core.matching.pairs import match, nearest
-from core.matching.two_features import correlation, pair_activations
-from tests.doubles.planted import planted_dictionary
+from core.matching.two_features import correlation, logit_weight_table, pair_activations
+from core.oracles.matching import density_decile, rth_match_cosine
+from tests.doubles.planted import planted_dictionary, planted_model
 from tests.oracles.cases.text_page import on_text
 from tests.oracles.shown import Case, Known, Planted, Shown, known
 
@@ -28,7 +32,9 @@ def case(folder) -> Case:
     shown = []
     for similarity in ("decoder", "encoder", "both"):
         held = given | {"similarity": similarity, "threshold": 0.7}
-        shown.append(Shown(f"pairs by {similarity}", tables.pair_table(match(comparison, similarity)), held, pair))
+        pairs = tables.pair_table(match(comparison, similarity))
+        agreed = tables.with_agreement(pairs, match(comparison, "decoder"), match(comparison, "encoder"))
+        shown.append(Shown(f"pairs by {similarity}", agreed, held, pair))
         shown += of_numbers(comparison, similarity, held)
     near = nearest(comparison, "decoder")
     found = match(comparison, "decoder")
@@ -41,6 +47,7 @@ def case(folder) -> Case:
         rows, others = (given[f"decoder_{side}"] for side in sides)
         which = {"feature": f"feature_{end}"}
         shown.append(Shown(f"unmatched {end}", table, {"rows": rows, "others": others}, which))
+    shown += [*of_ranks(comparison, given), *of_deciles(near.b, given), *of_logits(folder, a, b)]
     return Case([*shown, *of_labels(comparison, given), *of_activations(a, b, given)], planted())
 
 
@@ -83,6 +90,56 @@ def of_numbers(comparison, similarity, held) -> list[Shown]:
         *both,
         Shown("chance", chance, given, of, {"matching_ratio": "random_ratio"}, not_held=name),
     ]
+
+
+def of_ranks(comparison, given) -> list[Shown]:
+    """Return the four best cosines of every feature, both ways, and the histogram that the page draws of the third."""
+    shown = []
+    for side in ("decoder", "encoder"):
+        between, a, b = getattr(comparison, side), given[f"{side}_a"], given[f"{side}_b"]
+        for way, cos, rows, others in (("ab", between.a_in_b_cos, a, b), ("ba", between.b_in_a_cos, b, a)):
+            held = {"rows": rows, "others": others}
+            for r in range(1, 5):
+                table = pd.DataFrame({"feature": range(len(cos)), "rth_match_cosine": cos[:, r - 1]})
+                shown.append(Shown(f"{side} rank {r} {way}", table, held | {"r": r}))
+            third = np.array([rth_match_cosine(**held, feature=i, r=3) for i in range(len(rows))])
+            edges = common_edges({"3rd": cos[:, 2].astype(float)}, bins=4)
+            bins = {"bin_low": "bin_low", "bin_high": "bin_high"}
+            table, why = histograms({"3rd": cos[:, 2]}, edges), {"dictionary": "the name of the curve"}
+            shown.append(Shown(f"{side} histogram {way}", table, {"cosines": third, "bins": 4}, bins, not_held=why))
+    return shown
+
+
+def of_deciles(best, given) -> list[Shown]:
+    """Return the groups of B's features by density: two are equal, one never fires, the first holds two."""
+    acts = np.random.default_rng(5).random((40, B)) < np.linspace(0.9, 0.1, B)
+    acts[:, 2], acts[:, 6] = 0, acts[:, 5]
+    densities = acts.mean(axis=0)
+    table = tables.decile_table(densities, best, threshold=0.6)
+    groups: dict[int, list[int]] = {}
+    for i in sorted(np.flatnonzero(densities), key=lambda i: (densities[i], i)):
+        groups.setdefault(density_decile(densities, i), []).append(int(i))
+    shown, why = [], {"features_in_bin": "the size of the group, which its mean cosine tells"}
+    for row, group in enumerate(groups.values()):
+        held = {"densities": densities, "feature": group[-1], "acts": acts, "similarity": "decoder", "way": "ba"}
+        held |= {"decoder_a": given["decoder_a"], "encoder_a": given["encoder_a"], "match_threshold": 0.6}
+        held |= {"decoder_b": given["decoder_b"][group], "encoder_b": given["encoder_b"][group]}
+        shown.append(Shown(f"decile {row}", table.iloc[[row]].reset_index(drop=True), held, {}, not_held=why))
+    return shown
+
+
+def of_logits(folder, a, b) -> list[Shown]:
+    model, settings = planted_model(folder, d_vocab=V), LogitSettings()
+    weights = [
+        logit_weights(
+            residual_directions(each, model, settings), unembedding(model, settings), [feature], center="mean"
+        )
+        for each, feature in ((a, 4), (b, 1))
+    ]
+    table = logit_weight_table(weights[0][0], np.append(weights[1][0], 7))  # the last token of B is unused in A
+    how = settings.as_inputs() | {"ln_w": model.ln_final[0]}
+    given = {"W_dec_a": a.W_dec, "W_dec_b": b.W_dec, "W_U": model.W_U, "how": how, "feature_a": 4, "feature_b": 1}
+    return [Shown("logit weights of two", table, given, {"token": "token"})]
 
 
 def of_labels(comparison, given) -> list[Shown]:
@@ -154,6 +211,7 @@ def planted() -> list[Planted | Known]:
     acts = {"acts_a": np.array([[1.0], [0], [2]]), "acts_b": np.array([[2.0, 0], [0, 1], [4, 0]])}
     one = acts | {"feature_a": 0}
     own = {"decoder_a": e, "decoder_b": e, "encoder_a": e, "encoder_b": -e}
+    tenths, two = {"densities": np.arange(1.0, 13) / 12}, np.diag([1.0, 2])
     alike = own | {"encoder_b": e[[0, 2, 1]], "threshold": 0.7}
     pair = one | {"feature_b": 0, "logits_a": np.array([[1.0, 2]]), "logits_b": np.array([[2.0, 4], [0, 0]])}
     return [
@@ -162,6 +220,16 @@ def planted() -> list[Planted | Known]:
         Planted("alignment", 1, same, at),
         Planted("match_score", 1, same, at),
         Planted("activation_correlation", 1, "B's 0 fires twice as strongly", at),
+        Planted("agreement", True, "so does the encoder's column", at, "pairs by decoder"),
+        known("agreement", False, "the encoder turned it round", **own, feature_a=0, feature_b=0),
+        Planted("rth_match_cosine", 1, "B's 0 is A's 3 at another length", {"feature": 3}, "decoder rank 1 ab"),
+        known("rth_match_cosine", 0.5**0.5, "it joins two", rows=merged["rows"], others=e, feature=0, r=2),
+        known("rth_match_cosine", 0, "it joins two of three", rows=merged["rows"], others=e, feature=0, r=3),
+        known("density_decile", 1, "the second of twelve: two groups have two", **tenths, feature=1),
+        known("density_decile", 3, "the fifth of twelve", **tenths, feature=4),
+        known("density_decile", 10, "the last of twelve", **tenths, feature=11),
+        known("logit_weight_a", 12, "row times column", W_dec_a=two, W_U=3 * two.T, how={}, feature_a=1, token=1),
+        known("logit_weight_b", 0, "row times column", W_dec_b=two, W_U=3 * two.T, how={}, feature_b=1, token=0),
         known("match_threshold", 0.7, "the seventieth of a hundred steps", step=70),
         known("matching_ratio", 0, "opposite", **own, similarity="encoder", way="ab", match_threshold=-0.5 + 0.5),
         known("mmcs", 1, "the same rows", **own, similarity="decoder", way="ab"),

@@ -1,5 +1,7 @@
 """Four features of which one splits in two, one is kept, one vanishes and one splits in three; and three siblings."""
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 
@@ -29,7 +31,7 @@ def case(folder) -> Case:
         for what, table, keys in (("children", children, child), ("widths", by_width, {}), ("became", became, label)):
             mine = table[table["d_sae"] == n].reset_index(drop=True)
             shown.append(Shown(f"{what} of {n}", mine, given, keys, not_held=WIDTH))
-    return Case([*shown, *told_apart()], planted())
+    return Case([*shown, *of_steps(rows), promoted(), *told_apart()], planted())
 
 
 def of_graph(narrow, wide):
@@ -39,7 +41,25 @@ def of_graph(narrow, wide):
     graphs = [split_graph(feature, [links]) for feature in (0, 3) for links in (parents, several)]
     table = pd.concat([tables.edge_table(graph, [len(narrow), len(wide)]) for graph in graphs], ignore_index=True)
     pair = {"coarse_feature": "coarse_feature", "child": "child"}
-    return table, {"narrow": narrow, "wide": wide}, pair, {}, {}, {"split_step": "the names of both widths"}
+    return table, {"narrow": narrow, "wide": wide}, pair
+
+
+def of_steps(rows) -> list[Shown]:
+    """Return the edges of a graph of three widths, step by step."""
+    links = [parent_links(nearest_between(narrow, wide, k=1), threshold=T) for narrow, wide in pairwise(rows)]
+    graph, pair = split_graph(3, links), {"coarse_feature": "coarse_feature", "child": "child"}
+    table, level = tables.edge_table(graph, [len(each) for each in rows]), graph.level[graph.start]
+    return [
+        Shown(f"step {i}", table[level == i].reset_index(drop=True), {"narrow": narrow, "wide": wide}, pair)
+        for i, (narrow, wide) in enumerate(pairwise(rows))
+    ]
+
+
+def promoted() -> Shown:
+    texts, tokens = [f"t{i}" for i in range(N_TOKENS)], np.arange(N_TOKENS)
+    said = [" ".join(each) for each in tables.promoted_tokens(logits(), tokens, texts)]
+    table = pd.DataFrame({"feature": range(3), "promoted_tokens": said})
+    return Shown("promoted", table, {"logits": logits(), "strings": texts})
 
 
 def told_apart() -> list[Shown]:
@@ -66,7 +86,12 @@ def logits() -> np.ndarray:
 def planted() -> list[Planted | Known]:
     two, four = np.eye(2), np.array([[1.0, 0], [3, 0], [0.6, 0.8], [0, -1]])
     given = {"narrow": two, "wide": four}
+    tiny = {"logits": np.array([[0.0, 0, 2, -1, 0, 1, 0]]), "feature": 0, "strings": "abcdefg"}
     return [
+        Planted("split_step", "4 → 6", "four and six features", {"split_step": "4 → 6"}),
+        Planted("split_step", "6 → 9", "six and nine features", what="step 1"),
+        Planted("promoted_tokens", "'t7' 't0' 't1' 't2' 't3'", "it promotes token 7 alone", {"feature": 2}),
+        known("promoted_tokens", "'c' 'f' 'a' 'b' 'e'", "2, 1, and the first of those with 0", **tiny),
         Planted("n_children", 2, "0 splits in two", {"feature": 0}, "children of 6"),
         Planted("n_children", 0, "2 vanishes", {"feature": 2}, "children of 6"),
         Planted("most_children", 3, "3 splits in three", what="widths of 6"),
