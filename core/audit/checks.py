@@ -12,7 +12,7 @@ from typing import Any
 from core.audit import given
 from core.audit.asked import Asked
 from core.catalogue import ALIASES, STATISTICS
-from core.oracles.found import oracles_of, rooms
+from core.oracles.found import all_oracles, needs, oracles_of, rooms
 
 GEOMETRY, POSITIONS, LOGITS = "exact nearest neighbours by cosine", "additive grid", "logit weights"
 DRAWN_GRID, POSITIONS_ON_TEXT, TOKEN_PASS = "plain grid", "corpus", "token pass"
@@ -97,7 +97,8 @@ CHECKS = {
     ),
     TOKEN_PASS: Check(
         "active_tokens density log_density mean_active std_active largest_activation smallest_activation "
-        "active_quantile median_active",
+        "active_quantile median_active active_rows fires_share share_low share_high strongest_token_share peak_active "
+        "active_count share_of_token share_of_active",
         given.activations,
         ("model", "text"),
         not_these={
@@ -133,6 +134,11 @@ LEVELS = {f"decile_{n}": {"level": n / 10} for n in range(1, 11)}
 """What the oracles of columns are given besides that carry one statistic many times."""
 
 
+def is_on_grid(name: str, row: Mapping[str, object], given: Mapping[str, object]) -> bool:
+    """Whether an oracle is given one feature by row and position: those of its page, and all in tables by position."""
+    return "counted" in given and (room_of(name) == "feature" or ("position" in row and "feature" not in row))
+
+
 @cache
 def room_of(name: str) -> str | None:
     """Return the file of core/oracles that holds a statistic, which is also its case in tests/oracles; None without."""
@@ -162,10 +168,22 @@ def why_not(provenance: Mapping[str, Any], name: str, columns: Iterable[str]) ->
     """Say in words why one number of a figure, whose table has these columns, is not computed anew; empty if it is."""
     if room_of(name) is None:
         return "no slow version of it is written; the tests of its page hold it"
-    check = check_of(provenance)
+    check, columns = check_of(provenance), list(columns)
     if not check:
         return _why_no_check(provenance)
+    if "feature" not in columns and _is_of_another(name, columns):
+        return "here it is a number of the feature with what else its row names"
     return check.why_not(name, of_a_feature=is_of_a_feature(provenance, columns))
+
+
+def _is_of_another(name: str, columns: Iterable[str]) -> bool:
+    """Whether a number of one feature stands in a table whose rows are about something else, such as a token."""
+    parameters = needs(all_oracles()[name])
+    return "feature" in parameters and any(one in columns and one not in parameters for one in _OTHERS)
+
+
+_OTHERS = ("next_feature", "neighbor", "correlated_feature", "token")
+"""Columns that say what else a row is about."""
 
 
 def _why_no_check(provenance: Mapping[str, Any]) -> str:

@@ -40,18 +40,12 @@ def positions_on_text(asked: Asked) -> dict[str, object]:
 
 
 def activations(asked: Asked) -> dict[str, object]:
-    """Return what the dictionary reads on the text, and which tokens count; by position, if the table is."""
+    """Return what the dictionary reads on the text, the tokens, and which of them count."""
     assert asked.text is not None
     kept = counted(asked.text.rows, asked.text.left_out)
     kept[:, : 0 if asked.settings.get("with_first", True) else 1] = False
-    by_position = "position" in asked.columns and "feature" not in asked.columns
-    if by_position and asked.text.left_out:
-        raise not_covered(asked.dictionary, "some tokens of the text do not count", "a text of which all count")
-    given = {"x": inputs_on_text(asked)} | encoder(asked, kept.size)
-    if not by_position:
-        return given | {"counted": kept}
-    del given["feature"]  # the last axis is the position
-    return given | {"by_position": True}
+    given = {"x": inputs_on_text(asked), "rows": asked.text.rows, "counted": kept}
+    return given | encoder(asked, kept.size)
 
 
 def logit_weights(asked: Asked) -> dict[str, object]:

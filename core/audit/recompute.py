@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from core.audit.asked import Asked
-from core.audit.checks import LEVELS, MOST_PAIRED, OF_PAIRS, ROW_BY, check_of, name_of, why_not
+from core.audit.checks import LEVELS, MOST_PAIRED, OF_PAIRS, ROW_BY, check_of, is_on_grid, name_of, why_not
 from core.errors import DoesNotFitError
 from core.feature_map.embedder import run_embedder
 from core.installation import importable
@@ -16,7 +16,7 @@ from core.oracles.found import all_oracles, needs
 from core.oracles.inputs import MADE
 from core.work.progress import SILENT, Progress
 
-MOST_ROWS = 12
+MOST_ROWS = 24
 """Rows of a table that are computed anew."""
 Row = Mapping[str, Any]
 
@@ -75,7 +75,7 @@ def slow_numbers(
             else:
                 wanted.append((i, column, name, own))
     inputs = {**given, "statistics": np.array([name for *_, name, _ in wanted], dtype=str)}
-    inputs["rows"] = json.dumps([own for *_, own in wanted])
+    inputs["own"] = json.dumps([own for *_, own in wanted])
     values = run_embedder(importable("core.oracles"), inputs, progress=progress)[:, 0] if wanted else []
     found = [Number(i, column, float(value)) for (i, column, *_), value in zip(wanted, values, strict=True)]
     return Slow(found, left_out)
@@ -85,15 +85,18 @@ def _own(
     name: str, column: str, row: Row, given: Mapping[str, object], settings: Mapping[str, Any]
 ) -> tuple[dict[str, Any], str]:
     """Return what an oracle is given of a row, and why it cannot be computed from that, if it cannot."""
-    columns = {"feature": "position"} if given.get("by_position") else {}
     level, own = LEVELS.get(column, {}), {}
+    if is_on_grid(name, row, given):
+        own, row = {"acts": "grid"}, {**row, "feature": row.get("position")}
     for parameter in needs(all_oracles()[name], {**given, **row}):
+        if parameter in own:
+            continue
         if parameter in level:
             own[parameter] = level[parameter]
-        elif (at := columns.get(parameter, parameter)) in row and parameter not in given:
-            if row[at] is None or row[at] != row[at]:
-                return {}, f"{at} is empty there"
-            own[parameter] = row[at]
+        elif parameter in row and (parameter not in given or "acts" in own):
+            if row[parameter] is None or row[parameter] != row[parameter]:
+                return {}, f"{parameter} is empty there"
+            own[parameter] = row[parameter]
         elif parameter in settings and parameter not in given:
             own[parameter] = settings[parameter]
         elif parameter not in given and parameter not in MADE:

@@ -1,8 +1,9 @@
 """Compute numbers the slow way, in a process that loads this room alone: python -m core.oracles FOLDER.
 
 FOLDER holds inputs.npz: the names of the `statistics`, for each of them a row (JSON) with the parameters of its oracle
-that differ, and arrays and settings that all share, by the names of the oracles' parameters. core/oracles/inputs.py
-makes what is not there from raw arrays. Values go to points.npy, in the order of the names.
+that differ (as `acts` the name of those it is given), and arrays and settings that all share, by the names of the
+oracles' parameters. core/oracles/inputs.py makes what is not there from raw arrays. Values go to points.npy, in the
+order of the names.
 """
 
 import json
@@ -19,12 +20,13 @@ def main(folder: Path) -> None:
     """Read the inputs, print `step N of M` on the way, and write the values."""
     with np.load(folder / "inputs.npz", allow_pickle=False) as file:
         given = {name: file[name].item() if file[name].ndim == 0 else file[name] for name in file.files}
-    names, rows, oracles = given.pop("statistics").tolist(), json.loads(given.pop("rows")), all_oracles()
+    names, rows, oracles = given.pop("statistics").tolist(), json.loads(given.pop("own")), all_oracles()
     inputs, values = Inputs(given), []
     for done, (name, row) in enumerate(zip(names, rows, strict=True)):
         print(f"step {done} of {len(names)}")
         parameters = needs(oracles[name], {**inputs, **row})
-        found = oracles[name](**{one: row[one] if one in row else inputs[one] for one in parameters})
+        own = row | {"acts": inputs[row["acts"]]} if "acts" in row else row
+        found = oracles[name](**{one: own[one] if one in own else inputs[one] for one in parameters})
         values.append(np.nan if found is None else float(found))
     np.save(folder / "points.npy", np.array(values)[:, None])
 

@@ -3,8 +3,8 @@
 Activations come from `x` (row, position, dimension), or from `W_E` and `W_pos`, which are all tokens at all positions,
 and from the encoder's tensors with what core/oracles/encode.py needs besides. `keep` is the feature of the encoder that
 is kept: all must be there where they compete. `counted` (row, position) says which tokens count, which then stand as
-rows of one position; with `by_position` the last axis is the position and not the feature. Settings of `how` (see
-core/oracles/logit_weights.py) begin with how_. Token sets lie one after the other in `set_tokens`.
+rows of one position; `grid` (row, position) is the kept feature with 0 on tokens that do not count. Settings of `how`
+(see core/oracles/logit_weights.py) begin with how_. Token sets lie one after the other in `set_tokens`.
 """
 
 from collections.abc import Callable, Mapping
@@ -43,14 +43,15 @@ def encoded(given: Mapping) -> dict[str, np.ndarray]:
         x = np.asarray(rows[start : start + step], np.float64)
         x = x if "x" in given else x[:, None] + np.asarray(given["W_pos"], np.float64)
         parts.append([part[..., [given["keep"]]] for part in encode(tensors, x, **how)])
-    acts, pre_acts = (_arranged(given, np.concatenate(one)) for one in zip(*parts, strict=True))
-    return {"acts": acts, "pre_acts": pre_acts}
-
-
-def _arranged(given: Mapping, acts: np.ndarray) -> np.ndarray:
-    if "counted" in given:
-        return acts[given["counted"]][:, None]
-    return np.moveaxis(acts, 1, -1)[:, 0] if given.get("by_position") else acts
+    acts, pre_acts = (np.concatenate(one) for one in zip(*parts, strict=True))
+    if "counted" not in given:
+        return {"acts": acts, "pre_acts": pre_acts}
+    counted = given["counted"]
+    return {
+        "acts": acts[counted][:, None],
+        "pre_acts": pre_acts[counted][:, None],
+        "grid": np.where(counted, acts[..., 0], 0),
+    }
 
 
 def _how(given: Mapping) -> dict[str, dict]:
@@ -80,6 +81,7 @@ def _cosines(given: Mapping) -> dict[str, np.ndarray]:
 MADE: dict[str, Callable[[Mapping], Mapping]] = {
     "acts": encoded,
     "pre_acts": encoded,
+    "grid": encoded,
     "how": _how,
     "logits": _logits,
     "members": _members,

@@ -7,17 +7,45 @@ from tests.doubles.pages import fine
 
 
 @pytest.fixture
-def open_page(tmp_path, monkeypatch):
+def checked(tmp_path, monkeypatch):
+    """Give a function that opens a page, presses one button, and returns the page and what was compared."""
+    planted_pages.read_little_text(monkeypatch)
     planted_pages.write_workspace(tmp_path)
-    with pages.page(tmp_path, monkeypatch, "geometry") as run:
-        yield run
+
+    def check(page, query, key):
+        with pages.page(tmp_path, monkeypatch, page) as run:
+            at = fine(fine(run(query)).button(key=f"audit-{key}").click().run())
+        (found,) = [table.value for table in at.dataframe if "Slow way" in table.value]
+        return at, found
+
+    return check
 
 
-def test_the_slow_way_stands_beside_what_is_shown_of_the_picked_feature(open_page):
-    at = fine(open_page({"tab": "Hubs", "feature": "4"}))
+def test_the_slow_way_stands_beside_what_is_shown_of_the_picked_feature(checked):
+    at, found = checked("geometry", {"tab": "Hubs", "feature": "4"}, "hubs-decoder")
     assert any("case geometry" in text.value for text in at.markdown)
-    at = fine(at.button(key="audit-hubs-decoder").click().run())
-    (found,) = [table.value for table in at.dataframe if "Slow way" in table.value]
     assert found["Number"].tolist() == ["Nearest of", "Among nearest of", "Nearest cosine", "Neighbour"]
     assert found["Difference"].abs().max() < 1e-6
     assert found["Shown"].notna().all()
+
+
+def test_the_cards_of_a_feature_are_checked_on_the_text_that_was_read(checked):
+    _, found = checked("feature", {"feature": "3"}, "feature-3-numbers")
+    assert found["Number"].tolist() == ["Density", "Active tokens", "Mean when active", "Largest activation"]
+    assert found["Difference"].abs().max() < 1e-5
+    assert found["Shown"].min() > 0
+
+
+def test_rows_by_position_and_stage_are_told_apart(checked):
+    _, found = checked("positions", {"tab": "Feature by position", "feature": "3"}, "feature-3-curve")
+    assert {"0, activation", "0, pre-activation"} <= set(found["Row"])
+    assert {"Mean activation", "Mean pre-activation"} <= set(found["Number"])
+    assert found["Difference"].abs().max() < 1e-5
+    assert len(found) == 2 * 24
+
+
+def test_what_has_no_slow_run_says_why(tmp_path, monkeypatch):
+    planted_pages.write_workspace(tmp_path)
+    with pages.page(tmp_path, monkeypatch, "geometry") as run:
+        said = pages.text_of(fine(run({"tab": "Distances"})))
+    assert "it counts, and chance lies beside" in said

@@ -3,11 +3,12 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from core import tables
 from core.activations.quantiles import activation_quantiles
-from core.activations.store import feature_activations
+from core.activations.store import counted, feature_activations
 from core.activations.tables import decile_table
 from core.activations.token_pass import activation_pass, open_store
 from core.audit.asked import Asked, Text
@@ -127,11 +128,15 @@ def test_activations_on_text_agree(architecture, left_out, with_first, model, tm
 def test_activations_at_each_position_agree(model, tmp_path):
     reader = planted_dictionary(d_sae=20, hook_name="blocks.0.hook_resid_post")
     artifacts = ArtifactStore(tmp_path)
-    activation_pass(reader, model, ROWS, artifacts)
-    store = open_store(reader, model, ROWS, artifacts)
-    profile = position_profile(feature_activations(store, FEATURE, d_sae=20), np.full(ROWS.shape[1], len(ROWS)))
+    activation_pass(reader, model, ROWS, artifacts, left_out=(3, 4))
+    store = open_store(reader, model, ROWS, artifacts, left_out=(3, 4))
+    acts, kept = feature_activations(store, FEATURE, d_sae=20), counted(ROWS, (3, 4))
+    profile = position_profile(acts, kept.sum(axis=0))
     said = tables.provenance(dictionary=reader, model=model, method=TOKEN_PASS, settings={"feature": FEATURE})
-    check(profile, said, reader, model, text=Text(ROWS))
+    assert not kept.all()
+    check(profile, said, reader, model, text=Text(ROWS, (3, 4)))
+    by_token = pd.DataFrame({"token": [1], "density": [0.5]})
+    assert checked_columns(said, list(by_token)) == []
 
 
 @pytest.mark.parametrize("hook", ["blocks.0.mlp.hook_post", "blocks.0.attn.hook_z"])

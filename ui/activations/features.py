@@ -12,6 +12,7 @@ from core.maths.samples import drawn
 from core.tables import with_settings
 from ui.activations import charts
 from ui.activations.positions import Chosen
+from ui.shared import audit
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure
 from ui.shared.picked_feature import picked_feature
@@ -140,6 +141,8 @@ def numbers(view: Chosen, feature: int, acts: np.ndarray) -> None:
         title = titles.get(name, catalogue.statistic(name).title)
         text = f"{int(value):,}" if name == "active_tokens" else f"{value:.4g}"
         cards.metric(title, text, border=True, help=catalogue.help_text(name))
+    checked = {"decile_5" if name == "active_quantile" else name: value for name, value in shown.items()}
+    audit.beside_cards(cards, checked, f"feature-{feature}-numbers", with_settings(view.provenance, feature=feature))
 
 
 def values(view: Chosen, feature: int, acts: FeatureActivations) -> None:

@@ -14,7 +14,7 @@ from ui.feature import charts as feature_charts
 from ui.feature import examples, logits
 from ui.feature import notes as feature_notes
 from ui.interventions import own_contexts
-from ui.shared import charts, errors, report
+from ui.shared import audit, charts, errors, report
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure
 from ui.studies.feature import Subject
@@ -40,6 +40,10 @@ def head(subject: Subject, settings: LogitSettings) -> None:
     row = st.container(horizontal=True)
     for name, value in cards.items():
         row.metric(catalogue.statistic(name).title, value, border=True, help=plain(catalogue.help_text(name)))
+    exact = {"density": len(acts) / n_tokens if n_tokens else np.nan, "active_tokens": len(acts)}
+    if len(acts):
+        exact |= {"mean_active": acts.mean(dtype=np.float64), "largest_activation": acts.max()}
+    audit.beside_cards(row, exact, f"{subject.stem}-numbers", subject.passed.provenance(feature=subject.feature))
     if not n:
         st.info(
             f"{plain(subject.title)} is active on none of the {n_tokens:,} tokens of this text. The tabs still show "

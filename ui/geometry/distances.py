@@ -12,7 +12,7 @@ from core.geometry import tables as geometry_tables
 from core.geometry.study import GeometryStudy
 from core.home import findings
 from core.maths.random_directions import RandomDirections
-from ui.shared import distributions, errors
+from ui.shared import audit, distributions, errors
 from ui.shared.figure import altair, figure, listing
 from ui.shared.later import Later
 from ui.studies import geometry, opened
@@ -114,6 +114,8 @@ def readouts(study: GeometryStudy, r: int) -> None:
             height="stretch",
             help=catalogue.help_text(name),
         )
+    numbers = {name: value for name, (value, _) in readings.items() if name != "rth_cosine"}
+    audit.beside_cards(cards, numbers, f"crowding-{study.side}", study.provenance)
 
 
 def histogram(study: GeometryStudy, others: list[GeometryStudy], r: int, *, log: bool, check: bool) -> None:

@@ -13,7 +13,7 @@ from core.logit_weights.study import LogitStudy, drawn_features
 from core.maths.summaries import box
 from core.tables import with_settings
 from ui.logit_weights import charts
-from ui.shared import distributions, errors
+from ui.shared import audit, distributions, errors
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure, listing
 from ui.shared.selection import choose_feature_from
@@ -56,6 +56,8 @@ def one_feature(study: LogitStudy, feature: int, split: TokenSplit | None = None
     for name in CARDS:
         value = row[name] if isinstance(row[name], str) else "n/a" if pd.isna(row[name]) else f"{row[name]:.4g}"
         cards.metric(catalogue.statistic(name).title, value, border=True, help=plain(catalogue.help_text(name)))
+    about = with_settings(study.provenance, feature=feature)
+    audit.beside_cards(cards, row[CARDS].to_dict(), f"logit-feature-{feature}-numbers", about)
     if study.stats.constant[feature]:
         st.info(
             f"Feature {feature} gives every token the same logit weight ({row['logit_mean']:.4g}): its decoder row is "

@@ -12,7 +12,7 @@ from core.positions import tables
 from core.positions.study import Study
 from core.tables import with_settings
 from ui.positions import charts
-from ui.shared import errors
+from ui.shared import audit, errors
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure, listing
 from ui.shared.picked_feature import picked_feature
@@ -32,6 +32,8 @@ def one_feature(study: Study) -> None:
         item = catalogue.statistic(name)
         value = "n/a" if pd.isna(row[name]) else f"{row[name]:.4g}"
         cards.metric(item.title, value, border=True, help=plain(catalogue.help_text(name)))
+    about = with_settings(study.provenance, feature=feature)
+    audit.beside_cards(cards, row[CARDS].to_dict(), f"feature-{feature}-scores", about)
     left, right = st.columns([2, 3], gap="medium")
     with left:
         table = pd.concat(

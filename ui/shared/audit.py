@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from core import catalogue
 from core.audit.checks import name_of, room_of, statistics_of, why_not
@@ -18,6 +19,7 @@ from ui.shared.picked_feature import picked_feature
 Row = Mapping[str, Any]
 Recompute = Callable[[Mapping[str, Any], Sequence[str], Sequence[Row], int], Slow]
 _recompute: ContextVar[Recompute | None] = ContextVar("recompute", default=None)
+ICON = ":material/fact_check:"
 HELD_BY = "tests/oracles/test_oracles.py, case"
 _KEYS = ("neighbor", "neighbor_rank", "token_set", "token_label", "token", "position", "stage", "feature_b", "bin_low")
 """Columns that tell one row of a feature from another."""
@@ -56,6 +58,13 @@ def draw(
     if reasons:
         st.caption("Not by the slow way here")
         st.markdown("\n".join(f"- {plain(', '.join(titles))}: {plain(why)}." for why, titles in reasons.items()))
+
+
+def beside_cards(place: DeltaGenerator, numbers: Mapping[str, Any], name: str, provenance: Mapping[str, Any]) -> None:
+    """Offer the same of numbers that stand on cards, by their columns, in the row of cards."""
+    if is_offered():
+        with place.popover("Check", icon=ICON, type="tertiary", width="content"):
+            draw(pd.DataFrame([numbers]), name, provenance, [])
 
 
 def held_by(statistic: str) -> str:

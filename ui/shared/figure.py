@@ -95,7 +95,7 @@ def figure(
             for number, (label, features, origin) in enumerate(frame.offers):
                 selected.select_these(features, origin, label=label, key=f"select-{number}-{name}")
         if checked:
-            with buttons.popover("Check", icon=":material/fact_check:", type="tertiary"):
+            with buttons.popover("Check", icon=audit.ICON, type="tertiary"):
                 audit.draw(table, name, provenance, explains)
         with buttons.popover("Save", icon=":material/download:", type="tertiary"):
             _table_buttons(frame, table)

@@ -11,11 +11,12 @@ from core.audit.checks import check_of
 from core.audit.recompute import Row, Slow, slow_numbers
 from core.corpus.samples import TextSample
 from core.corpus.streams import rows_sha256
+from core.dictionaries.dictionary import Dictionary
 from core.errors import DoesNotFitError
 from core.models.language_model import LanguageModel
 from core.work.artifacts import artifact_key
 from core.work.calls import call
-from ui.studies import compute, opened, token_sets
+from ui.studies import compute, opened, own_direction, token_sets
 
 _TEXTS = "_texts_read"
 _MOST_TEXTS = 4
@@ -36,7 +37,7 @@ def recompute(provenance: Mapping[str, Any], columns: Sequence[str], rows: Seque
     check, settings = check_of(provenance), provenance["settings"]
     assert check is not None
     said = provenance["dictionaries"]
-    dictionaries = tuple(opened.dictionary(one["id"]) for one in said)
+    dictionaries = tuple(_opened(one["id"]) for one in said)
     model = opened.model_of(dictionaries[0], wpe=settings.get("wpe")) if "model" in check.reads else None
     text = _text(settings) if "text" in check.reads else None
     sets = _sets(model, settings, rows) if "sets" in check.reads else {}
@@ -50,6 +51,12 @@ def recompute(provenance: Mapping[str, Any], columns: Sequence[str], rows: Seque
     )
     label = f"Feature {feature} the slow way"
     return compute.transient(key, label, call(slow_numbers, asked, dict(provenance), list(columns), list(rows)))
+
+
+def _opened(id: str) -> Dictionary:
+    """Open a dictionary, or your own direction if that stands in for a feature."""
+    own = own_direction.standing_in(opened.dictionary()) if id.startswith("own/") else None
+    return own or opened.dictionary(id)
 
 
 def _text(settings: Mapping[str, Any]) -> Text:
