@@ -13,7 +13,7 @@ from core.corpus.samples import bos_token
 from core.corpus.streams import rows_sha256
 from core.errors import BadSettingError, CorpusError, DoesNotFitError, OutOfRangeError, UnknownNameError
 from core.feature.examples import strongest_of_rows
-from core.interventions.controls import Controls, ControlSettings, draw_controls
+from core.interventions.controls import EDITED, Controls, ControlSettings, draw_controls
 from core.interventions.doses import RESPONSES, DoseResponse, dose_response
 from core.interventions.edits import KINDS, Edit
 from core.interventions.impact import Impact, impact
@@ -24,8 +24,6 @@ from sae_loupe.opened import Opened
 from sae_loupe.results import Result
 from sae_loupe.token_pass import TokenPass
 from sae_loupe.words import number
-
-EDIT = "edit"
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,11 +76,7 @@ class EditEffect(Result):
 
     def to_frame(self) -> pd.DataFrame:
         """One row for each token that has a next one: the change of the next token's log-probability, and its bands."""
-        table, rows, strings = self.stats.token_table(), self.setting.runs.rows, self.setting.sae.model.token_strings
-        ids = rows[table["text_row"], table["position"]].tolist()
-        after = rows[table["text_row"], table["position"] + 1].tolist()
-        texts = {"token": ids, "token_text": [strings[i] for i in ids], "next_text": [strings[i] for i in after]}
-        return table[["text_row", "position"]].assign(**texts).join(table.drop(columns=["text_row", "position"]))
+        return self.stats.token_table(self.setting.runs.rows, self.setting.sae.model.token_strings)
 
     def next_tokens(self) -> pd.DataFrame:
         """Return what the edit changes of the next token after `place`: the likelier ones first."""
@@ -94,10 +88,7 @@ class EditEffect(Result):
 
         Columns: change_kind, change.
         """
-        change = self.stats.effects.log_p_change[: 1 + len(self.stats.kinds), :, :-1]
-        reached = np.maximum.accumulate(self.stats.edited, axis=1)[:, :-1]
-        means = change[:, reached].mean(axis=1) if reached.any() else np.zeros(len(change))
-        return pd.DataFrame({"change_kind": [EDIT, *self.stats.kinds], "change": means})
+        return self.stats.effect_table().rename(columns={"effect": "change"})
 
     def chart(self):
         """Draw the mean change of log-likelihood of next tokens: the edit, and each of its controls."""
@@ -105,7 +96,7 @@ class EditEffect(Result):
         from ui.shared.finish import finished
 
         title = "Mean change of log-likelihood, nats"
-        return finished(strip(self.totals, "change", title=title, edit=EDIT), dark=False)
+        return finished(strip(self.totals, "change", title=title, edit=EDITED), dark=False)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

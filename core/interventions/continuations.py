@@ -4,21 +4,23 @@ All continuations grow by a token at a time, as rows of one batch. They share th
 and token of the vocabulary, Gumbel-max), so that they differ only where their probabilities do.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float, Int
 
 from core.dictionaries.dictionary import Dictionary
 from core.errors import BadSettingError, DoesNotFitError
-from core.interventions.controls import OPPOSITE, RANDOM, Controls, signed_lengths
+from core.interventions.controls import EDITED, OPPOSITE, RANDOM, Controls, signed_lengths
 from core.interventions.edits import Edit
 from core.interventions.impact import log_softmax
 from core.interventions.runs import EditedRuns, Push
 from core.models.language_model import LanguageModel
 from core.work.progress import SILENT, Progress
 
-PLAIN, EDITED = "without the edit", "with the edit"
+PLAIN = "without the edit"
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,23 @@ class Continuations:
     """What the model without any change says of the same token after the same text."""
     overflowed: bool
     """Whether the edit was too large for the model; then the continuations are those made before."""
+
+    def table(self, token_strings: Sequence[str]) -> pd.DataFrame:
+        """Return one row per new token, run after run.
+
+        Columns: change_kind, step, token (its id), token_text, run_log_p, plain_log_p.
+        """
+        n_steps = self.tokens.shape[1]
+        return pd.DataFrame(
+            {
+                "change_kind": np.repeat(self.kinds, n_steps),
+                "step": np.tile(np.arange(n_steps), len(self.kinds)),
+                "token": self.tokens.ravel(),
+                "token_text": [token_strings[i] for i in self.tokens.ravel().tolist()],
+                "run_log_p": self.log_p.ravel(),
+                "plain_log_p": self.log_p_plain.ravel(),
+            }
+        )
 
     def first_difference(self, run: int) -> int | None:
         """Return the step at which a continuation leaves that without the edit; None if it never does."""

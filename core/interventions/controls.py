@@ -19,6 +19,8 @@ NEAR = 5
 """Other features are drawn from so many times as many that are most alike."""
 RANDOM, FEATURE, OPPOSITE = "random direction", "other feature", "opposite sign"
 KINDS = (RANDOM, FEATURE, OPPOSITE)
+EDITED = "with the edit"
+"""What stands beside the kinds of controls for the edit itself."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
 
-from core.interventions.controls import FEATURE, RANDOM, Band, Controls, band
+from core.interventions.controls import EDITED, FEATURE, RANDOM, Controls, band
 from core.interventions.edits import Edit
 from core.interventions.runs import EditedRuns, Effects
 from core.work.progress import SILENT, Progress
@@ -43,18 +43,21 @@ class Impact:
         """Pick the controls of a kind from values of all runs."""
         return values[[1 + i for i, each in enumerate(self.kinds) if each == kind]]
 
-    def token_table(self) -> pd.DataFrame:
-        """Return one row per token that has a next one, for which columns starting with next_ stand.
+    def token_table(self, rows: Int[np.ndarray, "row pos"], token_strings: Sequence[str]) -> pd.DataFrame:
+        """Return one row per token of `rows` that has a next one, for which columns starting with next_ stand.
 
-        Columns: text_row, position, token (its id), next_token (the id guessed), edited_activation, is_edited,
-        next_log_p, next_log_p_change, token_kl, the bands of both as *_low and *_high of random directions and
-        *_feature_low and *_feature_high of other features, next_log_p_opposite, and outside_band.
+        Columns: text_row, position, token (its id), token_text, next_text, edited_activation, is_edited, next_log_p,
+        next_log_p_change, token_kl, the bands of both as *_low and *_high of random directions and *_feature_low and
+        *_feature_high of other features, next_log_p_opposite, and outside_band.
         """
         change, kl = self.effects.log_p_change[..., :-1], self.effects.kl[..., :-1]
         row, position = (each.ravel() for each in np.indices(change.shape[1:]))
         columns = {
             "text_row": row,
             "position": position,
+            "token": rows[:, :-1].ravel(),
+            "token_text": [token_strings[i] for i in rows[:, :-1].ravel().tolist()],
+            "next_text": [token_strings[i] for i in rows[:, 1:].ravel().tolist()],
             "edited_activation": self.acts[:, :-1].ravel().astype(float),
             "is_edited": self.edited[:, :-1].ravel(),
             "next_log_p": self.effects.log_p[:, :-1].ravel(),
@@ -67,19 +70,26 @@ class Impact:
                     found = band(self.of_controls(kind, values))
                     columns |= {f"{name}{suffix}_low": found.low.ravel(), f"{name}{suffix}_high": found.high.ravel()}
         columns["next_log_p_opposite"] = change[-2].ravel()
-        columns["outside_band"] = (
-            band(self.of_controls(RANDOM, change)).outside(change[0]).ravel() & (change[0] != 0).ravel()
-        )
+        columns["outside_band"] = band(self.of_controls(RANDOM, change)).outside(change[0]).ravel()
         return pd.DataFrame(columns)
 
-    def totals(self, kind: str) -> tuple[float, Band]:
-        """Return the mean change of log-likelihood per next token that the edit can reach, with the controls' band."""
-        change = self.effects.log_p_change[..., :-1]
-        reached = np.maximum.accumulate(self.edited, axis=1)[:, :-1]
-        if not reached.any():
-            return 0.0, Band(np.zeros(()), np.zeros(()), 0, np.nan)
-        means = change[:, reached].mean(axis=1)
-        return float(means[0]), band(self.of_controls(kind, means))
+    @property
+    def reached(self) -> Bool[np.ndarray, "row next"]:
+        """Tokens with a next one that the edit can reach: from the first edited one of their row on."""
+        return np.maximum.accumulate(self.edited, axis=1)[:, :-1]
+
+    def effect_table(self) -> pd.DataFrame:
+        """Return the mean change of log-likelihood per next token within reach, 0 without any, by `change_kind`."""
+        change = self.effects.log_p_change[: 1 + len(self.kinds), :, :-1][:, self.reached]
+        return self._of_runs("effect", change.mean(axis=1) if self.reached.any() else np.zeros(len(change)))
+
+    def difference_table(self, a: int, b: int) -> pd.DataFrame:
+        """Return what the edit and each control change of the logit difference of two kept tokens at the place."""
+        _, change, controls = self.difference(a, b)
+        return self._of_runs("difference_change", np.array([change, *controls]))
+
+    def _of_runs(self, name: str, values: Float[np.ndarray, " run"]) -> pd.DataFrame:
+        return pd.DataFrame({"change_kind": [EDITED, *self.kinds], name: values})
 
     def next_table(self, token_strings: Sequence[str]) -> pd.DataFrame:
         """Return one row per token kept at the place, largest change first, with the band of random directions."""

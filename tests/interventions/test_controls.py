@@ -81,7 +81,8 @@ def test_a_planted_cause_leaves_its_band_and_a_feature_without_effect_does_not(t
     controls = draw_controls(dictionary.W_dec, [3], ControlSettings(20))
     found = impact(runs, Edit((3,), "add", 4.0, positions=(2,)), controls, place=(0, 2), tokens=[7], top=3)
     assert found.same_without_edit
-    first = found.next_table([str(i) for i in range(257)]).iloc[0]
+    strings = [str(i) for i in range(257)]
+    first = found.next_table(strings).iloc[0]
     assert first["token"] == 5
     assert first["next_log_p_change"] > first["next_log_p_change_high"]
     base, change, of_controls = found.difference(5, 7)
@@ -89,7 +90,7 @@ def test_a_planted_cause_leaves_its_band_and_a_feature_without_effect_does_not(t
     assert len(of_controls) == 21
     assert of_controls[-1] == pytest.approx(-4, abs=1e-5)
     assert base == pytest.approx(float(runs._x[0, 2, 5] - runs._x[0, 2, 7]), abs=1e-5)
-    table = found.token_table()
+    table = found.token_table(TEXT, strings)
     assert table.loc[table["is_edited"], "position"].tolist() == [2, 2]
     assert (table.loc[table["position"] != 2, ["next_log_p_change", "token_kl"]] == 0).all(axis=None)
     assert not table.loc[table["position"] != 2, "outside_band"].any()

@@ -1,7 +1,6 @@
 """The tab Continuations: how the model goes on after the text, with and without the edit, and with controls."""
 
 import numpy as np
-import pandas as pd
 import streamlit as st
 
 from core.interventions.continuations import PLAIN, Continuations, Sampling, continuations
@@ -70,8 +69,8 @@ def _draw(
     prompt: np.ndarray,
     settings: ControlSettings,
 ) -> None:
-    decoder, strings = subject.model.decoder, subject.model.token_strings
-    passages, lines = [], []
+    decoder = subject.model.decoder
+    passages = []
     for run, kind in enumerate(found.kinds):
         tokens = found.tokens[run].tolist()
         pieces = token_pieces(decoder, [*prompt.tolist(), *tokens])[len(prompt) :]
@@ -82,15 +81,12 @@ def _draw(
         ]
         leaves = found.first_difference(run)
         passages.append(Passage(pieces, gain.tolist(), titles, head=_headed(kind, leaves, run), marked=leaves))
-        for step, token in enumerate(tokens):
-            lines.append((kind, step, token, strings[token], found.log_p[run, step], found.log_p_plain[run, step]))
-    columns = ["change_kind", "step", "token", "token_text", "run_log_p", "plain_log_p"]
     how = "the likeliest token each time" if not sampling.temperature else f"temperature {sampling.temperature:g}"
     before = "".join(token_pieces(decoder, prompt.tolist())[-12:])
     figure(
         f"After …{before[-60:]!r}",
         lambda: draw_passages(passages),
-        pd.DataFrame(lines, columns=columns),
+        found.table(subject.model.token_strings),
         explains=["run_log_p", "plain_log_p"],
         note=f"{how}, seed {sampling.seed}, the same random numbers for all · shaded where the change made the chosen "
         f"token likelier (blue: less likely) than the model as it is; framed: the first token that differs from that "

@@ -19,7 +19,7 @@ from ui.studies import compute
 RESPONSES = {
     "Log-likelihood of the text": "log_likelihood",
     "Divergence": "divergence",
-    "Logit of A": "next_token",
+    "Log-probability of A": "next_token",
     "Logit of A minus B": "difference",
 }
 TITLES = {

@@ -1,11 +1,10 @@
 """The tab Edited text: what an edit changes, token by token and at one place, beside its controls."""
 
 import numpy as np
-import pandas as pd
 import streamlit as st
 
 from core.errors import BadSettingError
-from core.interventions.controls import FEATURE, RANDOM, band
+from core.interventions.controls import EDITED, FEATURE, RANDOM, band
 from core.interventions.impact import LEAST_P, Impact, impact
 from core.interventions.runs import with_edited_runs
 from core.models.tokens import label
@@ -20,7 +19,6 @@ from ui.shared.figure import altair, figure, listing
 from ui.sidebar import pickers
 from ui.studies import compute
 
-EDIT = "edit"
 _ENDS = [f"next_log_p_change{kind}_{end}" for kind in ("", "_feature") for end in ("low", "high")]
 _ORDER = ["token_text", "next_log_p_change", *_ENDS, "next_log_p_opposite", "next_p", "next_p_edited", "token"]
 
@@ -86,12 +84,7 @@ def _provenance(subject: Subject, picked: Picked, **more: str | int | float | bo
 
 
 def _text(subject: Subject, picked: Picked, found: Impact) -> None:
-    table = found.token_table()
-    ids = subject.rows[table["text_row"], table["position"]]
-    next_ids = subject.rows[table["text_row"], table["position"] + 1]
-    strings = subject.model.token_strings
-    texts = {"token": ids, "token_text": [strings[i] for i in ids], "next_text": [strings[i] for i in next_ids]}
-    table = table[["text_row", "position"]].assign(**texts).join(table.drop(columns=["text_row", "position"]))
+    table = found.token_table(subject.rows, subject.model.token_strings)
     # A token's change is that of the model's guess of it, which stands one position before.
     change = np.full(subject.rows.shape, np.nan)
     change[:, 1:] = found.effects.log_p_change[0, :, :-1]
@@ -119,11 +112,6 @@ def _text(subject: Subject, picked: Picked, found: Impact) -> None:
     )
 
 
-def _strip_table(found: Impact, values: np.ndarray, name: str) -> pd.DataFrame:
-    """Return a value of the edit and of each control, by kind."""
-    return pd.DataFrame({"change_kind": [EDIT, *found.kinds], name: values})
-
-
 def _inside(found: Impact, effect: float, values: np.ndarray) -> str:
     said = []
     for kind in (RANDOM, FEATURE):
@@ -139,18 +127,19 @@ def _inside(found: Impact, effect: float, values: np.ndarray) -> str:
 
 
 def _whole(subject: Subject, picked: Picked, found: Impact) -> None:
-    reached = np.maximum.accumulate(found.edited, axis=1)[:, :-1]
-    if not reached.any():
+    if not found.reached.any():
         st.info("The edit changes no activation of this text, so it has no effect.", icon=":material/bedtime:")
         return
-    values = found.effects.log_p_change[:-1, :, :-1][:, reached].mean(axis=1)
-    table = _strip_table(found, values, "effect")
+    table = found.effect_table()
+    values = table["effect"].to_numpy()
     figure(
         "Effect on the whole text",
-        altair(charts.strip(table, "effect", title="Change of log-likelihood per token, nats", edit=EDIT), "iv-whole"),
+        altair(
+            charts.strip(table, "effect", title="Change of log-likelihood per token, nats", edit=EDITED), "iv-whole"
+        ),
         table,
         explains=["effect", "next_log_p_change"],
-        note=f"{values[0]:+.3g} nats per token over {int(reached.sum()):,} tokens from the first edited one on: "
+        note=f"{values[0]:+.3g} nats per token over {int(found.reached.sum()):,} tokens from the first edited one on: "
         f"{_inside(found, values[0], values[1:])} · {subject.note} · {picked.note}",
         name="edit-effect",
         provenance=_provenance(subject, picked),
@@ -162,12 +151,13 @@ def _difference(subject: Subject, picked: Picked, found: Impact, pair: tuple[int
         st.info("Name two tokens above to see what the edit does to their logit difference.")
         return
     base, change, controls = found.difference(*pair)
-    table = _strip_table(found, np.array([change, *controls]), "difference_change")
+    table = found.difference_table(*pair)
     a, b = (label(subject.model.token_strings[i]) for i in pair)
     figure(
         f"Logit of {a} minus logit of {b}",
         altair(
-            charts.strip(table, "difference_change", title="Change of the difference, nats", edit=EDIT), "iv-difference"
+            charts.strip(table, "difference_change", title="Change of the difference, nats", edit=EDITED),
+            "iv-difference",
         ),
         table,
         explains=["difference_change"],
