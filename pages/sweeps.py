@@ -3,6 +3,7 @@
 import streamlit as st
 
 from ui.shared import errors, tabs
+from ui.studies import sweeps as studies
 from ui.sweeps import picker, results, tasks
 
 ICON = ":material/grid_view:"
@@ -16,7 +17,7 @@ st.caption(
 )
 
 with errors.shown(stop=True):
-    place = picker.place()
+    place = studies.place()
     sweep = picker.pick(place)
 
 if sweep is not None:

@@ -3,7 +3,7 @@
 After Cho 2025, who varies layers, seeds, data, types, k and widths.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -51,13 +51,17 @@ def match_matrix(
     side: DictionarySide = "decoder",
     *,
     store: ArtifactStore | None = None,
+    left_out: Collection[tuple[int, int]] = (),
     progress: Progress = SILENT,
 ) -> MatchMatrix:
-    """Match all pairs by the nearest feature, both ways. A `store` keeps the result of every pair."""
+    """Match all pairs by the nearest feature, both ways. A `store` keeps the result of every pair.
+
+    Pairs that are `left_out`, by their places in ascending order, are NaN.
+    """
     n = len(dictionaries)
     ratio, chance = np.full((2, n, n, len(THRESHOLDS)), np.nan)
     mmcs, refused = np.full((n, n), np.nan), []
-    pairs = [(i, j) for i in range(n) for j in range(i, n)]
+    pairs = [(i, j) for i in range(n) for j in range(i, n) if (i, j) not in left_out]
     for done, (i, j) in enumerate(pairs):
         a, b = dictionaries[i], dictionaries[j]
         part = Part(progress, done, len(pairs))

@@ -19,10 +19,9 @@ from ui.activations import charts as activations_charts
 from ui.activations.positions import Chosen
 from ui.shared import charts, distributions, errors
 from ui.shared.errors import NotStored
-from ui.shared.escape import plain
 from ui.shared.figure import altair, figure
 from ui.shared.selection import axis_title
-from ui.studies import compute, corpus, feature_map, opened, token_pass
+from ui.studies import compute, corpus, feature_map, opened, sweeps, token_pass
 from ui.studies.token_pass import TokenPass
 
 _PANELS = 3
@@ -92,14 +91,13 @@ def offer(missing: Mapping[str, Entry], wpe: str) -> None:
 
 def cost_line(missing: Mapping[str, Entry], wpe: str) -> None:
     """Estimate the cost of all passes from a few tokens of the deepest layer, which takes longest."""
-    cost = token_pass.cost(*parts(list(missing.values())[-1], wpe))
-    st.info(
-        plain(
-            f"These layers have no token pass yet: {', '.join(missing)}. Each pass reads {cost.n_tokens:,} tokens. "
-            f"Together they take at most about {of_seconds(len(missing) * cost.seconds)} on this machine and "
-            f"{of_bytes(len(missing) * cost.nbytes)} on disk."
-        ),
-        icon=":material/layers:",
+    needed = [parts(entry, wpe) for entry in missing.values()]
+    cost = token_pass.cost(*needed[-1])
+    sweeps.say_missing(
+        f"These layers have no token pass yet: {', '.join(missing)}. Each pass reads {cost.n_tokens:,} tokens. "
+        f"Together they take at most about {of_seconds(len(missing) * cost.seconds)} on this machine and "
+        f"{of_bytes(len(missing) * cost.nbytes)} on disk.",
+        {token_pass.pass_key(*each) for each in needed},
     )
 
 

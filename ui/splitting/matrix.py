@@ -1,6 +1,7 @@
 """The tabs of the splitting page on many dictionaries: matrix of ratios, factors, overlap of three."""
 
 from collections.abc import Sequence
+from itertools import combinations
 
 import pandas as pd
 import streamlit as st
@@ -14,7 +15,7 @@ from ui.shared import errors
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure, listing
 from ui.splitting import charts
-from ui.studies import opened, splitting
+from ui.studies import opened, series_results, splitting
 
 MOST = 24
 SIDES: dict[str, DictionarySide] = {"Decoder": "decoder", "Encoder": "encoder"}
@@ -46,16 +47,36 @@ def many(threshold: float) -> None:
     if len(dictionaries) < 2:
         st.info("Choose two or more dictionaries.", icon=":material/grid_on:")
         return
-    matrix = splitting.matrix(dictionaries, side)
+    left_out = missing_pairs(dictionaries, side)
+    if left_out and len(left_out) == n_pairs(dictionaries):
+        return
+    matrix = splitting.matrix(dictionaries, side, left_out)
     if matrix.refused:
         st.warning(
             plain(f"{len(matrix.refused)} pairs have no cell, because they share no space. {matrix.refused[0]}"),
             icon=":material/warning:",
         )
     note = f"{side} cosine over {threshold:.2f} with the nearest feature; several features may share it"
-    ratios(dictionaries, matrix_table(matrix, names(dictionaries), threshold=threshold), side, note)
+    diagonal = "the control, the best other feature of the same dictionary"
+    cells = f"{note} · diagonal: {'not computed yet, like other empty cells' if left_out else diagonal}"
+    ratios(dictionaries, matrix_table(matrix, names(dictionaries), threshold=threshold), side, cells)
     labels = without_implied_k([dictionary.origin.labels for dictionary in dictionaries])
     by_factor(dictionaries, factor_table(matrix, names(dictionaries), labels, threshold=threshold), side, note)
+
+
+def missing_pairs(dictionaries: Sequence[Dictionary], side: DictionarySide) -> list[tuple[int, int]]:
+    """Say which pairs are missing where these take long, and return their places with those of all controls."""
+    called = names(dictionaries)
+    pairs = {f"{called[i]} and {called[j]}": (i, j) for i, j in combinations(range(len(called)), 2)}
+    needed = {name: [(dictionaries[i], dictionaries[j])] for name, (i, j) in pairs.items()}
+    there = series_results.those_there(needed, side, what="pairs")
+    missing = [place for name, place in pairs.items() if name not in there]
+    return [*missing, *((i, i) for i in range(len(called)))] if missing else []
+
+
+def n_pairs(dictionaries: Sequence[Dictionary]) -> int:
+    """Count the cells of a matrix on one side of the diagonal and on it."""
+    return len(dictionaries) * (len(dictionaries) + 1) // 2
 
 
 def those_that_open(ids: Sequence[str]) -> list[Dictionary]:
@@ -79,7 +100,7 @@ def ratios(dictionaries: Sequence[Dictionary], table: pd.DataFrame, side: str, n
         altair(charts.ratio_matrix(table), "split-matrix"),
         table,
         explains=["matching_ratio", "random_ratio", "mmcs"],
-        note=f"{note} · diagonal: the control, the best other feature of the same dictionary",
+        note=note,
         name=f"ratio-matrix-{side}",
         provenance=provenance(dictionaries, {"side": side}),
     )

@@ -17,7 +17,7 @@ from ui.shared.escape import plain
 from ui.shared.figure import altair, figure, listing
 from ui.shared.picked_feature import picked_feature, suggest_feature
 from ui.splitting import charts
-from ui.studies import names, opened, splitting
+from ui.studies import names, opened, series_results, splitting
 from ui.studies.splitting import RULES, Series
 
 MOST_WIDER = 3
@@ -75,6 +75,12 @@ def pick(threshold: float) -> Series | None:
         return None
     wider = sorted((opened.dictionary(id) for id in ids), key=lambda dictionary: dictionary.d_sae)
     check_series([coarse, *wider])
+    steps = zip([coarse, *wider], wider, strict=False)
+    needed = {f"{wide.d_sae:,} features": [(coarse, wide), (narrow, wide)] for narrow, wide in steps}
+    there = series_results.those_there(needed, "decoder", what="widths")
+    wider = [wide for wide in wider if f"{wide.d_sae:,} features" in there]
+    if not wider:
+        return None
     names.of_these(wider)
     return Series((coarse, *wider), threshold)
 

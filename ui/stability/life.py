@@ -1,8 +1,12 @@
 """The tab Life over layers: births, passings and deaths along a series, and the flow of one feature."""
 
+from collections.abc import Mapping
+from itertools import pairwise
+
 import pandas as pd
 import streamlit as st
 
+from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.sources import Entry
 from core.stability.life import FATES, LifeGraph, life_graph
 from ui.shared import links
@@ -11,7 +15,7 @@ from ui.shared.figure import altair, figure, listing
 from ui.shared.picked_feature import pick_feature, picked_feature, suggest_feature
 from ui.splitting.charts import split_graph
 from ui.stability import charts
-from ui.studies import feature_map, opened, stability
+from ui.studies import feature_map, opened, series_results, stability
 from ui.studies.stability import LifeStudy
 
 BY = ("Directions", "Activations on text")
@@ -30,6 +34,10 @@ def life() -> None:
     by = right.segmented_control("Compare by", BY, default=BY[0], required=True, key="st_life_by", bind="query-params")
     if len(names) < 2:
         st.info("Choose two or more layers.", icon=":material/layers:")
+        return
+    if by == BY[0]:
+        names = unbroken({name: opened.dictionary(listed[name].id) for name in names})
+    if len(names) < 2:
         return
     study = stability.life_study({name: listed[name].id for name in names}, by_activation=by == BY[1])
     layer = next((i for i, one in enumerate(study.dictionaries) if one.id == picked.id), None)
@@ -51,6 +59,19 @@ def pick_layers(listed: dict[str, Entry], place) -> list[str]:
         help="These dictionaries differ from the picked one in the layer alone.",
     )
     return [name for name in listed if name in chosen]
+
+
+def unbroken(series: Mapping[str, Dictionary]) -> list[str]:
+    """Return the layers of the longest run without a missing step, and say which are missing where they take long."""
+    steps = {f"{a} → {b}": [(series[a], series[b])] for a, b in pairwise(series)}
+    there = series_results.those_there(steps, stability.chosen().side, what="steps from layer to layer")
+    runs = [[name] for name in list(series)[:1]]
+    for step, name in zip(steps, list(series)[1:], strict=True):
+        if step in there:
+            runs[-1].append(name)
+        else:
+            runs.append([name])
+    return max(runs, key=len)
 
 
 def flow(study: LifeStudy, layer: int) -> None:

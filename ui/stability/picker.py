@@ -11,7 +11,7 @@ from core.matching.pairs import THRESHOLD
 from core.stability.returning import Rule
 from ui.shared.escape import plain
 from ui.splitting.matrix import those_that_open
-from ui.studies import opened, stability
+from ui.studies import opened, series_results, stability
 from ui.studies.stability import Choice
 
 SIDES: dict[str, DictionarySide] = {"Decoder": "decoder", "Encoder": "encoder"}
@@ -19,7 +19,7 @@ RULES: dict[str, Rule] = {"Nearest": "nearest", "Each other's nearest": "mutual"
 
 
 def others(dictionary: Dictionary) -> list[Dictionary]:
-    """Pick the others and the settings, and keep them for all pages. Return the others that could be opened."""
+    """Pick the others and the settings, and keep them for all pages. Return the others that are there."""
     ids = pick_ids(dictionary)
     left, middle, right = st.columns([2, 2, 1], vertical_alignment="bottom", gap="medium")
     threshold = left.slider(
@@ -46,8 +46,11 @@ def others(dictionary: Dictionary) -> list[Dictionary]:
     side = right.segmented_control(
         "Directions", list(SIDES), default="Decoder", required=True, key="st_side", bind="query-params"
     )
-    stability.choose(Choice(tuple(ids), threshold, RULES[rule], SIDES[side]))
-    return [other for other in those_that_open(ids) if other.id != dictionary.id]
+    found = {other.id: other for other in those_that_open(ids) if other.id != dictionary.id}
+    needed = {id: [(dictionary, other)] for id, other in found.items()}
+    there = series_results.those_there(needed, SIDES[side], what="other dictionaries")
+    stability.choose(Choice(tuple(there), threshold, RULES[rule], SIDES[side]))
+    return [found[id] for id in there]
 
 
 def pick_ids(dictionary: Dictionary) -> list[str]:

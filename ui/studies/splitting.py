@@ -163,10 +163,12 @@ def promoted(dictionary: Dictionary, features: Sequence[int]) -> list[list[str]]
     return promoted_tokens(weights, tokens, texts)
 
 
-def matrix(dictionaries: Sequence[Dictionary], side: DictionarySide) -> MatchMatrix:
+def matrix(
+    dictionaries: Sequence[Dictionary], side: DictionarySide, left_out: Sequence[tuple[int, int]] = ()
+) -> MatchMatrix:
     """Return the ratios of all pairs. Each pair is stored, so another choice computes only new pairs."""
-    key = f"match matrix {side} {','.join(dictionary.sha256 for dictionary in dictionaries)}"
-    work = call(match_matrix, dictionaries, side, store=compute.store())
+    key = f"match matrix {side} {','.join(dictionary.sha256 for dictionary in dictionaries)} {left_out}"
+    work = call(match_matrix, dictionaries, side, store=compute.store(), left_out=left_out)
     return compute.transient(key, f"Matching {len(dictionaries)} dictionaries", work)
 
 

@@ -153,6 +153,11 @@ def device_for(dictionary: Dictionary, model: LanguageModel, sample: TextSample)
     return st.session_state.get(_GOING_ON, {}).get(_statistics_key(dictionary, model, sample, CPU), CPU)
 
 
+def pass_key(dictionary: Dictionary, model: LanguageModel, sample: TextSample) -> str:
+    """Name the statistics of a pass, as `pass_over` stores them."""
+    return _statistics_key(dictionary, model, sample, device_for(dictionary, model, sample))
+
+
 def _statistics_key(dictionary: Dictionary, model: LanguageModel, sample: TextSample, device: Device) -> str:
     names = dictionary.sha256, model.sha256, rows_sha256(sample.rows)
     return ActivationStatistics.key(*names, left_out=sample.left_out, device=device)

@@ -3,9 +3,8 @@
 import streamlit as st
 
 from core.sweeps.state import progress_of, summary
-from core.sweeps.sweep import COMMAND, Place, Sweep, place_at
+from core.sweeps.sweep import COMMAND, Place, Sweep
 from ui.shared.escape import plain
-from ui.studies import compute
 
 HOW = (
     'A sweep is a file such as\n\n```text\ndictionaries = ["demo/layer2-standard-*"]\n'
@@ -13,13 +12,6 @@ HOW = (
     f"and two commands: `{COMMAND} plan sweep.toml` says what it would take, and `{COMMAND} run sweep.toml` does it. "
     "Other pages then find the results; docs/scale.md has more."
 )
-
-
-def place() -> Place:
-    """Return where this app looks for plans; nothing is written. Raises ClosedInPublicError, StoreError."""
-    workspace = compute.workspace()
-    workspace.policy.check_sweeps()
-    return place_at(workspace.store, workspace.cache, check=False)
 
 
 def pick(place: Place) -> Sweep | None:
