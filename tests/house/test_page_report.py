@@ -1,6 +1,8 @@
 """A page as one HTML file: complete, escaped, and asking nobody for anything."""
 
 import base64
+import html
+import json
 import re
 from html.parser import HTMLParser
 
@@ -101,6 +103,23 @@ def root(tmp_path, monkeypatch):
     return tmp_path
 
 
+def lacking(part: str) -> str:
+    """Say what a figure or a row of cards in a report lacks of how its numbers were made; empty if nothing."""
+    said = json.loads(html.unescape(re.search("<summary>Provenance</summary><pre>(.*?)</pre>", part, re.S)[1]))
+    hashes = [one["sha256"] for one in [*said["dictionaries"], *([said["model"]] if said["model"] else [])]]
+    texts = [name for name in said["settings"] if name == "text" or name.startswith("text_of")]
+    formulas = re.findall("<b>[^<]+</b>[^<]*: [^<]+<br>[^<]+It is held by [^<]*tests", part)
+    lacks = {
+        "a formula, or the test that holds it": not formulas,
+        "the hashes of its inputs": not hashes or any(len(one) != 64 for one in hashes),
+        "the hash of its text": len(texts) > sum("rows_sha256" in name for name in said["settings"]),
+        "the version of the code": not re.fullmatch(r"SAE Loupe \S+", said["app"]),
+        "its method": not said["method"],
+        "all settings in one place": set(said) > {"app", "dictionaries", "model", "method", "settings"},
+    }
+    return "; ".join([f"{part[:80]}: {what}" for what, lacks_it in lacks.items() if lacks_it])
+
+
 @pytest.mark.parametrize("name", [page.path.stem for page in page_files()])
 def test_every_page_gives_a_report_of_all_its_tabs(root, monkeypatch, name):
     with pages.page(root, monkeypatch, name) as open_page:
@@ -113,3 +132,5 @@ def test_every_page_gives_a_report_of_all_its_tabs(root, monkeypatch, name):
         _, made = at.session_state["_report_made"]
         headings = re.findall("<h2>(.*?)</h2>", made.decode())
         assert 0 < len(headings) <= len(at.tabs)
+        parts = re.findall("<section>.*?</section>|<dl>.*?(?=<section>|<h2>|</body>)", made.decode(), re.S)
+        assert [said for part in parts if (said := lacking(part))] == []

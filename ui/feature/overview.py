@@ -36,14 +36,16 @@ def head(subject: Subject, settings: LogitSettings) -> None:
         "strongest_token_share": f"{share:.0%}" if n else "n/a",
         "peak_active": "n/a" if peak is None else str(peak),
     }
-    report.note_numbers({catalogue.statistic(name).title: value for name, value in cards.items()})
+    about = subject.passed.provenance(feature=subject.feature)
+    titles = {catalogue.statistic(name).title: value for name, value in cards.items()}
+    report.note_numbers(titles, list(cards), about)
     row = st.container(horizontal=True)
     for name, value in cards.items():
         row.metric(catalogue.statistic(name).title, value, border=True, help=plain(catalogue.help_text(name)))
     exact = {"density": len(acts) / n_tokens if n_tokens else np.nan, "active_tokens": len(acts)}
     if len(acts):
         exact |= {"mean_active": acts.mean(dtype=np.float64), "largest_activation": acts.max()}
-    audit.beside_cards(row, exact, f"{subject.stem}-numbers", subject.passed.provenance(feature=subject.feature))
+    audit.beside_cards(row, exact, f"{subject.stem}-numbers", about)
     if not n:
         st.info(
             f"{plain(subject.title)} is active on none of the {n_tokens:,} tokens of this text. The tabs still show "

@@ -4,7 +4,7 @@ Each stands beside chance (random directions, shuffled coordinates) and beside t
 itself).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -79,7 +79,7 @@ def readouts(study: MatchStudy) -> None:
         later.append(Later(lambda: matching.agreement(matching.shuffled_study(study))))
     found += [agreement.value] if agreement.there else []
     chance = [part.value for part in later[1:] if part.there]
-    cards(found, chance)
+    cards(found, chance, study.provenance)
     st.caption(
         plain(
             study.note(
@@ -99,7 +99,7 @@ def readouts(study: MatchStudy) -> None:
         part.draw()
 
 
-def cards(found: list[Stated], by_chance: list[Stated]) -> None:
+def cards(found: list[Stated], by_chance: list[Stated], provenance: Mapping[str, object]) -> None:
     """Draw a card for each number that is known, with what is known of it by chance."""
     numbers, not_proven = joined(found)
     chance, chance_not_proven = joined(by_chance)
@@ -110,7 +110,7 @@ def cards(found: list[Stated], by_chance: list[Stated]) -> None:
         heading, value = title + (" (not proven)" if name in not_proven else ""), shown(declared, numbers[name])
         below = f"by chance {shown(declared, chance[name])}" if name in chance else NOT_YET
         below += " (not proven)" if name in chance_not_proven else ""
-        report.note_numbers({heading: f"{value}, {below}"})
+        report.note_numbers({heading: f"{value}, {below}"}, [declared], provenance)
         row.metric(
             heading,
             value,

@@ -63,7 +63,8 @@ def reconstruction_error(study: Study) -> None:
         help="Rows of the chosen text, as long as the positions shown.",
     )
     name, baseline, title = ERRORS[which]
-    result, text = positions.error_by_position(study.n_pos, n_rows)
+    result, sample = positions.error_by_position(study.n_pos, n_rows)
+    text = sample.note
     frame = result.to_frame()
     parts = [frame[["position"]].assign(series="reconstruction", value=frame[name])]
     if baseline:
@@ -86,7 +87,7 @@ def reconstruction_error(study: Study) -> None:
         explains=[name, "fve"],
         note=f"{text} · {' · '.join(said)}",
         name="error-by-position",
-        provenance=study.provenance | {"text": text, "n_rows": str(n_rows)},
+        provenance=positions.on_text(study, sample),
     )
 
 
@@ -117,7 +118,7 @@ def repairs(study: Study, count: int) -> None:
         explains=["repair", "mse", "l2"],
         note=f"{text} · {len(features)} features count as positional",
         name=f"repairs-{len(features)}",
-        provenance=study.provenance | {"text": text, "n_rows": str(len(rows)), "n_positional": str(len(features))},
+        provenance=positions.on_text(study, sample, n_positional=len(features)),
     )
 
 

@@ -169,9 +169,9 @@ def neurons(study: Study) -> None:
     default = next((i for i, hook in enumerate(hooks) if hook.endswith("mlp.hook_pre")), 0)
     hook = left.selectbox("Hook", hooks, index=default, key="hook", bind="query-params")
     n_rows = right.select_slider("Rows of text", [64, 128, 256, 512], value=128, key="neuron_rows", bind="query-params")
-    curves, text = positions_studies.unit_curves(hook, study.n_pos, n_rows)
-    note = f"{text} · {hook} · {len(curves.mean):,} units"
-    provenance = study.provenance | {"hook": hook, "text": text}
+    curves, sample = positions_studies.unit_curves(hook, study.n_pos, n_rows)
+    note = f"{sample.note} · {hook} · {len(curves.mean):,} units"
+    provenance = positions_studies.on_text(study, sample, hook=hook)
     left, right = st.columns([3, 2], gap="medium")
     with left:
         unit_lines(curves, note, provenance)

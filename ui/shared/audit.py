@@ -69,7 +69,7 @@ def beside_cards(place: DeltaGenerator, numbers: Mapping[str, Any], name: str, p
 
 def held_by(statistic: str) -> str:
     """Say which test holds a number to its slow version."""
-    room = room_of(statistic)
+    room = room_of(catalogue.ALIASES.get(statistic, statistic))
     return f"held by {HELD_BY} {room}" if room else "held by the tests of its page"
 
 

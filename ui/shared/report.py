@@ -42,6 +42,10 @@ class Section:
     title: str
     numbers: dict[str, str] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
+    explains: list[str] = field(default_factory=list)
+    """Names of `numbers` in the catalogue."""
+    provenance: Mapping[str, object] = field(default_factory=dict)
+    """What `numbers` are from."""
 
 
 @dataclass
@@ -109,10 +113,13 @@ def section(title: str) -> Iterator[None]:
     yield
 
 
-def note_numbers(numbers: Mapping[str, str]) -> None:
-    """Note numbers that stand by themselves, such as cards, by their titles."""
+def note_numbers(numbers: Mapping[str, str], explains: Sequence[str], provenance: Mapping[str, object]) -> None:
+    """Note numbers that stand by themselves, such as cards, by their titles; `explains` are names in the catalogue."""
     if being_made():
-        _run.get().sections[-1].numbers |= numbers
+        section = _run.get().sections[-1]
+        section.numbers |= numbers
+        section.explains += [name for name in explains if name not in section.explains]
+        section.provenance = provenance
 
 
 def note_text(html: str) -> None:

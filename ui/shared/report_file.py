@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -13,6 +13,7 @@ from core.characters import whole
 from core.installation import APP_VERSION
 from core.work.progress import SILENT, Progress
 from ui.shared import pictures, token_text
+from ui.shared.audit import held_by
 from ui.shared.escape import signs, signs_in_table
 from ui.shared.report import Entry, Section
 
@@ -70,7 +71,9 @@ def _text(text: object) -> str:
 
 def _numbers(section: Section) -> str:
     pairs = (f"<div><dt>{_text(name)}</dt><dd>{_text(value)}</dd></div>" for name, value in section.numbers.items())
-    return f"<dl>{''.join(pairs)}</dl>" if section.numbers else ""
+    if not section.numbers:
+        return ""
+    return f"<dl>{''.join(pairs)}</dl>{_computed(section.explains)}{_said(section.provenance)}"
 
 
 def _figure(entry: Entry, dark: bool) -> Iterator[str]:
@@ -81,9 +84,8 @@ def _figure(entry: Entry, dark: bool) -> Iterator[str]:
     if not entry.texts:  # a table beside texts lists their tokens, thousands of rows
         yield _table(entry)
     yield f"<p>{_text(pictures.without_advice(entry.note))}</p>"
-    yield f"<details><summary>How it is computed</summary>{''.join(map(_definition, entry.explains))}</details>"
-    said = json.dumps(dict(entry.provenance), indent=1, ensure_ascii=False, default=str)
-    yield f"<details><summary>Provenance</summary><pre>{_text(said)}</pre></details>"
+    yield _computed(entry.explains)
+    yield _said(entry.provenance)
     yield f"<p>{_download(entry)}</p></section>"
 
 
@@ -112,9 +114,18 @@ def _title(column: str) -> str:
     return catalogue.STATISTICS[name].title if name in catalogue.STATISTICS else column
 
 
+def _computed(explains: Sequence[str]) -> str:
+    return f"<details><summary>How it is computed</summary>{''.join(map(_definition, explains))}</details>"
+
+
+def _said(provenance: Mapping[str, object]) -> str:
+    said = json.dumps(dict(provenance), indent=1, ensure_ascii=False, default=str)
+    return f"<details><summary>Provenance</summary><pre>{_text(said)}</pre></details>"
+
+
 def _definition(name: str) -> str:
     title, rule, meaning = map(_text, catalogue.definition(name))
-    return f"<p><b>{title}</b>{rule}<br>{meaning}</p>"
+    return f"<p><b>{title}</b>{rule}<br>{meaning} {_text(f'It is {held_by(name)}.')}</p>"
 
 
 def _download(entry: Entry) -> str:

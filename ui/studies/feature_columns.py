@@ -31,8 +31,9 @@ class FeatureColumn:
     log: bool = False
     """Whether its values span orders of magnitude."""
     categorical: bool = False
-    text: Callable[[str | None], str] | None = None
-    """Returns the text that the number was computed on, with its BOS rule; None for a number of weights alone."""
+    text: Callable[[str | None], tuple[str, str]] | None = None
+    """Returns the text that the number was computed on, with its BOS rule, and the hash of its rows; None for a number
+    of weights alone."""
 
     @property
     def title(self) -> str:
@@ -62,26 +63,30 @@ def _atlas(name: str) -> Values:
     return lambda id: atlas.study(id).table[name].to_numpy(dtype=float)
 
 
-def _atlas_text(id: str | None) -> str:
-    return atlas.study(id).note
+def _atlas_text(id: str | None) -> tuple[str, str]:
+    study = atlas.study(id)
+    return study.note, study.passed.rows_sha256
 
 
-def _passed_text(id: str | None) -> str:
-    return token_pass.token_pass(id).text
+def _passed_text(id: str | None) -> tuple[str, str]:
+    passed = token_pass.token_pass(id)
+    return passed.text, passed.rows_sha256
 
 
-def _positions_text(id: str | None) -> str:
-    return positions.position_study(id).text
+def _positions_text(id: str | None) -> tuple[str, str]:
+    study = positions.position_study(id)
+    return study.text, study.rows_sha256
 
 
 def texts(name: str, ids: Sequence[str]) -> dict[str, str]:
-    """Return what a download says of the text behind a column; nothing for a number of weights alone."""
+    """Return what a download says of the text behind a column, with its hash; nothing for numbers of weights alone."""
     read = COLUMNS[name].text if name in COLUMNS else None
     if read is None:
         return {}
     with suppress(NotReady, LoupeError), compute.only_stored():
-        if said := list(dict.fromkeys(filter(None, map(read, ids)))):
-            return {"text": "; ".join(said)}
+        if said := list(dict.fromkeys(pair for pair in map(read, ids) if pair[0])):
+            notes, hashes = (dict.fromkeys(part) for part in zip(*said, strict=True))
+            return {"text": "; ".join(notes), "rows_sha256": "; ".join(hashes)}
     return {}
 
 

@@ -136,8 +136,8 @@ TABLES = (
 def texts(dictionary: Dictionary) -> dict[str, str]:
     """Return what a download says of the text behind the statistics that are stored, with its BOS rule."""
     found = {"text": "density", "text_of_positions": "position_score", "text_of_atlas": "atlas_effect"}
-    said = {name: feature_columns.texts(column, [dictionary.id]).get("text") for name, column in found.items()}
-    return {name: text for name, text in said.items() if text}
+    said = {name: feature_columns.texts(column, [dictionary.id]) for name, column in found.items()}
+    return {f"{part}{name.removeprefix('text')}": one for name, about in said.items() for part, one in about.items()}
 
 
 def stored(dictionary: Dictionary) -> tuple[pd.DataFrame, dict[str, list[str]], list[FeatureTable]]:

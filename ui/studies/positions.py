@@ -13,6 +13,7 @@ from core.positions.methods import choose_method, position_device, wanted_positi
 from core.positions.statistics import PositionSettings
 from core.positions.study import Study
 from core.positions.units import UnitCurves
+from core.tables import with_settings
 from core.work.calls import call, silent_call
 from ui.studies import audit, compute, corpus, opened
 
@@ -47,6 +48,12 @@ def text_of(dictionary: Dictionary, model: LanguageModel, n_pos: int, n_rows: in
     return sample
 
 
+def on_text(study: Study, sample: TextSample, **more: str | int) -> dict[str, object]:
+    """Return the provenance of a figure that rests on rows of text, and not on what the study's scores rest on."""
+    text = {"text": sample.note, "n_rows": len(sample.rows), "rows_sha256": rows_sha256(sample.rows)}
+    return with_settings(study.provenance, **text, **more)
+
+
 def told(study: Study) -> dict[str, object]:
     """Return what the same in Python needs of a study's text (see ui.shared.same_in_python)."""
     return {"text": corpus.settings(), "reads": ("bos", "seed")} if study.text else {}
@@ -70,8 +77,8 @@ def token_curves(token: int, n_pos: int) -> np.ndarray:
     return compute.transient(key, f"Token {token} at all positions", work)
 
 
-def error_by_position(n_pos: int, n_rows: int) -> tuple[ErrorByPosition, str]:
-    """Return the picked dictionary's error on text, and the name of the text."""
+def error_by_position(n_pos: int, n_rows: int) -> tuple[ErrorByPosition, TextSample]:
+    """Return the picked dictionary's error on text, and the text."""
     dictionary = opened.dictionary()
     model = opened.model_of(dictionary)
     sample = text_of(dictionary, model, n_pos, n_rows)
@@ -82,15 +89,15 @@ def error_by_position(n_pos: int, n_rows: int) -> tuple[ErrorByPosition, str]:
     work = call(reconstruction.error_by_position, dictionary, model, rows, first=first, device=device)
     how = {"first": first, "context_size": None, "device": device}
     key = ErrorByPosition.key(dictionary.sha256, model.sha256, rows_sha256(rows), **how)
-    return compute.result(ErrorByPosition, key, "Error by position", work), sample.note
+    return compute.result(ErrorByPosition, key, "Error by position", work), sample
 
 
-def unit_curves(hook_name: str, n_pos: int, n_rows: int) -> tuple[UnitCurves, str]:
-    """Return curves of the model's own units at a hook, and the name of their text."""
+def unit_curves(hook_name: str, n_pos: int, n_rows: int) -> tuple[UnitCurves, TextSample]:
+    """Return curves of the model's own units at a hook, and their text."""
     dictionary = opened.dictionary()
     model = opened.model_of(dictionary)
     sample = text_of(dictionary, model, n_pos, n_rows)
     rows = sample.rows
     work = call(units.unit_curves, model, hook_name, rows)
     key = UnitCurves.key(model.sha256, hook_name, rows_sha256(rows))
-    return compute.result(UnitCurves, key, f"Running {model.name} on text", work), sample.note
+    return compute.result(UnitCurves, key, f"Running {model.name} on text", work), sample

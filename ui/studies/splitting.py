@@ -70,8 +70,9 @@ class Series:
         if rule != TOGETHER:
             return self.provenance | {"settings": self.provenance["settings"] | {"rule": rule}}
         steps = zip(self.dictionaries, self.wider, strict=False)
-        texts = dict.fromkeys(matching_activations.shared(narrow, wide).text for narrow, wide in steps)
-        settings = {"rule": rule, "edge": EDGE, "text": "; ".join(texts)}
+        read = [matching_activations.shared(narrow, wide) for narrow, wide in steps]
+        texts, hashes = (dict.fromkeys(part) for part in zip(*((one.text, one.names[-1]) for one in read), strict=True))
+        settings = {"rule": rule, "edge": EDGE, "text": "; ".join(texts), "rows_sha256": "; ".join(hashes)}
         return self.provenance | {"method": "masked cosines of activations between widths", "settings": settings}
 
     def note(self, *more: str, rule: str = "") -> str:
