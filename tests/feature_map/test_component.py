@@ -14,9 +14,10 @@ from tests.feature_map import feature_map_app
 from ui.feature_map import component
 from ui.feature_map.component import MapPoints, by_group, by_value, fallback
 from ui.feature_map.component.colours import GROUP_COLOURS, MISSING
+from ui.shared import webgl
 
 APP = Path(feature_map_app.__file__)
-FOLDER = Path(fallback.__file__).parent
+FOLDER = Path(webgl.__file__).parent
 N = 600
 LASSO = [[-20, -20], [0, -20], [5, 5], [0, 20], [-20, 20]]
 

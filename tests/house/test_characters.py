@@ -18,7 +18,6 @@ from core.feature.names import FeatureNames
 from core.overview.recipe import RecipeLine
 from core.workspace import Workspace
 from tests.doubles.planted import planted_dictionary
-from ui.feature_map.component.payload import pack
 from ui.feature_map.component.points import MapPoints, Step
 from ui.overview.dictionary import definitions
 from ui.shared import pictures
@@ -26,6 +25,7 @@ from ui.shared.charts import heatmap
 from ui.shared.escape import signs
 from ui.shared.finish import finished
 from ui.shared.token_text import shaded
+from ui.shared.webgl.payload import pack
 from ui.studies import opened
 
 ODD = ["\ud800", "a\udc00b", "\udcff", ("\ud800", "x"), ["\udfff"]]

@@ -6,7 +6,6 @@ appear and to zoom. Without WebGL, the same function draws a smaller Altair char
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import streamlit as st
@@ -14,30 +13,11 @@ import streamlit as st
 from core.maths.polygon import inside
 from ui.feature_map.component import fallback
 from ui.feature_map.component.colours import MapColours, by_group, by_value
-from ui.feature_map.component.payload import pack
 from ui.feature_map.component.points import MapPoints, Step
+from ui.shared.webgl import PART, PLANE, note_webgl, without_webgl
+from ui.shared.webgl.payload import pack
 
 __all__ = ["MapColours", "MapEvent", "MapPoints", "Step", "by_group", "by_value", "feature_map"]
-
-_FOLDER = Path(__file__).parent
-
-
-def _text(*names: str) -> str:
-    return "\n".join((_FOLDER / name).read_text(encoding="utf-8") for name in names)
-
-
-_component = st.components.v2.component(
-    "loupe_feature_map",
-    html=_text("feature_map.html"),
-    css=_text("feature_map.css", "legend.css"),
-    js=_text("feature_map.js", "scatter.js", "camera.js", "pointer.js", "film.js", "view.js"),
-)
-_part = st.components.v2.component(
-    "loupe_feature_map_part",
-    html='<div class="legend" hidden></div>',
-    css=_text("legend.css"),
-    js=_text("part.js"),
-)
 
 
 @dataclass(frozen=True)
@@ -77,36 +57,27 @@ def feature_map(
     our own code cannot have sent.
     """
     assert len(colours.index) == len(points.x), "colours and points differ in length"
-    if st.session_state.get(_without_webgl(key)):
+    if without_webgl(key):
         drawn = fallback.draw(points, colours, key=key, highlighted=highlighted, picked=picked, on_pick=on_pick)
         return _event(points, drawn["row"], drawn["polygon"], highlighted, until_lasso)
     with st.container(gap=None):
-        result = _component(
+        result = PLANE(
             key=key,
             data=_points_payload(points, key, label, height),
             on_point_change=lambda: _pick(points, key, on_pick),
             on_lasso_change=_nothing,
-            on_webgl_change=lambda: _note_webgl(key),
+            on_webgl_change=lambda: note_webgl(key),
         )
         row, polygon = _row(points, result.get("point")), _polygon(points, result.get("lasso"))
         event = _event(points, row, polygon, highlighted, until_lasso)
-        _part(key=f"{key}-colours", data=_colours_payload(points, colours, key))
+        PART(key=f"{key}-colours", data=_colours_payload(points, colours, key))
         bright = event.selected if linked is None or event.selected is None else linked(event.selected)
-        _part(key=f"{key}-marks", data=_marks_payload(points, replace(event, selected=bright), key, picked))
+        PART(key=f"{key}-marks", data=_marks_payload(points, replace(event, selected=bright), key, picked))
     return event
 
 
 def _nothing() -> None:
     """Streamlit keeps a component's state only under keys that have a callback."""
-
-
-def _without_webgl(key: str) -> str:
-    return f"_{key}_without_webgl"
-
-
-def _note_webgl(key: str) -> None:
-    if st.session_state[key].get("webgl") is False:
-        st.session_state[_without_webgl(key)] = True
 
 
 def _pick(points: MapPoints, key: str, on_pick: Callable[[int], None] | None) -> None:

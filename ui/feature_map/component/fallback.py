@@ -11,6 +11,7 @@ from ui.feature_map.component.colours import GROUP_COLOURS, MISSING, MapColours
 from ui.feature_map.component.points import MapPoints
 from ui.shared.charts import ACCENT, MUTED
 from ui.shared.figure import altair
+from ui.shared.webgl import try_webgl_again
 
 MOST_POINTS = 5_000
 _STATES = ["greyed", "shown", "picked"]
@@ -50,12 +51,8 @@ def draw(
         "This browser has no WebGL, so the map is a simpler chart. Drag for a box, click for a feature."
         + (f" {left_out:,} of {len(rows):,} points are left out at random (seed 0)." if left_out else "")
     )
-    st.button("Try WebGL again", key=f"{key}-again", type="tertiary", on_click=lambda: _forget(key))
+    st.button("Try WebGL again", key=f"{key}-again", type="tertiary", on_click=lambda: try_webgl_again(key))
     return {"row": clicked(), "polygon": corners(event["selection"].get("box"))}
-
-
-def _forget(key: str) -> None:
-    st.session_state.pop(f"_{key}_without_webgl", None)
 
 
 def sample(rows: np.ndarray, highlighted: np.ndarray | None, picked: Sequence[int]) -> np.ndarray:
