@@ -12,7 +12,7 @@ import pytest
 from core.corpus.samples import DATASET, FILES, SampleSettings
 from sae_loupe.opened import Opened
 from tests.doubles import pages, planted_pages
-from ui.shared import figure
+from ui.shared import figure, save_menu
 from ui.shared.same_in_python import SNIPPETS, snippet
 from ui.shared.without_python import REASONS, why_not
 
@@ -55,21 +55,17 @@ ONLY_ON_PAGES |= {"cluster", "top_token", "dictionary"}  # colours of a map
 @pytest.fixture(scope="module")
 def figures(tmp_path_factory):
     """Of each figure that shows code: its name, the code, and its table; on a little text, with one cache for all."""
-    found, tables = [], {}
+    found = []
 
-    def keep_table(frame, table):
-        tables[frame.name] = table() if callable(table) else table
-
-    def keep_code(name, provenance, told):
-        code = snippet(name, provenance, told)
+    def keep(frame, table, told):
+        code = snippet(frame.name, frame.provenance, told)
         if code is not None:
-            found.append((name, code, tables[name]))
+            found.append((frame.name, code, table() if callable(table) else table))
 
     cache = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         planted_pages.read_little_text(patch)
-        patch.setattr(figure, "_table_buttons", keep_table)
-        patch.setattr(figure, "_in_python", keep_code)
+        patch.setattr(figure, "_save_menu", keep)
         for page, tab, query in VIEWS:
             with pages.app(patch, "--cache", str(cache), "--page", page):
                 state = {name: query[name] for name in UNBOUND if name in query}
@@ -198,7 +194,7 @@ def test_a_model_of_ones_own_is_named_and_the_code_runs(tmp_path):
     planted_pages.write_workspace(tmp_path)
     found = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(figure, "_in_python", lambda name, *said: found.append((name, snippet(name, *said))))
+        patch.setattr(save_menu, "in_python", lambda name, *said: found.append((name, snippet(name, *said))))
         with pages.app(patch, *planted_pages.arguments(tmp_path), "--page", "logit_weights"):
             pages.run(pages.SCRIPT, {"sae": planted_pages.id_of(tmp_path)})
     code = dict(found)["logit-kurtosis-skewness"]

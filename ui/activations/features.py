@@ -8,7 +8,6 @@ from core import catalogue
 from core.activations import tables
 from core.activations.store import FeatureActivations
 from core.feature.profile import position_profile
-from core.maths.samples import drawn
 from core.tables import with_settings
 from ui.activations import charts
 from ui.activations.positions import Chosen
@@ -40,10 +39,9 @@ def scatter(view: Chosen, table: pd.DataFrame, y: str) -> None:
     """Draw one point for each feature, on log axes. A click picks it."""
     x, key = "mean_active", f"act-scatter-{y}"
     placed = table[(table[x] > 0) & (table[y] > 0)]
-    shown = drawn(placed, x)
     hidden = len(table) - len(placed)
     chart = charts.feature_scatter(
-        shown,
+        placed,
         x,
         y,
         x_title=axis_title(x, True),
@@ -56,8 +54,7 @@ def scatter(view: Chosen, table: pd.DataFrame, y: str) -> None:
         table[["feature", "active_tokens", x, y]],
         explains=[x, y],
         note=view.note(
-            f"{len(shown):,} of {len(table):,} active features drawn",
-            *(["those with the largest means and a random sample of the others"] if len(shown) < len(placed) else []),
+            f"{len(table):,} active features",
             *([f"{hidden:,} with a value of 0 or less are not on the log axes"] if hidden else []),
             "ring: the picked feature · click a point to pick another",
         ),

@@ -13,7 +13,6 @@ from core.amounts import of_bytes, of_seconds
 from core.corpus.samples import TextSample
 from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.sources import Entry
-from core.maths.samples import drawn
 from core.models.language_model import LanguageModel
 from ui.activations import charts as activations_charts
 from ui.activations.positions import Chosen
@@ -26,7 +25,6 @@ from ui.studies.token_pass import TokenPass
 
 _PANELS = 3
 """The number of small plots in a row."""
-MOST_POINTS = 4_000
 
 
 def layers(view: Chosen) -> None:
@@ -203,24 +201,23 @@ def boxes(view: Chosen, shown: Mapping[str, Chosen], table: pd.DataFrame, name: 
 def scatter(view: Chosen, shown: Mapping[str, Chosen], features: Mapping[str, pd.DataFrame], y: str) -> None:
     """Draw one point for each feature of each layer."""
     active = {name: table[table["active_tokens"] > 0].assign(layer=name) for name, table in features.items()}
-    some = pd.concat([drawn(table, "mean_active", most=MOST_POINTS // len(active)) for table in active.values()])
+    table = pd.concat(active.values(), ignore_index=True)
     chart = activations_charts.layer_scatter(
-        some,
+        table,
         "mean_active",
         y,
         x_title=axis_title("mean_active", True),
         y_title=axis_title(y, True),
         order=list(shown),
     )
-    total = sum(map(len, active.values()))
     figure(
         f"{catalogue.statistic(y).title} against mean when active, by layer",
         altair(chart, f"act-layers-{y}"),
-        lambda: pd.concat(active.values(), ignore_index=True),
+        table,
         explains=["mean_active", y],
         note=view.note(
             series_note(shown),
-            f"{len(some):,} of {total:,} active features drawn",
+            f"{len(table):,} active features",
             "values of 0 are not on the log axes",
         ),
         name=f"layers-mean-{y.replace('_', '-')}",

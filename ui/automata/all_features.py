@@ -3,7 +3,6 @@
 import streamlit as st
 
 from core.automata.tables import feature_table, follows_itself, is_edge
-from core.maths.samples import drawn
 from ui.shared import charts
 from ui.shared.figure import altair, figure, listing
 from ui.shared.selection import axis_title, choose_feature_from
@@ -21,19 +20,18 @@ def all_features(automaton: Automaton) -> None:
     if tested.empty:
         st.info("No feature fires on enough tokens of this text to be tested. Choose more text.")
         return
-    shown = drawn(tested, "self_lift")
     x, y = "self_shuffled_lift", "self_lift"
     chart = charts.scatter(
-        shown, x, y, x_title=axis_title(x, True), y_title=axis_title(y, True), x_log=True, y_log=True, select="point"
+        tested, x, y, x_title=axis_title(x, True), y_title=axis_title(y, True), x_log=True, y_log=True, select="point"
     )
-    hidden = int((shown[y] <= 0).sum())
+    hidden = int((tested[y] <= 0).sum())
     figure(
         "How often features fire twice in a row",
         altair(chart.properties(height=320), KEY, on_select=choose_feature_from(KEY, "point"), selection="point"),
         tested[["feature", "self_count", "self_lift", "self_shuffled_lift", "self_q"]],
         explains=["self_lift", "self_shuffled_lift", "self_q"],
         note=automaton.note(
-            f"{len(shown):,} of {len(tested):,} tested features drawn",
+            f"{len(tested):,} tested features",
             *([f"{hidden:,} never fire twice in a row and are not on the log axis"] if hidden else []),
             f"{int(follows_itself(found, rule).sum()):,} follow themselves by this rule",
             "click a point to pick its feature",

@@ -82,12 +82,10 @@ def manhattan(study: LogitStudy, scores: Enrichment, random: Later[Enrichment], 
     if whole.empty:
         st.info(NOTHING, icon=":material/block:")
         return
-    places, least = tables.drawn_features(whole["height"].to_numpy(), most=MOST_POINTS)
     reach = tables.random_reach(random.value, name, HEIGHTS[which]) if random.value else None
     sure = int((whole["log10_q"] <= np.log10(0.05)).sum())
     title = "Display score" if which == "Display score" else "log10 p, with the sign of ES"
-    chart = charts.manhattan(whole.iloc[places], study.dictionary.d_sae, y_title=title, reach=reach)
-    hidden = [f"drawn: all from {least:.2f} on, and {MOST_POINTS // 2:,} random others (seed 0)"] if least else []
+    chart = charts.manhattan(whole, study.dictionary.d_sae, y_title=title, reach=reach)
     figure(
         f"{name} in all features",
         altair(chart, "manhattan", on_select=choose_feature_from("manhattan", "point"), selection="point"),
@@ -97,7 +95,6 @@ def manhattan(study: LogitStudy, scores: Enrichment, random: Later[Enrichment], 
             f"{set_size(scores, name):,} tokens in the set",
             f"{sure:,} features with q ≤ 0.05",
             *([beyond(whole["height"].to_numpy(), reach)] if reach is not None else random.said),
-            *hidden,
             "labels: the highest peaks with room, each with the token at that end",
             enrichment_studies.method(scores),
         ),

@@ -10,7 +10,6 @@ from core.dictionaries.dictionary import Dictionary
 from core.feature.correlated_features import LEAST
 from core.feature.correlated_neurons import NeuronCost
 from core.geometry import basis
-from core.maths.samples import drawn
 from ui.feature import related_charts
 from ui.feature.second_dictionary import second_dictionary
 from ui.geometry import charts as geometry_charts
@@ -120,16 +119,15 @@ def alike_and_near(subject: Subject) -> None:
     table = table[correlated.count >= LEAST].dropna(ignore_index=True)
     if table.empty:
         return
-    some = drawn(table, "feature_correlation")
     names = list(both)
-    chart = charts.scatter(some, *names, **axis_titles(names), select="point").properties(height=300)
+    chart = charts.scatter(table, *names, **axis_titles(names), select="point").properties(height=300)
     figure(
         "Decoder cosine against correlation",
         altair(chart, "rel-both", on_select=choose_feature_from("rel-both", "point"), selection="point"),
         table,
         explains=names,
         note=subject.note(
-            f"{len(some):,} of {len(table):,} features active on {LEAST} tokens or more drawn",
+            f"{len(table):,} features active on {LEAST} tokens or more",
             "large cosine and correlation: a split or copied feature · large cosine alone: two variants of one meaning "
             "· click a point to go to it",
         ),

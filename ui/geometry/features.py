@@ -5,7 +5,6 @@ import streamlit as st
 
 from core.geometry import tables
 from core.geometry.study import GeometryStudy
-from core.maths import samples
 from core.tables import with_settings
 from ui.geometry import charts as geometry_charts
 from ui.shared import charts, errors
@@ -81,10 +80,9 @@ def against_density(study: GeometryStudy) -> None:
 
 def scatter(study: GeometryStudy, table: pd.DataFrame, x: str, *, log: bool = False, more: str | None = None) -> None:
     """Draw one point for each feature. A click picks it."""
-    drawn = samples.drawn(table[table[x] > 0] if log else table, "nearest_cosine")
     key = f"nearest-{x}"
     chart = charts.scatter(
-        drawn,
+        table,
         x,
         "nearest_cosine",
         x_title=axis_title(x, log),
@@ -98,8 +96,7 @@ def scatter(study: GeometryStudy, table: pd.DataFrame, x: str, *, log: bool = Fa
         table,
         explains=["nearest_cosine", x],
         note=study.note(
-            f"{len(drawn):,} of {len(table):,} features drawn",
-            *(["those with the largest cosines and a random sample of the others"] if len(drawn) < len(table) else []),
+            f"{len(table):,} features",
             *([more] if more else []),
             "click a point to pick its feature",
         ),
@@ -124,9 +121,8 @@ def composed(study: GeometryStudy) -> None:
     )
     left, right = st.columns([2, 3], gap="medium")
     with left:
-        drawn = samples.drawn(table, "composed_cosine")
         chart = charts.scatter(
-            drawn,
+            table,
             "nearest_cosine",
             "composed_cosine",
             x_title=axis_title("nearest_cosine", False),
@@ -138,7 +134,7 @@ def composed(study: GeometryStudy) -> None:
             altair(chart, "composed", on_select=choose_feature_from("composed", "point"), selection="point"),
             table,
             explains=["composed_cosine", "nearest_cosine"],
-            note=f"{note} · {len(drawn):,} drawn",
+            note=note,
             name=f"composed-scatter-{study.side}",
             provenance=study.provenance,
         )

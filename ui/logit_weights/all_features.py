@@ -12,18 +12,16 @@ import streamlit as st
 
 from core import catalogue
 from core.logit_weights.classes import CLASSES, ClassThresholds, class_counts
-from core.logit_weights.study import BASELINE_SEED, LogitStudy, drawn_features
+from core.logit_weights.study import BASELINE_SEED, LogitStudy
 from ui.logit_weights import charts, one_feature
 from ui.shared import errors
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure, listing
 from ui.shared.later import Later
 from ui.shared.picked_feature import picked_feature
-from ui.shared.selection import choose_feature_from
+from ui.shared.selection import choose_feature_from, selection_of
 from ui.studies import feature_columns, logit_weights
 
-MOST_POINTS = 4_000
-"""The most points that a browser redraws without a pause."""
 RANGED = ("logit_std", "skewness", "kurtosis")
 
 
@@ -88,7 +86,7 @@ def scatter(study: LogitStudy, table: pd.DataFrame, thresholds: ClassThresholds)
         table = table.assign(**{colour: values})
     y = "excess_kurtosis" if excess else "kurtosis"
     table = table.assign(excess_kurtosis=table["kurtosis"] - 3)
-    drawn = table.iloc[drawn_features(study.stats, thresholds, most=MOST_POINTS)]
+    drawn = table[~study.stats.constant]
     least = drawn.loc[drawn[colour] > 0, colour].min() if log else np.nan
     shift = 3 if excess else 0
     chart = charts.shape_scatter(
@@ -105,15 +103,13 @@ def scatter(study: LogitStudy, table: pd.DataFrame, thresholds: ClassThresholds)
         },
         picked=picked_feature(),
     )
-    part = f"drawn: {len(drawn):,}, all with kurtosis > {thresholds.peaked:g} and a random sample of the others"
     figure(
         "Shape of every feature's logit weights",
         altair(chart, "lw-scatter", on_select=on_scatter, selection=["point", "brush"]),
         table,
         explains=["skewness", y, colour, "logit_class"],
         note=study.note(
-            f"{int((~study.stats.constant).sum()):,} features with a shape",
-            *([part] if len(drawn) < (~study.stats.constant).sum() else []),
+            f"{len(drawn):,} features with a shape",
             f"dashed: {thresholds.describe(study.stats)}",
             "click a point to pick its feature, drag to set the range below",
         ),
@@ -136,7 +132,7 @@ def picked(study: LogitStudy) -> None:
 def on_scatter() -> None:
     """Turn a click into the picked feature, and a drag into the ranges below."""
     choose_feature_from("lw-scatter", "point")()
-    brush = st.session_state["lw-scatter"]["selection"].get("brush") or {}
+    brush = selection_of("lw-scatter").get("brush") or {}
     shift = 3 if st.session_state.get("lw_excess") else 0
     for name, field, add in (
         ("skewness", "skewness", 0),

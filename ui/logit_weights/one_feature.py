@@ -9,7 +9,7 @@ import streamlit as st
 from core import catalogue
 from core.logit_weights.classes import ClassThresholds, token_table
 from core.logit_weights.series import box_table, percentile_table
-from core.logit_weights.study import LogitStudy, drawn_features
+from core.logit_weights.study import LogitStudy
 from core.maths.summaries import box
 from core.tables import with_settings
 from ui.logit_weights import charts
@@ -21,8 +21,6 @@ from ui.sidebar import token_set_picker
 from ui.studies import feature_map, logit_weights, token_sets
 
 CARDS = ["logit_class", "logit_std", "skewness", "kurtosis", "logit_max", "logit_min"]
-MOST_POINTS = 3_000
-"""The most points in the scatter that a slider redraws."""
 
 
 @dataclass(frozen=True)
@@ -198,7 +196,7 @@ def layer_scatter(picked: LogitStudy, studies: dict[str, LogitStudy], note: str)
     thresholds = ClassThresholds()
     shapes = pd.concat([other.table[["skewness", "kurtosis"]] for other in studies.values()]).dropna()
     domains = {column: (shapes[column].min(), shapes[column].max()) for column in shapes} if len(shapes) else {}
-    drawn = shown.table.iloc[drawn_features(shown.stats, thresholds, most=MOST_POINTS)]
+    drawn = shown.table[~shown.stats.constant]
     chart = charts.shape_scatter(
         drawn,
         y="kurtosis",
@@ -217,7 +215,9 @@ def layer_scatter(picked: LogitStudy, studies: dict[str, LogitStudy], note: str)
         altair(chart, "lw-layer-scatter", **click),
         shown.table,
         explains=["skewness", "kurtosis", "logit_class"],
-        note=shown.note(note, f"{len(drawn):,} features drawn", "all layers share these axes", "default borders"),
+        note=shown.note(
+            note, f"{len(drawn):,} features with a shape", "all layers share these axes", "default borders"
+        ),
         name=f"logit-shapes-layer-{name.replace(' ', '-')}",
         provenance=shown.provenance,
     )

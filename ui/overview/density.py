@@ -5,7 +5,6 @@ import streamlit as st
 
 from core import catalogue
 from core.dictionaries.dictionary import Dictionary
-from core.maths import samples
 from core.overview import tables
 from ui.overview import charts
 from ui.shared.escape import plain
@@ -16,7 +15,6 @@ from ui.sidebar import text_picker
 from ui.studies import opened, token_pass
 from ui.studies.token_pass import TokenPass
 
-MOST_POINTS = 4_000
 THRESHOLDS = [f"{digit}e{exponent}" for exponent in range(-8, -1) for digit in (1, 3)]
 PAIRS = {
     "Density and bias": ("log_density", "encoder_bias", "encoder_decoder_cosine"),
@@ -100,7 +98,7 @@ def separation(dictionary: Dictionary, densities: pd.DataFrame, passed: TokenPas
     )
     x, y, colour = known[chosen]
     names = [name for name in ("log_density", "encoder_bias", "encoder_decoder_cosine") if name in table.columns]
-    drawn = samples.drawn(table.dropna(subset=[x, y]), y, most=MOST_POINTS)
+    drawn = table.dropna(subset=[x, y])
     chart = charts.separation(
         drawn,
         x,
@@ -115,7 +113,7 @@ def separation(dictionary: Dictionary, densities: pd.DataFrame, passed: TokenPas
         altair(chart, key, on_select=choose_feature_from(key, "point"), selection="point"),
         table,
         explains=names,
-        note=f"{len(drawn):,} of {len(table):,} features drawn · {passed.note} · ring: the picked feature · click a "
+        note=f"{len(drawn):,} features with both values · {passed.note} · ring: the picked feature · click a "
         "point to pick another",
         name="separation",
         provenance=passed.provenance(),

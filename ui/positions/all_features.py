@@ -9,7 +9,6 @@ import streamlit as st
 
 from core import catalogue
 from core.home import findings
-from core.maths import samples
 from core.positions import tables
 from core.positions.scores import chance_r2, peaks_per_position
 from core.positions.study import Study
@@ -25,7 +24,6 @@ MOST_CURVES = 50
 """The most lines that a reader can follow and a browser redraws without a pause."""
 
 MOST_BARS = 40
-MOST_POINTS = 4_000
 
 
 def overview(study: Study, count: int) -> None:
@@ -206,8 +204,6 @@ def scatter(study: Study, pair: str, count: int) -> None:
     table = study.scores[["feature", "rank", x, y]]
     groups = np.where(table["rank"] <= count, f"{count} largest position scores", "other features")
     drawn = table.assign(group=groups).dropna(subset=[x, y])
-    order = drawn["rank"].to_numpy().argsort(kind="stable")
-    drawn = drawn.iloc[samples.drawn_places(order, whole=count, most=MOST_POINTS)]
     chart = charts.scatter(
         drawn,
         x,
@@ -219,7 +215,6 @@ def scatter(study: Study, pair: str, count: int) -> None:
         group="group",
         select="point",
     )
-    part = f"{len(drawn):,} drawn: the {count} largest scores and a random sample of the others"
     zeros = sum(int((table[name] <= 0).sum()) for name, log in ((x, x_log), (y, y_log)) if log)
     figure(
         pair,
@@ -227,8 +222,7 @@ def scatter(study: Study, pair: str, count: int) -> None:
         table,
         explains=[x, y],
         note=study.note(
-            f"{len(order):,} features with both values",
-            *([part] if len(drawn) < len(order) else []),
+            f"{len(drawn):,} features with both values",
             *([f"{zeros:,} with values of 0 or less are not on the log axis"] if zeros else []),
             "click a point to pick its feature",
         ),

@@ -3,22 +3,24 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import cache, partial
 from types import MappingProxyType
 from typing import Literal
 
+import altair as alt
 import numpy as np
 import pandas as pd
 import streamlit as st
 
-from core import catalogue, tables
-from ui.shared import audit, escape, following, pictures, report, same_in_python, selected, without_python
+from core import catalogue
+from ui.shared import audit, escape, following, pictures, report, save_menu, selected
 from ui.shared.escape import plain, signs, signs_in_table
 from ui.shared.finish import finished
 from ui.shared.naming import COLUMNS, Names, names_for, with_names
 from ui.shared.picked_feature import pick_feature
 from ui.shared.selection import columns
 from ui.shared.spoken import alternative_text
-from ui.shared.thinned import thinned
+from ui.shared.thinned import MOST_MARKS, marks, thinned
 
 SCROLLS = "scrolls_"
 """How the key of a container begins whose content scrolls where it is wider (see ui.shell.style)."""
@@ -27,7 +29,7 @@ Table = pd.DataFrame | Callable[[], pd.DataFrame]
 
 @dataclass
 class _Frame:
-    """The figure that is being drawn, and the charts drawn in it so far."""
+    """The figure that is being drawn."""
 
     title: str
     finding: str
@@ -38,9 +40,14 @@ class _Frame:
     own: tuple[str, ...]
     """The columns that hold features of the open dictionary."""
     table: Table
-    charts: list = field(default_factory=list)
+    makes: list[Callable[[], alt.TopLevelMixin]] = field(default_factory=list)
+    """They make the charts drawn in it so far, as pictures show them."""
     offers: list[tuple[str, Callable[[], Iterable[int]], str]] = field(default_factory=list)
     """Sets of features that a person may select: what the button says, the features, and where they are from."""
+
+    @property
+    def charts(self) -> list[alt.TopLevelMixin]:
+        return [make() for make in self.makes]
 
     @property
     def said(self) -> dict:
@@ -98,9 +105,7 @@ def figure(
             with buttons.popover("Check", icon=audit.ICON, type="tertiary"):
                 audit.draw(table, name, provenance, explains)
         with buttons.popover("Save", icon=":material/download:", type="tertiary"):
-            _table_buttons(frame, table)
-            _picture_buttons(frame)
-            _in_python(name, provenance, told)
+            _save_menu(frame, table, told)
         st.caption(plain(frame.note))
     return event
 
@@ -116,53 +121,15 @@ def _made(frame: _Frame, table: Table) -> pd.DataFrame:
     return with_names(table() if callable(table) else table, frame.names)
 
 
-def _table_buttons(frame: _Frame, table: Table) -> None:
-    """Offer the figure's table, and a side file that says where it comes from, as CSV cannot."""
-
-    def make() -> pd.DataFrame:
-        return _made(frame, table)
-
-    st.caption("Table")
-    with st.container(horizontal=True, gap="small"):
-        _download(frame, "CSV", lambda: tables.to_csv(make()), "csv", "text/csv")
-        _download(frame, "Parquet", lambda: tables.to_parquet(make(), frame.provenance), "parquet")
-        _download(frame, "Provenance", lambda: tables.side_file(make(), **frame.said), "json", "application/json")
-
-
-def _picture_buttons(frame: _Frame) -> None:
-    """Offer the figure's charts as pictures, if it has any that Altair draws."""
-    if not frame.charts:
-        return
-
+def _save_menu(frame: _Frame, table: Table, told: Mapping[str, object]) -> None:
     dark = is_dark()  # a download runs outside the page's run
-
-    def spec(text_scale: float = 1) -> dict:
-        return pictures.specification(frame.charts, **frame.said, dark=dark, text_scale=text_scale)
-
-    st.caption("Picture, in the colours of the page")
-    with st.container(horizontal=True, gap="small"):
-        if pictures.can_draw():
-            _download(frame, "PNG", lambda: pictures.to_png(spec()), "png", "image/png")
-            _download(frame, "PNG, large text", lambda: pictures.to_png(spec(1.5)), "large.png", "image/png")
-            _download(frame, "SVG", lambda: pictures.to_svg(spec()), "svg", "image/svg+xml")
-        _download(frame, "Vega-Lite", lambda: pictures.to_json(spec()), "vl.json", "application/json")
-    if not pictures.can_draw():  # a download runs outside the page's run, where no message could be shown
-        st.caption(plain(pictures.MISSING))
-
-
-def _in_python(name: str, provenance: Mapping[str, object], told: Mapping[str, object]) -> None:
-    """Show the code that gives the figure's numbers, or say why there is none."""
-    code = same_in_python.snippet(name, provenance, told)
-    if code is not None:
-        st.caption("The same in Python")
-        st.code(signs(code), language=None)  # the colours of Python's words have too little contrast
-    elif why := without_python.why_not(name):
-        st.caption(plain(f"No code in Python: {why}."))
-
-
-def _download(frame: _Frame, label: str, make: Callable[[], bytes], ending: str, mime: str | None = None) -> None:
-    key = f"{ending}-{frame.name}"
-    st.download_button(label, make, f"{frame.name}.{ending}", mime, key=key, on_click="ignore")
+    save_menu.table_buttons(frame.name, lambda: _made(frame, table), frame.said)
+    if frame.makes:
+        save_menu.picture_buttons(
+            frame.name,
+            lambda scale: pictures.specification(frame.charts, **frame.said, dark=dark, text_scale=scale),
+        )
+    save_menu.in_python(frame.name, frame.provenance, told)
 
 
 def is_dark() -> bool:
@@ -180,34 +147,62 @@ def altair(
 ) -> Callable:
     """Return a `draw` for an Altair chart in the page's theme. All charts are drawn here (see ui.shared.finish).
 
-    A chart with very many marks draws a sample of them (see ui.shared.thinned). A screen reader hears what
-    `ui.shared.spoken` makes of the figure around it.
+    A chart of very many points is drawn by WebGL (see ui.shared.cloud), another one of very many marks draws a sample
+    of them (see ui.shared.thinned). A screen reader hears what `ui.shared.spoken` makes of the figure around it.
     """
     names = [selection] if isinstance(selection, str) else list(selection)
 
     def draw():
         frame = _frame.get()
-        own = frame.own if frame else ()
+        own, called = (frame.own, frame.names) if frame else ((), {})
         brush = following.brushed(chart, own, names) if on_select else None
         chosen, said_of_selection = following.followed(chart, own)
-        drawn, left_out = thinned(chosen)
+        cloud = _as_cloud(chosen, key)
+        drawn, left_out = (chosen, "") if cloud else thinned(chosen)
         if frame:
             frame.note = " · ".join(filter(None, (frame.note, said_of_selection, left_out)))
-        done = finished(drawn, dark=is_dark(), names=frame.names if frame else {})
-        said = signs(alternative_text(done, *((frame.title, frame.finding, frame.note) if frame else ())))
+        make = cache(partial(finished, drawn, dark=is_dark(), names=called))
+        shown = drawn if cloud else make()
+        said = signs(alternative_text(shown, *((frame.title, frame.finding, frame.note) if frame else ())))
         if frame:
-            frame.charts.append(done)
-        # A chart of its own width scrolls where the page is narrower (see ui.shell.style).
-        place = st.container(key=f"{SCROLLS}{key}") if width == "content" else st
-        if on_select is None:
-            return place.altair_chart(done, key=key, width=width, alt=said)
-        modes = [*names, *([following.BRUSH] if brush and following.BRUSH not in names else [])]
-        event = place.altair_chart(done, key=key, width=width, alt=said, on_select=on_select, selection_mode=modes)
+            frame.makes.append(make)
+        if cloud:
+            from ui.shared import cloud as clouds
+
+            event = clouds.draw(cloud, key, said, called, on_select)
+        else:
+            event = _vega(shown, key, width, said, on_select, names, brush)
         if frame and brush and (found := brush.features(event)):
             frame.offers.append((f"Select {len(found):,}", lambda: found, f"a rectangle in {frame.title}"))
         return event
 
     return draw
+
+
+def _as_cloud(chart: alt.TopLevelMixin, key: str):
+    """Return the chart as WebGL draws it, if it has too many marks for Vega and is one of points; else None."""
+    if marks(chart) <= MOST_MARKS:
+        return None
+    from ui.shared import cloud as clouds
+
+    return clouds.read(chart) if clouds.can_draw(key) else None
+
+
+def _vega(
+    chart: alt.TopLevelMixin,
+    key: str,
+    width: Literal["stretch", "content"],
+    said: str,
+    on_select: Callable | None,
+    names: Sequence[str],
+    brush: following.Brush | None,
+):
+    """Draw a chart by Vega; one of its own width scrolls where the page is narrower (see ui.shell.style)."""
+    place = st.container(key=f"{SCROLLS}{key}") if width == "content" else st
+    if on_select is None:
+        return place.altair_chart(chart, key=key, width=width, alt=said)
+    modes = [*names, *([following.BRUSH] if brush and following.BRUSH not in names else [])]
+    return place.altair_chart(chart, key=key, width=width, alt=said, on_select=on_select, selection_mode=modes)
 
 
 def offer(features: Sequence[int], origin: str) -> None:

@@ -1,7 +1,7 @@
 """The most marks that a chart sends. A chart with more draws a seeded sample of them, and says so.
 
-Charts of features choose what they leave out (`core.maths.samples`). This is for all that do not: every chart passes
-here before it is drawn. Whole dictionaries are drawn mark by mark by the map alone (ui.feature_map.component).
+Charts of points are drawn whole by WebGL (ui.shared.cloud). This is for what no cloud can show, and for browsers
+without WebGL; other charts of features choose what they leave out (`core.maths.samples`).
 """
 
 from dataclasses import dataclass
@@ -27,11 +27,7 @@ def thinned(chart: alt.TopLevelMixin) -> tuple[alt.TopLevelMixin, str]:
 
     Each large table keeps the same share of its rows, a random sample (seed 0) in their order. The chart is changed.
     """
-    tables: dict[int, _Table] = {}
-    for unit, holder in drawn_units(chart):
-        if mark_of(unit) not in LINES:
-            tables.setdefault(id(holder), _Table(holder, holder.data)).times += 1
-    n = sum(table.marks for table in tables.values())
+    tables, n = _tables(chart), marks(chart)
     if n <= MOST_MARKS:
         return chart, ""
     large = [table for table in tables.values() if len(table.data) > _SMALL]
@@ -42,6 +38,19 @@ def thinned(chart: alt.TopLevelMixin) -> tuple[alt.TopLevelMixin, str]:
         table.node.data = table.data = table.data.iloc[drawn_places(whole, whole=0, most=int(share * len(whole)))]
     kept = sum(table.marks for table in tables.values())
     return chart, f"{kept:,} of {n:,} marks drawn, a random sample (seed 0)"
+
+
+def marks(chart: alt.TopLevelMixin) -> int:
+    """Return how many marks a chart would send."""
+    return sum(table.marks for table in _tables(chart).values())
+
+
+def _tables(chart: alt.TopLevelMixin) -> dict[int, "_Table"]:
+    tables: dict[int, _Table] = {}
+    for unit, holder in drawn_units(chart):
+        if mark_of(unit) not in LINES:
+            tables.setdefault(id(holder), _Table(holder, holder.data)).times += 1
+    return tables
 
 
 @dataclass(eq=False)

@@ -15,7 +15,7 @@ from core.text.difference import token_differences
 from core.text.texts import units
 from core.text.unit_difference import DRAWS, LEAST_UNITS, lowest_p, unit_differences
 from core.work.artifacts import artifact_key
-from ui.shared import charts, token_text
+from ui.shared import token_text
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure, listing
 from ui.shared.picked_feature import picked_feature, suggest_feature
@@ -217,12 +217,10 @@ def _scatters(comparison: Comparison, unit: str | None, a: Read, b: Read) -> Non
     means = ("unit_mean_a", "unit_mean_b") if unit else ("mean_a", "mean_b")
     effects = ("rank_biserial", "unit_z") if unit else ("rank_biserial", "minus_log10_p")
     titles = ("Mean in A against mean in B", "Effect size against p")
-    shown = table.head(charts.MAX_CELLS)
-    left_out = ", smallest p first" if len(shown) < len(table) else ""
     for column, title, (x, y) in zip(st.columns(2, gap="medium"), titles, (means, effects), strict=True):
         key = f"own-scatter-{x}"
         chart = text_charts.grouped_scatter(
-            shown,
+            table,
             x,
             y,
             x_title=catalogue.statistic(x).title,
@@ -236,7 +234,7 @@ def _scatters(comparison: Comparison, unit: str | None, a: Read, b: Read) -> Non
                 altair(chart, key, on_select=choose_feature_from(key, "point"), selection="point"),
                 comparison.table,
                 explains=[x, y],
-                note=f"{len(shown):,} of {len(table):,} features{left_out}, click one to pick it",
+                note=f"{len(table):,} features · click one to pick it",
                 name=f"two-texts-{x}",
                 provenance=_provenance(a, b, comparison),
             )

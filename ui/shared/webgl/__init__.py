@@ -20,7 +20,7 @@ PLANE = st.components.v2.component(
     "loupe_feature_map",
     html=_text("plane.html"),
     css=_text("plane.css", "legend.css"),
-    js=_text("messages.js", "scatter.js", "camera.js", "pointer.js", "film.js", "view.js"),
+    js=_text("messages.js", "scatter.js", "axes.js", "camera.js", "pointer.js", "film.js", "view.js"),
 )
 PART = st.components.v2.component(
     "loupe_feature_map_part",

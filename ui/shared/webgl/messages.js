@@ -110,13 +110,13 @@ function groupColours(element) {
 
 function palette(element, colours) {
   const bytes = new Uint8Array(256 * 4).fill(255);
-  const stops = (colours.groups.length ? groupColours(element) : rampStops(element)).map(rgb);
+  const stops = (colours.palette ?? (colours.groups.length ? groupColours(element) : rampStops(element))).map(rgb);
   for (let i = 0; i < MISSING; i++) {
     if (colours.groups.length) bytes.set(stops[i % stops.length], 4 * i);
     else {
       const place = (i / (MISSING - 1)) * (stops.length - 1);
-      const low = Math.min(Math.floor(place), stops.length - 2);
-      bytes.set(stops[low].map((v, k) => v + (place - low) * (stops[low + 1][k] - v)), 4 * i);
+      const low = Math.max(0, Math.min(Math.floor(place), stops.length - 2));
+      bytes.set(stops[low].map((v, k) => v + (place - low) * ((stops[low + 1] ?? stops[low])[k] - v)), 4 * i);
     }
   }
   bytes.set([138, 143, 152], 4 * MISSING);
@@ -131,7 +131,7 @@ function node(tag, text = "", className = "") {
 }
 
 function drawLegend(place, colours) {
-  place.hidden = false;
+  place.hidden = !colours.title && !colours.groups.length; // points of one colour
   place.replaceChildren(node("b", colours.title + (colours.log ? " (log)" : "")));
   const dot = (colour, text) => {
     const entry = node("span");
@@ -141,14 +141,14 @@ function drawLegend(place, colours) {
     place.append(entry);
   };
   if (colours.groups.length) {
-    const shown = groupColours(place);
+    const shown = colours.palette ?? groupColours(place);
     const many = colours.groups.length > LEGEND;
     if (many) place.append(node("span", `${colours.groups.length.toLocaleString("en")}, in ${shown.length} colours by turns`));
     else colours.groups.forEach((name, i) => dot(shown[i % shown.length], name));
   } else {
     const ends = node("span", "", "ends");
     const ramp = node("span", "", "ramp");
-    ramp.style.background = `linear-gradient(90deg, ${rampStops(place).join(",")})`;
+    ramp.style.background = `linear-gradient(90deg, ${(colours.palette ?? rampStops(place)).join(",")})`;
     ends.append(colours.ramp[0], ramp, colours.ramp[1]);
     place.append(ends);
   }

@@ -1,4 +1,6 @@
-// What the pointer and the keys do on a map.
+// What the pointer and the keys do on a plane of points.
+
+const corners = ([x0, y0], [x1, y1]) => [[x0, y0], [x1, y0], [x1, y1], [x0, y1]];
 
 class Pointer {
   // `signal` takes all listeners away again.
@@ -21,7 +23,9 @@ class Pointer {
     return [event.clientX - box.left, event.clientY - box.top];
   }
 
+  // A chart leaves the wheel to the page unless Ctrl is held, as a pinch does too.
   wheel(event) {
+    if (this.map.points?.axes && !event.ctrlKey) return;
     event.preventDefault();
     const unit = [0.0015, 0.05, 0.5][event.deltaMode]; // pixels, lines, pages
     this.map.zoom(this.at(event), Math.exp(-event.deltaY * unit));
@@ -29,7 +33,8 @@ class Pointer {
 
   // The middle of the map, where keys pick.
   get middle() {
-    return [this.stage.clientWidth / 2, this.stage.clientHeight / 2];
+    const { left, top, width, height } = this.map.camera.box;
+    return [left + width / 2, top + height / 2];
   }
 
   // Whether the keys lead: then the middle is marked, and what lies there is named.
@@ -50,7 +55,8 @@ class Pointer {
     if (event.button || !this.map.points) return;
     this.stage.setPointerCapture(event.pointerId);
     const at = this.at(event);
-    const lasso = (this.lassoing || event.shiftKey) && !this.map.points.steps.length;
+    const { steps, still } = this.map.points;
+    const lasso = (this.lassoing || event.shiftKey) && !steps.length && !still;
     this.drag = { from: at, last: at, far: false, outline: lasso ? [this.map.camera.toData(...at)] : null };
     this.stage.classList.add("dragging");
   }
@@ -66,7 +72,8 @@ class Pointer {
     }
     drag.far ||= Math.hypot(at[0] - drag.from[0], at[1] - drag.from[1]) > 4;
     if (!drag.far || (drag.outline && Math.hypot(at[0] - drag.last[0], at[1] - drag.last[1]) < 2)) return;
-    if (drag.outline) drag.outline.push(map.camera.toData(...at));
+    if (drag.outline && map.points.axes) drag.outline = corners(map.camera.toData(...drag.from), map.camera.toData(...at));
+    else if (drag.outline) drag.outline.push(map.camera.toData(...at));
     else map.pan(drag.last[0] - at[0], at[1] - drag.last[1]);
     drag.last = at;
     map.redraw();

@@ -89,12 +89,18 @@ class Scatter {
     for (const side of [gl.TEXTURE_MIN_FILTER, gl.TEXTURE_MAG_FILTER]) gl.texParameteri(gl.TEXTURE_2D, side, gl.NEAREST);
   }
 
-  // centre in data units; zoom from data units to clip space; size in device pixels; ink as three numbers to 1.
-  draw({ centre, zoom, t, size, alpha, ink, first, count, dimmed }) {
+  // centre in data units; zoom from data units to clip space; box in pixels of the page, `ratio` device pixels each;
+  // size in device pixels; ink as three numbers to 1.
+  draw({ centre, zoom, box, ratio, t, size, alpha, ink, first, count, dimmed }) {
     const gl = this.gl;
-    gl.viewport(0, 0, gl.drawingBufferWidth, gl.drawingBufferHeight);
+    gl.disable(gl.SCISSOR_TEST);
     gl.clearColor(0, 0, 0, 0);
     gl.clear(gl.COLOR_BUFFER_BIT);
+    const below = gl.drawingBufferHeight - (box.top + box.height) * ratio;
+    const pixels = [box.left * ratio, below, box.width * ratio, box.height * ratio].map(Math.round);
+    gl.viewport(...pixels);
+    gl.scissor(...pixels);
+    gl.enable(gl.SCISSOR_TEST);
     gl.uniform2fv(this.at.centre, centre);
     gl.uniform2fv(this.at.zoom, zoom);
     gl.uniform1f(this.at.t, t);

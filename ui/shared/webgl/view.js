@@ -1,11 +1,12 @@
-// The map on the page: its data, what a person does with it, and what is drawn.
+// A plane of points on the page, a map or a chart with axes: its data, what a person does with it, what is drawn.
 
 class FeatureMap {
   constructor(root) {
     this.root = root;
     const find = (name) => root.querySelector(name);
     this.stage = find(".stage");
-    [this.canvas, this.over, this.tip] = [find("canvas.points"), find("canvas.marks"), find(".tip")];
+    [this.under, this.canvas, this.over] = ["under", "points", "marks"].map((name) => find(`canvas.${name}`));
+    this.tip = find(".tip");
     [this.note, this.said] = [find(".message"), find(".said")];
     this.buttons = Object.fromEntries([...root.querySelectorAll("button")].map((b) => [b.dataset.do, b]));
     Object.assign(this, { lasso: null, hover: -1, frames: 0, movedAt: -Infinity });
@@ -89,14 +90,25 @@ class FeatureMap {
     this.colours = this.marks = null;
     for (const name of ["x", "y", "to_x", "to_y", "fades"]) this.scatter.set(name, points[name] ?? null);
     this.scatter.setLinks(points.links ?? null);
-    this.labels = null;
+    [this.labels, this.texts] = [null, {}];
     this.hover = -1;
     if (moved) this.setLasso(null); // an outline on another layout means nothing here
     this.film.take(points.steps);
-    this.buttons.lasso.hidden = points.steps.length > 0;
+    this.buttons.lasso.hidden = points.steps.length > 0 || points.still;
+    this.camera.frame(points.axes);
+    if (points.axes && !moved) this.takeAxes(points);
     const { n, x, y, to_x, to_y } = points;
     this.camera.measure(n, [x, y], ...(to_x ? [[to_x, to_y]] : []));
     this.share = undefined;
+  }
+
+  // A chart begins with the tool that selects, and calls its tools by other names.
+  takeAxes(points) {
+    this.pointer.mode(!points.still);
+    [this.buttons.lasso.textContent, this.buttons.lasso.title] = ["Select", "Drag a rectangle around points to select them"];
+    [this.buttons.clear.textContent, this.buttons.clear.title] = ["Clear", "Remove the rectangle (Esc)"];
+    [this.buttons.fit.textContent, this.buttons.fit.title] = ["Whole chart", "Show the whole chart (double click, or 0)"];
+    this.buttons.pan.title = "Drag to move; Ctrl and the wheel, or plus and minus, zoom";
   }
 
   takeColours(colours) {
@@ -107,7 +119,10 @@ class FeatureMap {
   takePalette() {
     this.scatter.setPalette(palette(this.stage, this.colours));
     this.ink = rgb(getComputedStyle(this.stage).color).map((v) => v / 255);
-    this.accent = getComputedStyle(this.stage).getPropertyValue("--st-primary-color").trim() || "#ea580c";
+    const style = getComputedStyle(this.stage);
+    this.accent = style.getPropertyValue("--st-primary-color").trim() || "#ea580c";
+    const grid = style.getPropertyValue("--st-border-color").trim() || "#8a8f9840";
+    this.look = { ink: style.color, grid, font: style.fontFamily };
   }
 
   takeMarks(marks) {
@@ -129,6 +144,7 @@ class FeatureMap {
 
   describe(i) {
     const { colours, points } = this;
+    if (points.tips) return points.tips.map((tip) => `${tip.title}: ${this.tipped(tip, i)}`).join("\n");
     const lines = [`Feature ${points.feature[i]}`, this.label(i)];
     const value = colours?.value?.[i];
     if (value !== undefined) {
@@ -136,6 +152,14 @@ class FeatureMap {
       lines.push(`${colours.title}: ${colours.groups.length && value >= 0 ? colours.groups[value] : number}`);
     }
     return lines.filter(Boolean).join("\n");
+  }
+
+  // What a chart's tooltip says of a point: a number, or a text from a block that is read when the first is asked for.
+  tipped({ column, kind }, i) {
+    if (kind === "whole") return this.points[column][i];
+    if (kind === "number") return numeral(this.points[column][i]);
+    const texts = (this.texts[column] ??= JSON.parse(new TextDecoder().decode(this.points[`${column}-texts`])));
+    return texts[this.points[column][i]] ?? "";
   }
 
   // --- what a person does ---------------------------------------------------------------------------------------
@@ -167,12 +191,13 @@ class FeatureMap {
   nearest([px, py], radius) {
     if (!this.points || !this.colours) return -1;
     const [x, y] = this.camera.toData(px, py);
+    const { stretch } = this.camera;
     let [best, least] = [-1, (radius / this.camera.scale) ** 2];
     const { x: xs, y: ys, to_x, to_y } = this.points;
     const { t } = this.film;
     for (let [i, stop] = this.film.range(this.points.n); i < stop; i++) {
       const dx = (t ? xs[i] + t * (to_x[i] - xs[i]) : xs[i]) - x;
-      const dy = (t ? ys[i] + t * (to_y[i] - ys[i]) : ys[i]) - y;
+      const dy = ((t ? ys[i] + t * (to_y[i] - ys[i]) : ys[i]) - y) * stretch;
       const squared = dx * dx + dy * dy;
       if (squared < least) [best, least] = [i, squared];
     }
@@ -230,7 +255,7 @@ class FeatureMap {
     const ratio = window.devicePixelRatio || 1;
     const size = [Math.round(w * ratio), Math.round(h * ratio)];
     if (this.canvas.width !== size[0] || this.canvas.height !== size[1]) {
-      for (const canvas of [this.canvas, this.over]) [canvas.width, canvas.height] = size;
+      for (const canvas of [this.under, this.canvas, this.over]) [canvas.width, canvas.height] = size;
       this.camera.resize();
     }
     const { camera, pointer, film } = this;
@@ -243,7 +268,9 @@ class FeatureMap {
     const closer = Math.min(4, Math.max(1, Math.sqrt(camera.scale / camera.home)));
     scatter.draw({
       centre: [camera.x, camera.y],
-      zoom: [(2 * camera.scale) / w, (2 * camera.scale) / h],
+      zoom: [(2 * camera.scale) / camera.box.width, (2 * camera.scale * camera.stretch) / camera.box.height],
+      box: camera.box,
+      ratio,
       t: film.t,
       size: 7 * crowd ** -0.22 * closer * ratio,
       alpha: 0.88 * crowd ** -0.08,
@@ -274,21 +301,35 @@ class FeatureMap {
   }
 
   drawOver(ratio, w, h) {
-    const pen = this.over.getContext("2d");
-    pen.setTransform(ratio, 0, 0, ratio, 0, 0);
-    pen.clearRect(0, 0, w, h);
+    const [under, pen] = [this.under, this.over].map((canvas) => canvas.getContext("2d"));
+    for (const each of [under, pen]) {
+      each.setTransform(ratio, 0, 0, ratio, 0, 0);
+      each.clearRect(0, 0, w, h);
+    }
+    const { axes } = this.points;
+    if (axes) {
+      this.stage.dataset.ticks = JSON.stringify(drawAxes(under, this.camera, axes, this.look));
+      drawNotes(pen, this.camera, axes, this.marks, this.look);
+    }
+    clipped(pen, this.camera, () => this.drawMarks(pen));
+    if (this.pointer.keyed) this.cross(pen, ...this.pointer.middle);
+  }
+
+  drawMarks(pen) {
     pen.strokeStyle = pen.fillStyle = this.accent;
     const [first, stop] = this.film.range(this.points.n);
-    const ring = (i, radius) => {
-      if (i < first || i >= stop) return;
+    const circle = (x, y, radius) => {
       pen.beginPath();
-      pen.arc(...this.camera.toScreen(...this.place(i)), radius, 0, 7);
+      pen.arc(x, y, radius, 0, 7);
       pen.lineWidth = 2;
       pen.stroke();
     };
+    const ring = (i, radius) => {
+      if (i >= first && i < stop) circle(...this.camera.toScreen(...this.place(i)), radius);
+    };
     ring(this.hover, 6);
     for (const i of this.marks?.picked ?? []) ring(i, 9);
-    if (this.pointer.keyed) this.cross(pen, ...this.pointer.middle);
+    for (const [x, y] of this.marks?.rings ?? []) circle(...this.camera.toScreen(x, y), 8);
     const outline = this.pointer.drag?.outline ?? this.lasso;
     if (!outline) return;
     pen.beginPath();
@@ -302,6 +343,7 @@ class FeatureMap {
   }
 
   cross(pen, x, y) {
+    pen.strokeStyle = this.accent;
     pen.beginPath();
     for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
       pen.moveTo(x + 4 * dx, y + 4 * dy);
