@@ -17,12 +17,17 @@ def cosine(one: np.ndarray, other: np.ndarray) -> float:
     return float((unit(one) * unit(other)).sum())
 
 
+def directed(directions: np.ndarray) -> list[int]:
+    """Return the rows with a direction, copies included."""
+    return [i for i, row in enumerate(np.asarray(directions)) if np.isfinite(row).all() and row.any()]
+
+
 def counted(directions: np.ndarray) -> list[int]:
     """Return the rows that count."""
     seen, rows = set(), []
-    for i, row in enumerate(np.asarray(directions)):
-        bits = (row + 0.0).tobytes()  # −0 and 0 are equal
-        if np.isfinite(row).all() and row.any() and bits not in seen:
+    for i in directed(directions):
+        bits = (np.asarray(directions)[i] + 0.0).tobytes()  # −0 and 0 are equal
+        if bits not in seen:
             rows.append(i)
             seen.add(bits)
     return rows

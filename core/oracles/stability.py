@@ -1,18 +1,19 @@
 """Oracles of which features return in other dictionaries. `directions` are those of A, `others` a list of those of B.
 
 `threshold` is the t asked for, `used` the threshold used for each of the others. Chance is Imhof's (1961) integral for
-the sign of a quadratic form in normal variables.
+the sign of a quadratic form in normal variables. A copy is a feature like any other, but no direction of its own that
+chance draws.
 """
 
 import numpy as np
 
-from core.oracles.directions import cosine, counted, unit
+from core.oracles.directions import cosine, counted, directed, unit
 
 _LEVEL, _GRID = 0.01, 2000
 
 
 def return_count(directions, others, used, feature):
-    if feature not in counted(directions):
+    if feature not in directed(directions):
         return None
     return sum(_best(directions, B, feature) > t for B, t in zip(others, used, strict=True))
 
@@ -33,13 +34,13 @@ def return_high(directions, others, used, feature):
 
 
 def return_chance(directions, others, used, feature):
-    if feature not in counted(directions):
+    if feature not in directed(directions):
         return None
     return np.mean([_chance(directions[feature], B, t) for B, t in zip(others, used, strict=True)])
 
 
 def mean_return_cosine(directions, others, feature):
-    return np.mean([_best(directions, B, feature) for B in others]) if feature in counted(directions) else None
+    return np.mean([_best(directions, B, feature) for B in others]) if feature in directed(directions) else None
 
 
 def return_threshold(directions, others, threshold, other):
@@ -56,12 +57,12 @@ def chance_threshold(directions, others, other):
 
 
 def returning_features(directions, others, used, times):
-    return sum(return_count(directions, others, used, i) == times for i in counted(directions))
+    return sum(return_count(directions, others, used, i) == times for i in directed(directions))
 
 
 def random_features(directions, others, used, times):
     expected = 0.0
-    for feature in counted(directions):
+    for feature in directed(directions):
         of_times = np.array([1.0])
         for B, t in zip(others, used, strict=True):
             p = _chance(directions[feature], B, t)
@@ -71,27 +72,27 @@ def random_features(directions, others, used, times):
 
 
 def returned_share(directions, others, used, other):
-    return _returned(directions, others, used, other) / len(counted(directions))
+    return _returned(directions, others, used, other) / len(directed(directions))
 
 
 def returned_low(directions, others, used, other):
-    return _wilson(_returned(directions, others, used, other), len(counted(directions)))[0]
+    return _wilson(_returned(directions, others, used, other), len(directed(directions)))[0]
 
 
 def returned_high(directions, others, used, other):
-    return _wilson(_returned(directions, others, used, other), len(counted(directions)))[1]
+    return _wilson(_returned(directions, others, used, other), len(directed(directions)))[1]
 
 
 def random_share(directions, others, used, other):
-    return np.mean([_chance(directions[i], others[other], used[other]) for i in counted(directions)])
+    return np.mean([_chance(directions[i], others[other], used[other]) for i in directed(directions)])
 
 
 def _best(directions, B, feature):
-    return max(cosine(directions[feature], B[j]) for j in counted(B))
+    return max(cosine(directions[feature], B[j]) for j in directed(B))
 
 
 def _returned(directions, others, used, other):
-    return sum(_best(directions, others[other], i) > used[other] for i in counted(directions))
+    return sum(_best(directions, others[other], i) > used[other] for i in directed(directions))
 
 
 def _chance(row, B, t):

@@ -1,9 +1,10 @@
 """How often a feature would return in a random dictionary with the second moments of a real one, exactly.
 
 The random dictionary has as many directions w as the real one, drawn from N(0, C), where C is the mean of v vᵀ over the
-real directions v at length 1. For t > 0, cos(u, w) > t means that w · u > 0 and wᵀ(u uᵀ − t² 1)w > 0. The quadratic
-form has one positive eigenvalue μ in units where w is standard normal; call the others −ν. So the chance of one w is
-E[Φ(−√(Σ ν z² / μ))] with standard normal z, and by Craig's (1991) integral for Φ it is
+real directions v at length 1, copies counted once. For t > 0, cos(u, w) > t means that w · u > 0 and
+wᵀ(u uᵀ − t² 1)w > 0. The quadratic form has one positive eigenvalue μ in units where w is standard normal; call the
+others −ν. So the chance of one w is E[Φ(−√(Σ ν z² / μ))] with standard normal z, and by Craig's (1991) integral for Φ
+it is
 
     q = 1/π ∫ from 0 to ∞ of Π (1 + ν (1 + x²) / μ)^(−1/2) / (1 + x²) dx.
 
@@ -19,7 +20,7 @@ from jaxtyping import Float, Int
 
 from core.dictionaries.spaces import DictionarySide
 from core.errors import DoesNotFitError
-from core.maths.degenerate import with_direction
+from core.maths.degenerate import degenerate, with_direction
 from core.maths.unit_rows import unit_rows
 from core.work.artifacts import artifact_key
 from core.work.threads import one_thread_per_product, run_all, run_blocks
@@ -42,8 +43,8 @@ class SecondMoments:
     axes: Float[np.ndarray, "d d"]
     """An eigenvector in each column."""
     n: int
-    """Directions; those of length 0 are left out."""
-    version: ClassVar[int] = 1
+    """Directions; those of length 0 and copies are left out."""
+    version: ClassVar[int] = 2
 
     @classmethod
     def key(cls, weights_sha256: str, side: DictionarySide) -> str:
@@ -51,11 +52,11 @@ class SecondMoments:
 
 
 def second_moments(rows: Float[np.ndarray, "n d"]) -> SecondMoments:
-    """Return the second moments of directions, in float64.
+    """Return the second moments of directions, in float64. A copy of an earlier row is no direction of its own.
 
     Raises DoesNotFitError for directions of width 1, which are only signs, and where no row has a direction.
     """
-    chosen, d = with_direction(rows), rows.shape[1]
+    chosen, d = np.flatnonzero(degenerate(rows).distinct), rows.shape[1]
     if d < 2 or not len(chosen):
         what = "directions of width 1, whose cosines are 1 or −1" if d < 2 else "no feature with a direction"
         raise DoesNotFitError(
@@ -185,7 +186,7 @@ def _reached(squares: Float[np.ndarray, "n d"], moments: SecondMoments, place: i
 
 
 def typical(rows: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "few d"]:
-    """Return up to 256 of the rows with a direction, spread evenly over all in the order of `in_own_order`."""
+    """Return up to 256 different rows with a direction, spread evenly over all in the order of `in_own_order`."""
     chosen = in_own_order(rows)
     return rows[chosen[np.linspace(0, len(chosen) - 1, min(_SAMPLE, len(chosen))).round().astype(int)]]
 
@@ -202,9 +203,9 @@ def _of_any(chance: Float[np.ndarray, " n"], n: int) -> Float[np.ndarray, " n"]:
 
 
 def in_own_order(rows: Float[np.ndarray, "n d"]) -> Int[np.ndarray, " directed"]:
-    """Return the numbers of the rows with a direction, sorted by their coordinates.
+    """Return the numbers of the different rows with a direction, sorted by their coordinates.
 
     A sample in this order stays the same if the features of a dictionary are numbered anew.
     """
-    chosen = with_direction(rows)
+    chosen = np.flatnonzero(degenerate(rows).distinct)
     return chosen[np.lexsort(rows[chosen, : min(3, rows.shape[1])].T[::-1])]

@@ -77,7 +77,7 @@ class Stability:
     chance_in: Float[np.ndarray, "n d_sae"]
     threshold: tuple[float, ...]
     chance_threshold: tuple[float, ...]
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     @classmethod
     def of(cls, returns: Sequence[Returns]) -> "Stability":

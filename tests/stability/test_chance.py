@@ -105,3 +105,12 @@ def test_a_threshold_by_chance_is_that_of_a_scan_of_the_grid_by_all_typical_rows
         means = np.array([return_chance(rows, moments, place / 2000).mean() for place in places])
         assert places[np.flatnonzero(means <= 0.01)[0]] == found
         assert (np.diff(means) <= 0).all()
+
+
+def test_copies_of_a_row_change_no_chance_and_no_threshold():
+    rows = np.random.default_rng(9).standard_normal((40, 6)) * [3, 2, 1, 1, 1, 1]
+    more = np.concatenate([rows, rows[:1].repeat(30, axis=0)])
+    moments, same = second_moments(rows), second_moments(more)
+    assert (same.n, same.values.tolist()) == (40, moments.values.tolist())
+    assert chance_threshold(more, same) == chance_threshold(rows, moments)
+    assert return_chance(more, same, 0.9)[40:].tolist() == [return_chance(rows, moments, 0.9)[0]] * 30

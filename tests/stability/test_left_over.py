@@ -65,7 +65,7 @@ def test_angles_are_those_of_planes_at_a_known_angle():
 
 
 def test_a_span_holds_what_it_says_and_takes_equal_axes_together():
-    rows = np.repeat(np.eye(6)[:3], [90, 8, 2], axis=0)
+    rows = np.repeat(np.eye(6)[:3], [90, 8, 2], axis=0) * np.linspace(1, 2, 100)[:, None]  # as copies count once
     assert [span(rows, held=held).shape[1] for held in (0.5, 0.9, 0.95, 0.99, 1.0)] == [1, 1, 2, 3, 3]
     assert span(np.eye(6), held=0.1).shape[1] == 6
     twice = span(np.concatenate([rows, 3 * rows]), held=0.95)
