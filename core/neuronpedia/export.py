@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float, Int
 
 from core.activations.store import ActivationStore, device_inputs, left_out_name
@@ -50,6 +51,19 @@ class FeatureExport:
     def silent(self) -> list[int]:
         """Features that have no strongest text, as they are active on no token."""
         return [one.texts.feature for one in self.features if not len(one.texts.rows)]
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per feature: feature, density, largest_activation, example_texts, top_promoted."""
+        texts = [one.texts for one in self.features]
+        return pd.DataFrame(
+            {
+                "feature": [one.feature for one in texts],
+                "density": [one.density for one in texts],
+                "largest_activation": [float(one.acts.max()) if one.acts.size else np.nan for one in texts],
+                "example_texts": [len(one.rows) for one in texts],
+                "top_promoted": [one.promotes_most for one in self.features],
+            }
+        )
 
     def explained(self, explanations: Mapping[int, Sequence[str]]) -> list[ExportedFeature]:
         """Return the features with explanations that a person wrote, by feature."""

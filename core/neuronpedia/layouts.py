@@ -41,6 +41,12 @@ class ExportedFeature:
     logit_bars: Bars = Bars()
     """Histogram of its logit weights of all tokens."""
 
+    @property
+    def promotes_most(self) -> str:
+        """The text of the token with the largest logit weight; empty if all tokens have the same."""
+        alike = not self.promoted or self.promoted[0][1] == self.suppressed[0][1]
+        return "" if alike else self.promoted[0][0]
+
 
 def upload_batch(
     source: NeuronpediaSource, features: Sequence[ExportedFeature], token_strings: Sequence[str]

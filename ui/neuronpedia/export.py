@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Sequence
 
-import pandas as pd
 import streamlit as st
 
 from core.corpus.samples import SampleSettings
@@ -155,15 +154,7 @@ def _computed(
 def _overview(export: FeatureExport, passed: TokenPass) -> None:
     """List what the files will say, one row for each feature."""
     texts = [one.texts for one in export.features]
-    table = pd.DataFrame(
-        {
-            "feature": [one.feature for one in texts],
-            "density": [one.density for one in texts],
-            "largest_activation": [float(one.acts.max(initial=0)) for one in texts],
-            "example_texts": [len(one.rows) for one in texts],
-            "top_promoted": [one.promoted[0][0] if one.promoted else "" for one in export.features],
-        }
-    )
+    table = export.to_frame()
     figure(
         "What the files hold",
         listing(table, "np-export", picks="feature"),
