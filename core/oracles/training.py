@@ -31,9 +31,8 @@ def training_fve(batches, weights, fitted_to, step, k):
 
 def training_dead(batches, weights, fitted_to, step, k, dead_after):
     fired = [_passed(batches, weights, fitted_to, s, k)[1].any(0) for s in range(step + 1)]
-    return np.mean(
-        [not any(f[i] for f in fired[-dead_after - 1 :]) and step >= dead_after for i in range(len(fired[0]))]
-    )
+    lately = np.any(fired[-dead_after - 1 :], axis=0)
+    return np.mean([not on and step >= dead_after for on in lately])
 
 
 def _lengths(w):
