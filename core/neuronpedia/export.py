@@ -59,7 +59,7 @@ class FeatureExport:
             {
                 "feature": [one.feature for one in texts],
                 "density": [one.density for one in texts],
-                "largest_activation": [float(one.acts.max()) if one.acts.size else np.nan for one in texts],
+                "largest_activation": [float(one.acts.max(initial=0)) for one in texts],
                 "example_texts": [len(one.rows) for one in texts],
                 "top_promoted": [one.promotes_most for one in self.features],
             }

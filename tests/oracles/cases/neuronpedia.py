@@ -36,7 +36,13 @@ def case(folder) -> Case:
     )
     given = {"acts": encode(tensors, W_E[rows])[0], "W_dec": W_dec, "W_U": model.W_U, "strings": model.token_strings}
     given["how"] = settings.as_inputs() | {"ln_w": model.ln_final[0]}
-    return Case([Shown("what the files hold", found.to_frame(), given)], planted(model.token_strings))
+    table, as_zero = found.to_frame(), {"largest_activation": "0 stands for none in the files"}
+    silent = table["feature"] == NEVER
+    shown = [
+        Shown("what the files hold", table[~silent].reset_index(drop=True), given),
+        Shown("of a silent feature", table[silent].reset_index(drop=True), given, not_held=as_zero),
+    ]
+    return Case(shown, planted(model.token_strings))
 
 
 def planted(strings) -> list[Planted | Known]:
