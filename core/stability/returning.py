@@ -63,6 +63,11 @@ class Returns:
         return ~np.isnan(self.cos)
 
     @property
+    def left_over(self) -> Int[np.ndarray, " left"]:
+        """The kept features that do not return."""
+        return np.flatnonzero(self.kept & ~self.returned)
+
+    @property
     def share(self) -> float:
         """The share of the kept features that return."""
         return float(self.returned.sum() / max(1, self.kept.sum()))

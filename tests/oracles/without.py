@@ -9,12 +9,13 @@ _NO_NUMBERS = {
     "an index: what a row is about": """
         feature position token unit coordinate token_number own_row text_row feature_a feature_b
         correlated_feature correlated_unit coarse_feature child sibling other_sibling
-        life_layer example
+        life_layer example angle_rank
     """,
     "a name that a person or a file gave": """
         dictionary token_set set_group set_rule set_preview release sae_id of_model hook_kind
         feature_tags feature_note neuronpedia_label neuronpedia_page training_run sweep_analysis
         sweep_of sweep_words sweep_task trained_on read_text direction
+        returned_in matched_from matched_to
     """,
     "a name of a feature, from numbers that are held: tests/feature/test_names.py": """
         feature_name neighbor_name correlated_name name_a name_b match_name next_name coarse_name
@@ -30,7 +31,7 @@ _NO_NUMBERS = {
         d_in d_sae context_size expected_l0 expected_fve downloaded width_text compared step dose
     """,
     "the name of a curve or of the way that it is counted": """
-        match_way match_series example_group
+        match_way match_series example_group span_series companion
     """,
     "the name of a way, by which the oracles of the numbers beside it know what to compute": """
         recipe repair

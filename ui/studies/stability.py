@@ -162,7 +162,7 @@ def left_over_with(study: StabilityStudy, place: int) -> LeftOver:
     def work(progress: Progress) -> LeftOver:
         how = {"threshold": choice.threshold, "rule": choice.rule}
         theirs = stability(b, [a], choice.side, **how, store=compute.store(), progress=progress).returns[0]
-        return left_over(*rows, *(np.flatnonzero(one.kept & ~one.returned) for one in (mine, theirs)))
+        return left_over(*rows, mine.left_over, theirs.left_over)
 
     key = f"left over {a.sha256} {b.sha256} {sorted(study.settings.items())}"
     return compute.transient(key, f"What is left over in {a.title} and {b.title}", work)
