@@ -63,13 +63,18 @@ def activation_quantiles(
 ) -> ActivationQuantiles:
     """Sort the stored activations by feature, as many features at a time as the budget allows, and take quantiles.
 
-    The store is read once for each 64 million activations. Raises MissingActivationsError.
+    The store is read once for each 64 million activations. The device that encoded them sorts them; every device gives
+    the same bits. Raises MissingActivationsError, and DeviceError where the device fails.
     """
     count = statistics.count[0 if with_first else 1 :].sum(axis=0)
     values = np.empty((len(count), len(levels)))
-    groups = _groups(count, max(1, budget_bytes // 4))
+    groups, sort = _groups(count, max(1, budget_bytes // 4)), _sorted_by_feature
+    if store.device.runs_kernels:
+        from core.activations import counts_on_device
+
+        sort = counts_on_device.sorted_by_feature
     for done, part in enumerate(groups):
-        values[part] = _quantiles(_by_feature(store, part, count, with_first), count[part], np.array(levels))
+        values[part] = _quantiles(sort(store, part, count, with_first), count[part], np.array(levels))
         progress.update(done + 1, len(groups))
     return ActivationQuantiles(values, levels, with_first)
 
@@ -109,10 +114,10 @@ def _groups(count: Int[np.ndarray, " d_sae"], room: int) -> list[slice]:
     return groups
 
 
-def _by_feature(
+def _sorted_by_feature(
     store: ActivationStore, part: slice, count: Int[np.ndarray, " d_sae"], with_first: bool
 ) -> Float[np.ndarray, " nonzero"]:
-    """Return the activations of a run of features, feature by feature, of which each has so many."""
+    """Return the activations of a run of features, feature by feature, of which each has so many; each ascending."""
     from core.activations.kernels import gather
 
     values = np.empty(count[part].sum(), np.float32)
@@ -121,15 +126,16 @@ def _by_feature(
     for block in store.blocks():
         gather(block.ends, block.features, block.acts, block.n_pos, with_first, slots, values)
     assert np.array_equal(slots[part], np.cumsum(count[part])), "the statistics count other activations than are stored"
+    for start, stop in zip((slots[part] - count[part]).tolist(), slots[part].tolist(), strict=True):
+        values[start:stop].sort()
     return values
 
 
 def _quantiles(
     values: Float[np.ndarray, " nonzero"], count: Int[np.ndarray, " n"], levels: Float[np.ndarray, " level"]
 ) -> Float[np.ndarray, "n level"]:
+    """Return quantiles of activations that are sorted feature by feature."""
     starts = np.cumsum(count) - count
-    for start, n in zip(starts.tolist(), count.tolist(), strict=True):
-        values[start : start + n].sort()
     at = levels * (count[:, None] - 1)
     below = np.clip(np.floor(at).astype(np.int64), 0, None)
     quantiles = np.full(at.shape, np.nan)

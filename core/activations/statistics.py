@@ -181,15 +181,23 @@ class Tally:
         """Add a block of rows of n_pos tokens."""
         from core.activations.kernels import add_activations
 
-        assert block.n_pos == self.n_pos, f"rows of {block.n_pos} tokens added to rows of {self.n_pos}"
+        self.add_tokens(block)
         extremes = self.largest, self.smallest, self.histogram, self.by_position
         sums = self.sums.whole, self.sums.part
         add_activations(block.ends, block.features, block.acts, self.n_pos, self.count, *sums, *extremes)
         self.sums.carry()
+
+    def add_tokens(self, block: ActivationBlock) -> None:
+        """Add what a block holds of rows and positions, without its activations."""
+        assert block.n_pos == self.n_pos, f"rows of {block.n_pos} tokens added to rows of {self.n_pos}"
         self.measures.add(block.measures)
         self.shifted.add(block.shifted)
         self.position_rows += block.counted.sum(axis=0)
         self.n_rows += len(block.rows)
+
+    def here(self) -> "Tally":
+        """Return itself; a tally on a device (core.activations.counts_on_device) returns what it counted."""
+        return self
 
     def merge(self, other: "Tally") -> None:
         """Add the sums of another part of the rows."""

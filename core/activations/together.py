@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Int
@@ -12,7 +13,7 @@ from core.activations.reading import Stops, read_places
 from core.activations.shards import PassPart, part_key
 from core.activations.statistics import Tally
 from core.activations.store import ActivationBlock, ActivationStore
-from core.activations.token_pass import open_store
+from core.activations.token_pass import new_tally, open_store
 from core.devices.device import CPU, Device
 from core.dictionaries.dictionary import Dictionary
 from core.errors import CancelledError, LoupeError
@@ -21,6 +22,9 @@ from core.models.language_model import LanguageModel
 from core.models.search import check_hooks
 from core.work.artifacts import ArtifactStore
 from core.work.progress import SILENT, Progress, Stage
+
+if TYPE_CHECKING:
+    from core.activations.counts_on_device import DeviceTally
 
 
 @dataclass
@@ -31,7 +35,7 @@ class _Fed:
     store: ActivationStore
     encoder: Encoder
     places: list[Place]
-    tally: Tally
+    tally: "Tally | DeviceTally"
     failed: LoupeError | None = None
 
 
@@ -62,7 +66,7 @@ def parts_together(
             found[i] = error
     _feed(list(fed.values()), rows, device, progress)
     for i, one in fed.items():
-        found[i] = one.failed or artifacts.cached(PassPart, keys[i], lambda one=one: PassPart.of(one.tally))
+        found[i] = one.failed or artifacts.cached(PassPart, keys[i], lambda one=one: PassPart.of(one.tally.here()))
     return [part for part in found.values() if part is not None]
 
 
@@ -77,7 +81,7 @@ def _fed(
 ) -> _Fed:
     check_hooks(dictionary, model)
     encoder = Encoder(dictionary, left_out=left_out, device=device)
-    tally = Tally(rows.shape[1], dictionary.d_sae, dictionary.config.d_out)
+    tally = new_tally(dictionary, rows.shape[1], device)
     store = open_store(dictionary, model, rows, artifacts, left_out=left_out, device=device)
     return _Fed(dictionary, store, encoder, encoder.places(model), tally)
 

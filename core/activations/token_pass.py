@@ -7,6 +7,7 @@ A pass that was cancelled or interrupted continues after its last block.
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Int
@@ -23,6 +24,9 @@ from core.models.language_model import LanguageModel
 from core.models.search import check_hooks
 from core.work.artifacts import ArtifactStore
 from core.work.progress import SILENT, Progress, Stage
+
+if TYPE_CHECKING:
+    from core.activations.counts_on_device import DeviceTally
 
 _PROBE_TOKENS = 512
 _BYTES_PER_ACTIVATION, _BYTES_PER_TOKEN = 8, 12
@@ -129,7 +133,7 @@ def statistics_of(tally: Tally, dictionary: Dictionary) -> ActivationStatistics:
 
 
 def _tally(blocks: "_Blocks", store: ActivationStore, dictionary: Dictionary) -> Tally:
-    tally = Tally(store.rows.shape[1], dictionary.d_sae, dictionary.config.d_out)
+    tally = new_tally(dictionary, store.rows.shape[1], store.device)
     with ThreadPoolExecutor(1) as adding:
         added: Future | None = None
         for i in range(len(store)):
@@ -139,7 +143,17 @@ def _tally(blocks: "_Blocks", store: ActivationStore, dictionary: Dictionary) ->
             added = adding.submit(tally.add, block)  # while the next block is computed or read
         if added:
             added.result()
-    return tally
+    return tally.here()
+
+
+def new_tally(dictionary: Dictionary, n_pos: int, device: Device) -> "Tally | DeviceTally":
+    """Return an empty tally for blocks that a device encodes: what runs no kernels counts by the compiled loops."""
+    sizes = n_pos, dictionary.d_sae, dictionary.config.d_out
+    if not device.runs_kernels:
+        return Tally(*sizes)
+    from core.activations.counts_on_device import DeviceTally
+
+    return DeviceTally(*sizes, device)
 
 
 def open_store(

@@ -18,6 +18,11 @@ def rising(x: Float[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
     return bits ^ ((bits >> 31) & _LOW)
 
 
+def from_rising(order: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Return the float32 values of what `rising` returned."""
+    return (order ^ ((order >> 31) & _LOW)).view(torch.float32)
+
+
 def pack(values: Float[Tensor, "*shape"], ids: Int[Tensor, "*ids"]) -> Int[Tensor, "*shape"]:
     """Return one int64 for each float32 value and number: larger for a larger value, then for a lower number."""
     return (rising(values).long() << 32) | (_LOW - ids.long())
@@ -25,8 +30,7 @@ def pack(values: Float[Tensor, "*shape"], ids: Int[Tensor, "*ids"]) -> Int[Tenso
 
 def unpack(keys: Int[Tensor, "*shape"]) -> tuple[Float[Tensor, "*shape"], Int[Tensor, "*shape"]]:
     """Return values and numbers of packed keys."""
-    order = (keys >> 32).int()
-    return (order ^ ((order >> 31) & _LOW)).view(torch.float32), _LOW - (keys & _LOW)
+    return from_rising((keys >> 32).int()), _LOW - (keys & _LOW)
 
 
 def top_keys(x: Float[Tensor, "row column"], k: int, first: int = 0) -> Int[Tensor, "row k"]:

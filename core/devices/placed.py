@@ -40,8 +40,8 @@ class Shelf:
         A writable array is copied each time. Raises DeviceError if the array is larger than the whole budget.
         """
         if array.flags.writeable or self.device.kind == "cpu":
-            return self._copy(array)
-        return self.keep(array, array.nbytes, lambda: self._copy(array), "An array")
+            return self.copy(array)
+        return self.keep(array, array.nbytes, lambda: self.copy(array), "An array")
 
     def keep(self, owner: object, nbytes: int, copy: Callable[[], T], name: str) -> T:
         """Return `copy()`, which needs `nbytes` of the device. It is the same object as long as its owner lives.
@@ -67,7 +67,8 @@ class Shelf:
         with self._lock:
             self._held.pop(key, None)
 
-    def _copy(self, array: np.ndarray) -> Tensor:
+    def copy(self, array: np.ndarray) -> Tensor:
+        """Return a copy on the device that is not kept."""
         # In inference mode the copy could never be part of a gradient.
         with torch.inference_mode(False), named_failures(self.device):
             return as_tensor(np.ascontiguousarray(array)).to(self.device.torch)
@@ -97,6 +98,11 @@ def shelf(device: Device) -> Shelf:
 def place(array: np.ndarray, device: Device) -> Tensor:
     """Return an array on a device (see Shelf.place)."""
     return shelf(device).place(array)
+
+
+def send(array: np.ndarray, device: Device) -> Tensor:
+    """Return a copy on a device that is not kept there."""
+    return shelf(device).copy(array)
 
 
 def fetch(tensor: Tensor) -> np.ndarray:

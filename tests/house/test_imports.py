@@ -18,7 +18,7 @@ for module in pkgutil.walk_packages(core.__path__, "core."):
 """
 NETWORK = ("httpx2", "httpx", "requests", "huggingface_hub.hf_api", "huggingface_hub.file_download")
 LATE = re.compile(
-    r"\.(on_device|compiled|\w*kernels|devices\.(blocks|ordering|placed|products)"
+    r"\.(\w*on_device|compiled|\w*kernels|devices\.(blocks|ordering|placed|products)"
     r"|training\.(checkpoints|loop|own_types|penalties|stream|trainer))$"
 )
 """Modules of core that are imported inside functions alone: compiled loops, and what runs on a device."""
