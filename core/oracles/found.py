@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 
 Oracle = Callable[..., object]
-_TOOLS = ("found", "directions", "encode", "inputs", "logits", "transformer", "__main__")
+_TOOLS = ("found", "directions", "encode", "inputs", "logits", "strings", "transformer", "__main__")
 """Files of this room that hold no oracles."""
 
 

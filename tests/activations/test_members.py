@@ -4,27 +4,13 @@ import numpy as np
 import pytest
 
 from core.activations.members import Together, _sets, together
-from core.activations.store import ActivationBlock, ActivationStore
 from core.activations.token_pass import activation_pass, open_store
 from core.work.artifacts import ArtifactStore
-from core.work.progress import SILENT
 from tests.doubles.activation_rows import dense, planted
+from tests.doubles.held_store import HeldStore
 from tests.doubles.planted import planted_model
 
 ROWS = np.random.default_rng(1).integers(0, 9, (11, 7))
-
-
-class Blocks(ActivationStore):
-    """A store of one block, from a table of tokens x features."""
-
-    def __init__(self, active: np.ndarray):
-        token, features = np.nonzero(active)
-        ends = np.searchsorted(token, np.arange(len(active)), side="right")
-        rows, sums = np.zeros((1, len(active)), np.int64), np.zeros((1, len(active)), np.float32)
-        self.block = ActivationBlock(rows, ends, features, np.ones(len(features), np.float32), sums, sums.T)
-
-    def blocks(self, progress=SILENT):
-        yield self.block
 
 
 def of_topics(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -34,7 +20,7 @@ def of_topics(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
 
 
 def found_in(active: np.ndarray, members: np.ndarray, **how) -> Together:
-    return together(Blocks(active), members, active.sum(axis=0), **how)
+    return together(HeldStore(active[None]), members, active.sum(axis=0), **how)
 
 
 def slow_lift(active: np.ndarray, feature: int, others: np.ndarray) -> float:

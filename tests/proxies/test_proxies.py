@@ -11,8 +11,9 @@ from core.catalogue import STATISTICS
 from core.errors import BadSettingError
 from core.models.tokens import byte_alphabet
 from core.models.vocabulary import STRAY
+from core.oracles.strings import ratios
 from core.proxies.disagreements import active_without, silent_hits
-from core.proxies.library import ALPHABET, SCRIPT, pattern_proxy, proxies
+from core.proxies.library import pattern_proxy, proxies
 from core.proxies.ranking import rank_features
 from core.proxies.tables import (
     bin_table,
@@ -24,7 +25,7 @@ from core.proxies.tables import (
     threshold_table,
 )
 from core.proxies.text import characters, proxy_text, token_bytes
-from core.proxies.values import FOREIGN, proxy_values
+from core.proxies.values import proxy_values
 from core.work.artifacts import ArtifactStore
 from core.work.patterns import TooSlowError, find_spans
 from tests.doubles.activation_rows import planted
@@ -53,93 +54,10 @@ def values(name: str, rows, pieces=PIECES, special=()) -> np.ndarray:
     return proxy_values(text_of(rows, pieces, special), proxies()[name])
 
 
-def segments(rows, silent):
-    """Yield lists of (row, position) without silent tokens between."""
-    for r, row in enumerate(rows):
-        segment = []
-        for p, token in enumerate(row):
-            if silent[token]:
-                yield segment
-                segment = []
-            else:
-                segment.append((r, p))
-        yield segment
-
-
-def whole_characters(data: bytes):
-    """Yield (character or None, start, end), one byte at a time where there is no character."""
-    at = 0
-    while at < len(data):
-        for n in range(1, 5):
-            try:
-                yield data[at : at + n].decode("utf-8"), at, at + n
-                break
-            except UnicodeDecodeError:
-                continue
-        else:
-            n = 1
-            yield None, at, at + 1
-        at += n
-
-
 def slow_ratios(name, rows, pieces, silent):
     """The definition, over all strings that end at each token."""
-    proxy, n = proxies()[name], sum(not silent[token] for token in np.ravel(rows))
-    share = [np.sum(rows == i) / n for i in range(len(pieces))]
-    probability = slow_alphabet(proxy) if proxy.kind == ALPHABET else slow_script(proxy, rows, pieces, silent)
-    found = np.full(np.shape(rows), -np.inf)
-    for segment in segments(rows, silent):
-        for end, place in enumerate(segment):
-            for start in range(end + 2 - proxy.least_tokens):
-                string = [rows[at] for at in segment[start : end + 1]]
-                ratio = probability([pieces[i] for i in string]) - sum(np.log(share[i]) for i in string)
-                if proxy.kind == SCRIPT:
-                    ratio += sum(np.log(share[i]) for i in string)
-                found[place] = max(found[place], ratio)
-    return found
-
-
-def slow_alphabet(proxy):
-    def one(string, alphabet):
-        characters = [c for token in string for c, _, _ in replaced(token)]
-        return sum(np.log(1 / len(alphabet)) if c in alphabet else np.log(FOREIGN) for c in characters)
-
-    return lambda string: max(one(string, set(alphabet)) for alphabet in proxy.alphabets)
-
-
-def replaced(token: bytes):
-    return [(c, 0, 0) for c in token.decode("utf-8", "replace")]
-
-
-def slow_script(proxy, rows, pieces, silent):
-    def is_in(c):
-        return c is not None and any(first <= ord(c) <= last for _, first, last in proxy.blocks)
-
-    inside, seen = dict.fromkeys(range(len(pieces)), 0), dict.fromkeys(range(len(pieces)), 0)
-    for segment in segments(rows, silent):
-        data = b"".join(pieces[rows[at]] for at in segment)
-        found, begin = list(whole_characters(data)), 0
-        for at in segment:
-            end = begin + len(pieces[rows[at]])
-            held = [(c, s) for c, s, e in found if s < end and e > begin]
-            held = [c for c, s in held if not (c == " " and s == begin)]
-            inside[rows[at]] += bool(held) and all(map(is_in, held))
-            seen[rows[at]] += 1
-            begin = end
-    total = max(1, sum(inside.values())) / max(1, sum(seen.values()))
-
-    def probability(string):
-        shorn = b"".join(token.removeprefix(b" ") for token in string)
-        try:
-            whole = shorn.decode("utf-8")
-            right = bool(whole) and all(map(is_in, whole)) and all(token != b" " for token in string)
-            return np.log(1.0 if right else FOREIGN) - np.log(total)
-        except UnicodeDecodeError:
-            i = pieces.index(string[0])
-            fraction = inside[i] / seen[i] if len(string) == 1 else 0
-            return np.log(max(fraction, FOREIGN)) - np.log(total)
-
-    return probability
+    proxy = proxies()[name]
+    return ratios(rows, pieces, silent, proxy.alphabets, proxy.least_tokens, proxy.blocks)
 
 
 @pytest.mark.parametrize("name", ["base64", "hex", "dna", "cyrillic", "kana", "latin_beyond_ascii"])
