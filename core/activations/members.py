@@ -15,6 +15,8 @@ from core.work.progress import SILENT, Progress
 DRAWS = 199
 _AT_ONCE = 2**15
 """Activations of members that are compared with all drawn selections at a time."""
+_EQUAL = 1e-12
+"""Lifts that differ by less than this share are equal: one ratio of other whole numbers is rounded otherwise."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Together:
     """The median of the same beside selections of as many others, drawn from the features that are active at all."""
     p: Float[np.ndarray, " member"]
     """The share of selections, drawn ones and this one, whose lift is at least as large."""
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     @classmethod
     def key(
@@ -95,7 +97,7 @@ def together(
         chance = np.array(
             [np.median(row[~np.isnan(row)]) if not np.isnan(row).all() else np.nan for row in lift[:, 1:]]
         )
-    reached = np.where(np.isnan(lift[:, 1:]), False, lift[:, 1:] >= lift[:, :1]).sum(axis=1)
+    reached = np.where(np.isnan(lift[:, 1:]), False, lift[:, 1:] >= lift[:, :1] * (1 - _EQUAL)).sum(axis=1)
     p = np.where(np.isnan(lift[:, 0]), 1.0, (1 + reached) / (n_draws + 1))
     return Together(mine, lift[:, 0], chance, p)
 

@@ -1,5 +1,7 @@
 """Members on the tokens of others: a slow double, a planted topic, and members drawn at random."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
@@ -48,6 +50,20 @@ def test_lifts_are_those_of_counting_tokens_for_each_member_and_each_drawn_selec
         np.testing.assert_allclose(found.chance[place], np.median(known) if len(known) else np.nan)
         reached = (known >= mine - 1e-12).sum()
         assert found.p[place] == pytest.approx(1.0 if np.isnan(mine) else (1 + reached) / 10)
+
+
+def test_drawn_selections_with_the_same_lift_count_as_reaching_it():
+    active = np.random.default_rng(5).random((110, 30)) < 0.1
+    members = np.arange(30) < 4
+    found, sets = found_in(active, members), _sets(members, active.sum(axis=0), 199, 0).T > 0
+
+    def exact(feature: int, others: np.ndarray) -> Fraction:
+        beside = active[:, [i for i in np.flatnonzero(others) if i != feature]].any(axis=1)
+        return Fraction(int(beside[active[:, feature]].sum()), int(beside.sum()))
+
+    for place, feature in enumerate(found.feature):
+        mine, *drawn = (exact(feature, others) for others in sets)
+        assert found.p[place] == (1 + sum(lift >= mine for lift in drawn)) / 200
 
 
 def test_members_of_one_topic_are_found_together_beside_chance():
