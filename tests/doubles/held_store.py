@@ -8,14 +8,15 @@ from core.activations.store import ActivationBlock, ActivationStore
 from core.work.progress import SILENT
 
 LEFT_OUT = 1
-"""The id of tokens that nothing counts; all others are 0."""
+"""The id of tokens that nothing counts."""
 
 
 class HeldStore(ActivationStore):
-    """Blocks of `acts` (row, position, feature), which are 0 on tokens that are not `counted`."""
+    """Blocks of `acts` (row, position, feature), 0 on tokens that are not counted; `rows` are token ids, else all 0."""
 
-    def __init__(self, acts: np.ndarray, counted: np.ndarray | None = None, *, block_rows: int = 25):
-        rows = np.zeros(acts.shape[:2], np.int64) if counted is None else np.where(counted, 0, LEFT_OUT)
+    def __init__(self, acts: np.ndarray, counted: np.ndarray | None = None, *, rows=None, block_rows: int = 25):
+        rows = np.zeros(acts.shape[:2], np.int64) if rows is None else rows
+        rows = rows if counted is None else np.where(counted, rows, LEFT_OUT)
         super().__init__(None, "given", "given", rows, left_out=(LEFT_OUT,), block_rows=block_rows)
         self._held = [self._block(acts[part], rows[part]) for part in self.parts]
 

@@ -28,7 +28,7 @@ _NO_NUMBERS = {
         token_label token_text token_text_b context_text next_text
     """,
     "a setting or a fact of the dictionary, shown as it is": """
-        d_in d_sae context_size expected_l0 expected_fve downloaded width_text compared step dose
+        d_in d_sae context_size expected_l0 expected_fve downloaded width_text compared compared_value step dose
     """,
     "the name of a curve or of the way that it is counted": """
         match_way match_series example_group span_series companion
