@@ -251,6 +251,14 @@ class OpenDictionary(Opened):
         return geometry.of(self, side=side)
 
     @in_words
+    def coefficients(self, feature: int, *, layer: int | None = None) -> pd.DataFrame:
+        """Return how a feature's decoder row, at length 1, is spread: coordinate, basis_coefficient, the largest first.
+
+        Over the coordinates of the hook that it writes to, or over what the neurons of a layer's MLP write.
+        """
+        return geometry.coefficients_of(self, number("Feature", feature, self.d_sae), layer=layer)
+
+    @in_words
     def enrichment(self, sets: enrichment.Sets | None = None, **settings: Any) -> enrichment.Enriched:
         """Score every feature in every token set: es, auc, log10_p and log10_q are [d_sae, n_sets].
 

@@ -6,7 +6,7 @@ import pandas as pd
 
 from core.dictionaries.spaces import directions
 from core.errors import UnknownNameError
-from core.geometry import tables
+from core.geometry import basis, tables
 from core.geometry.neighbors import Neighbors
 from core.geometry.study import GeometryStudy, wanted_neighbors
 from core.maths.degenerate import degenerate
@@ -62,6 +62,12 @@ def of(sae: Opened, *, side: str) -> NearestFeatures:
     has_copies = bool(len(degenerate(rows).copies.row))
     near = of_distinct(sae, side, copies=True)
     return NearestFeatures(GeometryStudy(sae.dictionary, side, near, of_distinct(sae, side) if has_copies else near))
+
+
+def coefficients_of(sae: Opened, feature: int, *, layer: int | None) -> pd.DataFrame:
+    """Spread a decoder row over the coordinates of its hook, or over a layer's neurons."""
+    rows = None if layer is None else basis.neuron_basis(sae.model, layer)
+    return basis.coefficients(sae.dictionary, feature, basis=rows)
 
 
 def of_distinct(sae: Opened, side: str, *, copies: bool = False) -> Neighbors:

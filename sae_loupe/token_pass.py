@@ -1,6 +1,8 @@
 """Model and dictionary run once over a text."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,9 +18,12 @@ from core.corpus.samples import SampleSettings, TextSample
 from core.corpus.streams import rows_sha256
 from core.devices.device import Device
 from core.errors import BadSettingError, UnknownNameError
-from core.feature.contexts import context_table, context_texts
-from core.feature.examples import strongest_of_rows, taken, token_counts
+from core.feature.contexts import context_table, context_texts, level_table
+from core.feature.correlated_features import CorrelatedFeatures, correlated_features
+from core.feature.correlated_neurons import CorrelatedNeurons, correlated_neurons
+from core.feature.examples import KINDS, LEVELS, ORDERS, listed, ordered, strongest_of_rows, taken, token_counts
 from core.feature.profile import position_profile
+from core.geometry.one_direction import cosines_with
 from core.models.tokens import label
 from core.overview.tables import density_table, unseen_below
 from sae_loupe.opened import Opened
@@ -148,12 +153,69 @@ class TokenPass(Result):
         columns["token_text"] = [strings[i] for i in ids]
         return pd.DataFrame(columns | {"context": context_texts(self.sae.model.decoder, self.rows, best, width=width)})
 
-    def contexts(self, feature: int, n: int | None = None, *, width: int | None = 10) -> pd.DataFrame:
-        """Return what `examples` returns with the columns of the page Feature; by default of every row."""
-        best = strongest_of_rows(self.activations(feature))
+    def contexts(
+        self,
+        feature: int,
+        n: int | None = None,
+        *,
+        width: int | None = 10,
+        kind: str = "strongest",
+        by: str = "activation",
+        seed: int = 0,
+    ) -> pd.DataFrame:
+        """Return what `examples` returns with the columns of the page Feature; by default of every row.
+
+        `kind` is strongest, random active or random text (200 tokens, active or not); `by` is activation, position or
+        row. `width` None gives whole rows. The seed draws the random ones.
+        """
+        _known("kind", kind, KINDS)
+        _known("order", by, ORDERS)
+        best = ordered(listed(kind, self.activations(feature), self.counted, seed=seed), by)
         best = taken(best, np.arange(len(best.act) if n is None else min(n, len(best.act))))
         texts = context_texts(self.sae.model.decoder, self.rows, best, width=width)
         return context_table(self.rows, best, texts, self.sae.model.token_strings)
+
+    def levels(self, feature: int, kind: str = "intervals", *, width: int | None = 10, seed: int = 0) -> pd.DataFrame:
+        """Return examples from each level of a feature's activation, the highest level first.
+
+        `kind` is intervals (11 of equal width) or quantiles (10 groups of equally many tokens).
+        """
+        _known("kind", kind, LEVELS)
+        levels, model = LEVELS[kind](self.activations(feature), seed=seed), self.sae.model
+        return level_table(levels[::-1], self.n_tokens, self.rows, model.decoder, model.token_strings, width=width)
+
+    def correlated(self, feature: int, *, top: int = 20, lowest: bool = False) -> pd.DataFrame:
+        """Return the features whose activations correlate most with a feature's, or least, over all tokens.
+
+        Columns: correlated_feature, feature_correlation, together_tokens, together_share, together_lift, density.
+        """
+        return self._correlated(feature).table(top=top, lowest=lowest)
+
+    def near_and_alike(self, feature: int) -> pd.DataFrame:
+        """Return the decoder cosine and the correlation of a feature with every other one: neighbor_cosine and so on.
+
+        Features active on fewer than 10 tokens are left out.
+        """
+        found, dictionary = self._correlated(feature), self.sae.dictionary
+        cosines = cosines_with(dictionary.W_dec[feature], dictionary, "decoder")
+        cosines[feature] = np.nan
+        return found.beside(cosines)
+
+    def neurons(self, feature: int, hook_name: str) -> pd.DataFrame:
+        """Return the 10 units at a hook that correlate most with a feature: correlated_unit, neuron_correlation.
+
+        Runs the model over the text once for all features of the dictionary, and keeps the result.
+        """
+        sae, read = self.sae, self.sample
+        names = sae.dictionary.sha256, on_device(sae.model.sha256, self.device), rows_sha256(self.rows)
+        key = CorrelatedNeurons.key(*names, hook_name, left_out=read.left_out)
+        work = partial(correlated_neurons, self.store, self.stats, sae.model, hook_name)
+        return sae.result(CorrelatedNeurons, key, work).table(number("Feature", feature, sae.dictionary.d_sae))
+
+    def _correlated(self, feature: int) -> CorrelatedFeatures:
+        acts = self.activations(feature)
+        name = f"correlated with {feature} {rows_sha256(self.rows)} {self.sample.left_out}"
+        return self.sae.held(name, lambda: correlated_features(acts, self.store, self.stats, itself=int(feature)))
 
     def tokens(self, feature: int) -> pd.DataFrame:
         """Return the tokens on which a feature is active, the most frequent first."""
@@ -193,3 +255,8 @@ def checked(settings: dict[str, Any]) -> SampleSettings:
         if name in ("n_rows", "context") and value is not None and (not isinstance(value, int) or value < 1):
             raise BadSettingError(f"{name} is {value!r}. Expected a whole number from 1.")
     return SampleSettings(**settings)
+
+
+def _known(what: str, name: str, known: Iterable[str]) -> None:
+    if name not in known:
+        raise UnknownNameError(what, name, list(known))

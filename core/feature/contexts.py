@@ -8,7 +8,7 @@ import pandas as pd
 from jaxtyping import Int
 
 from core.activations.store import FeatureActivations
-from core.feature.examples import row_activations
+from core.feature.examples import Level, row_activations
 from core.models.pieces import token_pieces
 from core.models.tokens import label
 
@@ -87,3 +87,24 @@ def context_table(
         "context_text": list(texts),
     }
     return pd.DataFrame(({"example_group": list(groups)} if groups is not None else {}) | columns)
+
+
+def level_table(
+    levels: Sequence[Level],
+    n_tokens: int,
+    rows: Int[np.ndarray, "row pos"],
+    tokenizer,
+    token_strings: Sequence[str],
+    *,
+    width: int | None,
+) -> pd.DataFrame:
+    """Return the examples of all levels of a feature, with `example_group`, which says each level in words."""
+    n_active = sum(level.count for level in levels)
+    said = [level.said(n_active=n_active, n_tokens=n_tokens) for level in levels for _ in level.examples.act]
+    fields = ("row", "position", "act")
+    parts = ([getattr(level.examples, name) for level in levels] for name in fields)
+    shown = FeatureActivations(*(np.concatenate(part) for part in parts)) if levels else _NONE
+    return context_table(rows, shown, context_texts(tokenizer, rows, shown, width=width), token_strings, said)
+
+
+_NONE = FeatureActivations(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))

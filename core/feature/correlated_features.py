@@ -60,6 +60,15 @@ class CorrelatedFeatures:
             }
         )
 
+    def beside(self, cosines: Float[np.ndarray, " d_sae"], *, least: int = LEAST) -> pd.DataFrame:
+        """Put decoder cosines beside correlations: feature, neighbor_cosine, feature_correlation.
+
+        Features that lack either, or are active on fewer than `least` tokens, are left out.
+        """
+        both = {"neighbor_cosine": cosines, "feature_correlation": self.correlation}
+        table = pd.DataFrame({"feature": np.arange(len(cosines))} | both)
+        return table[self.count >= least].dropna(ignore_index=True)
+
 
 def correlated_features(
     acts: FeatureActivations,

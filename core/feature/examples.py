@@ -98,6 +98,24 @@ def random_active(activations: FeatureActivations, *, n: int, seed: int = 0) -> 
     return _drawn(activations, np.arange(len(activations.act)), n, [seed])
 
 
+LEVELS: dict[str, Callable[..., list[Level]]] = {"intervals": intervals, "quantiles": quantile_groups}
+KINDS = ("strongest", "random active", "random text")
+MOST_DRAWN = 200
+"""Random tokens that a list holds."""
+
+
+def listed(
+    kind: str, activations: FeatureActivations, counted: Bool[np.ndarray, "row pos"], *, seed: int = 0
+) -> FeatureActivations:
+    """Return the tokens of a list of this kind, a name of KINDS."""
+    assert kind in KINDS, kind
+    if kind == "strongest":
+        return strongest_of_rows(activations)
+    if kind == "random active":
+        return random_active(activations, n=MOST_DRAWN, seed=seed)
+    return random_tokens(activations, counted, n=MOST_DRAWN, seed=seed)
+
+
 def _level(
     activations: FeatureActivations, entries: np.ndarray, low: float, high: float, per: int, seed: list[int]
 ) -> Level:

@@ -12,6 +12,7 @@ import pytest
 from core.corpus.samples import DATASET, FILES, SampleSettings
 from sae_loupe.opened import Opened
 from tests.doubles import pages, planted_pages
+from ui.feature import related
 from ui.shared import figure, save_menu
 from ui.shared.same_in_python import SNIPPETS, snippet
 from ui.shared.without_python import REASONS, why_not
@@ -36,7 +37,12 @@ VIEWS = (
     ("feature", "Summary", {"feature": 269, "rows": 3, "length": 32}),
     ("feature", "Summary", {"feature": 269, "fe_at": 2}),
     ("feature", "Examples", {"feature": 269, "fe_width": "5"}),
+    ("feature", "Examples", {"feature": 269, "fe_examples": "Intervals", "fe_seed": 2}),
+    ("feature", "Examples", {"feature": 269, "fe_examples": "Quantiles", "fe_width": "whole row"}),
+    ("feature", "Examples", {"feature": 269, "fe_examples": "Random active", "fe_order": "position", "fe_seed": 2}),
+    ("feature", "Examples", {"feature": 269, "fe_examples": "Random text"}),
     ("feature", "Related", {"feature": 269}),
+    ("feature", "Related", {"feature": 269, "rel_end": "Most opposed", "rel_basis": "Neurons of layer 1"}),
     ("feature_map", "Map", {"method": "PCA", "feature": 7}),
     ("activations", "Features", {"act_first": "true"}),
     ("activations", "Values of one feature", {"feature": 269}),
@@ -66,6 +72,7 @@ def figures(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         planted_pages.read_little_text(patch)
         patch.setattr(figure, "_save_menu", keep)
+        patch.setattr(related, "agreed", lambda *_: True)
         for page, tab, query in VIEWS:
             with pages.app(patch, "--cache", str(cache), "--page", page):
                 state = {name: query[name] for name in UNBOUND if name in query}

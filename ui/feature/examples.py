@@ -19,10 +19,11 @@ from ui.shared.token_text import Passage
 from ui.studies import compute
 from ui.studies.feature import Subject
 
-STRONGEST, INTERVALS, QUANTILES, ACTIVE, ANY = "Strongest", "Intervals", "Quantiles", "Random active", "Random text"
+STRONGEST, ACTIVE, ANY = (kind.capitalize() for kind in feature_examples.KINDS)
+INTERVALS, QUANTILES = (kind.capitalize() for kind in feature_examples.LEVELS)
 KINDS = [STRONGEST, INTERVALS, QUANTILES, ACTIVE, ANY]
 WIDTHS = {"5": 5, "10": 10, "20": 20, "40": 40, "whole row": None}
-A_PAGE, MOST_DRAWN, MOST_SEARCHED = 20, 200, 5_000
+A_PAGE, MOST_LISTED, MOST_SEARCHED = 20, 200, 5_000
 HELP = (
     f"{STRONGEST}: one context for each row, around its strongest token. {INTERVALS}: 5 random tokens from each of 11 "
     f"intervals of equal width, from 0 to the largest activation. {QUANTILES}: 5 random tokens from each of 10 groups "
@@ -89,13 +90,14 @@ def seed() -> int:
 
 def levels(subject: Subject, kind: str, width: int | None) -> None:
     """Draw examples from each level of activation, the highest first."""
-    make = feature_examples.intervals if kind == INTERVALS else feature_examples.quantile_groups
-    parts = make(subject.acts, seed=seed())[::-1]
+    drawn = seed()
+    parts = feature_examples.LEVELS[kind.lower()](subject.acts, seed=drawn)[::-1]
     of = {"n_active": len(subject.acts.act), "n_tokens": subject.passed.statistics.n_tokens()}
     groups = [(level.said(**of), level.examples) for level in parts]
     title = {INTERVALS: "Equal intervals of activation", QUANTILES: "Groups of equally many active tokens"}[kind]
     note = f"{feature_examples.PER_GROUP} random ones of each, no row twice in a group"
-    draw_contexts(subject, title, groups, width, note, f"{subject.stem}-{kind.lower()}")
+    told = {"width": repr(width), "seed": drawn}
+    draw_contexts(subject, title, groups, width, note, f"{subject.stem}-{kind.lower()}", told=told)
 
 
 def single_list(subject: Subject, kind: str, width: int | None) -> None:
@@ -117,7 +119,7 @@ def single_list(subject: Subject, kind: str, width: int | None) -> None:
             placeholder="regular expression",
             help="Python's syntax. It is searched in the whole context that is shown.",
         )
-        drawn = pool(subject, kind)
+        drawn, how = pool(subject, kind)
     acts = feature_examples.ordered(drawn, by)
     note = {STRONGEST: f"{len(acts.act):,} rows with an active token"}.get(kind, f"{len(acts.act):,} random tokens")
     if pattern:
@@ -131,19 +133,19 @@ def single_list(subject: Subject, kind: str, width: int | None) -> None:
         st.session_state["fe_page"] = 1  # from a longer list
     page = st.pagination(pages, key="fe_page") if pages > 1 else 1
     shown = feature_examples.taken(acts, np.arange((page - 1) * A_PAGE, min(page * A_PAGE, len(acts.act))))
-    name, usual = f"{subject.stem}-contexts", kind == STRONGEST and by == "activation" and not pattern
+    name = f"{subject.stem}-contexts"
     note = f"page {page} of {pages} · {note}"
-    told = {"of_all_rows": usual, "width": repr(width)}
+    how |= {} if by == "activation" else {"by": by}
+    chosen = "".join(f", {key}={value!r}" for key, value in how.items())
+    told = {"whole": not pattern, "width": repr(width), "how": chosen}
     draw_contexts(subject, f"{kind} contexts", [("", shown)], width, note, name, acts, told)
 
 
-def pool(subject: Subject, kind: str) -> FeatureActivations:
-    """Return what a list is made from."""
-    if kind == STRONGEST:
-        return feature_examples.strongest_of_rows(subject.acts)
-    if kind == ACTIVE:
-        return feature_examples.random_active(subject.acts, n=MOST_DRAWN, seed=seed())
-    return feature_examples.random_tokens(subject.acts, subject.passed.counted, n=MOST_DRAWN, seed=seed())
+def pool(subject: Subject, kind: str) -> tuple[FeatureActivations, dict[str, str | int]]:
+    """Return what a list is made from, and how, where that is not as usual."""
+    how = {} if kind == STRONGEST else {"kind": kind.lower(), "seed": seed()}
+    drawn = how.get("seed", 0)
+    return feature_examples.listed(kind.lower(), subject.acts, subject.passed.counted, seed=drawn), how
 
 
 def searched(
@@ -230,7 +232,7 @@ def tokens(subject: Subject) -> None:
     strings = passed.model.token_strings
     table = table.assign(token_label=[label(strings[token]) for token in table["token"].tolist()])
     order = ["token_label", "active_count", "share_of_token", "share_of_active", "mean_active", "largest_activation"]
-    shown = table[order].head(MOST_DRAWN)
+    shown = table[order].head(MOST_LISTED)
     figure(
         "Tokens on which it fires",
         listing(shown, "fe-tokens", height=420),

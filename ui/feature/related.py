@@ -108,18 +108,17 @@ def correlated(subject: Subject) -> None:
         name=f"{subject.stem}-correlated",
         provenance=subject.passed.provenance(feature=subject.feature, least=LEAST),
         whose={"correlated_feature": subject.among.sha256},
+        told=subject.passed.told | {"lowest": ENDS[end]},
     )
 
 
 def alike_and_near(subject: Subject) -> None:
     """Draw every other feature by decoder cosine and correlation."""
     correlated, cosines = relations.correlated(subject), relations.cosines(subject)
-    both = {"neighbor_cosine": cosines, "feature_correlation": correlated.correlation}
-    table = pd.DataFrame({"feature": np.arange(len(cosines))} | both)
-    table = table[correlated.count >= LEAST].dropna(ignore_index=True)
+    table = correlated.beside(cosines)
     if table.empty:
         return
-    names = list(both)
+    names = ["neighbor_cosine", "feature_correlation"]
     chart = charts.scatter(table, *names, **axis_titles(names), select="point").properties(height=300)
     figure(
         "Decoder cosine against correlation",
@@ -134,6 +133,7 @@ def alike_and_near(subject: Subject) -> None:
         name=f"{subject.stem}-near-and-alike",
         provenance=subject.passed.provenance(feature=subject.feature, least=LEAST),
         whose={"feature": subject.among.sha256},
+        told=subject.passed.told,
     )
 
 
@@ -214,6 +214,7 @@ def neuron_figure(subject: Subject, hook: str) -> None:
         note=subject.note(f"{units.n_units:,} units at {hook}", *([than] if best.size > 1 else [])),
         name=f"{subject.stem}-neurons",
         provenance=subject.passed.provenance(feature=subject.feature, hook_name=hook),
+        told=subject.passed.told | {"hook": repr(hook)},
     )
 
 
@@ -243,6 +244,7 @@ def coefficients(subject: Subject) -> None:
             note=note,
             name=f"{subject.stem}-coefficients",
             provenance=provenance,
+            told={"layer": repr(layer)},
         )
     with right:
         chart = charts.histogram(table, "basis_coefficient", "Coefficient", log=True, y_title=words.capitalize())
@@ -254,6 +256,7 @@ def coefficients(subject: Subject) -> None:
             note=f"{note} · one bar far from 0: the feature is that coordinate; a bell: the feature is spread over all",
             name=f"{subject.stem}-all-coefficients",
             provenance=provenance,
+            told={"layer": repr(layer)},
         )
 
 

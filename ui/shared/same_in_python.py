@@ -85,7 +85,15 @@ SNIPPETS = (
     Snippet(f"{_FEATURE}-by-position", f"{_PASSED}passed.profile($feature, with_first=$with_first)"),
     Snippet(f"{_FEATURE}-tokens", f"{_PASSED}passed.tokens($feature)"),
     Snippet(f"{_FEATURE}-strongest", f"{_PASSED}passed.contexts($feature, $count)"),
-    Snippet(f"{_FEATURE}-contexts", f"{_PASSED}passed.contexts($feature, width=$width)", needs="of_all_rows"),
+    Snippet(f"{_FEATURE}-contexts", f"{_PASSED}passed.contexts($feature, width=$width$how)", needs="whole"),
+    Snippet(
+        f"{_FEATURE}-(?P<kind>intervals|quantiles)",
+        f'{_PASSED}passed.levels($feature, "$kind", width=$width, seed=$seed)',
+    ),
+    Snippet(f"{_FEATURE}-correlated", f"{_PASSED}passed.correlated($feature, lowest=$lowest)"),
+    Snippet(f"{_FEATURE}-near-and-alike", f"{_PASSED}passed.near_and_alike($feature)"),
+    Snippet(f"{_FEATURE}-neurons", f"{_PASSED}passed.neurons($feature, $hook)"),
+    Snippet(f"{_FEATURE}-(all-)?coefficients", "sae.coefficients($feature, layer=$layer)"),
     Snippet(f"{_FEATURE}-nearest", "sae.neighbors().of($feature).head($count)"),
     Snippet(
         "feature-map",

@@ -18,15 +18,14 @@ _RUNS = "it shows what a run wrote; its folder holds the numbers"
 
 REASONS = {
     # Feature, Activations
-    r"(feature-\d+|direction)-(contexts|intervals|quantiles|strongest)": "the examples were drawn or searched here",
-    r"(feature-\d+|direction)-(promoted|suppressed)": "the page Logit weights has code for this "
+    r"feature-\d+-contexts": "the contexts were searched here",
+    r"feature-\d+-(promoted|suppressed)": "the page Logit weights has code for this "
     "list; here the products are summed for one feature alone, so last digits may differ",
-    r"(feature-\d+|direction)-sets": "the tab Enrichment of Logit weights has code for all sets",
-    r"(feature-\d+|direction)-(correlated|near-and-alike|coefficients|all-coefficients|match)": _NO_CALL,
-    r"(feature-\d+|direction)-neurons": _LONG,
+    r"feature-\d+-sets": "the tab Enrichment of Logit weights has code for all sets",
+    r"feature-\d+-match": _NO_CALL,
     r"(feature-\d+|direction)-proxy-.+": _TYPED,
     r"feature-\d+-(paths|automaton|before|after)|self-excitation|automaton-.+|loops": _NO_CALL,
-    r"direction-(activations|positions|tokens|nearest)": "no dictionary on disk holds a direction of your own",
+    r"direction-.+": "no dictionary on disk holds a direction of your own",
     r"feature-notes|selection-members|neuronpedia-(list|export)": _KEPT,
     r"features-means-histogram|feature-\d+-activation-bins": _COUNTS,
     r"layers-.+": _SERIES,
