@@ -1,12 +1,15 @@
 """Tables behind the positional charts."""
 
 import numpy as np
+import pandas as pd
+import pytest
 
 from core.catalogue import STATISTICS
 from core.corpus.streams import rows_sha256
 from core.positions import tables
 from core.positions.units import UnitCurves, unit_curves
 from tests.doubles.planted import planted_model
+from ui.positions import charts
 
 
 def test_matrix_cells_leave_out_zeros_unless_asked():
@@ -47,3 +50,12 @@ def test_rows_are_named_by_content_and_shape():
     rows = np.arange(6).reshape(2, 3)
     assert rows_sha256(rows) == rows_sha256(rows.astype(np.int32))
     assert rows_sha256(rows) != rows_sha256(rows.reshape(3, 2))
+
+
+@pytest.mark.parametrize(("suggested", "align", "dx"), [(5, "left", 4), (900, "right", -4)])
+def test_the_text_of_a_late_elbow_ends_at_its_line(suggested, align, dx):
+    ranks = np.arange(1, 1001)
+    table = pd.DataFrame({"rank": ranks, "position_score": 1 / ranks, "feature": ranks, "peak": 0})
+    texts = [layer for layer in charts.score_rank(table, suggested, suggested).layer if layer.mark.type == "text"]
+    assert [(text.mark.align, text.mark.dx) for text in texts] == [(align, dx)]
+    assert texts[0].data["text"].tolist() == [f"elbow at {suggested}"]

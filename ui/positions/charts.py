@@ -87,12 +87,16 @@ def score_rank(table: pd.DataFrame, chosen: int, suggested: int) -> alt.LayerCha
     marks = pd.DataFrame({"rank": [chosen, suggested], "text": [f"{chosen} shown", f"elbow at {suggested}"]})
     marks = marks.tail(1) if chosen == suggested else marks[marks["rank"] > 0]
     rule = alt.Chart(marks).mark_rule(strokeDash=[5, 4], color=MUTED).encode(alt.X("rank:Q"))
-    text = (
-        alt.Chart(marks.assign(y=np.arange(len(marks)) * 14 + 2))
-        .mark_text(align="left", baseline="top", dx=4, color=MUTED, fontSize=11)
+    marks = marks.assign(y=np.arange(len(marks)) * 14 + 2)
+    late = marks["rank"] ** 1.5 > len(table)  # in the right third of the log axis, where a text must end at its line
+    texts = [
+        alt.Chart(some)
+        .mark_text(align=align, baseline="top", dx=dx, color=MUTED, fontSize=11)
         .encode(alt.X("rank:Q"), alt.Text("text:N"), y=alt.Y("y:Q", scale=None, axis=None))
-    )
-    return alt.layer(line, rule, text).resolve_scale(y="independent").properties(height=260)
+        for some, align, dx in ((marks[~late], "left", 4), (marks[late], "right", -4))
+        if len(some)
+    ]
+    return alt.layer(line, rule, *texts).resolve_scale(y="independent").properties(height=260)
 
 
 def peaks(table: pd.DataFrame, *, context_size: int) -> alt.LayerChart:
