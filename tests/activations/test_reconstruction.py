@@ -150,3 +150,5 @@ def test_what_does_not_fit_is_refused(tmp_path):
         error_by_position(planted_dictionary(), model, ROWS[:0])
     with pytest.raises(CorpusError, match="no position from 7 to 5"):
         error_by_position(planted_dictionary(), model, ROWS, first=7)
+    with pytest.raises(CorpusError, match="no position from -1 to 5"):
+        error_by_position(planted_dictionary(), model, ROWS, first=-1)

@@ -206,8 +206,9 @@ def test_a_planted_tree_of_splits_and_a_merge_is_found():
     assert relation.counts == {"novel": 1, "reconstruction": 1, "split": 3, "merged": 1}
     back = relate(*(values[:, 0] for values in ways[2:] + ways[:2]))
     assert [LABELS[i] for i in back.label] == ["reconstruction", "merged", "split", "split"]
-    with pytest.raises(OutOfRangeError, match="Feature 4 does not exist"):
-        relation.children(4)
+    for parent in (-1, 4):
+        with pytest.raises(OutOfRangeError, match=f"Feature {parent} does not exist"):
+            relation.children(parent)
 
 
 def test_features_left_out_have_no_label():

@@ -99,6 +99,8 @@ def test_the_table_has_a_row_for_each_repair_and_position(model):
         ({"dictionary": {"hook_name": "blocks.1.hook_resid_pre"}}, DoesNotFitError, "Repairs need an SAE"),
         ({"dictionary": {"normalize_activations": "layer_norm"}}, DoesNotFitError, "normalisation: layer_norm"),
         ({"features": [14]}, OutOfRangeError, "14"),
+        ({"features": [15]}, OutOfRangeError, "15"),
+        ({"features": [-1]}, OutOfRangeError, "-1"),
         ({"context_size": 0}, CorpusError, "a context of 0"),
         ({"rows": ROWS[:0]}, CorpusError, r"got rows of shape \(0, "),
     ],

@@ -135,6 +135,11 @@ def test_elbow_is_what_its_formula_says_though_most_features_are_silent(silent):
     assert elbow(rng.permutation(scores)) == np.count_nonzero(s >= np.sqrt(s[r - 1] * floored[2 * r - 1]))
 
 
+def test_elbow_looks_at_scores_of_a_hundredth_of_the_largest_only():
+    """The steepest halving, of .9, lies below 1 % of 100, though above 1 % of 15; of the others 15 falls most."""
+    assert elbow(np.array([100, 15, 5, 2, 0.9, 0.8, 0.5, 0.3, 0.1, 0.1])) == 2
+
+
 @pytest.mark.parametrize("scores", [[0.0, 0.0], [2.0, 2.0, 2.0], [3.0], [-1.0, -2.0]])
 def test_elbow_is_zero_where_there_is_none(scores):
     assert elbow(np.array(scores)) == 0

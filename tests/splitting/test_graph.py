@@ -184,6 +184,8 @@ def test_siblings_are_told_apart_by_what_each_promotes_above_the_others():
         np.testing.assert_allclose(siblings.difference[i], weights[i] - others)
     table = distinctive_table(siblings, texts, k=1)
     assert table[["sibling", "token", "token_text"]].to_numpy().tolist() == [[7, 10, "a"], [3, 11, "b"], [9, 12, "c"]]
+    ranked = distinctive_table(siblings, texts, k=2)
+    assert ranked["sibling_rank"].tolist() == [1, 2] * 3
     cells = difference_cells(siblings, texts, k=1)
     assert cells["token"].tolist() == [10, 11, 12] * 3
     assert cells.loc[(cells["sibling"] == 9) & (cells["token"] == 12), "sibling_difference"].tolist() == [5]
