@@ -16,7 +16,7 @@ from torch import Tensor
 from core.activations.store import TILE
 from core.amounts import of_bytes
 from core.devices.blocks import computing_on
-from core.devices.device import Device, DeviceError
+from core.devices.device import Device, DeviceError, OutOfDeviceMemoryError
 from core.devices.ordering import top_keys, unpack
 from core.devices.placed import fetch, place
 from core.dictionaries.dictionary import AffineGate, Dictionary
@@ -82,7 +82,8 @@ class DeviceEncoder:
             n = part.stop - part.start
             return self._decode(self._sparse(tile, n))[:n]
 
-        return torch.cat(self._tiles(work, x, progress))
+        with computing_on(self.device):
+            return torch.cat(self._tiles(work, x, progress))
 
     def shifted(
         self,
@@ -90,9 +91,9 @@ class DeviceEncoder:
         keep: Bool[np.ndarray, "row pos"],
     ) -> Float[np.ndarray, "pos d_out"]:
         """Return sums over rows of x - b_dec, of tokens that are kept."""
-        b_dec = place(self.dictionary.b_dec, self.device).double()
-        sums = torch.zeros(keep.shape[1], len(b_dec), dtype=torch.float64, device=self.device.torch)
         with computing_on(self.device):
+            b_dec = place(self.dictionary.b_dec, self.device).double()
+            sums = torch.zeros(keep.shape[1], len(b_dec), dtype=torch.float64, device=self.device.torch)
             rows = self._here(target).reshape(*keep.shape, -1)
             # A few rows at a time keep float64 copies small.
             for some, kept in zip(rows.split(_ROWS), place(keep, self.device).split(_ROWS), strict=True):
@@ -104,6 +105,9 @@ class DeviceEncoder:
 
     def _tiles(self, work: Callable[[slice, Tensor], Any], x: Tensor | np.ndarray, progress: Progress) -> list[Any]:
         """Return `work(which tokens, these filled up to a tile)` of all tiles, in order."""
+        dictionary = self.dictionary
+        for weights in (dictionary.W_enc, dictionary.b_enc, dictionary.W_dec, dictionary.b_dec):
+            place(weights, self.device)  # here, so that the tile is not blamed for weights that do not fit
         self._check_memory()
         results = []
         try:
@@ -114,7 +118,7 @@ class DeviceEncoder:
                     results.append(work(part, filled_up(x[part])))
                     progress.update(part.stop, len(x))
             return results
-        except torch.OutOfMemoryError:
+        except (torch.OutOfMemoryError, OutOfDeviceMemoryError):
             results.clear()  # handled below: inside `except` the traceback keeps every array of `work` alive
         raise self._too_small()
 

@@ -2,15 +2,18 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from functools import wraps
+from inspect import signature
+from typing import Any, TypeVar
 
 import torch
 
 from core.amounts import of_bytes
-from core.devices.device import Device, DeviceError, named_failures
+from core.devices.device import Device, DeviceError, OutOfDeviceMemoryError, named_failures
 from core.devices.products import ieee_products
 from core.work.progress import SILENT, Progress
 
+T = TypeVar("T")
 SHARE = 0.4
 """Share of the free memory for one block: sorting and selecting need as much again, and sessions share the device."""
 MOST_ELEMENTS = 2**30
@@ -36,12 +39,24 @@ def rows_that_fit(device: Device, n: int, *, bytes_per_row: int, width: int, fix
 
 @contextmanager
 def computing_on(device: Device, *, gradients: bool = False) -> Iterator[None]:
-    """Compute products in IEEE float32, and turn a driver's failure into DeviceError.
+    """Compute products in IEEE float32, and turn a driver's failure and a lack of memory into DeviceError.
 
     Nothing made inside can be differentiated, unless it is asked for `gradients`.
     """
     with torch.inference_mode(not gradients), ieee_products(), named_failures(device):
         yield
+
+
+def on_its_device(function: Callable[..., T]) -> Callable[..., T]:
+    """Let a function run inside `computing_on` of its argument `device`: what it places before its blocks, too."""
+    parameters = signature(function)
+
+    @wraps(function)
+    def inside(*args: Any, **options: Any) -> T:
+        with computing_on(parameters.bind(*args, **options).arguments["device"]):
+            return function(*args, **options)
+
+    return inside
 
 
 def run_on_device(
@@ -64,7 +79,7 @@ def run_on_device(
             part, fits = slice(start, min(start + step, n)), True
             try:
                 result = work(part)
-            except torch.OutOfMemoryError:
+            except (torch.OutOfMemoryError, OutOfDeviceMemoryError):
                 fits = False  # handled below: inside `except` the traceback keeps every array of `work` alive
             if not fits:
                 if step == 1:

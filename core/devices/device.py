@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
+from traceback import clear_frames
 from typing import TYPE_CHECKING, Literal
 
 from core.amounts import of_bytes
@@ -25,6 +26,10 @@ takes to start."""
 
 class DeviceError(LoupeError):
     """A device is not there, has too little memory, or failed."""
+
+
+class OutOfDeviceMemoryError(DeviceError):
+    """A device's memory ran out. Less work at a time may fit."""
 
 
 @dataclass(frozen=True)
@@ -236,7 +241,7 @@ def _mps() -> tuple[Device, ...]:
 
 @contextmanager
 def named_failures(device: Device):
-    """Turn a driver's failure into a DeviceError that names the device. Errors about memory pass unchanged."""
+    """Turn a driver's failure, and memory that runs out, into a DeviceError that names the device."""
     if device.kind == "cpu":
         yield
         return
@@ -244,8 +249,12 @@ def named_failures(device: Device):
 
     try:
         yield
-    except torch.OutOfMemoryError:
-        raise
+    except torch.OutOfMemoryError as error:
+        clear_frames(error.__traceback__)  # they keep alive what was half made
+        raise OutOfDeviceMemoryError(
+            f"The memory of {device.name} ran out; {of_bytes(device.free_bytes())} are free now. Expected room for "
+            "weights and for the work on them. Close other programs that use the device, or choose the CPU as device."
+        ) from None
     except (torch.AcceleratorError, RuntimeError) as error:
         if not isinstance(error, torch.AcceleratorError) and "CUDA" not in str(error) and "cuDNN" not in str(error):
             raise

@@ -4,6 +4,7 @@ import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from core.amounts import of_bytes
-from core.devices.device import Device, DeviceError, named_failures
+from core.devices.device import Device, DeviceError, OutOfDeviceMemoryError, named_failures
 from core.work.torch_library import as_tensor
 
 T = TypeVar("T")
@@ -41,12 +42,13 @@ class Shelf:
         """
         if array.flags.writeable or self.device.kind == "cpu":
             return self.copy(array)
-        return self.keep(array, array.nbytes, lambda: self.copy(array), "An array")
+        return self.keep(array, array.nbytes, lambda: self._moved(array), "An array")
 
     def keep(self, owner: object, nbytes: int, copy: Callable[[], T], name: str) -> T:
         """Return `copy()`, which needs `nbytes` of the device. It is the same object as long as its owner lives.
 
-        Raises DeviceError, naming `name`, if it is larger than the whole budget, and all that `copy` raises.
+        If the device's memory runs out, what was least recently used leaves. Raises DeviceError, naming `name`, if it
+        is larger than the whole budget, OutOfDeviceMemoryError if nothing is left to leave, and all that `copy` raises.
         """
         with self._lock:
             key = id(owner)
@@ -54,7 +56,7 @@ class Shelf:
                 self._held.move_to_end(key)
                 return self._held[key][0]
             self._make_room(nbytes, name)
-            self._held[key] = copy(), nbytes
+            self._held[key] = self._made(copy, nbytes, name), nbytes
             weakref.finalize(owner, self._forget, key)
             return self._held[key][0]
 
@@ -68,10 +70,29 @@ class Shelf:
             self._held.pop(key, None)
 
     def copy(self, array: np.ndarray) -> Tensor:
-        """Return a copy on the device that is not kept."""
+        """Return a copy on the device that is not kept. Raises OutOfDeviceMemoryError, and where the driver fails."""
+        return self._made(lambda: self._moved(array), array.nbytes, "An array")
+
+    def _moved(self, array: np.ndarray) -> Tensor:
         # In inference mode the copy could never be part of a gradient.
-        with torch.inference_mode(False), named_failures(self.device):
+        with torch.inference_mode(False):
             return as_tensor(np.ascontiguousarray(array)).to(self.device.torch)
+
+    def _made(self, copy: Callable[[], T], nbytes: int, name: str) -> T:
+        """Return `copy()`. What leaves is not counted any more, and what was half made never was."""
+        while True:
+            with suppress(OutOfDeviceMemoryError), named_failures(self.device):
+                return copy()
+            with self._lock:
+                if not self._held:
+                    break
+                self._held.popitem(last=False)
+            torch.cuda.empty_cache()
+        raise OutOfDeviceMemoryError(
+            f"{name} of {of_bytes(nbytes)} does not fit into the memory of {self.device.name}, of which "
+            f"{of_bytes(self.device.free_bytes())} are free. Expected room for weights and for the work on them. Close "
+            "other programs that use the device, or choose the CPU as device."
+        )
 
     def _make_room(self, nbytes: int, name: str) -> None:
         if nbytes > self.budget:

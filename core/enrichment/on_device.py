@@ -12,13 +12,14 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from core.devices.blocks import rows_that_fit, run_on_device
+from core.devices.blocks import on_its_device, rows_that_fit, run_on_device
 from core.devices.device import Device
 from core.devices.placed import fetch, place
 from core.logit_weights.unembedding import Unembedding
 from core.work.progress import SILENT, Progress
 
 
+@on_its_device
 def running_sum_extremes(
     directions: Float[np.ndarray, "d_sae d_model"],
     unembedding: Unembedding,

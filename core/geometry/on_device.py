@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from core.devices.blocks import rows_that_fit, run_on_device
+from core.devices.blocks import on_its_device, rows_that_fit, run_on_device
 from core.devices.device import Device
 from core.devices.placed import fetch, place
 from core.geometry.search import Side
@@ -52,6 +52,7 @@ def _scaled(
     return scale, unit, (exact - unit.double()).square().sum(1).sqrt()
 
 
+@on_its_device
 def search_on_device(a: Side, b: Side, device: Device, *, progress: Progress = SILENT) -> None:
     """Fill `cos` and `idx` of both sides, which may be the same side; `progress` counts rows of both.
 

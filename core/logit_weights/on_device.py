@@ -5,7 +5,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from core.devices.blocks import rows_that_fit, run_on_device
+from core.devices.blocks import on_its_device, rows_that_fit, run_on_device
 from core.devices.device import Device
 from core.devices.ordering import extreme_keys, merge_keys, sum64, unpack
 from core.devices.placed import fetch, place
@@ -42,6 +42,7 @@ class TokenRows:
         return mean, torch.zeros_like(mean) if self.centred else mean
 
 
+@on_its_device
 def logit_fields(
     directions: Float[np.ndarray, "d_sae d_model"],
     unembedding: Unembedding,

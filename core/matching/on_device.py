@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from core.activations.sparse import SparseActivations
-from core.devices.blocks import rows_that_fit, run_on_device
+from core.devices.blocks import on_its_device, rows_that_fit, run_on_device
 from core.devices.device import Device
 from core.devices.placed import fetch, place
 from core.work.progress import SILENT, Progress
@@ -24,6 +24,7 @@ _PRODUCTS = 2**24
 """Products made at a time; each needs about 64 bytes."""
 
 
+@on_its_device
 def correlate_on_device(
     a: SparseActivations, b: SparseActivations, device: Device, *, k: int, least: int, progress: Progress = SILENT
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

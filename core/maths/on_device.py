@@ -4,13 +4,14 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from core.devices.blocks import run_on_device
+from core.devices.blocks import on_its_device, run_on_device
 from core.devices.device import Device
 from core.devices.placed import fetch, place
 
 _BLOCK = 4096
 
 
+@on_its_device
 def centred_products(
     rows: Float[np.ndarray, "n d"], device: Device
 ) -> tuple[Float[np.ndarray, "d d"], Float[np.ndarray, " d"]]:
@@ -34,6 +35,7 @@ def centred_products(
     return fetch(products), fetch(mean)
 
 
+@on_its_device
 def projected(
     rows: Float[np.ndarray, "n d"], mean: Float[np.ndarray, " d"], axes: Float[np.ndarray, "d axis"], device: Device
 ) -> Float[np.ndarray, "n axis"]:

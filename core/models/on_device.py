@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from core.devices.blocks import computing_on, run_on_device
-from core.devices.device import Device, DeviceError, named_failures
+from core.devices.blocks import computing_on, on_its_device, run_on_device
+from core.devices.device import Device, DeviceError
 from core.devices.placed import place, shelf
 from core.installation import started_with
 from core.models.batches import rows_per_run
@@ -44,8 +44,7 @@ def _tensors(hooked: torch.nn.Module) -> list[Tensor]:
 
 def _moved(hooked: torch.nn.Module, device: Device) -> torch.nn.Module:
     """Copy a model with its tensors going straight to the device, so that the CPU's memory holds them once."""
-    with named_failures(device):
-        there = {id(old): old.detach().to(device.torch, copy=True) for old in _tensors(hooked)}
+    there = {id(old): old.detach().to(device.torch, copy=True) for old in _tensors(hooked)}
     for old in hooked.parameters():
         there[id(old)] = torch.nn.Parameter(there[id(old)], requires_grad=False)
     moved = deepcopy(hooked, there)
@@ -109,6 +108,7 @@ def run_model_on_device(
     return run_hooks_on_device(model, rows, [hook_name], device, progress)[hook_name]
 
 
+@on_its_device
 def run_hooks_on_device(
     model: LanguageModel,
     rows: Int[np.ndarray, "row pos"],

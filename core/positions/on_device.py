@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from core.devices.blocks import rows_that_fit, run_on_device
+from core.devices.blocks import on_its_device, rows_that_fit, run_on_device
 from core.devices.device import Device
 from core.devices.ordering import rising, sum64
 from core.devices.placed import fetch, place
@@ -24,6 +24,7 @@ _BITS = 62
 """Of a sum; a token takes those that its number of tokens leaves."""
 
 
+@on_its_device
 def additive_fields(
     dictionary: Dictionary,
     model: LanguageModel,

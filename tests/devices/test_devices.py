@@ -157,7 +157,7 @@ def planted_shelf(budget, monkeypatch):
     from core.devices.placed import Shelf
 
     shelf = Shelf(CARD, budget)
-    monkeypatch.setattr(Shelf, "copy", lambda self, array: __import__("torch").tensor(array))
+    monkeypatch.setattr(Shelf, "_moved", lambda self, array: __import__("torch").tensor(array))
     return shelf
 
 
