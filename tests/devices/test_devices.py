@@ -147,6 +147,24 @@ def test_products_are_ieee_while_anyone_computes_and_the_flag_is_put_back():
         torch.set_float32_matmul_precision(before)
 
 
+@pytest.mark.parametrize("before", [("tf32", "tf32"), ("ieee", "tf32"), ("none", "none")])
+def test_convolutions_are_ieee_too_while_anyone_computes_and_their_flags_are_put_back(before):
+    import torch
+
+    from core.devices.products import ieee_products
+
+    cudnn = torch.backends.cudnn
+    own = cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision
+    try:
+        cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision = before
+        with ieee_products():
+            assert not cudnn.allow_tf32
+            assert {cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision} <= {"ieee", "none"}
+        assert (cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision) == before
+    finally:
+        cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision = own
+
+
 def read_only(n):
     array = np.arange(n, dtype=np.float32)
     array.flags.writeable = False
