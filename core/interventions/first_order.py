@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from core.devices.device import CPU, Device
+from core.devices.device import CPU, Device, named_failures
 from core.dictionaries.config import DictionaryConfig, check_reconstructs
 from core.dictionaries.dictionary import Dictionary
 from core.errors import CorpusError, DoesNotFitError
@@ -78,10 +78,12 @@ def sensitivity(
     scaled = config.normalize_activations in _SCALED
     names = [config.hook_name] if scaled else []
     found = _gradient(model, rows, hook, target, names, device)
-    gradient = np.ascontiguousarray(found.gradient.flatten(0, 1).float().cpu().numpy())
+    with named_failures(device):
+        gradient = np.ascontiguousarray(found.gradient.flatten(0, 1).float().cpu().numpy())
+        seen = found.seen[config.hook_name].flatten(0, 1).float().cpu().numpy() if scaled else None
     factors = np.ones(len(gradient), np.float32)
-    if scaled:
-        factors = _factors(dictionary, found.seen[config.hook_name].flatten(0, 1).float().cpu().numpy())
+    if seen is not None:
+        factors = _factors(dictionary, seen)
         gradient = gradient * factors[:, None]
     return Sensitivity(gradient, found.values.numpy(), factors)
 
