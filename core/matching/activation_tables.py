@@ -11,6 +11,8 @@ from core.dictionaries.spaces import check_same_space
 from core.matching.activations import ActivationMatch
 
 WAYS = ("A in B", "B in A")
+UNIVERSAL = 0.5
+"""A feature with a larger excess correlation is universal (Gurnee et al. 2024)."""
 _PAIRS = 4096
 
 
@@ -85,6 +87,11 @@ def excess_table(match: ActivationMatch, rotated: Float[np.ndarray, " d_sae_a"])
     return table.assign(
         rotated_correlation=chance, excess_correlation=table["activation_correlation"].to_numpy() - chance
     )
+
+
+def universal_share(match: ActivationMatch, rotated: Float[np.ndarray, " d_sae_a"]) -> float:
+    """Return the share of the features of `excess_table` with an excess correlation over UNIVERSAL."""
+    return float((excess_table(match, rotated)["excess_correlation"] > UNIVERSAL).mean())
 
 
 def medians(series: Mapping[str, Float[np.ndarray, " value"]]) -> dict[str, float]:

@@ -148,6 +148,11 @@ def excess_correlation(acts_a, acts_b, mixtures, feature_a, least):
     return best - rotated_correlation(acts_a, acts_b, mixtures, feature_a)
 
 
+def universal_share(acts_a, acts_b, mixtures, least):
+    compared = [i for i in range(acts_a.shape[1]) if sum(acts_a[:, i] != 0) >= least and np.ptp(acts_a[:, i])]
+    return np.mean([excess_correlation(acts_a, acts_b, mixtures, i, least) > 0.5 for i in compared])
+
+
 def median_best_correlation(acts_a, acts_b, least):
     kept = [i for i in range(acts_a.shape[1]) if sum(acts_a[:, i] != 0) >= least and np.ptp(acts_a[:, i])]
     return np.median([max(_correlations(acts_a, acts_b, i, least)) for i in kept])

@@ -11,7 +11,15 @@ from core.corpus.streams import rows_sha256
 from core.dictionaries.dictionary import Dictionary
 from core.errors import DoesNotFitError
 from core.geometry import tables as geometry_tables
-from core.matching.activation_tables import WAYS, best_table, excess_table, matches_of, medians, with_decoder_cosines
+from core.matching.activation_tables import (
+    WAYS,
+    best_table,
+    excess_table,
+    matches_of,
+    medians,
+    universal_share,
+    with_decoder_cosines,
+)
 from core.matching.activations import LEAST, ActivationMatch, K
 from core.matching.baselines import RotatedMatch, UnitMatch
 from core.maths import samples
@@ -25,8 +33,6 @@ from ui.studies import matching_activations
 from ui.studies.matching_activations import N_ROWS, SharedTokens
 
 MOST_ROWS = 2_000
-UNIVERSAL = 0.5
-"""Excess correlation above which a feature counts as universal (Gurnee et al. 2024)."""
 UNITS, ROTATED = "The models' own units", "A in a rotated basis of B"
 
 
@@ -148,8 +154,7 @@ def readouts(view: Found) -> None:
     values = medians(view.series | view.chance)
     readings = [(f"Median, {name}", "median_best_correlation", value) for name, value in values.items()]
     if view.rotated is not None:
-        excess = excess_table(view.match, view.rotated.a_best)["excess_correlation"]
-        readings.append((None, "universal_share", float((excess > UNIVERSAL).mean())))
+        readings.append((None, "universal_share", universal_share(view.match, view.rotated.a_best)))
     cards = st.container(horizontal=True)
     for label, name, value in readings:
         item = catalogue.statistic(name)

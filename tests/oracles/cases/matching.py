@@ -9,7 +9,7 @@ from core.logit_weights.statistics import logit_weights
 from core.logit_weights.unembedding import LogitSettings, residual_directions, unembedding
 from core.matching import activation_tables, tables
 from core.matching.activations import match_activations
-from core.matching.baselines import match_rotated, mixtures
+from core.matching.baselines import match_rotated, match_units, mixtures
 from core.matching.comparison import compare
 from core.matching.labels import relate
 from core.matching.numbers import pair_numbers
@@ -47,7 +47,7 @@ def case(folder) -> Case:
         rows, others = (given[f"decoder_{side}"] for side in sides)
         which = {"feature": f"feature_{end}"}
         shown.append(Shown(f"unmatched {end}", table, {"rows": rows, "others": others}, which))
-    shown += [*of_ranks(comparison, given), *of_deciles(near.b, given), *of_logits(folder, a, b)]
+    shown += [*of_ranks(comparison, given), *of_deciles(near.b, given), *of_logits(folder, a, b), *of_units(folder)]
     return Case([*shown, *of_labels(comparison, given), *of_activations(a, b, given)], planted())
 
 
@@ -160,6 +160,7 @@ def of_activations(a, b, given) -> list[Shown]:
     f, g = (rng.normal(1, 1, (n, width)) * (rng.random((n, width)) < 0.4) for width in (A, B))
     g[:, 0] = 2 * f[:, 3]
     g[:, 1] = f[:, 4] + 0.2 * g[:, 1]
+    g[:, 10] = f[:, 0] + 0.6 * g[:, 10]  # the excess of this is a little under ½, that of the one before a little over
     f, g = (values.astype(np.float32).astype(float) for values in (f, g))
     one, other = (on_text(values, values, values).acts for values in (f, g))
     found, rotated = match_activations(one, other, least=LEAST), match_rotated(one, other, least=LEAST)
@@ -168,14 +169,39 @@ def of_activations(a, b, given) -> list[Shown]:
     excess = activation_tables.excess_table(found, rotated.a_best)
     cosines = activation_tables.with_decoder_cosines(activation_tables.best_table(found), a, b)
     median = activation_tables.medians({"it": found.a_in_b_corr[:, 0]})
+    cards = {"median_best_correlation": median["it"]}
+    cards["universal_share"] = activation_tables.universal_share(found, rotated.a_best)
     ways = activation_tables.WAYS
     return [
         *(Shown(f"best {way}", activation_tables.best_table(found, way), held, pair) for way in ways),
         Shown("matches of 2", activation_tables.matches_of(found, 2), held, pair),
         Shown("excess", excess, held, pair),
         Shown("with cosines", cosines, held, pair),
-        Shown("medians", pd.DataFrame([{"median_best_correlation": median["it"]}]), held, {}),
+        Shown("cards", pd.DataFrame([cards]), held, {}),
         *of_two(f, g, held),
+    ]
+
+
+def of_units(folder) -> list[Shown]:
+    """Return how well units of two models' embeddings are found in each other; B's unit 2 is A's 1, three times."""
+    rng, rows = np.random.default_rng(8), np.random.default_rng(9).integers(0, V, TOKENS)
+    embedded = [rng.normal(size=(V, D)), rng.normal(size=(V, D))]
+    embedded[1][:, 2] = 3 * embedded[0][:, 1]
+    models = [
+        planted_model(folder / name, d_vocab=V, tensors={"embed.W_E": W_E, "pos_embed.W_pos": np.zeros((12, D))})
+        for name, W_E in zip("ab", embedded, strict=True)
+    ]
+    a, b = ((model, "blocks.0.hook_resid_pre") for model in models)
+    found = match_units(a, b, rows, with_first=False)
+    values = [W_E[rows[:, 1:]].reshape(-1, D) for W_E in embedded]
+    return [
+        Shown(
+            f"units of {end}",
+            pd.DataFrame({"unit": range(D), "unit_correlation": best}),
+            {"values_a": own, "values_b": other},
+            {"unit": "unit"},
+        )
+        for end, best, own, other in (("a", found.a_best, *values), ("b", found.b_best, *reversed(values)))
     ]
 
 
@@ -253,6 +279,10 @@ def planted() -> list[Planted | Known]:
         known("active_tokens_b", 1, "one of three", acts_b=acts["acts_b"], feature_b=1),
         known("rotated_correlation", 1, "the mixture is feature 0", **one, mixtures=np.array([[1.0], [0]])),
         known("excess_correlation", 0, "the mixture is feature 0", **one, mixtures=np.array([[1.0], [0]]), least=1),
+        known("universal_share", 0, "the mixture is feature 0", **acts, mixtures=np.array([[1.0], [0]]), least=1),
+        known("universal_share", 1, "the mixture is its opposite", **acts, mixtures=np.array([[-1.0], [0]]), least=1),
+        Planted("unit_correlation", 1, "it is B's 2", {"unit": 1}, "units of a"),
+        Planted("unit_correlation", 1, "it is A's 1", {"unit": 2}, "units of b"),
         known("median_best_correlation", 1, "one feature, found", **acts, least=1),
         known("activation_a", 2, "it stands there", acts_a=acts["acts_a"], feature_a=0, row=2),
         known("activation_b", 1, "it stands there", acts_b=acts["acts_b"], feature_b=1, row=1),
