@@ -124,9 +124,7 @@ def logit_statistics(
     if device.runs_kernels:
         return _on_device(directions, unembedding, device, k, center, progress)
     tokens = _Tokens(unembedding, tile)
-    # Several blocks for several workers, each wide enough to repay reading a tile. The width must not depend on the
-    # number of workers, which must not change the result.
-    block = min(block, max(128, -(-n // 4)))
+    block = _width(n, block)
 
     def work(features: slice) -> dict[str, np.ndarray]:
         return _block(directions[features], tokens, k, center)
@@ -158,6 +156,40 @@ def logit_weights(
     return weights - np.median(weights, axis=1, keepdims=True) if center == "median" else weights
 
 
+def extreme_logits(
+    directions: Float[np.ndarray, "d_sae d_model"],
+    unembedding: Unembedding,
+    feature: int,
+    *,
+    center: Centre,
+    k: int = 20,
+) -> dict[str, tuple[Int[np.ndarray, " k"], Float[np.ndarray, " k"]]]:
+    """Return one feature's token ids and logit weights at the 'top' and the 'bottom', the most extreme first.
+
+    They are those of `logit_statistics` on the CPU to the last bit, as the same block of features is multiplied. Raises
+    OutOfRangeError.
+    """
+    if not 0 <= feature < len(directions):
+        raise OutOfRangeError("Feature", feature, len(directions))
+    width, tokens = _width(len(directions)), _Tokens(unembedding, 4096)
+    first = feature - feature % width
+    block = np.ascontiguousarray(directions[first : first + width], dtype=np.float32)
+    with one_thread_per_product():
+        weights = np.empty((1, tokens.n), np.float32)
+        rows, products = tokens.buffer(), np.empty(len(block) * tokens.tile, np.float32)
+        for start in tokens.starts:
+            part = tokens.read(start, rows)
+            x = np.matmul(block, part.T, out=products[: len(block) * len(part)].reshape(len(block), -1))
+            weights[0, start : start + len(part)] = x[feature - first]
+        tokens.ties.settle(weights, 0, np.empty((1, tokens.ties.n_groups), np.float32))
+        shift = tokens.means(block)[1] - (_medians(block, tokens) if center == "median" else 0)
+    found, shift = {}, shift[feature - first]
+    for end, sign in (("top", -1), ("bottom", 1)):
+        places = np.argsort(sign * weights[0], kind="stable")[:k]
+        found[end] = unembedding.tokens[places], (weights[0, places] + shift).astype(np.float32)
+    return found
+
+
 def random_directions(n: int, d: int, *, seed: int) -> Float[np.ndarray, "n d"]:
     """Draw rows of length 1, all directions equally likely: the baseline of Gurnee et al. 2024."""
     rows = np.random.default_rng(seed).standard_normal((n, d), dtype=np.float32)
@@ -168,6 +200,15 @@ def prepare() -> None:
     """Run the loop once on one token, so that no visitor waits for compiling."""
     one = np.ones((1, 1), np.float32)
     logit_statistics(one, Unembedding(one, np.arange(1)), center="none", k=1, workers=1)
+
+
+def _width(n: int, most: int = 512) -> int:
+    """Return how many of n features are multiplied at once.
+
+    Several blocks for several workers, each wide enough to repay reading a tile. The width must not depend on the
+    number of workers, which must not change the result.
+    """
+    return min(most, max(128, -(-n // 4)))
 
 
 def _block(

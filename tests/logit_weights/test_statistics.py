@@ -8,7 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import CancelledError, OutOfRangeError
-from core.logit_weights.statistics import LogitStatistics, logit_statistics, logit_weights, random_directions
+from core.logit_weights.statistics import (
+    LogitStatistics,
+    extreme_logits,
+    logit_statistics,
+    logit_weights,
+    random_directions,
+)
 from core.logit_weights.unembedding import LogitSettings, Unembedding
 from core.maths.square_sums import sum_of_squares
 from core.work.artifacts import ArtifactStore
@@ -202,6 +208,24 @@ def test_logit_weights_in_full_equal_the_product(center):
     assert found == pytest.approx(L, abs=1e-5)
     stats = logit_statistics(directions, unembedding, center=center)
     assert found.max(axis=1) == pytest.approx(stats.maximum[[5, 2]], abs=1e-6)
+
+
+@pytest.mark.parametrize("center", ["mean", "median", "none"])
+@pytest.mark.parametrize(("n", "offset"), [(1, 0.0), (300, 0.0), (700, 2.0)])
+def test_one_features_extreme_tokens_are_to_the_bit_those_of_all_features(center, n, offset):
+    unembedding, directions = drawn(5000, 24, offset=offset), random_directions(n, 24, seed=1)
+    rows = unembedding.rows.copy()
+    rows[[4, 4500, 4999]] = rows[17]
+    unembedding = Unembedding(rows, np.arange(5000) + 3)
+    stats = logit_statistics(directions, unembedding, center=center)
+    for feature in {0, n // 2, n - 1}:
+        found = extreme_logits(directions, unembedding, feature, center=center)
+        for end in ("top", "bottom"):
+            tokens, values = found[end]
+            assert tokens.tolist() == getattr(stats, f"{end}_tokens")[feature].tolist()
+            assert values.tobytes() == getattr(stats, f"{end}_values")[feature].tobytes()
+    with pytest.raises(OutOfRangeError):
+        extreme_logits(directions, unembedding, n, center=center)
 
 
 def test_the_means_of_the_tokens_are_summed_once_for_all_features(monkeypatch):

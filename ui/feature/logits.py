@@ -1,14 +1,13 @@
 """The tab Logits: the extreme tokens of one feature, and the views of the logit-weight page."""
 
-import numpy as np
 import pandas as pd
 import streamlit as st
 
 from core.enrichment.tables import best_sets
 from core.errors import LoupeError
-from core.logit_weights.statistics import logit_weights
-from core.logit_weights.unembedding import LogitSettings, residual_directions
+from core.logit_weights.unembedding import LogitSettings
 from core.models.tokens import label
+from core.tables import with_settings
 from ui.enrichment import views
 from ui.logit_weights import one_feature
 from ui.shared import errors
@@ -24,30 +23,19 @@ N_TOKENS, N_SETS = 10, 10
 ENDS = ("promoted", "suppressed")
 
 
-def one_row(subject: Subject, settings: LogitSettings) -> tuple[np.ndarray, np.ndarray]:
-    """Return the feature's logit weights and their tokens. Only this feature is computed."""
-    dictionary, model = subject.dictionary, subject.model
-    key = f"directions {dictionary.sha256} {model.sha256} {settings.unit_rows}"
-    directions = compute.loaded().get(key, lambda: residual_directions(dictionary, model, settings))
-    unembedding = logit_weights_studies.unembedding_of(model, settings)
-    return logit_weights(directions, unembedding, [subject.feature], center=settings.center)[0], unembedding.tokens
-
-
 def extreme_tables(subject: Subject, settings: LogitSettings) -> dict[str, pd.DataFrame]:
     """Return the tokens that the feature promotes and suppresses most, the most extreme first."""
-    weights, tokens = one_row(subject, settings)
-    order = np.argsort(weights, kind="stable")
-    places = {"promoted": order[::-1][:N_TOKENS], "suppressed": order[:N_TOKENS]}
     strings = subject.model.token_strings
+    found = logit_weights_studies.extremes_of(subject.dictionary, subject.model, subject.feature, settings)
     return {
         end: pd.DataFrame(
             {
-                "token": tokens[at],
-                "token_label": [label(strings[t]) for t in tokens[at].tolist()],
-                "logit_weight": weights[at].astype(float),
+                "token": tokens[:N_TOKENS],
+                "token_label": [label(strings[token]) for token in tokens[:N_TOKENS].tolist()],
+                "logit_weight": weights[:N_TOKENS].astype(float),
             }
         )
-        for end, at in places.items()
+        for end, (tokens, weights) in zip(ENDS, found, strict=True)
     }
 
 
@@ -65,14 +53,7 @@ def brief(subject: Subject, settings: LogitSettings) -> None:
     parts = st.columns(3, gap="medium")
     for column, (end, table) in zip(parts, tables.items(), strict=False):
         with column:
-            small_table(
-                subject,
-                f"Most {end} tokens",
-                table,
-                f"fe-{end}",
-                settings.describe(subject.model),
-                ["logit_weight"],
-            )
+            small_table(subject, settings, f"Most {end} tokens", table, f"fe-{end}", ["logit_weight"])
     with parts[2]:
         sets = stored_sets(subject, settings)
         if sets is None:
@@ -81,20 +62,24 @@ def brief(subject: Subject, settings: LogitSettings) -> None:
             )
         else:
             explains = ["enrichment_score", "auc", "q_value"]
-            small_table(subject, "Best token sets", sets, "fe-sets", settings.describe(subject.model), explains)
+            small_table(subject, settings, "Best token sets", sets, "fe-sets", explains)
 
 
-def small_table(subject: Subject, title: str, table: pd.DataFrame, key: str, note: str, explains: list[str]) -> None:
+def small_table(
+    subject: Subject, settings: LogitSettings, title: str, table: pd.DataFrame, key: str, explains: list[str]
+) -> None:
     """Draw a short table with its downloads."""
+    where = logit_weights_studies.device_for(subject.dictionary.d_sae, subject.model).inputs
     shown = table.drop(columns="token") if "token" in table else table
     figure(
         title,
         listing(shown, key, height=300),
         table,
         explains=explains,
-        note=note,
+        note=settings.describe(subject.model),
         name=f"{subject.stem}-{key.removeprefix('fe-')}",
-        provenance=subject.provenance(),
+        provenance=with_settings(subject.provenance(), **(settings.done_to(subject.model).as_inputs() | where)),
+        told={"count": len(table)},
     )
 
 

@@ -57,6 +57,8 @@ SNIPPETS = (
         'table.assign(excess_kurtosis=table["kurtosis"] - 3)',
     ),
     Snippet(r"logit-feature-(?P<feature>\d+)-(?P<end>top|bottom)", f'{_LOGITS}logits.tokens($feature, "$end")'),
+    Snippet(f"{_FEATURE}-promoted", f'{_LOGITS}logits.tokens($feature, "top").head($count)'),
+    Snippet(f"{_FEATURE}-suppressed", f'{_LOGITS}logits.tokens($feature, "bottom").head($count)'),
     Snippet("enrichment-(?!.*-against-).*", f"{_ENRICHED}enriched.scores($token_set)", needs="library_alone"),
     Snippet(
         r"token-sets-of-feature-(?P<feature>\d+)", f"{_ENRICHED}enriched.of_feature($feature)", needs="library_alone"

@@ -19,8 +19,6 @@ _RUNS = "it shows what a run wrote; its folder holds the numbers"
 REASONS = {
     # Feature, Activations
     r"feature-\d+-contexts": "the contexts were searched here",
-    r"feature-\d+-(promoted|suppressed)": "the page Logit weights has code for this "
-    "list; here the products are summed for one feature alone, so last digits may differ",
     r"feature-\d+-sets": "the tab Enrichment of Logit weights has code for all sets",
     r"feature-\d+-match": _NO_CALL,
     r"(feature-\d+|direction)-proxy-.+": _TYPED,

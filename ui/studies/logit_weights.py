@@ -8,9 +8,9 @@ from core.devices.device import Device
 from core.dictionaries.dictionary import Dictionary
 from core.logit_weights import study as studies
 from core.logit_weights.classes import ClassThresholds
-from core.logit_weights.statistics import LogitStatistics, logit_weights
+from core.logit_weights.statistics import LogitStatistics, extreme_logits, logit_weights
 from core.logit_weights.study import LogitStudy, logits_device, wanted_logits, wanted_random
-from core.logit_weights.unembedding import LogitSettings, Unembedding, source_key, unembedding
+from core.logit_weights.unembedding import LogitSettings, Unembedding, residual_directions, source_key, unembedding
 from core.models.language_model import LanguageModel
 from ui.studies import compute, opened
 
@@ -114,6 +114,25 @@ def study_of(dictionary: Dictionary, settings: LogitSettings) -> LogitStudy:
 def statistics_key(dictionary: Dictionary, settings: LogitSettings) -> str:
     """Name the statistics of a dictionary that is at hand (raises LoupeError)."""
     return studies.statistics_key(dictionary, opened.model_of(dictionary), settings, compute.device())
+
+
+def extremes_of(
+    dictionary: Dictionary, model: LanguageModel, feature: int, settings: LogitSettings
+) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """Return the tokens that one feature promotes and suppresses most, with their logit weights, as in `study_of`.
+
+    Where the statistics of all features are not kept, only the block of this feature is computed. A device computes
+    all, as there no block gives the same bits. Raises LoupeError.
+    """
+    key = studies.statistics_key(dictionary, model, settings, compute.device())
+    if compute.at_hand(key) or device_for(dictionary.d_sae, model).runs_kernels:
+        stats = study_of(dictionary, settings).stats
+        top, bottom = (stats.top_tokens, stats.top_values), (stats.bottom_tokens, stats.bottom_values)
+        return tuple(part[feature] for part in top), tuple(part[feature] for part in bottom)
+    name = f"directions {dictionary.sha256} {model.sha256} {settings.unit_rows}"
+    directions = compute.loaded().get(name, lambda: residual_directions(dictionary, model, settings))
+    found = extreme_logits(directions, unembedding_of(model, settings), feature, center=settings.center)
+    return found["top"], found["bottom"]
 
 
 def device_for(n: int, model: LanguageModel) -> Device:
