@@ -277,6 +277,15 @@ class OpenDictionary(Opened):
         return maps.of(self, settings)
 
     @in_words
+    def token_pass_on_cpu(self, text: text.Text = None, **settings: Any) -> token_pass.TokenPass:
+        """Go on on the CPU with a token pass whose device failed, behind the last part that it stored.
+
+        Arguments are those of `token_pass`. The note, the provenance and every kept result of such a pass say from
+        which row on the CPU computed. Where nothing is stored the whole pass is the CPU's; where all is, the device's.
+        """
+        return token_pass.of(self, text, token_pass.checked(settings), going_on=True)
+
+    @in_words
     def token_pass(self, text: text.Text = None, **settings: Any) -> token_pass.TokenPass:
         """Run model and dictionary over a text: count, total, square, largest and smallest are [2, d_sae].
 

@@ -235,13 +235,19 @@ class TokenPass(Result):
         return finished(density_histogram(self.densities(), lines, x_title=title, log=False), dark=False)
 
 
-def of(sae: Opened, text: Text, settings: SampleSettings) -> TokenPass:
-    """Run model and dictionary over a text, as all pages on activations do, or read what they kept."""
+def of(sae: Opened, text: Text, settings: SampleSettings, *, going_on: bool = False) -> TokenPass:
+    """Run model and dictionary over a text, as all pages on activations do, or read what they kept.
+
+    `going_on` computes on the CPU what the chosen device has not stored.
+    """
     dictionary, model, read = sae.dictionary, sae.model, sample(sae, text, settings)
     device = sae.device(2 * read.rows.size * dictionary.d_in * dictionary.d_sae)
     how = {"left_out": read.left_out, "device": device}
     store = open_store(dictionary, model, read.rows, sae.store, **how)
-    name = f"token pass {read.left_out} {rows_sha256(read.rows)}"
+    if going_on and store.missing():
+        device = how["device"] = store.going_on()
+        store = open_store(dictionary, model, read.rows, sae.store, **how)
+    name = f"token pass {read.left_out} {rows_sha256(read.rows)} {dict(device.inputs)}"
     stats = sae.held(name, lambda: activation_pass(dictionary, model, read.rows, sae.store, **how))
     return TokenPass(sae, read, store, stats, device)
 
