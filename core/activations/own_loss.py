@@ -10,6 +10,7 @@ from jaxtyping import Int
 
 from core.activations.spliced_loss import token_losses
 from core.activations.store import counted, left_out_name
+from core.devices.device import CPU, Device
 from core.errors import CorpusError
 from core.models.language_model import LanguageModel
 from core.work.artifacts import artifact_key
@@ -28,9 +29,9 @@ class OwnLoss:
     version: ClassVar[int] = 1
 
     @classmethod
-    def key(cls, model_sha256: str, rows_sha256: str, *, left_out: tuple[int, ...] = ()) -> str:
-        left = left_out_name(left_out)
-        return artifact_key("own-loss", cls.version, model=model_sha256, rows=rows_sha256, left_out=left)
+    def key(cls, model_sha256: str, rows_sha256: str, *, left_out: tuple[int, ...] = (), device: Device = CPU) -> str:
+        left = {"left_out": left_out_name(left_out)}
+        return artifact_key("own-loss", cls.version, model=model_sha256, rows=rows_sha256, **left, **device.inputs)
 
 
 def guess(d_vocab: int) -> float:
@@ -69,10 +70,12 @@ def own_loss(
     left_out: tuple[int, ...] = (),
     give_way: Callable[[], None] = lambda: None,
     progress: Progress = SILENT,
+    device: Device = CPU,
 ) -> OwnLoss:
     """Return the model's own loss on rows; guesses at tokens of `left_out` do not count.
 
-    `give_way` is called every few rows and may raise. Raises DoesNotFitError, CorpusError where no guess counts.
+    `give_way` is called every few rows and may raise. Raises DoesNotFitError, CorpusError where no guess counts, and
+    DeviceError.
     """
     keep = counted(rows, left_out)[:, :-1]
     if not keep.any():
@@ -85,6 +88,6 @@ def own_loss(
         give_way()
         part = slice(start, start + step)
         stage = Stage(progress, rows[:start].size, rows.size)
-        losses = token_losses(model, rows[part], progress=stage)
+        losses = token_losses(model, rows[part], progress=stage, device=device)
         total += float(losses[keep[part]].sum())
     return OwnLoss(total / int(keep.sum()), int(keep.sum()))

@@ -29,6 +29,8 @@ from core.work.progress import SILENT, Progress
 _TOKENS_PER_RUN = 2**11
 REPLACED = ("spliced", "zero", "mean")
 """What replaces the activation: x_hat, 0, or the mean of x over all counted tokens."""
+RUNS_SPLICED = 5
+"""Runs of the model in `spliced_loss`: for the mean, as it is, and with each of three things in place."""
 
 
 @dataclass(frozen=True)

@@ -231,12 +231,19 @@ def _of_kept(block: ActivationBlock, keep: Bool[np.ndarray, "row pos"], d_sae: i
 
 
 def likeliest(
-    model: LanguageModel, rows: Int[np.ndarray, "row pos"], places: Sequence[int], *, n: int
+    model: LanguageModel, rows: Int[np.ndarray, "row pos"], places: Sequence[int], *, n: int, device: Device = CPU
 ) -> Int[np.ndarray, "row n"]:
-    """Return the n tokens that the model finds likeliest after one place of each row, likeliest first."""
+    """Return the n tokens that the model finds likeliest after one place of each row, likeliest first.
+
+    Raises DoesNotFitError and DeviceError.
+    """
     import torch
 
     model.check_rows(rows)
+    if device.runs_kernels:
+        from core.models.on_device import likeliest_on_device
+
+        return likeliest_on_device(model, rows, places, device, n=n)
     last = model.running.read(torch.from_numpy(rows.astype(np.int64)), [LAST])[LAST]
     return model.running.logits(last[range(len(rows)), list(places)]).float().topk(n, dim=1).indices.numpy()
 

@@ -11,10 +11,12 @@ from torch import Tensor
 
 from core.devices.blocks import computing_on, on_its_device, run_on_device
 from core.devices.device import Device, DeviceError
-from core.devices.placed import place, shelf
+from core.devices.ordering import top_keys, unpack
+from core.devices.placed import fetch, place, shelf
 from core.installation import started_with
 from core.models.batches import rows_per_run
 from core.models.gradients import Gradient, Target
+from core.models.hf_runner import LAST
 from core.models.language_model import LanguageModel
 from core.work.progress import SILENT, Progress
 
@@ -95,6 +97,24 @@ def gradient_on_device(
         module = hooked_on(model, device)
         there = place(rows.astype(np.int64), device)
         return model.running.gradient(there, hook_name, target, names=names, module=module)
+
+
+@on_its_device
+def likeliest_on_device(
+    model: LanguageModel, rows: Int[np.ndarray, "row pos"], places: Sequence[int], device: Device, *, n: int
+) -> Int[np.ndarray, "row n"]:
+    """Return the n tokens of the largest logits after one place of each row, the largest first; ties: lower id first.
+
+    A few rows run at a time, fewer when memory runs out.
+    """
+
+    def work(part: slice) -> np.ndarray:
+        module = hooked_on(model, device)
+        last = model.running.read(place(rows[part].astype(np.int64), device), [LAST], module=module)[LAST]
+        at = last[range(len(last)), list(places[part])]
+        return fetch(unpack(top_keys(model.running.logits(at, module=module).float(), n))[1])
+
+    return np.concatenate(run_on_device(work, len(rows), rows_per_run(rows.shape[1]), device))
 
 
 def run_model_on_device(

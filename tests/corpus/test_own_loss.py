@@ -11,8 +11,9 @@ import pytest
 from core.activations.own_loss import MOST_TOKENS, OwnLoss, can_read, few_rows, own_loss, said
 from core.activations.spliced_loss import loss_by_position
 from core.corpus.streams import Document
+from core.devices.device import CPU, TORCH_CPU
 from core.errors import CancelledError, CorpusError
-from tests.doubles import pages, planted_pages
+from tests.doubles import pages, planted_card, planted_pages
 from tests.doubles.pages import text_of
 from tests.doubles.planted import planted_model
 from ui.sidebar import own_loss as view
@@ -28,10 +29,19 @@ def model(tmp_path_factory):
 
 
 @pytest.mark.parametrize("left_out", [(), (int(ROWS[0, 3]), 7)])
-def test_the_loss_is_the_mean_of_the_losses_by_position(model, left_out):
-    found, slow = own_loss(model, ROWS, left_out=left_out), loss_by_position(model, ROWS, left_out=left_out)
+def test_the_loss_is_the_mean_of_the_losses_by_position(model, left_out, device):
+    found, slow = (
+        own_loss(model, ROWS, left_out=left_out, device=device),
+        loss_by_position(model, ROWS, left_out=left_out),
+    )
     assert found.n == slow.position_rows.sum()
     assert found.ce == pytest.approx(np.nansum(slow.ce * slow.position_rows) / found.n, rel=1e-6)
+
+
+def test_the_loss_of_a_device_has_a_name_of_its_own():
+    names = {OwnLoss.key("m", "r", device=device) for device in (CPU, TORCH_CPU, planted_card.CARD)}
+    assert len(names) == 3
+    assert OwnLoss.key("m", "r") in names
 
 
 def test_it_gives_way_between_a_few_rows_and_says_what_has_no_loss(model):

@@ -134,13 +134,13 @@ def test_slope_and_rank_correlation_have_known_answers():
     assert np.isnan(fit(np.zeros(0), np.zeros(0))[1])
 
 
-def test_the_likeliest_tokens_are_those_of_the_largest_logits(tmp_path):
+def test_the_likeliest_tokens_are_those_of_the_largest_logits(tmp_path, device):
     import torch
 
     model = planted_model(tmp_path)
     logits = model.hooked(torch.from_numpy(ROWS))[[0, 1], [6, 4]]
     expected = logits.argsort(dim=1, descending=True)[:, :3]
-    assert likeliest(model, ROWS, (6, 4), n=3).tolist() == expected.tolist()
+    assert likeliest(model, ROWS, (6, 4), n=3, device=device).tolist() == expected.tolist()
 
 
 @pytest.mark.parametrize(

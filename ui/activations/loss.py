@@ -15,6 +15,7 @@ from core import tables as core_tables
 from core.activations import tables
 from core.activations.spliced_loss import (
     REPLACED,
+    RUNS_SPLICED,
     LossByPosition,
     SplicedLoss,
     loss_by_position,
@@ -47,8 +48,6 @@ COLOURS = {
     "ce_wpe_zero": charts.COLOURS[1],
     "ce_wpe_shuffled": charts.COLOURS[2],
 }
-_RUNS_SPLICED = 5
-"""Runs of the model in `spliced_loss`: for the mean, as it is, and with each of three things in place."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +76,7 @@ class Subject:
     @property
     def device(self) -> Device:
         """What all runs of the model are worth taking to."""
-        return model_device(self.model, _RUNS_SPLICED * self.sample.rows.size, compute.device())
+        return model_device(self.model, RUNS_SPLICED * self.sample.rows.size, compute.device())
 
     def note(self, n: int, *more: str) -> str:
         """n, text and settings, for the notes under figures."""
@@ -161,7 +160,7 @@ def offer(subject: Subject, agreed: str) -> None:
     """Say how long the runs take, and wait for a button."""
     model, rows, device = subject.model, subject.sample.rows, subject.device
     probe = silent_call(seconds_for_a_row, model, rows, device=device)
-    runs = _RUNS_SPLICED + len(subject.conditions) - 1
+    runs = RUNS_SPLICED + len(subject.conditions) - 1
     key = f"cost losses {subject.names} {device}"
     seconds = runs * len(rows) * compute.transient(key, "Looking at a few tokens", probe)
     st.info(

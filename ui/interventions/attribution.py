@@ -148,8 +148,10 @@ def _asked(subject: Subject, kind: str, rows: np.ndarray) -> tuple[Asked, str]:
     if kind == "loss":
         return Asked(), LOSS
     model, places = subject.model, tuple(subject.centres[: len(rows)])
-    key = f"likeliest {subject.key} {places}"
-    best = compute.transient(key, "Reading what comes next", silent_call(likeliest, model, rows, places, n=2))[0]
+    device = model_device(model, rows.size, compute.device())
+    key = f"likeliest {subject.key} {places} {device.setting}"
+    work = silent_call(likeliest, model, rows, places, n=2, device=device)
+    best = compute.transient(key, "Reading what comes next", work)[0]
     fields = {"attr_plus": "Token"} | ({"attr_minus": "Less the token"} if kind == "difference" else {})
     ids = []
     for place, (name, title), likely in zip(st.columns(2, gap="medium"), fields.items(), best, strict=False):

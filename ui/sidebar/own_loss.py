@@ -6,11 +6,13 @@ from contextlib import suppress
 import streamlit as st
 
 from core.activations.own_loss import OwnLoss, can_read, few_rows, own_loss, said
-from core.activations.spliced_loss import SplicedLoss
+from core.activations.spliced_loss import RUNS_SPLICED, SplicedLoss
 from core.corpus.samples import TextSample
 from core.corpus.streams import rows_sha256
+from core.devices.device import CPU, Device, DeviceError
 from core.dictionaries.dictionary import Dictionary
 from core.errors import CancelledError, LoupeError
+from core.models.batches import model_device
 from core.models.language_model import LanguageModel
 from core.models.running import weights_nbytes
 from core.work.calls import call
@@ -72,9 +74,11 @@ def expect(ready: Callable[[], bool]) -> None:
 
 def stored(dictionary: Dictionary, model: LanguageModel, sample: TextSample) -> float | None:
     """Return the loss on the sample if any page has computed it: on all rows, else on the first ones."""
-    whole = SplicedLoss.key(dictionary.sha256, model.sha256, rows_sha256(sample.rows), left_out=sample.left_out)
-    if (of_all := compute.stored(SplicedLoss, whole, LABEL)) is not None:
-        return of_all.totals()["ce"]
+    names = dictionary.sha256, model.sha256, rows_sha256(sample.rows)
+    for device in dict.fromkeys((_device(model, RUNS_SPLICED * sample.rows.size), CPU)):
+        whole = SplicedLoss.key(*names, left_out=sample.left_out, device=device)
+        if (of_all := compute.stored(SplicedLoss, whole, LABEL)) is not None:
+            return of_all.totals()["ce"]
     of_first = compute.stored(OwnLoss, _key(model, sample), LABEL)
     return None if of_first is None else of_first.ce
 
@@ -100,7 +104,8 @@ def _measure(key: str, model: LanguageModel, sample: TextSample) -> None:
             st.session_state[failed] = str(error)
             return
     if not jobs.busy():
-        work = call(own_loss, model, few_rows(sample.rows), left_out=sample.left_out)
+        rows, device = few_rows(sample.rows), _device(model, few_rows(sample.rows).size)
+        work = call(own_loss, model, rows, left_out=sample.left_out, device=device)
         do = compute.keeping(OwnLoss, key, work)
         st.session_state[name] = jobs.submit(key, LABEL, lambda progress: do(_GivesWay(progress, jobs)))
 
@@ -125,7 +130,16 @@ class _GivesWay:
 
 
 def _key(model: LanguageModel, sample: TextSample) -> str:
-    return OwnLoss.key(model.sha256, rows_sha256(few_rows(sample.rows)), left_out=sample.left_out)
+    rows = few_rows(sample.rows)
+    return OwnLoss.key(model.sha256, rows_sha256(rows), left_out=sample.left_out, device=_device(model, rows.size))
+
+
+def _device(model: LanguageModel, n_tokens: int) -> Device:
+    """Return where the model is best run on so many tokens; the CPU where the chosen device is not there."""
+    try:
+        return model_device(model, n_tokens, compute.device())
+    except DeviceError:
+        return CPU
 
 
 def _say(ce: float, model: LanguageModel) -> None:
