@@ -64,3 +64,38 @@ def test_what_a_person_typed_meanwhile_stays(picked, monkeypatch):
     at = pages.fine(picked.run())
     assert field(at).value == TYPED
     assert f"Feature {TYPED} by position" in pages.text_of(at, "markdown")
+
+
+def cut_in_a_callback():
+    import streamlit as st
+    from streamlit.proto.WidgetStates_pb2 import WidgetState, WidgetStates
+    from streamlit.runtime.scriptrunner import RerunData, RerunException, get_script_run_ctx
+
+    from ui.shell.told import told
+
+    def pick():
+        st.session_state["number"] = 7
+        context = get_script_run_ctx()
+        known = context.session_state._state._key_id_mapper
+        said = WidgetState(id=known.get_id_from_key("number"), int_value=st.session_state["browser_says"])
+        raise RerunException(
+            RerunData(
+                query_string=context.query_string,
+                page_script_hash=context.page_script_hash,
+                widget_states=WidgetStates(widgets=[said]),
+            )
+        )
+
+    with told():
+        st.number_input("Number", 0, 9, key="number")
+        st.button("Pick", key="pick", on_click=pick)
+
+
+@pytest.mark.parametrize(("said", "then"), [(0, 7), (3, 3)])
+def test_what_a_callback_picked_reaches_the_field_though_the_run_never_began(said, then):
+    at = pages.run(cut_in_a_callback, browser_says=said)
+    at = pages.fine(at.button(key="pick").click().run())
+    field = at.number_input(key="number")
+    assert field.value == then
+    assert not field.proto.set_value or field.proto.value == then
+    assert field.proto.set_value == (then == 7)

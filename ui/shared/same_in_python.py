@@ -99,7 +99,8 @@ SNIPPETS = (
     Snippet(f"{_FEATURE}-nearest", "sae.neighbors().of($feature).head($count)"),
     Snippet(
         "feature-map",
-        'sae.map($map).to_frame().rename(columns={"x": "map_x", "y": "map_y"})  # sae.table() has numbers to colour by',
+        "table = sae.map($map).to_frame()  # sae.table() has numbers to colour by\n"
+        'table.rename(columns={"x": "map_x", "y": "map_y"})',
     ),
     Snippet(
         "features-mean-(?P<dashed>[a-z-]+)",
