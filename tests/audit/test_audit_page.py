@@ -23,10 +23,24 @@ def checked(tmp_path, monkeypatch):
 
 def test_the_slow_way_stands_beside_what_is_shown_of_the_picked_feature(checked):
     at, found = checked("geometry", {"tab": "Hubs", "feature": "4"}, "hubs-decoder")
-    assert any("case geometry" in text.value for text in at.markdown)
+    assert "case geometry" in pages.text_of(at, "markdown", "caption")
     assert found["Number"].tolist() == ["Nearest of", "Among nearest of", "Nearest cosine", "Neighbour"]
     assert found["Difference"].abs().max() < 1e-6
     assert found["Shown"].notna().all()
+
+
+def test_a_test_that_holds_all_numbers_is_named_once():
+    def script():
+        import pandas as pd
+
+        from ui.shared import audit
+
+        for names in (["kurtosis", "skewness"], ["kurtosis", "in_degree"]):
+            audit.draw(pd.DataFrame(columns=names), "name", {}, [])
+
+    at = fine(pages.run(script))
+    said = [pages.text_of(at, kind).count("case logit_weights") for kind in ("markdown", "caption")]
+    assert said == [1, 1]
 
 
 def test_the_cards_of_a_feature_are_checked_on_the_text_that_was_read(checked):

@@ -45,7 +45,10 @@ def draw(
     columns = list(table) if isinstance(table, pd.DataFrame) else list(explains)
     known = statistics_of([*columns, *explains])
     st.caption("How these numbers are made")
-    st.markdown("\n".join(f"- {_said(one)}" for one in known))
+    holders = sorted({held_by(one) for one in known})
+    st.markdown("\n".join(f"- {_said(one, alone=len(holders) == 1)}" for one in known))
+    if len(holders) == 1:
+        st.caption(plain(f"Each is {holders[0]}."))
     st.caption(plain(made_from(provenance)))
     if callable(table) and "feature" not in columns:
         columns = ["feature", *columns]  # as tables of many rows have
@@ -83,9 +86,10 @@ def made_from(provenance: Mapping[str, Any]) -> str:
     return " · ".join([*parts, str(provenance.get("app", ""))])
 
 
-def _said(name: str) -> str:
+def _said(name: str, *, alone: bool) -> str:
+    """Say the formula of a number, and what holds it, unless that stands below for all."""
     one = catalogue.statistic(name)
-    return f"**{plain(one.title)}**: {plain(one.formula)} ({plain(held_by(name))})"
+    return f"**{plain(one.title)}**: {plain(one.formula)}" + ("" if alone else f" ({plain(held_by(name))})")
 
 
 _HELP = (

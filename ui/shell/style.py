@@ -15,6 +15,8 @@ _RULES = """
 .stApp button[kind="primary"], .stApp [data-testid="stMultiSelect"] [data-tag] {
   background: light-dark(#b4380a, #c2410c);
 }
+/* Streamlit darkens a plain button that is open or pressed, on dark pages to a contrast of 1.8. */
+.stApp button[kind="tertiary"]:is(:active, :focus, [aria-expanded="true"]) { color: light-dark(#7c2d12, #fb923c); }
 /* Running text keeps its lines, and scrolls where the page is narrower. */
 [class*="st-key-scrolls_"] { overflow-x: auto; }
 /* The cards of Home share the width, three to a row in a window of 1,400 pixels, and are as high as their row. */
