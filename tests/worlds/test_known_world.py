@@ -1,5 +1,7 @@
 """The known world: what was planted is what sae-lens' own numbers find, and what the pages say is counted beside it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,7 @@ from core.dictionaries.world_rows import KINDS, planted
 from core.errors import DoesNotFitError, UnknownNameError
 from core.geometry.neighbors import nearest_between, nearest_features
 from core.workspace import Workspace
-from core.worlds.said import Verdict, best_features
+from core.worlds.said import Verdict, absorbed, best_features, duplicated, recovered
 from core.worlds.sampled import sampled
 from core.worlds.study import WorldStudy, check_known
 
@@ -159,6 +161,31 @@ def test_absorption_shows_as_a_recall_that_is_low_for_the_parent_alone(study):
     kept = table.loc[study.truth.of[study.truth.are("kept")], "world_recall"]
     assert (kept > 0.93).all()
     assert table["world_has"].value_counts()["yes"] == 26
+
+
+def test_what_is_said_changes_right_at_the_border_of_each_rule(study):
+    just = np.array([0.7, np.nextafter(np.float32(0.7), 1), 0.9, np.nextafter(np.float32(0.9), 1)], np.float32)
+    cosines = study.in_world.b_in_a_cos.copy()
+    cosines[:2, 0] = just[:2]
+    near = replace(study.in_world, b_in_a_cos=cosines)
+    assert recovered(study.truth, near, study.world).said[:2].tolist() == [False, True]
+    cosines = study.neighbors.cos.copy()
+    cosines[:2, 0] = just[2:]
+    assert duplicated(study.truth, replace(study.neighbors, cos=cosines)).said[:2].tolist() == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("with_child", "without", "said"), [(0.5, 1, 0), (0.499, 1, 2), (0.25, 0.9, 0), (0.25, 0.901, 2)]
+)
+def test_absorption_is_said_under_a_half_with_the_child_and_over_nine_tenths_without(study, with_child, without, said):
+    parent, child, others = 4, 20, 1 / 4
+    best = study.in_world.b_in_a_idx[:, 0]
+    rate, both = study.found.rate.copy(), np.zeros_like(study.found.both)
+    rate[child], rate[parent] = 0.25, 0.25 + others
+    both[child, best[parent]] = with_child * rate[child]
+    both[parent, best[parent]] = both[child, best[parent]] + without * others
+    found = absorbed(study.truth, study.world, replace(study.found, rate=rate, both=both), study.in_world)
+    assert np.flatnonzero(found.said).tolist() == sorted(best[[parent, child]].tolist() if said else [])
 
 
 def test_counts_of_a_verdict_add_up():
