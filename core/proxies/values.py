@@ -66,7 +66,7 @@ def _alphabet_ratios(text: ProxyText, proxy: Proxy) -> Float[np.ndarray, " token
     return best
 
 
-def largest_sum(ratio: Float[np.ndarray, "row pos"], least: int = 1) -> Float[np.ndarray, "row pos"]:
+def largest_sum(ratio: Float[np.ndarray, "row pos"], least: int) -> Float[np.ndarray, "row pos"]:
     """Return, at each position, the largest sum of `least` or more successive values that end there.
 
     Sums stay within a row. No sum contains minus infinity.

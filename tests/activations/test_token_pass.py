@@ -384,6 +384,14 @@ def test_a_deviation_counts_as_rounding_only_where_it_may_be():
         assert (alike[0][0], alike[1][0]) == (mean, 0)
 
 
+@pytest.mark.parametrize("mean", [0.3, 1234.567, 123456.789])
+def test_one_value_many_times_has_no_deviation_however_large_it_is(mean):
+    n = np.arange(1, 400)
+    values = mean * (1 + n / 1000)
+    _, std = mean_std(n, n * values, n * values**2)  # exact sums, each rounded once
+    assert (std == 0).all()
+
+
 def test_a_dictionary_without_an_output_to_reconstruct_has_activations_and_no_errors(tmp_path):
     model = planted_model(tmp_path)
     whole, layer = (planted_dictionary(metadata=metadata) for metadata in ({}, {"reconstructs": False}))

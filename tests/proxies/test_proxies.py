@@ -285,3 +285,16 @@ def test_one_scan_ranks_all_features_as_each_alone(tmp_path, left_out):
     tables = [table, bin_table(compared()[0]), threshold_table(compared()[0]), sensitivity_table(compared()[0])]
     tables.append(class_table(compared()[0], *hit_classes(compared()[0])))
     assert {name for table in tables for name in table} | set(compared()[0].numbers()) <= set(STATISTICS)
+
+
+def test_silent_features_are_not_ranked_and_constant_ones_have_no_correlation(tmp_path):
+    b_enc = np.full(12, 0.37, np.float32)
+    b_enc[3] = -5
+    dictionary = planted("standard", tensors={"W_enc": np.zeros((8, 12), np.float32), "b_enc": b_enc})
+    model, artifacts = planted_model(tmp_path), ArtifactStore(tmp_path / "cache")
+    rows = np.random.default_rng(2).integers(0, 20, (30, 6))
+    statistics = activation_pass(dictionary, model, rows, artifacts)
+    table = rank_features(open_store(dictionary, model, rows, artifacts), statistics, rows % 3 == 0)
+    assert sorted(table["feature"]) == [i for i in range(12) if i != 3]
+    assert table["proxy_correlation"].isna().all()
+    assert (table["active_tokens"] == rows.size).all()

@@ -80,6 +80,7 @@ def test_a_feature_returns_where_it_was_planted_and_the_count_says_in_how_many()
     assert found.count[:3].tolist() == [3, 2, 1]
     assert found.count[3:].max() == 0
     assert found.at_least(2).tolist() == [0, 1]
+    assert [one.share for one in found.returns] == pytest.approx([3 / N, 2 / N, 1 / N])
     table = found.table()
     assert table["return_share"][:4].tolist() == pytest.approx([1, 2 / 3, 1 / 3, 0])
     assert table["return_low"][0] == pytest.approx(3 / (3 + 1.96**2), abs=1e-4)  # Wilson's interval of 3 out of 3
