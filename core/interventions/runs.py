@@ -5,6 +5,7 @@ so what the dictionary does not reconstruct stays. With `error=False` the recons
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from core.activations.spliced_runs import Put, SplicedRuns
+from core.devices.device import CPU, Device
 from core.dictionaries.config import check_reconstructs
 from core.dictionaries.dictionary import Dictionary
 from core.errors import CorpusError
@@ -58,7 +60,9 @@ class EditedRuns:
 
     `may_change` says which tokens edits and reconstructions may touch, by default all. Raises DoesNotFitError where
     dictionary, model and rows do not go together or the dictionary reconstructs nothing, CorpusError for rows of one
-    token, which predict nothing that could be compared.
+    token, which predict nothing that could be compared, and, as all methods that run the model, DeviceError.
+
+    A `device` that runs kernels runs the model; the dictionary stays on the CPU, which edits activations.
     """
 
     def __init__(
@@ -68,6 +72,7 @@ class EditedRuns:
         rows: Int[np.ndarray, "row pos"],
         *,
         may_change: Bool[np.ndarray, "row pos"] | None = None,
+        device: Device = CPU,
     ):
         check_hooks(dictionary, model)
         check_reconstructs(dictionary.config, dictionary.title)
@@ -80,8 +85,10 @@ class EditedRuns:
         config = dictionary.config
         self.dictionary, self.model, self.rows = dictionary, model, rows
         self._may = np.ones(rows.shape, bool) if may_change is None else may_change
-        self._runs = SplicedRuns(model, rows, config.hook_name_out or config.hook_name)
-        x = self._runs.start(config.hooks_in[0] if len(config.hooks_in) == 1 else None)
+        self._device = device
+        self._runs = SplicedRuns(model, rows, config.hook_name_out or config.hook_name, device=device)
+        with self._computing():
+            x = self._runs.start(config.hooks_in[0] if len(config.hooks_in) == 1 else None)
         self._x = activations_at(model, rows, config.hooks_in) if x is None else x
         self.acts: Float[np.ndarray, "row pos d_sae"] = dictionary.encode(self._x)
         """Activations without a change."""
@@ -124,19 +131,28 @@ class EditedRuns:
             return made
 
         puts = [partial(put, i) for i in range(len(changes))]
-        found = self._runs.compared(puts, at=at, next_tokens=next_tokens, progress=progress)
+        with self._computing():
+            found = self._runs.compared(puts, at=at, next_tokens=next_tokens, progress=progress)
+            log_p = self._runs.log_p if next_tokens else np.full(self.rows.shape, np.nan)
         overflows |= ~np.isfinite(found.last).all(axis=(1, 2))
         if next_tokens:
             overflows |= ~(np.isfinite(found.log_p).all(axis=(1, 2)) & np.isfinite(found.kl).all(axis=(1, 2)))
         change, kl = found.log_p, found.kl
         change[overflows] = kl[overflows] = np.nan
         change[..., -1] = np.nan
-        log_p = self._runs.log_p if next_tokens else np.full(self.rows.shape, np.nan)
         return Effects(log_p, change, kl, overflows, found.last, found.plain_last)
 
     def logits(self, last: Float[np.ndarray, "at width"]) -> Float[np.ndarray, "at d_vocab"]:
         """Return logits of one run at the places asked for, from `Effects.last` or `plain_last`."""
-        return self._runs.logits(last)
+        with self._computing():
+            return self._runs.logits(last)
+
+    def _computing(self) -> AbstractContextManager[None]:
+        if not self._device.runs_kernels:
+            return nullcontext()
+        from core.devices.blocks import computing_on
+
+        return computing_on(self._device)
 
     def _put(self, change: Change, error: bool) -> Put:
         if isinstance(change, Push):
@@ -158,10 +174,11 @@ def with_edited_runs(
     rows: Int[np.ndarray, "row pos"],
     may_change: Bool[np.ndarray, "row pos"] | None,
     *arguments: Any,
+    device: Device = CPU,
     **options: Any,
 ) -> Any:
     """Return `measure(runs, *arguments, **options)` of new EditedRuns, so that all of it is data."""
-    return measure(EditedRuns(dictionary, model, rows, may_change=may_change), *arguments, **options)
+    return measure(EditedRuns(dictionary, model, rows, may_change=may_change, device=device), *arguments, **options)
 
 
 def acts_of(runs: EditedRuns, feature: int) -> Float[np.ndarray, "row pos"]:

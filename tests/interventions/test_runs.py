@@ -5,11 +5,13 @@ import pytest
 
 from core.activations import spliced_runs
 from core.activations.spliced_loss import spliced_loss
+from core.devices.device import CPU
 from core.errors import CancelledError, CorpusError, DoesNotFitError, OutOfRangeError
 from core.interventions.edits import Edit
 from core.interventions.runs import EditedRuns, Push
 from core.models.hf_runner import LAST
 from core.models.language_model import LanguageModel
+from tests.doubles import planted_card
 from tests.doubles.activation_rows import ROWS, planted
 from tests.doubles.planted import planted_dictionary, planted_model
 from tests.doubles.tiny_models import write_tiny
@@ -202,3 +204,33 @@ def test_what_cannot_be_run_is_said_in_words(tmp_path):
         EditedRuns(dictionary, model, ROWS).effects([Edit((12,))])
     with pytest.raises(CancelledError):
         EditedRuns(dictionary, model, ROWS).effects([NOTHING], progress=Watched(stop_at_report=1))
+
+
+@pytest.mark.parametrize("hook", [HOOK, OUTPUT])
+def test_edits_on_a_device_change_what_they_change_on_the_cpu_and_no_edit_changes_no_bit(tmp_path, hook, device):
+    dictionary, model = planted("jumprelu", hook_name=hook), planted_model(tmp_path)
+    edits = [Edit((1,), "add", 3.0), Edit((2, 5)), Push(np.arange(8, dtype=np.float32), np.ones(TEXT.shape)), NOTHING]
+    found, expected = (EditedRuns(dictionary, model, TEXT, device=where) for where in (device, CPU))
+    at = [(1, 3)]
+    effects, slow = (runs.effects(edits, at=at) for runs in (found, expected))
+    for name in ("log_p", "log_p_change", "kl", "last", "plain_last"):
+        np.testing.assert_allclose(getattr(effects, name), getattr(slow, name), rtol=1e-4, atol=1e-5, err_msg=name)
+    assert (effects.log_p_change[-1, :, :-1] == 0).all()
+    assert (effects.kl[-1] == 0).all()
+    assert np.abs(slow.log_p_change[:3, :, :-1]).max(axis=(1, 2)).min() > 1e-3
+    np.testing.assert_allclose(found.logits(effects.last[0]), expected.logits(slow.last[0]), rtol=1e-4, atol=1e-4)
+
+
+def test_a_card_that_fails_while_edits_run_is_named(tmp_path, monkeypatch):
+    from core.devices.device import DeviceError
+
+    planted_card.put_in(monkeypatch)
+    dictionary, model = planted("jumprelu", hook_name=HOOK), planted_model(tmp_path)
+    runs = EditedRuns(dictionary, model, TEXT, device=planted_card.CARD)
+
+    def failing(*_, **__):
+        raise RuntimeError(planted_card.FAULT)
+
+    monkeypatch.setattr(spliced_runs.SplicedRuns, "_run", failing)
+    with pytest.raises(DeviceError, match=r"Planted card \(cuda:0\) failed"):
+        runs.effects([NOTHING])

@@ -55,7 +55,7 @@ def dose(subject: Subject) -> None:
             st.info("Name two tokens, A and B, to see how the dose moves them.")
             return
     of = dose_response, subject.dictionary, subject.model, subject.rows, subject.may_change
-    how = {"place": place, "tokens": pair or (), "error": picked.error}
+    how = {"place": place, "tokens": pair or (), "error": picked.error, "device": picked.device}
     work = call(with_edited_runs, *of, picked.edit, doses, picked.controls, **how)
     key = f"doses {subject.key} {picked.key} {doses.tolist()} {place} {pair}"
     found = compute.transient(key, "Running the text at every dose, with controls", work)
@@ -117,6 +117,11 @@ def _draw(
         f"{picked.note}",
         name="dose-response",
         provenance=subject.provenance(
-            "dose and response", edit=str(picked.edit), error_kept=picked.error, controls=picked.note, response=name
+            "dose and response",
+            edit=str(picked.edit),
+            error_kept=picked.error,
+            controls=picked.note,
+            response=name,
+            **picked.device.inputs,
         ),
     )

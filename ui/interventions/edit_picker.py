@@ -7,10 +7,12 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from core.devices.device import Device
 from core.errors import BadSettingError, OutOfRangeError
 from core.interventions.controls import Controls, ControlSettings, draw_controls
 from core.interventions.edits import Edit
 from core.interventions.runs import acts_of, with_edited_runs
+from core.models.batches import model_device
 from core.work.calls import silent_call
 from ui.interventions.subject import Subject
 from ui.sidebar import pickers
@@ -40,22 +42,26 @@ class Picked:
     settings: ControlSettings
     unit: float
     """The activation that amounts of 1 stand for."""
+    device: Device
+    """What runs the model."""
 
     @property
     def key(self) -> str:
-        return f"{self.edit} {self.error} {self.settings} {self.controls.features.tolist()}"
+        said = f"{self.edit} {self.error} {self.settings} {self.controls.features.tolist()}"
+        return " ".join([said, *self.device.inputs.values()])
 
     @property
     def note(self) -> str:
-        """Say how the controls were made, for the notes under figures."""
+        """Say how the controls were made, and on which device, for the notes under figures."""
         others = f", {len(self.controls.features)} other features of like density and activation" * bool(
             len(self.controls.features)
         )
         kept = "the dictionary's error stays" if self.error else "the reconstruction stands in, without the error"
-        return (
+        made = (
             f"controls as long as the edit at each token: {len(self.controls.random)} random directions{others}, and "
             f"the opposite sign; seed {self.settings.seed} · {kept}"
         )
+        return " · ".join([made, *self.device.inputs.values()])
 
 
 def pick(subject: Subject, *, amount: bool = True, kinds: tuple[str, ...] = tuple(KINDS)) -> Picked:
@@ -84,7 +90,9 @@ def pick(subject: Subject, *, amount: bool = True, kinds: tuple[str, ...] = tupl
     edit = Edit(features, KINDS[kind], value, means, positions, only)
     edit.check(subject.dictionary.d_sae)
     controls = draw_controls(subject.dictionary.W_dec, features, settings, like=_like(subject))
-    return Picked(edit, error, controls, settings, unit)
+    runs = 1 + len(controls.kinds)
+    device = model_device(subject.model, runs * subject.rows.size, compute.device())
+    return Picked(edit, error, controls, settings, unit, device)
 
 
 def _more(subject: Subject) -> tuple[bool, tuple[int, ...], ControlSettings]:

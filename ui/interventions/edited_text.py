@@ -28,7 +28,7 @@ def edited_text(subject: Subject) -> None:
     picked = edit_picker.pick(subject)
     place, pair = choose_place(subject), choose_pair(subject)
     of = impact, subject.dictionary, subject.model, subject.rows, subject.may_change
-    how = {"place": place, "tokens": pair or (), "error": picked.error}
+    how = {"place": place, "tokens": pair or (), "error": picked.error, "device": picked.device}
     work = call(with_edited_runs, *of, picked.edit, picked.controls, **how)
     key = f"impact {subject.key} {picked.key} {place} {pair}"
     found = compute.transient(key, "Running the text with the edit and its controls", work)
@@ -79,7 +79,7 @@ def choose_pair(subject: Subject) -> tuple[int, int] | None:
 
 
 def _provenance(subject: Subject, picked: Picked, **more: str | int | float | bool | None) -> dict:
-    said = {"edit": str(picked.edit), "error_kept": picked.error, "controls": picked.note}
+    said = {"edit": str(picked.edit), "error_kept": picked.error, "controls": picked.note, **picked.device.inputs}
     return subject.provenance("edited run", **said | more)
 
 
