@@ -45,8 +45,8 @@ class Encoder:
 
     A worker needs about 64 MiB, or a token's activations if those are more (a temporal dictionary's: a row's).
     `generic` makes sae-lens encode every dictionary. A `device` that runs kernels runs the model, and encodes gates and
-    TopK, TILE tokens at a time (core.activations.on_device); other dictionaries stay on the CPU. Tokens whose ids
-    are in `left_out` are encoded like any other, and dropped.
+    TopK, TILE tokens at a time (core.activations.on_device); other dictionaries stay on the CPU (docs/speed.md says
+    why). Tokens whose ids are in `left_out` are encoded like any other, and dropped.
     """
 
     def __init__(
