@@ -6,6 +6,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 import pytest
+import vl_convert
 
 from core import catalogue
 from ui.shared.charts import heatmap, scatter
@@ -129,3 +130,11 @@ def test_a_layer_without_marks_is_not_heard(n):
     ring = alt.Chart(pd.DataFrame({"x": range(n), "y": range(n)})).mark_point(size=90).encode(x="x:Q", y="y:Q")
     layers = finished(points + ring + ring.mark_rule(), dark=False).to_dict()["layer"]
     assert [layer["mark"].get("aria", True) for layer in layers] == [True, n > 0, n > 0]
+
+
+@pytest.mark.parametrize(("mark", "n", "said"), [("rect", 1_000, True), ("rect", 1_001, False), ("line", 1_001, True)])
+def test_marks_have_a_text_each_unless_they_are_too_many_to_be_heard(mark, n, said):
+    table = pd.DataFrame({"a": np.arange(n), "b": np.arange(n)})
+    chart = alt.Chart(table, mark=mark).encode(alt.X("a:Q"), alt.Y("b:Q"))
+    (drawn,) = vl_convert.vegalite_to_vega(finished(chart, dark=False).to_dict())["marks"]
+    assert ("description" in json.dumps(drawn)) == said

@@ -31,6 +31,9 @@ _MOST_NAMED, _LONGEST_LABEL = 100, 24
 """Features on an axis or in a legend that have their names there, and the letters of number and name together."""
 _TEXT_ON_LIGHT = "#5b616b"
 """Grey with a contrast of 6.2 to 1 on white; Streamlit's own has 3.7, and WCAG AA asks for 4.5."""
+MOST_HEARD = 1_000
+"""Marks of a layer that each have a text of their own for those who hear the page."""
+_ONE_MARK = ("line", "area", "trail")
 _LABEL = "datum.value >= 10000 ? format(datum.value, '~s') : format(datum.value, ',~r')"
 
 
@@ -45,7 +48,7 @@ def finished(chart: alt.TopLevelMixin, *, dark: bool, names: Names = MappingProx
         for unit, data, height in group:
             title_tooltip(unit)
             _fit_title(unit, height)
-            _hide_if_empty(unit, data)
+            _hide_if_unheard(unit, data)
         tell_apart(group)
     look = {} if dark else {"labelColor": _TEXT_ON_LIGHT, "titleColor": _TEXT_ON_LIGHT}
     # Streamlit moves an axis' outermost labels inwards. Names of rows then overlap.
@@ -71,12 +74,14 @@ def _put_signs(node: Any) -> Any:
     return type(node)(map(_put_signs, node)) if type(node) in (list, tuple) else node
 
 
-def _hide_if_empty(unit: Any, data: Any) -> None:
-    """Hide a layer without marks, such as the ring of a feature that is not drawn, from those who hear the page.
+def _hide_if_unheard(unit: Any, data: Any) -> None:
+    """Hide a layer without marks, or with so many that nobody hears them one by one, from those who hear the page.
 
-    Vega draws a picture without a name for it.
+    Vega draws a picture without a name for an empty one, such as the ring of a feature that is not drawn. For thousands
+    of marks it writes as many sentences; the chart's own text has its finding.
     """
-    if isinstance(data, pd.DataFrame) and data.empty and (kind := mark_of(unit)):
+    kind = mark_of(unit)
+    if isinstance(data, pd.DataFrame) and kind and (data.empty or (len(data) > MOST_HEARD and kind not in _ONE_MARK)):
         if isinstance(unit.mark, str):
             unit.mark = alt.MarkDef(type=kind)
         unit.mark.aria = False
