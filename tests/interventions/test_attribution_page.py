@@ -90,7 +90,7 @@ def test_the_table_of_all_features_and_the_colours_of_maps_have_the_atlas(open_t
         st.session_state["sae"] = st.query_params["sae"]
         with compute.only_stored():
             st.dataframe(feature_tables.stored(opened.dictionary())[0])
-            st.markdown(str(list(COLUMNS["atlas_effect"].values(None))) + COLUMNS["atlas_effect"].text(None))
+            st.markdown(str(list(COLUMNS["atlas_effect"].values(None))) + COLUMNS["atlas_effect"].text(None)[0])
 
     at = fine(pages.run(script, {"sae": planted_pages.id_of(workspace), "rows": "20"}, rows=20))
     whole = table(at, "atlas_effect")
