@@ -38,7 +38,9 @@ def open_page(tmp_path, monkeypatch):
     planted_pages.read_little_text(monkeypatch)
     # Running the model would import torch; tests of the token pass do that.
     monkeypatch.setattr(LanguageModel, "activations", activations)
-    monkeypatch.setattr("core.activations.spliced_loss.token_losses", lambda model, rows, **how: None)
+    monkeypatch.setattr(
+        "core.activations.spliced_loss.token_losses", lambda model, rows, **how: np.zeros(rows[:, 1:].shape)
+    )
     monkeypatch.setattr("ui.activations.loss.spliced_loss", planted_spliced)
     monkeypatch.setattr("ui.activations.loss.loss_by_position", planted_loss)
     # Pinned, so that the picker still knows them on a second run.
