@@ -134,6 +134,12 @@ def test_a_dictionary_that_normalises_its_input_writes_more_at_some_tokens(tmp_p
     np.testing.assert_allclose(atlas.effect, expected, rtol=1e-3, atol=1e-5)
 
 
+def test_a_feature_that_writes_nothing_has_no_direction_and_no_length_to_divide_by():
+    W_dec = np.eye(12, 8, dtype=np.float32) * 3
+    rows = directions(planted_dictionary("topk", tensors={"W_dec": W_dec}, **KINDS["topk"]))
+    np.testing.assert_array_equal(rows, np.eye(12, 8))
+
+
 def test_effects_of_entries_are_products_in_float64():
     rng = np.random.default_rng(1)
     gradient, rows = (rng.standard_normal(shape).astype(np.float32) for shape in ((3, 13), (5, 13)))

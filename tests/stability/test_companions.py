@@ -54,4 +54,6 @@ def test_constant_and_hardly_known_statistics_have_no_row():
     share = np.linspace(0, 1, 50)
     few = np.where(np.arange(50) < 9, share, np.nan)
     assert companions(share, {"constant": np.ones(50), "few": few}).empty
+    enough = np.where(np.arange(50) < 10, share, np.nan)
+    assert companions(share, {"enough": enough})["companion_features"].tolist() == [10]
     assert np.isnan(rank_correlation(share, np.ones(50)))
