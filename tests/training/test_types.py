@@ -105,6 +105,11 @@ def test_gradients_of_the_penalty_equal_finite_differences(name):
     assert torch.autograd.gradcheck(lambda W: penalties.orthogonality_terms(W)[name], (W,), eps=1e-6, atol=1e-7)
 
 
+def test_a_row_is_not_its_own_neighbour_though_all_others_point_away():
+    W = torch.tensor([[1.0, 0.0], [-1.0, 0.1], [-1.0, -0.2]], dtype=torch.float64)
+    assert penalties.nearest(torch.nn.functional.normalize(W, dim=1)).tolist() == [2, 2, 1]
+
+
 def test_the_penalty_makes_nearest_cosines_smaller():
     plain, strong = trained("standard")[0], trained("orthogonal", mean_weight=0, nearest_weight=50, largest_weight=0)[0]
     nearest = [float(penalties.nearest_cosines(one.sae.W_dec.detach()).mean()) for one in (plain, strong)]
