@@ -145,6 +145,13 @@ def test_the_texts_as_they_are_count_as_one_of_the_draws():
     assert (ways.sum(axis=1) == 6).all()
 
 
+def test_all_ways_are_dealt_where_they_are_no_more_than_the_draws():
+    assert {tuple(way) for way in deals(2, 2, draws=6, seed=0).tolist()} == {
+        tuple(place in chosen for place in range(4)) for chosen in combinations(range(4), 2)
+    }
+    assert len(deals(2, 2, draws=5, seed=0)) == 1 + 5
+
+
 def test_draws_do_not_depend_on_how_features_are_parted(monkeypatch):
     a, b = on_text(drawn(18, 9, 10, share=0.5)), on_text(drawn(14, 9, 11, share=0.5))
     whole = unit_differences(a, b, UNITS_A, UNITS_B, draws=300)
