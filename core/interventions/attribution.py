@@ -130,6 +130,12 @@ class Attribution:
         """Return one feature's effect at every token."""
         return self.along(self.directions[feature]) * self.size(feature)
 
+    def token_table(self, feature: int) -> pd.DataFrame:
+        """Return one row per token: text_row, position, token (its id), attribution_at of one feature."""
+        row, position = np.indices(self.rows.shape)
+        columns = {"text_row": row.ravel(), "position": position.ravel(), "token": self.rows.ravel()}
+        return pd.DataFrame(columns | {"attribution_at": self.of_feature(feature)})
+
     def along(self, direction: Float[np.ndarray, " d_out"]) -> Float[np.ndarray, " token"]:
         """Return the gradient along a direction at every token."""
         return self.gradient.astype(np.float64) @ direction.astype(np.float64)
@@ -281,6 +287,12 @@ class Checked:
         parts["ablation_effect"] = np.concatenate([self.truth, self.control_truth])
         table = pd.DataFrame(parts)
         return table.assign(linear_error=table["attribution"] - table["ablation_effect"])
+
+    def fits(self) -> pd.DataFrame:
+        """Return linear_slope and linear_rank, in two rows: of `features`, and of `random` directions."""
+        pairs = {"features": (self.guess, self.truth), "random": (self.control_guess, self.control_truth)}
+        columns = ["linear_slope", "linear_rank"]
+        return pd.DataFrame.from_dict({who: fit(*pair) for who, pair in pairs.items()}, "index", columns=columns)
 
 
 def fit(guess: Float[np.ndarray, " n"], truth: Float[np.ndarray, " n"]) -> tuple[float, float]:

@@ -134,6 +134,13 @@ def test_slope_and_rank_correlation_have_known_answers():
     assert np.isnan(fit(np.zeros(0), np.zeros(0))[1])
 
 
+def test_the_rank_correlation_is_that_of_scipy_with_ties():
+    from scipy.stats import spearmanr
+
+    guess, truth = np.array([1.0, 2, 2, 5, 4, 3]), np.array([2.0, 2, 1, 6, 1, 3])
+    assert fit(guess, truth)[1] == pytest.approx(spearmanr(guess, truth).statistic, abs=1e-12)
+
+
 def test_the_likeliest_tokens_are_those_of_the_largest_logits(tmp_path, device):
     import torch
 

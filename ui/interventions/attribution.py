@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 import streamlit as st
 
 from core import catalogue
@@ -16,7 +15,6 @@ from core.interventions.attribution import (
     attribute,
     check_guess,
     chosen,
-    fit,
     likeliest,
 )
 from core.models.batches import model_device
@@ -210,14 +208,7 @@ def _strips(view: View) -> None:
         )
         altair(chart, f"iv-attribution-strip-{row}", width="content")()
 
-    table = pd.DataFrame(
-        {
-            "text_row": np.repeat(np.arange(view.n_rows), each.shape[1]),
-            "position": np.tile(np.arange(each.shape[1]), view.n_rows),
-            "token": view.found.rows.ravel(),
-            "attribution_at": each.ravel(),
-        }
-    )
+    table = view.found.token_table(feature)
     figure(
         f"Where feature {feature} does it",
         lambda: [strip(row) for row in rows],
@@ -247,7 +238,7 @@ def compared(view: View, n: int) -> None:
     checked = compute.transient(f"ablation {view.key} {n}", "Ablating features one at a time", work)
     table = checked.to_frame()
     _fits(checked)
-    slope, rank = fit(checked.guess, checked.truth)
+    slope, rank = checked.fits().loc["features"]
     lost = int(table["ablation_effect"].isna().sum())
     chart = charts.guess_scatter(
         table,
@@ -272,10 +263,9 @@ def compared(view: View, n: int) -> None:
 
 def _fits(checked: Checked) -> None:
     """Draw slope and rank correlation of the features, and of the random directions."""
-    each = {"features": (checked.guess, checked.truth), "random": (checked.control_guess, checked.control_truth)}
-    for who, pair in each.items():
+    for who, values in checked.fits().iterrows():
         cards = st.container(horizontal=True)
-        for name, value in zip(("linear_slope", "linear_rank"), fit(*pair), strict=True):
+        for name, value in values.items():
             title = f"{catalogue.statistic(name).title}, {who}"
             text = f"{value:.2f}" if np.isfinite(value) else "n/a"
             cards.metric(title, text, border=True, help=catalogue.help_text(name))
