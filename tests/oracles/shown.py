@@ -149,7 +149,9 @@ def same(got: object, want: object, allowed: float) -> bool:
 
 
 def disturbed(values: pd.Series, close: float = CLOSE) -> pd.Series:
-    """Return a column with every value a little wrong, by more than is allowed."""
+    """Return a column with every value a little wrong, by more than is allowed; with numbers if it has none."""
+    if values.isna().all():
+        return pd.Series(np.zeros(len(values)), index=values.index)
     plain, much = values.astype(object), 1 + max(0.01, 4 * close)
     if all(isinstance(v, int | np.integer) or v is pd.NA or v is None for v in plain):
         return plain.map(lambda v: v if v is pd.NA or v is None else v + 1)

@@ -9,7 +9,7 @@ _NO_NUMBERS = {
     "an index: what a row is about": """
         feature position token unit coordinate token_number own_row text_row feature_a feature_b
         correlated_feature correlated_unit coarse_feature child sibling other_sibling
-        life_layer example angle_rank world_what
+         life_layer life_from life_to example angle_rank world_what
     """,
     "a name that a person or a file gave": """
         dictionary token_set set_group set_rule set_preview release sae_id of_model hook_kind

@@ -9,7 +9,7 @@ from tests.oracles.shown import Case, Known, Planted, Shown, known
 from tests.stability.test_left_over import R, basis, planted
 from tests.stability.test_returning import dictionary, random_rows
 
-T, ZERO, MORE = 0.95, 0, 2
+T, ZERO, MORE = 0.95, 0, 6
 """The threshold, a feature of A without a direction, and how many features B alone has."""
 SERIES = {"span_series": "span_series", "angle_rank": "angle_rank"}
 
@@ -50,7 +50,7 @@ def draws(others: np.ndarray, found) -> dict[str, object]:
 
 
 def truths() -> list[Planted | Known]:
-    same, at = "A's five dimensions are among the eight of B", {"span_series": "left over"}
+    same, at = "A's five dimensions are among the twelve of B", {"span_series": "left over"}
     turned = np.array([[np.cos(0.3), np.sin(0.3)]])
     one = {"directions": np.eye(2)[:1], "others": turned, "used": 0.99, "used_back": 0.99}
     line = {name: one[name] for name in ("directions", "others", "used")}
@@ -62,11 +62,11 @@ def truths() -> list[Planted | Known]:
     apart = {"others": -np.ones((1, 2)), "used": 0.99}
     return [
         Planted("leftover_a", R, "a basis of five", what="numbers of rotated"),
-        Planted("leftover_b", R + MORE + 1, "five, two more, and what A lacks", what="numbers of rotated"),
+        Planted("leftover_b", R + MORE + 1, "five, six more, and what A lacks", what="numbers of rotated"),
         Planted("rank_a", R, "a basis of five: none without the others", what="numbers of rotated"),
-        Planted("rank_b", R + MORE + 1, "eight orthogonal directions", what="numbers of rotated"),
+        Planted("rank_b", R + MORE + 1, "twelve orthogonal directions, all equal", what="numbers of rotated"),
         Planted("span_overlap", 1, same, what="numbers of rotated"),
-        Planted("random_overlap", 8 / 40, "eight of forty dimensions", what="numbers of rotated"),
+        Planted("random_overlap", 12 / 40, "twelve of forty dimensions", what="numbers of rotated"),
         Planted("principal_cosine", 1, same, at, "angles of rotated"),
         Planted("principal_low", 1, same, at, "angles of rotated"),
         Planted("principal_high", 1, same, at, "angles of rotated"),
