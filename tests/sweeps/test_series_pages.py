@@ -29,7 +29,7 @@ def opened(half, monkeypatch, page: str, **query):
 
 
 def is_marked(at, half, words: str) -> bool:
-    said = f"The sweep sweep makes {words}: 0 done, {words.partition(' ')[0]} to do."
+    said = f'The sweep "sweep" makes {words}: 0 done, {words.partition(" ")[0]} to do.'
     return said in text_of(at, "info") and any(f"{RESUME} {half.sweep.plan.name}" in code.value for code in at.code)
 
 

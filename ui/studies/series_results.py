@@ -19,7 +19,7 @@ from ui.studies import compute, sweeps
 Pair = tuple[Dictionary, Dictionary]
 ASK = 60 * RATE
 """Multiply-adds that the page of a series does unasked."""
-_MOST_NAMED = 6
+_MOST_NAMED = 4
 
 
 def those_there(needed: Mapping[str, Sequence[Pair]], side: DictionarySide, *, what: str) -> list[str]:
@@ -39,7 +39,7 @@ def those_there(needed: Mapping[str, Sequence[Pair]], side: DictionarySide, *, w
     more = f" and {len(lacking) - _MOST_NAMED} more" if len(lacking) > _MOST_NAMED else ""
     sweeps.say_missing(
         f"{len(lacking)} of {len(needed)} {what} are not computed yet and left out: "
-        f"{', '.join(list(lacking)[:_MOST_NAMED])}{more}. Here that takes about {of_seconds(_total(lacking) / RATE)}.",
+        f"{'; '.join(list(lacking)[:_MOST_NAMED])}{more}. Here that takes about {of_seconds(_total(lacking) / RATE)}.",
         {key for one in lacking.values() for key in one},
     )
     st.button(

@@ -20,7 +20,7 @@ def place() -> Place:
 def say_missing(text: str, keys: Collection[str]) -> None:
     """Say what is missing, which sweeps make it, how far they are, and how to go on with them."""
     found = [] if compute.workspace().policy.public else coming(keys, place())
-    said = [f"The sweep {one.sweep.plan.title} makes {len(one.tasks):,} of them: {one.summary}." for one in found]
+    said = [f'The sweep "{one.sweep.plan.title}" makes {len(one.tasks):,} of them: {one.summary}.' for one in found]
     st.info(plain(" ".join([text, *said])), icon=":material/hourglass_empty:")
     for one in found:
         st.code(one.sweep.command("resume"), language=None, wrap_lines=True)
