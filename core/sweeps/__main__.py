@@ -171,11 +171,13 @@ def _downloads(plan: Plan) -> str:
     """Say what is still to be downloaded, and that the work on it is not counted yet; empty where all is here."""
     missing = {one.id for one in plan.dictionaries if not one.sha256 and not one.refused}
     sizes = {task.ids[0]: task.needs.download_bytes for task in plan.tasks if task.ids[0] in missing}
-    if not sizes:
+    models = sum(not task.keys and task.ids[0] not in missing for task in plan.tasks)
+    if not sizes and not models:
         return ""
     known = [size for size in sizes.values() if size is not None]
     parts = [f"{len(known):,} dictionaries of {of_bytes(sum(known))}"] if known else []
     parts += [f"{len(sizes) - len(known):,} dictionaries of unknown size"] if len(known) < len(sizes) else []
+    parts += [f"models for {models:,} tasks"] if models else []
     return f"; to download, and without their work: {', '.join(parts)}"
 
 

@@ -49,7 +49,7 @@ class Needs:
     memory_bytes: int = 0
     stored_bytes: int = 0
     download_bytes: int | None = 0
-    """Of its dictionary, still to be fetched; None where the hub did not say."""
+    """Of its dictionary, still to be fetched; None where the hub did not say, and where its model is."""
     cpus: int = 1
     gpus: int = 0
 

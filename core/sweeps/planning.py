@@ -187,6 +187,9 @@ def _add(asked: Asked, opened: Opened, id: str, draft: _Draft) -> None:
         try:
             tasks += _tasks(name, asked, opened, id, draft)
         except (LoupeError, OSError) as error:
+            if asked.download and isinstance(error, NotDownloadedError) and error.kind == "model":
+                tasks += _later(name, asked, id, None)
+                continue
             refused.append(f"{ANALYSES[name].title}: {error}")
     labels = dict(dictionary.origin.labels)
     words = " ".join(dict.fromkeys(refused))
@@ -237,22 +240,18 @@ def _add_later(asked: Asked, id: str, draft: _Draft) -> None:
     except LoupeError as error:
         draft.dictionaries.append(Listed(id, id, refused=str(error)))
         return
-    listed = Listed(id, id)
-    draft.dictionaries.append(listed)
-    draft.tasks += _later(asked, listed, nbytes)
+    draft.dictionaries.append(Listed(id, id))
+    draft.tasks += [task for name in asked.analyses for task in _later(name, asked, id, nbytes)]
 
 
-def _later(asked: Asked, listed: Listed, nbytes: int | None) -> list[Task]:
-    """Return the tasks of a dictionary of which so many bytes are missing. Their results get names later."""
-    tasks = []
-    for name in asked.analyses:
-        reads = ANALYSES[name].reads
-        for text in range(len(asked.texts)) if reads == "text" else (None,):
-            if reads != "pair":
-                inputs = {"id": listed.id, "analysis": name, "text": "" if text is None else repr(asked.texts[text])}
-                key = artifact_key("later", _LATER_VERSION, **inputs)
-                tasks.append(Task(key, name, (listed.id,), text, needs=Needs(download_bytes=nbytes)))
-    return tasks
+def _later(name: str, asked: Asked, id: str, nbytes: int | None) -> list[Task]:
+    """Return the tasks of an analysis that waits for a download of so many bytes. Their results get names then."""
+    reads = ANALYSES[name].reads
+    if reads == "pair":
+        return []
+    texts = {text: repr(asked.texts[text]) for text in range(len(asked.texts))} if reads == "text" else {None: ""}
+    keys = {n: artifact_key("later", _LATER_VERSION, id=id, analysis=name, text=said) for n, said in texts.items()}
+    return [Task(key, name, (id,), n, needs=Needs(download_bytes=nbytes)) for n, key in keys.items()]
 
 
 def _add_pairs(draft: _Draft, asked: Asked) -> int:

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from core.amounts import of_bytes
+from core.dictionaries.sources import download
 from core.errors import SweepError, UnknownNameError
 from core.sweeps.__main__ import _work, main
 from core.sweeps.asked import parse_asked, read_asked
@@ -13,9 +14,9 @@ from core.sweeps.passes import _groups, _Pass
 from core.sweeps.plan import Task, choose, from_json
 from core.sweeps.planning import expand, make_plan, workspace_of
 from core.sweeps.state import read_plan
-from core.sweeps.sweep import place_at
+from core.sweeps.sweep import Sweep, place_at
 from core.workspace import Workspace
-from tests.doubles.hub_files import RES_JB, use_hub, write_res_jb
+from tests.doubles.hub_files import RES_JB, RES_JB_ID, use_hub, write_gpt2, write_res_jb
 from tests.doubles.planted_sweep import plan_of, small_blocks, spoil, sweep_in, write_sweep
 from tests.doubles.standin_hub import Fault, StandIn
 
@@ -260,6 +261,23 @@ def test_a_dictionary_that_the_hub_does_not_give_is_listed_with_the_reason(tmp_p
     assert [one.refused != "" for one in plan.dictionaries] == [False, True]
     assert "log in with `hf auth login`" in plan.dictionaries[1].refused
     assert {task.ids[0] for task in plan.tasks} == {plan.dictionaries[0].id}
+
+
+def test_a_model_that_may_be_downloaded_is_waited_for_and_a_worker_gets_it(tmp_path, monkeypatch):
+    folders = {RES_JB: write_res_jb(tmp_path / "jb"), "gpt2": write_gpt2(tmp_path / "gpt2")}
+    with StandIn(folders) as hub:
+        use_hub(monkeypatch, hub.url, tmp_path / "hub cache")
+        download(RES_JB_ID)
+        said = LATER | {"dictionaries": [RES_JB_ID]}
+        refused = make_plan(parse_asked(said, tmp_path, "x"), tmp_path, place_at("", tmp_path).store)
+        assert [task.analysis for task in refused.tasks] == ["neighbors"]
+        assert "is not on this machine" in refused.dictionaries[0].refused
+        place = place_at("", tmp_path)
+        plan = make_plan(parse_asked(said | {"download": True}, tmp_path, "x"), tmp_path, place.store)
+        assert [bool(task.keys) for task in plan.tasks] == [True, False]
+        assert _work(plan).endswith("; to download, and without their work: models for 1 tasks")
+        assert Sweep(plan, place).worker().run(plan.tasks) == {"done": 2, "there": 0, "failed": 0}
+    assert list(tmp_path.glob("logit-statistics-*"))
 
 
 def test_the_pattern_of_a_folder_may_have_settings(tmp_path):
