@@ -1,15 +1,10 @@
-"""Statistics that no oracle holds: those still to do, in a list that only shrinks, and names that are no numbers."""
-
-from pathlib import Path
-
-WITHOUT = set(Path(__file__).with_name("without.txt").read_text(encoding="utf-8").split())
-"""Statistics without an oracle, a planted truth or a held column."""
+"""Statistics that no oracle holds, and why: names that are no numbers, and what is tested at its borders."""
 
 _NO_NUMBERS = {
     "an index: what a row is about": """
         feature position token unit coordinate token_number own_row text_row feature_a feature_b
         correlated_feature correlated_unit coarse_feature child sibling other_sibling
-         life_layer life_from life_to example angle_rank world_what
+        life_layer life_from life_to overlap_region example angle_rank world_what
     """,
     "a name that a person or a file gave": """
         dictionary token_set set_group set_rule set_preview release sae_id of_model hook_kind
