@@ -18,11 +18,11 @@ GEOMETRY, POSITIONS, LOGITS = "exact nearest neighbours by cosine", "additive gr
 DRAWN_GRID, POSITIONS_ON_TEXT, TOKEN_PASS = "plain grid", "corpus", "token pass"
 ENRICHMENT, MATCHING = "token-set enrichment", "matching by weights"
 SPLITTING = "decoder cosines between widths"
-MOST_PAIRED = 2_000
+MOST_PAIRED = 2_048
 """Features of which the slow way compares all pairs."""
 _WHOLE = "mean_cosine mean_nearest_cosine largest_cosine"
 _BINS = "commonest_neighbor distinct_neighbors same_neighbor_share"
-OF_PAIRS = f"in_degree in_degree_top {_WHOLE} {_BINS}"
+OF_PAIRS = f"in_degree in_degree_top siblings merged_from n_children {_WHOLE} {_BINS}"
 """Statistics for which the slow way compares all pairs of features."""
 _MOMENTS = "mean_activation std_activation firing_rate mean_pre_activation std_pre_activation"
 _CURVES = f"position_score peak peak_width mutual_information positional_r2 firing_count {_MOMENTS}"
@@ -47,6 +47,9 @@ class Check:
     reads: tuple[str, ...] = ()
     """What is read beside the dictionary: "model", "text" or "sets"."""
     dictionaries: int = 1
+    """How many a figure is of; 0 for two or more."""
+    of_row: Callable[[Asked, Mapping[str, Any]], Mapping[str, Any]] = field(default=lambda asked, row: {})
+    """Returns parameters that differ by row beside the columns of the same name; arrays as @ and their name."""
     of_all: str = ""
     """Those of `statistics` that are numbers of the dictionary, which tables without a feature may hold."""
     not_these: Mapping[str, str] = field(default_factory=dict)
@@ -120,6 +123,32 @@ CHECKS = {
 }
 
 
+CHECKS |= {
+    MATCHING: Check(
+        "decoder_cosine encoder_cosine alignment best_similarity parent siblings merged_from",
+        given.matching,
+        dictionaries=2,
+        of_row=given.sides_of_row,
+        not_these={
+            "match_score": "it is a cosine beside it, or the root of their product",
+            "density": "it is of a text, which the page Activations checks",
+            "best_match match_label": "it is a name, and no number",
+        },
+    ),
+    SPLITTING: Check(
+        "n_children best_child_cosine split_cosine",
+        given.splitting,
+        dictionaries=0,
+        of_row=given.widths_of_row,
+        not_these={
+            "mean_children random_children childless_share single_child_share split_share labelled_features "
+            "labelled_share most_children": _RANKED,
+            "sibling_rank sibling_difference sibling_correlation logit_weight": "it rests on logit weights of siblings",
+        },
+    ),
+}
+
+
 def name_of(column: str, row: Mapping[str, object], settings: Mapping[str, Any]) -> str:
     """Return the name in the catalogue of what a column carries in one row."""
     before = "pre-" in str(row.get("stage", settings.get("stage", ""))).lower()
@@ -128,6 +157,40 @@ def name_of(column: str, row: Mapping[str, object], settings: Mapping[str, Any])
 
 _BEFORE = {"mean": "mean_pre_activation", "std": "std_pre_activation"}
 """What columns carry in the rows of pre-activations."""
+_ROW_NAMES = [
+    "feature",
+    "position",
+    "token",
+    "unit",
+    "token_number",
+    "own_row",
+    "text_row",
+    "feature_a",
+    "feature_b",
+    "correlated_feature",
+    "next_feature",
+    "coarse_feature",
+    "child",
+    "sibling",
+    "other_sibling",
+    "split_step",
+    "token_set",
+    "token_label",
+    "token_text",
+    "feature_name",
+    "neighbor_name",
+    "correlated_name",
+    "name_a",
+    "name_b",
+    "match_name",
+    "next_name",
+    "coarse_name",
+    "child_name",
+    "sibling_name",
+    "d_sae",
+    "dictionary",
+]
+"""Columns that say what a row is about and are no numbers of it."""
 ROW_BY = {"neighbor": "neighbor_rank"}
 """Columns that name a row, and are no number of it, in tables with another column."""
 LEVELS = {f"decile_{n}": {"level": n / 10} for n in range(1, 11)}
@@ -146,22 +209,22 @@ def room_of(name: str) -> str | None:
 
 
 def statistics_of(columns: Iterable[str]) -> list[str]:
-    """Return the statistics that some columns carry, each once."""
+    """Return the statistics that some columns carry, each once, without what only names a row."""
     known = (ALIASES.get(name, name) for name in columns)
-    return list(dict.fromkeys(name for name in known if name in STATISTICS))
+    return list(dict.fromkeys(name for name in known if name in STATISTICS and name not in _ROW_NAMES))
 
 
 def check_of(provenance: Mapping[str, Any]) -> Check | None:
     """Return how the numbers of a figure are computed anew; None if they are not."""
     check = CHECKS.get(str(provenance.get("method")))
-    if check is None or len(provenance.get("dictionaries") or ()) != check.dictionaries:
-        return None
-    return check
+    n = len(provenance.get("dictionaries") or ())
+    return check if check and (n == check.dictionaries or (n > 1 and not check.dictionaries)) else None
 
 
 def is_of_a_feature(provenance: Mapping[str, Any], columns: Iterable[str]) -> bool:
     """Whether a table has a row for each feature, or is of one alone."""
-    return "feature" in columns or "feature" in (provenance.get("settings") or {})
+    known = {*columns, *(provenance.get("settings") or {})}
+    return not known.isdisjoint(("feature", "feature_a", "feature_b", "coarse_feature"))
 
 
 def why_not(provenance: Mapping[str, Any], name: str, columns: Iterable[str]) -> str:

@@ -1,13 +1,14 @@
 """What the oracles of a figure are given: the very arrays of dictionaries, model and text, and no result of ours."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
 from core.activations.store import counted
 from core.audit.asked import Asked, encoder, inputs_on_text, not_covered
-from core.dictionaries.dictionary import Dictionary
 from core.dictionaries.hooks import WRITES, split_hook
 from core.dictionaries.spaces import directions
 from core.models.writing import writing_matrix
@@ -101,20 +102,35 @@ def matching(asked: Asked) -> dict[str, object]:
     return {
         "decoder_a": a.W_dec,
         "decoder_b": b.W_dec,
-        "encoder_a": _encoder_rows(a),
-        "encoder_b": _encoder_rows(b),
-        **_settings(asked, "similarity", "threshold"),
+        "encoder_a": np.ascontiguousarray(directions(a, "encoder")),
+        "encoder_b": np.ascontiguousarray(directions(b, "encoder")),
+        **_settings(asked, "threshold"),
     }
 
 
+def sides_of_row(asked: Asked, row: Mapping[str, Any]) -> dict[str, object]:
+    """Return which feature a row is about, the directions of its dictionary, and those in which it is looked for."""
+    end = asked.settings.get("end", "a")
+    side = "encoder" if asked.settings["similarity"] == "encoder" else "decoder"
+    other = "b" if end == "a" else "a"
+    own = {"feature": row[f"feature_{end}"]} if f"feature_{end}" in row and "feature" not in row else {}
+    return own | {"rows": f"@{side}_{end}", "others": f"@{side}_{other}"}
+
+
 def splitting(asked: Asked) -> dict[str, object]:
-    """Return the decoder rows of two widths."""
-    narrow, wide = asked.dictionaries
-    return {"narrow": narrow.W_dec, "wide": wide.W_dec, **_settings(asked, "threshold")}
+    """Return the decoder rows of all widths."""
+    rows = {f"decoder_{number}": dictionary.W_dec for number, dictionary in enumerate(asked.dictionaries)}
+    return rows | _settings(asked, "threshold")
 
 
-def _encoder_rows(dictionary: Dictionary) -> np.ndarray:
-    return np.ascontiguousarray(directions(dictionary, "encoder"))
+def widths_of_row(asked: Asked, row: Mapping[str, Any]) -> dict[str, object]:
+    """Return the two widths that a row compares: the narrowest with one of d_sae features, or those of its step."""
+    widths = [dictionary.d_sae for dictionary in asked.dictionaries]
+    if "d_sae" in row:
+        return {"narrow": "@decoder_0", "wide": f"@decoder_{widths.index(row['d_sae'])}"}
+    steps = [f"{narrow:,} → {wide:,}" for narrow, wide in pairwise(widths)]
+    at = steps.index(row["split_step"]) if "split_step" in row else 0
+    return {"narrow": f"@decoder_{at}", "wide": f"@decoder_{at + 1}"}
 
 
 def _settings(asked: Asked, *names: Sequence[str]) -> dict[str, object]:

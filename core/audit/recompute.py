@@ -1,7 +1,7 @@
 """Compute shown numbers of a feature anew by their oracles, in a process that loads nothing else of ours."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from core.work.progress import SILENT, Progress
 MOST_ROWS = 24
 """Rows of a table that are computed anew."""
 Row = Mapping[str, Any]
+OfRow = Callable[[Row], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,8 @@ def slow_numbers(
     for i, row in enumerate(rows):
         for column in columns:
             name = name_of(column, row, asked.settings)
-            own, why = _own(name, column, row, given, asked.settings)
-            if asked.dictionary.d_sae > MOST_PAIRED and name in OF_PAIRS.split():
+            own, why = _own(name, column, row, given, asked.settings, lambda row: check.of_row(asked, row))
+            if max(one.d_sae for one in asked.dictionaries) > MOST_PAIRED and name in OF_PAIRS.split():
                 why = f"the slow way compares all pairs of at most {MOST_PAIRED:,} features"
             if why:
                 left_out[column] = why
@@ -82,12 +83,12 @@ def slow_numbers(
 
 
 def _own(
-    name: str, column: str, row: Row, given: Mapping[str, object], settings: Mapping[str, Any]
+    name: str, column: str, row: Row, given: Mapping[str, object], settings: Mapping[str, Any], of_row: OfRow
 ) -> tuple[dict[str, Any], str]:
     """Return what an oracle is given of a row, and why it cannot be computed from that, if it cannot."""
-    level, own = LEVELS.get(column, {}), {}
+    level, own = LEVELS.get(column, {}), dict(of_row(row))
     if is_on_grid(name, row, given):
-        own, row = {"acts": "grid"}, {**row, "feature": row.get("position")}
+        own, row = {"acts": "@grid"}, {**row, "feature": row.get("position")}
     for parameter in needs(all_oracles()[name], {**given, **row}):
         if parameter in own:
             continue

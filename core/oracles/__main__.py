@@ -1,7 +1,7 @@
 """Compute numbers the slow way, in a process that loads this room alone: python -m core.oracles FOLDER.
 
 FOLDER holds inputs.npz: the names of the `statistics`, for each of them a row (JSON) with the parameters of its oracle
-that differ (as `acts` the name of those it is given), and arrays and settings that all share, by the names of the
+that differ (an array as @ and its name), and arrays and settings that all share, by the names of the
 oracles' parameters. core/oracles/inputs.py makes what is not there from raw arrays. Values go to points.npy, in the
 order of the names.
 """
@@ -25,7 +25,7 @@ def main(folder: Path) -> None:
     for done, (name, row) in enumerate(zip(names, rows, strict=True)):
         print(f"step {done} of {len(names)}")
         parameters = needs(oracles[name], {**inputs, **row})
-        own = row | {"acts": inputs[row["acts"]]} if "acts" in row else row
+        own = {one: inputs[value[1:]] if str(value).startswith("@") else value for one, value in row.items()}
         found = oracles[name](**{one: own[one] if one in own else inputs[one] for one in parameters})
         values.append(np.nan if found is None else float(found))
     np.save(folder / "points.npy", np.array(values)[:, None])

@@ -12,7 +12,7 @@ from core.activations.store import counted, feature_activations
 from core.activations.tables import decile_table
 from core.activations.token_pass import activation_pass, open_store
 from core.audit.asked import Asked, Text
-from core.audit.checks import CHECKS, ENRICHMENT, GEOMETRY, POSITIONS, TOKEN_PASS, room_of, why_not
+from core.audit.checks import CHECKS, ENRICHMENT, GEOMETRY, MATCHING, POSITIONS, SPLITTING, TOKEN_PASS, room_of, why_not
 from core.audit.recompute import checked_columns, slow_numbers
 from core.catalogue import STATISTICS
 from core.enrichment.enrichment import enrichment
@@ -26,11 +26,16 @@ from core.logit_weights.classes import logit_table
 from core.logit_weights.statistics import logit_statistics
 from core.logit_weights.study import LogitStudy
 from core.logit_weights.unembedding import LogitSettings, residual_directions, unembedding
+from core.matching import tables as matching_tables
+from core.matching.comparison import compare
+from core.matching.labels import relate
+from core.matching.pairs import match, nearest
 from core.positions import tables as position_tables
 from core.positions.encoded import corpus_statistics
 from core.positions.methods import position_statistics
 from core.positions.scores import score_table
 from core.positions.statistics import PositionSettings
+from core.splitting.tables import children_table
 from core.work.artifacts import ArtifactStore
 from tests.doubles.planted import planted_dictionary, planted_model
 from tests.doubles.token_set_scores import token_sets
@@ -146,6 +151,59 @@ def test_logit_weights_behind_a_matrix_agree(hook, model):
     rows, tokens = residual_directions(inside, model, settings), unembedding(model, settings)
     study = LogitStudy(inside, model, settings, logit_statistics(rows, tokens, center=settings.center))
     check(logit_table(study.stats, model.token_strings), study.provenance, inside, model)
+
+
+def two_widths():
+    narrow = planted_dictionary(d_sae=20, seed=1)
+    rows = np.random.default_rng(2).normal(size=(30, 8))
+    rows[:12] = np.repeat(narrow.W_dec[4:8], 3, axis=0) + 0.05 * rows[:12]
+    return narrow, planted_dictionary(d_sae=30, seed=3, tensors={"W_dec": rows})
+
+
+@pytest.mark.parametrize("similarity", ["decoder", "encoder"])
+def test_matching_agrees(similarity):
+    a, b = two_widths()
+    comparison, told = compare(a, b), {"similarity": similarity, "threshold": 0.7}
+    said = tables.provenance(dictionary=[a, b], method=MATCHING, settings=told)
+    pairs, near = match(comparison, similarity), nearest(comparison, similarity)
+    numbers = ["feature_a", "feature_b", "decoder_cosine", "encoder_cosine", "alignment"]
+    check_of_two(matching_tables.pair_table(pairs)[numbers], said, a, b)
+    only_b = matching_tables.unmatched_table(np.arange(30), near.b, near.of_b, "b")
+    check_of_two(only_b, tables.with_settings(said, end="b"), a, b)
+    there, back = comparison.decoder, comparison.encoder
+    between = there if similarity == "decoder" else back
+    ends = (between.b_in_a_cos, between.b_in_a_idx), (between.a_in_b_cos, between.a_in_b_idx)
+    relation = relate(*(part[:, 0] for end in ends for part in end), threshold=0.7)
+    labels = matching_tables.label_table(relation)
+    check_of_two(labels, tables.with_settings(said, end="b"), a, b)
+
+
+def test_splitting_agrees():
+    narrow, wide = two_widths()
+    wider = planted_dictionary(d_sae=40, seed=4)
+    said = tables.provenance(dictionary=[narrow, wide, wider], method=SPLITTING, settings={"threshold": 0.7})
+    betweens = {one.d_sae: compare(narrow, one).decoder for one in (wide, wider)}
+    check_of_two(children_table(betweens, threshold=0.7), said, narrow, wide, wider)
+    steps = pd.DataFrame({"split_step": "30 → 40", "coarse_feature": [3, 9], "child": [0, 5], "split_cosine": np.nan})
+    slow = slow_numbers(
+        Asked((narrow, wide, wider), said["settings"], 0), said, ["split_cosine"], steps.to_dict("records")
+    )
+    unit = [one.W_dec.astype(float) / np.linalg.norm(one.W_dec.astype(float), axis=1)[:, None] for one in (wide, wider)]
+    assert [one.value for one in slow.numbers] == pytest.approx([unit[0][3] @ unit[1][0], unit[0][9] @ unit[1][5]])
+
+
+def check_of_two(table, said, *dictionaries):
+    """The slow way agrees with every row of a table of several dictionaries, and with no column of its rows shifted."""
+    columns = checked_columns(said, list(table))
+    rows = json.loads(table.to_json(orient="records", double_precision=15))
+    slow = slow_numbers(Asked(dictionaries, said["settings"], 0), said, columns, rows)
+    assert columns
+    assert slow.left_out == {}
+    sizes = {name: table[name].abs().max() for name in columns}
+    assert [one for one in slow.numbers if not agrees(rows[one.row][one.column], one, sizes)] == []
+    for column in columns:
+        found = [one for one in slow.numbers if one.column == column]
+        assert [one for one in found if not agrees(rows[one.row - 1][column], one, sizes)] != []
 
 
 def test_enrichment_agrees(dictionary, model):

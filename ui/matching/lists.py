@@ -8,6 +8,7 @@ from core.matching import tables
 from core.matching.labels import LABELS
 from core.matching.pairs import Matching, shared
 from core.maths import samples
+from core.tables import with_settings
 from ui.matching import charts as matching_charts
 from ui.matching.picker import choose_pair
 from ui.shared import charts, errors
@@ -174,7 +175,7 @@ def listed(
         explains=explains,
         note=study.note(f"threshold {study.threshold:.2f}", note, "click a row to pick its features of A and B"),
         name=key,
-        provenance=study.provenance,
+        provenance=with_settings(study.provenance, end=end),
         whose={
             "feature": own[end],
             "feature_a": own["a"],
@@ -226,7 +227,7 @@ def density_scatter(study: MatchStudy, end: str, table: pd.DataFrame, text: str)
             f"{text}; {int((table['density'] == 0).sum()):,} features fire on no token and are not drawn",
         ),
         name=key,
-        provenance=study.provenance,
+        provenance=with_settings(study.provenance, end=end),
         whose={"feature": getattr(study, end).sha256},
     )
 

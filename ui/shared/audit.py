@@ -21,7 +21,10 @@ Recompute = Callable[[Mapping[str, Any], Sequence[str], Sequence[Row], int], Slo
 _recompute: ContextVar[Recompute | None] = ContextVar("recompute", default=None)
 ICON = ":material/fact_check:"
 HELD_BY = "tests/oracles/test_oracles.py, case"
-_KEYS = ("neighbor", "neighbor_rank", "token_set", "token_label", "token", "position", "stage", "feature_b", "bin_low")
+_KEYS = (
+    *("feature_a", "feature_b", "coarse_feature", "child", "d_sae", "neighbor", "neighbor_rank"),
+    *("token_set", "token_label", "token", "position", "stage", "bin_low"),
+)
 """Columns that tell one row of a feature from another."""
 
 
@@ -45,11 +48,9 @@ def draw(
     columns = list(table) if isinstance(table, pd.DataFrame) else list(explains)
     known = statistics_of([*columns, *explains])
     st.caption("How these numbers are made")
-    holders = sorted({held_by(one) for one in known})
-    st.markdown("\n".join(f"- {_said(one, alone=len(holders) == 1)}" for one in known))
-    if len(holders) == 1:
-        st.caption(plain(f"Each is {holders[0]}."))
-    st.caption(plain(made_from(provenance)))
+    st.markdown("\n".join(f"- {_said(one)}" for one in known))
+    for said in (*_tests(known), made_from(provenance)):
+        st.caption(plain(said))
     if callable(table) and "feature" not in columns:
         columns = ["feature", *columns]  # as tables of many rows have
     if checked_columns(provenance, columns):
@@ -86,10 +87,19 @@ def made_from(provenance: Mapping[str, Any]) -> str:
     return " · ".join([*parts, str(provenance.get("app", ""))])
 
 
-def _said(name: str, *, alone: bool) -> str:
-    """Say the formula of a number, and what holds it, unless that stands below for all."""
+def _said(name: str) -> str:
     one = catalogue.statistic(name)
-    return f"**{plain(one.title)}**: {plain(one.formula)}" + ("" if alone else f" ({plain(held_by(name))})")
+    return f"**{plain(one.title)}**: {plain(one.formula)}"
+
+
+def _tests(names: Sequence[str]) -> list[str]:
+    """Say which tests hold these numbers, each test once."""
+    by_test: dict[str, list[str]] = {}
+    for name in names:
+        by_test.setdefault(held_by(name), []).append(catalogue.statistic(name).title)
+    if len(by_test) == 1:
+        return [f"H{next(iter(by_test))[1:]}"]
+    return [f"{', '.join(titles)}: {test}" for test, titles in by_test.items()]
 
 
 _HELP = (
@@ -120,9 +130,11 @@ def _offer(table: pd.DataFrame | Callable[[], pd.DataFrame], name: str, provenan
 
 def _rows(table: pd.DataFrame, provenance: Mapping[str, Any]) -> tuple[pd.DataFrame, int]:
     """Return the rows of a table that are about a feature, and the feature."""
-    if "feature" in table:
-        return table[table["feature"] == picked_feature()], picked_feature()
-    return table, int((provenance.get("settings") or {}).get("feature", picked_feature()))
+    settings, picked = provenance.get("settings") or {}, picked_feature()
+    own = next((column for column in ("feature", "feature_a") if column in table), None)
+    if own and settings.get("end") != "b":  # of the second of two dictionaries no feature is picked
+        return table[table[own] == picked], picked
+    return table, int(settings.get("feature", picked))
 
 
 def _bare(value: Any) -> Any:
