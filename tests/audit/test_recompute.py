@@ -233,7 +233,7 @@ def test_what_is_not_computed_anew_has_its_reason(dictionary):
     assert checked_columns(said, ["feature", "features_in_bin", "nearest_cosine"]) == ["nearest_cosine"]
     assert why_not(said, "features_in_bin", ["feature"]) == "it counts, and chance lies beside"
     assert "here it is a number of all features" in why_not(said, "nearest_cosine", ["d_sae"])
-    assert "no slow version" in why_not(said, "atlas_effect", ["feature"])
+    assert "no slow version" in why_not(said, "token_text", ["feature"])
     assert why_not(said | {"method": "a new one"}, "nearest_cosine", ["feature"]).startswith("figures by a new one")
     both = tables.provenance(dictionary=[dictionary, dictionary], method=GEOMETRY, settings={})
     assert "is of 2 dictionaries" in why_not(both, "nearest_cosine", ["feature"])
