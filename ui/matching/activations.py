@@ -22,7 +22,6 @@ from core.matching.activation_tables import (
 )
 from core.matching.activations import LEAST, ActivationMatch, K
 from core.matching.baselines import RotatedMatch, UnitMatch
-from core.maths import samples
 from ui.shared import charts, distributions
 from ui.shared.escape import plain
 from ui.shared.figure import altair, figure, listing
@@ -229,15 +228,14 @@ def against_cosine(view: Found) -> None:
         st.info(f"Only activations can be compared. {plain(str(error))}", icon=":material/info:")
         return
     names = ["decoder_cosine", "activation_correlation"]
-    drawn = samples.drawn(table.rename(columns={"feature_a": "feature"}), "activation_correlation")
-    chart = charts.scatter(drawn, *names, **axes(names), select="point")
+    chart = charts.scatter(table.rename(columns={"feature_a": "feature"}), *names, **axes(names), select="point")
     key = "match-activations-cosine"
     figure(
         "Activation correlation against decoder cosine",
         altair(chart, key, on_select=choose_feature_from(key, "point"), selection="point"),
         table,
         explains=names,
-        note=view.note(f"{len(drawn):,} of {len(table):,} features of A, each with its best match in B by activations"),
+        note=view.note(f"{len(table):,} features of A, each with its best match in B by activations"),
         name=key,
         provenance=view.provenance,
         whose=whose(view),

@@ -7,7 +7,6 @@ import streamlit as st
 from core.matching import tables
 from core.matching.labels import LABELS
 from core.matching.pairs import Matching, shared
-from core.maths import samples
 from core.tables import with_settings
 from ui.matching import charts as matching_charts
 from ui.matching.picker import choose_pair
@@ -33,7 +32,7 @@ def both_sides(study: MatchStudy) -> None:
     over = int(shared(pairs, other, threshold=study.threshold).sum())
     table = tables.with_agreement(tables.pair_table(pairs), pairs, other)
     table = table.sort_values("agreement", ascending=False, kind="stable", ignore_index=True)
-    drawn = samples.drawn(table.rename(columns={"feature_a": "feature"}), "alignment")
+    drawn = table.rename(columns={"feature_a": "feature"})
     drawn = drawn.assign(agreement=drawn["agreement"].map({True: "both sides agree", False: "one side only"}))
     chart = charts.scatter(
         drawn,
@@ -54,7 +53,6 @@ def both_sides(study: MatchStudy) -> None:
                 f"{len(table):,} one-to-one pairs by {side}, {int(agree.sum()):,} of them also by the other side",
                 *proofs([pairs, other]),
                 f"{over:,} shared: both sides make the pair, and both cosines are over {study.threshold:.2f}",
-                *([f"{len(drawn):,} drawn"] if len(drawn) < len(table) else []),
                 "click a point to pick the feature of A",
             ]
         ),
@@ -205,9 +203,9 @@ def against_density(study: MatchStudy) -> None:
 
 def density_scatter(study: MatchStudy, end: str, table: pd.DataFrame, text: str) -> None:
     """Draw one point for each feature that fires. A click picks a feature of A."""
-    drawn = samples.drawn(table[table["density"] > 0], "best_similarity")
+    fires = table[table["density"] > 0]
     chart = charts.scatter(
-        drawn,
+        fires,
         "density",
         "best_similarity",
         x_title=axis_title("density", True),
@@ -223,8 +221,8 @@ def density_scatter(study: MatchStudy, end: str, table: pd.DataFrame, text: str)
         table,
         explains=["best_similarity", "density"],
         note=study.note(
-            f"{len(drawn):,} of {len(table):,} features drawn",
-            f"{text}; {int((table['density'] == 0).sum()):,} features fire on no token and are not drawn",
+            f"{len(fires):,} features that fire",
+            f"{text}; {len(table) - len(fires):,} features fire on no token and are not drawn",
         ),
         name=key,
         provenance=with_settings(study.provenance, end=end),
