@@ -27,8 +27,8 @@ def factor_table(
 ) -> pd.DataFrame:
     """Two rows, one per way, for each pair that differs in exactly one of FACTORS, in their order.
 
-    Columns: match_factor, factor_change, matched_from, matched_to, matching_ratio (the share that returns) and
-    random_ratio (by chance), as of core.matching.matrix.factor_table. k does not count where the type implies it.
+    Columns: match_factor, factor_change, matched_from, matched_to, returned_share and random_share. k does not count
+    where the type implies it.
     """
     labels = without_implied_k(labels)
     pairs = sorted(factor_pairs(labels), key=lambda pair: FACTORS.index(pair[0]))
@@ -39,5 +39,5 @@ def factor_table(
         found = stability(dictionaries[one], [dictionaries[other]], side, **how, progress=part).returns[0]
         change = f"{labels[one][factor]} → {labels[other][factor]}"
         rows.append((factor, change, names[one], names[other], found.share, float(np.nanmean(found.chance))))
-    columns = ["match_factor", "factor_change", "matched_from", "matched_to", "matching_ratio", "random_ratio"]
+    columns = ["match_factor", "factor_change", "matched_from", "matched_to", "returned_share", "random_share"]
     return pd.DataFrame(rows, columns=columns)

@@ -26,13 +26,13 @@ def test_pairs_that_differ_in_one_label_have_the_shares_that_return():
     table = factor_table(members, list("abcd"), LABELS, threshold=0.9)
     assert table["match_factor"].tolist() == ["seed", "seed", "type", "type", "width", "width"]
     found = table.set_index(["matched_from", "matched_to"])
-    assert found["matching_ratio"]["a", "b"] == pytest.approx(45 / 60)
-    assert found["matching_ratio"]["a", "c"] == pytest.approx(20 / 60)
-    assert found["matching_ratio"]["c", "a"] == 1
+    assert found["returned_share"]["a", "b"] == pytest.approx(45 / 60)
+    assert found["returned_share"]["a", "c"] == pytest.approx(20 / 60)
+    assert found["returned_share"]["c", "a"] == 1
     assert found["factor_change"]["c", "a"] == "20 → 60"
-    assert found["matching_ratio"]["b", "d"] < 0.05
-    assert (table["random_ratio"] <= 0.011).all()
-    assert found["matching_ratio"]["b", "a"] == stability(members[1], [members[0]], threshold=0.9).returns[0].share
+    assert found["returned_share"]["b", "d"] < 0.05
+    assert (table["random_share"] <= 0.011).all()
+    assert found["returned_share"]["b", "a"] == stability(members[1], [members[0]], threshold=0.9).returns[0].share
 
 
 def test_without_labels_there_is_no_pair():

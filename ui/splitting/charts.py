@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 
+from core import catalogue
 from core.matching.labels import LABELS
 from core.matching.overlap import REGIONS
 from ui.shared.charts import ACCENT, COLOURS, DIVERGING, MUTED, RAMP
@@ -250,13 +251,14 @@ def ratio_matrix(table: pd.DataFrame) -> alt.LayerChart:
     return alt.layer(*layers).properties(height=alt.Step(32))
 
 
-def factors(table: pd.DataFrame) -> alt.LayerChart:
-    """Draw a bar for the mean of each factor, dots for pairs, ticks for chance; needs the columns of factor_table."""
-    order = list(dict.fromkeys(table["match_factor"]))
-    means = table.groupby("match_factor", sort=False).agg(
-        matching_ratio=("matching_ratio", "mean"), pairs=("matching_ratio", "size")
-    )
-    x = alt.X("matching_ratio:Q").title("Matching ratio").scale(domain=[0, 1]).axis(format="%")
+def factors(table: pd.DataFrame, share: str = "matching_ratio", chance: str = "random_ratio") -> alt.LayerChart:
+    """Draw a bar for the mean of each factor, dots for pairs, ticks for chance.
+
+    Needs match_factor, factor_change, matched_from, matched_to, and the columns of a share and of that by chance.
+    """
+    order, title = list(dict.fromkeys(table["match_factor"])), catalogue.statistic(share).title
+    means = table.groupby("match_factor", sort=False).agg(**{share: (share, "mean"), "pairs": (share, "size")})
+    x = alt.X(f"{share}:Q").title(title).scale(domain=[0, 1]).axis(format="%")
     y = alt.Y("match_factor:N").title(None).sort(order)
     bars = (
         alt.Chart(means.reset_index())
@@ -266,7 +268,7 @@ def factors(table: pd.DataFrame) -> alt.LayerChart:
             y,
             tooltip=[
                 alt.Tooltip("match_factor:N", title="Factor"),
-                alt.Tooltip("matching_ratio:Q", title="Mean", format=".1%"),
+                alt.Tooltip(f"{share}:Q", title="Mean", format=".1%"),
                 alt.Tooltip("pairs:Q", title="Pairs, both ways"),
             ],
         )
@@ -275,10 +277,10 @@ def factors(table: pd.DataFrame) -> alt.LayerChart:
         alt.Tooltip("factor_change:N", title="Change"),
         alt.Tooltip("matched_from:N", title="Features of"),
         alt.Tooltip("matched_to:N", title="Looked for in"),
-        alt.Tooltip("matching_ratio:Q", title="Matching ratio", format=".1%"),
-        alt.Tooltip("random_ratio:Q", title="By chance", format=".2%"),
+        alt.Tooltip(f"{share}:Q", title=title, format=".1%"),
+        alt.Tooltip(f"{chance}:Q", title="By chance", format=".2%"),
     ]
     base = alt.Chart(table).encode(y, tooltip=tooltip)
     dots = base.mark_circle(size=46, color=ACCENT, opacity=0.9).encode(x)
-    chance = base.mark_tick(color=MUTED, thickness=2).encode(alt.X("random_ratio:Q"))
-    return alt.layer(bars, chance, dots).properties(height=alt.Step(40))
+    ticks = base.mark_tick(color=MUTED, thickness=2).encode(alt.X(f"{chance}:Q"))
+    return alt.layer(bars, ticks, dots).properties(height=alt.Step(40))

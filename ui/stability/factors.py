@@ -24,7 +24,7 @@ def factors(others: Sequence[Dictionary]) -> None:
         return
 
     def draw() -> None:
-        altair(factor_bars(table), "st-factors")()
+        altair(factor_bars(table, "returned_share", "random_share"), "st-factors")()
         with st.expander("The pairs"):
             listing(table, "st-factor-pairs")()
 
@@ -32,7 +32,7 @@ def factors(others: Sequence[Dictionary]) -> None:
         "How many features return after one change",
         draw,
         table,
-        explains=["match_factor", "matching_ratio", "random_share", "return_threshold"],
+        explains=["match_factor", "returned_share", "random_share", "return_threshold"],
         note=study.note("pairs that differ in one label, both ways · bars: their mean · ticks: by chance"),
         name="returning-by-factor",
         provenance=study.provenance,

@@ -5,6 +5,8 @@ import numpy as np
 from core.geometry.neighbors import nearest_between
 from core.matching.matrix import FACTORS, factor_table, match_matrix
 from core.matching.overlap import overlap_table
+from core.oracles.stability import return_threshold
+from core.stability.factors import factor_table as by_return
 from core.stability.returning import stability
 from core.stability.stable_core import core_table, stable_core
 from core.work.artifacts import ArtifactStore
@@ -21,7 +23,7 @@ MEASURED = {"dictionary": "its title", "fve": "held on Activations", "l0": "held
 
 
 def case(folder) -> Case:
-    return Case([*of_overlap(), of_factors(folder), *of_core(folder)], planted())
+    return Case([*of_overlap(), of_factors(folder), *of_returning(), *of_core(folder)], planted())
 
 
 def three() -> list[np.ndarray]:
@@ -62,6 +64,21 @@ def of_factors(folder) -> Shown:
     return Shown("factors", table, given, {"pair": "#"}, not_held=names)
 
 
+def of_returning() -> list[Shown]:
+    """Return for each pair that differs in one label the share of the one that returns in the other."""
+    rows = [np.random.default_rng(seed).standard_normal((one["width"], D)) for seed, one in enumerate(LABELS)]
+    rows[1][:3], rows[3][:2], rows[2][5] = noisy(rows[0][:3], 0.1, 1), rows[0][4:], 0
+    made, ends = [dictionary(each) for each in rows], {"matched_from": "a title", "matched_to": "a title"}
+    table, shown = by_return(made, list("pqrs"), LABELS, threshold=T), []
+    for i, (one, other) in enumerate(PAIRS):
+        given = {"directions": made[one].W_dec.astype(float), "others": [made[other].W_dec.astype(float)], "other": 0}
+        used = return_threshold(given["directions"], given["others"], T, 0)
+        held = given | {"used": [used], "labels": LABELS, "names": FACTORS, "pairs": [(one, other)], "pair": 0}
+        mine = table.iloc[[i]].reset_index(drop=True)
+        shown.append(Shown(f"returning by factor {i}", mine, held, {}, not_held=ends))
+    return shown
+
+
 def of_core(folder) -> list[Shown]:
     """Return the numbers of a dictionary of which five features return in one, and two in both others."""
     own = planted_dictionary(seed=0)
@@ -100,6 +117,7 @@ def planted() -> list[Planted | Known]:
         Planted("core_features", 12, "all of them", what="core of None"),
         Planted("core_features", 5, "five were copied", what="core of 1"),
         Planted("core_features", 2, "two were copied twice", what="core of 2"),
+        Planted("returned_share", 3 / 6, "three of six were copied", what="returning by factor 0"),
         Planted("match_factor", "seed", "the widths are the same", {"factor_change": "0 → 1"}),
         Planted("factor_change", "9 → 6", "from the third to the second", {"matched_from": "r", "matched_to": "q"}),
         known("overlap_share", 0.5, "one of two is in B", **plane, overlap_region="A and B"),
