@@ -60,6 +60,17 @@ def test_counts_and_their_means_over_all_orders_are_those_of_plain_loops():
     np.testing.assert_allclose(found.together_lift, together[kept] / sum(lengths) / shares[kept[0]] / shares[kept[1]])
 
 
+def test_a_step_that_happens_less_than_five_times_is_not_tested():
+    fires = np.zeros((4000, 4), bool)
+    for feature, times in ((0, 5), (2, 4)):
+        at = 100 + 300 * np.arange(10) + 50 * feature
+        fires[at, feature] = True
+        fires[np.where(np.arange(10) < times, at + 1, at + 20), feature + 1] = True
+    found = transitions(stretches_of(fires, [4000]), TransitionSettings(n_shuffles=0))
+    assert found.self_count.tolist() == [0, 0, 0, 0]
+    assert pairs(found) == {(0, 1)}
+
+
 def test_q_is_that_of_all_pairs_of_tested_features():
     fires, lengths = with_loop(1, n=8, d_sae=10)
     fires[:, 5] = False
