@@ -49,18 +49,18 @@ def token_heatmap(cells: pd.DataFrame, labels: Sequence[str], *, n_pos: int, con
 
 
 def cosine_heatmap(cells: pd.DataFrame, order: Sequence[int], *, n_pos: int, context_size: int) -> alt.LayerChart:
-    """Cosine of features' rows with position vectors; needs `feature`, `position`, `cosine`."""
+    """Cosine of features' rows with position vectors; needs `feature`, `position`, `cosine_with_position`."""
     return heatmap(
         cells,
         row="feature",
-        value="cosine",
+        value="cosine_with_position",
         n_pos=n_pos,
         row_order=order,
         row_title="Feature, by peak position",
         value_title="Cosine",
         context_size=context_size,
         diverging=True,
-        tooltip=["feature:N", "position:Q", alt.Tooltip("cosine:Q", format=".3f")],
+        tooltip=["feature:N", "position:Q", alt.Tooltip("cosine_with_position:Q", title="Cosine", format=".3f")],
     )
 
 
@@ -183,18 +183,18 @@ def shares(table: pd.DataFrame, titles: Mapping[str, str]) -> alt.Chart:
 
 
 def self_similarity(table: pd.DataFrame, n_pos: int) -> alt.Chart:
-    """Draw the cosines of position vectors; needs `position`, `other`, `cosine`; cells are `step` positions wide."""
+    """Draw the cosines of position vectors; needs `position`, `other` and `position_self_similarity`."""
     return (
         alt.Chart(table)
         .mark_rect()
         .encode(
             alt.X("position:O").title("Position").axis(labelOverlap=True, ticks=False),
             alt.Y("other:O").title("Position").axis(labelOverlap=True, ticks=False),
-            alt.Color("cosine:Q")
+            alt.Color("position_self_similarity:Q")
             .title("Cosine")
             .scale(range=DIVERGING, domain=[-1, 0, 1])
             .legend(orient="top", gradientLength=220),
-            tooltip=["position:O", "other:O", alt.Tooltip("cosine:Q", format=".3f")],
+            tooltip=["position:O", "other:O", alt.Tooltip("position_self_similarity:Q", title="Cosine", format=".3f")],
         )
         .properties(height=380)
     )

@@ -101,7 +101,7 @@ def cosine_heatmap(study: Study, features: list[int], side: str) -> None:
     rows = directions(study.dictionary, "decoder" if side == "Decoder" else "encoder")
     values = embeddings.cosine_to_positions(np.ascontiguousarray(rows[order]), study.model.W_pos[: study.n_pos])
     table = tables.matrix_cells(
-        values, order, np.arange(study.n_pos), names=("feature", "position", "cosine"), keep_zeros=True
+        values, order, np.arange(study.n_pos), names=("feature", "position", "cosine_with_position"), keep_zeros=True
     )
     chart = positions_charts.cosine_heatmap(table, order, n_pos=study.n_pos, context_size=study.context_size)
     figure(
@@ -120,7 +120,9 @@ def self_similarity(study: Study) -> None:
     step = max(1, -(-study.n_pos // 64))
     chosen = np.arange(0, study.n_pos, step)
     values = embeddings.position_self_similarity(study.model.W_pos[chosen])
-    table = tables.matrix_cells(values, chosen, chosen, names=("position", "other", "cosine"), keep_zeros=True)
+    table = tables.matrix_cells(
+        values, chosen, chosen, names=("position", "other", "position_self_similarity"), keep_zeros=True
+    )
     figure(
         "Position vectors compared with each other",
         altair(positions_charts.self_similarity(table, study.n_pos), "self-similarity"),

@@ -89,7 +89,7 @@ def of_directions(dictionary, model, given) -> list[Shown]:
         | {f"nearest_position_{side}": found.index[4:] for side, found in near.items()}
     )
     cosines = embeddings.cosine_to_positions(sides["decoder"], model.W_pos)
-    names, own = ("feature", "position", "cosine"), ("position", "other", "cosine")
+    names, own = ("feature", "position", "cosine_with_position"), ("position", "other", "position_self_similarity")
     places = np.arange(N_POS)
     cells = tables.matrix_cells(cosines, np.arange(N), places, names=names, keep_zeros=True)
     similar = embeddings.position_self_similarity(model.W_pos)
@@ -100,20 +100,8 @@ def of_directions(dictionary, model, given) -> list[Shown]:
     given = given | {"directions": sides["decoder"]}
     return [
         Shown("nearest position", table, given, instead=of_encoder),
-        Shown(
-            "cosines",
-            cells,
-            given,
-            {"feature": "feature", "position": "position"},
-            {"cosine": "cosine_with_position"},
-        ),
-        Shown(
-            "self-similarity",
-            similar,
-            given,
-            {"position": "position", "other": "other"},
-            {"cosine": "position_self_similarity"},
-        ),
+        Shown("cosines", cells, given, {"feature": "feature", "position": "position"}),
+        Shown("self-similarity", similar, given, {"position": "position", "other": "other"}),
         Shown("axes", axes, given | {"first": 1, "last": N_POS, "unit_norm": True}, {"axis": "#"}),
     ]
 
