@@ -77,6 +77,7 @@ def test_features_active_together_are_joined_by_masked_cosine(open_page, monkeyp
         narrow: int
         wide: int
         text: str = "8 rows of 6 tokens, no BOS"
+        names: tuple[str, ...] = ("a", "b", "rows-hash")
 
     shared = "ui.studies.matching_activations.shared"
     monkeypatch.setattr(shared, lambda narrow, wide: Shared(narrow.d_sae, wide.d_sae))
@@ -89,6 +90,7 @@ def test_features_active_together_are_joined_by_masked_cosine(open_page, monkeyp
     about = told[0]["provenance"]
     assert about["method"] == "masked cosines of activations between widths"
     assert about["settings"]["text"] == "8 rows of 6 tokens, no BOS"
+    assert about["settings"]["rows_sha256"] == "rows-hash"
 
 
 def test_children_are_counted_and_a_feature_without_any_is_told_so(open_page):
