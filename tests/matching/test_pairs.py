@@ -177,7 +177,9 @@ def test_features_without_a_direction_on_one_side_are_left_out():
         assert not {3, 5, 7} & set(found.b.tolist())
         everyone = np.concatenate([found.b, found.unmatched_b, found.left_out_b])
         assert sorted(everyone.tolist()) == list(range(40))
-        assert np.flatnonzero(np.isnan(nearest(comparison, similarity).b)).tolist() == [3, 5, 7]
+        near = nearest(comparison, similarity)
+        assert np.flatnonzero(np.isnan(near.b)).tolist() == [3, 5, 7]
+        assert near.of_b[[3, 5, 7]].tolist() == [-1, -1, -1]
     assert all(value is not None and np.isfinite(value) for value in pair_numbers(comparison).values())
 
 
