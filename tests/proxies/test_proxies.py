@@ -247,7 +247,9 @@ def test_a_silent_feature_and_a_proxy_without_hits_have_tables_too():
     assert pair.numbers()["proxy_base_rate"] == 0
     assert bin_table(pair)["active_tokens"].sum() == 0
     assert len(threshold_table(pair)) == 0
-    assert sensitivity_table(pair)["proxy_value_tokens"].sum() == 0
+    bins = sensitivity_table(pair)
+    assert bins["proxy_value_tokens"].sum() == 0
+    assert [bins["proxy_value_low"].min(), bins["proxy_value_high"].max()] == [0, 1]
     assert len(active_without(pair, n=3)[0]) == len(silent_hits(pair, n=3)[0]) == 0
 
 

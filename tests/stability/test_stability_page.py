@@ -174,7 +174,7 @@ def test_the_demos_labels_give_bars_by_factor(tmp_path, monkeypatch):
         at = fine(run({"sae": "demo/layer2-standard-512", "tab": "Factors", "st_others": others}))
     bars = table(at, "match_factor")
     assert set(bars["match_factor"]) == {"seed", "data", "width"}
-    assert (bars["matching_ratio"] > bars["random_ratio"]).all()
+    assert (bars["returned_share"] > bars["random_share"]).all()
 
 
 @demo
