@@ -122,8 +122,15 @@ function drawNotes(pen, camera, axes, marks, look) {
     pen.font = `11px ${look.font}`;
     pen.fillStyle = look.ink;
     pen.textAlign = "center";
-    for (const { x, y, text, dy } of texts)
-      pen.fillText(text, placeOf(camera, axes, "x", x), placeOf(camera, axes, "y", y) + dy, 120);
+    pen.textBaseline = "middle";
+    // A text beside the edge is moved inwards; one whose point is out of view is left out.
+    const within = (at, low, size, room) => Math.min(Math.max(at, low + room), low + size - room);
+    for (const { x, y, text, dy } of texts) {
+      const [px, py] = [placeOf(camera, axes, "x", x), placeOf(camera, axes, "y", y)];
+      if (px < left - 1 || px > left + width + 1 || py < top - 1 || py > top + height + 1) continue;
+      const half = Math.min(120, pen.measureText(text).width) / 2;
+      pen.fillText(text, within(px, left, width, half), within(py + dy, top, height, 7), 120);
+    }
   });
 }
 
