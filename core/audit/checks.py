@@ -120,10 +120,6 @@ CHECKS = {
             "es_random": "it rests on random directions",
         },
     ),
-}
-
-
-CHECKS |= {
     MATCHING: Check(
         "decoder_cosine encoder_cosine alignment best_similarity parent siblings merged_from",
         given.matching,
