@@ -47,6 +47,12 @@ def part_of(node: Any, name: str) -> Any:
     return None if held is alt.Undefined else held
 
 
+def field_of_kind(channel: Any, kinds: str) -> str | None:
+    """Return the column of an encoding if it is of one of these kinds, such as "Q" or "NO"; else None."""
+    field, _, kind = str(part_of(channel, "shorthand") or "").rpartition(":")
+    return field if field and kind in kinds else None
+
+
 def axis_of(unit: Any, channel: str) -> Any:
     """Return the encoding of x or y, None where it has no field."""
     axis = part_of(part_of(unit, "encoding"), channel)

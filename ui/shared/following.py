@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ui.shared import selected
-from ui.shared.chart_parts import drawn_units, mark_of, part_of
+from ui.shared.chart_parts import drawn_units, field_of_kind, mark_of, part_of
 from ui.shared.naming import holders
 
 BRUSH = "brush"
@@ -109,7 +109,7 @@ def brushed(chart: alt.TopLevelMixin, own: Sequence[str], names: Sequence[str]) 
     """
     for unit, holder in drawn_units(chart):
         encoding = part_of(unit, "encoding")
-        fields = [_number_field(part_of(encoding, channel)) for channel in ("x", "y")]
+        fields = [field_of_kind(part_of(encoding, channel), "Q") for channel in ("x", "y")]
         column = column_of(holder.data, own)
         if mark_of(unit) in _POINTS and column and all(field in holder.data for field in fields):
             if BRUSH not in names:
@@ -117,11 +117,6 @@ def brushed(chart: alt.TopLevelMixin, own: Sequence[str], names: Sequence[str]) 
                 unit["params"] = [*(part_of(unit, "params") or ()), interval.param]
             return Brush(holder.data, column, *map(str, fields))
     return None
-
-
-def _number_field(channel: Any) -> str | None:
-    field, _, kind = str(part_of(channel, "shorthand") or "").rpartition(":")
-    return field if kind == "Q" else None
 
 
 class Brush:

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import altair as alt
 import numpy as np
 import pandas as pd
 
-from ui.shared.chart_parts import PARTS, drawn_units, mark_of, part_of
+from ui.shared.chart_parts import PARTS, drawn_units, field_of_kind, mark_of, part_of
 from ui.shared.charts import ACCENT
+from ui.shared.tooltips import field_of
 
 _FEW = 100
 """Rows of a table that is no cloud itself: a ring, labels, borders."""
@@ -139,11 +139,6 @@ def _back(kind: str, bent: float) -> float:
     return 10.0**bent if kind == "log" else np.sign(bent) * np.expm1(abs(bent))
 
 
-def _field(channel: Any, kinds: str) -> str | None:
-    name, _, kind = str(part_of(channel, "shorthand") or "").rpartition(":")
-    return name if name and kind in kinds else None
-
-
 def _title(channel: Any, name: str) -> str:
     title = part_of(channel, "title")
     return " ".join(title) if isinstance(title, list) else str(title) if title else name
@@ -152,7 +147,7 @@ def _title(channel: Any, name: str) -> str:
 def _axis(channel: str, units: Sequence[tuple[Any, pd.DataFrame]]) -> Axis | None:
     """Return the axis that the first unit, the points, shares with the others."""
     encoded = part_of(units[0][0].encoding, channel)
-    name, scale = _field(encoded, "Q"), part_of(encoded, "scale")
+    name, scale = field_of_kind(encoded, "Q"), part_of(encoded, "scale")
     kind = str(part_of(scale, "type") or "linear")
     if name is None or name not in units[0][1] or kind not in _KINDS or part_of(scale, "reverse"):
         return None
@@ -172,7 +167,7 @@ def _axis(channel: str, units: Sequence[tuple[Any, pd.DataFrame]]) -> Axis | Non
 
 
 def _values(unit: Any, data: pd.DataFrame, channel: str) -> np.ndarray:
-    name = _field(part_of(part_of(unit, "encoding"), channel), "Q")
+    name = field_of_kind(part_of(part_of(unit, "encoding"), channel), "Q")
     if name is None or name not in data:
         return np.zeros(0)
     return pd.to_numeric(data[name], errors="coerce").to_numpy(np.float64)
@@ -192,9 +187,9 @@ def _colours(encoding: Any, mark: Any, table: pd.DataFrame) -> Colours | None:
         return Colours((str(one),), np.zeros(len(table), np.uint8))
     title = part_of(colour, "title")
     title = " ".join(title) if isinstance(title, list) else str(title or "")
-    if name := _field(colour, "NO"):
+    if name := field_of_kind(colour, "NO"):
         return _groups(colour, name, title, table)
-    if (name := _field(colour, "Q")) and isinstance(stops := part_of(part_of(colour, "scale"), "range"), list):
+    if (name := field_of_kind(colour, "Q")) and isinstance(stops := part_of(part_of(colour, "scale"), "range"), list):
         return _ramp(table[name], stops, title, log=part_of(part_of(colour, "scale"), "type") == "log")
     return None
 
@@ -232,7 +227,7 @@ def _bright(encoding: Any, table: pd.DataFrame) -> np.ndarray | None:
 
 def _tips(encoding: Any, table: pd.DataFrame) -> Iterator[Tip]:
     for tip in part_of(encoding, "tooltip") or ():
-        name = str(part_of(tip, "shorthand") if isinstance(tip, alt.SchemaBase) else tip).partition(":")[0]
+        name = tip.partition(":")[0] if isinstance(tip, str) else field_of(tip)
         if name in table:
             yield Tip(name, _title(tip, name))
 
@@ -264,7 +259,7 @@ def _places(data: pd.DataFrame, x: Axis, y: Axis) -> list[tuple[float, float]]:
 
 
 def _texts(unit: Any, data: pd.DataFrame, x: Axis, y: Axis) -> Iterator[tuple[float, float, str, float]]:
-    name = str(part_of(part_of(unit.encoding, "text"), "shorthand") or "").partition(":")[0]
+    name = field_of(part_of(unit.encoding, "text"))
     if name not in data or x.field not in data or y.field not in data:
         return
     down = float(part_of(part_of(unit, "mark"), "dy") or 0)
